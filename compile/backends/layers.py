@@ -13,11 +13,11 @@ class LayerValues:
     """One frame through a graph.
 
     Attributes:
-        answer: Probabilities ``[classes]``.
+        probabilities: Probabilities ``[classes]``.
         tensors: The tensors that were asked for, by name; float32, in the graph's shapes.
     """
 
-    answer: Probabilities
+    probabilities: Probabilities
     tensors: dict[str, Probabilities]
 
 

@@ -40,8 +40,8 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
     frame_name = session.get_inputs()[0].name
 
     def read(frame: Frame) -> LayerValues:
-        answer, *tensors = session.run([output, *names], {frame_name: frame})
+        first, *tensors = session.run([output, *names], {frame_name: frame})
         found = {name: tensor.astype(np.float32) for name, tensor in zip(names, tensors, strict=True)}
-        return LayerValues(answer=answer.reshape(-1), tensors=found)
+        return LayerValues(probabilities=first.reshape(-1), tensors=found)
 
     return read

@@ -204,6 +204,8 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
     def read(frame: Frame) -> LayerValues:
         request.infer([frame])
         output = request.get_output_tensor(0).data.reshape(-1).astype(np.float32)
-        return LayerValues(answer=output, tensors={name: request.get_tensor(name).data.astype(np.float32) for name in names})
+        return LayerValues(
+            probabilities=output, tensors={name: request.get_tensor(name).data.astype(np.float32) for name in names}
+        )
 
     return read

@@ -143,18 +143,18 @@ def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout,
         raise ModelError(
             f"{name}: expected a square input, found {shown}; export it for a square image", code="E_MODEL_INPUT_SIZE"
         )
-    told = next(iter(sides), None)
-    if told is None and hints.input_size is None:
+    fixed_side = next(iter(sides), None)
+    if fixed_side is None and hints.input_size is None:
         raise ConfigError(
             f"{name}: its input {shown} leaves height and width open; give --input-size, as it was trained",
             code="E_CONFIG_OPTION_MISSING",
         )
-    if told is not None and hints.input_size not in (None, told):
+    if fixed_side is not None and hints.input_size not in (None, fixed_side):
         raise ConfigError(
             f"{name}: --input-size {hints.input_size} contradicts its input {shown}; leave the option out",
             code="E_CONFIG_CONFLICT",
         )
-    return layout, told or hints.input_size or 0, channels
+    return layout, fixed_side or hints.input_size or 0, channels
 
 
 def _channels(name: str, dims: list[int | None], shown: str, hints: InputHints) -> tuple[Layout, int]:

@@ -56,8 +56,12 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
                 code="E_DATA_CALIBRATION_SPLIT",
             )
         if record.pixels_sha256 in held_out:
-            twin = held_out[record.pixels_sha256]
-            what = f"a {twin.split} image" if twin.path == record.path else f"a copy of the {twin.split} image {twin.path}"
+            copied = held_out[record.pixels_sha256]
+            what = (
+                f"a {copied.split} image"
+                if copied.path == record.path
+                else f"a copy of the {copied.split} image {copied.path}"
+            )
             raise DataError(
                 f"calibration: {record.path} is {what}; calibrate on training images only", code="E_DATA_CALIBRATION_SPLIT"
             )

@@ -349,14 +349,14 @@ def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
     made: set[str] = set()
 
     def cast(name: str, to: int) -> str:
-        twin = f"{name}_float16" if to == half else f"{name}_float32"
-        if twin not in made:
-            made.add(twin)
+        cast_name = f"{name}_float16" if to == half else f"{name}_float32"
+        if cast_name not in made:
+            made.add(cast_name)
             if name in constants:
-                _put(onnx, graph, twin, _constant_in_half(name, constants[name]))
+                _put(onnx, graph, cast_name, _constant_in_half(name, constants[name]))
             else:
-                nodes.append(onnx.helper.make_node("Cast", [name], [twin], f"cast_{twin}", to=to))
-        return twin
+                nodes.append(onnx.helper.make_node("Cast", [name], [cast_name], f"cast_{cast_name}", to=to))
+        return cast_name
 
     for node in graph.node:
         for position, name in enumerate(node.input):

@@ -69,7 +69,7 @@ _RANKED_FRAMES = 32
 _TIMED_FRAMES = 8
 _PROVER = "tensorrt_rtx"
 
-Race = Callable[[Sequence[Runner], Sequence[NDArray[Any]]], list[InterleavedTiming]]
+TimeModels = Callable[[Sequence[Runner], Sequence[NDArray[Any]]], list[InterleavedTiming]]
 """Times models in turn on the same frames: ``interleaved.time_interleaved``."""
 
 
@@ -115,7 +115,7 @@ class _Candidate:
         trial: Its record.
         folder: Where its files lie.
         onnx: Its graph, as it would ship.
-        answered: What stands for that graph here, where the device builds its own from it.
+        runnable: What stands for that graph here, where the device builds its own from it.
         graph: For our int8, its graph with weights in floating point.
         whole: What that graph was made from.
         quantized: Its record as an int8 graph.
@@ -127,7 +127,7 @@ class _Candidate:
     trial: QuantizationTrial
     folder: Path
     onnx: Path
-    answered: Path | None = None
+    runnable: Path | None = None
     graph: ModelProto | None = None
     whole: _WholeInt8 | None = None
     quantized: QuantizedModel | None = None
@@ -155,7 +155,7 @@ class Selector:
         progress: Where to show it.
         reduce_range: See ``quantize``.
         aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
-        race: Times models in turn on the same frames; None: ``time_interleaved``.
+        time_models: Times models in turn on the same frames; None: ``time_interleaved``.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Selector:
         progress: Progress,
         reduce_range: bool = False,
         aware: Callable[[], QuantizeAwareNetwork] | None = None,
-        race: Race | None = None,
+        time_models: TimeModels | None = None,
     ) -> None:
         self.exported, self.config = exported, config
         self.calibration_index, self.calibration_root = calibration
@@ -183,7 +183,7 @@ class Selector:
         self.source = source
         self.target: Target = target
         self.aware = aware
-        self.race = race or time_interleaved
+        self.time_models = time_models or time_interleaved
         self.folder = folder
         self.seed, self.threads, self.host, self.progress, self.reduce_range = seed, threads, host, progress, reduce_range
         self.images, self.predict = images.required("to choose a precision on"), predict
@@ -278,9 +278,9 @@ class Selector:
         with self.progress.task(f"prove that {candidate.trial.name} can be built", 1):
             graphs = [candidate.onnx]
             if candidate.trial.precision != "fp32":
-                half = candidate.answered or candidate.folder / "half.onnx"
+                half = candidate.runnable or candidate.folder / "half.onnx"
                 try:
-                    if candidate.answered is None:
+                    if candidate.runnable is None:
                         write_atomic(half, make_half(load_graph(candidate.onnx)).SerializeToString(deterministic=True))
                     graphs.append(half)
                 except ModelError:
@@ -321,9 +321,9 @@ class Selector:
         if self.target == "cpu":
             self._build(candidate)
         elif precision == "fp16":
-            candidate.answered = candidate.folder / "half.onnx"
+            candidate.runnable = candidate.folder / "half.onnx"
             try:
-                write_atomic(candidate.answered, make_half(load_graph(candidate.onnx)).SerializeToString(deterministic=True))
+                write_atomic(candidate.runnable, make_half(load_graph(candidate.onnx)).SerializeToString(deterministic=True))
             except ModelError as err:
                 candidate.trial = replace(candidate.trial, note=str(err))
 
@@ -520,7 +520,7 @@ class Selector:
             model = candidate.folder / candidate.built.files[0].path
             return Candidate(backend=candidate.built.backend, model=model, precision=precision)
         return Candidate(
-            backend="onnxruntime", model=candidate.answered or candidate.onnx, precision=precision, reference=True
+            backend="onnxruntime", model=candidate.runnable or candidate.onnx, precision=precision, reference=True
         )
 
     def _time(self, eligible: Sequence[_Candidate]) -> str | None:
@@ -533,7 +533,7 @@ class Selector:
         field = [self.candidates[0], *([self._candidate_of(best)] if best else []), *others]
         frames = list(self.images.take(range(min(_TIMED_FRAMES, len(self.images)))))
         with self._opened(field) as opened, self.progress.task("time candidates", 1):
-            timings = self.race([runner for _, runner in opened], frames)
+            timings = self.time_models([runner for _, runner in opened], frames)
         for (candidate, _), timing in zip(opened, timings, strict=True):
             candidate.trial = replace(
                 candidate.trial,

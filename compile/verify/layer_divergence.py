@@ -105,7 +105,7 @@ def find_divergence(
     def open_other(requested: Sequence[str]) -> LayerReader:
         return OPENERS[backend](other, requested)
 
-    plain = [_run_reader(open_other([]), frame).answer for frame in frames]
+    plain = [_run_reader(open_other([]), frame).probabilities for frame in frames]
     comparison = _Comparison(written, open_other, frames, plain)
     quiet = [tap for tap in taps if not tap.alone]
     for start in range(0, len(quiet), CHUNK):
@@ -202,7 +202,7 @@ class _Comparison:
         disturbed = 0.0
         for frame, output in zip(self._frames, self._plain, strict=True):
             a, b = _run_reader(self._written, frame), _run_reader(other, frame)
-            disturbed = max(disturbed, float(np.abs(b.answer - output).max()))
+            disturbed = max(disturbed, float(np.abs(b.probabilities - output).max()))
             if disturbed and self._may_divide(taps):
                 break
             for at, tensor in enumerate(tensors):

@@ -201,7 +201,7 @@ def compare_outputs(
     p95_abs = float(np.quantile(per_frame, 0.95))
     truth = np.array([record.label for record in records])
     split = mcnemar(one.argmax(axis=1) == truth, other.argmax(axis=1) == truth) if records else (None, None, None)
-    far = [int(row) for row in np.argsort(-per_frame, kind="stable")[:worst] if records and per_frame[row] > 0]
+    furthest = [int(row) for row in np.argsort(-per_frame, kind="stable")[:worst] if records and per_frame[row] > 0]
     return Parity(
         a=a,
         b=b,
@@ -222,7 +222,7 @@ def compare_outputs(
                 a=tuple(float(p) for p in one[row]),
                 b=tuple(float(p) for p in other[row]),
             )
-            for row in far
+            for row in furthest
         ),
     )
 

@@ -58,10 +58,10 @@ def draw_overlay(frame: Picture, found: AttributionMap, *, width_pixels: int = P
     picture = np.repeat(grey[..., None], 3, axis=-1)
     strongest = float((values * seen).max())
     if strongest > MIN_EVIDENCE:
-        share = values * seen / strongest
-        alpha = np.clip((share - 0.12) / 0.45, 0, 1)[..., None] * 0.62
-        picture = picture * (1 - alpha) + map_colours(share) * alpha
-        _outline(picture, share > TOP)
+        fraction = values * seen / strongest
+        alpha = np.clip((fraction - 0.12) / 0.45, 0, 1)[..., None] * 0.62
+        picture = picture * (1 - alpha) + map_colours(fraction) * alpha
+        _outline(picture, fraction > TOP)
     picture[~seen] = grey[~seen][:, None] * 0.3
     return np.rint(picture).clip(0, 255).astype(np.uint8)
 

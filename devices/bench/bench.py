@@ -445,6 +445,6 @@ def _cold_start(backend: str, model: ModelSource, frames: NDArray[np.uint8], thr
     if done.returncode != 0:
         last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         raise ModelError(f"{model.name}: a fresh process could not answer one frame ({last})", code="E_MODEL_COLD_START")
-    figures = json.loads(done.stdout.splitlines()[-1])
-    rss = figures["peak_rss_bytes"]
-    return int(figures["cold_start_ns"]), None if rss is None else int(rss)
+    record = json.loads(done.stdout.splitlines()[-1])
+    rss = record["peak_rss_bytes"]
+    return int(record["cold_start_ns"]), None if rss is None else int(rss)

@@ -142,14 +142,14 @@ def more_queries(over: int, queries: int, percentile: float, confidence: float =
     """
     if not queries:
         return queries_needed(percentile, confidence)
-    share = over / queries
+    fraction = over / queries
     if decide_percentile(over, queries, percentile, confidence) != "INCONCLUSIVE":
         return 0
     # A share that passes is rounded up and one that fails is rounded down: more whole queries only make it clearer.
-    passes = share < 1 - percentile
+    passes = fraction < 1 - percentile
 
     def decides(total: int) -> bool:
-        scaled = share * total
+        scaled = fraction * total
         count = min(total, math.ceil(scaled - 1e-9) if passes else math.floor(scaled + 1e-9))
         return decide_percentile(count, total, percentile, confidence) != "INCONCLUSIVE"
 

@@ -108,13 +108,13 @@ def run_loadgen(
             stream.flush()
         if stream.failure is not None:
             raise stream.failure
-        figures = read_record(folder, version)
+        record = read_record(folder, version)
     return TimedRun(
         samples_ns=stream.samples,
         start_ns=stream.first_ns,
         end_ns=stream.last_ns,
         generator=version,
-        loadgen=figures,
+        loadgen=record,
     )
 
 

@@ -281,11 +281,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._turn_away(HTTPStatus.SERVICE_UNAVAILABLE, "other images are still being taken; send this one again")
             return
         try:
-            self._answer(work, length)
+            self._reply(work, length)
         finally:
             self.server.bodies.release(length)
 
-    def _answer(self, work: Callable[[bytes], dict[str, Any]], length: int) -> None:
+    def _reply(self, work: Callable[[bytes], dict[str, Any]], length: int) -> None:
         self._reader.expect(length)
         data = self.rfile.read(length)
         if len(data) < length:

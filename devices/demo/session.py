@@ -70,7 +70,7 @@ class DemoSession:
     def describe(self) -> dict[str, Any]:
         """Say which bundle answers."""
         manifest, choice = self.model.bundle.manifest, self.model.choice
-        judged = sum_up_gates(manifest)
+        scored = sum_up_gates(manifest)
         return {
             "name": manifest.name,
             "device": manifest.device,
@@ -80,7 +80,7 @@ class DemoSession:
             "labels": list(manifest.labels),
             "confidence_threshold": manifest.operating_point.confidence_threshold,
             "frame": [manifest.input.frame.height, manifest.input.frame.width],
-            "verdict": {**to_data(judged), "detail": judged.detail.replace("reasons below", "reasons in its report")},
+            "verdict": {**to_data(scored), "detail": scored.detail.replace("reasons below", "reasons in its report")},
             "synthetic": SYNTHETIC if manifest.synthetic else None,
             "notice": NOTICE,
         }

@@ -149,17 +149,17 @@ def _latency(limit: float, measurement: Measurement) -> Gate:
     latency = measurement.end_to_end
     samples, got, limit_ns = latency.samples_ns, latency.p90_ns / 1e6, limit * 1e6
     over = sum(sample > limit_ns * (1 + _ROUNDING) for sample in samples)
-    told = f"{got:.3g} ms is {'within' if got <= limit + _ROUNDING else f'{got - limit:.3g} ms over'} {limit:g} ms"
-    told += f" ({over} of {len(samples)} queries over it)"
+    finding = f"{got:.3g} ms is {'within' if got <= limit + _ROUNDING else f'{got - limit:.3g} ms over'} {limit:g} ms"
+    finding += f" ({over} of {len(samples)} queries over it)"
     found = invalid_reasons(measurement)
     if len(samples) >= MINIMUM_QUERIES and found:
         if min(samples) > limit_ns * (1 + _ROUNDING):
-            reason = f"{told}; the bench is INVALID, but even its fastest query is over"
+            reason = f"{finding}; the bench is INVALID, but even its fastest query is over"
             return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="FAIL", reason=reason)
         if over == 0 and only_noisy(measurement) and decide_percentile(over, len(samples), 0.9) == "PASS":
-            reason = f"{told}; the bench is INVALID, as other work slowed it, but even its slowest query is within"
+            reason = f"{finding}; the bench is INVALID, as other work slowed it, but even its slowest query is within"
             return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="PASS", reason=reason)
-        reason = f"{told}; the bench is INVALID: {'; '.join(found)}"
+        reason = f"{finding}; the bench is INVALID: {'; '.join(found)}"
         return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
     verdict = decide_percentile(over, len(samples), 0.9)
     if verdict == "PASS" and found:
@@ -170,11 +170,11 @@ def _latency(limit: float, measurement: Measurement) -> Gate:
             limit=limit,
             value=got,
             verdict=verdict,
-            reason=f"{told}, at {CONFIDENCE:.0%} confidence",
+            reason=f"{finding}, at {CONFIDENCE:.0%} confidence",
         )
     more = more_queries(over, len(samples), 0.9)
     more = None if more is None else max(more, MINIMUM_QUERIES - len(samples))
-    reason = f"{told}; inconclusive at {CONFIDENCE:.0%} confidence: {_how_many_more(more, 'quer', 'y', 'ies')}"
+    reason = f"{finding}; inconclusive at {CONFIDENCE:.0%} confidence: {_how_many_more(more, 'quer', 'y', 'ies')}"
     return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
@@ -182,21 +182,21 @@ def _energy(limit: float, got: float, measurement: Measurement) -> Gate:
     """Judge energy; it is known to its resolution, which a longer run makes finer."""
     power = measurement.power
     fine = power.resolution_mj if power is not None and power.resolution_mj is not None else 0.0
-    told = f"{got:.3g} mJ a frame (known to {fine:.2g} mJ)"
+    finding = f"{got:.3g} mJ a frame (known to {fine:.2g} mJ)"
     if got - fine <= limit + _ROUNDING < got + fine:
         # Over a longer run the same readings' worth of doubt is spread over more frames.
         queries = len(measurement.end_to_end.samples_ns)
         difference = abs(limit - got)
         more = math.ceil(queries * (fine / difference - 1)) + 1 if difference > fine * 1e-3 else None
-        reason = f"{told} cannot be told from {limit:g} mJ; {_how_many_more(more, 'quer', 'y', 'ies')}"
+        reason = f"{finding} cannot be told from {limit:g} mJ; {_how_many_more(more, 'quer', 'y', 'ies')}"
         return Gate(name="max_energy_mj", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
     side = f"within {limit:g} mJ" if got <= limit else f"{got - limit:.3g} mJ over {limit:g} mJ"
     found = invalid_reasons(measurement)
     if found:
-        reason = f"{told} is {side}; the bench is INVALID: {'; '.join(found)}"
+        reason = f"{finding} is {side}; the bench is INVALID: {'; '.join(found)}"
         return Gate(name="max_energy_mj", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
     verdict: Verdict = "PASS" if got <= limit else "FAIL"
-    return Gate(name="max_energy_mj", limit=limit, value=got, verdict=verdict, reason=f"{told} is {side}")
+    return Gate(name="max_energy_mj", limit=limit, value=got, verdict=verdict, reason=f"{finding} is {side}")
 
 
 def _memory(limit: float, got: float, measurement: Measurement) -> Gate:
@@ -280,14 +280,14 @@ def _better_than_guessing(verification: Verification, labels: Sequence[str], spl
 
 def _at_least(name: str, limit: float, rate: Rate, what: str) -> Gate:
     """Judge a rate by its point; where the interval spans the limit, the reason says what would settle it."""
-    told = f"{rate.value:.1%} of {rate.images} {what} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
+    finding = f"{rate.value:.1%} of {rate.images} {what} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
     open_ = ""
     if rate.low < limit < rate.high:
         more = images_to_decide(rate, limit)
         open_ = f"; the interval spans the limit, {_how_many_more(more, 'image', '', 's')}" if more is not None else ""
     if rate.value >= limit - _ROUNDING:
-        return Gate(name=name, limit=limit, value=rate.value, verdict="PASS", reason=f"{told} reaches {limit:.1%}{open_}")
-    reason = f"{told} is {limit - rate.value:.1%} under {limit:.1%}{open_}"
+        return Gate(name=name, limit=limit, value=rate.value, verdict="PASS", reason=f"{finding} reaches {limit:.1%}{open_}")
+    reason = f"{finding} is {limit - rate.value:.1%} under {limit:.1%}{open_}"
     return Gate(name=name, limit=limit, value=rate.value, verdict="FAIL", reason=reason)
 
 
@@ -302,10 +302,12 @@ def _accuracy_drop(limit: float, verification: Verification | None, split: str) 
         )
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
-    told = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
+    finding = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
     if drop <= limit + _ROUNDING:
-        return Gate(name="max_accuracy_drop", limit=limit, value=drop, verdict="PASS", reason=f"{told}, within {limit:.1%}")
-    reason = f"{told}, {drop - limit:.1%} over {limit:.1%}"
+        return Gate(
+            name="max_accuracy_drop", limit=limit, value=drop, verdict="PASS", reason=f"{finding}, within {limit:.1%}"
+        )
+    reason = f"{finding}, {drop - limit:.1%} over {limit:.1%}"
     return Gate(name="max_accuracy_drop", limit=limit, value=drop, verdict="FAIL", reason=reason)
 
 

@@ -172,23 +172,23 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
     best = max(
         rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0)
     )
-    figures = len(best.ms)
-    width = transfer_width(figures)
-    doubts = []
+    latencies = len(best.ms)
+    width = transfer_width(latencies)
+    reservations = []
     if best.device != profile.id:
-        doubts.append(f"{best.name} stands for it")
+        reservations.append(f"{best.name} stands for it")
     if best.precision != counts.precision:
-        doubts.append(f"they are of {best.precision} networks")
+        reservations.append(f"they are of {best.precision} networks")
     if best.int8_tops_dense is None and best.runtime == "tensorrt":
-        doubts.append("its peak is not known")
-    width *= 1 + 0.5 * len(doubts)
+        reservations.append("its peak is not known")
+    width *= 1 + 0.5 * len(reservations)
     threads = "" if best.threads is None else f", {best.threads} thread(s)"
-    words = f"; interval widened: {'; '.join(doubts)}" if doubts else ""
+    words = f"; interval widened: {'; '.join(reservations)}" if reservations else ""
     return _interval(
         "estimated",
         estimate_row(best, counts),
         width,
-        f"the reference machine scaled to {figures} published figure(s) of {best.name} ({best.runtime}{threads}; "
+        f"the reference machine scaled to {latencies} published figure(s) of {best.name} ({best.runtime}{threads}; "
         f"{best.source}){words}; measure on the device for a better one",
     )
 

@@ -104,18 +104,18 @@ def _leave_row_out(row: PublishedRow, network: str, others: tuple[str, ...]) -> 
 
 
 @functools.cache
-def transfer_width(figures: int, without_device: str | None = None) -> float:
+def transfer_width(latencies: int, without_device: str | None = None) -> float:
     """Return the half width, in logarithms, of an interval around a prediction from a number of figures of a device.
 
     The conformal width of the errors on all published figures that were left out, those of one figure from one other where
     only one is known.
 
     Args:
-        figures: How many are known, at least 1.
+        latencies: How many are known, at least 1.
         without_device: A device whose own figures take no part, so that it can be judged.
     """
-    pool = leave_one_out() if figures > 1 else _from_one()
-    errors = [left.error for left in pool if left.row.device != without_device and (figures == 1 or left.figures > 1)]
+    pool = leave_one_out() if latencies > 1 else _from_one()
+    errors = [left.error for left in pool if left.row.device != without_device and (latencies == 1 or left.figures > 1)]
     width = conformal_width(np.array(errors), COVERAGE)
     if width is None:
         raise DeviceError(f"expected published figures enough for an interval, got {len(errors)}", code="E_DEVICE_PUBLISHED")

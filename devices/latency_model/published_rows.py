@@ -105,36 +105,43 @@ def rows_of(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
     Raises:
         DeviceError: A figure names a power mode that the profile does not have.
     """
-    usable = [figure for figure in profile.published if _is_usable(figure)]
-    settings = dict.fromkeys(_setting(figure) for figure in usable)
-    return tuple(_row(profile, [figure for figure in usable if _setting(figure) == setting]) for setting in settings)
+    usable = [published for published in profile.published if _is_usable(published)]
+    settings = dict.fromkeys(_setting(published) for published in usable)
+    return tuple(
+        _row(profile, [published for published in usable if _setting(published) == setting]) for setting in settings
+    )
 
 
-def _is_usable(figure: PublishedLatency) -> bool:
-    fits = figure.latency_ms is not None and figure.input_size == SIZE and figure.batch == 1 and figure.statistic in _CENTRE
-    return fits and _network(figure) in published_counts()
+def _is_usable(published: PublishedLatency) -> bool:
+    fits = (
+        published.latency_ms is not None
+        and published.input_size == SIZE
+        and published.batch == 1
+        and published.statistic in _CENTRE
+    )
+    return fits and _network(published) in published_counts()
 
 
-def _network(figure: PublishedLatency) -> str:
-    return NETWORKS.get(figure.model, figure.model)
+def _network(published: PublishedLatency) -> str:
+    return NETWORKS.get(published.model, published.model)
 
 
-def _precision(figure: PublishedLatency) -> Precision:
-    return "int8" if figure.precision == "int8" else "float32"
+def _precision(published: PublishedLatency) -> Precision:
+    return "int8" if published.precision == "int8" else "float32"
 
 
-def _setting(figure: PublishedLatency) -> tuple[object, ...]:
+def _setting(published: PublishedLatency) -> tuple[object, ...]:
     """Return what figures of one row have in common; FP16 that was asked for is another setting than FP32."""
-    requested = figure.precision == "fp16"
-    what = (figure.measured_on, figure.part, figure.processor, figure.power_mode, figure.threads)
-    return (figure.source, figure.runtime, _precision(figure), requested, *what)
+    requested = published.precision == "fp16"
+    what = (published.measured_on, published.part, published.processor, published.power_mode, published.threads)
+    return (published.source, published.runtime, _precision(published), requested, *what)
 
 
-def _row(profile: DeviceProfile, figures: Sequence[PublishedLatency]) -> PublishedRow:
-    first = figures[0]
+def _row(profile: DeviceProfile, latencies: Sequence[PublishedLatency]) -> PublishedRow:
+    first = latencies[0]
     ms: dict[str, float] = {}
-    for figure in sorted(figures, key=lambda figure: _CENTRE.index(figure.statistic)):
-        ms.setdefault(_network(figure), figure.latency_ms or 0.0)
+    for published in sorted(latencies, key=lambda published: _CENTRE.index(published.statistic)):
+        ms.setdefault(_network(published), published.latency_ms or 0.0)
     board = first.measured_on or profile.name
     runs_builds = first.part is None and first.processor == ("gpu" if profile.target == "jetson" else "cpu")
     where = board if runs_builds else f"{board}, {first.part or first.processor.upper()}"
@@ -145,7 +152,7 @@ def _row(profile: DeviceProfile, figures: Sequence[PublishedLatency]) -> Publish
         name=f"{where}, FP16" if first.precision == "fp16" else where,
         runtime=re.sub(r"[^a-z0-9]+", "-", re.sub(r" [\d.]+$", "", first.runtime).lower()),
         precision=_precision(first),
-        ms={_network(figure): ms[_network(figure)] for figure in figures},
+        ms={_network(published): ms[_network(published)] for published in latencies},
         source=first.source,
         threads=first.threads,
         int8_tops_dense=_tops(profile, first.power_mode),

@@ -114,9 +114,9 @@ class Device:
             LostError: It does not answer.
         """
         process = await self._start("look", *modules)
-        ready = await self._answer_to(process, b"")
+        ready = await self._reply_to(process, b"")
         wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
-        found = await self._answer_to(process, b"\n") if ready else None
+        found = await self._reply_to(process, b"\n") if ready else None
         took_ns = time.monotonic_ns() - start_ns
         self._checked(await _in_time(process.finish(), _REPLY_S, "answer"))
         if found is None:
@@ -201,7 +201,7 @@ class Device:
         return process
 
     @staticmethod
-    async def _answer_to(process: Process, question: bytes) -> dict[str, Any] | None:
+    async def _reply_to(process: Process, question: bytes) -> dict[str, Any] | None:
         """Return the next thing that the agent says, whatever a login shell has said before; None where it has ended."""
         if question:
             await process.send(question)

@@ -192,7 +192,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     names = sorted(model.split(" ", 1)[1] for model, seen in shown["test"].items() if set(seen) == frames["test"])
     assert len(names) == len(shown["test"]), "test images are shown all or none"
     assert contents.verification.calibration is not None
-    assert contents.verification.calibration.temperature != 1
+    assert contents.verification.calibration.recalibration.temperature != 1
     assert len(names) >= 5, "exported, as written, as it runs here, with and without the temperature"
     assert len(shown["val"]) > 3 * 5, "three links in several precisions"
 

@@ -42,7 +42,7 @@ def test_copies_are_found_from_the_pixels(found: Any, listed: dict[str, dict[str
     assert found["exact_duplicates"] == sum(bool(row["duplicate_of"]) for row in listed.values())
 
 
-def test_near_duplicate_clusters_are_found_without_being_told(process: Any, listed: dict[str, dict[str, str]]) -> None:
+def test_near_duplicate_clusters_are_found_without_any_setting(process: Any, listed: dict[str, dict[str, str]]) -> None:
     """From the folder alone: the CSV, which names the clusters, is not read."""
     import itertools
 

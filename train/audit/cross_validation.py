@@ -40,7 +40,7 @@ def group_folds(labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int
     random = np.random.default_rng(seed)
     counts = np.zeros((int(groups.max()) + 1, int(labels.max()) + 1))
     np.add.at(counts, (groups, labels), 1)
-    share = counts / np.maximum(counts.sum(0), 1)
+    fold_size = counts / np.maximum(counts.sum(0), 1)
     size = np.floor(np.log2(np.maximum(counts.sum(1), 1)))
     order = np.lexsort((random.permutation(len(counts)), -size))
     have = np.zeros((folds, counts.shape[1]))
@@ -49,9 +49,9 @@ def group_folds(labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int
     chosen = np.zeros(len(counts), np.int64)
     for group in order:
         # The growth of the sum of squares, less the group's own part, which is the same in every fold.
-        cost = have @ share[group] + 1e-6 * total / len(labels)
+        cost = have @ fold_size[group] + 1e-6 * total / len(labels)
         fold = int(np.lexsort((tie, np.round(cost, 12)))[0])
         chosen[group] = fold
-        have[fold] += share[group]
+        have[fold] += fold_size[group]
         total[fold] += counts[group].sum()
     return chosen[groups]

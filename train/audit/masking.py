@@ -111,14 +111,14 @@ class Masking:
             self.notes.append("too few images have a mask or box for the masking probe")
             return None
         folds = group_folds(part.labels, part.groups, min(FOLDS, part.group_count), self._seed)
-        answered: list[Rate | None] = [None] * (1 + len(masks))
+        correct: list[Rate | None] = [None] * (1 + len(masks))
         base = None
         if deployed is not None:
             tested = self._tested()
             if tested.records:
                 right = predict_occluded(deployed, tested.records, self.masks(deployed.input.frame), progress)
                 groups = [record.group for record in tested.records]
-                answered = [rate_by_group(row, groups) for row in right]
+                correct = [rate_by_group(row, groups) for row in right]
                 base = majority(tested.labels)
         classes = len(self._index.labels)
 
@@ -133,8 +133,8 @@ class Masking:
                 deployed=rate if shown is None or shown.shows != "shape" else None,
             )
 
-        rows = [row(None, embedded.whole[self.covered], 1.0, answered[0])]
-        for mask, features, visible, rate in zip(masks, embedded.masked, embedded.visible, answered[1:], strict=True):
+        rows = [row(None, embedded.whole[self.covered], 1.0, correct[0])]
+        for mask, features, visible, rate in zip(masks, embedded.masked, embedded.visible, correct[1:], strict=True):
             rows.append(row(mask, features, visible, rate))
         return MaskAudit(images=len(part.labels), majority=majority(part.labels), deployed_majority=base, rows=tuple(rows))
 

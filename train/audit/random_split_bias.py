@@ -49,11 +49,11 @@ def compare_folds(
         by_image = image_folds(labels, folds, seed * 1000 + repeat)
         by_group = group_folds(labels, groups, folds, seed * 1000 + repeat)
         rates = []
-        for way, dealt in enumerate((by_image, by_group)):
-            scores = ridge.out_of_fold(dealt)
+        for way, assigned in enumerate((by_image, by_group)):
+            scores = ridge.out_of_fold(assigned)
             correct = scores.argmax(1) == labels
             right[way] += correct / repeats
-            rates.append(np.array([correct[dealt == fold].mean() for fold in range(folds)]))
+            rates.append(np.array([correct[assigned == fold].mean() for fold in range(folds)]))
         total += scores / repeats  # of the second way
         differences.append(rates[0] - rates[1])
     optimism = mean_by_group(right[0] - right[1], groups)

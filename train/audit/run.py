@@ -113,8 +113,8 @@ def run_audit(
         notes.append(NO_GROUPS)
     if contradictions := find_contradictions(found):
         notes.append(f"{len(contradictions)} images are there under two labels, such as {contradictions[0].path}")
-    chosen, said = _sample_images(whole, config)
-    notes += said
+    chosen, remarks = _sample_images(whole, config)
+    notes += remarks
     embedder = choose_embedder(config.link, frame_spec(whole, config.input))
     if not embedder.pretrained:
         notes.append(
@@ -253,8 +253,8 @@ def _fingerprints(
     seed: int,
     progress: Progress,
 ) -> tuple[FingerprintAudit, ...]:
-    dealt = group_folds(chosen.labels, chosen.groups, folds, seed)
+    assigned = group_folds(chosen.labels, chosen.groups, folds, seed)
     traces = read_traces(root, chosen.records, progress)
     if column is not None:
         traces = (*traces, source_trace(column, sources))
-    return tuple(audit_fingerprint(trace, chosen.labels, chosen.groups, dealt, classes) for trace in traces)
+    return tuple(audit_fingerprint(trace, chosen.labels, chosen.groups, assigned, classes) for trace in traces)

@@ -43,8 +43,8 @@ def auc(scores: Array, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> 
     if len(classes) < 2:
         return None
     weights = np.concatenate([np.ones((1, len(labels))), _resampled(groups)])
-    judged = classes[1:] if len(classes) == 2 else classes  # of two classes, either says it all
-    found = np.stack([_area(scores[:, c], labels == c, weights) for c in judged])
+    scored = classes[1:] if len(classes) == 2 else classes  # of two classes, either says it all
+    found = np.stack([_area(scores[:, c], labels == c, weights) for c in scored])
     there = np.isfinite(found)
     count = there.sum(0)
     means = np.where(there, found, 0).sum(0) / np.maximum(count, 1)

@@ -40,7 +40,7 @@ def leave_out(
         # A group that lies in two sources would be trained on and tested on.
         train, test = np.flatnonzero(~own & ~np.isin(groups, groups[own])), np.flatnonzero(own)
         here, there = np.unique(labels[test]), np.unique(labels[train])
-        figure = SourceScore(
+        score = SourceScore(
             source=source,
             images=len(test),
             groups=len(np.unique(groups[test])),
@@ -53,12 +53,12 @@ def leave_out(
         )
         if len(there) > 1:
             scores = ridge.scores(train, test)
-            figure = replace(
-                figure,
+            score = replace(
+                score,
                 left_out=score_accuracy(scores, labels[test], groups[test]),
                 auc=auc(scores, labels[test], groups[test]),
             )
-        found.append(figure)
+        found.append(score)
     return SourceAudit(column=column, sources=tuple(found))
 
 

@@ -55,8 +55,8 @@ def keeps_published(
         text = f"the split that the data set came with ({parts}) is not used, and a new one is made: {problem}"
         code = "I_SPLIT_NOT_USED" if len(set(splits)) == 1 else "W_SPLIT_NOT_USED"  # of one part nothing is lost
         return False, (note(code, text),)
-    told = "" if "test" in splits else "; its validation images are the test images, as it names no others"
-    return True, (note("I_SPLIT_USED", f"the split that the data set came with is used ({parts}){told}"),)
+    remark = "" if "test" in splits else "; its validation images are the test images, as it names no others"
+    return True, (note("I_SPLIT_USED", f"the split that the data set came with is used ({parts}){remark}"),)
 
 
 def _problem(labels: Sequence[str], splits: Sequence[Split | None]) -> str:

@@ -121,7 +121,7 @@ def _around_published(
         val = min(0.5, config.val_fraction * len(items) / len(rest))
         bins.append((Placement(split="val"), Bin(part=val, needs_all=True)))
     try:
-        dealt = _distribute(
+        placed = _distribute(
             [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val)], seed
         )
     except DataError as err:
@@ -130,6 +130,6 @@ def _around_published(
             code=err.code,
         ) from err
     places = [Placement(split="test" if split == part else split or "train") for split in splits]
-    for i, place in zip(rest, dealt, strict=True):
+    for i, place in zip(rest, placed, strict=True):
         places[i] = place
     return tuple(places)

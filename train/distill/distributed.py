@@ -130,14 +130,14 @@ def shared_stage(
 
 def synchronised(student: Student, fabric: Fabric) -> Student:
     """Return a copy whose batch norms take their statistics from all processes' images, as one process would."""
-    twin = copy.deepcopy(student)
+    replica = copy.deepcopy(student)
     if fabric.device.type == "cuda":
-        converted: Student = convert_sync_batchnorm(twin)  # type: ignore[no-untyped-call]  # timm is untyped
+        converted: Student = convert_sync_batchnorm(replica)  # type: ignore[no-untyped-call]  # timm is untyped
         return converted
-    for module in twin.modules():
+    for module in replica.modules():
         if isinstance(module, nn.modules.batchnorm._BatchNorm):
             module.forward = functools.partial(_norm_of_all, module.forward, fabric.global_rank)  # type: ignore[method-assign]
-    return twin
+    return replica
 
 
 def _norm_of_all(norm: Callable[[Tensor], Tensor], rank: int, images: Tensor) -> Tensor:

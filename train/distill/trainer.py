@@ -206,7 +206,7 @@ class Trainer:
         if job.start is not None:
             created.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
         feed = self.open_feed(job)
-        probed = (
+        with_probe = (
             job.train.linear_probe
             and job.start is None
             and has_pretrained_backbone(plan.config)
@@ -221,7 +221,7 @@ class Trainer:
             name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
             scratch=scratch,
             progress=self.progress,
-            classifier_rate=1.0 if probed or job.start else RANDOM_CLASSIFIER,
+            classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
         )
 
         def evaluate(student: Student) -> float:

@@ -147,9 +147,9 @@ def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, F
 
 
 def _floors() -> Floats:
-    shares = 11 + 2 * len(LAGS)  # where the histogram begins
+    fractions = 11 + 2 * len(LAGS)  # where the histogram begins
     floors = np.full(FEATURES, _GREY_FLOOR)
-    floors[shares : shares + BINS] = _FRACTION_FLOOR
+    floors[fractions : fractions + BINS] = _FRACTION_FLOOR
     return floors
 
 

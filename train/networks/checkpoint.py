@@ -100,15 +100,15 @@ def read_checkpoint(
             notes.append(
                 f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does."
             )
-    answered = next((_rows(fitted.tensors, head) for head in _heads(backbone) if f"{head}.weight" in fitted.tensors), None)
-    if classes is not None and answered not in (None, classes):
+    outputs = next((_rows(fitted.tensors, head) for head in _heads(backbone) if f"{head}.weight" in fitted.tensors), None)
+    if classes is not None and outputs not in (None, classes):
         raise ModelError(
-            f"{weights.name}: its classifier answers {answered} classes, expected one for each of {classes} labels; "
+            f"{weights.name}: its classifier answers {outputs} classes, expected one for each of {classes} labels; "
             "train it on these classes, or give the data set of its own",
             code="E_MODEL_CLASSES",
         )
-    if answered is not None:
-        created = create_student(config, answered)
+    if outputs is not None:
+        created = create_student(config, outputs)
         backbone = created.student.backbone
     _require_fit(fitted.tensors, backbone.state_dict(), weights.name, config.model)
     _require_numbers(fitted.tensors, weights.name)
@@ -121,7 +121,7 @@ def read_checkpoint(
         mean=created.mean,
         std=created.std,
         input_size=size or int(getattr(backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))[-1]),
-        classes=answered or classes or 2,
+        classes=outputs or classes or 2,
         notes=(*_describe_place(fitted), *notes, *_describe_evaluation(file.settings, size)),
     )
 

@@ -195,10 +195,10 @@ def audit_command(
         from weckd_edge.cli.build import parse_link
 
         config = replace(config, link=(*config.link[:-1], parse_link(backbone)))
-    probes = config.audit
+    audit = config.audit
     config = replace(
         config,
-        audit=replace(probes, masks=str(masks) if masks else probes.masks, source_column=source or probes.source_column),
+        audit=replace(audit, masks=str(masks) if masks else audit.masks, source_column=source or audit.source_column),
     )
     with make_progress(quiet) as progress:
         found = audit_folder(path, config, progress)

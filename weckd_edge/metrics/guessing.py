@@ -71,15 +71,18 @@ def compare_with_guessing(
     """
     _, member = np.unique(np.array([str(group) for group in groups]), return_inverse=True)
     count = int(member.max()) + 1
-    predicted_shares, real = _shares(predicted, member, count, classes), _shares(truth, member, count, classes)
+    predicted_fractions, real = (
+        _group_fractions(predicted, member, count, classes),
+        _group_fractions(truth, member, count, classes),
+    )
     occur = real.sum(axis=0) > 0
     weights = np.divide(real, real.sum(axis=0), out=np.zeros_like(real), where=occur) / int(occur.sum())
-    found = float((weights * predicted_shares).sum())
+    found = float((weights * predicted_fractions).sum())
     tally = np.bincount(truth, minlength=classes)
     return GuessingTest(
         balanced_accuracy=found,
         chance=1 / int(occur.sum()),
-        p_value=_p_value(weights, predicted_shares),
+        p_value=_p_value(weights, predicted_fractions),
         best_possible_p=_p_value(weights, real),
         accuracy=float((predicted == truth).mean()),
         constant_accuracy=float(tally.max() / len(truth)),
@@ -88,20 +91,20 @@ def compare_with_guessing(
     )
 
 
-def _shares(labels: NDArray[np.intp], member: NDArray[np.intp], groups: int, classes: int) -> NDArray[np.float64]:
+def _group_fractions(labels: NDArray[np.intp], member: NDArray[np.intp], groups: int, classes: int) -> NDArray[np.float64]:
     """Return which share of each group has each label, ``[groups, classes]``."""
     found = np.zeros((groups, classes))
     np.add.at(found, (member, labels), 1.0)
-    shares: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)
-    return shares
+    fractions: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)
+    return fractions
 
 
-def _p_value(weights: NDArray[np.float64], predicted_shares: NDArray[np.float64]) -> float:
-    """Return the one-sided p value of ``(weights * said).sum()`` among shuffles of the rows of ``predicted_shares``."""
-    reached = (weights * predicted_shares).sum() - 1e-12
+def _p_value(weights: NDArray[np.float64], predicted_fractions: NDArray[np.float64]) -> float:
+    """Return the one-sided p value of ``(weights * said).sum()`` among shuffles of the rows of ``predicted_fractions``."""
+    reached = (weights * predicted_fractions).sum() - 1e-12
     draw = np.random.default_rng(0)
-    shuffles = PERMUTATIONS[len(predicted_shares) > MANY_GROUPS]
+    shuffles = PERMUTATIONS[len(predicted_fractions) > MANY_GROUPS]
     as_much = sum(
-        (weights * predicted_shares[draw.permutation(len(predicted_shares))]).sum() >= reached for _ in range(shuffles)
+        (weights * predicted_fractions[draw.permutation(len(predicted_fractions))]).sum() >= reached for _ in range(shuffles)
     )
     return float((as_much + 1) / (shuffles + 1))

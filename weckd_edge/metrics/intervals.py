@@ -56,8 +56,8 @@ def hidden_spread(sizes: NDArray[Any]) -> float:
 
     The CR2 correction (Bell and McCaffrey 2002, Survey Methodology 28:169) of a mean; ``k / (k - 1)`` for k equal groups.
     """
-    share = np.minimum(sizes / sizes.sum(), 0.5)
-    return float((share**2 / (1 - share)).sum() / (share**2).sum())
+    fraction = np.minimum(sizes / sizes.sum(), 0.5)
+    return float((fraction**2 / (1 - fraction)).sum() / (fraction**2).sum())
 
 
 def few_groups_factor(sizes: NDArray[Any]) -> float:

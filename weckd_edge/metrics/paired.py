@@ -41,14 +41,14 @@ class PairedComparison:
 
 
 def compare_predictions(
-    before: Predictions, after: Predictions, *, answered: tuple[Bools, Bools], labels: Sequence[str], seed: int
+    before: Predictions, after: Predictions, *, decided: tuple[Bools, Bools], labels: Sequence[str], seed: int
 ) -> PairedComparison:
     """Compare two models on the same images, by a bootstrap over groups on the pair.
 
     Args:
         before: Of the first model, to N images, at least one.
         after: Of the second, to the same images in the same order, with the same groups.
-        answered: Which images each of them answers ``[N]``.
+        decided: Which images each of them answers ``[N]``.
         labels: Class names.
         seed: Of the bootstrap.
 
@@ -59,21 +59,21 @@ def compare_predictions(
     first, first_drawn = measure_images(before, weights)
     second, second_drawn = measure_images(after, weights)
     everyone = np.ones(len(after.truth), dtype=bool)
-    shares = [fraction_of(mask, everyone, after.member) for mask in answered]
-    if shares[0] is None or shares[1] is None:
+    fractions = [fraction_of(mask, everyone, after.member) for mask in decided]
+    if fractions[0] is None or fractions[1] is None:
         raise ValueError("no image to compare on")
     return PairedComparison(
         before=first,
         after=second,
         difference=compare_metrics(first_drawn, second_drawn, after),
         flips=count_flips(("old", "new"), before.decided, after.decided, after.truth, labels, ()),
-        before_coverage=shares[0],
-        after_coverage=shares[1],
+        before_coverage=fractions[0],
+        after_coverage=fractions[1],
         specificity=tuple(
             _rate_difference(before.decided != label, after.decided != label, after.truth != label, after, weights)
             for label in range(after.classes)
         ),
-        coverage_difference=_rate_difference(*answered, everyone, after, weights),
+        coverage_difference=_rate_difference(*decided, everyone, after, weights),
     )
 
 

@@ -176,8 +176,8 @@ def _selective_metrics(compiled: Predictions, below: float, prevalence: Floats |
     metrics = None
     if sure.any():
         member = group_numbers([str(number) for number in compiled.member[sure]])
-        answered = Predictions(compiled.truth[sure], compiled.probabilities[sure], member)
-        metrics, _ = measure_images(answered, draw_weights(answered.groups, seed), prevalence)
+        decided = Predictions(compiled.truth[sure], compiled.probabilities[sure], member)
+        metrics, _ = measure_images(decided, draw_weights(decided.groups, seed), prevalence)
     return SelectiveMetrics(
         confidence_threshold=below,
         coverage=coverage,

@@ -113,7 +113,7 @@ def compile_chain(
         ctx, student, teacher, verification.artifact, index, abstention.operating_point.confidence_threshold
     )
     measurement = bench_network(ctx, student, choice.measurement)
-    probes = audit_data(ctx, student.network, frames.test, index)
+    audit = audit_data(ctx, student.network, frames.test, index)
 
     layout = lay_out(
         Part(student.selection, student.folder), built, Part(golden.artifact, golden.folder), fitted.artifact.guard
@@ -130,7 +130,7 @@ def compile_chain(
         build=record_build(ctx, index.name),
         selection=student.selection,
         link_selection=choice.link_selection,
-        audit=probes,
+        audit=audit,
         metrics=performance,
         abstention=abstention,
         environment=read_environment(ctx.config.link, host=ctx.machine.host),

@@ -113,17 +113,17 @@ def compile_model(request: CompileRequest, progress: Progress) -> BundleContents
     more = () if request.calibrate_on is None else (ReadPath("--calibrate-on", request.calibrate_on),)
     check_output(request.out, (*sources_of(as_build), *more))
     check_libraries(as_build)
-    brought = open_source_network(request)
-    check_disk(request.out, brought.bytes)
+    source = open_source_network(request)
+    check_disk(request.out, source.bytes)
     ctx = start(as_build, profile, Workspace(workspace_of(request.out)), progress)
     with ctx.workspace.in_use():
-        index = read_data_for(ctx, brought)
+        index = read_data_for(ctx, source)
         # The chain of the settings was not trained: it has no place in what is recorded of this bundle.
         ctx = replace(ctx, config=replace(ctx.config, link=()))
         calibration = CalibrationSet(index=index, root=ctx.root)
         if request.calibrate_on is not None:
             calibration = read_calibration(request.calibrate_on, index, ctx.config, ctx.progress, skip_bad=request.skip_bad)
-        chain = import_network(ctx, brought, index)
+        chain = import_network(ctx, source, index)
         return compile_chain(ctx, chain, index, calibration)
 
 
@@ -191,7 +191,7 @@ def check_disk(out: Path, weights: int) -> None:
             )
 
 
-def read_data_for(ctx: BuildContext, brought: NetworkSource) -> DatasetIndex:
+def read_data_for(ctx: BuildContext, source: NetworkSource) -> DatasetIndex:
     """Return the index of the data set with its classes in the order of the network's outputs.
 
     The split of a former build is kept where the data set still is the one that the network was trained on.
@@ -199,7 +199,7 @@ def read_data_for(ctx: BuildContext, brought: NetworkSource) -> DatasetIndex:
     Raises:
         WeckdError: The data set cannot be used, or its test images are some that the network was trained on.
     """
-    former = brought.former
+    former = source.former
     if former is not None and holds(ctx.root, former):
         stage = ctx.step(
             "data", DatasetIndex, key_of({"former": former}, "weckd_edge.artifacts.data"), lambda folder: former
@@ -210,8 +210,8 @@ def read_data_for(ctx: BuildContext, brought: NetworkSource) -> DatasetIndex:
         index = index_data(ctx)
         if former is not None:
             _refuse_trained_on(former, index)
-    if brought.labels is not None:
-        index = index.with_order(brought.labels)
+    if source.labels is not None:
+        index = index.with_order(source.labels)
     check_data(ctx, index)
     return index
 
@@ -222,7 +222,7 @@ def holds(root: Path, former: DatasetIndex) -> bool:
     return all(path.is_file() for path, _ in files) and all(sha256_file(path) == digest for path, digest in files)
 
 
-def import_network(ctx: BuildContext, brought: NetworkSource, index: DatasetIndex) -> TrainedChain:
+def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex) -> TrainedChain:
     """Take what was imported as a chain of one link: evaluate it, and look for mistakes in how it was described.
 
     Raises:
@@ -233,46 +233,46 @@ def import_network(ctx: BuildContext, brought: NetworkSource, index: DatasetInde
         ImportedModel,
         key_of(
             {
-                "imported": brought.key(),
+                "imported": source.key(),
                 "labels": index.labels,
                 "images": index.identity("val", "test"),
                 "input": ctx.config.input,
                 "frame": sorted({(r.height, r.width) for r in index.images}),
-                "known": brought.former is not None,
+                "known": source.former is not None,
             },
             "weckd_edge.pipeline.import_model",
         ),
-        lambda folder: brought.import_into(ctx, index, folder),
+        lambda folder: source.import_into(ctx, index, folder),
     )
     link, folder = imported.artifact.link, imported.folder
-    for line in (*imported.artifact.notes, *brought.doubts):
+    for line in (*imported.artifact.notes, *source.doubts):
         ctx.progress.note(line)
-    doubts = _find_description_mistakes(ctx, brought, link, folder, index)
+    doubts = _find_description_mistakes(ctx, source, link, folder, index)
     for sentence in doubts.sentences:
         ctx.progress.note(sentence)
     network = TrainedNetwork(
         link=Stage(name="adopt", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
-        name_in_reports=brought.trained_name,
-        export=lambda out, cast_first: brought.export(link, folder, out, cast_first=cast_first),
+        name_in_reports=source.trained_name,
+        export=lambda out, cast_first: source.export(link, folder, out, cast_first=cast_first),
         modules=("weckd_edge.pipeline.import_model",),
-        predictor=lambda: brought.predictor(link, folder),
+        predictor=lambda: source.predictor(link, folder),
         predict=lambda images: predict_once(
             ctx.workspace,
-            brought.recorded_as(link.weights.sha256, link.input),
+            source.recorded_as(link.weights.sha256, link.input),
             images,
-            lambda: brought.predict(link, folder, images),
+            lambda: source.predict(link, folder, images),
         ),
     )
     return TrainedChain(
         networks=(network,),
         labels_used=link.labels_used,
         import_notes=imported.artifact.notes,
-        import_warnings=(*brought.doubts, *doubts.sentences),
+        import_warnings=(*source.doubts, *doubts.sentences),
     )
 
 
 def _find_description_mistakes(
-    ctx: BuildContext, brought: NetworkSource, link: Link, folder: Path, index: DatasetIndex
+    ctx: BuildContext, source: NetworkSource, link: Link, folder: Path, index: DatasetIndex
 ) -> DescriptionDoubts:
     """Try other descriptions of the network on images that are no test images."""
     records = choose_trial_images(index, ctx.config.seed)
@@ -280,21 +280,21 @@ def _find_description_mistakes(
         "doubts",
         DescriptionDoubts,
         key_of(
-            {"link": link, "is_bgr": brought.is_bgr, "images": [[r.pixels_sha256, r.label] for r in records]},
+            {"link": link, "is_bgr": source.is_bgr, "images": [[r.pixels_sha256, r.label] for r in records]},
             "weckd_edge.compile.verify.usual_mistakes",
             "weckd_edge.pipeline.import_model",
         ),
-        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, brought, link, folder, records)),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, link, folder, records)),
     ).artifact
 
 
 def _mistakes(
-    ctx: BuildContext, brought: NetworkSource, link: Link, folder: Path, records: Sequence[ImageRecord]
+    ctx: BuildContext, source: NetworkSource, link: Link, folder: Path, records: Sequence[ImageRecord]
 ) -> tuple[str, ...]:
     from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
     from weckd_edge.train.distill.evaluate import network_images
 
-    run, is_bgr = brought.run(link, folder), brought.is_bgr
+    run, is_bgr = source.run(link, folder), source.is_bgr
     return find_mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
         network_images([ctx.root / record.path for record in records], link.input),
@@ -302,8 +302,8 @@ def _mistakes(
         InputDescription(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
         link.labels,
         ctx.progress,
-        takes_bytes=brought.takes_bytes,
-        takes_luminance=brought.takes_luminance,
+        takes_bytes=source.takes_bytes,
+        takes_luminance=source.takes_luminance,
     )
 
 
@@ -381,11 +381,11 @@ def read_calibration(
         progress.note(f"calibration: {note.text}")
     held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
     for image in found.images:
-        twin = held_out.get(image.pixels_sha256)
-        if twin is not None:
+        copied = held_out.get(image.pixels_sha256)
+        if copied is not None:
             raise DataError(
-                f"calibration: {image.listed.path} has the very pixels of the {twin.split} image {twin.path}; ranges fitted "
-                "to it would flatter the figures, leave it out",
+                f"calibration: {image.listed.path} has the very pixels of the {copied.split} image {copied.path}; "
+                "ranges fitted to it would flatter the figures, leave it out",
                 code="E_DATA_CALIBRATION_SPLIT",
             )
     images: Sequence[ImageRecord] = [

@@ -147,11 +147,11 @@ class Student:
         chosen = self.selection
         if chosen.built is not None and chosen.quantized is None and chosen.precision == "int8":
             # NNCF's int8 stands in its own IR alone.
-            return replace(self.shipped, reference=True)
+            return replace(self.deployed, reference=True)
         return Candidate(backend="onnxruntime", model=self.onnx, precision=chosen.precision, reference=True)
 
     @property
-    def shipped(self) -> Candidate:
+    def deployed(self) -> Candidate:
         """What is deployed; the graph as it is written, where the device builds its own."""
         from weckd_edge.compile.verify.implementations import Candidate
 

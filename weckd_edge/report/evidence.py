@@ -146,13 +146,13 @@ def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
         for line in _read_bytes(read, MEASUREMENTS_FILE).splitlines()
         if line.strip()
     ]
-    what_ships = (None, verification.backend, verification.precision)
+    deployed = (None, verification.backend, verification.precision)
     contents = BundleContents(
         manifest=manifest,
         dataset=dataset,
         chain=chain,
         verification=verification,
-        measurement=next((one for one in benches if (one.link, one.backend, one.precision) == what_ships), None),
+        measurement=next((one for one in benches if (one.link, one.backend, one.precision) == deployed), None),
         link_measurements=tuple(one for one in benches if one.link is not None),
         build=_read(read, BUILD_FILE, BuildRecord),
         selection=_read(read, SELECTION_FILE, PrecisionSelection),

@@ -28,9 +28,9 @@ def format_difference(value: float) -> str:
     return f"{value / 10**exponent:.1f}·10{raised}"
 
 
-def percent(share: float, decimals: int = 1) -> str:
+def percent(fraction: float, decimals: int = 1) -> str:
     """Write a share 0..1 as a percentage."""
-    return f"{share * 100:.{decimals}f}{NBSP}%"
+    return f"{fraction * 100:.{decimals}f}{NBSP}%"
 
 
 def interval(rate: Rate) -> str:

@@ -319,7 +319,7 @@ class TensorRTRunner:
         _type_of(engine, outputs[0], _OUTPUTS, where)
         # TensorRT 8.5 cannot cast a uint8 frame inside the graph, so that its engines take a float one.
         self._float_frame = np.empty(self.input_shape, np.float32) if kind == "FLOAT" else None
-        self._answer = np.empty(tuple(engine.get_tensor_shape(outputs[0])), np.float32)
+        self._probabilities = np.empty(tuple(engine.get_tensor_shape(outputs[0])), np.float32)
         self._cuda, self._runtime, self._engine = cuda, runtime, engine
         self._context = engine.create_execution_context()
         if self._context is None:
@@ -328,7 +328,7 @@ class TensorRTRunner:
             )
         self._stream = cuda.create_stream()
         self._input = cuda.malloc(int(np.prod(self.input_shape)) * (1 if self._float_frame is None else 4))
-        self._output = cuda.malloc(self._answer.nbytes)
+        self._output = cuda.malloc(self._probabilities.nbytes)
         self._context.set_tensor_address(inputs[0], self._input)
         self._context.set_tensor_address(outputs[0], self._output)
 
@@ -341,9 +341,9 @@ class TensorRTRunner:
         self._cuda.copy_in(self._input, frame, self._stream)
         if not self._context.execute_async_v3(self._stream):
             raise DeviceError("TensorRT could not start the engine; run weckd-edge finalize again", code="E_DEVICE_ENGINE")
-        self._cuda.copy_out(self._answer, self._output, self._stream)
+        self._cuda.copy_out(self._probabilities, self._output, self._stream)
         self._cuda.synchronize(self._stream)
-        return self._answer.reshape(-1).astype(np.float32, copy=True)
+        return self._probabilities.reshape(-1).astype(np.float32, copy=True)
 
     def close(self) -> None:
         """Free the device's memory; the context goes before the engine, the engine before its runtime."""

@@ -396,7 +396,7 @@ class TestTorchTensorRT:
         seen: dict[str, Any] = {}
 
         def convert(program: Any, *, arg_inputs: Any, workspace_size: int) -> bytes:
-            seen.update(answer=program.module()(*arg_inputs), frame=arg_inputs[0], workspace=workspace_size)
+            seen.update(probabilities=program.module()(*arg_inputs), frame=arg_inputs[0], workspace=workspace_size)
             if seen.get("fails"):
                 raise RuntimeError("no converter for aten.x\nmore")
             return b"engine"

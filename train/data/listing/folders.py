@@ -108,12 +108,12 @@ def _tree(root: Path, notes: list[DataNote]) -> Folder:
             others.append(file.relative_to(root).as_posix())
     if system:
         hidden = system.pop("hidden", 0)
-        told = [
+        counts = [
             f"{counted(count, 'file or folder', 'files and folders')} of {origin}"
             for origin, count in sorted(system.items())
         ]
-        told += [counted(hidden, "hidden file or folder", "hidden files and folders")] if hidden else []
-        notes.append(note("I_SYSTEM_FILES", f"left out by name: {', '.join(told)}"))
+        counts += [counted(hidden, "hidden file or folder", "hidden files and folders")] if hidden else []
+        notes.append(note("I_SYSTEM_FILES", f"left out by name: {', '.join(counts)}"))
     if others:
         notes.append(
             note(
@@ -266,8 +266,8 @@ class _Layout:
         inner = self._inner(folder)
         names = {other.name for other in named}
         own = {file.removeprefix(f"{inner.path}/") for file in inner.below()}
-        twin = {file.removeprefix(f"{folder.path.rpartition('/')[0]}/") for other in named for file in other.below()}
-        if names & {one.name for one in inner.live()} and own <= twin:
+        other_files = {file.removeprefix(f"{folder.path.rpartition('/')[0]}/") for other in named for file in other.below()}
+        if names & {one.name for one in inner.live()} and own <= other_files:
             text = f"the folder '{folder.path}' is left out: it holds the same files once more"
             self.notes.append(note("W_FOLDER_TWICE", text))
             return

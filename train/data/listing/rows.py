@@ -42,7 +42,7 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
                 "relative to it",
                 code="E_DATA_TABLE_PATH",
             )
-    splits, said = _splits(table, roles, files, path)
+    splits, remarks = _splits(table, roles, files, path)
     labels, reasons = _labels(table, roles, path)
     further = sorted(set(table.columns) - roles.used)
     images, bad = [], []
@@ -68,7 +68,7 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
         *table.notes,
         *roles.notes,
         *notes,
-        *said,
+        *remarks,
         *_label_notes(reasons, [image.label for image in images], [title for _, title in roles.classes]),
     ]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(notes))

@@ -96,7 +96,7 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
             )
             return _plain(text, path), notes
     for encoding in ("utf-16-le", "utf-16-be"):
-        if _nul_share(data, encoding) > 0.3:
+        if _nul_fraction(data, encoding) > 0.3:
             with contextlib.suppress(UnicodeDecodeError):
                 return _plain(data.decode(encoding), path), [note("I_ENCODING", "the CSV is read as UTF-16")]
     try:
@@ -116,7 +116,7 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
     ]
 
 
-def _nul_share(data: bytes, encoding: str) -> float:
+def _nul_fraction(data: bytes, encoding: str) -> float:
     high = data[1::2] if encoding.endswith("le") else data[::2]
     return high.count(0) / max(1, len(high))
 

@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from weckd_edge.pipeline.networks import Student
 
 Frame = NDArray[np.uint8]
-Answer = Callable[[Frame], NDArray[np.float32]]
+Predictor = Callable[[Frame], NDArray[np.float32]]
 
 CURVE_POINTS = 100
 
@@ -56,9 +56,9 @@ def abstain(
     index: DatasetIndex,
 ) -> Abstention:
     """Return the threshold that was found, and what is not answered."""
-    deployed = student.shipped
+    deployed = student.deployed
 
-    def judge(_: Path) -> Abstention:
+    def evaluate(_: Path) -> Abstention:
         with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
             inputs = AbstentionInputs(
                 frames=frames,
@@ -88,7 +88,7 @@ def abstain(
             },
             "weckd_edge.pipeline.steps.abstain",
         ),
-        judge,
+        evaluate,
     ).artifact
 
 
@@ -133,7 +133,7 @@ class AbstentionInputs:
     config: BuildConfig
     validation: NDArray[Any] | None
     predictions: tuple[Prediction, ...]
-    predict: Answer
+    predict: Predictor
 
 
 def operating_point(config: BuildConfig) -> OperatingPoint:
@@ -159,11 +159,11 @@ def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress:
         confidence, likeliest = probabilities.max(axis=1), probabilities.argmax(axis=1)
         wrong = likeliest != np.array([p.label for p in inputs.predictions])
         passed = np.array([decision is None or decision.code is None for decision in decisions])
-        answered = passed & (confidence >= point.confidence_threshold)
-        answered &= np.array([labels[k] not in point.non_gradeable_labels for k in likeliest])
-        kept = [group for group, is_decided in zip(groups, answered, strict=True) if is_decided]
+        decided = passed & (confidence >= point.confidence_threshold)
+        decided &= np.array([labels[k] not in point.non_gradeable_labels for k in likeliest])
+        kept = [group for group, is_decided in zip(groups, decided, strict=True) if is_decided]
         _, member = np.unique(np.asarray(groups), return_inverse=True)
-        losses = group_losses(answered, wrong, member, int(member.max()) + 1)
+        losses = group_losses(decided, wrong, member, int(member.max()) + 1)
         seen = [decision for decision in decisions if decision is not None]
         kinds = tuple(_kinds(inputs, guard, seen, confidence, progress)) if guard is not None else ()
         task.advance()
@@ -173,8 +173,8 @@ def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress:
         operating_point=point,
         rejected_test=rate_by_group(~passed, groups) if guard is not None else None,
         rejected_by_reason=dict(Counter(s.code for s in decisions if s is not None and s.code is not None)),
-        coverage=rate_by_group(answered, groups),
-        selective_error=rate_by_group(wrong[answered], kept) if kept else None,
+        coverage=rate_by_group(decided, groups),
+        selective_error=rate_by_group(wrong[decided], kept) if kept else None,
         group_error=float(losses.mean()) if kept else None,
         curve=_curve(confidence, wrong),
         aurc=aurc(confidence, wrong),
@@ -264,16 +264,16 @@ def _kinds(
         progress=progress,
     )
     for name, frames in kinds:
-        seen, doubt = [], []
+        seen, limit_ratios = [], []
         for frame in frames:
             seen.append(guard.check(frame))
-            doubt.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
+            limit_ratios.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
         if seen:
             yield OodSet(
                 name=name,
                 frames=len(seen),
                 score_auroc=auroc(scores, np.array([decision.ood_score for decision in seen])),
                 guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
-                network_auroc=auroc(1 - confidence, np.array(doubt)),
+                network_auroc=auroc(1 - confidence, np.array(limit_ratios)),
                 reject_rate=sum(decision.code is not None for decision in seen) / len(seen),
             )

@@ -61,7 +61,7 @@ def _spec(ctx: BuildContext) -> BenchSpec:
 
 
 def _model(student: Student) -> BenchedModel:
-    deployed = student.shipped
+    deployed = student.deployed
     return BenchedModel(
         backend=deployed.backend,
         model=deployed.model,

@@ -21,7 +21,7 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
     """
     from weckd_edge.compile.verify.temperature import recalibrate
 
-    before = student.shipped
+    before = student.deployed
     stage = ctx.step(
         f"calibrate-{student.name}",
         RecalibratedModel,

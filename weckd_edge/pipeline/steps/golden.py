@@ -27,7 +27,7 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
     """
     from weckd_edge.compile.verify.golden import make_golden
 
-    deployed, others = student.shipped, _other_implementations(student)
+    deployed, others = student.deployed, _other_implementations(student)
     return ctx.step(
         "golden",
         GoldenFrames,
@@ -57,7 +57,7 @@ def _other_implementations(student: Student) -> list[Candidate]:
     """Return what else answers the golden frames: what a bundle's reader may run in place of what is deployed."""
     from weckd_edge.compile.verify.implementations import Candidate
 
-    as_written, deployed = student.as_written, student.shipped
+    as_written, deployed = student.as_written, student.deployed
     if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
         return [Candidate(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
     return [as_written] if deployed != as_written else runners_here(as_written)

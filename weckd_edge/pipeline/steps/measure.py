@@ -31,7 +31,7 @@ def measure(
     names = (
         f"{teacher.name} {teacher.name_in_reports}" if teacher else None,
         f"{network.name} {network.name_in_reports}",
-        f"{network.name} {student.shipped.name}",
+        f"{network.name} {student.deployed.name}",
     )
     return ctx.step(
         "metrics",

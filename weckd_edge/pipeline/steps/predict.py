@@ -82,7 +82,7 @@ def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames)
 
     A temperature only scales logits: what was recorded without it is scaled, and no image is run again.
     """
-    found = predict(ctx, student.input, student.uncalibrated or student.shipped, images)
+    found = predict(ctx, student.input, student.uncalibrated or student.deployed, images)
     if student.recalibration is None or student.recalibration.temperature == 1.0:
         return found
     scaled: Probabilities = apply_temperature(found, student.recalibration.temperature).astype(np.float32)

@@ -116,7 +116,7 @@ def evaluate_link(
     """Judge one compiled link by its bench and by what it predicts of the validation images."""
     from weckd_edge.compile.verify.parity import summarize_verification
 
-    compiled = student.shipped
+    compiled = student.deployed
     validation = summarize_verification(
         images.records,
         index.labels,

@@ -35,7 +35,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
     """
     from weckd_edge.compile.verify.parity import verify as compare_all
 
-    network, as_written, deployed = student.network, student.as_written, student.shipped
+    network, as_written, deployed = student.network, student.as_written, student.deployed
     others = runners_here(as_written) if deployed == as_written else []
     return ctx.step(
         "verify",
@@ -75,7 +75,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
 
 def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) -> ReportImages:
     """Return the test images with what every backend here predicts of them, as ``verify`` has recorded it."""
-    deployed = student.shipped
+    deployed = student.deployed
     return ReportImages(
         test=images,
         predicted={

@@ -55,13 +55,13 @@ def abstention_sentences(found: Abstention) -> list[str]:
     if found.operating_point.non_gradeable_labels:
         sentences.append(f"No answer are: {', '.join(found.operating_point.non_gradeable_labels)}.")
     sentences += _threshold(found)
-    answered = f"Of the test images {found.coverage.value:.1%} are answered"
+    decided = f"Of the test images {found.coverage.value:.1%} are answered"
     if found.selective_error is None:
-        return [*sentences, f"{answered}."]
+        return [*sentences, f"{decided}."]
     wrong = found.selective_error
     return [
         *sentences,
-        f"{answered}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%}).",
+        f"{decided}, {wrong.value:.1%} of those wrongly (95 % interval {wrong.low:.1%} to {wrong.high:.1%}).",
     ]
 
 

@@ -109,8 +109,8 @@ def _folds(folds: FoldComparison) -> AuditSection:
         + f" The same features and linear classifier, {folds.repeats} times {folds.folds} folds of {folds.images:,} images.",
         columns=("folds of", "accuracy", f"95{NBSP}% interval"),
         rows=(
-            ("single images", percent(folds.by_image.value), _shares(folds.by_image)),
-            ("whole groups", percent(folds.by_group.value), _shares(folds.by_group)),
+            ("single images", percent(folds.by_image.value), _fraction_rows(folds.by_image)),
+            ("whole groups", percent(folds.by_group.value), _fraction_rows(folds.by_group)),
         ),
     )
 
@@ -277,7 +277,7 @@ def _area(estimate: Estimate | None) -> str:
     return EN_DASH if estimate is None else f"{estimate.value:.3f} ({estimate.low:.3f}{EN_DASH}{estimate.high:.3f})"
 
 
-def _shares(estimate: Estimate) -> str:
+def _fraction_rows(estimate: Estimate) -> str:
     return f"{estimate.low * 100:.1f}{EN_DASH}{estimate.high * 100:.1f}{NBSP}%"
 
 

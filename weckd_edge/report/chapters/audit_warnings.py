@@ -11,29 +11,29 @@ UNRELATED = ("size", "compression", "source")
 """What cannot follow from a finding: where it tells the label, classes come from different cameras."""
 
 
-def audit_warnings(probes: DataAudit | None) -> tuple[str, ...]:
+def audit_warnings(audit: DataAudit | None) -> tuple[str, ...]:
     """Return what must be known before the figures are believed; empty where nothing was found or nobody looked."""
-    if probes is None:
+    if audit is None:
         return ()
     found = []
-    for name, leaks in (("This build's split", probes.this_split), ("The published split", probes.published)):
+    for name, leaks in (("This build's split", audit.this_split), ("The published split", audit.published)):
         if leaks is not None and (leaks.copies or leaks.grouped):
             found.append(
                 f"{name} leaks: of {plural(leaks.held_out, 'held-out image')} {leaks.copies} are copies of an image of "
                 f"another split, {leaks.grouped} share a group with one."
             )
-    if probes.folds is not None and probes.folds.optimism.low > 0:
-        found.append(folds_sentence(probes.folds))
-    if probes.masking is not None:
-        prediction = masking_sentence(probes.masking)
+    if audit.folds is not None and audit.folds.optimism.low > 0:
+        found.append(folds_sentence(audit.folds))
+    if audit.masking is not None:
+        prediction = masking_sentence(audit.masking)
         if prediction.startswith(("The label is told by the surroundings", "The surroundings alone keep")):
             found.append(f"{prediction.split('. ')[0]}.")
-    telling = [f for f in probes.fingerprints if f.name in UNRELATED and f.accuracy.low > probes.majority]
+    telling = [f for f in audit.fingerprints if f.name in UNRELATED and f.accuracy.low > audit.majority]
     if telling:
         text = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
         found.append(
-            f"The label can be told from what should not matter ({text}; commonest class {percent(probes.majority)})."
+            f"The label can be told from what should not matter ({text}; commonest class {percent(audit.majority)})."
         )
-    if probes.label_issues is not None and probes.label_issues.found:
-        found.append(f"{plural(probes.label_issues.found, 'label')} of {probes.label_issues.images:,} may be wrong.")
+    if audit.label_issues is not None and audit.label_issues.found:
+        found.append(f"{plural(audit.label_issues.found, 'label')} of {audit.label_issues.images:,} may be wrong.")
     return tuple(found)

@@ -231,24 +231,24 @@ def _at_prevalence(performance: MetricsRecord, labels: Sequence[str]) -> Metrics
     rows = tuple(
         MetricsRow(
             name=labels[c.label],
-            about=f"{percent(share)} of all",
+            about=f"{percent(fraction)} of all",
             cells=(metric_cell(c.ppv_at_prevalence), metric_cell(c.npv_at_prevalence)),
         )
-        for c, share in zip(performance.compiled.classes, performance.prevalence or (), strict=True)
+        for c, fraction in zip(performance.compiled.classes, performance.prevalence or (), strict=True)
     )
     return MetricsTable(title="Predictive values at the stated prevalence", columns=("class", "PPV", "NPV"), rows=rows)
 
 
 def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
-    answered = performance.selective
-    if answered is None:
+    decided = performance.selective
+    if decided is None:
         raise ValueError("nothing abstains")
-    metrics = answered.figures
+    metrics = decided.figures
     rows = [
         MetricsRow(
             name="all",
             about="accuracy among answered",
-            cells=(metric_cell(answered.coverage), metric_cell(metrics.accuracy if metrics else None)),
+            cells=(metric_cell(decided.coverage), metric_cell(metrics.accuracy if metrics else None)),
         )
     ]
     rows += [
@@ -256,14 +256,14 @@ def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> Metri
             name=label,
             about="sensitivity among answered",
             cells=(
-                metric_cell(answered.class_coverage[k]),
+                metric_cell(decided.class_coverage[k]),
                 metric_cell(metrics.classes[k].sensitivity if metrics else None),
             ),
         )
         for k, label in enumerate(labels)
     ]
     return MetricsTable(
-        title=f"Where it answers: a probability of at least {answered.confidence_threshold:g}",
+        title=f"Where it answers: a probability of at least {decided.confidence_threshold:g}",
         columns=("class", "answered", "right among answered"),
         rows=tuple(rows),
     )

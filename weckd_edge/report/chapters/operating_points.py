@@ -21,13 +21,13 @@ class ThresholdRow:
     Attributes:
         threshold: No decision is made under it.
         chosen: Whether it is the build's.
-        answered: Part of the test images that is answered.
+        coverage: Part of the test images that is answered.
         wrong: Part of those that is wrong; None where none is answered.
     """
 
     threshold: float
     chosen: bool
-    answered: Rate
+    coverage: Rate
     wrong: Rate | None
 
 
@@ -43,7 +43,7 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[Thr
             ThresholdRow(
                 threshold=threshold,
                 chosen=threshold == chosen,
-                answered=rate_by_group(sure, groups.tolist()),
+                coverage=rate_by_group(sure, groups.tolist()),
                 wrong=rate_by_group(wrong[sure], groups[sure].tolist()) if sure.any() else None,
             )
         )

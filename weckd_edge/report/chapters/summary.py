@@ -43,7 +43,7 @@ class Summary:
     """
 
     verdict: BundleVerdict
-    bars: tuple[str, ...]
+    failed_gates: tuple[str, ...]
     numbers: tuple[KeyNumber, KeyNumber, KeyNumber]
     lines: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -60,7 +60,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
         lines.append(abstention.brief_sentence(contents.abstention))
     return Summary(
         verdict=sum_up_gates(manifest),
-        bars=tuple(
+        failed_gates=tuple(
             f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'not checked here'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
@@ -81,7 +81,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
 
 def terminal_lines(summary: Summary) -> tuple[str, ...]:
     """Return what a terminal shows of a summary, with plain spaces."""
-    text = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {limit}" for limit in summary.bars)]
+    text = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {limit}" for limit in summary.failed_gates)]
     text += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
     return tuple(with_plain_spaces(line) for line in (*text, *summary.lines))
 

@@ -191,8 +191,8 @@ class DataFacts:
 def data_facts(index: DatasetIndex) -> DataFacts:
     """Work out the data section from the index."""
     uses = Counter((image.split, image.labelled_subset if image.split == "train" else None) for image in index.images)
-    shares = sorted(share for split, share in uses if split == "train" and share is not None)
-    splits = [(f"train, share {share + 1}", uses["train", share]) for share in shares]
+    fractions = sorted(fraction for split, fraction in uses if split == "train" and fraction is not None)
+    splits = [(f"train, share {fraction + 1}", uses["train", fraction]) for fraction in fractions]
     splits += [("train, label unused", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
     per_label = Counter((image.label, image.split) for image in index.images)
     where: dict[str, set[str]] = {}

@@ -32,13 +32,13 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
     parts = draw.horizontal_grid(0.0, 1.0, 0.25, y, left, right)
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(draw.text(x(tick), bottom + 18, f"{tick:g}", "tick", "middle"))
-    answered, risk = [], []
+    decided, risk = [], []
     for step in range(101):
         sure = best >= step / 100
-        answered.append((step / 100, float(sure.mean())))
+        decided.append((step / 100, float(sure.mean())))
         if sure.any():
             risk.append((step / 100, float(wrong[sure].mean())))
-    for name, style, curve in (("curve-first", "first", answered), ("curve-second", "second", risk)):
+    for name, style, curve in (("curve-first", "first", decided), ("curve-second", "second", risk)):
         path = " ".join(f"{draw.number(x(a))},{draw.number(y(b))}" for a, b in curve)
         parts.append(f'<polyline id="{name}" class="{style}" points="{path}"/>')
     parts.append(draw.text(x(chosen), bottom + 14, "▲", "label", "middle"))

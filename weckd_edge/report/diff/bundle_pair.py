@@ -36,7 +36,7 @@ class BundleSide:
         verification: the predictions to the test images.
         chain: As plain data.
         selection: As plain data.
-        answers: The verification as plain data.
+        verification_data: The verification as plain data.
         config: Of the build, as plain data.
         guard: Of ``guard/guard.json``, as plain data.
         abstention: As plain data.
@@ -49,7 +49,7 @@ class BundleSide:
     verification: Verification | None = None
     chain: Data | None = None
     selection: Data | None = None
-    answers: Data | None = None
+    verification_data: Data | None = None
     config: Data | None = None
     guard: Data | None = None
     abstention: Data | None = None
@@ -111,7 +111,7 @@ def read_bundle_side(folder: Path, called: str, key: Path | None = None) -> Bund
         verification=typed(VERIFICATION_FILE, Verification),
         chain=plain(CHAIN_FILE),
         selection=plain(SELECTION_FILE),
-        answers=plain(VERIFICATION_FILE),
+        verification_data=plain(VERIFICATION_FILE),
         config=_config(plain(BUILD_FILE)),
         guard=_plain(bundle, "guard/guard.json"),
         abstention=plain(ABSTENTION_FILE),

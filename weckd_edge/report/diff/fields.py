@@ -76,9 +76,9 @@ def _selection(side: BundleSide) -> Facts | None:
 
 
 def _calibration(side: BundleSide) -> Facts | None:
-    if side.answers is None:
+    if side.verification_data is None:
         return None
-    return {"temperature": str(_at(side.answers, "calibration", "temperature"))}
+    return {"temperature": str(_at(side.verification_data, "calibration", "temperature"))}
 
 
 MODEL: Mapping[str, Reader] = {
@@ -163,15 +163,15 @@ SOFTWARE: Mapping[str, Reader] = {"versions": _versions, "environment": _environ
 
 
 def _own_results(side: BundleSide) -> Facts | None:
-    if side.answers is None:
+    if side.verification_data is None:
         return None
     labels = [str(label) for label in side.manifest.get("labels", [])]
-    facts = {"accuracy, as deployed": rate_text(side.answers.get("accuracy_compiled"))}
-    facts["accuracy, fp32"] = rate_text(side.answers.get("accuracy_fp32"))
-    recalls = side.answers.get("recall_compiled")
+    facts = {"accuracy, as deployed": rate_text(side.verification_data.get("accuracy_compiled"))}
+    facts["accuracy, fp32"] = rate_text(side.verification_data.get("accuracy_fp32"))
+    recalls = side.verification_data.get("recall_compiled")
     for label, recall in zip(labels, recalls if isinstance(recalls, list) else (), strict=False):
         facts[f"sensitivity of {label}"] = rate_text(recall)
-    facts["expected calibration error"] = field_text(_at(side.answers, "calibration", "after", "ece", "value"))
+    facts["expected calibration error"] = field_text(_at(side.verification_data, "calibration", "after", "ece", "value"))
     if side.abstention is not None:
         facts["test images answered"] = rate_text(side.abstention.get("coverage"))
         facts["of these wrong"] = rate_text(side.abstention.get("selective_error"))

@@ -60,8 +60,8 @@ def compare_results(old: BundleSide, new: BundleSide) -> tuple[ResultChange | No
         _to_predictions(pairs, [getattr(pair, side) for pair in pairs], own, labels)
         for side, own in (("old", old.dataset.labels), ("new", new.dataset.labels))
     ]
-    answered = [_decided_images(side, labels, of_it) for side, of_it in zip((old, new), predictions, strict=True)]
-    found = compare_predictions(*predictions, answered=(answered[0], answered[1]), labels=labels, seed=new.dataset.seed)
+    decided = [_decided_images(side, labels, of_it) for side, of_it in zip((old, new), predictions, strict=True)]
+    found = compare_predictions(*predictions, decided=(decided[0], decided[1]), labels=labels, seed=new.dataset.seed)
     return ResultChange(
         labels=labels,
         images=len(pairs),
@@ -108,8 +108,8 @@ def _decided_images(side: BundleSide, labels: Labels, predictions: Predictions) 
     below = point.get("confidence_threshold", 0.0)
     sure: Bools = predictions.probabilities.max(axis=1) >= (below if isinstance(below, (int, float)) else 0.0)
     refused = labels.indices(label for label in point.get("non_gradeable_labels") or () if label in labels)
-    answered: Bools = sure & ~np.isin(predictions.decided, refused)
-    return answered
+    decided: Bools = sure & ~np.isin(predictions.decided, refused)
+    return decided
 
 
 def _notes(old: BundleSide, new: BundleSide, pairs: Sequence[_Pair]) -> list[str]:

@@ -49,24 +49,24 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
             f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')} {copies} hold "
             f"the pixels of a training image, and {grouped} share a group with one."
         )
-    probes = contents.audit
-    if probes is None:
+    audit = contents.audit
+    if audit is None:
         yield "Leaks by resemblance, shortcuts and doubtful labels were not looked for."
         return
-    if probes.folds is not None and probes.folds.optimism.low > 0:
+    if audit.folds is not None and audit.folds.optimism.low > 0:
         yield (
             f"Images of a group are alike: splits that cut groups would flatter by "
-            f"{probes.folds.optimism.value * 100:.1f}\u00a0points."
+            f"{audit.folds.optimism.value * 100:.1f}\u00a0points."
         )
-    telling = [one.name for one in probes.fingerprints if one.accuracy.low > probes.majority]
+    telling = [one.name for one in audit.fingerprints if one.accuracy.low > audit.majority]
     if telling:
         yield (
             f"Labels can be told, better than by the commonest class, from {', '.join(telling)} alone; the network may use "
             "that too."
         )
-    if probes.label_issues is not None and probes.label_issues.found:
-        yield f"{plural(probes.label_issues.found, 'label')} of {probes.label_issues.images:,} looked at are doubtful."
-    if probes.sources is None:
+    if audit.label_issues is not None and audit.label_issues.found:
+        yield f"{plural(audit.label_issues.found, 'label')} of {audit.label_issues.images:,} looked at are doubtful."
+    if audit.sources is None:
         yield "The data set names no sites or devices that could be left out in turn."
 
 

@@ -46,7 +46,7 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
 
 
 def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
-    performance, probes = contents.metrics, contents.audit
+    performance, audit = contents.metrics, contents.audit
     limits = [DISCLAIMER, *([SYNTHETIC] if contents.manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
     limits += [
@@ -55,7 +55,7 @@ def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str
         *(gate.reason for gate in contents.manifest.gates if gate.verdict == "FAIL"),
     ]
     limits += list(performance.notes) if performance else []
-    limits += list(probes.notes) if probes else []
+    limits += list(audit.notes) if audit else []
     found: dict[str, Any] = {"technicalLimitations": [with_plain_spaces(line) for line in limits]}
     tradeoffs = [
         contents.selection.reason,

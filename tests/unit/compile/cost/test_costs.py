@@ -147,7 +147,7 @@ def test_quantized_layers_move_a_quarter_of_the_bytes() -> None:
 
 
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda recipe: recipe.name)
-def test_every_network_of_the_ladder_can_be_built_and_counted(recipe: NetworkRecipe) -> None:
+def test_every_network_for_calibration_can_be_built_and_counted(recipe: NetworkRecipe) -> None:
     counts = count_onnx(build_network(recipe))
     assert 2e6 < counts.macs < 5e8
     assert len({recipe.name for recipe in RECIPES}) == len(RECIPES)

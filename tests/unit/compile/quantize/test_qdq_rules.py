@@ -276,7 +276,7 @@ def said(model: Any, version: str = "10.3.0") -> list[tuple[str, str, str]]:
     return [(found.severity, found.node, found.rule) for found in check_rules(model, tensorrt=version)]
 
 
-def test_a_fused_network_has_nothing_to_be_said_of() -> None:
+def test_a_fused_network_has_nothing_to_report() -> None:
     b = Builder()
     skip = b.pair("x", "in")
     act = b.add("Relu", b.conv(skip, "one"), name="act")

@@ -453,10 +453,10 @@ def test_a_network_without_biases_is_quantized_and_predicts_as_before(
         def __init__(self) -> None:
             super().__init__()
             self.first, self.second = nn.Conv2d(3, 8, 3, 2, 1, bias=False), nn.Conv2d(8, 8, 3, 1, 1, bias=False)
-            self.answer = nn.Linear(8, 3, bias=False)
+            self.probabilities = nn.Linear(8, 3, bias=False)
 
         def forward(self, x: Any) -> Any:
-            return self.answer(torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3)))
+            return self.probabilities(torch.relu(self.second(torch.relu(self.first(x)))).mean((2, 3)))
 
     torch.manual_seed(0)
     folders = tmp_path / "fp32", tmp_path / "int8"

@@ -79,7 +79,7 @@ class Times:
     def __call__(self, *milliseconds: float) -> None:
         self.milliseconds = milliseconds
 
-    def race(self, runners: Sequence[Any], frames: Any) -> list[InterleavedTiming]:
+    def time_models(self, runners: Sequence[Any], frames: Any) -> list[InterleavedTiming]:
         times = self.milliseconds or (2.0,) * len(runners)
         assert len(runners) == len(times)
         ratios = [ms / times[0] for ms in times]
@@ -165,7 +165,7 @@ def selector(
             threads=1,
             host="here",
             progress=SILENT,
-            race=times.race,
+            time_models=times.time_models,
         )
 
     return make

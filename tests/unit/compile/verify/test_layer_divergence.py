@@ -122,7 +122,7 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
         def read(frame: Any) -> LayerValues:
             values = inner(frame)
             moved = np.float32(0.125) if shy.tensor in names else np.float32(0)
-            return LayerValues(answer=values.answer + moved, tensors=values.tensors)
+            return LayerValues(probabilities=values.probabilities + moved, tensors=values.tensors)
 
         return read
 
@@ -153,7 +153,7 @@ def test_a_tensor_that_is_not_there_is_one_clear_error(place: Path) -> None:
         assert "\n" not in str(caught.value)
 
 
-def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_told(
+def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_reported(
     place: Path, frames: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = place / "int8/model.onnx"
@@ -165,7 +165,7 @@ def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_told(
 
         def read(frame: Any) -> LayerValues:
             values = inner(frame)
-            return LayerValues(answer=values.answer + np.float32(0.125 * bool(names)), tensors=values.tensors)
+            return LayerValues(probabilities=values.probabilities + np.float32(0.125 * bool(names)), tensors=values.tensors)
 
         return read
 

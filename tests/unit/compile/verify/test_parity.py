@@ -137,7 +137,9 @@ class Ears:
         self.light = [int(frame_from_file(root / r.path, self.spec).sum()) for r in self.test]
         assert len(set(self.light)) == len(self.light)
 
-    def answer(self, *changes: tuple[int, tuple[float, ...]], shift: float = 0.0) -> Callable[[int], tuple[float, ...]]:
+    def probabilities(
+        self, *changes: tuple[int, tuple[float, ...]], shift: float = 0.0
+    ) -> Callable[[int], tuple[float, ...]]:
         """Answer every test image rightly but for those whose number in the index is named."""
         other = dict(changes)
 
@@ -163,7 +165,7 @@ class Ears:
 def ears(networks: ModuleType, tmp_path: Path, stub: Implementations) -> Ears:
     found = Ears(networks, tmp_path)
     for candidate in (FP32, WRITTEN, SHIPPED):
-        stub.answers[candidate.model] = found.answer()
+        stub.answers[candidate.model] = found.probabilities()
     return found
 
 
@@ -171,9 +173,9 @@ def test_flips_and_accuracies_are_counted_of_what_is_deployed(ears: Ears, stub: 
     labels = [record.label for record in ears.test]
     a, b, c = labels.index(0), labels.index(1), labels.index(2)
     # Trained: wrong on a. Shipped: right on a, wrong on b and c. The quantized graph as it is written does not count.
-    trained = ears.answer((a, RIGHT[1]))
-    stub.answers[SHIPPED.model] = ears.answer((b, RIGHT[2]), (c, RIGHT[0]))
-    stub.answers[WRITTEN.model] = ears.answer(*((k, (1 / 3, 1 / 3, 1 / 3)) for k in range(len(labels))))
+    trained = ears.probabilities((a, RIGHT[1]))
+    stub.answers[SHIPPED.model] = ears.probabilities((b, RIGHT[2]), (c, RIGHT[0]))
+    stub.answers[WRITTEN.model] = ears.probabilities(*((k, (1 / 3, 1 / 3, 1 / 3)) for k in range(len(labels))))
     found = ears.verify(trained)
     assert (found.accuracy_fp32.correct, found.accuracy_fp32.images) == (8, 9)
     assert (found.accuracy_compiled.correct, found.accuracy_compiled.images) == (7, 9)
@@ -185,8 +187,8 @@ def test_flips_and_accuracies_are_counted_of_what_is_deployed(ears: Ears, stub: 
 
 
 def test_predictions_name_each_test_image_with_both_predictions(ears: Ears, stub: Implementations) -> None:
-    stub.answers[SHIPPED.model] = ears.answer((0, (0.25, 0.5, 0.25)))
-    found = ears.verify(ears.answer())
+    stub.answers[SHIPPED.model] = ears.probabilities((0, (0.25, 0.5, 0.25)))
+    found = ears.verify(ears.probabilities())
     assert [(p.path, p.group, p.label) for p in found.predictions] == [(r.path, r.group, r.label) for r in ears.test]
     assert found.predictions[0].fp32 == pytest.approx(RIGHT[ears.test[0].label])
     assert found.predictions[0].compiled == (0.25, 0.5, 0.25)
@@ -194,10 +196,10 @@ def test_predictions_name_each_test_image_with_both_predictions(ears: Ears, stub
 
 
 def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: Implementations) -> None:
-    stub.answers[FP32.model] = ears.answer(shift=2e-3)
-    stub.answers[WRITTEN.model] = ears.answer(shift=0.05)
-    stub.answers[SHIPPED.model] = ears.answer(shift=0.2)
-    found = ears.verify(ears.answer())
+    stub.answers[FP32.model] = ears.probabilities(shift=2e-3)
+    stub.answers[WRITTEN.model] = ears.probabilities(shift=0.05)
+    stub.answers[SHIPPED.model] = ears.probabilities(shift=0.2)
+    found = ears.verify(ears.probabilities())
     told = [(p.a, p.b, round(p.p95_abs, 4), p.tolerance, p.passed) for p in found.parity]
     assert told == [
         ("torch fp32", "onnxruntime fp32", 0.002, FLOAT_TOLERANCE, False),
@@ -208,7 +210,7 @@ def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: Impleme
 
 def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears, stub: Implementations) -> None:
     second = Candidate(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
-    found = ears.verify(ears.answer(), exported=(FP32, second))
+    found = ears.verify(ears.probabilities(), exported=(FP32, second))
     assert [(p.a, p.b) for p in found.parity[:2]] == [
         ("torch fp32", "onnxruntime fp32"),
         ("torch fp32", "openvino fp32"),
@@ -219,7 +221,7 @@ def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears
 def test_a_quantized_graph_that_is_deployed_itself_is_opened_once_and_not_compared_with_itself(
     ears: Ears, stub: Implementations
 ) -> None:
-    found = ears.verify(ears.answer(), deployed=WRITTEN)
+    found = ears.verify(ears.probabilities(), deployed=WRITTEN)
     assert [(p.a, p.b) for p in found.parity] == [
         ("torch fp32", "onnxruntime fp32"),
         ("torch fp32", "onnxruntime int8 as written"),
@@ -228,7 +230,7 @@ def test_a_quantized_graph_that_is_deployed_itself_is_opened_once_and_not_compar
 
 
 def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: Implementations) -> None:
-    ears.verify(ears.answer())
+    ears.verify(ears.probabilities())
     assert stub.opened == [
         ("onnxruntime", FP32.model, False),
         ("onnxruntime", WRITTEN.model, True),
@@ -244,29 +246,29 @@ def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: I
         return RIGHT[0]
 
     stub.answers[SHIPPED.model] = breaks
-    with raises(ModelError, "E_MODEL_GRAPH", says="refuses this frame"):
-        ears.verify(ears.answer())
+    with raises(ModelError, "E_MODEL_BACKEND_RUN", says="refuses this frame"):
+        ears.verify(ears.probabilities())
     assert stub.closed == [model for _, model, _ in stub.opened]
 
 
 def test_where_one_cannot_be_opened_those_before_it_are_closed(ears: Ears, stub: Implementations) -> None:
     stub.fails = SHIPPED.model
     with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
-        ears.verify(ears.answer())
+        ears.verify(ears.probabilities())
     assert stub.closed == [FP32.model, WRITTEN.model]
 
 
 def test_a_test_image_that_cannot_be_read_is_named_before_anything_is_opened(ears: Ears, stub: Implementations) -> None:
     (ears.root / ears.test[4].path).write_bytes(b"no image")
     with raises(DataError, "E_DATA_IMAGE_FORMAT", says=ears.test[4].path):
-        ears.verify(ears.answer())
+        ears.verify(ears.probabilities())
     assert stub.opened == []
 
 
 def test_without_test_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
     ears = Ears(networks, tmp_path, test=0)
     with raises(DataError, "E_DATA_NO_IMAGES"):
-        ears.verify(ears.answer())
+        ears.verify(ears.probabilities())
     assert stub.opened == []
 
 
@@ -275,27 +277,27 @@ def test_a_class_that_the_test_split_lacks_has_no_recall(
 ) -> None:
     ears = Ears(networks, tmp_path, test=2)
     for candidate in (FP32, WRITTEN, SHIPPED):
-        stub.answers[candidate.model] = ears.answer()
+        stub.answers[candidate.model] = ears.probabilities()
     assert [record.label for record in ears.test] == [0, 1]
-    found = ears.verify(ears.answer((0, RIGHT[2])))
+    found = ears.verify(ears.probabilities((0, RIGHT[2])))
     assert found.recall_fp32[2] is found.recall_compiled[2] is None
     assert [rate.correct for rate in found.recall_fp32[:2]] == [0, 1]
     assert [rate.correct for rate in found.recall_compiled[:2]] == [1, 1]
 
 
 def test_only_test_images_are_classified_each_once(ears: Ears, stub: Implementations) -> None:
-    ears.verify(ears.answer())
+    ears.verify(ears.probabilities())
     assert stub.asked == {FP32.model: ears.light, WRITTEN.model: ears.light, SHIPPED.model: ears.light}
 
 
 def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_are_kept(
     ears: Ears, stub: Implementations
 ) -> None:
-    stub.answers[SHIPPED.model] = ears.answer(
+    stub.answers[SHIPPED.model] = ears.probabilities(
         (2, (0.0, 0.0, 1.0) if ears.test[2].label != 2 else (1.0, 0.0, 0.0)), (4, (0.4, 0.3, 0.3))
     )
-    stub.answers[WRITTEN.model] = ears.answer((5, RIGHT[(ears.test[5].label + 1) % 3]))
-    found = ears.verify(ears.answer())
+    stub.answers[WRITTEN.model] = ears.probabilities((5, RIGHT[(ears.test[5].label + 1) % 3]))
+    found = ears.verify(ears.probabilities())
     written, last = found.parity[1], found.parity[2]
     wrong = {2} | ({4} if ears.test[4].label != 0 else set())
     assert (written.only_a_right, written.only_b_right) == (len(wrong), 1)
@@ -321,7 +323,7 @@ def recalibration(temperature: float) -> Recalibration:
 
 
 def test_what_is_deployed_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: Implementations) -> None:
-    plain = ears.answer()
+    plain = ears.probabilities()
     stub.answers[UNCALIBRATED.model] = plain
 
     def scaled(light: int) -> tuple[float, ...]:
@@ -343,14 +345,14 @@ def test_what_is_deployed_is_held_to_what_it_was_at_the_temperature(ears: Ears, 
 
 
 def test_an_int8_part_that_changed_with_the_temperature_does_not_pass(ears: Ears, stub: Implementations) -> None:
-    stub.answers[UNCALIBRATED.model] = ears.answer(shift=0.02)
-    found = ears.verify(ears.answer(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.5))
+    stub.answers[UNCALIBRATED.model] = ears.probabilities(shift=0.02)
+    found = ears.verify(ears.probabilities(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.5))
     assert not found.parity[-2].passed
 
 
 def test_at_a_temperature_of_one_nothing_is_held_to_itself(ears: Ears, stub: Implementations) -> None:
-    stub.answers[UNCALIBRATED.model] = ears.answer()
-    found = ears.verify(ears.answer(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.0))
+    stub.answers[UNCALIBRATED.model] = ears.probabilities()
+    found = ears.verify(ears.probabilities(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.0))
     assert [(p.a, p.b) for p in found.parity[1:]] == [
         ("onnxruntime int8 as written", "openvino int8"),
         ("torch fp32", "openvino int8"),
@@ -359,41 +361,41 @@ def test_at_a_temperature_of_one_nothing_is_held_to_itself(ears: Ears, stub: Imp
 
 
 def test_without_a_recalibration_none_is_reported(ears: Ears) -> None:
-    assert ears.verify(ears.answer()).calibration is None
+    assert ears.verify(ears.probabilities()).calibration is None
 
 
 def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: Implementations) -> None:
-    assert ears.verify(ears.answer()).layer_divergences == ()
+    assert ears.verify(ears.probabilities()).layer_divergences == ()
     assert stub.parted == []
-    ears.verify(ears.answer(), layers="always")
+    ears.verify(ears.probabilities(), layers="always")
     names = ("onnxruntime int8 as written", "openvino int8")
     assert stub.parted == [(WRITTEN.model, SHIPPED.model, "openvino", names, INT8_THRESHOLD_DB, 6)]
     stub.parted.clear()
-    stub.answers[SHIPPED.model] = ears.answer(shift=0.3)
-    found = ears.verify(ears.answer())
+    stub.answers[SHIPPED.model] = ears.probabilities(shift=0.3)
+    found = ears.verify(ears.probabilities())
     assert len(stub.parted) == 1
     assert [(p.a, p.b) for p in found.layer_divergences] == [names]
 
 
 def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: Implementations) -> None:
     second = Candidate(backend="openvino", model=FP32.model, precision="fp32")
-    stub.answers[FP32.model] = ears.answer(shift=0.01)
-    ears.verify(ears.answer(), exported=(FP32, second))
+    stub.answers[FP32.model] = ears.probabilities(shift=0.01)
+    ears.verify(ears.probabilities(), exported=(FP32, second))
     names = ("onnxruntime fp32", "openvino fp32")
     assert stub.parted == [(FP32.model, FP32.model, "openvino", names, FLOAT_THRESHOLD_DB, 6)]
 
 
 def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: Implementations) -> None:
     other = Candidate(backend="openvino", model=WRITTEN.model, precision="int8")
-    stub.answers[WRITTEN.model] = ears.answer()
-    found = ears.verify(ears.answer(), deployed=WRITTEN, others=(other,))
+    stub.answers[WRITTEN.model] = ears.probabilities()
+    found = ears.verify(ears.probabilities(), deployed=WRITTEN, others=(other,))
     pair = found.parity[1]
     assert (pair.a, pair.b, pair.tolerance, pair.passed) == ("onnxruntime int8 as written", "openvino int8", None, True)
 
 
 def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) -> None:
-    assert ears.verify(ears.answer()).executed == (EXECUTED,)
-    assert ears.verify(ears.answer(), deployed=WRITTEN).executed == ()
+    assert ears.verify(ears.probabilities()).executed == (EXECUTED,)
+    assert ears.verify(ears.probabilities(), deployed=WRITTEN).executed == ()
 
 
 @pytest.mark.parametrize(

@@ -427,7 +427,7 @@ def test_two_benches_are_compared_and_a_slower_one_ends_with_3(tmp_path: Path, r
     assert "not shown" in run("bench", "--compare", fast, slow, "--margin", "0.5")[1]
 
 
-def test_unlike_devices_are_a_wrong_request_unless_told(tmp_path: Path, run: Any) -> None:
+def test_unlike_devices_are_a_wrong_request_unless_allowed(tmp_path: Path, run: Any) -> None:
     here, there = keep_bench(tmp_path / "a", [1000] * 64), keep_bench(tmp_path / "b", [1000] * 64, host="another")
     code, out, err = run("bench", "--compare", here, there)
     assert (code, out) == (2, "")

@@ -87,7 +87,7 @@ def test_a_bench_that_is_invalid_shows_nothing() -> None:
     assert "the first bench is INVALID" in found.reason
 
 
-def test_unlike_devices_are_refused_unless_told() -> None:
+def test_unlike_devices_are_refused_unless_allowed() -> None:
     first, other = measured([1000] * 100), measured([2000] * 100, device="raspberry-pi-5", threads=4)
     with raises(
         ConfigError, "E_CONFIG_UNLIKE_DEVICES", says=("generic-x86", "raspberry-pi-5", "1", "--allow-different-devices")

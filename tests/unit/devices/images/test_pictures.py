@@ -201,7 +201,7 @@ def test_a_picture_of_nearly_one_colour_is_pointed_out() -> None:
     assert notes_of(encoded(noise("1"))) == []
 
 
-def test_the_first_of_several_pictures_is_read_and_said() -> None:
+def test_the_first_of_several_pictures_is_read_and_reported() -> None:
     first, second = noise(), Image.new("RGB", (40, 30), (9, 200, 9))
     kinds = [("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("GIF", {}), ("WEBP", {"lossless": True}), ("PNG", {})]
     for kind, options in kinds:

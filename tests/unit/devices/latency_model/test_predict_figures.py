@@ -58,7 +58,9 @@ def test_median_error_and_coverage_are_within_the_limits(figures: dict[str, Any]
 @pytest.mark.parametrize(
     "split", ["ladder_alone", "ladder_alone_later_networks", "ladder_alone_all_networks", "ladder_alone_frame_to_answer"]
 )
-def test_the_ladder_alone_keeps_the_error_within_the_limit(figures: dict[str, Any], split: str, precision: str) -> None:
+def test_calibration_networks_alone_keeps_the_error_within_the_limit(
+    figures: dict[str, Any], split: str, precision: str
+) -> None:
     assert figures[split][precision]["networks"] >= 25
     assert figures[split][precision]["median_absolute_error"] <= 0.15
 

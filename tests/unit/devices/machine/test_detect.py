@@ -76,7 +76,7 @@ def test_a_jetson_agx_orin_is_recognised_on_its_own_carrier(machines: ModuleType
     assert (found.profile, found.module, found.l4t) == ("jetson-agx-orin-64gb", "p3701-0005", "35.6.0")
 
 
-def test_an_unknown_jetson_is_named_and_told_how_to_get_a_profile(machines: ModuleType, tmp_path: Path) -> None:
+def test_an_unknown_jetson_is_named_with_how_to_get_a_profile(machines: ModuleType, tmp_path: Path) -> None:
     found = detect(machines.jetson(tmp_path, module="p3767-0009"))
     assert (found.profile, found.recognised) == ("generic-arm64", False)
     assert (found.module, found.l4t) == ("p3767-0009", "36.4.3")

@@ -97,7 +97,7 @@ def test_what_has_no_source_says_so_in_its_title() -> None:
 
 
 @pytest.mark.parametrize("name", profile_names())
-def test_every_value_of_a_shipped_profile_shows_its_confidence_and_source(name: str) -> None:
+def test_every_value_of_a_packaged_profile_shows_its_confidence_and_source(name: str) -> None:
     profile = load_profile(name)
     tables = describe_profile(profile)
     for what, _, sure, numbers in tables[0].rows:

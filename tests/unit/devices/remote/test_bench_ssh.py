@@ -287,7 +287,7 @@ def test_a_device_without_python_says_so(serve: Callable[..., Any], remote: Call
     assert "expected Python as 'no-such-python', found none" in failure(remote(server, python="no-such-python"))
 
 
-def test_a_login_shell_that_talks_does_no_harm(
+def test_a_login_shell_that_talks_changes_nothing(
     serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path
 ) -> None:
     python = wrapper(tmp_path / "python", f'echo "Welcome!"; exec {sys.executable} "$@"')

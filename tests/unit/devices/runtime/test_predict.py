@@ -93,7 +93,7 @@ def test_the_graphs_precision_is_that_of_the_manifest_whatever_was_made_from_it(
     assert choose_model(bundle, "openvino").precision == "int8"
 
 
-def test_a_backend_that_is_asked_for_is_taken_or_the_reason_told(bundle: Bundle, installed: set[str]) -> None:
+def test_a_backend_that_is_asked_for_is_taken_or_the_reason_given(bundle: Bundle, installed: set[str]) -> None:
     assert choose_model(bundle, "onnxruntime").backend == "onnxruntime"
     with raises(ConfigError, "E_CONFIG_CHOICE", says=("'openvin'", "'openvino'")):
         choose_model(bundle, "openvin")

@@ -100,7 +100,7 @@ def test_a_label_in_the_border_alone_is_reported_by_the_surroundings(tmp_path: P
     assert "told by the surroundings, and not by the centre" in masking_sentence(found)
 
 
-def test_a_label_in_the_centre_alone_is_not_told_by_the_surroundings(tmp_path: Path) -> None:
+def test_a_label_in_the_centre_alone_is_not_predicted_by_the_surroundings(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(disc_of(0.4)))).masking
     assert found is not None
     _, surroundings, centre = found.rows

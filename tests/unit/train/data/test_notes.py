@@ -100,14 +100,14 @@ def test_a_mask_of_one_level_beside_a_healthy_image_is_left_out(ears: Path) -> N
     assert len(index_of(ears).images) == 16
 
 
-def test_images_that_are_called_like_masks_and_do_not_look_so_are_used_and_told(ears: Path) -> None:
+def test_images_that_are_called_like_masks_and_do_not_look_so_are_used_and_reported(ears: Path) -> None:
     save(picture(777), ears / "wax" / "1_mask.png")
     index = index_of(ears)
     assert len(index.images) == 17
     assert told(index, "W_NAMED_LIKE_MASKS").startswith("named like masks of images beside them, 1 file: wax/1_mask.png")
 
 
-def test_pictures_of_two_grey_levels_that_are_called_otherwise_are_used_and_told(ears: Path) -> None:
+def test_pictures_of_two_grey_levels_that_are_called_otherwise_are_used_and_reported(ears: Path) -> None:
     save(mask(3), ears / "wax" / "sketch.png")
     index = index_of(ears)
     assert len(index.images) == 17

@@ -247,7 +247,7 @@ def test_a_label_that_is_missing_is_no_class(root: Path, cell: str) -> None:
     assert "2 images have no label" in said(listing, "W_NO_LABEL")
 
 
-def test_a_class_that_may_mean_no_label_is_used_and_told(root: Path) -> None:
+def test_a_class_that_may_mean_no_label_is_used_and_reported(root: Path) -> None:
     listing = listed(root, written().replace("normal", "none"))
     assert set(labels(listing).values()) == {"none", "wax"}
     assert "'none' may stand for images without a label" in said(listing, "W_LABEL_LIKE_MISSING")

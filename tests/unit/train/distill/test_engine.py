@@ -274,7 +274,7 @@ def test_every_place_in_a_batch_is_filled_from_the_labelled_subset_or_from_the_u
 
 
 @pytest.mark.parametrize("mixup", [0.0, 1.0])
-def test_a_teacher_looks_at_a_view_once_and_what_it_said_is_used_unless_images_are_mixed(mixup: float) -> None:
+def test_a_teacher_looks_at_a_view_once_and_its_output_is_used_unless_images_are_mixed(mixup: float) -> None:
     teacher, pupil = student(1), student(2).eval()
     looked = 0
 

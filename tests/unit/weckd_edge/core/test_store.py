@@ -166,7 +166,7 @@ def test_a_place_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
         write_atomic(tmp_path / ("x" * 300), b"")
 
 
-def test_a_file_elsewhere_is_not_told_as_the_place_that_is_written_to(tmp_path: Path) -> None:
+def test_a_file_elsewhere_is_not_reported_as_the_place_that_is_written_to(tmp_path: Path) -> None:
     """What is read while a folder is made, such as an image, may not be there any more."""
     with pytest.raises(FileNotFoundError, match=r"gone\.png"), atomic_folder(tmp_path / "a" / "b"):
         Path("/nowhere/gone.png").read_bytes()

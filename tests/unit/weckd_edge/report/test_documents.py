@@ -126,7 +126,7 @@ def test_what_the_builder_did_not_say_is_called_so(tmp_path: Path) -> None:
     assert "licenses" not in bom["metadata"]["component"]
 
 
-def test_what_the_builder_said_is_in_both_documents(tmp_path: Path) -> None:
+def test_what_the_builder_stated_is_in_both_documents(tmp_path: Path) -> None:
     said = ModelCardConfig(
         owner="Clinic | North",
         licence="MIT",

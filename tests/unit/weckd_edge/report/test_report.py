@@ -336,7 +336,7 @@ def test_a_bundle_of_before_says_of_each_part_what_it_lacks(tmp_path: Path) -> N
 
 def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> None:
     evidence = make_evidence()
-    top = text_of(write(tmp_path, evidence, make_manifest())).split("Bars")[0]
+    top = text_of(write(tmp_path, evidence, make_manifest())).split("Limits")[0]
     accuracy = evidence.verification.accuracy_compiled
     for expected in (
         "Passed 3 of 3 limits met",
@@ -521,7 +521,7 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
         ("unknown", "end-to-end latency, p90, on the machine that built it (ms"),
     ],
 )
-def test_evaluated_links_are_drawn_over_their_time_and_told_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
+def test_evaluated_links_are_drawn_over_their_time_and_listed_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
     evidence = make_evidence()
     links = tuple(weighed(name, scale, label=label) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
     page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())

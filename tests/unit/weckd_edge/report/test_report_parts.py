@@ -118,7 +118,7 @@ def test_the_table_of_thresholds_holds_the_builds_own_with_intervals_by_groups()
     wrong = np.array([(p.compiled[1] > 0.5) != bool(p.label) for p in found])
     groups = np.array([p.group for p in found])
     assert row.threshold == 0.62
-    assert row.answered == rate_by_group(sure, groups.tolist())
+    assert row.coverage == rate_by_group(sure, groups.tolist())
     assert row.wrong == rate_by_group(wrong[sure], groups[sure].tolist())
     assert operating_points.threshold_rows([prediction(0, 0, 0.5)], 0.0)[-1].wrong is None
 
@@ -153,7 +153,7 @@ def judged(predictions: list[Prediction]) -> tuple[MetricsRecord, Verification]:
     return measure_metrics(verification, index, ReportConfig(), names=names), verification
 
 
-def test_harm_comes_first_in_the_gallery_and_what_is_not_shown_is_reported() -> None:
+def test_newly_wrong_predictions_come_first_in_the_gallery_and_what_is_not_shown_is_reported() -> None:
     flipped = [prediction(n, 0, 0.7, fp32=0.2) for n in range(MAX_FRAMES)]
     better = [prediction(100 + n, 1, 0.7, fp32=0.2) for n in range(3)]
     performance, verification = judged([*better, *flipped, prediction(200, 0, 0.1)])

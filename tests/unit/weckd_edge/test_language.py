@@ -1,0 +1,116 @@
+"""The names of the code use the field's words: a word that the project has retired comes back in no name."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[3]
+SOURCE = ("weckd_edge", "train", "compile", "devices")
+
+RETIRED = {
+    "adopt": "import",
+    "adopted": "imported",
+    "answer": "prediction, output or reply",
+    "answered": "classified or decided",
+    "answers": "predictions, outputs or probabilities",
+    "limit": "limit",
+    "bars": "limits or gates",
+    "imported": "imported",
+    "dealt": "assigned",
+    "errand": "plan",
+    "fleet": "hosts",
+    "harm": "prediction flips",
+    "infer": "predict",
+    "ladder": "candidates",
+    "mend": "correct",
+    "papers": "documents",
+    "parcel": "payload",
+    "parting": "layer divergence",
+    "layer_divergences": "layer divergences",
+    "rung": "candidate",
+    "rungs": "candidates",
+    "said": "text, notes or reported",
+    "ship": "select or deploy",
+    "deployed": "deployed",
+    "shipping": "link selection",
+    "ships": "is deployed",
+    "sight": "decision",
+    "sights": "decisions",
+    "strain": "limit ratio",
+    "told": "text or reported",
+    "trunk": "backbone",
+    "trunks": "backbones",
+    "baseline": "baseline",
+    "baselines": "baselines",
+    "unfamiliar": "out of distribution",
+    "unfamiliarity": "ood score",
+    "weigh": "evaluate",
+    "candidates": "evaluated",
+    "weighing": "selection",
+}
+"""The words, each with what to say for it."""
+
+APPROVED = {
+    "overlay.py: bar": "a bar of a legend",
+    "predictions.py: bar": "a bar of a chart",
+    "predictions.py: fraction_bar": "a bar of a chart",
+    "explain_images.py: answer": "a key of what the command prints as JSON",
+}
+"""Names that may hold such a word, by module, each with what it means there."""
+
+
+def words(name: str) -> list[str]:
+    """Return the words of a name in lower case: parted at underscores and capitals."""
+    return [word.lower() for word in re.split(r"_|(?<=[a-z0-9])(?=[A-Z])", name) if word]
+
+
+def names_of(file: Path, *, inside: bool) -> Iterator[tuple[str, int]]:
+    """Yield the names that a module makes, with their lines; ``inside``: those of functions too."""
+    yield file.stem, 0
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            yield node.name, node.lineno
+        elif inside and isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif inside and isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif inside and isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
+
+
+def retired_names(folder: Path, *, inside: bool) -> list[str]:
+    """Return where a name of a folder's modules holds a retired word, with what to say for it."""
+    return [
+        f"{file.relative_to(ROOT)}:{line}: {name}: say {RETIRED[word]} for {word}"
+        for file in sorted(folder.rglob("*.py"))
+        for name, line in names_of(file, inside=inside)
+        for word in words(name)
+        if word in RETIRED and f"{file.name}: {name}" not in APPROVED
+    ]
+
+
+@pytest.mark.parametrize("folder", SOURCE)
+def test_no_name_of_the_source_holds_a_retired_word(folder: str) -> None:
+    assert not retired_names(ROOT / folder, inside=True)
+
+
+def test_no_name_of_a_test_or_its_module_holds_a_retired_word() -> None:
+    found = [line for line in retired_names(ROOT / "tests", inside=False) if "test_" in line.split(":")[2]]
+    assert not found
+
+
+def test_a_retired_word_is_found_in_every_kind_of_name(tmp_path: Path) -> None:
+    file = tmp_path / "baseline.py"
+    file.write_text("class TrunkOf:\n    def weigh_it(self, bars):\n        told = self.answer = 1\n", encoding="utf-8")
+    found = {word for name, _ in names_of(file, inside=True) for word in words(name) if word in RETIRED}
+    assert found == {"baseline", "trunk", "weigh", "bars", "told", "answer"}
+
+
+def test_an_approved_name_is_still_in_use() -> None:
+    files = [file for folder in SOURCE for file in (ROOT / folder).rglob("*.py")]
+    assert set(APPROVED) <= {f"{file.name}: {name}" for file in files for name, _ in names_of(file, inside=True)}
