@@ -79,7 +79,7 @@ def judge_set(name: str, sets: dict[str, list[tuple[Path, str]]]) -> dict[str, o
     test = chosen[2]
     familiar = [guard.check(fit_to_frame(decode(file), height, width)) for file, _ in test]
     refused = sum(decision.code is not None for decision in familiar)
-    unfamiliar = sum(decision.code == "unfamiliar" for decision in familiar)
+    unfamiliar = sum(decision.code == "out_of_distribution" for decision in familiar)
     low, high = wilson(refused, len(familiar))
     paths = sorted(file.resolve() for file, _ in test)
     real = [fit_to_frame(decode(path), height, width) for path in paths[every_nth(len(paths))]]

@@ -280,12 +280,12 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         )
     values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
     if not np.isfinite(probabilities).all():
-        return _abstain(file, "no_number", "the model answered no number")
+        return _abstain(file, "not_a_number", "the model answered no number")
     label = manifest.labels[int(probabilities.argmax())]
     point = manifest.operating_point
     if values[label] < point.confidence_threshold:
         text = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
-        return _abstain(file, "unsure", f"not sure enough: {text}", label, values)
+        return _abstain(file, "low_probability", f"not sure enough: {text}", label, values)
     if label in point.non_gradeable_labels:
-        return _abstain(file, "refused_label", label, label, values)
+        return _abstain(file, "non_gradeable_label", label, label, values)
     return ImagePrediction(file=file, label=label, probabilities=values, decision=label, reason=None)

@@ -21,13 +21,13 @@ from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, pre
 REAL = Path(__file__).parents[2].parent / "shared/data"
 REASONS = {
     None: 0,
-    "unsure": 1,
+    "low_probability": 1,
     "too_dark": 3,
     "too_bright": 4,
     "flat": 5,
     "blurred": 6,
-    "unfamiliar": 7,
-    "refused_label": 8,
+    "out_of_distribution": 7,
+    "non_gradeable_label": 8,
 }
 
 
@@ -117,7 +117,7 @@ def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: floa
         ("too_bright", QualityLimits(max_bright_fraction=-1.0, min_contrast=999.0), 0.0),
         ("flat", QualityLimits(min_contrast=999.0, min_sharpness=999.0), 0.0),
         ("blurred", QualityLimits(min_sharpness=999.0), 0.0),
-        ("unfamiliar", QualityLimits(), 0.0),
+        ("out_of_distribution", QualityLimits(), 0.0),
     ],
 )
 def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
@@ -151,7 +151,7 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
     model: OpenModel = open_bundle_model(folder, backend="onnxruntime")
     codes = [predict_frame(model, frame[None]) for frame in frames]
     model.runner.close()
-    assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"refused_label"}
+    assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"non_gradeable_label"}
 
 
 @pytest.mark.parametrize(

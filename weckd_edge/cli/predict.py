@@ -83,7 +83,7 @@ def command(
             print_table(("skipped", "as it is"), [(one.file, one.reason) for one in skipped])
     if pictures is not None:
         print_message(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(predictions)} in {pictures}")
-    if all(prediction.code in ("unreadable", "no_number") for prediction in predictions):
+    if all(prediction.code in ("unreadable", "not_a_number") for prediction in predictions):
         raise DataError(
             f"none of {len(predictions)} images could be answered; the first: {predictions[0].reason}",
             code="E_DATA_NO_PREDICTION",

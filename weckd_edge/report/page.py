@@ -28,7 +28,7 @@ from weckd_edge.report.rendering import render, safe
 CONTENTS = (
     ("top", "Summary"),
     ("change", "What changed"),
-    ("gates", "Limits"),
+    ("gates", "Gates"),
     ("metrics", "Classes and slices"),
     ("operating", "Threshold"),
     ("confusion", "Confusion and images"),
@@ -41,7 +41,7 @@ CONTENTS = (
     ("speed", "Latency and memory"),
     ("data", "Data"),
     ("documents", "Digests"),
-    ("limits", "Limits"),
+    ("limits", "Limitations"),
 )
 """Identifier and short name of each section; the template ``report/IDENTIFIER.html.j2`` writes it."""
 

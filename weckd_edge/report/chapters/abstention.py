@@ -12,7 +12,7 @@ WORDS = {
     "too_bright": "too bright",
     "flat": "too little contrast",
     "blurred": "blurred",
-    "unfamiliar": "not like the frames it was trained on",
+    "out_of_distribution": "not like the frames it was trained on",
 }
 
 

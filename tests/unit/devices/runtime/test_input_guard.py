@@ -118,7 +118,7 @@ def test_new_familiar_frames_are_refused_about_as_often_as_asked_and_others_alwa
     noise = guard.check(random.integers(0, 256, (48, 64, 3), np.uint8))
     black = guard.check(np.zeros((48, 64, 3), np.uint8))
     soft = guard.check(np.array(Image.fromarray(scene(5000)).filter(ImageFilter.GaussianBlur(3))))
-    assert (noise.code, black.code, soft.code) == ("unfamiliar", "too_dark", "blurred")
+    assert (noise.code, black.code, soft.code) == ("out_of_distribution", "too_dark", "blurred")
     assert all(guard.limit_ratio(decision) > 1 for decision in (noise, black, soft))
     assert all((guard.limit_ratio(decision) > 1) == (decision.code is not None) for decision in new)
 

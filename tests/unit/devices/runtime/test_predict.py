@@ -163,7 +163,7 @@ def test_an_unsure_prediction_abstains_and_keeps_its_probabilities(toy: ModuleTy
     assert (unsure.label, unsure.decision) == ("normal", ABSTAIN)
     assert set(unsure.probabilities) == set(toy.LABELS)
     assert unsure.reason == "not sure enough: the likeliest label, normal, has 0.850; a decision needs 0.9"
-    assert unsure.code == "unsure"
+    assert unsure.code == "low_probability"
 
 
 def test_a_prediction_that_is_no_number_abstains_even_where_nothing_else_would(toy: ModuleType, tmp_path: Path) -> None:

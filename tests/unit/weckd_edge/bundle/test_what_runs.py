@@ -311,5 +311,5 @@ def test_a_guard_at_its_bounds_has_a_score_that_json_can_hold(toy: ModuleType, t
     opened = open_guard(toy.write_bundle(tmp_path / "b", guard=guard))
     assert opened is not None
     decision = opened.check(toy.frames(1)[0])
-    assert decision.code == "unfamiliar"
+    assert decision.code == "out_of_distribution"
     assert json.loads(to_json(decision.ood_score)) > 1e100

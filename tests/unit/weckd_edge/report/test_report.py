@@ -336,7 +336,7 @@ def test_a_bundle_of_before_says_of_each_part_what_it_lacks(tmp_path: Path) -> N
 
 def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> None:
     evidence = make_evidence()
-    top = text_of(write(tmp_path, evidence, make_manifest())).split("Limits")[0]
+    top = text_of(write(tmp_path, evidence, make_manifest())).split("Every limit with its verdict")[0]
     accuracy = evidence.verification.accuracy_compiled
     for expected in (
         "Passed 3 of 3 limits met",
