@@ -155,7 +155,7 @@ class Selector:
         progress: Where to show it.
         reduce_range: See ``quantize``.
         aware: Trains the network further under int8 rounding and exports it; None: that cannot be done.
-        time_models: Times models in turn on the same frames.
+        time_models: Times models in turn on the same frames; None: ``time_interleaved``.
     """
 
     def __init__(
@@ -175,7 +175,7 @@ class Selector:
         progress: Progress,
         reduce_range: bool = False,
         aware: Callable[[], QuantizeAwareNetwork] | None = None,
-        time_models: TimeModels = time_interleaved,
+        time_models: TimeModels | None = None,
     ) -> None:
         self.exported, self.config = exported, config
         self.calibration_index, self.calibration_root = calibration
@@ -183,7 +183,7 @@ class Selector:
         self.source = source
         self.target: Target = target
         self.aware = aware
-        self.time_models = time_models
+        self.time_models = time_models or time_interleaved
         self.folder = folder
         self.seed, self.threads, self.host, self.progress, self.reduce_range = seed, threads, host, progress, reduce_range
         self.images, self.predict = images.required("to choose a precision on"), predict

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import factories
+
 pytestmark = pytest.mark.slow
 
 MORE = """
@@ -125,7 +127,7 @@ def count_decoding(monkeypatch: pytest.MonkeyPatch, counts: Counts) -> None:
 
 def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None:
     """Let nothing be shown to a model to time it; count which models would be."""
-    from weckd_edge.artifacts import Latency, Measurement
+    from weckd_edge.artifacts import Measurement
     from weckd_edge.compile.quantize import select_precision
     from weckd_edge.devices.bench.interleaved import InterleavedTiming
     from weckd_edge.pipeline.steps import bench
@@ -136,20 +138,7 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
     def bench_model(model: Any, frames: Any, spec: Any, **_: Any) -> Measurement:
         timed[digest_of_model(model.model)] += 1
         times = (1_000_000,) * spec.queries
-        return Measurement(
-            device="generic-x86",
-            host="here",
-            backend=model.backend,
-            backend_version="1",
-            precision=model.precision,
-            rules="none",
-            threads=1,
-            end_to_end=Latency(samples_ns=times, p50_ns=10**6, p90_ns=10**6, p99_ns=10**6, iqr_over_median=0.0),
-            network=None,
-            cold_start_ns=1,
-            peak_rss_bytes=1 << 20,
-            energy_mj=None,
-        )
+        return factories.measurement(times, backend=model.backend, precision=model.precision)
 
     def add_network(measurement: Measurement, model: Any, spec: Any) -> Measurement:
         timed[f"network of {digest_of_model(model.model)}"] += 1
@@ -203,7 +192,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     names = sorted(model.split(" ", 1)[1] for model, seen in shown["test"].items() if set(seen) == frames["test"])
     assert len(names) == len(shown["test"]), "test images are shown all or none"
     assert contents.verification.calibration is not None
-    assert contents.verification.calibration.temperature != 1
+    assert contents.verification.calibration.recalibration.temperature != 1
     assert len(names) >= 5, "exported, as written, as it runs here, with and without the temperature"
     assert len(shown["val"]) > 3 * 5, "three links in several precisions"
 

@@ -33,7 +33,7 @@ class AbstainConfig:
         )
         check_setting(
             self.max_group_error is None or self.threshold == 0,
-            "threshold and risk contradict each other: the one sets the threshold, the other finds it; keep one",
+            "threshold and max_group_error contradict each other: the one sets the threshold, the other finds it; keep one",
             code="E_CONFIG_CONFLICT",
         )
         check_setting(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")

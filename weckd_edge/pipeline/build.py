@@ -96,11 +96,11 @@ def compile_chain(
     """
     spec = chain.networks[-1].link.artifact.input.frame
     frames = decode(ctx, index, spec)
-    fitted = guard(ctx, spec, index, frames.val)
     students = [
         calibrate(ctx, quantize(ctx, network, frames.val, calibration), frames.val)
         for network in links_to_compile(ctx, chain)
     ]
+    fitted = guard(ctx, spec, index, frames.val)
     choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
     student = choice.student
     built = convert(ctx, student, calibration)

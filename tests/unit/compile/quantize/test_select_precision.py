@@ -285,7 +285,7 @@ def test_where_int8_keeps_to_the_limits_it_is_trained_for_only_when_that_is_aske
         calls.append(1)
         return select_precision.QuantizeAwareNetwork(link=LINK, exported=exported, folder=place / "fp32")
 
-    search = selector(aware=when, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
+    search = selector(qat=when, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
     search.aware = aware
     times(2.0, 1.0, 2.0)
     search.run()

@@ -200,7 +200,7 @@ def test_both_implementations_are_opened_as_asked_and_closed(ears: Ears, stub: I
 
 def test_after_an_error_nothing_is_open_or_written(ears: Ears, stub: Implementations) -> None:
     stub.fails = True
-    with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
+    with raises(ModelError, "E_MODEL_BACKEND_RUN", says="refused"):
         ears.make(2)
     assert stub.closed == len(stub.opened) == 1
     assert list(ears.out.iterdir()) == []

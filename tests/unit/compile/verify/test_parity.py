@@ -246,7 +246,7 @@ def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: I
         return RIGHT[0]
 
     stub.answers[SHIPPED.model] = breaks
-    with raises(ModelError, "E_MODEL_GRAPH", says="refuses this frame"):
+    with raises(ModelError, "E_MODEL_BACKEND_RUN", says="refuses this frame"):
         ears.verify(ears.probabilities())
     assert stub.closed == [model for _, model, _ in stub.opened]
 

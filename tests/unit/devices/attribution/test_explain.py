@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from support.errors import raises
+from support.errors import printed, raises
 from weckd_edge.core.errors import BundleError, ConfigError, ModelError, StoreError
 from weckd_edge.devices.attribution.deletion import FRACTIONS, measure_deletion
 from weckd_edge.devices.attribution.explain_images import explain_images, overlay_of, sanity_words
@@ -286,7 +286,7 @@ def test_the_command_writes_pictures_and_its_json_says_how_far_to_rely_on_them(
     assert rows[0]["method"].startswith("occlusion: ")
     assert "pictures: 3 of 4 in" in err
     code, out, err = run(*args, tmp_path / "out")
-    assert (code, json.loads(out)["error"]["code"]) == (1, "E_STORE_OCCUPIED")
-    assert "is not overwritten" in err
+    assert code == 1
+    printed(err, "E_STORE_OCCUPIED")
     code, out, err = run(*args, tmp_path / "more")
     assert (code, out.count("bad.png")) == (0, 2)

@@ -199,7 +199,7 @@ def test_loadgen_is_not_asked_for_more_queries_than_memory_holds() -> None:
 
     rules = find_rules("mlperf")
     assert loadgen_memory_bytes(rules, 1_000_000) < MAX_BYTES / 3
-    with raises(ModelError, "E_MODEL_LOADGEN", says="--generator own"):
+    with raises(ModelError, "E_MODEL_LOADGEN", says="--generator builtin"):
         run_loadgen(Remembers(), FRAMES, rules, 10_000)
 
 

@@ -295,7 +295,7 @@ def test_a_folder_of_masks_serves_too_and_images_without_one_are_left_out(tmp_pa
     ("settings", "code", "named"),
     [
         ({"masks": "nowhere"}, "E_DATA_MASKS", "nowhere"),
-        ({"source": "clinc"}, "E_DATA_COLUMN", ("'clinc'", "'clinic'")),
+        ({"source_column": "clinc"}, "E_DATA_COLUMN", ("'clinc'", "'clinic'")),
     ],
 )
 def test_wrong_settings_are_refused_with_what_to_do(

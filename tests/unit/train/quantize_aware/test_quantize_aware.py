@@ -207,8 +207,9 @@ def test_the_refined_link_is_a_link_like_any_other(chain: tuple[Any, Any, Any]) 
     refined = refine_for_int8(trainer, plans, CONFIG, links, 1)
     link, last = refined.artifact, links[-1].artifact
     assert (link.name, link.parent) == ("M2-int8", last.weights.sha256)
-    for same in ("model", "options", "input", "labels", "parameters", "macs", "share", "labels_used", "images_used"):
-        assert getattr(link, same) == getattr(last, same)
+    same = ("model", "options", "input", "labels", "parameters", "macs", "labelled_subset", "labels_used", "images_used")
+    for name in same:
+        assert getattr(link, name) == getattr(last, name)
     assert (link.labels_used, link.images_used) == (8, 24), "its own share, and the pool without labels"
     assert weights(refined) != weights(links[-1])
     assert (
@@ -246,7 +247,7 @@ def test_who_teaches(teacher: str, at: int) -> None:
 
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
     links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
-    job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, weight=0.5)
+    job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, distill_weight=0.5)
     assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.distill_weight) == (7, 2e-5, 0.25, 0.5)
     assert (job.train.precision, job.train.compile, job.rounded) == ("32-true", False, True)
 
@@ -322,7 +323,7 @@ def test_learning_brings_the_rounded_predictions_nearer_to_the_teachers() -> Non
     [
         ({"epochs": 0}, "epochs = 0"),
         ({"learning_rate": 1.0}, "learning_rate = 1.0"),
-        ({"weight": 1.5}, "weight = 1.5"),
+        ({"distill_weight": 1.5}, "distill_weight = 1.5"),
         ({"augment": -1}, "augment = -1"),
     ],
 )
