@@ -27,7 +27,7 @@ def test_predictions_that_are_all_right_are_all_given_from_59_groups_on() -> Non
     names = [str(k) for k in range(59)]
     assert find_threshold(sure, right, names, risk=0.05, certainty=0.95).confidence_threshold == 0.0
     short = find_threshold(sure[:58], right[:58], names[:58], risk=0.05, certainty=0.95)
-    assert (short.chosen, short.more_groups) == (None, 1)
+    assert (short.confidence_threshold, short.more_groups) == (None, 1)
 
 
 def test_copies_of_a_group_prove_nothing() -> None:
