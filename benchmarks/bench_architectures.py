@@ -3,7 +3,7 @@
 ``python benchmarks/bench_architectures.py`` goes on where an earlier run was stopped, appends to results/architectures.jsonl
 and writes docs/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
 
-A network has random weights, its batch norms know the images, and its last layer is fitted to drawn phantoms by ridge
+A network has random weights, its batch norms know the images, and its last layer is fitted to synthetic images by ridge
 regression. So the predictions depend on the image, but rounding is amplified as in no trained network: how far int8 is from
 FP32 is for comparing forms of one network, not networks.
 """
@@ -327,7 +327,7 @@ def page(results: dict[str, dict[str, Any]]) -> str:
         "",
         "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and",
         "builder. Weights are random and the last layer is fitted to drawn images, so that no accuracy is told. Times",
-        "are of one core from frame to answer, each form in turn with FP32; the machine had other work, so that only",
+        "are of one core from end-to-end latency, each form in turn with FP32; the machine had other work, so that only",
         "ratios within a row say something, and those roughly. *Chosen* is the fastest. *Apart* is the divergence of",
         "int8 answers from FP32's in nats, and how many of the validation images it decides otherwise; random weights",
         "amplify rounding as no trained network does.",

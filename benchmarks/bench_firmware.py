@@ -90,7 +90,7 @@ def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -
     runner.close()
     append(
         "firmware",
-        f"frame to answer, {bundle.name}, {images.shape[2]}x{images.shape[1]}, one thread",
+        f"end-to-end latency, {bundle.name}, {images.shape[2]}x{images.shape[1]}, one thread",
         times_ns,
         ["openvino", "numpy"],
         bar=1.05,

@@ -72,7 +72,7 @@ def main() -> None:
         )
     append(
         "students",
-        "640x480 frame to answer, one core, OpenVINO, random weights; medians over rounds of a round's fastest query",
+        "640x480 end-to-end latency, one core, OpenVINO, random weights; medians over rounds of a round's fastest query",
         {},
         ["openvino", "onnxruntime", "timm", "torch"],
         int8_ns={f"{rung.link.model}@{rung.link.input_size}": rung.int8_ns for rung in rungs},

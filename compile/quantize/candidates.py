@@ -110,7 +110,7 @@ def explain_choice(
             parts.append(f"it {chosen.note}")
     elif not timed:
         parts.append(
-            f"{chosen.name} keeps to the bars on {images} validation images; not timed, as the device builds its own engine"
+            f"{chosen.name} keeps the limits on {images} validation images; not timed, as the device builds its own engine"
         )
     if chosen.precision != "fp32" and chosen.median_ns is not None and fp32.median_ns is not None:
         parts.append(f"{chosen.name} takes {_ms(chosen)} where FP32 takes {_ms(fp32)}, and {_lost(chosen.net_lost)}")
@@ -126,7 +126,7 @@ def explain_choice(
             parts.append(f"{precision} is {word}: {_ms(fastest)} against {_ms(chosen)}")
         elif others[-1].note:
             parts.append(f"{precision} {others[-1].note}")
-    return "; ".join(parts) or f"{chosen.name} is the only one within the bars"
+    return "; ".join(parts) or f"{chosen.name} is the only one within the limits"
 
 
 def _ms(trial: QuantizationTrial) -> str:

@@ -231,7 +231,7 @@ class Selector:
 
     def _imported_int8(self) -> PrecisionSelection:
         """Take a graph that is quantized already as it is: nothing is calibrated, and no other precision tried."""
-        candidate = self._new("int8 as brought", "int8", IMPORTED)
+        candidate = self._new("int8 as imported", "int8", IMPORTED)
         candidate.quantized = write_imported(
             self.fp32_onnx, self.exported.onnx.sha256, self.target == "cpu", candidate.folder
         )

@@ -46,7 +46,7 @@ from weckd_edge.devices.runtime.input_guard import OpenGuard, open_guard
 from weckd_edge.devices.runtime.model_choice import choose_model, read_model_bytes
 
 Generator = Literal["auto", "builtin", "loadgen"]
-"""What sends the queries; ``auto``: LoadGen where it is installed and the rules are MLPerf's, else our own loop."""
+"""What sends the queries; ``auto``: LoadGen where it is installed and the rules are MLPerf's, else the builtin generator."""
 
 _COLD_TIMEOUT_S = 300
 _WATCH_PERIOD_S = 1.0
@@ -295,7 +295,7 @@ def _timed_run(
         note = ""
         if use_loadgen and may_choose and loadgen_memory_bytes(rules, fastest_ns) > MAX_BYTES:
             use_loadgen = False
-            note = "the model answers too fast for LoadGen, which makes every query beforehand; our own loop sent them"
+            note = "LoadGen would need too much memory for this many queries; the builtin generator sent them"
         with Poller(machine.read_state, _WATCH_PERIOD_S) as watch:
             if use_loadgen:
                 run = run_loadgen(runner, frames, rules, fastest_ns, sink)
@@ -360,13 +360,13 @@ def _choose_generator(generator: Generator, rules: Rules) -> tuple[bool, str]:
     if is_installed(LIBRARY):
         return True, ""
     extra = f"pip install 'weckd-edge[{EXTRA_OF[LIBRARY]}]'"
-    return False, f"MLPerf's LoadGen is not installed ({extra}); our own loop sent the queries, by the same rules"
+    return False, f"MLPerf's LoadGen is not installed ({extra}); the builtin generator sent the queries, by the same rules"
 
 
 def _closing_warnings(draft: Measurement, found: DetectedMachine) -> list[str]:
     warnings = []
     if draft.end_to_end.iqr_over_median > LARGEST_SPREAD:
-        warnings.append(_noisy("frame to answer", draft.end_to_end))
+        warnings.append(_noisy("end-to-end latency", draft.end_to_end))
     load = draft.machine.before.load_average if draft.machine else None
     if load is not None and found.cores and load > found.cores / 2:
         warnings.append(

@@ -1,7 +1,7 @@
 """MLPerf's LoadGen sends the queries (``mlcommons-loadgen``); the one file that imports it.
 
-Each query's time is taken twice: by us around the runner, as our own loop does it, and by LoadGen, whose time holds its
-call into Python as well. Ours are the ones that are kept; what LoadGen says is recorded beside them.
+Each query is timed twice: around the runner, as the builtin generator does it, and by LoadGen, whose time includes its call
+into Python. The first is kept as the latency; LoadGen's own result is recorded beside it.
 """
 
 from __future__ import annotations

@@ -103,7 +103,7 @@ class DemoSession:
         stages = [
             {"name": "Decode the file", "ns": decoded_ns - start_ns},
             {"name": "Fit to the camera frame", "ns": framed_ns - decoded_ns},
-            {"name": "Frame to answer", "ns": end_ns - framed_ns},
+            {"name": "End-to-end latency", "ns": end_ns - framed_ns},
         ]
         return {"prediction": to_data(prediction), "stages": stages, "seen": _data_url(seen)}
 

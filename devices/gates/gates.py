@@ -1,10 +1,10 @@
-"""Every bar a build must clear, against what was reached.
+"""The gates of a build: each measured value against its limit.
 
-A figure of another machine never clears a device's bar, and a bench that is INVALID clears neither latency nor energy, but
-for one thing: other work on the machine only adds time, so that a noisy run whose slowest query is within the limit passes.
-A latency bar is cleared or missed only where the run proves it at 99 % confidence; else the gate says how many more queries
-would. Peak memory is that of a fresh process and hangs on no clock: it is judged however noisy the times are, unless an
-emulator ran it.
+A value from another machine never passes a device's gate. A bench that is INVALID passes neither latency nor energy, with
+one exception: other work on the machine only adds time, so a noisy run whose slowest query is within the limit passes. A
+latency gate passes or fails only where the run proves it at 99 % confidence; else the gate says how many more queries would
+decide. Peak memory is that of a fresh process and does not depend on clocks: it is checked however noisy the latencies are,
+unless an emulator ran the model.
 """
 
 from __future__ import annotations
@@ -174,7 +174,7 @@ def _latency(limit: float, measurement: Measurement) -> Gate:
         )
     more = more_queries(over, len(samples), 0.9)
     more = None if more is None else max(more, MINIMUM_QUERIES - len(samples))
-    reason = f"{finding}; this proves neither at {CONFIDENCE:.0%} confidence, {_how_many_more(more, 'quer', 'y', 'ies')}"
+    reason = f"{finding}; inconclusive at {CONFIDENCE:.0%} confidence: {_how_many_more(more, 'quer', 'y', 'ies')}"
     return Gate(name="max_latency_p90_ms", limit=limit, value=got, verdict="INCONCLUSIVE", reason=reason)
 
 
@@ -211,7 +211,7 @@ def _memory(limit: float, got: float, measurement: Measurement) -> Gate:
 
 def _how_many_more(number: int | None, stem: str, one: str, many: str) -> str:
     if number is None:
-        return f"and no number of {stem}{many} would decide: it lies on the bar"
+        return f"and no number of {stem}{many} would decide: it lies on the limit"
     return f"about {number:,} more {stem}{one if number == 1 else many} would decide"
 
 
@@ -284,7 +284,7 @@ def _at_least(name: str, limit: float, rate: Rate, what: str) -> Gate:
     open_ = ""
     if rate.low < limit < rate.high:
         more = images_to_decide(rate, limit)
-        open_ = f"; the interval spans the bar, {_how_many_more(more, 'image', '', 's')}" if more is not None else ""
+        open_ = f"; the interval spans the limit, {_how_many_more(more, 'image', '', 's')}" if more is not None else ""
     if rate.value >= limit - _ROUNDING:
         return Gate(name=name, limit=limit, value=rate.value, verdict="PASS", reason=f"{finding} reaches {limit:.1%}{open_}")
     reason = f"{finding} is {limit - rate.value:.1%} under {limit:.1%}{open_}"

@@ -85,7 +85,7 @@ def _evaluate_slices(name: str, limit: float, metrics: dict[str, Metric], small:
     elif not open_:
         verdict, how = "PASS", f"reaches {limit:.1%}, and all intervals lie above it"
     elif metric.value >= limit:
-        how = f"reaches {limit:.1%}, but {open_} of {len(metrics)} intervals span the bar"
+        how = f"reaches {limit:.1%}, but {open_} of {len(metrics)} intervals span the limit"
     else:
         how = f"is under {limit:.1%}, but may be there by chance: of {len(metrics)} that were looked at, one is the lowest"
     return Gate(name=name, limit=limit, value=metric.value, verdict=verdict, reason=f"{reason} {how}{rest}")

@@ -271,7 +271,7 @@ def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[
         return ()
     return (
         f"the bundle was built for {recipe.device} ({', '.join(recipe.part_numbers)}), "
-        f"this module is {identity.module}; its bars say nothing about this device",
+        f"this module is {identity.module}; its limits say nothing about this device",
     )
 
 

@@ -22,7 +22,7 @@ COMPUTE = (
     *(f"{kind} {precision}" for kind in ("stem", "dense", "pointwise", "grouped", "product") for precision in _PRECISIONS),
     "joined int8",
 )
-"""Multiply-adds of what is bound by arithmetic, output channels rounded up to whole lanes; ``joined``: of those in int8 what
+"""MACs of what is bound by arithmetic, output channels rounded up to whole lanes; ``joined``: of those in int8 what
 reads joined or cut tensors, once more."""
 
 TRAFFIC = (
@@ -33,7 +33,7 @@ TRAFFIC = (
     "gather",
     "layers",
 )
-"""What is bound by memory or by being there: depthwise multiply-adds (channels rounded up), elements of pools, bytes that
+"""What is bound by memory or by being there: depthwise MACs (channels rounded up), elements of pools, bytes that
 are only copied, bytes of activations, bytes of weights, elements through an exponential, through a norm, picked, and
 layers."""
 

@@ -1,4 +1,4 @@
-"""Hosts as they are typed: ``user@host``, ``user@host:port``, ``user@[address]:port``, parted by commas."""
+"""Hosts as they are typed: ``user@host``, ``user@host:port``, ``user@[address]:port``, separated by commas."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def parse_hosts(texts: Sequence[str]) -> tuple[Host, ...]:
     """Read hosts.
 
     Args:
-        texts: Each one host or several, parted by commas.
+        texts: Each one host or several, separated by commas.
 
     Raises:
         ConfigError: One is not written as a host is, or one device is named twice (two benches at once would disturb
@@ -57,7 +57,7 @@ def parse_hosts(texts: Sequence[str]) -> tuple[Host, ...]:
         name = "" if match is None else match["address"] or match["name"]
         if match is None or name.startswith("-") or set(name) <= {"."} or (port is not None and not 0 < port < 65536):
             raise ConfigError(
-                f"--ssh '{text}': expected user@host or user@host:port, several parted by commas", code="E_CONFIG_VALUE"
+                f"--ssh '{text}': expected user@host or user@host:port, several separated by commas", code="E_CONFIG_VALUE"
             )
         host = Host(name=name, user=match["user"], port=port)
         for other in found:

@@ -84,7 +84,7 @@ def test_a_chosen_file_gets_its_decision_its_limits_and_its_times(tab: Any) -> N
     assert tab.page.locator("#bars li").count() == 3
     assert "A decision needs 20.0 %" in tab.page.locator("#needs").inner_text()
     assert tab.page.locator("#times tr").count() == 3
-    assert "Frame to answer" in tab.page.locator("#times").inner_text()
+    assert "End-to-end latency" in tab.page.locator("#times").inner_text()
     assert tab.page.locator("#picture").get_attribute("src").startswith("data:image/jpeg")
     assert decision(tab) in tab.page.locator("#status").text_content()
 

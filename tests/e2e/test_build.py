@@ -204,11 +204,11 @@ def test_report_is_self_contained_with_its_four_pictures_and_says_synthetic(cpu:
     parser.feed(html)
     assert all(target.startswith(("data:", "#")) for target in parser.targets)
     assert not re.search(r"url\((?!['\"]?data:)|@import|<script src", html)
-    for picture in ("Accuracy against cost", "Histogram of frame-to-answer", "Sensitivity of each class", "How the images"):
+    for picture in ("Accuracy against cost", "Histogram of end-to-end", "Sensitivity of each class", "How the images"):
         assert f'aria-label="{picture}' in html
     assert html.count("<figure>") == 12
-    assert "frame to answer, p90, measured for generic-x86" in html
-    assert "Which link ships, and why" in html
+    assert "end-to-end latency, p90, measured for generic-x86" in html
+    assert "Link that is deployed, and why" in html
     assert "Synthetic data" in html
 
 

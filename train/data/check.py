@@ -64,7 +64,7 @@ class DataReport:
         separate_ties: Pairs that look alike but belong to groups that stay apart.
         published_split: None where the data set came with none.
         leaks: Every test image that copies a training image.
-        synthetic: Whether these are drawn phantoms.
+        synthetic: Whether these are synthetic images.
         notes: What was decided of the layout, and what may be wrong.
     """
 

@@ -49,7 +49,7 @@ def ood_frames(
     )
     yield "covered lens", (_covered(draw, height, width) for _ in range(KIND_FRAMES))
     if phantoms:
-        yield "drawn phantoms", _phantoms(height, width)
+        yield "synthetic images", _phantoms(height, width)
     yield "heavy blur", (_blurred(frame) for frame in real)
     yield "under-exposed", ((frame * 0.15).astype(np.uint8) for frame in real)
     yield "over-exposed", (np.minimum(frame * 3.0, 255).astype(np.uint8) for frame in real)

@@ -279,7 +279,7 @@ def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> No
         if here.parameters >= before.parameters and here.macs >= before.macs:
             raise ModelError(
                 f"link {i + 1} ({links[i].model} at {links[i].input_size} px: {here.parameters:,} parameters, "
-                f"{here.macs:,} multiply-adds) is not smaller than link {i} ({links[i - 1].model} at "
+                f"{here.macs:,} MACs) is not smaller than link {i} ({links[i - 1].model} at "
                 f"{links[i - 1].input_size} px: {before.parameters:,}, {before.macs:,}); put the larger first or shrink it",
                 code="E_MODEL_CHAIN_ORDER",
             )

@@ -102,7 +102,7 @@ class DataChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultChange:
-    """Both bundles' answers to the same test images, as they ship.
+    """Both bundles' answers to the same test images, as deployed.
 
     Attributes:
         labels: Class names, to which label numbers in the figures refer.

@@ -114,7 +114,7 @@ class DatasetIndex:
         labels: Class names, sorted, or in the order of an imported network's outputs; ``ImageRecord.label`` indexes them.
         images: Sorted by path.
         bad_files: Files that were skipped.
-        synthetic: True for drawn phantoms; every report that uses them says so.
+        synthetic: True for synthetic images; every report that uses them says so.
         seed: Seed of the split and the shares.
         near_duplicate_groups: Number of groups of more than one image that near-duplicate search found.
         exact_copies: Images left out because an earlier path holds the same pixels under the same label.

@@ -48,9 +48,9 @@ class Manifest:
         onnx: The graph, source of every engine.
         onnx_precision: Of that graph: what OpenVINO runs may be int8 of another make, from a graph in FP32.
         selftest: Golden frames.
-        gates: Every bar with its verdict.
+        gates: Every limit with its verdict.
         passed: True when no gate failed.
-        synthetic: True when the training data were drawn phantoms.
+        synthetic: True when the training data were synthetic images.
         files: Every file of the bundle but the manifest and the signature.
         versions: Of this software and of the libraries that made the bundle.
         manifest_sha256: SHA-256 of the bytes of ``manifest.json`` itself with this value written as 64 zeros; filled in when

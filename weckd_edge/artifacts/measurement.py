@@ -167,7 +167,7 @@ class Measurement:
         duration_ns: Of the timed run, end-to-end latency.
         rules_met: Whether the run was as long as its rules ask; False for one that was cut off.
         early_stopping: What the run proves about the 90th and the 99th percentile, end-to-end latency.
-        loadgen: What LoadGen says of the same run; None where our own loop sent the queries.
+        loadgen: What LoadGen says of the same run; None where the builtin generator sent the queries.
         power: Power and energy; None where nobody asked for it.
         machine: The machine's state around the run; None where nobody watched.
         cut_off: Why the run ended before its time; None: it did not. Its times are never VALID.

@@ -216,7 +216,7 @@ class MetricsRecord:
 
     Attributes:
         fp32_name: Who answers before compiling, such as ``M3 torch fp32``.
-        compiled_name: Who answers as it ships, such as ``M3 openvino int8``.
+        compiled_name: Who answers as deployed, such as ``M3 openvino int8``.
         teacher_name: The first link; None where it is the one that is deployed, or nothing was taught.
         images: Test images.
         groups: Independent groups among them.

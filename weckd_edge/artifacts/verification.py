@@ -64,7 +64,7 @@ class CalibrationCheck:
     Attributes:
         recalibration: The temperature, and how it was found.
         before: On the test split, as it was compiled without the temperature.
-        after: On the test split, as it ships.
+        after: On the test split, as deployed.
     """
 
     recalibration: Recalibration

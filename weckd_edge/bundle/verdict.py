@@ -9,22 +9,22 @@ from weckd_edge.artifacts import Manifest
 from weckd_edge.core.words import plural
 
 GATE_NAMES = {
-    "max_latency_p90_ms": ("Frame to answer, 90th percentile", "at most", "ms"),
+    "max_latency_p90_ms": ("End-to-end latency, 90th percentile", "at most", "ms"),
     "max_memory_mib": ("Peak memory", "at most", "MiB"),
     "max_size_mib": ("Size of what the device loads", "at most", "MiB"),
-    "min_accuracy": ("Accuracy of what ships", "at least", "%"),
+    "min_accuracy": ("Accuracy of the deployed model", "at least", "%"),
     "parity": ("Difference between implementations", "at most", ""),
     "max_accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
     "max_energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
-    "min_per_class_recall": ("Sensitivity for the class it recognises worst", "at least", "%"),
-    "min_slice_accuracy": ("Accuracy in the slice it serves worst", "at least", "%"),
+    "min_per_class_recall": ("Minimum per-class sensitivity", "at least", "%"),
+    "min_slice_accuracy": ("Minimum accuracy in a slice", "at least", "%"),
     "better_than_chance": ("Balanced accuracy by groups, against guessing", "over", "%"),
-    "min_slice_recall": ("Sensitivity in the slice and for the class where it is lowest", "at least", "%"),
+    "min_slice_recall": ("Minimum per-class sensitivity in a slice", "at least", "%"),
 }
 """Title, direction and unit of each bar."""
 
 SYNTHETIC = (
-    "Trained and tested on drawn phantoms. Every figure below shows that the tool chain works, and says nothing about "
+    "Trained and tested on synthetic images. Every figure below shows that the tool chain works, and says nothing about "
     "real images."
 )
 
@@ -53,10 +53,10 @@ def sum_up_gates(manifest: Manifest) -> BundleVerdict:
         return BundleVerdict(kind="fail", title="Not passed", detail=detail)
     if not manifest.gates:
         return BundleVerdict(
-            kind="open", title="No bar was set", detail="Nothing was asked of this build, so nothing was judged."
+            kind="open", title="No limit was set", detail="This build has no limits, so nothing was checked."
         )
-    passed = f"{tally['PASS']} of {plural(len(manifest.gates), 'bar')} cleared"
+    passed = f"{tally['PASS']} of {plural(len(manifest.gates), 'limit')} met"
     if tally["INCONCLUSIVE"]:
-        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'bar')} could not be judged here, for the reasons below."
-        return BundleVerdict(kind="open", title="Nothing failed, not everything judged", detail=detail)
+        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'limit')} could not be checked here, for the reasons below."
+        return BundleVerdict(kind="open", title="Inconclusive: not every limit could be checked", detail=detail)
     return BundleVerdict(kind="pass", title="Passed", detail=f"{passed}.")

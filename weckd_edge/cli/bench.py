@@ -32,13 +32,11 @@ _MISSED = 3
     "--rules",
     default="quick",
     show_default=True,
-    help="How long: mlperf (10 minutes), mobile (1 minute) or quick (seconds).",
+    help="Length of the run: mlperf (10 minutes), mobile (1 minute) or quick (seconds).",
 )
+@click.option("--queries", type=click.IntRange(1, 1_000_000_000), help="Number of timed frames; overrides the rules.")
 @click.option(
-    "--queries", type=click.IntRange(1, 1_000_000_000), help="Exactly so many frames, in place of what the rules say."
-)
-@click.option(
-    "--warmup", type=click.IntRange(0, 1_000_000_000), help="Frames before those, untimed; the default is the rules' 50."
+    "--warmup", type=click.IntRange(0, 1_000_000_000), help="Number of untimed frames before them. Default: the rules' 50."
 )
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @click.option(
@@ -49,53 +47,61 @@ _MISSED = 3
     default="auto",
     show_default=True,
     type=click.Choice(["auto", "builtin", "loadgen"]),
-    help="What sends the queries: our own loop, or MLPerf's LoadGen.",
+    help="Load generator: builtin, or MLPerf's LoadGen.",
 )
 @click.option(
     "--power",
     default="auto",
     show_default=True,
     metavar="SOURCE",
-    help="Read power from: ina3221, ina238, rapl, replay:FILE, none, or auto for what is here.",
+    help="Power source: ina3221, ina238, rapl, replay:FILE, none, or auto.",
 )
 @owner_key_option
 @min_version_option
-@click.option("--out", type=PATH, help="Folder for the record, every time and a page.")
-@click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two such folders; nothing is run.")
+@click.option("--out", type=PATH, help="Folder for the record, every latency and a page.")
+@click.option("--compare", nargs=2, type=PATH, metavar="A B", help="Compare two such folders; runs nothing.")
 @click.option(
     "--margin",
     default=0.05,
     show_default=True,
     type=FiniteRange(0, 1, max_open=True),
-    help="Smallest difference that counts when two are compared, of the time.",
+    help="With --compare: smallest relative difference that counts.",
 )
 @click.option(
     "--ssh",
     multiple=True,
     metavar="USER@HOST[:PORT]",
-    help="Measure there and not here; several hosts parted by commas. Needs nothing there but Python, numpy and a backend.",
+    help="Measure on these hosts instead (comma-separated). They need Python, numpy and a backend.",
 )
-@click.option("--remote-bundle", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing of it is sent.")
-@click.option("--identity", type=AnyPath(exists=True, dir_okay=False), help="With --ssh: private key.")
+@click.option("--remote-bundle", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing is sent.")
+@click.option("--identity", type=AnyPath(exists=True, dir_okay=False), help="With --ssh: private key file.")
 @click.option(
     "--known-hosts",
     type=AnyPath(exists=True, dir_okay=False),
-    help="With --ssh: file with the host keys that are trusted; the default is ~/.ssh/known_hosts.",
+    help="With --ssh: file of trusted host keys. Default: ~/.ssh/known_hosts.",
 )
 @click.option(
-    "--remote-python", default="python3", show_default=True, metavar="PATH", help="With --ssh: interpreter on the devices."
+    "--remote-python",
+    default="python3",
+    show_default=True,
+    metavar="PATH",
+    help="With --ssh: Python interpreter on the devices.",
 )
 @click.option(
-    "--jobs", default=16, show_default=True, type=click.IntRange(1, 1024), help="With --ssh: most hosts at one time."
+    "--jobs",
+    default=16,
+    show_default=True,
+    type=click.IntRange(1, 1024),
+    help="With --ssh: maximum number of parallel hosts.",
 )
 @click.option(
     "--timeout",
     default=30.0,
     show_default=True,
     type=FiniteRange(3, 86_400),
-    help="With --ssh: seconds a device may be silent.",
+    help="With --ssh: inactivity timeout, seconds.",
 )
-@click.option("--allow-different-devices", is_flag=True, help="Compare although the two devices are not alike.")
+@click.option("--allow-different-devices", is_flag=True, help="With --compare: accept two different devices.")
 @json_option
 @quiet_option
 def command(
@@ -123,10 +129,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> int:
-    """Measure a BUNDLE on this machine: one frame after another, every time kept.
+    """Measure a BUNDLE on this machine: one frame after another; every latency is recorded.
 
-    With --ssh: on other machines, all at once; exits with 1 where one of them was not finished. With --compare A B: was B
-    faster than A? Exits with 3 where B is shown to be slower.
+    With --ssh: on other machines, in parallel; exits with 1 where one of them did not finish. With --compare A B: compares
+    two records, and exits with 3 where B is significantly slower than A.
     """
     if not ssh and (remote_bundle or identity or known_hosts):
         raise click.UsageError("--remote-bundle, --identity and --known-hosts need --ssh")
@@ -201,7 +207,7 @@ def command(
     if as_json:
         print_json(summarize_bench(found, verdict, reason))
         return 0
-    rows = [("frame to answer", *_row(found.end_to_end)), ("network alone", *_row(found.network))]
+    rows = [("end-to-end latency", *_row(found.end_to_end)), ("network alone", *_row(found.network))]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
     threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"

@@ -81,7 +81,7 @@ def _show(found: Sequence[HostResult]) -> None:
         runs = f"{measured.backend} {measured.precision}"
         verdict = verdict_of(measured)[0] + ("" if record.state == "finished" else f", {record.state}")
         rows.append((record.host, measured.device, runs, *times, len(latency.samples_ns), verdict))
-    print_table(("host", "device", "runs", "p50 ms", "p90 ms", "p99 ms", "frames", ""), rows, title="frame to answer")
+    print_table(("host", "device", "runs", "p50 ms", "p90 ms", "p99 ms", "frames", ""), rows, title="end-to-end latency")
     for result in found:
         record, measured = result.record, result.measurement
         if measured is not None:

@@ -50,7 +50,7 @@ EXIT_GATE_FAILED = 3
 @target_option
 @device_option
 @bundle_out_option
-@click.option("--config", "config_file", type=PATH, help="TOML file with every other setting.")
+@click.option("--config", "config_file", type=PATH, help="TOML file with the other settings.")
 @click.option(
     "--links",
     help="The chain, largest first: model[@pixels][=weights file], separated by commas; or auto, by measured time.",
@@ -79,7 +79,7 @@ def command(
     """Train the chain, compile its last link, verify it against the device profile, and seal a bundle.
 
     Run the same command again after a stop: it goes on from the last finished stage or epoch (kept in OUT.work).
-    Exits 3 when a bar of the device profile was missed; the bundle is written all the same, marked as not passing.
+    Exits 3 when a limit of the device profile was missed; the bundle is written all the same, marked as not passing.
     """
     # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -292,8 +292,8 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
                 format_rate(rate),
             )
         )
-    title = "Accuracy on held-out groups, FP32" + (" (synthetic phantoms)" if manifest.synthetic else "")
-    print_table(("link", "model", "parameters", "multiply-adds", "labels", "accuracy, 95 % interval"), rows, title=title)
+    title = "Accuracy on held-out groups, FP32" + (" (synthetic images)" if manifest.synthetic else "")
+    print_table(("link", "model", "parameters", "MACs", "labels", "accuracy, 95 % interval"), rows, title=title)
     evaluations = contents.link_selection.links
     if evaluations:
         rows = [
@@ -308,11 +308,11 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
             for link, limits in ((link, evaluation_row(link).verdict) for link in evaluations)
         ]
         print_table(
-            ("link", "compiled as", "size", "accuracy, validation", "frame to answer", "bars"),
+            ("link", "compiled as", "size", "accuracy, validation", "end-to-end latency", "limits"),
             [tuple(with_plain_spaces(str(cell)) for cell in row) for row in rows],
-            title="Links as they would ship",
+            title="Links as they would be deployed",
         )
-        click.echo(f"Frame to answer, {evaluations[-1].latency.label}: {evaluations[-1].latency.reason}.")
+        click.echo(f"End-to-end latency, {evaluations[-1].latency.label}: {evaluations[-1].latency.reason}.")
     if manifest.gates:
         gates = [
             (g.name, f"{g.limit:g}", "unknown" if g.value is None else f"{g.value:.4g}", g.verdict, g.reason)
@@ -320,9 +320,9 @@ def print_outcome(contents: BundleContents, out: Path) -> None:
         ]
         print_table(("gate", "limit", "got", "verdict", "why"), gates)
     name = contents.link_selection.chosen
-    what = f"Shipped {name}, {verification.precision} on {verification.backend}."
+    what = f"Deployed: {name}, {verification.precision} on {verification.backend}."
     if manifest.target == "jetson":
-        what = f"Shipped {name} as an {verification.precision} graph, answered here by {verification.backend}."
+        what = f"Deployed: {name} as an {verification.precision} graph, run here by {verification.backend}."
     click.echo(what)
     summary = summarize_bundle(contents)
     for line in terminal_lines(summary):

@@ -44,28 +44,30 @@ if TYPE_CHECKING:
 @target_option
 @device_option
 @bundle_out_option
-@click.option("--model", help="timm name of the network, where MODEL is a checkpoint that does not say it.")
+@click.option("--model", help="timm name of the network, where MODEL is a checkpoint without one.")
 @click.option("--model-options", help='Its options as JSON, such as {"channels": [16, 32, 64, 128]}.')
-@click.option("--weights-key", help="Which of a checkpoint's tables of weights to take, such as state_dict.")
+@click.option("--weights-key", help="Key of the weights inside a checkpoint, such as state_dict.")
 @click.option(
     "--labels",
     help="Classes in the order of the outputs, separated by commas (quoted where they hold one); else sorted by name.",
 )
 @click.option(
-    "--input-size", type=click.IntRange(8, 2048), help="Side of the network's input, where the file leaves it open, pixels."
+    "--input-size", type=click.IntRange(8, 2048), help="Side of the network's input, pixels, where the file leaves it open."
 )
-@click.option("--layout", type=click.Choice(("nchw", "nhwc")), help="Where the channels are, if an ONNX file does not tell.")
-@click.option("--channels", type=click.Choice(("1", "3")), help="Colour channels it takes, where the file leaves them open.")
 @click.option(
-    "--channel-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="bgr: it was trained with blue first."
+    "--layout", type=click.Choice(("nchw", "nhwc")), help="Layout of the input, where an ONNX file leaves it open."
 )
-@click.option("--mean", help="Mean of the pixels it was trained with, in 0..1: one number or r,g,b (red first, always).")
-@click.option("--std", help="Standard deviation of these pixels, in the same form; 1/255 leaves 0 to 255.")
+@click.option("--channels", type=click.Choice(("1", "3")), help="Number of colour channels, where the file leaves it open.")
+@click.option(
+    "--channel-order", type=click.Choice(("rgb", "bgr")), default="rgb", help="Channel order of the training images."
+)
+@click.option("--mean", help="Mean of the training pixels, 0..1: one number or r,g,b.")
+@click.option("--std", help="Standard deviation of the training pixels, same form; 1/255 leaves 0 to 255.")
 @click.option("--output", metavar="NAME", help="Output that holds the classes, where an ONNX file has several.")
 @click.option(
     "--to-inference", is_flag=True, help="Set Dropout and BatchNorm that were exported in training mode to inference."
 )
-@click.option("--calibrate-on", type=PATH, help="Other labelled images to calibrate on, none of them held out.")
+@click.option("--calibrate-on", type=PATH, help="Other labelled images for int8 range estimation; none may be held out.")
 @click.option("--config", "config_file", type=PATH, help="TOML file of a build, for its other settings.")
 @seed_option("Seed of the split and of the choice of calibration images.")
 @skip_bad_option
@@ -104,7 +106,7 @@ def command(
     """Compile a network you bring, verify it against the device profile, and seal a bundle.
 
     MODEL is an .onnx classifier, a checkpoint of a timm network (safetensors, or what a PyTorch trainer wrote; with
-    --model), or the folder of a former build's link or bundle. Exits 3 when a bar was missed, as build does.
+    --model), or the folder of a former build's link or bundle. Exits 3 when a limit was missed, as build does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from dataclasses import replace

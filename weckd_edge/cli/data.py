@@ -1,4 +1,4 @@
-"""``weckd-edge data``: look at a data set, its leaks and shortcuts, write its split, draw the phantom set."""
+"""``weckd-edge data``: look at a data set, its leaks and shortcuts, write its split, draw the synthetic set."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _SHOWN = 20
 
 @click.group(name="data", context_settings=HELP)
 def command() -> None:
-    """Look at a data set, its leaks and its shares; make the phantom set."""
+    """Check, audit and split a data set; make a synthetic one."""
 
 
 @command.command(name="check", context_settings=HELP)
@@ -107,10 +107,12 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 @click.option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
 @click.option("--config", "config_path", type=PATH, help="TOML file with the [data] settings.")
 @click.option(
-    "--labelled-subsets", type=click.IntRange(1, 1000), help="Labelled shares; otherwise one for each link of the config."
+    "--labelled-subsets",
+    type=click.IntRange(1, 1000),
+    help="Number of labelled subsets. Default: one for each link of the configuration.",
 )
 @seed_option("Seed, in place of the config's.")
-@click.option("--skip-bad", is_flag=True, help="Leave out files that cannot be used, and record them.")
+@click.option("--skip-bad", is_flag=True, help="Skip files that cannot be used, and list them.")
 @json_option
 @quiet_option
 def split_command(
@@ -124,7 +126,7 @@ def split_command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Write which image of PATH is used where: splits, labelled shares and groups, as a build would use them."""
+    """Write which image of PATH is used where: splits, labelled subsets and groups, as a build would."""
     from weckd_edge.artifacts import SPLITS
     from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
@@ -164,8 +166,8 @@ def split_command(
 @click.argument("path", type=PATH)
 @data_options
 @click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [audit].")
-@click.option("--backbone", metavar="MODEL[@PIXELS]=FILE", help="A pretrained network to describe images by.")
-@click.option("--masks", type=PATH, help="Folder of masks, named as the images.")
+@click.option("--backbone", metavar="MODEL[@PIXELS]=FILE", help="Pretrained network whose features embed the images.")
+@click.option("--masks", type=PATH, help="Folder of masks, named like the images.")
 @click.option("--source", help="Column of the CSV that names where an image comes from.")
 @json_option
 @quiet_option
@@ -222,13 +224,13 @@ command.add_command(data_index.command)
 
 @command.command(name="synth", context_settings=HELP)
 @click.option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
-@click.option("--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="How many frames.")
-@seed_option("Equal seeds give equal bytes.", default=0)
-@click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width in pixels.")
+@click.option("--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="Number of images.")
+@seed_option("Seed; equal seeds give equal bytes.", default=0)
+@click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width, pixels.")
 @json_option
 @quiet_option
 def synth_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
-    """Draw a synthetic set of eardrums in five classes, to try everything on. They are not medical images."""
+    """Draw a synthetic data set of eardrums in five classes, for trials. They are not medical images."""
     from weckd_edge.pipeline.output_paths import check_place
     from weckd_edge.train.data.synth.phantoms import write_phantoms
 

@@ -14,7 +14,7 @@ _INTERRUPTED = 130
 
 @click.command("demo", context_settings=HELP)
 @click.argument("bundle", type=PATH)
-@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="0 takes a free one.")
+@click.option("--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one.")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine.")
 @click.option("--open", "open_browser", is_flag=True, help="Open the page in a browser.")
 @click.option(
@@ -35,7 +35,7 @@ def command(
     min_version: int,
     as_json: bool,
 ) -> int:
-    """Answer images with a BUNDLE on a page in your browser: drop a file, choose one, or take one with the camera.
+    """Classify images with a BUNDLE on a page in your browser: drop a file, choose one, or use the camera.
 
     Prints the page's address and serves it until Ctrl-C. Images stay on this machine; none is written or logged.
     """

@@ -10,9 +10,9 @@ from weckd_edge.cli.console.output import HELP, json_option, print_json, print_m
 @click.command("doctor", context_settings=HELP)
 @json_option
 def command(as_json: bool) -> None:
-    """Say what works on this machine, what is missing, and what to type to get it.
+    """Show what works on this machine, what is missing, and how to install it.
 
-    Every library is really imported, so this takes a few seconds.
+    Every library is imported, so this takes a few seconds.
     """
     from weckd_edge.devices.doctor.doctor import diagnose
 

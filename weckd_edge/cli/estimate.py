@@ -20,18 +20,18 @@ from weckd_edge.cli.options import PATH, THREADS, owner_key_option
 
 @click.command("estimate", context_settings=HELP)
 @click.argument("model", required=False, type=PATH)
-@click.option("--device", "devices", multiple=True, help="A device profile, or a TOML file of your own; may be repeated.")
-@click.option("--measurements", type=PATH, help="What --calibrate wrote on the device, or on one of its kind.")
+@click.option("--device", "devices", multiple=True, help="Device profile, or a TOML file; may be repeated.")
+@click.option("--measurements", type=PATH, help="File that --calibrate wrote on the device, or on a similar one.")
 @click.option(
     "--calibrate",
     "target",
     type=PATH,
-    help="Time a ladder of small networks on this machine and add the times to this file (JSON lines).",
+    help="Time a series of small networks on this machine; append the latencies to this file (JSON lines).",
 )
-@click.option("--backend", help="With --calibrate: what runs the networks (openvino); else: take only its measurements.")
+@click.option("--backend", help="With --calibrate: backend that runs the networks. Else: use only its measurements.")
 @click.option("--threads", type=THREADS, help="Processor threads, as with --backend.")
-@click.option("--power-mode", help="Of a Jetson; the default is the one with the highest peak.")
-@click.option("--network-only", is_flag=True, help="Leave out the preprocessing in front of the network.")
+@click.option("--power-mode", help="Power mode of a Jetson. Default: the one with the highest peak.")
+@click.option("--network-only", is_flag=True, help="Exclude the preprocessing.")
 @owner_key_option
 @json_option
 @quiet_option
@@ -48,9 +48,9 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """Predict the latency of MODEL (ONNX, OpenVINO IR, counts or a bundle) on a device, with an interval.
+    """Estimate the latency of MODEL (ONNX, OpenVINO IR, counts or a bundle) on a device, with an interval.
 
-    Every figure says whether it is measured, predicted or unknown, and from what. A prediction clears no gate.
+    Every latency is labelled measured, estimated or unknown, with its source. An estimate passes no gate.
     """
     if target is not None:
         if model is not None:

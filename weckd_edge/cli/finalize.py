@@ -20,9 +20,9 @@ from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
 
 @click.command("finalize", context_settings=HELP)
 @click.argument("bundle", type=PATH)
-@click.option("--dla", is_flag=True, help="Build for the DLA too, and use it where it is faster than the GPU.")
-@click.option("--gpu-fallback", is_flag=True, help="With --dla: let layers that it cannot run go to the GPU.")
-@click.option("--rollback", is_flag=True, help="Put the engine before the present one in use again; builds nothing.")
+@click.option("--dla", is_flag=True, help="Also build for the DLA; use it where it is faster than the GPU.")
+@click.option("--gpu-fallback", is_flag=True, help="With --dla: run layers that the DLA does not support on the GPU.")
+@click.option("--rollback", is_flag=True, help="Activate the previous engine again; builds nothing.")
 @owner_key_option
 @min_version_option
 @json_option
@@ -37,10 +37,10 @@ def command(
     as_json: bool,
     quiet: bool,
 ) -> None:
-    """On the Jetson: build the TensorRT engine of a BUNDLE, self-test it on the golden frames, put it in use.
+    """On a Jetson: build the TensorRT engine of a BUNDLE, self-test it on the golden frames, activate it.
 
-    An engine that exists already for this module, TensorRT, L4T and power mode is tested and used again. An engine that
-    fails its self-test is thrown away, and the one before it stays in use.
+    An engine that exists for this module, TensorRT, L4T and power mode is tested and reused. An engine that fails its
+    self-test is deleted, and the previous one stays active.
     """
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back

@@ -32,21 +32,23 @@ class Entry(NamedTuple):
 
 
 COMMANDS = {
-    "build": Entry("weckd_edge.cli.build", "From a folder of labelled images to a verified bundle."),
-    "compile": Entry("weckd_edge.cli.compile_model", "From a network you bring to a verified bundle."),
-    "data": Entry("weckd_edge.cli.data", "Look at a data set, its leaks and its shares; make the phantom set."),
-    "study": Entry("weckd_edge.cli.study", "The chain against its controls, on the same groups and seeds."),
-    "tune": Entry("weckd_edge.cli.tune", "Find the settings of the teaching, on validation groups."),
+    "build": Entry(
+        "weckd_edge.cli.build", "Train a chain of classifiers on labelled images, compile one, write a verified bundle."
+    ),
+    "compile": Entry("weckd_edge.cli.compile_model", "Compile a model that you have into a verified bundle."),
+    "data": Entry("weckd_edge.cli.data", "Check, audit and split a data set; make a synthetic one."),
+    "study": Entry("weckd_edge.cli.study", "Compare the chain with baselines over several seeds."),
+    "tune": Entry("weckd_edge.cli.tune", "Tune learning rate and distillation on validation images."),
     "predict": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
-    "demo": Entry("weckd_edge.cli.demo", "A local page that answers images with a bundle."),
-    "verify": Entry("weckd_edge.cli.verify", "Check a bundle: signature, digests, self-test."),
-    "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, on this machine or over ssh."),
-    "estimate": Entry("weckd_edge.cli.estimate", "The latency to expect on a device that is not attached."),
-    "finalize": Entry("weckd_edge.cli.finalize", "On the Jetson: build the engine, self-test it, swap it in."),
+    "demo": Entry("weckd_edge.cli.demo", "Serve a local page that classifies images with a bundle."),
+    "verify": Entry("weckd_edge.cli.verify", "Check a bundle's signature, digests and self-test."),
+    "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, memory and energy, here or over ssh."),
+    "estimate": Entry("weckd_edge.cli.estimate", "Estimate the latency of a model on a device that is not attached."),
+    "finalize": Entry("weckd_edge.cli.finalize", "On a Jetson: build the TensorRT engine, self-test it, activate it."),
     "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),
-    "doctor": Entry("weckd_edge.cli.doctor", "What works here, what is missing, how to get it."),
-    "package": Entry("weckd_edge.cli.package", "Pack a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
-    "report": Entry("weckd_edge.cli.report", "Write a bundle's report again."),
+    "doctor": Entry("weckd_edge.cli.doctor", "Show what works on this machine, what is missing, how to install it."),
+    "package": Entry("weckd_edge.cli.package", "Package a bundle for an update system: tar, RAUC, SWUpdate, Mender."),
+    "report": Entry("weckd_edge.cli.report", "Write a bundle's report again, or the changes since another bundle."),
 }
 
 
@@ -75,9 +77,9 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={**HELP, "max_content_width": 110})
 @click.version_option(weckd_edge.__version__, prog_name="weckd-edge")
-@click.option("-v", "--verbose", is_flag=True, help="Say what is going on inside (log lines on stderr).")
+@click.option("-v", "--verbose", is_flag=True, help="Print log lines to stderr.")
 def cli(verbose: bool) -> None:
-    """Train a chain of ever smaller image classifiers, compile the last for a small device, and prove it works.
+    """Train a chain of ever smaller image classifiers, compile one for a small device, and verify it.
 
     Start with: weckd-edge data check FOLDER, then weckd-edge build --data FOLDER --target cpu --out BUNDLE
     """
@@ -102,7 +104,7 @@ def main(args: list[str] | None = None) -> None:
         code: Any = cli.main(args=args, prog_name="weckd-edge", standalone_mode=False, obj=stdout)
         sys.stdout.flush()
     except (click.exceptions.Abort, KeyboardInterrupt):
-        _leave("interrupted; the same command goes on from here", EXIT_INTERRUPTED)
+        _leave("interrupted; run the same command again to resume", EXIT_INTERRUPTED)
     except click.ClickException as err:
         with contextlib.suppress(OSError):
             stdout.print_failure(Failure("E_USAGE", err.format_message()))

@@ -53,14 +53,14 @@ def seed_option(words: str, default: int | None = None) -> Option:
 
 
 data_option: Option = click.option(
-    "--data", type=PATH, required=True, help="Folder of images by class, or by split and class, or a CSV."
+    "--data", type=PATH, required=True, help="Folder <label>/<image> or <split>/<label>/<image>, or a CSV."
 )
-target_option: Option = click.option("--target", required=True, help="Where the bundle will run: cpu or jetson.")
+target_option: Option = click.option("--target", required=True, help="Target of the bundle: cpu or jetson.")
 device_option: Option = click.option(
     "--device", help="Device profile: a name from 'devices list', or a TOML file of your own."
 )
 bundle_out_option: Option = click.option(
-    "--out", type=PATH, required=True, help="Folder for the bundle: new, empty, or a bundle."
+    "--out", type=PATH, required=True, help="Folder for the bundle: new, empty, or a bundle to replace."
 )
 chain_option: Option = click.option(
     "--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas."
@@ -69,16 +69,16 @@ bundle_version_option: Option = click.option(
     "--bundle-version",
     type=click.IntRange(0, MAX_VERSION),
     default=0,
-    help="Whole number that firmware never goes back from; raise it with each release.",
+    help="Version of the content, an integer; firmware refuses a lower one.",
 )
 skip_bad_option: Option = click.option(
-    "--skip-bad", is_flag=True, help="Go on without files that cannot be used; a bundle records them."
+    "--skip-bad", is_flag=True, help="Skip files that cannot be used; the bundle lists them."
 )
 owner_key_option: Option = click.option(
-    "--key", type=PATH, help="PEM public key of the bundle's owner: what it did not sign is refused."
+    "--key", type=PATH, help="PEM public key of the bundle's owner; refuse other signatures."
 )
 min_version_option: Option = click.option(
-    "--min-version", type=click.IntRange(0, MAX_VERSION), default=0, help="Lowest version of a bundle that is taken."
+    "--min-version", type=click.IntRange(0, MAX_VERSION), default=0, help="Lowest accepted version of a bundle."
 )
 key_option: Option = click.option(
     "--sign", "key", type=PATH, help="PEM private key (elliptic curve) to sign the bundle with."
@@ -126,12 +126,12 @@ def data_options(function: Callable[..., Any]) -> Callable[..., Any]:
 _DATA_OPTIONS: tuple[Option, ...] = (
     click.option("--path-column", metavar="NAME", help="Column of the CSV that names the images, where it is not found."),
     click.option("--label-column", metavar="NAME", help="Column of the CSV that names the class."),
-    click.option("--group-column", metavar="NAME", help="Column of what no split may cut: a patient, an examination."),
-    click.option("--split-column", metavar="NAME", help="Column that names the split the data set came with."),
+    click.option("--group-column", metavar="NAME", help="Column that no split may separate: a patient, an examination."),
+    click.option("--split-column", metavar="NAME", help="Column that names the published split."),
     click.option(
         "--published-split/--no-published-split",
         "use_published_split",
         default=None,
-        help="Keep the split that the data set came with, or deal a new one. Default: kept where it is whole.",
+        help="Keep the published split, or make a new one. Default: keep it where it is complete.",
     ),
 )

@@ -20,13 +20,13 @@ from weckd_edge.cli.options import PATH, THREADS, min_version_option, owner_key_
 @click.option("--threads", default=1, show_default=True, type=THREADS, help="Processor threads.")
 @owner_key_option
 @min_version_option
-@click.option("--ignore-guard", is_flag=True, help="Answer also frames that the bundle's guard refuses.")
+@click.option("--ignore-guard", is_flag=True, help="Also classify frames that the input guard rejects.")
 @click.option(
     "--explain",
     "pictures",
     type=PATH,
     metavar="DIR",
-    help="Write a picture for each image of where the model finds its evidence; JSON tells how far to rely on it.",
+    help="Folder for an attribution map of each image; --json says how reliable it is.",
 )
 @json_option
 def command(

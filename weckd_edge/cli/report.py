@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     help="HTML file; with --baseline also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
     "--baseline none]",
 )
-@click.option("--baseline", type=PATH, metavar="OLD", help="Another bundle: tell what changed since it.")
+@click.option("--baseline", type=PATH, metavar="OLD", help="Older bundle to compare with.")
 @owner_key_option
 @json_option
 def command(bundle: Path, outs: tuple[Path, ...], baseline: Path | None, key: Path | None, as_json: bool) -> None:
-    """Write the report of a bundle again from the evidence it holds, or tell what changed since an old bundle.
+    """Write the report of a bundle again from its evidence, or list the changes since an older bundle.
 
-    A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote. What
-    changed is told in data, model, thresholds and results, here, in Markdown, and as a section of the HTML report.
+    A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote.
+    Changes are listed in data, model, thresholds and results: here, in Markdown, or as a section of the HTML report.
     """
     from weckd_edge.bundle.reader import open_bundle
 

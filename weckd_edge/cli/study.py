@@ -22,14 +22,20 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 @click.command("study", context_settings=HELP)
 @data_option
 @data_options
-@click.option("--strategies", default=DEFAULT, show_default=True, help="Names, separated by commas; +pool behind a name.")
 @click.option(
-    "--seeds", default=5, show_default=True, type=click.IntRange(1, 10_000), help="Splits, shares and weights to try."
+    "--strategies", default=DEFAULT, show_default=True, help="Comma-separated names; +pool adds unlabelled images."
 )
-@click.option("--out", type=PATH, required=True, help="Folder for results; a second run goes on there.")
+@click.option(
+    "--seeds",
+    default=5,
+    show_default=True,
+    type=click.IntRange(1, 10_000),
+    help="Number of seeds; each draws splits, subsets and weights.",
+)
+@click.option("--out", type=PATH, required=True, help="Folder for results; a second run resumes there.")
 @click.option("--config", "config_file", type=PATH, help="TOML file with the chain and its training.")
 @chain_option
-@click.option("--storage", help="Optuna storage through which machines share the seeds: sqlite:///file.db, or a server's.")
+@click.option("--storage", help="Optuna storage, to share the seeds between machines: sqlite:///file.db, or a server's.")
 @seed_option("The first seed.")
 @skip_bad_option
 @quiet_option
@@ -48,10 +54,10 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Find out on your own data whether the chain helps: every strategy on the same groups, shares and seeds.
+    """Compare distillation strategies on your own data: on the same groups, labelled subsets and seeds.
 
-    Each strategy takes as many gradient steps in all. The single ones are the last network alone: on one share of the
-    labels, on the union of the shares, on all labels.
+    Every strategy takes the same number of gradient steps. The single ones are the last network alone: on one labelled
+    subset, on the union of the subsets, on all labels.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from tempfile import TemporaryDirectory

@@ -16,11 +16,11 @@ from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option,
 @data_option
 @data_options
 @click.option(
-    "--trials", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="How many in all, on all machines."
+    "--trials", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="Number of trials, over all machines."
 )
 @click.option("--out", type=PATH, required=True, help="Folder for this machine's links and best.toml.")
-@click.option("--storage", help="Optuna's storage, to share with other machines; the default is a file in --out.")
-@click.option("--config", "config_file", type=PATH, help="TOML file with everything else.")
+@click.option("--storage", help="Optuna storage, to share a study between machines. Default: a file in --out.")
+@click.option("--config", "config_file", type=PATH, help="TOML file with the other settings.")
 @chain_option
 @seed_option("Seed of split, weights and search.")
 @skip_bad_option
@@ -39,9 +39,9 @@ def command(
     quiet: bool,
     as_json: bool,
 ) -> None:
-    """Search the settings of the teaching with Optuna; test images are not looked at.
+    """Tune learning rate and distillation with Optuna, on validation images; test images are not used.
 
-    The same command goes on after a stop. Machines that name the same --storage share one search.
+    The same command resumes after an interruption. Machines with the same --storage share one study.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config

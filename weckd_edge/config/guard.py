@@ -54,6 +54,6 @@ class GuardConfig:
         check_setting(all(self.ood_dirs), "ood_dirs: expected folders, found an empty text", code="E_CONFIG_VALUE")
         check_setting(
             len(set(self.non_gradeable_labels)) == len(self.non_gradeable_labels),
-            "non_gradeable_labels: a label stands there twice",
+            "non_gradeable_labels: duplicate label; name each once",
             code="E_CONFIG_CONFLICT",
         )

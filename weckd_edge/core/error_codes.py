@@ -70,7 +70,7 @@ MEANINGS = {
     "E_DATA_MASKS": "The masks are missing, or do not fit their images.",
     "E_DATA_NO_IMAGES": "There are no images where some are expected.",
     "E_DATA_NO_PREDICTION": "There is no prediction for the image.",
-    "E_DATA_OUT_OCCUPIED": "Where the phantom set shall go, something else lies.",
+    "E_DATA_OUT_OCCUPIED": "Where the synthetic set shall go, something else lies.",
     "E_DATA_PUBLISHED_SPLIT": "The split that the data set came with is not complete.",
     "E_DATA_SMALL_CLASS": "A class has too few groups for every split and link.",
     "E_DATA_SOURCE": "The folder or table of images is not there, or cannot be listed.",

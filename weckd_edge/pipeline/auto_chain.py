@@ -36,10 +36,10 @@ CANDIDATES = (
     LinkConfig(model="mobilenetv4_conv_medium", input_size=192),
     LinkConfig(model="mobilenetv4_conv_medium", input_size=256),
 )
-"""From the smallest to the largest by multiply-adds, as they turned out."""
+"""From the smallest to the largest by MACs, as they turned out."""
 
 HEADROOM = 1.25
-"""A rung fits a latency bar, which is a 90th percentile, where this many times its undisturbed time does."""
+"""A rung fits a latency limit, which is a 90th percentile, where this many times its undisturbed time does."""
 
 STEP = 2.0
 """How many times as long a link's predecessor is to take, about."""
@@ -190,7 +190,7 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
     candidates = timings.candidates
     if len(candidates) < count:
         raise ConfigError(
-            f"--links auto: {count} links asked for, but only {len(candidates)} students are worth their time here",
+            f"--links auto: expected {count} links, but {len(candidates)} candidates are Pareto-efficient on this machine",
             code="E_CONFIG_AUTO_CHAIN",
         )
     last = 0
@@ -200,7 +200,7 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
             fastest = candidates[0]
             raise ConfigError(
                 f"--links auto: no student is within {limit_ms:g} ms here; the fastest, {fastest.link.model} at "
-                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the bar or name the links",
+                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the limit or name the links",
                 code="E_CONFIG_AUTO_CHAIN",
             )
         last = min(max(fitting), len(candidates) - count)

@@ -156,7 +156,7 @@ class OnnxSource:
     network: OnnxNetwork
     labels: tuple[str, ...] | None
     former: DatasetIndex | None = None
-    trained_name: str = "brought onnx fp32"
+    trained_name: str = "imported onnx fp32"
 
     @property
     def doubts(self) -> tuple[str, ...]:
@@ -385,7 +385,7 @@ def open_onnx(path: Path, hints: InputHints, labels: tuple[str, ...] | None) -> 
     return OnnxSource(
         network=network,
         labels=labels or network.labels,
-        trained_name=f"brought onnx {'int8' if network.quantized else 'fp32'}",
+        trained_name=f"imported onnx {'int8' if network.quantized else 'fp32'}",
     )
 
 

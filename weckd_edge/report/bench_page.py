@@ -67,7 +67,7 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
 def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
     latency, power = measurement.end_to_end, measurement.power
     times = " / ".join(milliseconds(ns) for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns))
-    rows = [("frame to answer, p50 / p90 / p99", times)]
+    rows = [("end-to-end latency, p50 / p90 / p99", times)]
     for stop in measurement.early_stopping:
         proven = f"at most {milliseconds(stop.estimate_ns)}" if stop.estimate_ns is not None else "not shown"
         rows.append((f"p{stop.percent} with {stop.confidence:.0%} confidence", f"{proven} (needs {stop.needed} queries)"))

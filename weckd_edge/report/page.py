@@ -28,11 +28,11 @@ from weckd_edge.report.rendering import render, safe
 CONTENTS = (
     ("top", "Summary"),
     ("change", "What changed"),
-    ("gates", "Bars"),
+    ("gates", "Limits"),
     ("metrics", "Classes and slices"),
     ("operating", "Threshold"),
     ("confusion", "Confusion and images"),
-    ("prediction_flips", "Harm of compressing"),
+    ("prediction_flips", "Prediction flips"),
     ("calibration", "Calibration"),
     ("abstention", "Unable to analyze"),
     ("audit", "Leaks and shortcuts"),

@@ -64,7 +64,8 @@ def write_phantoms(
             )
         if out.is_dir() and any(out.iterdir()) and not is_phantom(out):
             raise DataError(
-                f"{out}: holds something other than a phantom set; choose a new or empty folder", code="E_DATA_OUT_OCCUPIED"
+                f"{out}: holds something other than a synthetic set; choose a new or empty folder",
+                code="E_DATA_OUT_OCCUPIED",
             )
     with atomic_folder(out) as folder, progress.task("draw synthetic frames", images) as task:
         rows: list[tuple[str, str, str]] = []

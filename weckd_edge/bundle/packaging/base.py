@@ -84,7 +84,7 @@ def open_for_export(folder: Path, key: Path | None) -> tuple[Bundle, tuple[str, 
             )
     warnings = []
     if manifest.synthetic:
-        warnings.append("trained on drawn phantoms: for trying out, nothing else")
+        warnings.append("trained on synthetic images: for trying out, nothing else")
     if not manifest.passed:
         missed = ", ".join(gate.name for gate in manifest.gates if gate.verdict == "FAIL")
         warnings.append(f"the bundle does not pass its gates ({missed})")

@@ -122,7 +122,7 @@ class AbstentionInputs:
         spec: Of the frames.
         config: The build's.
         validation: What is deployed predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
-        predictions: Of the test images, as shipped.
+        predictions: Of the test images, as deployed.
         predict: What is deployed: one frame ``[1, H, W, 3]`` to probabilities.
     """
 

@@ -1,4 +1,4 @@
-"""Which link of the chain ships: the smallest that misses no bar, judged on images that no training has seen."""
+"""Which link of the chain ships: the smallest that misses no limit, judged on images that no training has seen."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from weckd_edge.pipeline.steps.bench import bench
 from weckd_edge.pipeline.steps.predict import predict_validation
 
 _WORDS = {
-    "max_latency_p90_ms": ("frame to answer", "a smaller link, a lower input_size, or a faster power mode"),
+    "max_latency_p90_ms": ("end-to-end latency", "a smaller link, a lower input_size, or a faster power mode"),
     "max_memory_mib": ("peak memory", "a smaller link or a lower input_size"),
     "max_size_mib": ("size", "a narrower link"),
     "max_energy_mj": ("energy of a frame", "a smaller link or a lower power mode"),
     "min_accuracy": ("accuracy", "more labels, longer training, or a larger last link"),
     "min_per_class_recall": (
-        "sensitivity for the class it recognises worst",
+        "minimum per-class sensitivity",
         "more labels of that class, or train.balance = 1",
     ),
-    "min_slice_accuracy": ("accuracy in the slice it serves worst", "more labels of that slice, or a larger last link"),
-    "min_slice_recall": ("sensitivity in the slice and for the class where it is lowest", "more labels of that class there"),
+    "min_slice_accuracy": ("minimum accuracy in a slice", "more labels of that slice, or a larger last link"),
+    "min_slice_recall": ("minimum per-class sensitivity in a slice", "more labels of that class there"),
     "better_than_chance": (
         "balanced accuracy",
         "more labels or longer training; for an imported network, its description",
@@ -101,7 +101,7 @@ def select_link(
     link_selection = choose_link(
         [evaluate_link(ctx, student, measured[student.name], images, index) for student in students]
     )
-    ctx.progress.note(f"ships: {link_selection.reason}")
+    ctx.progress.note(f"deployed: {link_selection.reason}")
     return LinkChoice(
         student=next(student for student in students if student.name == link_selection.chosen),
         link_selection=link_selection,
@@ -181,7 +181,7 @@ def last_link_selection(name: str, names: Sequence[str]) -> LinkSelection:
 
 
 def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
-    """Return the smallest link that misses no bar; where every one misses some, the one that comes closest.
+    """Return the smallest link that misses no limit; where every one misses some, the one that comes closest.
 
     Args:
         links: In the order of the chain, largest first; at least one.
@@ -193,7 +193,7 @@ def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
     chosen = min(reversed(links), key=gate_distance)
     return LinkSelection(
         chosen=chosen.name,
-        reason=f"no link clears every bar; {chosen.name} comes closest: {_missed(chosen)}",
+        reason=f"no link meets every limit; {chosen.name} comes closest: {_missed(chosen)}",
         links=tuple(links),
         advice=tuple(_advice(gate) for gate in chosen.gates if gate.verdict == "FAIL"),
     )
@@ -211,9 +211,9 @@ def _gap(gate: Gate) -> float:
 def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation]) -> str:
     smaller = [link for link in links[links.index(chosen) + 1 :] if not link.passes]
     what = (
-        "is the smallest link that clears every bar"
+        "is the smallest link that meets every limit"
         if all(g.verdict == "PASS" for g in chosen.gates)
-        else ("is the smallest link that misses no bar")
+        else ("is the smallest link that misses no limit")
     )
     open_ = [_WORDS[g.name][0] for g in chosen.gates if g.verdict == "INCONCLUSIVE"]
     rest = f"; not judged here: {', '.join(open_)}" if open_ else ""

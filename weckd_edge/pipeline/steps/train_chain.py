@@ -63,7 +63,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
     }
     chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
-    fit = "the fastest last, as no latency bar can be judged here"
+    fit = "the fastest last, as no latency limit can be judged here"
     if limit_ms is not None:
         fit = f"the last within {limit_ms:g} ms"
     ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")

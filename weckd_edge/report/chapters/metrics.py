@@ -91,7 +91,7 @@ def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> Me
     """Word a performance record; None: of a bundle that was made before there were any."""
     if performance is None:
         return MetricsText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
-    tables = [_overall(performance), _classes("Each class against the rest, as it ships", performance.compiled, labels)]
+    tables = [_overall(performance), _classes("Each class against the rest, as deployed", performance.compiled, labels)]
     if performance.prevalence is not None:
         tables.append(_at_prevalence(performance, labels))
     if performance.selective is not None:
@@ -123,7 +123,7 @@ def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTa
         )
         for label, before, after in pairs
     )
-    return MetricsTable(title="Sensitivity of each class", columns=("class", "FP32", "as it ships"), rows=rows)
+    return MetricsTable(title="Sensitivity of each class", columns=("class", "FP32", "as deployed"), rows=rows)
 
 
 def headline(performance: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
@@ -160,7 +160,7 @@ def flip_counts_sentence(flips: Flips) -> str:
     changed = total.better + total.worse + total.other
     if not changed:
         return f"{flips.before} to {flips.after}: no decision changed."
-    sure = "no difference that could not be chance" if flips.mcnemar_p >= SURE else "a difference"
+    sure = "not significant" if flips.mcnemar_p >= SURE else "a difference"
     return (
         f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed, {total.better} to the better, "
         f"{total.worse} to the worse (McNemar p{NBSP}={NBSP}{p_value(flips.mcnemar_p)}: {sure})."
@@ -212,7 +212,7 @@ def _overall(performance: MetricsRecord) -> MetricsTable:
         for name, about, key in kinds
     )
     what = f"{plural(performance.images, 'test image')} in {plural(performance.groups, 'group')}"
-    return MetricsTable(title=f"All classes, {what}", columns=("figure", "FP32", "as it ships", "difference"), rows=rows)
+    return MetricsTable(title=f"All classes, {what}", columns=("figure", "FP32", "as deployed", "difference"), rows=rows)
 
 
 def _classes(title: str, metrics: Metrics, labels: Sequence[str]) -> MetricsTable:
@@ -297,7 +297,7 @@ def _slices(slices: Sequence[Slice], labels: Sequence[str]) -> MetricsTable:
             )
         )
     return MetricsTable(
-        title="Slices, as it ships",
+        title="Slices, as deployed",
         columns=("slice", "accuracy", "balanced accuracy", "lowest sensitivity", "accuracy, less FP32"),
         rows=tuple(rows),
     )

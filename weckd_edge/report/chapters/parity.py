@@ -24,7 +24,7 @@ def pair_flips_sentence(pair: Parity) -> str:
         f"{plural(pair.only_a_right, 'frame')} only {pair.a} answers rightly, {pair.only_b_right} only {pair.b}: "
         f"McNemar's exact test gives p{NBSP}={NBSP}{p_value(pair.mcnemar_p)}"
     )
-    return f"{text}, a difference." if pair.mcnemar_p < SURE else f"{text}, no difference that could not be chance."
+    return f"{text}, a difference." if pair.mcnemar_p < SURE else f"{text}, not significant."
 
 
 def p_value(p: float) -> str:
@@ -104,7 +104,7 @@ def chance_sentence(check: CalibrationCheck) -> str:
     return (
         f"As many images whose probabilities are true to the word would show an expected calibration error of "
         f"{chance.value:.3f} by chance alone (95{NBSP}% of the time {chance.low:.3f} to {chance.high:.3f}); "
-        f"as shipped it is {found:.3f}, {more}."
+        f"as deployed it is {found:.3f}, {more}."
     )
 
 

@@ -61,7 +61,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
     return Summary(
         verdict=sum_up_gates(manifest),
         failed_gates=tuple(
-            f"{row.title}: {row.value}, bar {row.limit}, {row.margin if row.verdict == 'FAIL' else 'not judged here'}"
+            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'not checked here'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
         ),
@@ -89,7 +89,7 @@ def terminal_lines(summary: Summary) -> tuple[str, ...]:
 def _accuracy(verification: Verification) -> KeyNumber:
     rate = verification.accuracy_compiled
     return KeyNumber(
-        name="Accuracy on groups it has never seen",
+        name="Test accuracy (held-out groups)",
         value=percent(rate.value),
         about=f"95{NBSP}% interval {interval(rate)}; {plural(rate.images, 'test image')} in {plural(rate.groups, 'group')}",
     )
@@ -97,7 +97,7 @@ def _accuracy(verification: Verification) -> KeyNumber:
 
 def _worst_class(performance: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
     if performance is not None:
-        name = "Sensitivity for the class found least often"
+        name = "Lowest per-class sensitivity"
         if performance.worst_class is None:
             return KeyNumber(name=name, value="not known", about="no class has enough test images for an interval")
         metric = performance.compiled.classes[performance.worst_class].sensitivity
@@ -112,7 +112,7 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
         _, at, rate = min(known, key=lambda entry: entry[:2])
         low, high, value, images, groups, label = rate.low, rate.high, rate.value, rate.images, rate.groups, labels[at]
     return KeyNumber(
-        name=f"Sensitivity for {label}, the class found least often",
+        name=f"Lowest per-class sensitivity: {label}",
         value=percent(value),
         about=f"95{NBSP}% interval {low * 100:.1f}{EN_DASH}{high * 100:.1f}{NBSP}%; {plural(images, 'image')} of it in "
         f"{plural(groups, 'group')}",
@@ -120,10 +120,10 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
 
 
 def _time(measurement: Measurement | None, manifest: Manifest) -> KeyNumber:
-    name = "Frame to answer, 90th percentile"
+    name = "End-to-end latency, 90th percentile"
     gate = next((gate for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
-    word = {"PASS": "cleared", "FAIL": "missed", "INCONCLUSIVE": "not judged here"}
-    limit = f"bar {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no bar was set"
+    word = {"PASS": "met", "FAIL": "exceeded", "INCONCLUSIVE": "not checked here"}
+    limit = f"limit {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no limit was set"
     if measurement is None:
         return KeyNumber(name=name, value="not measured", about=f"{limit}; no bench of what ships is in the evidence")
     queries = plural(len(measurement.end_to_end.samples_ns), "query", "queries")

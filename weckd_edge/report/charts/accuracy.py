@@ -108,7 +108,7 @@ def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after:
         parts.append(draw.line(x(tick), top - 12, x(tick), height - 26, "grid"))
         parts.append(draw.text(x(tick), height - 9, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
     parts.append(f'<circle class="dot baseline" cx="20" cy="10" r="4.5"/>{draw.text(30, 14.5, "fp32", "label")}')
-    parts.append(f'<circle class="dot deployed" cx="84" cy="10" r="5"/>{draw.text(94, 14.5, "as shipped", "label")}')
+    parts.append(f'<circle class="dot deployed" cx="84" cy="10" r="5"/>{draw.text(94, 14.5, "as deployed", "label")}')
     for index, label in enumerate(labels):
         y = top + index * row
         pair = ((before[index], "baseline", 20), (after[index], "deployed", 32))

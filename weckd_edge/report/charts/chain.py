@@ -20,7 +20,7 @@ def chain_chart(contents: BundleContents) -> str:
         time_ns = None if found is None else found.latency.p90_ns if known else found.build_machine_p90_ns
         points.append(
             charts.Point(
-                name=f"{link.name}{f' {found.precision}' if found else ''}{', ships' if link is deployed else ''}",
+                name=f"{link.name}{f' {found.precision}' if found else ''}{', deployed' if link is deployed else ''}",
                 cost=link.macs if time_ns is None else time_ns,
                 accuracy=found.val_accuracy if found else link.test_accuracy,
                 kind="deployed" if link is deployed else "link",
@@ -31,9 +31,9 @@ def chain_chart(contents: BundleContents) -> str:
         name = f"{links[-1].name} alone{', fp32' if evaluations else ''}"
         points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=alone, kind="baseline"))
     if not evaluations:
-        return charts.accuracy_against_cost(points, "multiply-adds of one image", "million", 1e6)
+        return charts.accuracy_against_cost(points, "MACs of one image", "million", 1e6)
     how = contents.link_selection.links[-1].latency.label
-    where = f"frame to answer, {'p90, ' if how == 'measured' else ''}{how} for {contents.manifest.device}"
+    where = f"end-to-end latency, {'p90, ' if how == 'measured' else ''}{how} for {contents.manifest.device}"
     if not known:
-        where = "frame to answer, p90, on the machine that built it"
+        where = "end-to-end latency, p90, on the machine that built it"
     return charts.accuracy_against_cost(points, where, "ms", 1e6)

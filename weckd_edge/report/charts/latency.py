@@ -49,14 +49,14 @@ def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
         parts.append(draw.line(x(tick * 1e6), floor, x(tick * 1e6), floor + 4, "axis"))
         parts.append(draw.text(x(tick * 1e6), floor + 18, significant(tick), "tick", "middle"))
     more = f"; {slower} slower, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
-    parts.append(draw.text(WIDTH / 2, height - 8, f"frame to answer (ms){more}", "label", "middle"))
+    parts.append(draw.text(WIDTH / 2, height - 8, f"end-to-end latency (ms){more}", "label", "middle"))
     marks = [("p50", latency.p50_ns, "mark"), ("p90", latency.p90_ns, "mark strong"), ("p99", latency.p99_ns, "mark")]
     for row, (name, time_ns, style) in enumerate(marks):
         parts += _mark(x(time_ns), 14 + row * 17, floor, f"{name} {milliseconds(time_ns)}", style)
     if limit_ms is not None and limit_ms * 1e6 <= end:
-        parts += _mark(x(limit_ms * 1e6), 14, floor, f"bar {significant(limit_ms)}{NBSP}ms", "mark bar")
+        parts += _mark(x(limit_ms * 1e6), 14, floor, f"limit {significant(limit_ms)}{NBSP}ms", "mark bar")
     description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
-    return draw.svg(height, "Histogram of frame-to-answer times", description, parts)
+    return draw.svg(height, "Histogram of end-to-end latencies", description, parts)
 
 
 def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:

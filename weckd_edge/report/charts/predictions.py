@@ -42,9 +42,9 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
                 f'<circle class="dot {kind}" {at} r="{draw.number(radius)}"><title>{b.images} images</title></circle>'
             )
     parts.append(f'<circle class="dot baseline" cx="20" cy="12" r="4.5"/>{draw.text(30, 16.5, "before", "label")}')
-    parts.append(f'<circle class="dot deployed" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as shipped", "label")}')
+    parts.append(f'<circle class="dot deployed" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as deployed", "label")}')
     parts.append(draw.text(WIDTH - right, 16.5, "how often right", "label", "end"))
-    text = f"expected calibration error {before.ece.value:.3f} before, {after.ece.value:.3f} as shipped"
+    text = f"expected calibration error {before.ece.value:.3f} before, {after.ece.value:.3f} as deployed"
     return draw.svg(height, "How often answers are right over how sure they are", text, parts)
 
 

@@ -60,7 +60,7 @@ def _chain(side: BundleSide) -> Facts | None:
         return None
     links = _list(side.chain.get("links"))
     facts = {"links": ", ".join(str(link.get("name")) for link in links)}
-    facts["link that ships"] = str(side.chain.get("deployed") or (links[-1].get("name") if links else None))
+    facts["deployed link"] = str(side.chain.get("deployed") or (links[-1].get("name") if links else None))
     for link in links:
         name = link.get("name")
         facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
@@ -122,7 +122,7 @@ def _guard(side: BundleSide) -> Facts:
     if side.guard is None:
         return {"frame guard": "none"}
     limits = side.guard.get("limits")
-    facts = {"frame guard": "ships", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
+    facts = {"frame guard": "in the bundle", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
     return facts | dict(flatten({"guard.limits": limits or {}, "guard.max_ood_score": side.guard.get("max_ood_score")}))
 
 
@@ -166,7 +166,7 @@ def _own_results(side: BundleSide) -> Facts | None:
     if side.verification_data is None:
         return None
     labels = [str(label) for label in side.manifest.get("labels", [])]
-    facts = {"accuracy, as shipped": rate_text(side.verification_data.get("accuracy_compiled"))}
+    facts = {"accuracy, as deployed": rate_text(side.verification_data.get("accuracy_compiled"))}
     facts["accuracy, fp32"] = rate_text(side.verification_data.get("accuracy_fp32"))
     recalls = side.verification_data.get("recall_compiled")
     for label, recall in zip(labels, recalls if isinstance(recalls, list) else (), strict=False):

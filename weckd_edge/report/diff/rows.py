@@ -59,7 +59,7 @@ def change_text(change: BundleDiff) -> ChangeText:
     sections = [
         _data(change.data),
         _field_rows("Model", change.model),
-        _field_rows("Thresholds and bars", change.thresholds),
+        _field_rows("Thresholds and limits", change.thresholds),
         _results(change.results),
         _field_rows("Figures on the test images of each", change.own_results, _OWN),
         _field_rows("Settings of the build", change.settings),
@@ -177,7 +177,7 @@ def _results(results: ResultChange | None) -> ChangeSection:
     if results is None:
         return ChangeSection(title=title, sentences=("Not compared; the reason is under what is not known.",))
     flips = results.flips.total
-    sure = "no difference that could not be chance" if results.flips.mcnemar_p >= SURE else "a difference"
+    sure = "not significant" if results.flips.mcnemar_p >= SURE else "a difference"
     left = ""
     if results.relabelled or results.foreign:
         left = (
@@ -187,7 +187,7 @@ def _results(results: ResultChange | None) -> ChangeSection:
     changed = plural(flips.better + flips.worse + flips.other, "decision")
     p = p_value(results.flips.mcnemar_p)
     sentences = [
-        f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as they ship{left}.",
+        f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as deployed{left}.",
         f"{changed} changed, {flips.better} to the better, {flips.worse} to the worse (McNemar p{NBSP}={NBSP}{p}, images "
         f"taken as independent: {sure}).",
         *(_ended(note) for note in results.notes),

@@ -82,6 +82,6 @@ def _of_checks(contents: BundleContents) -> Iterator[str]:
     if contents.verification.calibration is None:
         yield "Whether probabilities can be taken at their word was not measured."
     if contents.measurement is None:
-        yield "The time from frame to answer was not measured."
+        yield "The end-to-end latency was not measured."
     elif contents.measurement.device != contents.manifest.device:
         yield f"The time was measured on {contents.measurement.host}, not on {contents.manifest.device}."

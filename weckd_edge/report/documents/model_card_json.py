@@ -79,16 +79,16 @@ def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
     if performance is None:
         yield from _without_metrics(contents, contents.manifest.labels)
     else:
-        yield from _metric_entries(performance.compiled, "test split, as shipped", contents.manifest.labels)
+        yield from _metric_entries(performance.compiled, "test split, as deployed", contents.manifest.labels)
         yield from _overall(performance.fp32, "test split, fp32")
         yield from _differences(performance)
         for one in performance.slices:
             if one.compiled is not None:
                 yield from _metric_entries(
-                    one.compiled, f"test split, as shipped, {one.name}", contents.manifest.labels, short=True
+                    one.compiled, f"test split, as deployed, {one.name}", contents.manifest.labels, short=True
                 )
         if performance.selective is not None:
-            where = f"test split, as shipped, probability of at least {performance.selective.confidence_threshold:g}"
+            where = f"test split, as deployed, probability of at least {performance.selective.confidence_threshold:g}"
             yield _metric_entry("share answered", performance.selective.coverage, where)
     if contents.abstention is not None:
         yield _rate("share answered", contents.abstention.coverage, "test split, by guard, threshold and label")
@@ -98,20 +98,20 @@ def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
         yield _estimate(
             "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"
         )
-        yield _estimate("expected calibration error", verification.calibration.after.ece, "test split, as shipped")
+        yield _estimate("expected calibration error", verification.calibration.after.ece, "test split, as deployed")
     measured = contents.measurement
     if measured is not None:
         where = f"on {measured.host}, threads: {measured.threads}"
-        yield _metric("frame to answer, p90, ms", f"{measured.end_to_end.p90_ns / 1e6:.3f}", where)
+        yield _metric("end-to-end latency, p90, ms", f"{measured.end_to_end.p90_ns / 1e6:.3f}", where)
 
 
 def _without_metrics(contents: BundleContents, labels: Sequence[str]) -> Iterator[CardMetric]:
     verification = contents.verification
-    yield _rate("accuracy", verification.accuracy_compiled, "test split, as shipped")
+    yield _rate("accuracy", verification.accuracy_compiled, "test split, as deployed")
     yield _rate("accuracy", verification.accuracy_fp32, "test split, fp32")
     for label, rate in zip(labels, verification.recall_compiled, strict=True):
         if rate is not None:
-            yield _rate("sensitivity", rate, f"test split, as shipped, class {label}")
+            yield _rate("sensitivity", rate, f"test split, as deployed, class {label}")
 
 
 def _overall(metrics: Metrics, where: str) -> Iterator[CardMetric]:
@@ -139,7 +139,7 @@ def _differences(performance: MetricsRecord) -> Iterator[CardMetric]:
     for kind in _OVERALL:
         difference: Estimate | None = getattr(performance.difference, kind)
         if difference is not None:
-            yield _estimate(f"{kind.replace('_', ' ')}, as shipped less fp32", difference, "test split")
+            yield _estimate(f"{kind.replace('_', ' ')}, as deployed less fp32", difference, "test split")
 
 
 def _metric_entry(kind: str, metric: Metric, where: str) -> CardMetric:

@@ -549,7 +549,7 @@ def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
     monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", lambda *_: None)
     found = search.run()
     (trial,) = found.trials
-    assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as brought", "int8", "imported", "int8")
+    assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as imported", "int8", "imported", "int8")
     assert (trial.net_lost, trial.divergence) == (None, None), "there is no FP32 to compare with"
     assert trial.accuracy is not None
     assert "quantized already" in found.reason

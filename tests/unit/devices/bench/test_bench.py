@@ -199,7 +199,7 @@ def test_noise_is_reported_in_the_warnings_of_the_measurement(
     found = run_fake(tmp_path)
     assert found.end_to_end.samples_ns == (100, 100, 200, 200)
     (warning,) = found.warnings
-    assert "frame to answer: the middle half of the times spans 1.00" in warning
+    assert "end-to-end latency: the middle half of the times spans 1.00" in warning
     assert "too noisy" in warning
 
 
@@ -293,7 +293,10 @@ def test_mlperfs_rules_without_loadgen_run_in_our_own_loop_and_say_so(
     monkeypatch.setattr(bench_module, "is_installed", lambda module: False)
     found = run_fake(tmp_path, rules="mlperf")
     assert found.generator == "builtin"
-    assert "LoadGen is not installed (pip install 'weckd-edge[bench]'); our own loop sent the queries" in found.warnings[0]
+    assert (
+        "LoadGen is not installed (pip install 'weckd-edge[bench]'); the builtin generator sent the queries"
+        in found.warnings[0]
+    )
     assert "LoadGen" not in " ".join(run_fake(tmp_path).warnings)
 
 
@@ -314,7 +317,7 @@ def test_a_model_too_fast_for_loadgen_is_timed_by_our_own_loop(
     monkeypatch.setattr(bench_module, "MAX_BYTES", 1000)
     found = run_fake(tmp_path, rules="mlperf", queries=64, warmup=2)
     assert found.generator == "builtin"
-    assert "too fast for LoadGen" in found.warnings[0]
+    assert "LoadGen would need too much memory" in found.warnings[0]
 
 
 def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, fakes: dict[str, FakeRunner]) -> None:
@@ -400,7 +403,7 @@ def test_the_command_prints_one_object(
     assert data["network"]["p90_ns"] == 500
     assert (data["verdict"], data["peak_rss_bytes"]) == ("VALID", None)
     _, out, err = run("bench", tmp_path / "b")
-    assert "frame to answer" in out
+    assert "end-to-end latency" in out
     assert "VALID: 64 queries" in err
 
 

@@ -212,9 +212,7 @@ def test_latency_is_evaluated_by_what_the_run_proves(over: int, queries: int, ve
 def test_an_open_latency_says_how_many_more_queries_would_decide_and_they_do() -> None:
     gate = one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(90, 1024))
     assert gate.verdict == "INCONCLUSIVE"
-    assert gate.reason.startswith(
-        "9.9 ms is within 10 ms (90 of 1024 queries over it); this proves neither at 99% confidence"
-    )
+    assert gate.reason.startswith("9.9 ms is within 10 ms (90 of 1024 queries over it); inconclusive at 99% confidence")
     (more,) = re.findall(r"about ([\d,]+) more queries would decide", gate.reason)
     total = 1024 + int(more.replace(",", ""))
     decided = one(GateConfig(max_latency_p90_ms=10.0), measurement=timed(round(90 / 1024 * total), total))
@@ -376,7 +374,7 @@ def test_a_class_without_test_images_leaves_sensitivity_open_unless_another_fail
 def test_a_rate_whose_interval_spans_its_limit_says_how_many_more_images_would_decide() -> None:
     gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), seen(92, 100)))
     assert gate.verdict == "PASS"  # the point decides
-    (more,) = re.findall(r"the interval spans the bar, about ([\d,]+) more images would decide", gate.reason)
+    (more,) = re.findall(r"the interval spans the limit, about ([\d,]+) more images would decide", gate.reason)
     total = 100 + int(more.replace(",", ""))
     assert wilson(0.92 * total, total)[0] == pytest.approx(0.9, abs=1e-3)
     clear = one(GateConfig(min_accuracy=0.5), verified=verification(rate(100), seen(92, 100)))

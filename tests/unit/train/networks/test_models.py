@@ -111,7 +111,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 
 def test_macs_are_those_in_print() -> None:
-    """MobileNetV2 1.0 at 224: 300 M multiply-adds, 3.5 M parameters (Sandler et al. 2018, table 4)."""
+    """MobileNetV2 1.0 at 224: 300 M MACs, 3.5 M parameters (Sandler et al. 2018, table 4)."""
     size = measure_student(create_student(LinkConfig(model="mobilenetv2_100", input_size=224), 1000).student, 224)
     assert size.macs == pytest.approx(300e6, rel=0.02)
     assert size.parameters == pytest.approx(3.5e6, rel=0.02)

@@ -152,8 +152,8 @@ def test_the_owners_key_is_checked_first(bundle: Path, pair: Pair, tmp_path: Pat
 def test_what_speaks_against_a_bundle_is_reported(toy: ModuleType, tmp_path: Path) -> None:
     folder = toy.write_bundle(tmp_path / "bundle").folder
     warnings = package_bundle(folder, tmp_path / "u", format_name="tar").warnings
-    assert [next(w for w in ("phantoms", "not signed", "no version") if w in line) for line in warnings] == [
-        "phantoms",
+    assert [next(w for w in ("synthetic", "not signed", "no version") if w in line) for line in warnings] == [
+        "synthetic",
         "not signed",
         "no version",
     ]
@@ -313,7 +313,7 @@ def test_the_command_prints_the_file_and_talks_on_stderr(bundle: Path, tmp_path:
     code, text, talk = run("package", "tar", bundle, "--out", out)
     assert (code, text) == (0, f"{out}\n")
     assert "for generic-x86, version 7" in talk
-    assert "warning: trained on drawn phantoms" in talk
+    assert "warning: trained on synthetic images" in talk
     code, text, talk = run("package", "tar", bundle, "--out", out, "--json")
     assert code == 0
     assert json.loads(text)["sha256"] == hashlib.sha256(out.read_bytes()).hexdigest()

@@ -231,7 +231,7 @@ def test_an_interrupt_exits_130_and_says_how_to_go_on(
     command_that(raises(error))
     code, out, err = run("try")
     assert (code, out) == (130, "")
-    assert err.strip() == "interrupted; the same command goes on from here"
+    assert err.strip() == "interrupted; run the same command again to resume"
 
 
 def test_a_defect_is_one_line_that_asks_for_a_report_and_has_an_exit_code_of_its_own(

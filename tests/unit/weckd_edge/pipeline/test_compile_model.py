@@ -124,7 +124,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     report = (out / "evidence/report.html").read_text()
     assert "What was brought" in report
     assert "Did the chain help?" not in report
-    assert "brought onnx fp32" in report
+    assert "imported onnx fp32" in report
     assert str(tmp_path) not in report
     again = compiled(run, out, brought(), "--data", ears, "--config", config, *PLAIN, target=target)
     assert all(stage["reused"] for stage in again["steps"] if not stage["name"].startswith("bench"))

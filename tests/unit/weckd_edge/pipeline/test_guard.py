@@ -89,7 +89,7 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     assert fitted.groups == 70
     found = evaluate_abstention(inputs(index, tmp_path, config), fitted, SilentProgress())
     kinds = {kind.name: kind for kind in found.ood_sets}
-    assert {"noise", "one grey", "covered lens", "drawn phantoms", "heavy blur"} <= set(kinds)
+    assert {"noise", "one grey", "covered lens", "synthetic images", "heavy blur"} <= set(kinds)
     assert kinds["noise"].guard_auroc > 0.95
     assert kinds["covered lens"].reject_rate == 1
     assert found.coverage.value <= 0.5  # the other half is of a refused label

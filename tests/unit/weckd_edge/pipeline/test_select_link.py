@@ -1,4 +1,4 @@
-"""The smallest link that misses no bar ships; where every one misses some, the closest, with what to change."""
+"""The smallest link that misses no limit ships; where every one misses some, the closest, with what to change."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def latency(got: float, bar: float = 10.0) -> Gate:
 def test_the_smallest_of_those_that_pass_is_deployed() -> None:
     found = choose_link([link("M1", accuracy(0.97)), link("M2", accuracy(0.94)), link("M3", accuracy(0.91))])
     assert (found.chosen, found.advice) == ("M3", ())
-    assert found.reason == "M3 is the smallest link that clears every bar"
+    assert found.reason == "M3 is the smallest link that meets every limit"
 
 
 def test_a_smaller_one_that_misses_a_limit_is_passed_over_and_named() -> None:
@@ -63,7 +63,7 @@ def test_a_limit_that_cannot_be_evaluated_is_not_failed_and_is_named() -> None:
     open_ = gate("max_latency_p90_ms", 10.0, None, "INCONCLUSIVE")
     found = choose_link([link("M1", open_, accuracy(0.97)), link("M2", open_, accuracy(0.95))])
     assert found.chosen == "M2"
-    assert found.reason == "M2 is the smallest link that misses no bar; not judged here: frame to answer"
+    assert found.reason == "M2 is the smallest link that misses no limit; not judged here: end-to-end latency"
 
 
 def test_where_none_passes_the_closest_is_deployed_with_what_to_change() -> None:
@@ -73,7 +73,7 @@ def test_where_none_passes_the_closest_is_deployed_with_what_to_change() -> None
     assert gate_distance(far) == pytest.approx(3.0)
     assert gate_distance(worst) == pytest.approx(0.5)
     assert found.chosen == "M2"
-    assert found.reason.startswith("no link clears every bar; M2 comes closest")
+    assert found.reason.startswith("no link meets every limit; M2 comes closest")
     assert len(found.advice) == 1
     assert "raise gates.max_latency_p90_ms" in found.advice[0]
 
@@ -103,7 +103,7 @@ def test_a_link_that_is_not_there_is_refused(asked: str) -> None:
 @pytest.mark.parametrize("name", [field.name for field in fields(GateConfig)])
 def test_whatever_limit_is_missed_is_reported_in_words_with_what_to_change(name: str) -> None:
     found = choose_link([link("M1", gate(name, 0.9, 0.8, "FAIL"))])
-    told = found.reason.removeprefix("no link clears every bar; M1 comes closest: misses ")
+    told = found.reason.removeprefix("no link meets every limit; M1 comes closest: misses ")
     assert told.endswith(" (0.8 against 0.9)")
     assert "_" not in told, "words, not a key"
     (advice,) = found.advice

@@ -235,7 +235,7 @@ def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: P
         "gate min_accuracy": (None, "0.9"),
         "gate min_accuracy, verdict": (None, "PASS"),
     }
-    assert found.own_results[0].what == "accuracy, as shipped"
+    assert found.own_results[0].what == "accuracy, as deployed"
     assert found.own_results[0].new is not None
     assert found.own_results[0].new.startswith("1.0000 (")
     assert found.results is not None

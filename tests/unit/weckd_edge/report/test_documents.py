@@ -154,7 +154,7 @@ def test_synthetic_data_are_in_the_first_lines_of_the_card(tmp_path: Path) -> No
     card, bom = papers(tmp_path, full(), synthetic=True)
     assert "Synthetic data." in "".join(card.splitlines()[:4])
     assert any(
-        "drawn phantoms" in line
+        "synthetic images" in line
         for line in bom["metadata"]["component"]["modelCard"]["considerations"]["technicalLimitations"]
     )
 
@@ -167,7 +167,7 @@ def test_evidence_that_is_not_there_is_reported_and_not_filled_in(tmp_path: Path
         "Not measured: the evidence holds no record of refused frames.",
         "Not looked for in this build.",
         "Not kept in this bundle.",
-        "| frame to answer | not measured |",
+        "| end-to-end latency | not measured |",
     ):
         assert line in card
     kinds = {m["type"] for m in bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]}
@@ -177,7 +177,7 @@ def test_evidence_that_is_not_there_is_reported_and_not_filled_in(tmp_path: Path
 def test_figures_of_classes_and_slices_are_in_both_documents_with_intervals(tmp_path: Path) -> None:
     evidence = full()
     card, bom = papers(tmp_path, evidence)
-    assert "### Slices, as it ships" in card
+    assert "### Slices, as deployed" in card
     assert "| site north (" in card
     metrics = bom["metadata"]["component"]["modelCard"]["quantitativeAnalysis"]["performanceMetrics"]
     assert evidence.metrics is not None

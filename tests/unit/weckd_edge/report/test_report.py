@@ -329,23 +329,23 @@ def test_a_bundle_of_before_says_of_each_part_what_it_lacks(tmp_path: Path) -> N
         "made before figures by class and slice were kept",
         "made before changed decisions were kept",
         'made before "unable to analyze" was judged',
-        "Nobody looked: the build left the probes out.",
+        "The data audit was skipped.",
     ):
         assert told in words
 
 
 def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> None:
     evidence = make_evidence()
-    top = text_of(write(tmp_path, evidence, make_manifest())).split("Bars")[0]
+    top = text_of(write(tmp_path, evidence, make_manifest())).split("Limits")[0]
     accuracy = evidence.verification.accuracy_compiled
     for expected in (
-        "Passed 3 of 3 bars cleared",
+        "Passed 3 of 3 limits met",
         f"{accuracy.value * 100:.1f}\u00a0%",
         f"{accuracy.low * 100:.1f}\u2013{accuracy.high * 100:.1f}\u00a0%",
         "160\u00a0test images in 40\u00a0groups",
         numbers.milliseconds(evidence.measurement.end_to_end.p90_ns),
-        "bar 33.0\u00a0ms cleared; 1,024\u00a0queries on Intel Xeon",
-        "the class found least often",
+        "limit 33.0\u00a0ms met; 1,024\u00a0queries on Intel Xeon",
+        "Lowest per-class sensitivity",
     ):
         assert expected.replace("\u00a0", " ") in top
 
@@ -382,10 +382,10 @@ def test_no_clinical_claim_is_made_and_that_is_reported(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("outcomes", "kind", "words"),
     [
-        (("PASS", "FAIL"), "fail", "accuracy of what ships"),
-        (("PASS", "INCONCLUSIVE"), "open", "1 of 2\u00a0bars cleared"),
-        (("PASS", "PASS"), "pass", "2 of 2\u00a0bars cleared"),
-        ((), "open", "Nothing was asked"),
+        (("PASS", "FAIL"), "fail", "accuracy of the deployed model"),
+        (("PASS", "INCONCLUSIVE"), "open", "1 of 2\u00a0limits met"),
+        (("PASS", "PASS"), "pass", "2 of 2\u00a0limits met"),
+        ((), "open", "This build has no limits"),
     ],
 )
 def test_the_verdict_says_what_is_open(outcomes: tuple, kind: str, words: str) -> None:
@@ -516,9 +516,9 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
 @pytest.mark.parametrize(
     ("label", "axis"),
     [
-        ("measured", "frame to answer, p90, measured for generic-x86 (ms"),
-        ("estimated", "frame to answer, estimated for generic-x86 (ms"),
-        ("unknown", "frame to answer, p90, on the machine that built it (ms"),
+        ("measured", "end-to-end latency, p90, measured for generic-x86 (ms"),
+        ("estimated", "end-to-end latency, estimated for generic-x86 (ms"),
+        ("unknown", "end-to-end latency, p90, on the machine that built it (ms"),
     ],
 )
 def test_evaluated_links_are_drawn_over_their_time_and_listed_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
@@ -527,16 +527,16 @@ def test_evaluated_links_are_drawn_over_their_time_and_listed_in_a_table(tmp_pat
     page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())
     assert axis in page
     text = text_of(page)
-    assert "Which link ships, and why" in text
+    assert "Link that is deployed, and why" in text
     assert "M3 alone, fp32" in page
-    assert ("M1 int8" in page, "M3 int8, ships" in page) == (True, True)
+    assert ("M1 int8" in page, "M3 int8, deployed" in page) == (True, True)
     if label == "estimated":
         assert "0.706\u00a0ms (0.564\u00a0ms to 0.917\u00a0ms)" in page
 
 
 def test_without_evaluated_links_the_chain_is_drawn_over_macs(tmp_path: Path) -> None:
     page = write(tmp_path, make_evidence(), make_manifest())
-    assert "multiply-adds of one image (million" in page
+    assert "MACs of one image (million" in page
     assert "Which link ships" not in page
 
 
@@ -580,8 +580,8 @@ def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> No
     card = (tmp_path / "evidence/model_card.md").read_text()
     assert card.startswith("# Model card: ears on generic-x86\n")
     accuracy = make_evidence().verification.accuracy_compiled
-    assert f"| accuracy, as shipped | {numbers.percent(accuracy.value)} (95\u00a0% interval" in card
-    for words in ("Synthetic data.", "no regulatory compliance", "Not shown: M3", "| recall of normal, as shipped |"):
+    assert f"| accuracy, as deployed | {numbers.percent(accuracy.value)} (95\u00a0% interval" in card
+    for words in ("Synthetic data.", "no regulatory compliance", "Not shown: M3", "| recall of normal, as deployed |"):
         assert words in card
 
 
@@ -788,7 +788,7 @@ def test_what_is_reported_of_a_divergence_is_no_bolder_than_what_was_seen() -> N
     ("only_a", "only_b", "p", "words"),
     [
         (6, 0, 0.03125, "p\u00a0=\u00a00.031, a difference."),
-        (3, 1, 0.625, "p\u00a0=\u00a00.62, no difference that could not be chance."),
+        (3, 1, 0.625, "p\u00a0=\u00a00.62, not significant."),
         (0, 0, 1.0, "are right on the same frames."),
     ],
 )
@@ -810,7 +810,7 @@ def test_what_chance_alone_would_show_stands_beside_the_calibration_error() -> N
     kept = Estimate(value=0.03, low=0.02, high=0.04)
     told = dataclasses.replace(check(), after=dataclasses.replace(figures(0.041), ece_by_chance=kept))
     assert "0.030 by chance alone" in parity.chance_sentence(told)
-    assert parity.chance_sentence(told).endswith("as shipped it is 0.041, more than that.")
+    assert parity.chance_sentence(told).endswith("as deployed it is 0.041, more than that.")
     assert parity.chance_sentence(check()) == ""
 
 
@@ -826,7 +826,7 @@ def test_executed_precisions_are_counted_by_kind_with_8_bits_first(tmp_path: Pat
     assert table.rows == (("Convolution", (1, 1)), ("Softmax", (0, 1)))
     html = write(tmp_path, evidence, make_manifest())
     assert "brgconv_<wbr>avx512_<wbr>I8" in html
-    assert "Precisions really executed" not in write(tmp_path, make_evidence(), make_manifest())
+    assert "Executed precisions" not in write(tmp_path, make_evidence(), make_manifest())
 
 
 def test_the_settings_a_model_must_be_opened_with_are_named(tmp_path: Path) -> None:

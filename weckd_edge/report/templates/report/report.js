@@ -82,7 +82,7 @@
       return [
         ["answered", "test images", rate(everyone, sure)],
         ["wrong among answered", "answered images", rate(sure, wrong)],
-        ["right, yet given up", "images it decides rightly", rate((i) => !wrong(i), (i) => !sure(i))],
+        ["correct, but below the threshold", "images it decides rightly", rate((i) => !wrong(i), (i) => !sure(i))],
       ];
     }
     const called = (i) => probabilities[i * classes + k] >= t;
