@@ -418,7 +418,7 @@ class TestTorchTensorRT:
         )
         assert (tuple(library["frame"].shape), str(library["frame"].dtype)) == ((1, 24, 32, 3), "torch.uint8")
         assert library["workspace"] == 64 << 20
-        assert float(library["answer"].detach().sum()) == pytest.approx(1)
+        assert float(library["probabilities"].detach().sum()) == pytest.approx(1)
 
     def test_a_network_it_cannot_convert_is_one_clear_error(self, networks: ModuleType, library: dict[str, Any]) -> None:
         library["fails"] = True

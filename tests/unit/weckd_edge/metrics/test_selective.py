@@ -25,9 +25,9 @@ def world(seed: int, groups: int, size: int = 1) -> tuple[np.ndarray, np.ndarray
 def test_predictions_that_are_all_right_are_all_given_from_59_groups_on() -> None:
     sure, right = np.full(59, 0.7), np.zeros(59, bool)
     names = [str(k) for k in range(59)]
-    assert find_threshold(sure, right, names, risk=0.05, certainty=0.95).chosen == 0.0
+    assert find_threshold(sure, right, names, risk=0.05, certainty=0.95).confidence_threshold == 0.0
     short = find_threshold(sure[:58], right[:58], names[:58], risk=0.05, certainty=0.95)
-    assert (short.chosen, short.more_groups) == (None, 1)
+    assert (short.confidence_threshold, short.more_groups) == (None, 1)
 
 
 def test_copies_of_a_group_prove_nothing() -> None:
