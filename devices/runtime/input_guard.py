@@ -290,5 +290,6 @@ class OpenGuard:
             return "blurred", f"blurred: {text}"
         maximum = self.guard.max_ood_score
         if maximum is not None and not score <= maximum:
-            return "out_of_distribution", f"not like the frames it was trained on: {score:.4g} away, at most {maximum:.4g} is taken"
+            text = f"{score:.4g} away, at most {maximum:.4g} is taken"
+            return "out_of_distribution", f"not like the frames it was trained on: {text}"
         return None, None
