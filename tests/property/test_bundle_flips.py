@@ -62,7 +62,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-CODES = ("E_BUNDLE_DIGEST", "E_BUNDLE_FORMAT", "E_JSON")
+CODES = ("E_BUNDLE_DIGEST", "E_BUNDLE_FORMAT", "E_BUNDLE_NEWER", "E_JSON")
 """Of a changed manifest, what is wrong depends on where it was changed."""
 
 

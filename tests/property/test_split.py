@@ -34,7 +34,7 @@ def data_sets(draw: st.DrawFn, smallest: int = 5) -> list[SplitItem]:
 
 CONFIGS = st.builds(
     DataConfig,
-    labelled_subset=st.floats(0.05, 1 / 3),
+    labelled_fraction=st.floats(0.05, 1 / 3),
     test_fraction=st.floats(0.1, 0.3),
     val_fraction=st.floats(0.05, 0.2),
 )

@@ -228,19 +228,20 @@ def test_macs_are_those_that_torch_counts(name: str, tmp_path: Path) -> None:
     timm = pytest.importorskip("timm")
     from torch.utils.flop_counter import FlopCounterMode
 
-    from weckd_edge.artifacts import InputContract
+    from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
     from weckd_edge.compile.export.onnx_export import export_onnx
 
     torch.manual_seed(0)
     side = 160 if name == "test_vit" else 64
     network = timm.create_model(name, num_classes=3).eval()
-    contract = InputContract(
-        frame_height=side, frame_width=side, crop="center", input_size=side, mean=(0.5,) * 3, std=(0.5,) * 3
+    spec = InputSpec(
+        frame=FrameSpec(height=side, width=side, crop="center"),
+        network=NetworkInput(size=side, mean=(0.5,) * 3, std=(0.5,) * 3),
     )
     for block in network.modules():
         if hasattr(block, "fused_attn"):
             block.fused_attn = False  # torch does not count a fused one on a processor
-    exported = export_onnx(network, contract, ("a", "b", "c"), "0" * 64, tmp_path)
+    exported = export_onnx(network, spec, ("a", "b", "c"), "0" * 64, tmp_path)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         network(torch.zeros(1, 3, side, side))
     graph = onnx.load(tmp_path / exported.onnx.path)
