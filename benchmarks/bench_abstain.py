@@ -47,7 +47,7 @@ def trials(risk: float, draw: Callable[[np.random.Generator], Drawn], truth: Dra
     kept = found = covered = images = 0.0
     for seed in range(TRIALS):
         drawn = draw(np.random.default_rng(seed))
-        threshold = find_threshold(*drawn, risk=risk, certainty=CONFIDENCE).chosen
+        threshold = find_threshold(*drawn, risk=risk, certainty=CONFIDENCE).confidence_threshold
         if threshold is None:
             kept += 1
             continue

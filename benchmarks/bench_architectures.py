@@ -39,10 +39,13 @@ from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
 from weckd_edge.compile.quantize.fp16_variants import make_half
 from weckd_edge.compile.quantize.select_precision import Selector
+from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.train.data.index import build_index
@@ -259,13 +262,15 @@ def selector_for(target: Any, exported: ExportedModel, folder: Path, index: Data
     return Selector(
         exported,
         folder,
-        index,
-        root,
+        decode_split(Workspace(folder / "work"), index, "val", root, exported.input.frame, SilentProgress()),
         SETTINGS,
+        calibration=(index, root),
+        predict=predict_frames,
         target=target,
         folder=out,
         seed=0,
         threads=1,
+        host=detect().host,
         progress=SilentProgress(),
         reduce_range=target == "cpu" and needs_half_range(profile, detect()),
     )

@@ -42,10 +42,9 @@ def main() -> None:
             if round_ >= WARMUP:
                 times[name].append(time.monotonic_ns() - start_ns)
     medians = {name: statistics.median(samples) for name, samples in times.items()}
-    frame, network = manifest.input.frame, manifest.input.network
     append(
         "inference",
-        f"{frame.width}x{frame.height} frames to {network.size} px, OpenVINO, one thread",
+        f"{manifest.input.frame.width}x{manifest.input.frame.height} frames to {manifest.input.network.size} px, OpenVINO, one thread",
         times,
         ["openvino"],
         ratio_fp32_over_int8=round(medians["frame_to_answer_fp32"] / medians["frame_to_answer_int8"], 3),
