@@ -27,7 +27,7 @@ from record import append
 
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import choose_model
+from weckd_edge.devices.runtime.model_choice import choose_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.firmware import Built, build, missing

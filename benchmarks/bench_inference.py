@@ -42,9 +42,10 @@ def main() -> None:
             if round_ >= WARMUP:
                 times[name].append(time.monotonic_ns() - start_ns)
     medians = {name: statistics.median(samples) for name, samples in times.items()}
+    spec = manifest.input
     append(
         "inference",
-        f"{manifest.input.frame.width}x{manifest.input.frame.height} frames to {manifest.input.network.size} px, OpenVINO, one thread",
+        f"{spec.frame.width}x{spec.frame.height} frames to {spec.network.size} px, OpenVINO, one thread",
         times,
         ["openvino"],
         ratio_fp32_over_int8=round(medians["frame_to_answer_fp32"] / medians["frame_to_answer_int8"], 3),

@@ -248,7 +248,7 @@ def test_ctrl_c_leaves_no_bundle_and_says_that_it_goes_on(cpu: Any, tmp_path: Pa
     child.send_signal(signal.SIGINT)
     _, err = child.communicate(timeout=60)
     assert child.returncode == 130
-    assert "the same command goes on from here" in err
+    assert "run the same command again to resume" in err
     assert "Traceback" not in err
     assert not out.exists()
 
