@@ -33,7 +33,9 @@ class Point:
     kind: str
 
 
-def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, unit_size: float) -> str:
+def accuracy_against_cost(
+    points: Sequence[Point], cost_name: str, unit: str, unit_size: float, *, images: str = "test"
+) -> str:
     """Draw accuracy with its 95 % interval over cost on a logarithmic axis; the chain is joined by a line.
 
     Args:
@@ -41,6 +43,7 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
         cost_name: What the horizontal axis is.
         unit: Of the axis.
         unit_size: How much of ``Point.cost`` one unit is.
+        images: On which images the accuracies were found, ``test`` or ``validation``.
     """
     height, left, right, top, bottom = 310, 52, 18, 44, 48
     low, high, step = draw.axis([p.accuracy.low for p in points], [p.accuracy.high for p in points])
@@ -60,7 +63,7 @@ def accuracy_against_cost(points: Sequence[Point], cost_name: str, unit: str, un
         parts.append(draw.text(at, height - bottom + 18, significant(tick, 2), "tick", "middle"))
         parts.append(draw.line(at, height - bottom, at, height - bottom + 4, "axis"))
     parts.append(draw.text((left + WIDTH - right) / 2, height - 10, f"{cost_name} ({unit}, logarithmic)", "label", "middle"))
-    parts.append(draw.text(6, 14, "accuracy on the test split, 95 % interval", "label"))
+    parts.append(draw.text(6, 14, f"accuracy on {images} images, 95 % interval", "label"))
     chain = [p for p in points if p.kind != "baseline"]
     path = " ".join(f"{draw.number(x(p.cost))},{draw.number(y(p.accuracy.value))}" for p in chain)
     parts.append(f'<polyline class="chain" points="{path}"/>')

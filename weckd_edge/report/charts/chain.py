@@ -36,4 +36,4 @@ def chain_chart(contents: BundleContents) -> str:
     where = f"end-to-end latency, {'p90, ' if how == 'measured' else ''}{how} for {contents.manifest.device}"
     if not known:
         where = "end-to-end latency, p90, on the machine that built it"
-    return charts.accuracy_against_cost(points, where, "ms", 1e6)
+    return charts.accuracy_against_cost(points, where, "ms", 1e6, images="validation")
