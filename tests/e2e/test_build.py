@@ -277,7 +277,10 @@ def test_a_failed_gate_exits_3_and_the_bundle_is_marked(cpu: Any, process: Any, 
     assert "marked as not passing" in done.stderr
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["passed"] is False
-    assert {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "FAIL"} == {"accuracy", "max_latency_p90_ms"}
+    assert {gate["name"] for gate in manifest["gates"] if gate["verdict"] == "FAIL"} == {
+        "min_accuracy",
+        "max_latency_p90_ms",
+    }
     assert "Not passed" in (out / "evidence/report.html").read_text()
     assert process("verify", out).returncode == 0
 

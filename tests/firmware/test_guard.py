@@ -105,8 +105,8 @@ def test_real_frames_have_pythons_figures_to_the_bit(
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
-def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: float | None, **more: Any) -> Path:
-    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(limits=bars, max_ood_score=most), **more).folder
+def limits_bundle(toy: ModuleType, tmp_path: Path, limits: QualityLimits, most: float | None, **more: Any) -> Path:
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(limits=limits, max_ood_score=most), **more).folder
     return folder
 
 
@@ -121,9 +121,9 @@ def bars_bundle(toy: ModuleType, tmp_path: Path, bars: QualityLimits, most: floa
     ],
 )
 def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
-    library: Any, toy: ModuleType, tmp_path: Path, code: str, bars: QualityLimits, most: float | None
+    library: Any, toy: ModuleType, tmp_path: Path, code: str, limits: QualityLimits, most: float | None
 ) -> None:
-    folder = bars_bundle(toy, tmp_path, bars, most)
+    folder = limits_bundle(toy, tmp_path, limits, most)
     frames = toy.frames(3)
     for decision, prediction, reason, guard, *_ in guard_rows(library, folder, frames):
         assert (decision, prediction, reason, guard) == (-1, -1, REASONS[code], REASONS[code])
@@ -191,7 +191,7 @@ def test_the_binding_returns_what_the_guard_measured(library: Any, toy: ModuleTy
 
     sys.modules[spec.name] = binding
     spec.loader.exec_module(binding)
-    folder = bars_bundle(toy, tmp_path, QualityLimits(), 0.0)
+    folder = limits_bundle(toy, tmp_path, QualityLimits(), 0.0)
     frames = toy.frames(2)
     opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
     assert opened.contract.has_guard == 1

@@ -29,7 +29,7 @@ static const char MANIFEST[] =
     " \"manifest_sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n \"models\": [],\n"
     " \"name\": \"toy\",\n \"network_input_name\": \"image\",\n"
     " \"onnx\": {\"bytes\": %zu, \"path\": \"model/model.onnx\", \"sha256\": \"%s\"},\n \"onnx_precision\": \"int8\",\n"
-    " \"operating_point\": {\"abstain_below\": 0.5},\n \"output_name\": \"p\",\n \"passed\": true,\n \"schema_version\": 1,\n"
+    " \"operating_point\": {\"confidence_threshold\": 0.5},\n \"output_name\": \"p\",\n \"passed\": true,\n \"schema_version\": 1,\n"
     " \"selftest\": {\"expected\": {\"bytes\": %zu, \"path\": \"selftest/expected.npy\", \"sha256\": \"%s\"},\n"
     "  \"frames\": {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}, \"reference\": \"x\",\n"
     "  \"tolerance\": {\"echo\": 0.5}},\n \"synthetic\": true,\n \"target\": \"cpu\",\n \"version\": 1,\n \"versions\": {}%.*s\n}\n";
