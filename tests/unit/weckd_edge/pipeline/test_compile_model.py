@@ -122,7 +122,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     assert code == 1
     assert printed(err, "E_BUNDLE_ROLLBACK", says=("4", "3"))
     report = (out / "evidence/report.html").read_text()
-    assert "What was brought" in report
+    assert "Imported model" in report
     assert "Did the chain help?" not in report
     assert "imported onnx fp32" in report
     assert str(tmp_path) not in report
