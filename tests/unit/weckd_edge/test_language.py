@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,3 +115,28 @@ def test_a_retired_word_is_found_in_every_kind_of_name(tmp_path: Path) -> None:
 def test_an_approved_name_is_still_in_use() -> None:
     files = [file for folder in SOURCE for file in (ROOT / folder).rglob("*.py")]
     assert set(APPROVED) <= {f"{file.name}: {name}" for file in files for name, _ in names_of(file, inside=True)}
+
+
+def keys_of(value: object) -> Iterator[str]:
+    """Yield the keys of a JSON value, at any depth."""
+    if isinstance(value, dict):
+        for key, below in value.items():
+            yield key
+            yield from keys_of(below)
+    elif isinstance(value, list):
+        for below in value:
+            yield from keys_of(below)
+
+
+def test_no_flag_or_command_is_a_retired_word() -> None:
+    text = (ROOT / "tests/goldens/help.txt").read_text(encoding="utf-8")
+    typed = {*re.findall(r"--([a-z][a-z-]+)", text), *re.findall(r"^\$ weckd-edge (.*) --help$", text, re.MULTILINE)}
+    assert {"data audit", "min-version"} <= typed
+    assert not {name for name in typed for word in re.split(r"[- ]", name) if word in RETIRED}
+
+
+def test_no_key_of_printed_json_or_of_a_bundle_holds_a_retired_word() -> None:
+    files = [*(ROOT / "tests/goldens/json").glob("*.json"), *(ROOT / "tests/fixtures/bundle-v1").rglob("*.json")]
+    keys = {key for file in files for key in keys_of(json.loads(file.read_text(encoding="utf-8")))}
+    assert {"end_to_end", "gates", "limit"} <= keys
+    assert not {key for key in keys for word in words(key) if word in RETIRED}
