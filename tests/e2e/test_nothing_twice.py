@@ -19,8 +19,8 @@ pytestmark = pytest.mark.slow
 
 MORE = """
 [abstain]
-risk = 0.5
-unmet = "report"
+max_group_error = 0.5
+on_failure = "report"
 """
 
 
@@ -162,7 +162,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.devices.images.frames import frame_from_file
     from weckd_edge.pipeline.build import BuildRequest, build
-    from weckd_edge.train.networks.preprocess import network_input
+    from weckd_edge.train.networks.preprocess import make_network_input
 
     config = tmp_path / "all.toml"
     tiny = (place / "tiny.toml").read_text().replace('precision = "int8"\nmethod = "minmax"\n', "")
@@ -177,11 +177,11 @@ def test_each_model_is_shown_each_held_out_image_once(
     contents = build(request, SilentProgress())
 
     index: DatasetIndex = contents.dataset
-    contract = contents.manifest.input
+    spec = contents.manifest.input.frame
     splits: dict[str, dict[str, Any]] = {"val": {}, "test": {}}
     for record in index.images:
         if record.split != "train":
-            frame = frame_from_file(place / "phantom" / record.path, contract)
+            frame = frame_from_file(place / "phantom" / record.path, spec)
             splits[record.split][sha(frame.tobytes())] = frame
     frames = {split: set(found) for split, found in splits.items()}
     assert not frames["val"] & frames["test"]
@@ -212,7 +212,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     for link in contents.chain.links:
         for split, found in splits.items():
             inputs = {
-                sha(network_input(torch.tensor(frame), link.input)[0].contiguous().numpy().tobytes())
+                sha(make_network_input(torch.tensor(frame), link.input)[0].contiguous().numpy().tobytes())
                 for frame in found.values()
             }
             seen = counts.shown(inputs)

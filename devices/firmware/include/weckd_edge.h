@@ -119,7 +119,7 @@ typedef struct weckd_contract {
     uint32_t format;         /* `schema_version` of the manifest */
     uint64_t version;        /* of the bundle; 0: it has none */
     uint64_t model_bytes;    /* of the model that a backend of this build would load; 0: none can */
-    double abstain_below;    /* the model abstains ("unable to analyze") where no probability reaches this */
+    double confidence_threshold; /* the model abstains ("unable to analyze") where no probability reaches this */
     weckd_signature signature;
     uint8_t passed;          /* no gate of the device profile failed */
     uint8_t synthetic;       /* trained on drawn phantoms: for trying out, nothing else */
@@ -196,7 +196,7 @@ WECKD_EXPORT uint8_t *weckd_frame_buffer(weckd_bundle *bundle);
 
 typedef enum weckd_reason {
     WECKD_REASON_NONE = 0,
-    WECKD_REASON_LOW_PROBABILITY = 1, /* no probability reaches `abstain_below` */
+    WECKD_REASON_LOW_PROBABILITY = 1, /* no probability reaches `confidence_threshold` */
     WECKD_REASON_NOT_A_NUMBER = 2,    /* a probability is not a number */
     WECKD_REASON_TOO_DARK = 3,        /* the guard: too much of the frame is near black */
     WECKD_REASON_TOO_BRIGHT = 4,      /* the guard: too much of it is near white */

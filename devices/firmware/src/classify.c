@@ -82,7 +82,7 @@ static void decide(const weckd_bundle *bundle, weckd_result *result) {
     }
     result->prediction = (int32_t)best;
     result->probability = probabilities[best];
-    if ((double)probabilities[best] < bundle->contract.abstain_below) {
+    if ((double)probabilities[best] < bundle->contract.confidence_threshold) {
         result->reason = WECKD_REASON_LOW_PROBABILITY;
     } else if (bundle->abstain_labels[best] != 0) {
         result->reason = WECKD_REASON_ABSTAIN_LABEL;

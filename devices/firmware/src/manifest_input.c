@@ -145,6 +145,6 @@ int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error) {
     if (status != WECKD_OK) {
         return status;
     }
-    manifest->contract.abstain_below = json_number_value(json_object_get(point, "confidence_threshold"));
+    manifest->contract.confidence_threshold = json_number_value(json_object_get(point, "confidence_threshold"));
     return read_abstain_labels(manifest, json_object_get(point, ABSTAIN_LABELS), error);
 }

@@ -34,7 +34,7 @@ def change(index: DatasetIndex, at: int, **changes: Any) -> DatasetIndex:
 
 
 @pytest.mark.parametrize(
-    "changes", [{"pixels_sha256": "0" * 64}, {"label": 1}, {"group": "other"}, {"split": "val"}, {"share": 1}]
+    "changes", [{"pixels_sha256": "0" * 64}, {"label": 1}, {"group": "other"}, {"split": "val"}, {"labelled_subset": 1}]
 )
 def test_the_identity_of_a_split_changes_with_each_of_its_images(index: DatasetIndex, changes: dict[str, Any]) -> None:
     assert change(index, 0, **changes).identity("train") != index.identity("train")
