@@ -36,7 +36,7 @@ def test_a_table_that_fits_keeps_its_widths_and_the_widest_text_gives_way_first(
 
 
 def test_a_sentence_is_broken_between_words_and_only_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((20, 24)))
+    monkeypatch.setattr("shutil.get_terminal_size", lambda fallback=None: os.terminal_size((20, 24)))
     text = "look at /a/path/longer-than-a/line now and then"
     assert break_line(text, io.StringIO()) == text
     assert break_line(text, Terminal()).splitlines() == ["look at", "  /a/path/longer-than-a/line", "  now and then"]
