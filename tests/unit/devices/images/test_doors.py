@@ -14,15 +14,17 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from weckd_edge.artifacts import ImageRecord
+from weckd_edge.artifacts import SPLITS, ImageRecord
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
 from weckd_edge.config import DataConfig
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace
 from weckd_edge.devices.attribution import explain_images as explain_module
 from weckd_edge.devices.attribution.explain_images import explain_images
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, predict_images
@@ -144,7 +146,11 @@ def test_every_door_gives_the_same_pixels(
     records = {record.path: record for record in index.images}
     chosen: list[ImageRecord] = [records[path.relative_to(pictures).as_posix()] for path in files]
     assert_same("calibration", calibration_frames(pictures, chosen, spec))
-    shown = picture_frames(bundle, open_bundle(bundle).manifest, pictures, [], [record.path for record in chosen])
+    work = Workspace(bundle.with_name("work"))
+    splits = [decode_split(work, index, split, pictures, spec, SilentProgress()) for split in SPLITS]
+    held = {record.path: frame for one in splits for record, frame in zip(one.records, one.frames, strict=True)}
+    frames = {record.path: held[record.path] for record in chosen}
+    shown = picture_frames(bundle, open_bundle(bundle).manifest, frames, [], {})
     assert_same("report", (shown[record.path].frame[None] for record in chosen))
     predict_images(bundle, [pictures], backend="onnxruntime", ignore_guard=True)
     assert_same("predict", seen)

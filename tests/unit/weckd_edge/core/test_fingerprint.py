@@ -140,7 +140,7 @@ from weckd_edge.train.distill.strategies import find_strategy
 data, workspace = Path(sys.argv[1]), Workspace(Path(sys.argv[2]))
 train = TrainConfig(epochs=1, steps_per_epoch=1, batch=4, threads=1, accelerator="cpu")
 link = LinkConfig(model="test_resnet", input_size=32, pretrained=False)
-config = BuildConfig(link=(link, link), train=train, data=DataConfig(share=0.5, near_duplicate_distance=None))
+config = BuildConfig(link=(link, link), train=train, data=DataConfig(labelled_fraction=0.5, near_duplicate_distance=None))
 index = cached_index(workspace, data, config, skip_bad=False, progress=SilentProgress())
 plans = plan_chain(index.artifact, config)
 trainer = make_trainer(workspace, data_root(data), index.artifact, plans, SilentProgress(), None)

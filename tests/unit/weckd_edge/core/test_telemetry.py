@@ -207,12 +207,12 @@ import numpy as np
 import weckd_edge.train.distill.engine, weckd_edge.train.distill.distributed, weckd_edge.train.distill.trainer
 from weckd_edge.config import LinkConfig
 from weckd_edge.compile.backends import nncf_backend
-from weckd_edge.train.networks.models import create
+from weckd_edge.train.networks.models import create_student
 from weckd_edge.train.tuning.work_queue import open_study
 open_study("sqlite:///study.db", "a", 0)
-create(LinkConfig(model="lcnet_050", input_size=32), 2)
+create_student(LinkConfig(model="lcnet_050", input_size=32), 2)
 frames = [frame[None] for frame in np.load("frames.npy")]
-print(nncf_backend.build(pathlib.Path(sys.argv[1]), frames, 4, None, pathlib.Path("ir").resolve()).precision)
+print(nncf_backend.build_int8_ir(pathlib.Path(sys.argv[1]), frames, 4, None, pathlib.Path("ir").resolve()).precision)
 """
     (watch.work / "ir").mkdir()
     seen = watch.run(*python(code, bundle.folder / "model/model.onnx"))
