@@ -195,7 +195,7 @@ class ArmCheck:
         command = [sys.executable, "-W", "ignore", "-m", "weckd_edge", "compile", network]
         # The copied sources, and not what this environment has installed, lie first where a module is run from.
         done = run([*command, *where, *settings, "--quiet", "--json"], cwd=self.dist.source)
-        return f"{json.loads(done.stdout)['shipped']['precision']}, {sum(1 for _ in self.bundle.rglob('*'))} files"
+        return f"{json.loads(done.stdout)['deployed']['precision']}, {sum(1 for _ in self.bundle.rglob('*'))} files"
 
     def show_the_help(self) -> str:
         shown = run(self._weckd("--help"), cwd=self.outside).stdout
