@@ -180,6 +180,22 @@ def export_onnx(
     preprocessing_nodes(proto.graph)
     fold_scale(proto)
     check_graph(proto)
+    return write_graph(proto, spec, labels, link_sha256, folder)
+
+
+def write_graph(
+    proto: ModelProto, spec: InputSpec, labels: tuple[str, ...], link_sha256: str, folder: Path, *, quantized: bool = False
+) -> ExportedModel:
+    """Write a graph from frame to probabilities, and return its record.
+
+    Args:
+        proto: The graph, with the names of inputs and outputs that this module gives.
+        spec: What goes into it.
+        labels: Class names, in the order of its output.
+        link_sha256: Digest of the weights that it was made from.
+        folder: Where to write; exists.
+        quantized: Whether it came quantized, so that nothing of it is there in FP32.
+    """
     path = folder / ONNX_FILE
     write_atomic(path, proto.SerializeToString(deterministic=True))
     return ExportedModel(
@@ -191,6 +207,7 @@ def export_onnx(
         input=spec,
         labels=labels,
         link_sha256=link_sha256,
+        quantized=quantized,
     )
 
 

@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ExportedModel, FileRef, InputSpec
-from weckd_edge.compile.export.onnx_export import ONNX_FILE, preprocessing_graph
-from weckd_edge.compile.graph import INPUT_NAME, NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check_graph, clean_up, load_graph
+from weckd_edge.compile.export.onnx_export import preprocessing_graph, write_graph
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check_graph, clean_up, load_graph
 from weckd_edge.compile.importing.file import check_sizes
 from weckd_edge.compile.importing.input_form import LUMINANCE, InputForm, plain_input
 from weckd_edge.compile.importing.network import OnnxNetwork
@@ -171,20 +171,7 @@ def wrap_network(
     merged = onnx.compose.merge_models(
         before, behind, io_map=[(NETWORK_INPUT_NAME, PREFIX + NETWORK_INPUT_NAME)], outputs=[NETWORK_INPUT_NAME, OUTPUT_NAME]
     )
-    proto = clean_up(merged)
-    path = folder / ONNX_FILE
-    write_atomic(path, proto.SerializeToString(deterministic=True))
-    return ExportedModel(
-        onnx=file_ref(folder, path),
-        opset=OPSET,
-        input_name=INPUT_NAME,
-        network_input_name=NETWORK_INPUT_NAME,
-        output_name=OUTPUT_NAME,
-        input=spec,
-        labels=labels,
-        link_sha256=link_sha256,
-        quantized=is_quantized(behind),
-    )
+    return write_graph(clean_up(merged), spec, labels, link_sha256, folder, quantized=is_quantized(behind))
 
 
 def count_parameters(graph: GraphProto) -> int:

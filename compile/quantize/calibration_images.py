@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, ImageRecord
+from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, ImageRecord
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
 from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
@@ -25,7 +25,7 @@ def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageReco
     Returns:
         Sorted by path.
     """
-    held_out = {record.pixels_sha256 for record in index.split("val", "test")}
+    held_out = {record.pixels_sha256 for record in index.split(*HELD_OUT)}
     train = sorted((r for r in index.split("train") if r.pixels_sha256 not in held_out), key=lambda r: r.path)
     rng = np.random.default_rng([seed, len(train)])
     place = {record.path: float(at) for record, at in zip(train, rng.permutation(len(train)), strict=True)}
@@ -46,7 +46,7 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
         DataError: Naming the first image that is held out, copies a held-out one, or is not in the index.
     """
     known = {record.path: record for record in index.images}
-    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
+    held_out = {record.pixels_sha256: record for record in index.split(*HELD_OUT)}
     if not chosen:
         raise DataError("calibration expects training images, got none; add training images", code="E_DATA_NO_IMAGES")
     for record in chosen:

@@ -51,7 +51,7 @@ from weckd_edge.compile.quantize.quantize import (
 from weckd_edge.compile.quantize.ranges import METHODS, Method
 from weckd_edge.compile.quantize.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.sensitivity import rank_layers
-from weckd_edge.compile.verify.implementations import Candidate, Predict, PredictionError, Probabilities
+from weckd_edge.compile.verify.implementations import Candidate, Predict, PredictionError
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.optional_imports import is_installed
@@ -59,7 +59,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
 from weckd_edge.devices.bench.interleaved import InterleavedTiming, time_interleaved
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.base import Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 if TYPE_CHECKING:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from weckd_edge.artifacts import GoldenFrames
 from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
 from weckd_edge.compile.verify.implementations import Candidate, Predict
 from weckd_edge.core.sampling import round_robin
-from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.core.store import file_ref, write_array
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.table import library_version
 
@@ -55,18 +54,15 @@ def make_golden(
         ModelError: A backend refuses its model.
     """
     images.required("for the self-test")
-    by_path = {record.path: row for row, record in enumerate(images.records)}
     ordered = round_robin(sorted(images.records, key=lambda r: r.sha256))[:_MAX_CANDIDATES]
-    some = images.take([by_path[record.path] for record in ordered])
+    some = images.take(images.rows(record.path for record in ordered))
     records, frames = some.records, some.frames
     expected = predict(deployed, some)
     deviation = np.max([np.abs(expected - predict(other, some)).max(axis=1) for other in others], axis=0)
     steady = sorted(range(len(records)), key=lambda k: (float(deviation[k]), records[k].sha256))
     chosen = [records.index(record) for record in round_robin([records[k] for k in steady])[:count]]
     for name, array in ((FRAMES_FILE, frames[chosen]), (EXPECTED_FILE, expected[chosen])):
-        written = io.BytesIO()  # NumPy's own writer leaves out why it could not write
-        np.save(written, array, allow_pickle=False)
-        write_atomic(folder / name, written.getvalue())
+        write_array(folder / name, array)
     tolerance = min(max(MIN_TOLERANCE, TOLERANCE_FACTOR * float(deviation[chosen].max())), MAX_TOLERANCE)
     return GoldenFrames(
         frames=file_ref(folder, folder / FRAMES_FILE),

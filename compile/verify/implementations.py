@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.store import digest_of, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.backends.table import open_runner
-
-Probabilities = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

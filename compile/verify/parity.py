@@ -22,9 +22,10 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.verify.implementations import Candidate, Predict, Probabilities
+from weckd_edge.compile.verify.implementations import Candidate, Predict
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
 from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.metrics.calibration import apply_temperature, calibration_metrics, mcnemar
 from weckd_edge.metrics.intervals import rate_by_group
 

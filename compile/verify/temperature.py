@@ -13,10 +13,10 @@ import numpy as np
 from weckd_edge.artifacts import BuiltModel, ImageRecord, PrecisionSelection, RecalibratedModel, Recalibration
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.graph import check_graph, load_graph, producers
-from weckd_edge.compile.verify.implementations import Probabilities
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.metrics.calibration import fit_temperature
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -76,11 +76,17 @@ class SplitFrames:
         Raises:
             KeyError: It is not of this split.
         """
-        for row, record in enumerate(self.records):
-            if record.path == path:
-                frame: Frame = self.frame(row)[0]
-                return frame
-        raise KeyError(path)
+        frame: Frame = self.frame(self.rows([path])[0])[0]
+        return frame
+
+    def rows(self, paths: Iterable[str]) -> list[int]:
+        """Return the row of each image by its path.
+
+        Raises:
+            KeyError: One is not of this split.
+        """
+        row_of = {record.path: row for row, record in enumerate(self.records)}
+        return [row_of[path] for path in paths]
 
     def take(self, rows: Sequence[int]) -> SplitFrames:
         """Return a few of the images, in the order of ``rows``; their frames are held in memory."""

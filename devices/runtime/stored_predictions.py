@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputSpec
 from weckd_edge.core.fingerprint import Key, key_of
-from weckd_edge.core.store import Workspace, file_ref, write_atomic
+from weckd_edge.core.store import Workspace, file_ref, write_array
 from weckd_edge.devices.images.split_frames import SplitFrames
-
-Probabilities = NDArray[np.float32]
+from weckd_edge.devices.runtime.backends.base import Probabilities
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,9 +81,8 @@ def _key(model: ModelRun, images: SplitFrames) -> Key:
 
 
 def _write(folder: Path, probabilities: Probabilities) -> PredictionFile:
-    path, written = folder / "probabilities.npy", io.BytesIO()  # NumPy's own writer leaves out why it could not write
-    np.save(written, np.asarray(probabilities, np.float32), allow_pickle=False)
-    write_atomic(path, written.getvalue())
+    path = folder / "probabilities.npy"
+    write_array(path, np.asarray(probabilities, np.float32))
     return PredictionFile(file=file_ref(folder, path))
 
 

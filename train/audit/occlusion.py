@@ -47,11 +47,11 @@ def predict_occluded(
     colour = np.rint(255 * np.array(deployed.input.network.mean)).clip(0, 255).astype(np.uint8)
     right = np.zeros((1 + len(masks), len(records)), np.bool_)
     constant = [None if callable(mask.region) else mask.shown(records[0]) for mask in masks]
-    rows = {record.path: row for row, record in enumerate(deployed.images.records)}
+    rows = deployed.images.rows(record.path for record in records)
     with progress.task("answer covered images", len(records)) as task:
         for i, record in enumerate(records):
-            frame = deployed.images.frame(rows[record.path])
-            right[0, i] = deployed.predictions[rows[record.path]].argmax() == record.label
+            frame = deployed.images.frame(rows[i])
+            right[0, i] = deployed.predictions[rows[i]].argmax() == record.label
             for n, mask in enumerate(masks):
                 if mask.shows != "shape":
                     shown = constant[n] if constant[n] is not None else mask.shown(record)

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ImageRecord, InputSpec, Link, Rate
 from weckd_edge.devices.images.split_frames import SplitFrames, frames_of
-from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities
+from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.stored_predictions import ModelRun
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.train.networks.models import Student, load_link
 from weckd_edge.train.networks.preprocess import crop_and_resize, make_network_input

@@ -27,7 +27,7 @@ from weckd_edge.artifacts.audit import (
     SourceScore,
     SplitLeaks,
 )
-from weckd_edge.artifacts.base import SPLITS, Precision, Rate, Split, Target, Verdict
+from weckd_edge.artifacts.base import HELD_OUT, SPLITS, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.bundle_diff import BundleDiff, ChangedField, ComparedBundle, DataChange, ImageChange, ResultChange
 from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
@@ -92,6 +92,7 @@ from weckd_edge.artifacts.verification import (
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
+    "HELD_OUT",
     "SCHEMA_VERSION",
     "SPLITS",
     "Abstention",

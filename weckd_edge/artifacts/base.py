@@ -7,6 +7,7 @@ from typing import Literal
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, ...] = ("train", "val", "test")
+HELD_OUT: tuple[Split, Split] = ("val", "test")
 Verdict = Literal["PASS", "FAIL", "INCONCLUSIVE"]
 Target = Literal["cpu", "jetson"]
 Precision = Literal["int8", "fp16", "fp32"]

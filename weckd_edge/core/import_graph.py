@@ -171,7 +171,7 @@ def depends_on(*entries: str) -> tuple[str, ...]:
     Raises:
         StoreError: A source is missing or cannot be read.
     """
-    found = _reach(entries, lambda source: _defining_modules(source))
+    found = _reach(entries, _defining_modules)
     return tuple(name for name in found if not read_source(name).is_outside)
 
 
@@ -181,7 +181,7 @@ def needs_to_run(*entries: str) -> tuple[str, ...]:
     Raises:
         StoreError: A source is missing or cannot be read.
     """
-    return _reach(entries, lambda source: _imported_files(source))
+    return _reach(entries, _imported_files)
 
 
 def libraries_of(modules: tuple[str, ...]) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import dataclasses
 import errno
 import fcntl
 import hashlib
+import io
 import logging
 import os
 import shutil
@@ -19,12 +20,15 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.serialization import from_json, to_json
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -163,6 +167,19 @@ def write_atomic(path: Path, data: bytes | str) -> None:
             temporary.replace(path)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def write_array(path: Path, array: NDArray[Any]) -> None:
+    """Write an array as ``.npy``: whole, or not at all.
+
+    Raises:
+        StoreError: It cannot be written; NumPy's own writer leaves out why.
+    """
+    import numpy as np
+
+    written = io.BytesIO()
+    np.save(written, array, allow_pickle=False)
+    write_atomic(path, written.getvalue())
 
 
 @contextlib.contextmanager

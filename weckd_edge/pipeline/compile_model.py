@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, ImageRecord, Link, Target
+from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord, Link, Target
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError, DataError, StoreError
 from weckd_edge.core.fingerprint import key_of
@@ -235,7 +235,7 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
             {
                 "imported": source.key(),
                 "labels": index.labels,
-                "images": index.identity("val", "test"),
+                "images": index.identity(*HELD_OUT),
                 "input": ctx.config.input,
                 "frame": sorted({(r.height, r.width) for r in index.images}),
                 "known": source.former is not None,
@@ -379,7 +379,7 @@ def read_calibration(
         progress.note(f"{text}; they are left out")
     for note in found.notes:
         progress.note(f"calibration: {note.text}")
-    held_out = {record.pixels_sha256: record for record in index.split("val", "test")}
+    held_out = {record.pixels_sha256: record for record in index.split(*HELD_OUT)}
     for image in found.images:
         copied = held_out.get(image.pixels_sha256)
         if copied is not None:

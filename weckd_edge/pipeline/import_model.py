@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
+    HELD_OUT,
     SCHEMA_VERSION,
     ChainRecord,
     Colour,
@@ -25,7 +26,6 @@ from weckd_edge.artifacts import (
     Manifest,
     NetworkInput,
     Rate,
-    Split,
 )
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.config import BuildConfig, LinkConfig
@@ -34,7 +34,8 @@ from weckd_edge.core.files import read_bounded
 from weckd_edge.core.serialization import from_json
 from weckd_edge.core.store import ARTIFACT_FILE, check_ref, sha256_bytes, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
-from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, predict_once
+from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, predict_once
 from weckd_edge.report.evidence import CHAIN_FILE, DATASET_FILE, EVIDENCE_FOLDER
 
 if TYPE_CHECKING:
@@ -47,8 +48,6 @@ if TYPE_CHECKING:
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 
 T = TypeVar("T")
-
-SPLITS: tuple[Split, Split] = ("val", "test")
 
 _MAX_BYTES = 1 << 30
 """Of a record: an index of some two million images."""
@@ -143,7 +142,7 @@ def _rates(
     from weckd_edge.train.distill.evaluate import record_accuracy
 
     rates = []
-    for split in SPLITS:
+    for split in HELD_OUT:
         images = decode_split(ctx.workspace, index, split, ctx.root, model.input.frame, ctx.progress)
         rates.append(record_accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
     return rates[0], rates[1]

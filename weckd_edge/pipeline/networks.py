@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, PrecisionSelection, Recalibration
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.runtime.stored_predictions import Probabilities
+from weckd_edge.devices.runtime.backends.base import Probabilities
 
 if TYPE_CHECKING:
     from torch.nn import Module

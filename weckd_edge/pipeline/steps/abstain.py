@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,10 +39,7 @@ from weckd_edge.train.input_guard.ood_frames import every_nth, ood_frames
 
 if TYPE_CHECKING:
     from weckd_edge.pipeline.context import BuildContext
-    from weckd_edge.pipeline.networks import Student
-
-Frame = NDArray[np.uint8]
-Predictor = Callable[[Frame], NDArray[np.float32]]
+    from weckd_edge.pipeline.networks import Predictor, Student
 
 CURVE_POINTS = 100
 
@@ -251,7 +248,7 @@ def _kinds(
     progress: Progress,
 ) -> Iterator[OodSet]:
     scores = np.array([decision.ood_score for decision in familiar])
-    strains = np.array([guard.limit_ratio(decision) for decision in familiar])
+    limit_ratios = np.array([guard.limit_ratio(decision) for decision in familiar])
     images = inputs.frames.test
     in_order = sorted(range(len(images)), key=lambda row: images.records[row].path)
     real = [frame[0] for frame in images.take(in_order[every_nth(len(images))])]
@@ -264,16 +261,16 @@ def _kinds(
         progress=progress,
     )
     for name, frames in kinds:
-        seen, limit_ratios = [], []
+        seen, uncertainties = [], []
         for frame in frames:
             seen.append(guard.check(frame))
-            limit_ratios.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
+            uncertainties.append(1 - float(np.nanmax(inputs.predict(np.ascontiguousarray(frame[None])))))
         if seen:
             yield OodSet(
                 name=name,
                 frames=len(seen),
                 score_auroc=auroc(scores, np.array([decision.ood_score for decision in seen])),
-                guard_auroc=auroc(strains, np.array([guard.limit_ratio(decision) for decision in seen])),
-                network_auroc=auroc(1 - confidence, np.array(limit_ratios)),
+                guard_auroc=auroc(limit_ratios, np.array([guard.limit_ratio(decision) for decision in seen])),
+                network_auroc=auroc(1 - confidence, np.array(uncertainties)),
                 reject_rate=sum(decision.code is not None for decision in seen) / len(seen),
             )

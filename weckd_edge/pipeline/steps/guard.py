@@ -43,15 +43,16 @@ def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex, images: Split
         DataError: A training image cannot be read.
     """
     config = replace(ctx.config.guard, ood_dirs=())
-    seen = index.identity("train", "val")
     return ctx.step(
         "guard",
         GuardRecord,
         key_of(
-            {"frame": spec, "guard": config, "images": seen, "seed": ctx.config.seed},
+            {"frame": spec, "guard": config, "images": index.identity("train", "val"), "seed": ctx.config.seed},
             "weckd_edge.pipeline.steps.guard",
         ),
-        lambda _: make_guard(index.images, ctx.root, images, spec, config, seed=ctx.config.seed, progress=ctx.progress),
+        lambda _: make_guard(
+            index.split("train"), ctx.root, images, spec, config, seed=ctx.config.seed, progress=ctx.progress
+        ),
     )
 
 
@@ -68,7 +69,7 @@ def make_guard(
     """Fit the guard on the training frames, and its limit on the validation frames as well.
 
     Args:
-        records: Images of the data set, of which those for training are decoded; labels are not used.
+        records: The training images; labels are not used.
         root: Its folder.
         images: The validation images.
         spec: Of the frames.
@@ -87,7 +88,7 @@ def make_guard(
     _, _, height, width = crop_box(spec)
     if min(height, width) < MIN_SIDE:
         return replace(record, note=f"no guard: the frame is smaller than {MIN_SIDE} pixels")
-    train = _some([record for record in records if record.split == "train"], seed)
+    train = _some(records, seed)
     rows = _some(range(len(images)), seed)
     val = [images.records[row] for row in rows]
     with progress.task("guard", len(train) + len(val)) as task:

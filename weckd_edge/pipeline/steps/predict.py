@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec
+from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, InputSpec
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.backends.table import find_backend
-from weckd_edge.devices.runtime.stored_predictions import ModelRun, Probabilities, find_predictions, predict_once
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, find_predictions, predict_once
 from weckd_edge.metrics.calibration import apply_temperature
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def decode(ctx: BuildContext, index: DatasetIndex, spec: FrameSpec) -> HeldOutFr
     Raises:
         DataError: One cannot be read.
     """
-    val, test = (decode_split(ctx.workspace, index, split, ctx.root, spec, ctx.progress) for split in ("val", "test"))
+    val, test = (decode_split(ctx.workspace, index, split, ctx.root, spec, ctx.progress) for split in HELD_OUT)
     return HeldOutFrames(val=val, test=test)
 
 
@@ -71,8 +72,7 @@ def predict(
         modules=("weckd_edge.compile.verify.implementations", find_backend(candidate.backend).module),
     )
     if whole is not None and (recorded := find_predictions(ctx.workspace, model, whole)) is not None:
-        rows = {record.path: row for row, record in enumerate(whole.records)}
-        found: Probabilities = recorded[[rows[record.path] for record in images.records]]
+        found: Probabilities = recorded[whole.rows(record.path for record in images.records)]
         return found
     return predict_once(ctx.workspace, model, images, lambda: predict_frames(candidate, images))
 

@@ -15,7 +15,7 @@ from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, write_atomic
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.runtime.stored_predictions import Probabilities
+from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.steps.sdk import write_sdk
 from weckd_edge.report import BundleContents, Picture, Sample, write_documents, write_evidence, write_report

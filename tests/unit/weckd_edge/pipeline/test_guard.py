@@ -78,7 +78,9 @@ def inputs(index: DatasetIndex, root: Path, config: BuildConfig) -> AbstentionIn
 
 def record(index: DatasetIndex, root: Path, **guard: object) -> GuardRecord:
     config = GuardConfig(**guard)  # type: ignore[arg-type]
-    return make_guard(index.images, root, held_out(index, root).val, FRAME, config, seed=0, progress=SilentProgress())
+    return make_guard(
+        index.split("train"), root, held_out(index, root).val, FRAME, config, seed=0, progress=SilentProgress()
+    )
 
 
 def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: DatasetIndex, tmp_path: Path) -> None:
