@@ -84,7 +84,8 @@ def command(
     # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline.build import BuildRequest, build, keeps_results, train_along
+    from weckd_edge.pipeline.build import build, keeps_results, train_along
+    from weckd_edge.pipeline.request import BuildRequest
 
     config = load_config(config_file) if config_file else BuildConfig()
     config = with_options(config, links, seed, data_options)

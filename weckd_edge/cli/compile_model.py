@@ -113,7 +113,8 @@ def command(
 
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.config import BuildConfig, load_config
-    from weckd_edge.pipeline.compile_model import CompileRequest, compile_model
+    from weckd_edge.pipeline.compile_model import compile_model
+    from weckd_edge.pipeline.request import CompileRequest
 
     config = load_config(config_file) if config_file else BuildConfig(link=())
     config = data_options.over(config)

@@ -41,11 +41,11 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         WeckdError: As ``time_candidates`` and ``pick_chain`` raise it.
     """
     stage = ctx.step(
-        "ladder",
+        "time-candidates",
         CandidateTimings,
         key_of(
             {
-                "rungs": CANDIDATES,
+                "candidates": CANDIDATES,
                 "labels": len(index.labels),
                 "input": ctx.config.input,
                 "images": [[r.height, r.width] for r in index.images],
