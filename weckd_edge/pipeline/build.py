@@ -103,8 +103,7 @@ def compile_chain(
     verification = verify(ctx, student, teacher, frames.test)
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
-    threshold = abstention.operating_point.confidence_threshold
-    metrics = measure(ctx, student, teacher, verification.artifact, index, threshold)
+    metrics = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point)
     measurement = bench_network(ctx, student, choice.measurement)
     audit = audit_data(ctx, student.network, frames.test, index)
 

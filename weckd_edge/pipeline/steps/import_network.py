@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord, Link
+from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.stored_predictions import predict_once
@@ -48,9 +47,6 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
     link, folder = imported.artifact.link, imported.folder
     for line in (*imported.artifact.notes, *source.doubts):
         ctx.progress.note(line)
-    doubts = _find_description_mistakes(ctx, source, link, folder, index)
-    for sentence in doubts.sentences:
-        ctx.progress.note(sentence)
     network = TrainedNetwork(
         link=Stage(name="import", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
         name_in_reports=source.trained_name,
@@ -64,6 +60,9 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
             lambda: source.predict(link, folder, images),
         ),
     )
+    doubts = _find_description_mistakes(ctx, source, network, index)
+    for sentence in doubts.sentences:
+        ctx.progress.note(sentence)
     return TrainedChain(
         networks=(network,),
         labels_used=link.labels_used,
@@ -73,7 +72,7 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
 
 
 def _find_description_mistakes(
-    ctx: BuildContext, source: NetworkSource, link: Link, folder: Path, index: DatasetIndex
+    ctx: BuildContext, source: NetworkSource, network: TrainedNetwork, index: DatasetIndex
 ) -> DescriptionDoubts:
     """Try other descriptions of the network's input, on images outside the test split."""
     records = choose_trial_images(index, ctx.config.seed)
@@ -81,21 +80,29 @@ def _find_description_mistakes(
         "check-description",
         DescriptionDoubts,
         key_of(
-            {"link": link, "is_bgr": source.is_bgr, "images": [[r.pixels_sha256, r.label] for r in records]},
+            {
+                "link": network.link.artifact,
+                "is_bgr": source.is_bgr,
+                "images": [[r.pixels_sha256, r.label] for r in records],
+            },
             "weckd_edge.compile.verify.usual_mistakes",
             _SOURCES,
         ),
-        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, link, folder, records)),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, network, records)),
     ).artifact
 
 
 def _mistakes(
-    ctx: BuildContext, source: NetworkSource, link: Link, folder: Path, records: Sequence[ImageRecord]
+    ctx: BuildContext,
+    source: NetworkSource,
+    network: TrainedNetwork,
+    records: Sequence[ImageRecord],
 ) -> tuple[str, ...]:
     from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
     from weckd_edge.train.distill.evaluate import network_images
 
-    run, is_bgr = source.run(link, folder), source.is_bgr
+    link = network.link.artifact
+    run, is_bgr = source.run(link, network.link.folder), source.is_bgr
     return find_mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
         network_images([ctx.root / record.path for record in records], link.input),

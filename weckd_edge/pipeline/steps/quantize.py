@@ -29,15 +29,8 @@ def quantize(
 ) -> Student:
     """Choose a link's precision on validation images, and make the graph of that precision.
 
-    Args:
-        ctx: The build.
-        network: The link.
-        exported: The link's FP32 graph.
-        images: The validation images.
-        calibration: Images that activation ranges are found on.
-
     Raises:
-        DataError: An image cannot be read.
+        DataError: A calibration image cannot be read.
         ModelError: No candidate could be made in the precision that the settings name.
     """
     from weckd_edge.compile.quantize.select_precision import Selector

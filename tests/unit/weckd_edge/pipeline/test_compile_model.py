@@ -27,7 +27,7 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
 from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
-from weckd_edge.pipeline import compile_model  # noqa: E402 - likewise
+from weckd_edge.pipeline import checks  # noqa: E402 - likewise
 from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -358,7 +358,7 @@ def test_a_full_disk_is_found_before_any_work(
     run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = brought()
-    monkeypatch.setattr(compile_model.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
     said = refused(run, tmp_path, path, "--data", ears, "--target", "cpu", *PLAIN, code=1)
     assert printed(said, "E_STORE_NO_SPACE", says=("64 MiB", "5 MiB"))
     assert not (tmp_path / "out.work").exists()
