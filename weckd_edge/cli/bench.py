@@ -150,18 +150,23 @@ def command(
         from weckd_edge.pipeline.output_paths import check_place
 
         check_place(out)
+    from weckd_edge.devices.bench.settings import BenchSettings
+
+    settings = BenchSettings(
+        rules=rules,
+        queries=queries,
+        warmup=warmup,
+        threads=threads,
+        generator=generator,  # type: ignore[arg-type]  # click has held it to the choices
+    )
     if ssh:
         from weckd_edge.cli.bench_ssh import bench_over_ssh
         from weckd_edge.devices.remote.bench_request import BenchRequest
 
         request = BenchRequest(
             bundle=str(bundle) if remote_bundle else None,
-            rules=rules,
-            queries=queries,
-            warmup=warmup,
-            threads=threads,
+            settings=settings,
             backend=backend,
-            generator=generator,  # type: ignore[arg-type]  # click has held it to the choices
             power=power,
         )
         return bench_over_ssh(
@@ -183,6 +188,7 @@ def command(
     from weckd_edge.devices.bench.bench import bench
     from weckd_edge.devices.bench.power.table import open_source
     from weckd_edge.devices.bench.verdict import verdict_of
+    from weckd_edge.devices.bench.watched_run import BenchMachine
     from weckd_edge.report.bench_page import write_bench_page
 
     source = open_source(power)
@@ -190,13 +196,9 @@ def command(
         with make_progress(quiet) as progress:
             found = bench(
                 open_bundle(bundle, key=key, min_version=min_version),
-                rules=rules,
-                queries=queries,
-                warmup=warmup,
-                threads=threads,
+                settings,
                 backend=backend,
-                generator=generator,  # type: ignore[arg-type]  # click has held it to the choices
-                power=source,
+                machine=BenchMachine(power=source),
                 out=out,
                 progress=progress,
             )

@@ -39,7 +39,7 @@ def bench_over_ssh(
     from weckd_edge.devices.remote.asyncssh_backend import connect, load_asyncssh
     from weckd_edge.devices.remote.base import Access
     from weckd_edge.devices.remote.hosts import parse_hosts
-    from weckd_edge.devices.remote.many_hosts import bench_hosts
+    from weckd_edge.devices.remote.many_hosts import HostLimits, bench_hosts
     from weckd_edge.report.bench_page import write_bench_page
 
     load_asyncssh()
@@ -47,13 +47,15 @@ def bench_over_ssh(
         found = bench_hosts(
             None if request.bundle is not None else open_bundle(bundle, key=key, min_version=min_version),
             parse_hosts(hosts),
-            request=request,
-            access=Access(known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",), identity=identity),
-            connect=connect,
+            request,
+            access=Access(
+                connect=connect,
+                known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",),
+                identity=identity,
+                python=python,
+            ),
+            limits=HostLimits(jobs=jobs, timeout_s=timeout_s),
             out=out,
-            python=python,
-            jobs=jobs,
-            timeout_s=timeout_s,
             progress=progress,
         )
     for result in found:
