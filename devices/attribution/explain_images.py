@@ -19,7 +19,7 @@ from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, dr
 from weckd_edge.devices.images.frames import frame_of, read_image_file
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.predict import (
-    ImagePrediction,
+    Prediction,
     OpenModel,
     find_images,
     open_bundle_model,
@@ -41,7 +41,7 @@ class Explanation:
         deletion: What tells a map that means something from one that does not; None where there is none.
     """
 
-    answer: ImagePrediction
+    answer: Prediction
     overlay: str | None
     method: str | None
     deletion: Deletion | None

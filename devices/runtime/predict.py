@@ -23,7 +23,7 @@ ABSTAIN = "unable to analyze"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImagePrediction:
+class Prediction:
     """The prediction to one image.
 
     Attributes:
@@ -197,7 +197,7 @@ def predict_images(
     ignore_guard: bool = False,
     key: Path | None = None,
     min_version: int = 0,
-) -> tuple[ImagePrediction, ...]:
+) -> tuple[Prediction, ...]:
     """Classify images.
 
     An image that cannot be read gets an entry that says so; the others are answered all the same.
@@ -222,7 +222,7 @@ def predict_images(
         model.runner.close()
 
 
-def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:
+def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> Prediction:
     """Classify an image file; one that cannot be read is "unable to analyze"."""
     try:
         found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
@@ -232,7 +232,7 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
     return replace(prediction, notes=found.notes)
 
 
-def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> ImagePrediction:
+def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
     """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
 
     Args:
@@ -251,24 +251,22 @@ def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guar
     return decided if decision is None else _with_guard_decision(decided, decision)
 
 
-def unreadable(file: str, reason: str) -> ImagePrediction:
+def unreadable(file: str, reason: str) -> Prediction:
     """Return the prediction to an image that cannot be read."""
     return _abstain(file, "unreadable", reason)
 
 
-def _with_guard_decision(prediction: ImagePrediction, decision: GuardDecision) -> ImagePrediction:
+def _with_guard_decision(prediction: Prediction, decision: GuardDecision) -> Prediction:
     return replace(prediction, guard=decision.code, quality=decision.quality, ood_score=decision.ood_score)
 
 
 def _abstain(
     file: str, code: str, reason: str, label: str | None = None, probabilities: dict[str, float] | None = None
-) -> ImagePrediction:
-    return ImagePrediction(
-        file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code
-    )
+) -> Prediction:
+    return Prediction(file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code)
 
 
-def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> ImagePrediction:
+def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> Prediction:
     """Turn one prediction ``[classes]`` into a decision at the bundle's operating point.
 
     Raises:
@@ -288,4 +286,4 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         return _abstain(file, "low_probability", f"not sure enough: {text}", label, values)
     if label in point.non_gradeable_labels:
         return _abstain(file, "non_gradeable_label", label, label, values)
-    return ImagePrediction(file=file, label=label, probabilities=values, decision=label, reason=None)
+    return Prediction(file=file, label=label, probabilities=values, decision=label, reason=None)
