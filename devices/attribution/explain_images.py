@@ -19,8 +19,8 @@ from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, dr
 from weckd_edge.devices.images.frames import frame_of, read_image_file
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.predict import (
-    Prediction,
     OpenModel,
+    Prediction,
     find_images,
     open_bundle_model,
     predict_file,
