@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -24,20 +25,24 @@ ABSTAIN = "unable to analyze"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """The prediction to one image.
+    """The prediction for one image.
 
     Attributes:
-        file: The image, as it was named.
-        label: The likeliest label; None where the image could not be read.
-        probabilities: By label; empty where the image could not be read.
+        file: Path of the image, as it was named; empty for an array.
+        label: Label with the largest probability; None where the network did not run.
+        probabilities: Probability of each label, 0..1, in the order of the bundle's labels; empty where the network did not
+            run.
         decision: The label, or "unable to analyze".
-        reason: Why it could not be analyzed, in words; None where a decision was made.
-        code: The same as a name: ``unreadable``, what the guard says (``too_dark``, ``too_bright``, ``flat``, ``blurred``,
-            ``unfamiliar``), or what became of the prediction: ``no_number``, ``unsure``, ``refused_label``.
-        guard: What the guard says; where it refuses, there is a prediction only if one was asked for all the same.
-        quality: How good the frame is; None where the bundle has no guard or the image could not be read.
-        ood_score: How far the frame is from the training frames, at least 0; None likewise.
-        notes: What is worth saying of the image itself, such as that it is nearly of one colour.
+        reason: Sentence on why there is no decision; None where there is one.
+        code: Name of that reason: ``unreadable``; of the guard, ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or
+            ``out_of_distribution``; of the network, ``not_a_number``, ``low_probability`` or ``non_gradeable_label``. None
+            where there is a decision.
+        guard: Code of the input guard's rejection; None where it accepts the frame, or the bundle has no guard.
+        quality: Quality of the frame; None where the bundle has no guard or the image could not be read.
+        ood_score: Distance of the frame from the training frames, at least 0; None where ``quality`` is None.
+        notes: Notes on the image file, such as that it is nearly of one colour.
+        latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; decoding and scaling of the image
+            come before it. None where the image could not be read. Two predictions that differ in it alone are equal.
     """
 
     file: str
@@ -50,6 +55,7 @@ class Prediction:
     quality: FrameQuality | None = None
     ood_score: float | None = None
     notes: tuple[DataNote, ...] = ()
+    latency_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -111,7 +117,24 @@ def open_bundle_model(
         BundleError: It is no bundle, was changed, or is not the owner's.
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
-    bundle = open_bundle(folder, key=key, min_version=min_version)
+    return open_model(open_bundle(folder, key=key, min_version=min_version), backend=backend, threads=threads)
+
+
+def open_model(bundle: Bundle, *, backend: str | None = None, threads: int = 1) -> OpenModel:
+    """Open one of a bundle's models, from the bytes that were verified when the bundle was opened.
+
+    Args:
+        bundle: The bundle, opened and so verified.
+        backend: Name of the backend that runs the model; None takes the best one that is here.
+        threads: Processor threads one query may use.
+
+    Raises:
+        BundleError: A file was changed since the bundle was opened, or the guard does not fit the bundle.
+        ConfigError: No backend has that name, or there are fewer than one thread.
+        DeviceError: The bundle holds nothing that the backend runs.
+        MissingDependency: The backend's library is not installed.
+        ModelError: The backend refuses the model, or the model takes other frames than the manifest says.
+    """
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
@@ -233,17 +256,23 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
 
 
 def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
-    """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
+    """Classify one camera frame: the input guard first, then the network, then the operating point.
 
     Args:
         model: The bundle, open.
         frame: uint8 ``[1, height, width, 3]``, contiguous.
-        file: How the frame is called in the prediction.
-        ignore_guard: Answer also what the guard refuses.
+        file: Name of the frame in the prediction.
+        ignore_guard: Classify also frames that the guard rejects.
 
     Raises:
-        ModelError: See ``decide_prediction``.
+        ModelError: The model gives another number of probabilities than the bundle has labels.
     """
+    start_ns = time.monotonic_ns()
+    found = _predict_frame(model, frame, file, ignore_guard)
+    return replace(found, latency_ns=time.monotonic_ns() - start_ns)
+
+
+def _predict_frame(model: OpenModel, frame: Frame, file: str, ignore_guard: bool) -> Prediction:
     decision = model.guard.check(frame) if model.guard is not None else None
     if decision is not None and decision.code is not None and not ignore_guard:
         return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
