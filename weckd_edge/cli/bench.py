@@ -24,7 +24,7 @@ _MISSED = 3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchRun(Runtime):
-    """What is measured, and for how long."""
+    """Settings of one bench: the runtime, its length, the load generator and the power source."""
 
     rules: str = option(
         "--rules",
@@ -133,7 +133,7 @@ class Comparison(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchOutput(ProgressOutput):
-    """What is printed and kept of a bench."""
+    """Output of a bench: what is printed, and the folder that keeps the record."""
 
     out: Path | None = option("--out", type=PATH, help="Folder for the record, every latency and a page.")
 

@@ -20,7 +20,7 @@ _LARGE_OFFSET_NS = 2_000_000_000
 
 
 def bench_over_ssh(bundle: Path, *, run: BenchRun, trust: AcceptedBundle, remote: RemoteHosts, output: BenchOutput) -> int:
-    """Bench on every host, print what came of it, and return the exit code: 1 where a host did not finish.
+    """Bench on every host, print the results, and return the exit code: 1 where a host did not finish.
 
     Args:
         bundle: A bundle here, or its folder on the devices.

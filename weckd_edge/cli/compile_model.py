@@ -1,4 +1,4 @@
-"""``weckd-edge compile``: a model that a user has, compiled into a verified bundle."""
+"""``weckd-edge compile``: an imported model, compiled into a verified bundle."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelDescription(OptionGroup):
-    """What the file of a model does not say of it: its architecture, its classes, its input."""
+    """A description of the imported model, where its file leaves something open: architecture, classes, input."""
 
     title: ClassVar[str] = "Model"
     model: str | None = option("--model", help="timm name of the model, where MODEL is a checkpoint without one.")
@@ -62,7 +62,7 @@ class ModelDescription(OptionGroup):
     )
 
     def hints(self) -> InputHints:
-        """Return what is said of the input.
+        """Return the description of the input.
 
         Raises:
             ConfigError: A mean or a standard deviation is not one number or three.

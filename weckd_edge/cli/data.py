@@ -32,7 +32,7 @@ class CheckedData(DataColumns):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Split(Settings):
-    """What is split, and into what."""
+    """Settings of a split."""
 
     labelled_subsets: int | None = option(
         "--labelled-subsets",
@@ -44,14 +44,14 @@ class Split(Settings):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitOutput(ProgressOutput):
-    """The file that is written, and what is printed of it."""
+    """Output of a split: the index file, and what is printed."""
 
     out: Path = option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditInputs(Settings):
-    """What the audit looks at beside the images."""
+    """Inputs of the audit beside the images, and its settings."""
 
     backbone: str | None = option(
         "--backbone", metavar="MODEL[@PIXELS]=FILE", help="Pretrained network whose features embed the images."

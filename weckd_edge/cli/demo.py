@@ -18,7 +18,7 @@ _INTERRUPTED = 130
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Page(OptionGroup):
-    """Where the page is served."""
+    """The address that the page is served at."""
 
     title: ClassVar[str] = "Page"
     port: int = option(

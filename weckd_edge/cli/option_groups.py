@@ -139,7 +139,7 @@ class AcceptedBundle(OwnerKey):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Runtime(OptionGroup):
-    """What runs the model of a bundle."""
+    """The runtime that runs the model of a bundle."""
 
     title: ClassVar[str] = "Run"
     backend: str | None = option("--backend", type=OneOf(BACKENDS), help="Backend. Default: the best that is here.")
@@ -148,7 +148,7 @@ class Runtime(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Output(OptionGroup):
-    """What a command prints."""
+    """Output of a command."""
 
     title: ClassVar[str] = "Output"
     as_json: bool = option("--json", is_flag=True, help="Print JSON on stdout, nothing else.")
@@ -156,10 +156,10 @@ class Output(OptionGroup):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ProgressOutput(Output):
-    """What a command that takes a while prints."""
+    """Output of a command that takes a while."""
 
     quiet: bool = option("-q", "--quiet", is_flag=True, help="Show no progress.")
 
     def progress(self) -> AbstractContextManager[Progress]:
-        """Return where work is shown: nowhere when quiet, a live display on a terminal, plain lines elsewhere."""
+        """Return the progress display: none when quiet, a live display on a terminal, plain lines elsewhere."""
         return make_progress(self.quiet)

@@ -1,4 +1,4 @@
-"""The outcome of a build: what a person, or a script, wants to know of the bundle that was written."""
+"""The outcome of a build, printed: tables and sentences for a person, JSON for a script."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EXIT_GATE_FAILED = 3
 
 
 def report_outcome(contents: BundleContents, out: Path, output: Output) -> int:
-    """Print what came of a build, and return its exit code: 3 where the bundle misses a gate.
+    """Print the outcome of a build, and return its exit code: 3 where the bundle misses a gate.
 
     Args:
         contents: The bundle.
@@ -38,7 +38,7 @@ def report_outcome(contents: BundleContents, out: Path, output: Output) -> int:
 
 
 def print_outcome(contents: BundleContents, folder: Path) -> None:
-    """Print what a person wants to know of a bundle that was written to a folder."""
+    """Print the outcome of a build for a person: links, gates, the deployed link, reasons, and where the bundle lies."""
     _print_links(contents)
     _print_candidates(contents)
     _print_gates(contents.manifest.gates)

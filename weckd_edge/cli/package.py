@@ -18,7 +18,7 @@ _bundle = click.argument("bundle", type=PATH)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UpdateFile(Output):
-    """The file that is written, and what is printed of it."""
+    """Output of a packaging: the update file, and what is printed."""
 
     out: Path = option("--out", type=PATH, required=True, help="The update file; replaced where it exists.")
 
@@ -63,7 +63,7 @@ def rauc(bundle: Path, trust: OwnerKey, signer: UpdateSigner, output: UpdateFile
 @_bundle
 @takes(trust=OwnerKey, signer=UpdateSigner, output=UpdateFile)
 def swupdate(bundle: Path, trust: OwnerKey, signer: UpdateSigner, output: UpdateFile) -> None:
-    """Write an SWUpdate file that hands the tar to weckd-update; a key and a certificate sign it by CMS."""
+    """Write an SWUpdate file that hands the tar to weckd-update; with a key and a certificate, it is signed by CMS."""
     _package("swupdate", bundle, trust, output, signer)
 
 

@@ -16,14 +16,14 @@ from weckd_edge.cli.parameter_types import PATH
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictRun(Runtime):
-    """What runs the model, and on which frames."""
+    """The runtime, and which frames it classifies."""
 
     ignore_guard: bool = option("--ignore-guard", is_flag=True, help="Also classify frames that the input guard rejects.")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictOutput(Output):
-    """What is printed and drawn."""
+    """Output of a prediction: what is printed, and which pictures are drawn."""
 
     attributions: Path | None = option(
         "--explain",

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportOutput(Output):
-    """The files that are written, and what is printed."""
+    """Output of a report: the files that are written, and what is printed."""
 
     outs: tuple[Path, ...] = option(
         "--out",

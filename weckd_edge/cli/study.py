@@ -23,7 +23,7 @@ DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+poo
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPlan(OptionGroup):
-    """What is compared, how often, and where the results are kept."""
+    """Plan of a study: the strategies, the number of seeds, and the folder for results."""
 
     title: ClassVar[str] = "Study"
     out: Path = option("--out", type=PATH, required=True, help="Folder for results; a second run resumes there.")

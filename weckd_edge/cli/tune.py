@@ -17,7 +17,7 @@ from weckd_edge.cli.parameter_types import PATH
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuningPlan(OptionGroup):
-    """How often is tried, and where the results are kept."""
+    """Plan of a tuning: the number of trials, and the folder for results."""
 
     title: ClassVar[str] = "Tuning"
     out: Path = option("--out", type=PATH, required=True, help="Folder for this machine's links and best.toml.")

@@ -95,9 +95,7 @@ def test_an_unknown_name_is_refused_with_the_nearest_and_its_code() -> None:
     done = CliRunner().invoke(toy([]), ["bear", "--shape", "rund"])
     assert isinstance(done.exception, ConfigError)
     assert done.exception.code == "E_CONFIG_CHOICE"
-    assert str(done.exception) == (
-        "--shape: unknown value 'rund'; did you mean 'round'? Known: like:ANIMAL, pointed, round"
-    )
+    assert str(done.exception) == ("--shape: unknown value 'rund'; did you mean 'round'? Known: like:ANIMAL, pointed, round")
 
 
 def test_the_shell_completes_names_and_options() -> None:
