@@ -16,6 +16,7 @@ from weckd_edge.cli.parameter_types import PATH, AnyPath, FiniteRange, OneOf
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency, Measurement
+    from weckd_edge.devices.bench.settings import BenchSettings
 
 POWER_SOURCES = ("auto", "ina3221", "ina238", "rapl", "none")
 RULES = ("mlperf", "mobile", "quick")
@@ -55,6 +56,18 @@ class BenchRun(Runtime):
         show_default=True,
         help="Power source: a meter of this machine, a recorded one, or none.",
     )
+
+    def settings(self) -> BenchSettings:
+        """Return the settings of the bench, without the runtime's name and the power source."""
+        from weckd_edge.devices.bench.settings import BenchSettings
+
+        return BenchSettings(
+            rules=self.rules,
+            queries=self.queries,
+            warmup=self.warmup,
+            threads=self.threads,
+            generator=self.generator,
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -181,6 +194,7 @@ def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: Benc
     from weckd_edge.devices.bench.bench import bench
     from weckd_edge.devices.bench.power.table import open_source
     from weckd_edge.devices.bench.verdict import verdict_of
+    from weckd_edge.devices.bench.watched_run import BenchMachine
     from weckd_edge.report.bench_page import write_bench_page
     from weckd_edge.report.json_summaries import bench_summary
 
@@ -189,13 +203,9 @@ def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: Benc
         with output.progress() as progress:
             found = bench(
                 open_bundle(bundle, key=trust.key, min_version=trust.min_version),
-                rules=run.rules,
-                queries=run.queries,
-                warmup=run.warmup,
-                threads=run.threads,
+                run.settings(),
                 backend=run.backend,
-                generator=run.generator,
-                power=source,
+                machine=BenchMachine(power=source),
                 out=output.out,
                 progress=progress,
             )

@@ -34,32 +34,30 @@ def bench_over_ssh(bundle: Path, *, run: BenchRun, trust: AcceptedBundle, remote
     from weckd_edge.devices.remote.base import Access
     from weckd_edge.devices.remote.bench_request import BenchRequest
     from weckd_edge.devices.remote.hosts import parse_hosts
-    from weckd_edge.devices.remote.many_hosts import bench_hosts
+    from weckd_edge.devices.remote.many_hosts import HostLimits, bench_hosts
     from weckd_edge.report.bench_page import write_bench_page
 
     request = BenchRequest(
         bundle=str(bundle) if remote.remote_bundle else None,
-        rules=run.rules,
-        queries=run.queries,
-        warmup=run.warmup,
-        threads=run.threads,
+        settings=run.settings(),
         backend=run.backend,
-        generator=run.generator,
         power=run.power,
     )
-    known_hosts = remote.known_hosts or Path.home() / ".ssh/known_hosts"
+    access = Access(
+        connect=connect,
+        known_hosts=(remote.known_hosts or Path.home() / ".ssh/known_hosts",),
+        identity=remote.identity,
+        python=remote.python,
+    )
     load_asyncssh()
     with output.progress() as progress:
         found = bench_hosts(
             None if remote.remote_bundle else open_bundle(bundle, key=trust.key, min_version=trust.min_version),
             parse_hosts(remote.ssh),
-            request=request,
-            access=Access(known_hosts=(known_hosts,), identity=remote.identity),
-            connect=connect,
+            request,
+            access=access,
+            limits=HostLimits(jobs=remote.jobs, timeout_s=remote.timeout_s),
             out=output.out,
-            python=remote.python,
-            jobs=remote.jobs,
-            timeout_s=remote.timeout_s,
             progress=progress,
         )
     for result in found:

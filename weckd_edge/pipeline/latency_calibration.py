@@ -20,9 +20,9 @@ from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
+from weckd_edge.devices.bench.interleaved import summarize_rounds, time_in_rounds
 from weckd_edge.devices.latency_model.counts import NetworkCounts, read_counts
 from weckd_edge.devices.latency_model.measurements import TimedNetwork
-from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
 from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
@@ -74,7 +74,7 @@ def time_calibration_networks(
         version = _version(backend, built[0][1])
     timed = []
     for (recipe, _, counts), turns in zip(built, medians, strict=True):
-        latency_ns, noise = summarise_rounds(turns)
+        latency_ns, noise = summarize_rounds(turns)
         timed.append(
             TimedNetwork(
                 device=device or found.profile,

@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.bench.rules import Rules
-from weckd_edge.devices.bench.single_stream import FLUSH_NS, Sink, TimedRun, no_collection
+from weckd_edge.devices.bench.load_generator.rules import Rules
+from weckd_edge.devices.bench.load_generator.single_stream import FLUSH_NS, Sink, TimedRun, no_collection
 from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 LIBRARY = "mlperf_loadgen"

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from weckd_edge.core.errors import ConfigError, did_you_mean
+
+Generator = Literal["auto", "builtin", "loadgen"]
+"""Load generator. ``auto`` is LoadGen where it is installed and the rules are MLPerf's, else the builtin one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """A single-stream run: the next query is sent when the prediction to the last one has come.
+    """How long a single-stream run lasts: it sends the next query when the prediction of the last one has come.
 
     Attributes:
-        name: As the command line calls them.
-        min_queries: At least so many are timed.
-        min_seconds: And for at least so long.
-        max_seconds: A run ends after so long with ``MINIMUM_QUERIES``, however few of ``min_queries`` it has; None: never.
-        warmup: Queries before, untimed.
-        idle_seconds: For how long power is read before, with nothing running.
-        note: What a reader of the record must know.
+        name: Name on the command line.
+        min_queries: Fewest timed queries.
+        min_seconds: Shortest duration of the timed queries.
+        max_seconds: Duration after which ``MINIMUM_QUERIES`` are enough, however few of ``min_queries`` there are; None:
+            there is no such limit.
+        warmup: Number of untimed queries before the timed ones.
+        idle_seconds: How long power is read before, with nothing running.
+        note: Remark for a reader of the record.
     """
 
     name: str
@@ -30,7 +35,7 @@ class Rules:
     note: str
 
     def text(self, queries: int, seconds: float) -> str:
-        """Return the rules and what the run made of them, in words."""
+        """Return the rules in words, with the number of queries and the duration of a run by them."""
         return (
             f"{self.name} ({self.note}): single-stream, {queries} queries in {seconds:.1f} s after {self.warmup}, "
             "nearest-rank percentiles"
@@ -38,7 +43,7 @@ class Rules:
 
 
 MINIMUM_QUERIES = 64
-"""Fewer say nothing of a 90th percentile at 99 % confidence: see ``early_stopping``."""
+"""Fewest queries that say anything of a 90th percentile at 99 % confidence, as ``early_stopping`` works out."""
 
 RULES = {
     rules.name: rules
@@ -72,7 +77,7 @@ RULES = {
         ),
     )
 }
-"""By name.
+"""Every set of rules, by name.
 
 ``mlperf``: LoadGen 6.0.17 carries ``mlperf.conf``, whose lines ``*.SingleStream.min_duration = 600000`` and
 ``*.SingleStream.target_latency_percentile = 90`` hold for every model; it names no count for single-stream, so that
@@ -88,9 +93,9 @@ def find_rules(name: str, *, queries: int | None = None, warmup: int | None = No
     """Return the rules of that name.
 
     Args:
-        name: A key of ``RULES``.
-        queries: Exactly so many queries, however long they take; None: as the rules say.
-        warmup: Queries before, untimed; None: as the rules say.
+        name: Key of ``RULES``.
+        queries: Exact number of timed queries, however long they take; None takes the rules' own number and duration.
+        warmup: Number of untimed queries before them; None takes the rules' own number.
 
     Raises:
         ConfigError: No rules have that name, or a number is out of range.

@@ -1,4 +1,4 @@
-"""Our own single-stream loop: one query after another until the rules are met, every time kept."""
+"""The builtin load generator: one query after another until the rules are met, every time kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import LoadgenRecord
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES, Rules
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES, Rules
 from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 FLUSH_NS = 1_000_000_000
@@ -29,11 +29,12 @@ class TimedRun:
     """One finished run.
 
     Attributes:
-        samples_ns: Every query, in order.
-        start_ns: Of the first query, by the monotonic clock.
-        end_ns: Of the last one.
-        generator: What sent the queries.
-        loadgen: What LoadGen says of the same run; None where it was not used.
+        samples_ns: Time of every query, in order, nanoseconds.
+        start_ns: Start of the first query by the monotonic clock, nanoseconds.
+        end_ns: End of the last query by the same clock.
+        generator: Name of the load generator.
+        loadgen: LoadGen's own result of the same run; None where the builtin generator sent the queries.
+        note: Warning about the generator for the record, empty where there is none.
     """
 
     samples_ns: array[int]
@@ -41,15 +42,18 @@ class TimedRun:
     end_ns: int
     generator: str
     loadgen: LoadgenRecord | None = None
+    note: str = ""
 
 
-def warm_up(runner: AnyRunner, frames: Sequence[NDArray[Any]], queries: int) -> int | None:
-    """Classify frames in turn, and return the fastest time, nanoseconds; None where there are no queries."""
+def warm_up(
+    runner: AnyRunner, frames: Sequence[NDArray[Any]], queries: int, clock: Callable[[], int] = time.monotonic_ns
+) -> int | None:
+    """Run frames in turn, and return the fastest time, nanoseconds; None where there are no queries."""
     fastest_ns = None
     for index in range(queries):
-        start_ns = time.monotonic_ns()
+        start_ns = clock()
         runner.run(frames[index % len(frames)])
-        taken_ns = time.monotonic_ns() - start_ns
+        taken_ns = clock() - start_ns
         fastest_ns = taken_ns if fastest_ns is None else min(fastest_ns, taken_ns)
     return fastest_ns
 
@@ -66,23 +70,30 @@ def no_collection() -> Iterator[None]:
             gc.enable()
 
 
-def run_single_stream(runner: AnyRunner, frames: Sequence[NDArray[Any]], rules: Rules, sink: Sink | None = None) -> TimedRun:
+def run_single_stream(
+    runner: AnyRunner,
+    frames: Sequence[NDArray[Any]],
+    rules: Rules,
+    sink: Sink | None = None,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> TimedRun:
     """Time single queries, one after another, with the garbage collector at rest.
 
     Between two queries stand two comparisons and one append of eight bytes; times are handed on once a second.
 
     Args:
-        runner: What answers; it must be warm.
+        runner: Warm model.
         frames: Inputs as the runner takes them, used in turn.
         rules: When to stop.
         sink: Takes the times while the run goes on; what it does lies between two queries and is not timed.
+        clock: Monotonic clock, nanoseconds.
 
     Raises:
         ConfigError: No frame.
     """
     if not frames:
         raise ConfigError("expected frames, got none; a bench needs at least one input", code="E_CONFIG_VALUE")
-    run, clock, count = runner.run, time.monotonic_ns, len(frames)
+    run, count = runner.run, len(frames)
     samples = array("q")
     keep, given, index, now = samples.append, 0, 0, 0
     enough = rules.min_queries
