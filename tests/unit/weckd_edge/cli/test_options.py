@@ -20,8 +20,8 @@ from weckd_edge.cli.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parameter_types import OneOf
 from weckd_edge.config import BuildConfig, DataConfig
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.devices.bench.load_generator.rules import RULES as BENCH_RULES
 from weckd_edge.devices.bench.power.table import AUTO, METERS, NONE
-from weckd_edge.devices.bench.rules import RULES as BENCH_RULES
 from weckd_edge.devices.runtime.backends.table import BACKENDS as BACKEND_TABLE
 
 Run = Callable[..., tuple[int, str, str]]
