@@ -169,7 +169,8 @@ def command(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.config import BuildConfig
-    from weckd_edge.pipeline.compile_model import CompileRequest, compile_model
+    from weckd_edge.pipeline.compile_model import compile_model
+    from weckd_edge.pipeline.request import CompileRequest
 
     request = CompileRequest(
         source=source,

@@ -1,4 +1,4 @@
-"""What a build found is held against every limit."""
+"""The gates: every limit is compared with what the build measured."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from weckd_edge.pipeline.steps.abstain import evaluate_threshold
 from weckd_edge.report import BundleContents
 
 
-def judge_bundle(ctx: BuildContext, contents: BundleContents) -> BundleContents:
-    """Return a bundle's contents with its gates in the manifest, and whether it passes: no gate failed."""
+def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
+    """Return the contents with the gates' verdicts in the manifest; the bundle passes where no gate failed."""
     manifest = contents.manifest
     loaded = [ref.bytes for model in manifest.models if model.kind == "model" for ref in model.files]
     chosen = contents.link_selection.chosen
