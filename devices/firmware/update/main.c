@@ -1,10 +1,10 @@
 /* weckd-update: installs bundles on the device so that a power cut at any moment leaves one that runs. See docs/updates.md.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "child.h"
-#include "commands.h"
-#include "file_io.h"
-#include "log.h"
-#include "store.h"
+#include "base/child.h"
+#include "base/log.h"
+#include "commands/commands.h"
+#include "files/file_io.h"
+#include "store/store.h"
 
 #include <fcntl.h>
 #include <getopt.h>
