@@ -1,4 +1,4 @@
-/* A backend is a row of functions over one runtime. SPDX-License-Identifier: Apache-2.0 */
+/* A backend: a table of functions that run models with one runtime. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_BACKEND_H
 #define WECKD_BACKEND_H
 
@@ -17,10 +17,10 @@ typedef struct weckd_blob {
     const char *path; /* as the manifest has it */
     const uint8_t *data;
     size_t bytes;
-    const uint8_t *sha256; /* of the bytes */
+    const uint8_t *sha256; /* digest of the bytes */
 } weckd_blob;
 
-/* What a backend opens. */
+/* Request to open a model: its files, its settings, and where frames and probabilities lie. */
 typedef struct weckd_session_request {
     const weckd_blob *files;
     size_t count;

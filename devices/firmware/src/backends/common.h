@@ -1,4 +1,4 @@
-/* What backends have in common. SPDX-License-Identifier: Apache-2.0 */
+/* Helpers of the backends: load a library, find its functions, open a session. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_BACKEND_COMMON_H
 #define WECKD_BACKEND_COMMON_H
 

@@ -1,4 +1,4 @@
-/* manifest.json, read and checked. SPDX-License-Identifier: Apache-2.0 */
+/* Read and check manifest.json. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_MANIFEST_H
 #define WECKD_MANIFEST_H
 
@@ -12,7 +12,7 @@
 #define WECKD_MANIFEST_FILE "manifest.json"
 #define WECKD_SIGNATURE_FILE "signature"
 
-/* A file the manifest lists. The path lies in the JSON tree. */
+/* A file that the manifest lists. Its path lies in the JSON tree. */
 typedef struct weckd_file_ref {
     const char *path;
     uint64_t bytes;
@@ -35,7 +35,7 @@ typedef struct weckd_manifest {
     weckd_file_ref onnx, golden_frames, golden_predictions;
     weckd_file_ref guard;    /* its path is NULL where there is none */
     bool is_stretched;       /* the network sees the whole frame, not its centred square */
-    const json_t *abstain_labels; /* list of labels on which the model abstains, or NULL */
+    const json_t *non_gradeable_labels; /* list of labels on which the model abstains, or NULL */
     const json_t *labels, *tolerance, *models;
 } weckd_manifest;
 

@@ -3,7 +3,7 @@
 
 #include "formats/json.h"
 
-#define ABSTAIN_LABELS "non_gradeable_labels" /* key of the labels on which the model abstains */
+#define NON_GRADEABLE_LABELS "non_gradeable_labels" /* key of the labels on which the model abstains */
 
 static const weckd_key INPUT_KEYS[] = {
     {"frame", WECKD_OBJECT, false},
@@ -28,7 +28,7 @@ static const weckd_key NETWORK_KEYS[] = {
 
 static const weckd_key POINT_KEYS[] = {
     {"confidence_threshold", WECKD_NUMBER, false},
-    {ABSTAIN_LABELS, WECKD_TEXT_LIST, true},
+    {NON_GRADEABLE_LABELS, WECKD_TEXT_LIST, true},
     {0},
 };
 
@@ -60,8 +60,8 @@ int weckd_manifest_read_labels(weckd_manifest *manifest, weckd_error error) {
     return WECKD_OK;
 }
 
-/* Labels on which the model abstains are labels of the bundle. */
-static int read_abstain_labels(weckd_manifest *manifest, const json_t *list, weckd_error error) {
+/* Read the labels on which the model abstains: each must be a label of the bundle. */
+static int read_non_gradeable(weckd_manifest *manifest, const json_t *list, weckd_error error) {
     for (size_t i = 0; i < json_array_size(list); i++) {
         const json_t *label = json_array_get(list, i);
         size_t at = 0;
@@ -69,10 +69,10 @@ static int read_abstain_labels(weckd_manifest *manifest, const json_t *list, wec
             at++;
         }
         if (at == manifest->contract.classes) {
-            return weckd_manifest_bad(error, "'" ABSTAIN_LABELS "' has a text that is no label");
+            return weckd_manifest_bad(error, "'" NON_GRADEABLE_LABELS "' has a text that is no label");
         }
     }
-    manifest->abstain_labels = list;
+    manifest->non_gradeable_labels = list;
     return WECKD_OK;
 }
 
@@ -88,7 +88,7 @@ static int read_side(const json_t *part, const char *key, uint32_t *side, weckd_
     return WECKD_OK;
 }
 
-/* The camera frame, and what the graph keeps of it. */
+/* Read the geometry of the camera frame, and what the graph keeps of it. */
 static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error error) {
     int status = weckd_json_expect(frame, FRAME_KEYS, "manifest.json: input.frame", error);
     if (status != WECKD_OK) {
@@ -111,7 +111,7 @@ static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error
     return WECKD_OK;
 }
 
-/* What the graph makes of the frame. */
+/* Read the network's own input, which the graph makes of the frame. */
 static int read_network(weckd_manifest *manifest, const json_t *network, weckd_error error) {
     int status = weckd_json_expect(network, NETWORK_KEYS, "manifest.json: input.network", error);
     if (status != WECKD_OK) {
@@ -146,5 +146,5 @@ int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error) {
         return status;
     }
     manifest->contract.confidence_threshold = json_number_value(json_object_get(point, "confidence_threshold"));
-    return read_abstain_labels(manifest, json_object_get(point, ABSTAIN_LABELS), error);
+    return read_non_gradeable(manifest, json_object_get(point, NON_GRADEABLE_LABELS), error);
 }

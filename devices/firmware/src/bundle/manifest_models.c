@@ -55,7 +55,7 @@ static int read_settings(const json_t *model, weckd_error error) {
     return WECKD_OK;
 }
 
-/* What a model that runs as it is consists of: few files, not too large, and no doubt which is the graph and which the weights. */
+/* Check the files of a model that runs as it is: few, not too large, and no doubt which is the graph and which the weights. */
 static int check_model_files(const weckd_manifest *manifest, const json_t *list, weckd_error error) {
     weckd_file_ref refs[WECKD_MAX_MODEL_FILES];
     size_t count = json_array_size(list), graphs = 0, weights = 0, twice = 0;

@@ -14,17 +14,17 @@ int weckd_manifest_bad(weckd_error error, const char *what);
 /* Read a file's path, size and digest. */
 int weckd_manifest_read_ref(const json_t *from, weckd_file_ref *ref, weckd_error error);
 
-/* The same, of a file that must also stand in the list of all files. */
+/* Read a file's path, size and digest, which must be those in the list of all files. */
 int weckd_manifest_read_listed(const weckd_manifest *manifest, const json_t *from, weckd_file_ref *ref, weckd_error error);
 
-/* The list of all files; every other part refers to it. */
+/* Read the list of all files; every other part refers to it. */
 int weckd_manifest_read_files(weckd_manifest *manifest, weckd_error error);
 
-/* Labels, input, operating point. */
+/* Read the labels, then the input and the operating point. */
 int weckd_manifest_read_labels(weckd_manifest *manifest, weckd_error error);
 int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error);
 
-/* The ONNX graph, and the models that were made from it. */
+/* Read the ONNX graph, and the models that were made from it. */
 int weckd_manifest_read_onnx(weckd_manifest *manifest, weckd_error error);
 int weckd_manifest_read_models(weckd_manifest *manifest, weckd_error error);
 

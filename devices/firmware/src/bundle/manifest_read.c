@@ -52,7 +52,7 @@ static const weckd_key GATE_KEYS[] = {
     {0},
 };
 
-/* The file's SHA-256 with its own 64 digits written as zeros. */
+/* Check the manifest's own SHA-256, which is made with its 64 digits written as zeros. */
 static int check_own_digest(const char *text, size_t bytes, weckd_manifest *manifest, weckd_error error) {
     const char *named = weckd_json_text(manifest->root, "manifest_sha256", DIGITS);
     size_t key = strlen(DIGEST_KEY), found = 0, at = 0;

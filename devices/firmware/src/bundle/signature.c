@@ -70,7 +70,7 @@ static bool parse_envelope(const json_t *root, envelope *into) {
            decode(weckd_json_text(entry, "sig", MAX_TEXT), &into->sig, &into->sig_bytes);
 }
 
-/* The hint is the SHA-256 of the key as PEM: it tells a wrong key from a wrong signature. */
+/* Tell whether the hint, a SHA-256, is that of this key as PEM: so a wrong key is told from a wrong signature. */
 static bool is_hint_of(const char *hint, mbedtls_pk_context *key) {
     unsigned char pem[PEM_BYTES];
     uint8_t digest[WECKD_SHA256_BYTES], hinted[WECKD_SHA256_BYTES];
@@ -84,8 +84,8 @@ static bool is_hint_of(const char *hint, mbedtls_pk_context *key) {
     return weckd_hex_read(hint, strlen(hint), hinted) && memcmp(digest, hinted, sizeof digest) == 0;
 }
 
-/* What a key's DER says between its length and its point: the curve, and the digest that goes with it. Read from what is
- * written, since no call that tells the curve is in every version of Mbed TLS from 2.28 to 3. */
+/* Curves that sign bundles: the bytes of a key's DER between its length and its point, and the digest that goes with the curve.
+ * The DER is read because no call that tells the curve is in every version of Mbed TLS from 2.28 to 3. */
 #define EC_PUBLIC_KEY 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01
 #define MAX_ALGORITHM 21
 static const struct {
@@ -98,7 +98,7 @@ static const struct {
     {18, {0x30, 0x10, EC_PUBLIC_KEY, 0x06, 0x05, 0x2b, 0x81, 0x04, 0x00, 0x23}, MBEDTLS_MD_SHA512},                  /* P-521 */
 };
 
-/* The digest that goes with a key's curve; MBEDTLS_MD_NONE: not a curve that signs bundles. */
+/* Return the digest that goes with a key's curve; MBEDTLS_MD_NONE: the curve signs no bundles. */
 static mbedtls_md_type_t digest_for(mbedtls_pk_context *key) {
     unsigned char der[256]; /* written at its end */
     int bytes = mbedtls_pk_can_do(key, MBEDTLS_PK_ECDSA) ? mbedtls_pk_write_pubkey_der(key, der, sizeof der) : 0;
@@ -115,7 +115,7 @@ static mbedtls_md_type_t digest_for(mbedtls_pk_context *key) {
     return MBEDTLS_MD_NONE;
 }
 
-/* DSSE signs "DSSEv1 <length> <type> <length> <payload>", so that no payload can be taken for one of another type. */
+/* Verify the signature over the payload. DSSE signs "DSSEv1 <length> <type> <length> <payload>", so that no payload can be taken for one of another type. */
 static bool is_signed(const envelope *from, mbedtls_pk_context *key, mbedtls_md_type_t kind) {
     char head[128];
     int head_bytes = snprintf(head, sizeof head, "DSSEv1 %zu %s %zu ", strlen(PAYLOAD_TYPE), PAYLOAD_TYPE, from->payload_bytes);
@@ -137,7 +137,8 @@ static bool is_digest(const json_t *object, const char *key, const uint8_t expec
     return text != NULL && weckd_hex_read(text, strlen(text), found) && memcmp(found, expected, sizeof found) == 0;
 }
 
-/* The statement names one resource, whose digest is the manifest's, and the digest of that digest as its subject. */
+/* Tell whether the statement is about this manifest: it names one resource, whose digest is the manifest's, and the digest of
+ * that digest as its subject. */
 static bool is_about(const json_t *statement, const uint8_t manifest_sha256[WECKD_SHA256_BYTES]) {
     const json_t *subject = NULL, *resource = NULL;
     uint8_t root[WECKD_SHA256_BYTES];

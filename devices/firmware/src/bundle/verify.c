@@ -94,7 +94,7 @@ int weckd_verify_manifest(int folder_fd, const weckd_options *options, weckd_man
 }
 
 int weckd_verify_files(int folder_fd, const weckd_manifest *manifest, void *(*buffer_of)(const char *path, void *context),
-                      void *context, weckd_error error) {
+                       void *context, weckd_error error) {
     for (size_t i = 0; i < manifest->count; i++) {
         const weckd_file_ref *ref = &manifest->files[i];
         void *into = buffer_of == NULL ? NULL : buffer_of(ref->path, context);

@@ -1,4 +1,4 @@
-/* Verify a bundle, without a model. SPDX-License-Identifier: Apache-2.0 */
+/* Verify a bundle without loading its model. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_VERIFY_H
 #define WECKD_VERIFY_H
 
@@ -10,9 +10,9 @@ int weckd_verify_manifest(int folder_fd, const weckd_options *options, weckd_man
 
 /* Check size and SHA-256 of every listed file. Where `buffer_of` returns an address for a file, its bytes are stored there. */
 int weckd_verify_files(int folder_fd, const weckd_manifest *manifest, void *(*buffer_of)(const char *path, void *context),
-                      void *context, weckd_error error);
+                       void *context, weckd_error error);
 
-/* WECKD_ERR_ARGUMENT: an option is unknown or out of its range. */
+/* Check the caller's options. WECKD_ERR_ARGUMENT: one is unknown or out of its range. */
 int weckd_options_check(const weckd_options *options, weckd_error error);
 
 #endif

@@ -8,7 +8,7 @@
 extern "C" {
 #endif
 
-/* Where the message goes: WECKD_MESSAGE_BYTES of text, or NULL. */
+/* Place for the message: WECKD_MESSAGE_BYTES of text, or NULL where nobody reads it. */
 typedef struct weckd_error {
     char *text;
 } weckd_error;

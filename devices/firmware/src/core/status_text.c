@@ -37,7 +37,7 @@ const char *weckd_reason_text(weckd_reason reason) {
     case WECKD_REASON_FLAT: return "too little contrast";
     case WECKD_REASON_BLURRED: return "blurred";
     case WECKD_REASON_OUT_OF_DISTRIBUTION: return "not like the training frames";
-    case WECKD_REASON_ABSTAIN_LABEL: return "the model abstains on the predicted label";
+    case WECKD_REASON_NON_GRADEABLE_LABEL: return "the model abstains on the predicted label";
     default: return "unknown reason";
     }
 }

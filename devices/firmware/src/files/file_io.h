@@ -7,6 +7,7 @@
 /* Read up to `bytes` bytes; fewer come only at the end of the file. -1: errno has the error. */
 ssize_t weckd_read_all(int fd, void *to, size_t bytes);
 
+/* Close a descriptor; errno stays as it was. */
 void weckd_close_keeping_errno(int fd);
 
 #define WECKD_FOLDER_UNREADABLE 1

@@ -9,7 +9,7 @@
 /* Tell whether a path is relative, stays below its folder, has one spelling, and is printable ASCII. */
 bool weckd_path_is_plain(const char *path);
 
-/* Tell whether a path belongs to the folder that is built on the device and is not sealed. */
+/* Tell whether a path lies in the folder of what was built on the device, which is not sealed. */
 bool weckd_path_is_device(const char *path);
 
 bool weckd_path_ends_with(const char *path, const char *suffix);

@@ -6,7 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Decode; `out` holds length / 4 * 3 bytes. false: not base64, or not the one way to write these bytes. */
+/* Decode a text; `out` has room for length / 4 * 3 bytes. false: it is not base64, or not the one way to write these bytes. */
 bool weckd_base64_read(const char *text, size_t length, uint8_t *out, size_t *bytes);
 
 #endif

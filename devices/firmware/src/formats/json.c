@@ -5,7 +5,7 @@
 
 #include <string.h>
 
-/* The parser calls itself for each level, so that depth is bounded before it starts. */
+/* Tell whether nesting stays within the limit. The parser calls itself for each level, so this is asked before it starts. */
 static bool is_shallow(const char *text, size_t bytes) {
     int depth = 0;
     bool inside = false;
@@ -64,7 +64,7 @@ static bool is_of_kind(const json_t *value, weckd_kind kind) {
     return false;
 }
 
-/* What a list or an object holds, where its kind says so. */
+/* Check the values in a list or an object, where its kind names theirs. */
 static bool holds_its_kind(json_t *value, weckd_kind kind) {
     bool numbers = kind == WECKD_NUMBERS || kind == WECKD_NUMBER_LIST;
     bool texts = kind == WECKD_TEXTS || kind == WECKD_TEXT_LIST;

@@ -7,10 +7,10 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Parse; the root is an object. The caller calls json_decref. NULL: it is not such JSON, and the error is written. */
+/* Parse a text whose root is an object. The caller calls json_decref. NULL: it is no such JSON, and the error is written. */
 json_t *weckd_json_read(const char *text, size_t bytes, const char *where, weckd_error error);
 
-/* What a key's value is. A number of JSON is finite: the parser refuses another, and a whole one beyond 63 bits. */
+/* Kind of a key's value. Numbers are finite: the parser refuses others, and whole ones beyond 63 bits. */
 typedef enum weckd_kind {
     WECKD_ANY,
     WECKD_BOOLEAN,

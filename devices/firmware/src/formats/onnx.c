@@ -8,7 +8,7 @@
 /* Messages of onnx.proto on a way to a tensor; OTHER: no tensor is in it. */
 typedef enum message { OTHER, MODEL, GRAPH, NODE, ATTRIBUTE, TENSOR, SPARSE, FUNCTION, TRAINING } message;
 
-/* Which fields of a message are messages on such a way. */
+/* Fields of a message that are messages on such a way. */
 static const struct inner {
     uint8_t of, field, is;
 } INNER[] = {
@@ -19,8 +19,8 @@ static const struct inner {
     {FUNCTION, 11, ATTRIBUTE}, {TRAINING, 1, GRAPH}, {TRAINING, 2, GRAPH},
 };
 
-#define EXTERNAL_DATA 13 /* of a tensor: where its data lie */
-#define DATA_LOCATION 14 /* of a tensor: 0, the default, in the tensor itself */
+#define EXTERNAL_DATA 13 /* field of a tensor: where its data lie */
+#define DATA_LOCATION 14 /* field of a tensor: 0, the default, means in the tensor itself */
 
 enum wire { VARINT = 0, BITS_64 = 1, BYTES = 2, BITS_32 = 5 };
 
@@ -50,7 +50,7 @@ static bool read_varint(const uint8_t **at, const uint8_t *end, uint64_t *value)
     return false;
 }
 
-/* Read a field's key and, of a varint its value, of anything else how many bytes follow. */
+/* Read a field's key, and its value where it is a varint, or else how many bytes follow. */
 static bool read_field(const uint8_t **at, const uint8_t *end, uint64_t *field, enum wire *wire, uint64_t *value) {
     uint64_t key = 0;
     if (!read_varint(at, end, &key) || key >> 3 == 0 || key > UINT32_MAX) {

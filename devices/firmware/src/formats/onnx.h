@@ -1,4 +1,4 @@
-/* What an ONNX file may not hold. SPDX-License-Identifier: Apache-2.0 */
+/* Check of an ONNX file: no tensor may lie outside it. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_ONNX_H
 #define WECKD_ONNX_H
 

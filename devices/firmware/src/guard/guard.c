@@ -10,7 +10,7 @@
 #define DARK 16
 #define BRIGHT 250
 
-/* Sums of whole numbers over the grid; the largest, of squared Laplacians, stays under 2^33. */
+/* Sums of whole numbers over the grid; the largest sum, of squared Laplacians, stays under 2^33. */
 typedef struct counts {
     int64_t colour[3], colour2[3], difference2[2]; /* red, green, blue; red less green, green less blue */
     int64_t laplacian, laplacian2, across2, along2;
@@ -44,7 +44,7 @@ static int64_t sum(const int32_t values[GRID]) {
     return total;
 }
 
-/* Of a row: the largest square, a Laplacian's, has 21 bits, and 64 of them 27. */
+/* Return the sum of squares of one row: the largest square, a Laplacian's, has 21 bits, and 64 of them 27. */
 static int64_t sum2(const int32_t values[GRID]) {
     int32_t total = 0;
     for (int j = 0; j < GRID; j++) {
@@ -78,7 +78,7 @@ static void count_row(counts *sums, int i, int32_t colour[3][GRID], const int32_
     }
 }
 
-static void count(weckd_guard_state *state, const uint8_t *frame, counts *sums) {
+static void count_frame(weckd_guard_state *state, const uint8_t *frame, counts *sums) {
     size_t row_bytes = (size_t)state->frame_width * 3;
     int32_t colour[3][GRID], luminance[GRID], laplacian[GRID], up[GRID], down[GRID], before[GRID], after[GRID];
     memset(sums, 0, sizeof *sums);
@@ -106,12 +106,13 @@ static void count(weckd_guard_state *state, const uint8_t *frame, counts *sums) 
     }
 }
 
-/* Standard deviation of the grid's numbers, from the sum of their squares and their sum. */
+/* Return the standard deviation of the grid's numbers, from the sum of their squares and their sum. */
 static double deviation(int64_t squares, int64_t total) {
     return sqrt((double)(squares * COUNT - total * total) / (double)(COUNT * COUNT));
 }
 
-static double root(int64_t squares, int64_t of) { return sqrt(sqrt((double)squares / (double)of)); }
+/* Return the square root of a root mean square, which spreads small values. */
+static double double_root(int64_t squares, int64_t of) { return sqrt(sqrt((double)squares / (double)of)); }
 
 static int64_t squared_differences(const weckd_guard_state *state, int down, int right) {
     int64_t total = 0;
@@ -137,13 +138,13 @@ static void measure_features(const weckd_guard_state *state, const counts *sums,
     for (int c = 0; c < 2; c++) {
         feature[at++] = deviation(sums->difference2[c], sums->colour[c] - sums->colour[c + 1]);
     }
-    feature[at++] = root(sums->laplacian2, COUNT);
-    feature[at++] = root(sums->across2, COUNT);
-    feature[at++] = root(sums->along2, COUNT);
+    feature[at++] = double_root(sums->laplacian2, COUNT);
+    feature[at++] = double_root(sums->across2, COUNT);
+    feature[at++] = double_root(sums->along2, COUNT);
     for (int i = 0; i < WECKD_GUARD_LAGS; i++) {
         int lag = 1 << i;
-        feature[at++] = root(squared_differences(state, 0, lag), GRID * (GRID - lag));
-        feature[at++] = root(squared_differences(state, lag, 0), GRID * (GRID - lag));
+        feature[at++] = double_root(squared_differences(state, 0, lag), GRID * (GRID - lag));
+        feature[at++] = double_root(squared_differences(state, lag, 0), GRID * (GRID - lag));
     }
     for (int bin = 0; bin < WECKD_GUARD_BINS; bin++) {
         int64_t points = 0;
@@ -157,11 +158,12 @@ static void measure_features(const weckd_guard_state *state, const counts *sums,
                         (double)(COUNT / (WECKD_GUARD_CELLS * WECKD_GUARD_CELLS));
     }
     for (int i = 0; i < 4; i++) {
-        feature[at++] = root(sums->roughness[i / 2][i % 2], COUNT / 4);
+        feature[at++] = double_root(sums->roughness[i / 2][i % 2], COUNT / 4);
     }
 }
 
-static double distance(const weckd_guard *guard, const double feature[FEATURES]) {
+/* Return the squared Mahalanobis distance from the mean of the training frames. */
+static double squared_distance(const weckd_guard *guard, const double feature[FEATURES]) {
     double centred[FEATURES], total = 0.0;
     for (int i = 0; i < FEATURES; i++) {
         centred[i] = feature[i] - guard->mean[i];
@@ -180,7 +182,7 @@ weckd_reason weckd_guard_check(weckd_guard_state *state, const uint8_t *frame, w
     counts sums;
     double feature[FEATURES];
     const weckd_guard *guard = &state->guard;
-    count(state, frame, &sums);
+    count_frame(state, frame, &sums);
     measure_features(state, &sums, feature);
     int64_t dark = 0, bright = 0;
     for (int level = 0; level < DARK; level++) {
@@ -195,7 +197,7 @@ weckd_reason weckd_guard_check(weckd_guard_state *state, const uint8_t *frame, w
         .dark_fraction = (double)dark / (double)COUNT,
         .bright_fraction = (double)bright / (double)COUNT,
     };
-    *ood_score = distance(guard, feature);
+    *ood_score = squared_distance(guard, feature);
     if (guard->max_dark.is_set && quality->dark_fraction > guard->max_dark.value) {
         return WECKD_REASON_TOO_DARK;
     }

@@ -1,4 +1,4 @@
-/* The input guard: which frames are not given to the network. SPDX-License-Identifier: Apache-2.0
+/* The input guard: it rejects frames that the network must not see. SPDX-License-Identifier: Apache-2.0
  *
  * Everything is counted in whole numbers on a grid of points of the contract's crop; the doubles made of them are added in a
  * fixed order, so that devices/runtime/input_guard.py of the same version gives bit-exact numbers. Contracted multiply-adds
@@ -9,11 +9,11 @@
 #include "bundle/manifest.h"
 
 #define WECKD_GUARD_GRID 64     /* points a side */
-#define WECKD_GUARD_LAGS 5
-#define WECKD_GUARD_BINS 8
-#define WECKD_GUARD_CELLS 4     /* of the layout, a side */
+#define WECKD_GUARD_LAGS 5      /* distances of 1, 2, 4, ... points */
+#define WECKD_GUARD_BINS 8      /* of the histogram of luminance */
+#define WECKD_GUARD_CELLS 4     /* cells of the layout, a side */
 #define WECKD_GUARD_FEATURES (11 + 2 * WECKD_GUARD_LAGS + WECKD_GUARD_BINS + WECKD_GUARD_CELLS * WECKD_GUARD_CELLS + 4)
-#define WECKD_GUARD_MAX_BYTES (1u << 20) /* of its file */
+#define WECKD_GUARD_MAX_BYTES (1u << 20) /* bytes of the guard's file */
 
 /* A limit, or none. */
 typedef struct weckd_limit {
@@ -21,14 +21,14 @@ typedef struct weckd_limit {
     bool is_set;
 } weckd_limit;
 
-/* The guard's file. */
+/* Limits and statistics, as the guard's file has them. */
 typedef struct weckd_guard {
     weckd_limit min_sharpness, min_contrast, max_dark, max_bright, max_ood_score;
     double mean[WECKD_GUARD_FEATURES];
     double whitening[WECKD_GUARD_FEATURES][WECKD_GUARD_FEATURES]; /* lower triangle */
 } weckd_guard;
 
-/* A guard with its place in a frame; `luminance` is that of one frame. */
+/* A guard with its grid laid over frames; `luminance` holds the grid's points of the last frame. */
 typedef struct weckd_guard_state {
     weckd_guard guard;
     uint32_t rows[WECKD_GUARD_GRID], columns[WECKD_GUARD_GRID];
@@ -36,7 +36,7 @@ typedef struct weckd_guard_state {
     uint8_t luminance[WECKD_GUARD_GRID][WECKD_GUARD_GRID];
 } weckd_guard_state;
 
-/* Parse the bytes of the file. */
+/* Parse the bytes of the guard's file. */
 int weckd_guard_parse(const char *text, size_t bytes, weckd_guard *guard, weckd_error error);
 
 /* Read and check the file that a manifest names, below an open folder; `*guard` may be NULL. Nothing is done where the

@@ -1,4 +1,4 @@
-/* The guard's file, read and checked. SPDX-License-Identifier: Apache-2.0 */
+/* Read and check the guard's file. SPDX-License-Identifier: Apache-2.0 */
 #include "files/bundle_files.h"
 #include "formats/json.h"
 #include "guard/guard.h"
@@ -6,14 +6,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define QUALITY_LIMITS "limits"          /* key of the limits of image quality */
+#define QUALITY_LIMITS "limits"       /* key of the limits of image quality */
 #define MAX_OOD_SCORE "max_ood_score" /* key of the limit of the OOD score */
-#define MIN_SIDE 3 /* of the crop: a point has four neighbours */
+#define MIN_SIDE 3 /* pixels of the crop: a point has four neighbours */
 #define MAX_NUMBER 1e30
 
 static int bad(weckd_error error, const char *what) { return weckd_fail(error, WECKD_ERR_FORMAT, "guard: %s", what); }
 
-/* So that no score overflows, whatever the frame. */
+/* Read a number within 1e30: then no score overflows, whatever the frame. */
 static bool read_number(const json_t *value, double *to) {
     *to = json_number_value(value);
     return json_is_number(value) && *to >= -MAX_NUMBER && *to <= MAX_NUMBER;

@@ -69,7 +69,7 @@ int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_err
     return WECKD_OK;
 }
 
-/* What a matrix adds, times 65536: luma's gain and offset, then Cr into red, Cb and Cr into green, Cb into blue. */
+/* Factors of each matrix, times 65536: luma's gain and offset, then Cr into red, Cb and Cr into green, Cb into blue. */
 static const int32_t MATRICES[4][6] = {
     [WECKD_BT601_LIMITED] = {76309, 16, 104597, -25675, -53279, 132201},
     [WECKD_BT601_FULL] = {65536, 0, 91881, -22553, -46802, 116130},

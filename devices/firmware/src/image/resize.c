@@ -3,15 +3,15 @@
 
 #include <math.h>
 
-#define BITS 22 /* 32 less 8 of a pixel less 2 for sums that overshoot */
+#define BITS 22 /* of a weight: 32, less 8 of a pixel, less 2 for sums that overshoot */
 
 uint32_t weckd_resize_taps(uint32_t source, uint32_t target) {
     return source <= target ? 3 : 2 * ((source + target - 1) / target) + 1;
 }
 
-/* The weights of one axis. The sums are kept in the order and the types of the reference, or the last bit would differ. */
-static void compute_weights(uint32_t source, float from, float to, uint32_t target, int32_t *first, int32_t *count, int32_t *weights,
-                  uint32_t taps) {
+/* Compute the weights of one axis. The sums keep the order and the types of the reference, or the last bit would differ. */
+static void compute_weights(uint32_t source, float from, float to, uint32_t target, int32_t *first, int32_t *count,
+                            int32_t *weights, uint32_t taps) {
     double scale = (double)(to - from) / target;
     double support = scale < 1.0 ? 1.0 : scale;
     double inverse = 1.0 / support;
@@ -41,7 +41,8 @@ static uint8_t clip(int32_t sum) {
     return (uint8_t)(value < 0 ? 0 : value > 255 ? 255 : value);
 }
 
-static void across(const weckd_resize_buffers *space, uint32_t width, uint32_t taps, uint8_t *out) {
+/* Resize the row in `space->row` to `width` pixels. */
+static void resize_row(const weckd_resize_buffers *space, uint32_t width, uint32_t taps, uint8_t *out) {
     for (uint32_t x = 0; x < width; x++) {
         const int32_t *w = space->weights[0] + (size_t)x * taps;
         const uint8_t *in = space->row + (size_t)space->first[0][x] * 3;
@@ -57,22 +58,22 @@ static void across(const weckd_resize_buffers *space, uint32_t width, uint32_t t
     }
 }
 
-void weckd_resize_cover(const weckd_region *region, uint32_t frame_width, uint32_t frame_height, const weckd_resize_buffers *space,
-                 uint8_t *frame) {
+void weckd_resize_cover(const weckd_region *region, uint32_t frame_width, uint32_t frame_height,
+                        const weckd_resize_buffers *space, uint8_t *frame) {
     double rows = region->height, columns = region->width;
     double scale = fmax(frame_height / rows, frame_width / columns);
     double wide = frame_width / scale, high = frame_height / scale;
     double left = (columns - wide) / 2, top = (rows - high) / 2;
     uint32_t taps[2] = {weckd_resize_taps(region->width, frame_width), weckd_resize_taps(region->height, frame_height)};
     compute_weights(region->width, (float)fmax(0.0, left), (float)fmin(columns, left + wide), frame_width, space->first[0],
-          space->count[0], space->weights[0], taps[0]);
+                    space->count[0], space->weights[0], taps[0]);
     compute_weights(region->height, (float)fmax(0.0, top), (float)fmin(rows, top + high), frame_height, space->first[1],
-          space->count[1], space->weights[1], taps[1]);
+                    space->count[1], space->weights[1], taps[1]);
     size_t row_bytes = (size_t)frame_width * 3;
     int32_t used = space->first[1][0], end = space->first[1][frame_height - 1] + space->count[1][frame_height - 1];
     for (int32_t y = used; y < end; y++) {
         weckd_region_row(region, (uint32_t)y, space->row);
-        across(space, frame_width, taps[0], space->half + (size_t)(y - used) * row_bytes);
+        resize_row(space, frame_width, taps[0], space->half + (size_t)(y - used) * row_bytes);
     }
     for (uint32_t y = 0; y < frame_height; y++) {
         const int32_t *w = space->weights[1] + (size_t)y * taps[1];

@@ -5,20 +5,20 @@
 
 #include "image/frame.h"
 
-/* Working memory, in the caller's block. */
+/* Working memory of the resize, in the caller's block. */
 typedef struct weckd_resize_buffers {
     uint8_t *row;        /* max_source_width * 3 */
     uint8_t *half;       /* max_source_height * frame_width * 3: rows after the horizontal pass */
     int32_t *first[2];   /* first pixel that counts for each new one: frame_width, frame_height */
-    int32_t *count[2];   /* how many count */
+    int32_t *count[2];   /* how many pixels count for each new one */
     int32_t *weights[2]; /* their weights, 22-bit fixed point: taps for each new pixel */
 } weckd_resize_buffers;
 
-/* Weights that one new pixel may need, where `source` pixels become `target`. */
+/* Return how many weights one new pixel may need where `source` pixels become `target`. */
 uint32_t weckd_resize_taps(uint32_t source, uint32_t target);
 
-/* Fill `frame`, RGB, frame_height * frame_width * 3 bytes. */
-void weckd_resize_cover(const weckd_region *region, uint32_t frame_width, uint32_t frame_height, const weckd_resize_buffers *space,
-                 uint8_t *frame);
+/* Fill `frame`, RGB, frame_height * frame_width * 3 bytes, from the part of the region that covers it. */
+void weckd_resize_cover(const weckd_region *region, uint32_t frame_width, uint32_t frame_height,
+                        const weckd_resize_buffers *space, uint8_t *frame);
 
 #endif

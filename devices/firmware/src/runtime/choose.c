@@ -19,12 +19,12 @@ void weckd_choice_free(weckd_choice *choice) {
     memset(choice, 0, sizeof *choice);
 }
 
-/* No part of the record's path may leave the device's folder. */
+/* Tell whether a path of the record stays in the device's folder. */
 static bool is_below(const char *path) {
     return path[0] != '/' && path[0] != '\0' && strstr(path, "..") == NULL && strchr(path, '\\') == NULL;
 }
 
-/* The engine that `weckd-edge finalize` has built here of this very graph. */
+/* Find the engine that `weckd-edge finalize` has built on this device from this very graph. */
 static bool find_engine(int folder_fd, const weckd_manifest *manifest, weckd_choice *choice) {
     char *text = NULL;
     size_t bytes = 0;

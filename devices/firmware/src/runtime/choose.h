@@ -1,4 +1,4 @@
-/* Choosing the backend that runs a bundle, and its files. SPDX-License-Identifier: Apache-2.0 */
+/* Choice of the backend that runs a bundle, and of its files. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_CHOOSE_H
 #define WECKD_CHOOSE_H
 
@@ -9,7 +9,7 @@ typedef struct weckd_choice {
     const weckd_backend *backend;
     void *runtime;          /* loaded; NULL where only the files were chosen */
     weckd_model model;
-    uint64_t bytes;         /* of its files, together */
+    uint64_t bytes;         /* bytes of its files, together */
     char device_path[WECKD_MAX_PATH];
 } weckd_choice;
 

@@ -25,7 +25,7 @@ static void swap_red_and_blue(uint8_t *frame, size_t bytes) {
     }
 }
 
-/* Write the region to the block's frame; `*swapped`: it was there already as BGR, and was made RGB in place. */
+/* Write the region to the block's frame. `*swapped` becomes true where it lay there as BGR and was made RGB in place. */
 static int fit_frame(weckd_bundle *bundle, const weckd_frame *frame, bool *swapped, weckd_error error) {
     weckd_region region;
     int status = weckd_frame_region(frame, &region, error);
@@ -69,7 +69,7 @@ static int fit_frame(weckd_bundle *bundle, const weckd_frame *frame, bool *swapp
     return WECKD_OK;
 }
 
-/* Decide for the most probable label, or abstain. A comparison with a number that is none is false: hence the test first. */
+/* Decide for the most probable label, or abstain. A NaN compares false with everything, so it is looked for first. */
 static void decide(const weckd_bundle *bundle, weckd_result *result) {
     const float *probabilities = bundle->probabilities;
     uint32_t best = 0;
@@ -84,8 +84,8 @@ static void decide(const weckd_bundle *bundle, weckd_result *result) {
     result->probability = probabilities[best];
     if ((double)probabilities[best] < bundle->contract.confidence_threshold) {
         result->reason = WECKD_REASON_LOW_PROBABILITY;
-    } else if (bundle->abstain_labels[best] != 0) {
-        result->reason = WECKD_REASON_ABSTAIN_LABEL;
+    } else if (bundle->non_gradeable_labels[best] != 0) {
+        result->reason = WECKD_REASON_NON_GRADEABLE_LABEL;
     } else {
         result->decision = (int32_t)best;
     }

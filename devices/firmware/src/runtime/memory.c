@@ -22,7 +22,7 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     }
     size_t at = WECKD_HEAD_BYTES;
     layout->guard = reserve(&at, sizeof(weckd_guard_state));
-    layout->abstain_labels = reserve(&at, classes);
+    layout->non_gradeable_labels = reserve(&at, classes);
     layout->labels = reserve(&at, classes * WECKD_MAX_LABEL_BYTES);
     layout->probabilities = reserve(&at, classes * sizeof(float));
     layout->expected = reserve(&at, classes * sizeof(float));

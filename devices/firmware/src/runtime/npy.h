@@ -8,15 +8,16 @@ typedef struct weckd_npy {
     int fd;
     weckd_hash hash;
     uint64_t read;  /* bytes so far */
-    uint64_t count; /* of its first axis, at least 1 */
+    uint64_t count; /* length of its first axis, at least 1 */
 } weckd_npy;
 
-/* The array in a file: its header is the one that NumPy writes for this, its data end where the file ends. */
+/* Expected type and shape of an array file. Its header must be the one that NumPy writes for them, and its data must end where
+ * the file ends. */
 typedef struct weckd_npy_type {
     const char *descr; /* "|u1", "<f4" */
-    size_t bytes;      /* of one number */
-    uint32_t sides[3]; /* of the axes behind the first */
-    size_t count;      /* of those axes */
+    size_t bytes;      /* bytes of one number */
+    uint32_t sides[3]; /* lengths of the axes behind the first */
+    size_t count;      /* number of those axes */
 } weckd_npy_type;
 
 /* Open a file of this type. The caller closes, whatever is returned. */

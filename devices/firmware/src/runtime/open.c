@@ -19,7 +19,7 @@ static uint64_t monotonic_ns(void *context) {
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* Where the files of the chosen model are read to. */
+/* Buffers that the files of the chosen model are read into. */
 typedef struct model_buffers {
     const weckd_model *model;
     weckd_blob blobs[WECKD_MAX_MODEL_FILES];
@@ -77,7 +77,7 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     bundle->clock_ns = options->clock_ns != NULL ? options->clock_ns : monotonic_ns;
     bundle->clock_context = options->clock_context;
     bundle->guard = manifest->guard.path != NULL ? (weckd_guard_state *)(void *)(block + layout->guard) : NULL;
-    bundle->abstain_labels = block + layout->abstain_labels;
+    bundle->non_gradeable_labels = block + layout->non_gradeable_labels;
     bundle->labels = (char *)block + layout->labels;
     bundle->probabilities = (float *)(void *)(block + layout->probabilities);
     bundle->expected = (float *)(void *)(block + layout->expected);
@@ -99,9 +99,9 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     for (uint32_t i = 0; i < manifest->contract.classes; i++) {
         const char *label = json_string_value(json_array_get(manifest->labels, i));
         memcpy(bundle->labels + (size_t)i * WECKD_MAX_LABEL_BYTES, label, strlen(label) + 1);
-        for (size_t k = 0; k < json_array_size(manifest->abstain_labels); k++) {
-            const char *abstained = json_string_value(json_array_get(manifest->abstain_labels, k));
-            bundle->abstain_labels[i] |= (uint8_t)(strcmp(label, abstained) == 0);
+        for (size_t k = 0; k < json_array_size(manifest->non_gradeable_labels); k++) {
+            const char *abstained = json_string_value(json_array_get(manifest->non_gradeable_labels, k));
+            bundle->non_gradeable_labels[i] |= (uint8_t)(strcmp(label, abstained) == 0);
         }
     }
     if (bundle->guard != NULL) {
@@ -125,13 +125,14 @@ static int open_model(weckd_bundle *bundle, weckd_choice *choice, const model_bu
     };
     bundle->backend = choice->backend;
     bundle->runtime = choice->runtime;
-    choice->runtime = NULL; /* the bundle's from here on */
+    choice->runtime = NULL; /* the bundle owns it from here on */
     bundle->backend->version(bundle->runtime, bundle->backend_version);
     return bundle->backend->open(bundle->runtime, &request, &bundle->session, error);
 }
 
+/* Open a bundle whose manifest was verified: check every file while it is read, then open the model. */
 static int open_verified(int folder_fd, const weckd_options *options, weckd_manifest *manifest, weckd_choice *choice,
-                       weckd_bundle **opened, weckd_error error) {
+                         weckd_bundle **opened, weckd_error error) {
     weckd_sizes sizes = {
         .frame_width = manifest->contract.frame_width,
         .frame_height = manifest->contract.frame_height,

@@ -1,4 +1,5 @@
-/* What an open bundle says of itself, and one thread's turn with it. SPDX-License-Identifier: Apache-2.0 */
+/* Contract, labels and messages of an open bundle, and the flag that reserves it for one call.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/opened_bundle.h"
 
 bool weckd_enter(weckd_bundle *bundle) { return !atomic_flag_test_and_set_explicit(&bundle->busy, memory_order_acquire); }

@@ -1,4 +1,4 @@
-/* An open bundle. SPDX-License-Identifier: Apache-2.0 */
+/* State of an open bundle, and the flag that reserves it for one call. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_OPENED_BUNDLE_H
 #define WECKD_OPENED_BUNDLE_H
 
@@ -10,7 +10,7 @@
 
 #include <stdatomic.h>
 
-/* A file of the golden frames: it is read by the self-test. */
+/* A file that the self-test reads: the golden frames, or their probabilities. */
 typedef struct weckd_golden_file {
     char path[WECKD_MAX_PATH];
     uint64_t bytes;
@@ -24,16 +24,16 @@ struct weckd_bundle {
     uint64_t (*clock_ns)(void *context);
     void *clock_context;
     weckd_guard_state *guard; /* NULL: the bundle has none */
-    uint8_t *abstain_labels; /* one a class: 1 where the model abstains on that label */
-    char *labels;        /* classes texts of WECKD_MAX_LABEL_BYTES */
-    float *probabilities; /* what the backend writes */
-    float *expected;     /* probabilities of one golden frame */
-    uint8_t *frame;      /* what the backend reads */
+    uint8_t *non_gradeable_labels; /* one a class: 1 where the model abstains on that label */
+    char *labels;        /* one text of WECKD_MAX_LABEL_BYTES a class */
+    float *probabilities; /* [1, classes]: the backend writes it */
+    float *expected;     /* [1, classes]: probabilities of one golden frame */
+    uint8_t *frame;      /* [1, frame_height, frame_width, 3]: the backend reads it */
     uint32_t max_source_width, max_source_height;
     weckd_resize_buffers resize;
     weckd_golden_file golden_frames, golden_predictions;
     double tolerance;    /* negative: the bundle has none */
-    int folder_fd;       /* for the self-test */
+    int folder_fd;       /* of the bundle, for the self-test */
     atomic_flag busy;
     bool owns_memory;
     char backend_version[WECKD_VERSION_BYTES];

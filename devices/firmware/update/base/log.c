@@ -6,7 +6,7 @@
 
 #define LINE_BYTES 2048
 
-/* What does not fit is left out; no escape is cut in two. */
+/* Copy text, each byte that is not printable ASCII as \xNN. The end that does not fit is left out; no escape is cut in two. */
 static void escape(const char *from, char *to, size_t bytes) {
     static const char digits[] = "0123456789abcdef";
     size_t at = 0;

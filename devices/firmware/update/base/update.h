@@ -1,4 +1,4 @@
-/* What every part of weckd-update shares: the store, the requirements on a bundle, the last error.
+/* Data that every part of weckd-update shares: the store, the requirements on a bundle, the last error.
  *
  *   STORE/bundles/ID/   whole bundles; ID is the `id` of weckd_contract
  *   STORE/state         which of them is to run, which is known to be good, which was good before: one small file

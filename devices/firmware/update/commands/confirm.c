@@ -18,7 +18,7 @@ int update_confirm(updater *u) {
     store_running(u, running);
     if (strcmp(running, state.current) != 0) {
         return log_fail(u, WECKD_ERR_LISTING, "expected %.16s to run, found %.16s; only what `boot` has started is confirmed",
-                           state.current, running[0] == '\0' ? "none" : running);
+                        state.current, running[0] == '\0' ? "none" : running);
     }
     status = store_path(u, "bundles/", state.current, path);
     if (status != WECKD_OK) {

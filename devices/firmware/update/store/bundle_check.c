@@ -115,7 +115,7 @@ int bundle_prepare(updater *u, const char *path) {
     int wait_status = 0;
     if (child > 0 && !child_end(child, child_now_ms() + (int64_t)u->prepare_timeout_s * 1000, &wait_status)) {
         return log_fail(u, WECKD_ERR_RUN, "%.300s: expected it to prepare the bundle within %u s; it was ended", u->prepare,
-                           u->prepare_timeout_s);
+                        u->prepare_timeout_s);
     }
     if (child < 0 || !WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
         return log_fail(u, WECKD_ERR_RUN, "%.300s: expected it to prepare the bundle, but it failed", u->prepare);

@@ -5,10 +5,10 @@
 
 #include "base/update.h"
 
-/* Verify signature, every digest, and the lowest version. */
+/* Verify a bundle: its signature, every digest, and the lowest version. */
 int bundle_verify(updater *u, const char *path, uint64_t min_version, weckd_contract *contract);
 
-/* The same, then run the self-test. */
+/* Verify a bundle, then run its self-test. */
 int bundle_selftest(updater *u, const char *path, uint64_t min_version);
 
 /* Run the program that prepares a bundle on this device, such as `weckd-edge finalize`. */

@@ -14,7 +14,7 @@ typedef struct found_bundle {
     uint64_t version;
 } found_bundle;
 
-/* Every verified bundle of the store, from the newest on. */
+/* Find every bundle of the store that can be verified, the newest first. */
 static size_t find_bundles(updater *u, found_bundle found[RECOVER_MAX]) {
     int fd = openat(u->store_fd, "bundles", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);

@@ -45,7 +45,7 @@ void state_reject(store_state *state, const char *id) {
     memcpy(state->rejected[state->rejected_count++], id, sizeof(bundle_id));
 }
 
-/* CRC-32 as in zip: against a worn memory, not against people. */
+/* Return the CRC-32 as zip has it. It finds the errors of a worn memory; against forgery there is the signature. */
 static uint32_t crc32_of(const char *data, size_t bytes) {
     uint32_t crc = UINT32_MAX;
     for (size_t i = 0; i < bytes; i++) {

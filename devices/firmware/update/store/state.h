@@ -1,4 +1,5 @@
-/* Which bundle is to run, and what is known of the others: one small text with a checksum. SPDX-License-Identifier: Apache-2.0 */
+/* The state of a store, one small text with a checksum: which bundle is to run, and what is known of the others.
+ * SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_UPDATE_STATE_H
 #define WECKD_UPDATE_STATE_H
 
@@ -22,6 +23,7 @@ typedef struct store_state {
     uint64_t min_version; /* highest version that was confirmed; nothing older is installed */
 } store_state;
 
+/* Tell whether a text is the id of a bundle: 64 lower-case hexadecimal digits. */
 bool state_is_id(const char *text);
 
 /* Tell whether `current` was installed and not confirmed yet. */
@@ -32,10 +34,10 @@ bool state_is_rejected(const store_state *state, const char *id);
 void state_reject(store_state *state, const char *id);
 void state_clear_rejection(store_state *state, const char *id);
 
-/* Return the number of bytes. */
+/* Write the state as text, and return its number of bytes. */
 size_t state_print(const store_state *state, char text[STATE_BYTES]);
 
-/* false: it is damaged. `text` has room for one byte more, and is overwritten. */
+/* Read a state from its text. false: it is damaged. `text` has room for one byte more, and is overwritten. */
 bool state_parse(char *text, size_t bytes, store_state *state);
 
 #endif

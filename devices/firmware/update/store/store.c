@@ -62,9 +62,9 @@ int store_lock(updater *u, uint32_t seconds) {
         }
         store_unlock(u);
         return saved_errno == EWOULDBLOCK ? log_fail(u, WECKD_ERR_BUSY, "%.300s: another weckd-update is at work; try again later",
-                                                 u->store)
+                                                     u->store)
                                    : log_fail(u, WECKD_ERR_IO, "%.300s: the store cannot be locked (%s)", u->store,
-                                                 strerror(saved_errno));
+                                              strerror(saved_errno));
     }
     return WECKD_OK;
 }
@@ -86,8 +86,7 @@ void store_close(updater *u) {
     errno = saved_errno;
 }
 
-/* What a worn disk, or somebody's hand, left there is damage, and the state is replaced; that the system cannot open one more
- * file is no damage. */
+/* Tell whether an error means that the file is damaged, and so is replaced. Too many open files, for one, is no damage. */
 static bool is_damage(int error) { return error == EIO || error == ELOOP || error == EISDIR || error == ENXIO || error == EUCLEAN; }
 
 int store_read(updater *u, store_state *state) {
@@ -101,7 +100,7 @@ int store_read(updater *u, store_state *state) {
     }
     if (bytes < 0) {
         return log_fail(u, saved_errno == ENOENT ? WECKD_ERR_LISTING : is_damage(saved_errno) ? WECKD_ERR_FORMAT : WECKD_ERR_IO,
-                           "%.300s/state: cannot be read (%s)", u->store, strerror(saved_errno));
+                        "%.300s/state: cannot be read (%s)", u->store, strerror(saved_errno));
     }
     return state_parse(text, (size_t)bytes, state) ? WECKD_OK
                                                    : log_fail(u, WECKD_ERR_FORMAT, "%.300s/state: damaged", u->store);
@@ -189,5 +188,5 @@ int store_set_link(updater *u, const char *path) {
         (void)close(fd);
     }
     return good ? WECKD_OK : log_fail(u, WECKD_ERR_IO, "%.300s/current: cannot be pointed at the bundle (%s)", u->run,
-                                         strerror(saved_errno));
+                                      strerror(saved_errno));
 }

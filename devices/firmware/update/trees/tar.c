@@ -28,7 +28,7 @@ static bool path_is_good(const char *path) {
     return depth <= UPDATE_MAX_DEPTH && weckd_path_is_plain(path);
 }
 
-/* Octal digits to the field's last byte, which is a NUL or a space; nothing else, no base-256. */
+/* Read octal digits up to the field's last byte, which is a NUL or a space; nothing else, no base-256. */
 static bool read_octal(const char *field, size_t width, uint64_t *value) {
     *value = 0;
     for (size_t i = 0; i + 1 < width; i++) {
@@ -75,7 +75,7 @@ static bool is_zero(const void *block) {
 
 static int damaged(updater *u) { return log_fail(u, WECKD_ERR_FORMAT, "the tar is damaged or cut short; fetch it again"); }
 
-/* Two blocks of zeros or more, and nothing else, up to the end. The first was read already. */
+/* Check the end of the tar: two blocks of zeros or more, and nothing else. The first block was read already. */
 static int check_end(updater *u, int tar_fd) {
     char block[BLOCK];
     uint64_t blocks = 1;
@@ -96,7 +96,7 @@ static int unpack_file(updater *u, int tar_fd, int to_fd, const char *path, uint
     }
     if (fd < 0) {
         return log_fail(u, saved_errno == EEXIST ? WECKD_ERR_FORMAT : WECKD_ERR_IO, "%.260s: cannot be made (%s)", path,
-                           strerror(saved_errno));
+                        strerror(saved_errno));
     }
     static char chunk[128 * BLOCK];
     int status = WECKD_OK;
@@ -142,7 +142,7 @@ int tar_unpack(updater *u, int tar_fd, int to_fd, tree_budget *budget) {
         }
         if (budget->files_left == 0 || bytes > budget->bytes_left) {
             return log_fail(u, WECKD_ERR_LIMIT, "the tar holds more than the %u files or %u MiB that are accepted",
-                               UPDATE_MAX_FILES, u->max_mib);
+                            UPDATE_MAX_FILES, u->max_mib);
         }
         budget->files_left--;
         budget->bytes_left -= bytes;

@@ -98,7 +98,7 @@ static int copy_file(const copying *job, int from, const char *name, uint64_t by
     tree_budget *budget = job->budget;
     if (budget->files_left == 0 || bytes > budget->bytes_left) {
         return log_fail(job->u, WECKD_ERR_LIMIT, "%.200s: the bundle holds more than the %u files or %u MiB that are accepted",
-                           name, UPDATE_MAX_FILES, job->u->max_mib);
+                        name, UPDATE_MAX_FILES, job->u->max_mib);
     }
     budget->files_left--;
     budget->bytes_left -= bytes;
