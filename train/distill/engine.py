@@ -164,7 +164,14 @@ def moving_average(student: Student, decay: float) -> AveragedModel:
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
-    return replace(batch, images=batch.images.to(device), labels=batch.labels.to(device), views=batch.views.to(device))
+    weights = None if batch.label_weights is None else batch.label_weights.to(device)
+    return replace(
+        batch,
+        images=batch.images.to(device),
+        labels=batch.labels.to(device),
+        views=batch.views.to(device),
+        label_weights=weights,
+    )
 
 
 def _rate_factor(part: float, warmup: float) -> float:

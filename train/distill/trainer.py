@@ -18,6 +18,7 @@ from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha2
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
+from weckd_edge.train.distill.class_weights import balanced_weights
 from weckd_edge.train.distill.distributed import shared_stage
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
@@ -191,12 +192,14 @@ class Trainer:
         seen[: len(self.train)] = [
             job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
         ]
+        labelled = np.flatnonzero(seen)
         return TrainingImages(
             pixels=open_cache(stage.artifact, stage.folder),
             labels=self.labels,
-            labelled=np.flatnonzero(seen),
+            labelled=labelled,
             unlabelled=np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64),
             unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
+            class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
         )
 
     def _train(self, job: LinkJob, folder: Path, scratch: Path) -> Link:

@@ -22,7 +22,12 @@ class TrainConfig:
             before fine-tuning, arXiv 2202.10054).
         weight_decay: AdamW's weight decay, 0..1.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
-        balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
+        balance: How far rare classes are shown as often as common ones: 0 shows them as they come, 1 shows all alike. It
+            changes which images a step holds; ``class_weights`` changes what each counts.
+        class_weights: Weight of an image in the loss of the labels. ``none`` weights all alike. ``balanced`` weights each
+            class by the inverse of the number of its labels that the link may see; the mean over these labels is 1. The
+            weights know nothing of ``balance``: both together count a rare class twice, so set ``balance = 0`` with
+            ``balanced``.
         ema: Fraction of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last
             weights. A fraction, not a number of steps, so that a short training is not left with its first weights.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
@@ -41,6 +46,7 @@ class TrainConfig:
     weight_decay: float = 0.02
     augment: float = 0.5
     balance: float = 0.5
+    class_weights: Literal["none", "balanced"] = "none"
     ema: float = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
