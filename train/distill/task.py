@@ -30,7 +30,7 @@ class Batch:
     Attributes:
         images: uint8 ``[B, R, R, 3]``.
         labels: int64 ``[B]``, -1 where the link may not see the label.
-        label_weights: float32 ``[B]``, the weight of each image in the loss of the labels, with a mean of 1 over the labelled
+        label_weights: Weight of each image in the loss of the labels, float32 ``[B]``, with a mean of 1 over the labelled
             images of a whole step; None weights all alike.
         views: The random view of each image.
         slots: int64 ``[B]``, on the CPU: the same number in the same epoch is the same image under the same view.

@@ -173,6 +173,7 @@ def summarize_outcome(contents: BundleContents, out: Path) -> dict[str, Any]:
                 "parameters": link.parameters,
                 "macs": link.macs,
                 "labels_used": link.labels_used,
+                "epochs": link.epochs,
                 "accuracy": link.test_accuracy.value,
                 "baseline_accuracy": baseline.test_accuracy.value if baseline and link is chain.links[-1] else None,
             }

@@ -15,6 +15,10 @@ class TrainConfig:
 
     Attributes:
         epochs: Number of epochs: the schedule moves on, and a checkpoint is written, once in each.
+        patience: Number of epochs without a better validation score after which a link's training ends; 0 trains for all
+            epochs. A score is better where the validation accuracy is higher, or is the same with a lower cross-entropy.
+            The weights of the best epoch are kept, also where all epochs were needed. The learning rate falls along a
+            cosine that is planned for all ``epochs``, so a training that ends early has not seen the low rates at its end.
         steps_per_epoch: Gradient steps in one epoch.
         batch: Labelled images in one step; unlabelled ones come on top, see ``distill.unlabelled_per_labelled``.
         learning_rate: Peak learning rate. A classifier that starts from random weights takes ten times as much.
@@ -39,6 +43,7 @@ class TrainConfig:
     """
 
     epochs: int = 10
+    patience: int = 0
     steps_per_epoch: int = 20
     batch: int = 32
     learning_rate: float = 1e-3
@@ -56,6 +61,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_within("epochs", self.epochs, 1, 100_000)
+        check_within("patience", self.patience, 0, 100_000)
         check_within("steps_per_epoch", self.steps_per_epoch, 1, 1_000_000)
         check_within("accumulate", self.accumulate, 1, 65_536)
         check_within("batch", self.batch, 4, 65_536)

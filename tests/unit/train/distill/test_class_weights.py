@@ -47,7 +47,9 @@ def a_batch(**changes: bool) -> Batch:
 
 def weighted_loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     """Torch's own weighted loss over the images that have a label."""
-    loss: torch.Tensor = nn.CrossEntropyLoss(weight=torch.from_numpy(balanced_weights(RARE)), ignore_index=-1)(logits, labels)
+    loss: torch.Tensor = nn.CrossEntropyLoss(weight=torch.from_numpy(balanced_weights(RARE)), ignore_index=-1)(
+        logits, labels
+    )
     return loss
 
 
