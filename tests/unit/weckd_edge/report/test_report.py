@@ -444,7 +444,8 @@ def test_a_chain_and_a_baseline_that_early_stopping_ended_apart_are_not_called_e
     chain = make_evidence().chain
     trained = tuple(dataclasses.replace(link, epochs=epochs) for link, epochs in zip(chain.links, links, strict=True))
     alone = dataclasses.replace(trained[-1], epochs=baseline)
-    assert words in verdicts.chain_sentence(dataclasses.replace(chain, links=trained, baseline=alone))
+    sentence = verdicts.chain_sentence(dataclasses.replace(chain, links=trained, baseline=alone))
+    assert words in sentence.replace("\u00a0", " ")
 
 
 def test_confusion_counts_every_image_once_and_sets_abstentions_apart() -> None:
