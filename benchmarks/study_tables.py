@@ -1,4 +1,4 @@
-"""Tables of docs/results/chain.md out of results/study.jsonl: ``python benchmarks/study_tables.py`` prints every named study.
+"""Print the tables of docs/results/chain.md from results/study.jsonl: ``python benchmarks/study_tables.py``.
 
 Lines without a ``study`` are of earlier sizes and settings; their tables are in docs/results/chain.md.
 """

@@ -35,7 +35,7 @@ def loads_from_elsewhere(site: Path) -> Iterator[str]:
         parser = Loads()
         parser.feed(page.read_text(encoding="utf-8"))
         yield from (f"{page.relative_to(site)}: {found}" for found in parser.found)
-        if "class=\"mermaid\"" in page.read_text(encoding="utf-8"):
+        if 'class="mermaid"' in page.read_text(encoding="utf-8"):
             yield f"{page.relative_to(site)}: a Mermaid picture, whose script would be fetched"
     for sheet in sorted(site.rglob("*.css")):
         for address in re.findall(r"(?:url\(|@import )[\"']?([^\"')]+)", sheet.read_text(encoding="utf-8")):

@@ -89,7 +89,11 @@ def in_words(hint: Any, links: Mapping[type, str]) -> str:
     if origin in (tuple, list, frozenset):
         members = [one for one in inner if one is not ...]
         words = dict.fromkeys(in_words(one, links) for one in members)
-        return f"list of {', '.join(words)}" if ... in inner or origin is not tuple else f"list of {len(members)}: {', '.join(words)}"
+        return (
+            f"list of {', '.join(words)}"
+            if ... in inner or origin is not tuple
+            else f"list of {len(members)}: {', '.join(words)}"
+        )
     if origin is not None and isinstance(origin, type) and issubclass(origin, Mapping):
         return f"table of {in_words(inner[1], links)} by name"
     if is_dataclass(hint):

@@ -12,8 +12,8 @@ from weckd_edge.devices.profiles.profile import DeviceProfile, list_profiles
 
 HEAD = """# Device profiles
 
-`--device` takes the name of a shipped profile, or a TOML file of your own ([how-to](../how-to/devices.md)). A dash means that
-no source was found; nothing is guessed. `weckd-edge devices show NAME` prints every value with its source.
+`--device` takes the name of a shipped profile, or a TOML file of your own ([how-to](../how-to/devices.md)). A dash means
+that no source was found; nothing is guessed. `weckd-edge devices show NAME` prints every value with its source.
 
 This page is generated from `devices/profiles/shipped/`.
 
@@ -48,4 +48,3 @@ def profiles_page() -> str:
     for cls in named:
         lines += ["", f"### {cls.__name__}", "", *table_of(cls, links)]
     return "\n".join(lines) + "\n"
-

@@ -69,5 +69,12 @@ def settings_page() -> str:
     for heading, cls in tables():
         level = "##" if heading.startswith("[") else "###"
         anchor = heading.strip("[]") if heading.startswith("[") else cls.__name__.lower()
-        lines += ["", f"{level} `{heading}` {{ #{anchor} }}", "", summary_of(cls), "", *(line.replace("None", "none") for line in table_of(cls, links, first="setting"))]
+        lines += [
+            "",
+            f"{level} `{heading}` {{ #{anchor} }}",
+            "",
+            summary_of(cls),
+            "",
+            *(line.replace("None", "none") for line in table_of(cls, links, first="setting")),
+        ]
     return "\n".join(lines) + "\n"

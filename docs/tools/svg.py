@@ -14,6 +14,9 @@ STYLE = """<style>
 </style>"""
 
 
+SMALL = ' class="small"'
+
+
 def picture(width: float, height: float, title: str, parts: Sequence[str]) -> str:
     """Return a whole SVG file of that many units, with a title that screen readers say."""
     size = f'viewBox="0 0 {width:g} {height:g}" width="{width:g}" height="{height:g}"'
@@ -25,8 +28,7 @@ def box(x: float, y: float, width: float, height: float, *lines: str) -> str:
     """Return a box with its text in the middle; every line behind the first is small."""
     middle = y + height / 2 - 8 * (len(lines) - 1)
     texts = [
-        f'<text x="{x + width / 2:g}" y="{middle + 4.5 + 16 * number:g}"{" class=" + chr(34) + "small" + chr(34) if number else ""}>'
-        f"{escape(line)}</text>"
+        f'<text{SMALL if number else ""} x="{x + width / 2:g}" y="{middle + 4.5 + 16 * number:g}">{escape(line)}</text>'
         for number, line in enumerate(lines)
     ]
     return f'<rect x="{x:g}" y="{y:g}" width="{width:g}" height="{height:g}" rx="6"/>' + "".join(texts)
@@ -40,6 +42,4 @@ def arrow(*points: tuple[float, float]) -> str:
     wing = 4
     left = (x - 7 * step_x - wing * step_y, y - 7 * step_y - wing * step_x)
     right = (x - 7 * step_x + wing * step_y, y - 7 * step_y + wing * step_x)
-    return (
-        f'<path d="M{line}"/><path class="head" d="M{x:g} {y:g} L{left[0]:g} {left[1]:g} L{right[0]:g} {right[1]:g} Z"/>'
-    )
+    return f'<path d="M{line}"/><path class="head" d="M{x:g} {y:g} L{left[0]:g} {left[1]:g} L{right[0]:g} {right[1]:g} Z"/>'

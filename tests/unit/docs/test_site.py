@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any, get_args, get_type_hints
@@ -128,7 +129,7 @@ def test_lists_and_tables_begin_after_an_empty_line(page: Path) -> None:
     starts = re.compile(r"(?:[-*]|\d+\.) |\|")
     wrong = [
         line
-        for before, line in zip(lines, lines[1:], strict=False)
+        for before, line in pairwise(lines)
         if starts.match(line) and before.strip() and not starts.match(before) and not before.startswith((" ", "<!--"))
     ]
     assert wrong == []
