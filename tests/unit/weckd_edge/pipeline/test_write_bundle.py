@@ -329,7 +329,7 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/precision_selection.json"),
         *("evidence/metrics.json", "evidence/environment.json"),
-        "evidence/link_selection.json",
+        *("evidence/link_selection.json", "evidence/confusion_matrix.csv"),
         *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }
     assert "sdk/include/weckd_edge.h" in {file.path for file in manifest.files}
