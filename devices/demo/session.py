@@ -65,7 +65,7 @@ class DemoSession:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         with self._one_at_a_time:
             self._closed = True
-            self.model.runner.close()
+            self.model.close()
 
     def describe(self) -> dict[str, Any]:
         """Say which bundle answers."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -85,14 +86,18 @@ class OpenModel:
     Attributes:
         bundle: The bundle, verified.
         choice: What was opened.
-        runner: The model; the caller closes it.
-        guard: The bundle's guard; None: it has none.
+        runner: The model; whoever opened it closes it.
+        guard: The bundle's input guard; None: it has none.
     """
 
     bundle: Bundle
     choice: ModelChoice
     runner: Runner
     guard: OpenGuard | None
+
+    def close(self) -> None:
+        """Close the runner; the model must not be used afterwards."""
+        self.runner.close()
 
 
 def open_bundle_model(
@@ -215,11 +220,8 @@ def predict_images(
         WeckdError: The bundle cannot be opened, or a named path does not exist.
     """
     files = find_images(images)
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
-    try:
+    with closing(open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)) as model:
         return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
-    finally:
-        model.runner.close()
 
 
 def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:
