@@ -16,7 +16,8 @@ from weckd_edge.core.store import explain_os_errors, write_atomic
 from weckd_edge.devices.attribution.deletion import Deletion, measure_deletion
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_attribution
 from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay, encode_png
-from weckd_edge.devices.images.frames import frame_of, read_image_file
+from weckd_edge.devices.images.decoding import read_image_file
+from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.predict import ImagePrediction, OpenModel, find_images, predict_file, predict_frame
 

@@ -13,8 +13,9 @@ from weckd_edge.artifacts import DataNote, FrameQuality, Manifest
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.files import read_start
-from weckd_edge.devices.images.file_kinds import HEAD_BYTES
-from weckd_edge.devices.images.frames import SUFFIXES, begins_as_picture, describe_file, frame_of, read_image_file
+from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
+from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
+from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, open_guard

@@ -183,7 +183,7 @@ def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> N
     verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), layer_divergences=(divergence,))
     (gate,) = evaluate_parity(verified)
     assert (gate.verdict, gate.value) == ("FAIL", 0.4)
-    assert "over 0.1; the first layer where they part is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
+    assert "over 0.1; the first layer where they differ is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
     (plain,) = evaluate_parity(dataclasses.replace(verified, layer_divergences=()))
     assert "the first layer" not in plain.reason
 
