@@ -183,8 +183,8 @@ class Output(OptionGroup):
 class ProgressOutput(Output):
     """Output of a command that takes a while."""
 
-    quiet: bool = option("-q", "--quiet", is_flag=True, help="Show no progress.")
+    quiet: bool = option("-q", "--quiet", is_flag=True, help="Show no progress; warnings are shown.")
 
     def progress(self) -> AbstractContextManager[Progress]:
-        """Return the progress display: none when quiet, a live display on a terminal, plain lines elsewhere."""
+        """Return the progress display: warnings alone when quiet, a live display on a terminal, plain lines elsewhere."""
         return make_progress(self.quiet)

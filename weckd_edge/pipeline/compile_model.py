@@ -245,11 +245,11 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
         lambda folder: source.import_into(ctx, index, folder),
     )
     link, folder = imported.artifact.link, imported.folder
-    for line in (*imported.artifact.notes, *source.doubts):
+    for line in imported.artifact.notes:
         ctx.progress.note(line)
     doubts = _find_description_mistakes(ctx, source, link, folder, index)
-    for sentence in doubts.sentences:
-        ctx.progress.note(sentence)
+    for sentence in (*source.doubts, *doubts.sentences):
+        ctx.progress.warn(sentence)
     network = TrainedNetwork(
         link=Stage(name="adopt", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
         name_in_reports=source.trained_name,
@@ -376,9 +376,9 @@ def read_calibration(
         text = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
         if not skip_bad:
             raise DataError(f"{text}; repair or remove them, or give --skip-bad to leave them out", code="E_DATA_BAD_IMAGES")
-        progress.note(f"{text}; they are left out")
+        progress.warn(f"{text}; they are left out")
     for note in found.notes:
-        progress.note(f"calibration: {note.text}")
+        progress.warn(f"calibration: {note.text}")
     held_out = {record.pixels_sha256: record for record in index.split(*HELD_OUT)}
     for image in found.images:
         copied = held_out.get(image.pixels_sha256)
