@@ -47,7 +47,8 @@ def command(data: DataSet, device: TargetDevice, settings: BuildSettings, bundle
     """
     # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.pipeline.build import BuildRequest, build, keeps_results, train_along
+    from weckd_edge.pipeline.build import build, keeps_results, train_along
+    from weckd_edge.pipeline.request import BuildRequest
 
     request = BuildRequest(
         data=data.path,

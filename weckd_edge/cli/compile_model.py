@@ -177,7 +177,8 @@ def command(
     does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.pipeline.compile_model import CompileRequest, compile_model
+    from weckd_edge.pipeline.compile_model import compile_model
+    from weckd_edge.pipeline.request import CompileRequest
 
     request = CompileRequest(
         source=source,

@@ -28,6 +28,7 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
                 "parameters": link.parameters,
                 "macs": link.macs,
                 "labels_used": link.labels_used,
+                "epochs": link.epochs,
                 "accuracy": link.test_accuracy.value,
                 "baseline_accuracy": baseline.test_accuracy.value if baseline and link is chain.links[-1] else None,
             }

@@ -23,6 +23,9 @@ class _LiveTask:
             self._progress.update(self._id, figures=shown)
         self._progress.advance(self._id, steps)
 
+    def end_after(self, total: int) -> None:
+        self._progress.update(self._id, total=total)
+
 
 class _LiveProgress:
     def __init__(self, progress: RichProgress) -> None:

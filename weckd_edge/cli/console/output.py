@@ -169,3 +169,6 @@ class _PlainTask:
         left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
         shown = "".join(f", {key} {value:.3f}" for key, value in values.items())
         print_message(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")
+
+    def end_after(self, total: int) -> None:
+        self.total = total
