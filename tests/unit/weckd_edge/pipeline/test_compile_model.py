@@ -26,7 +26,8 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
-from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
+from weckd_edge.devices.images.decoding import decode  # noqa: E402 - likewise
+from weckd_edge.devices.images.pixels import pixels_sha256  # noqa: E402 - likewise
 from weckd_edge.pipeline import checks  # noqa: E402 - likewise
 from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 
