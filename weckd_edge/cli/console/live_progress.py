@@ -1,4 +1,4 @@
-"""The live display on a terminal: a bar, the newest figures and the time left for every piece of work."""
+"""The live display on a terminal: for each task how far it is, its newest figures and the time left."""
 
 from __future__ import annotations
 
