@@ -19,7 +19,6 @@ from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
-from weckd_edge.core.words import plural
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
@@ -123,6 +122,26 @@ class Study:
     def accuracies(self, strategy: str) -> list[float]:
         """Return the accuracies of a strategy, by seed and fold."""
         return [run.accuracy for run in self.runs(strategy)]
+
+    @property
+    def runs_in_words(self) -> str:
+        """How many runs there are of each strategy: ``5 seeds``, or ``2 seeds of 5 folds``."""
+        seeds = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
+        return seeds if self.folds is None else f"{seeds} of {self.folds} folds"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the intervals and of the runs, a sentence or two each; empty where nothing is."""
+        found = []
+        if self.folds is not None:
+            found.append(
+                "Each fold is the test split once for each seed. Folds share most of their training images, so runs are not "
+                "independent: the intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003), with "
+                f"{self.overlap:.2f} test images for each training image."
+            )
+        if len({run.steps for run in self.trials}) > 1:
+            found.append("Early stopping ended trainings, so the strategies took different numbers of gradient steps.")
+        return tuple(found)
 
     @property
     def overlap(self) -> float:
@@ -353,8 +372,7 @@ def chain_verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
     text = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
     if gain.low is None or gain.high is None:
         return f"{text}, with one seed: no interval, so this may be chance."
-    runs = f"{study.seeds} seeds" if study.folds is None else f"{plural(study.seeds, 'seed')} of {study.folds} folds"
-    text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {runs})"
+    text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.runs_in_words})"
     if gain.low > 0:
         return f"The chain helped: {text}."
     if gain.high < 0:
