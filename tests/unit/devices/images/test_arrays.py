@@ -18,7 +18,7 @@ def picture(height: int, width: int) -> NDArray[np.uint8]:
 
 
 @pytest.mark.parametrize("size", [(24, 32), (480, 640), (7, 90), (1, 1)])
-def test_any_size_is_brought_to_the_frame_as_files_are(size: tuple[int, int]) -> None:
+def test_an_array_of_any_size_fits_the_frame_as_a_file_does(size: tuple[int, int]) -> None:
     frame = frame_from_array(picture(*size), SPEC)
     assert (frame.shape, frame.dtype, frame.flags.c_contiguous) == ((1, 24, 32, 3), np.uint8, True)
     assert (frame[0] == fit_to_frame(picture(*size), 24, 32)).all()
