@@ -21,7 +21,7 @@ GATE_NAMES = {
     "better_than_chance": ("Balanced accuracy by groups, against guessing", "over", "%"),
     "min_slice_recall": ("Minimum per-class sensitivity in a slice", "at least", "%"),
 }
-"""Title, direction and unit of each bar."""
+"""Title, direction and unit of each gate."""
 
 SYNTHETIC = (
     "Trained and tested on synthetic images. Every figure below shows that the tool chain works, and says nothing about "
@@ -31,12 +31,12 @@ SYNTHETIC = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleVerdict:
-    """The outcome of all limits.
+    """The outcome of all gates together.
 
     Attributes:
-        kind: ``pass``, ``fail`` or ``open`` (nothing failed, something could not be judged here).
-        title: In a few words.
-        detail: In a sentence.
+        kind: ``pass``, ``fail`` or ``open`` (nothing failed, but something could not be checked).
+        title: Outcome in a few words.
+        detail: Outcome in a sentence.
     """
 
     kind: str
@@ -45,7 +45,7 @@ class BundleVerdict:
 
 
 def sum_up_gates(manifest: Manifest) -> BundleVerdict:
-    """Sum up the limits of a bundle."""
+    """Return the outcome of a bundle's gates."""
     tally = Counter(gate.verdict for gate in manifest.gates)
     failed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
     if failed or not manifest.passed:

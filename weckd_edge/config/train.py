@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Settings ``[train]``: the training loop."""
 
 from __future__ import annotations
 
@@ -14,23 +14,26 @@ class TrainConfig:
     """The training loop.
 
     Attributes:
-        epochs: Number of epochs: the schedule moves on, and a checkpoint is written, once in each.
-        steps_per_epoch: Gradient steps in one epoch.
-        batch: Labelled images in one step; unlabelled ones come on top, see ``distill.unlabelled_per_labelled``.
-        learning_rate: Peak learning rate. A classifier that starts from random weights takes ten times as much.
+        epochs: Number of epochs, 1 to 100,000. In each, the schedule moves on once and one checkpoint is written.
+        steps_per_epoch: Number of gradient steps in one epoch, 1 to 1,000,000.
+        batch: Number of labelled images in one step, 4 to 65,536; unlabelled images are added to them
+            (``distill.unlabelled_per_labelled``).
+        learning_rate: Peak learning rate, over 0 and under 1. A classifier that starts from random weights takes ten times
+            as much.
         linear_probe: Start the classifier of a pretrained backbone from a ridge regression on its features (linear probing
             before fine-tuning, arXiv 2202.10054).
         weight_decay: AdamW's weight decay, 0..1.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
-        balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
-        ema: Fraction of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last
-            weights. A fraction, not a number of steps, so that a short training is not left with its first weights.
-        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
-        accelerator: Where to train.
-        accumulate: Number of parts of a step's batch that are processed one after another, where it does not fit the
-            device; batch norms see one part at a time.
-        compile: Let ``torch.compile`` write the student's kernels: pays on a GPU from some thousand steps on.
-        threads: Processor threads; 0 takes all cores.
+        balance: How far rare classes are shown as often as common ones: 0 keeps the data set's own mix, 1 shows all equally
+            often.
+        ema: Final fraction of the training, 0 to 0.5, over which weights are averaged exponentially; 0 keeps the last
+            weights. It is a fraction, not a number of steps, so that a short training does not keep its first weights.
+        precision: Number format of the training: ``32-true``, ``bf16-mixed``, or ``16-mixed`` (needs a GPU).
+        accelerator: Device that trains: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
+        accumulate: Number of parts, 1 to 65,536, that a step's batch is processed in, one after another, where it does not
+            fit the device; batch norms see one part at a time.
+        compile: Let ``torch.compile`` write the student's kernels; it pays on a GPU from some thousand steps on.
+        threads: Number of processor threads; 0 takes all cores.
     """
 
     epochs: int = 10
