@@ -85,14 +85,14 @@ def describe_os_error(err: OSError) -> str:
     where = " and ".join(names) or "the output or a file"
     reason = err.strerror or str(err) or type(err).__name__
     if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where}: no space left to write ({reason}); free some and run it again"
+        return f"{where}: no space left to write ({reason}); free some space, then run again"
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where}: not allowed ({reason}); change its permissions, or name another place"
+        return f"{where}: not allowed ({reason}); change its permissions or choose another folder"
     if err.errno == errno.ENAMETOOLONG:
-        return f"{where}: no file can be called so ({reason}); choose a shorter name"
+        return f"{where}: the name is too long ({reason}); choose a shorter one"
     if err.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{where}: {reason}; raise the limit (ulimit -n) and run it again"
-    return f"{where}: {reason}; see whether it is there, whole and in reach, and run it again"
+        return f"{where}: {reason}; raise the limit (ulimit -n), then run again"
+    return f"{where}: {reason}; check that it exists and can be read, then run again"
 
 
 def _size(count: int) -> str:

@@ -1,8 +1,8 @@
 """Keys of steps: the code that made a result, and the versions of the libraries that this code imports.
 
-A step names the modules that it calls. Everything else is found: the modules that those import
-(``weckd_edge.core.import_graph``), a SHA-256 over their code, and the libraries among their imports. The code is hashed
-without comments, docstrings and layout, so that a reworded sentence makes nothing anew; any other edit does.
+A step names the modules that it calls; the modules that those import are found by ``weckd_edge.core.import_graph``. The key
+holds a SHA-256 over the code of all of them, and the versions of the libraries among their imports. The code is hashed
+without comments, docstrings and layout: rewording a sentence keeps the results of earlier runs, any other edit does not.
 """
 
 from __future__ import annotations

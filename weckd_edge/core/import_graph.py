@@ -1,11 +1,11 @@
 """The import graph of this package, read from its sources: no module is imported to find it.
 
-Two questions are answered. What a module *depends on* follows each name to the module that defines it: a package whose
-``__init__`` only passes names on does not count, and neither does a module that says so (``OUTSIDE_KEYS``). What a module
-*needs to run* is every file that Python reads to import it: packages on the way, with all that their ``__init__`` imports.
+There are two relations. A module *depends on* the modules that define the names it imports: a package whose ``__init__``
+only passes names on does not count, and neither does a module that assigns ``OUTSIDE_KEYS``. A module *needs to run* every
+file that Python reads to import it: packages on the way, with all that their ``__init__`` imports.
 
-An import counts wherever it stands, in a function too, but in an ``if TYPE_CHECKING:``. So does a string that names a
-module, such as in a table of backends or in the program of a child process; docstrings do not.
+An import counts wherever it stands, also inside a function, except under ``if TYPE_CHECKING:``. A string that names a module
+counts too, such as in a table of backends or in the program of a child process; docstrings do not.
 """
 
 from __future__ import annotations

@@ -28,8 +28,7 @@ _WORD = re.compile(r"[A-Za-z0-9_-]{0,64}")
 def check_network_options(options: Mapping[str, object]) -> None:
     """Refuse options that would do more than shape a network.
 
-    An artefact may come from anybody, and so may a configuration: whatever the installed timm would do with such an
-    argument, it never sees it.
+    A record or a settings file may come from anybody, so timm never sees such an argument.
 
     Args:
         options: Values by argument name.
@@ -41,18 +40,18 @@ def check_network_options(options: Mapping[str, object]) -> None:
     for name, value in options.items():
         if _reads(name):
             raise ConfigError(
-                f"options: '{name}' makes timm read a file, ask a network or run code, and options may only shape the "
-                "network; leave it out (a link's own 'weights' and 'pretrained' say what it starts from)",
+                f"options: '{name}' makes timm read a file, ask a network or run code, but options may only shape "
+                "the network; remove it (a link's 'weights' and 'pretrained' name what it starts from)",
                 code="E_CONFIG_NETWORK_OPTION",
             )
         if name in _SET_HERE:
             raise ConfigError(
-                f"options: '{name}' is decided by the build (a classifier of RGB frames, on one device); leave it out",
+                f"options: '{name}' is decided by the build (a classifier of RGB frames, on one device); remove it",
                 code="E_CONFIG_NETWORK_OPTION",
             )
         if isinstance(value, str) and not _WORD.fullmatch(value):
             raise ConfigError(
-                f"options: {name} = {value[:64]!r}: expected a number, true or false, a list of whole numbers, or a plain "
+                f"options: {name} = {value[:64]!r}: expected a number, true or false, a list of integers, or a plain "
                 "word such as 'gelu'",
                 code="E_CONFIG_NETWORK_OPTION",
             )

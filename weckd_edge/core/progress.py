@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-OUTSIDE_KEYS = "shows what is going on"
+OUTSIDE_KEYS = "shows progress"
 
 
 class ProgressTask(Protocol):

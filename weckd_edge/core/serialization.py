@@ -1,7 +1,8 @@
 """Conversion between JSON or TOML and this package's frozen dataclasses, strict in both directions.
 
-Unknown keys, missing keys and values of another type are refused in the user's own words; nothing is coerced. This is own
-code, as msgspec and pydantic refuse in words that name types of Python, and a device would need another compiled library.
+Unknown keys, missing keys and values of another type are refused with a message in terms of the file; nothing is coerced.
+This is own code because msgspec and pydantic name Python types in their messages, and a device would need another compiled
+library.
 """
 
 from __future__ import annotations
@@ -204,7 +205,7 @@ def _build_scalar(kind: Any, data: Any, where: str, error: type[WeckdError]) -> 
     return data
 
 
-_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 
 
 def _describe(data: object) -> str:

@@ -1,8 +1,8 @@
 """Files and folders that are written whole or not at all, with digests, and steps of a build that resume.
 
-A stage is a pure function from a key (everything its result depends on) to one artefact in one folder. A finished
-stage is a folder ``<name>-<key>`` whose ``artifact.json`` names every other file with its digest; it is made under a
-temporary name and renamed, so a process killed at any moment leaves either the whole stage or none of it.
+A step is a pure function from a key (everything its result depends on) to one artefact in one folder. A finished step is a
+folder ``<name>-<key>`` whose ``artifact.json`` names every other file with its digest. The folder is made under a temporary
+name and renamed, so a process killed at any moment leaves the whole result or none of it.
 """
 
 from __future__ import annotations
@@ -134,7 +134,8 @@ def no_space(path: Path) -> StoreError:
     """Return the error for a full disk, with the free space at the path."""
     free = shutil.disk_usage(_existing_parent(path)).free >> 20
     return StoreError(
-        f"{path}: no space left to write ({free} MiB free); free some and run it again", code="E_STORE_NO_SPACE"
+        f"{path}: no space left to write ({free} MiB free); free some space, then run again",
+        code="E_STORE_NO_SPACE",
     )
 
 

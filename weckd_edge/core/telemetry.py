@@ -1,8 +1,8 @@
 """Switches that keep libraries from reporting to their makers, set before the libraries load.
 
-``weckd_edge.core.optional_imports.require`` and the package ``weckd_edge.train`` call this, and all such libraries come in
-by these two doors. A process that imports ``weckd_edge`` and loads none of them is left as it is. Setting variables of the
-own process is no choice of this module: the libraries ask nothing else, and ask once, while they load.
+``weckd_edge.core.optional_imports.require`` and the package ``weckd_edge.train`` call this before they load such a library.
+A process that imports ``weckd_edge`` and loads none of them is left as it is. Environment variables of the own process are
+set because the libraries read nothing else, and read them once, while they load.
 """
 
 from __future__ import annotations

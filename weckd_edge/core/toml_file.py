@@ -80,11 +80,9 @@ def _check(data: dict[str, Any], where: str, error: type[WeckdError]) -> None:
         elif isinstance(value, list):
             waiting += [(name, inner, depth + 1) for inner in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise error(
-                f"{where}: {name} = {value}: expected a finite number; leave it out where there is none", code="E_TOML"
-            )
+            raise error(f"{where}: {name} = {value}: expected a finite number; remove it if there is none", code="E_TOML")
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise error(
-                f"{where}: {name}: expected a whole number of at most 64 bits, found one of {value.bit_length()}",
+                f"{where}: {name}: expected an integer of at most 64 bits, found one of {value.bit_length()}",
                 code="E_TOML",
             )

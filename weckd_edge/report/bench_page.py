@@ -1,4 +1,4 @@
-"""The page of one bench: how often each time came, when it came, and what the machine did.
+"""The page of one benchmark: the latencies, their order in time, and the state of the machine.
 
 It is written without a template, so that the base package is enough.
 """
@@ -24,7 +24,7 @@ def write_bench_page(folder: Path, measurement: Measurement) -> Path:
     """Write the page of a bench into its folder, and return the page's path.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The page cannot be written.
     """
     path = folder / PAGE
     write_atomic(path, bench_page(measurement, *verdict_of(measurement)))
@@ -35,9 +35,9 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     """Return the page as HTML that needs no network.
 
     Args:
-        measurement: With its times.
+        measurement: The benchmark, with every latency.
         verdict: ``VALID`` or ``INVALID``; None leaves it out.
-        reason: Of the verdict.
+        reason: Reason for the verdict.
     """
     latency, machine = measurement.end_to_end, measurement.machine
     states = machine.during if machine else ()

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network and nothing beside it, and tells the essential without a script."""
+"""The report: one HTML file that needs no network and no other file, and is complete without scripts."""
 
 from __future__ import annotations
 
@@ -43,18 +43,18 @@ CONTENTS = (
     ("documents", "Digests"),
     ("limits", "Limitations"),
 )
-"""Identifier and short name of each section; the template ``report/IDENTIFIER.html.j2`` writes it."""
+"""Identifier and short name of each section, in order; ``report/IDENTIFIER.html.j2`` is its template."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One test frame with its answer.
+    """One test frame with its prediction.
 
     Attributes:
         image: uint8 ``[H, W, 3]``, RGB.
-        truth: Its true label.
-        predicted: The decision of what is deployed.
-        probability: Of that decision, 0..1.
+        truth: True label.
+        predicted: Decision of the deployed model.
+        probability: Probability of that decision, 0..1.
     """
 
     image: NDArray[np.uint8]
@@ -73,12 +73,12 @@ def write_report(
     """Write the report of a bundle, sealed or not.
 
     Args:
-        contents: What the bundle holds; the list of files in its manifest may still be empty.
-        out: The HTML file. It must not lie in a sealed bundle.
-        samples: Test frames to picture; they become part of the file.
-        frames: Pictures by the path of their image: of those whose decision changed, and on which two implementations
-            differ most. They become part of the file; where one is not there, its place says so.
-        change: What changed since another bundle, as a section of its own.
+        contents: Contents of the bundle; the list of files in its manifest may still be empty.
+        out: HTML file to write; it must not lie in a sealed bundle.
+        samples: Test frames to show; they become part of the file.
+        frames: Pictures by the path of their image, for frames with flips and frames on which two implementations differ
+            most. They become part of the file; the page says where one is missing.
+        change: Differences from another bundle, shown as a section; None: no such section.
 
     Raises:
         MissingDependency: The extra ``report`` is not installed.
@@ -161,7 +161,7 @@ def _images(
 
 
 def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
-    """Return what the report shows of single answers, and of the threshold on them."""
+    """Return what the report shows of single predictions, and of the threshold on them."""
     predictions, labels, point = verification.predictions, manifest.labels, manifest.operating_point
     counts, abstained = verdicts.confusion(
         predictions, len(labels), point.confidence_threshold, point.non_gradeable_labels, labels

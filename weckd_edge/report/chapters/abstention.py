@@ -1,4 +1,4 @@
-"""What a report says of "unable to analyze": sentences and rows."""
+"""Abstention ("unable to analyze") in sentences and rows."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ WORDS = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KindRow:
-    """One kind of frames that should be refused, in words.
+    """Results on one kind of out-of-distribution frames, in words.
 
     Attributes:
-        name: What they are.
-        refused: Part of them that the guard refuses.
+        name: Name of the kind.
+        refused: Fraction of the frames that the guard rejects.
         guard: AUROC of the whole guard.
-        score: AUROC of its score alone.
-        network: AUROC of the network's own doubt.
+        score: AUROC of the OOD score alone.
+        network: AUROC of the network's largest probability alone.
     """
 
     name: str
@@ -36,7 +36,7 @@ class KindRow:
 
 
 def kind_rows(found: Abstention) -> list[KindRow]:
-    """Return a row for every kind of frames."""
+    """Return a row for every kind of out-of-distribution frames."""
     return [
         KindRow(
             name=kind.name,
@@ -50,7 +50,7 @@ def kind_rows(found: Abstention) -> list[KindRow]:
 
 
 def abstention_sentences(found: Abstention) -> list[str]:
-    """Say what is refused, how sure a prediction must be, and what that is worth on the test images."""
+    """Return sentences on the guard, the threshold, and what both did on the test images."""
     sentences = [_guard(found)]
     if found.operating_point.non_gradeable_labels:
         sentences.append(f"No answer are: {', '.join(found.operating_point.non_gradeable_labels)}.")

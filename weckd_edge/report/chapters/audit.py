@@ -1,4 +1,4 @@
-"""The probes in words and rows: for the page, the terminal, whoever shows them."""
+"""The data audit in sentences and tables, for the page, the terminal and the model card."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ Row = tuple[str, ...]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditSection:
-    """One probe.
+    """One check of the data audit, in words.
 
     Attributes:
-        title: Its question.
-        finding: In a sentence or two.
-        columns: Of the table.
-        rows: Of the table; empty: there is none.
+        title: Question that the check answers.
+        finding: Result in a sentence or two.
+        columns: Headings of the table.
+        rows: Rows of the table; empty where there is no table.
     """
 
     title: str
@@ -43,7 +43,7 @@ class AuditSection:
 
 
 def audit_sections(audits: DataAudit) -> tuple[AuditSection, ...]:
-    """Word every probe that was made."""
+    """Return every check that was made, in words."""
     return tuple(_sections(audits))
 
 
@@ -89,7 +89,7 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
 
 
 def folds_sentence(folds: FoldComparison) -> str:
-    """Say by how much random folds flatter."""
+    """Return a sentence on how much random folds overestimate the accuracy."""
     gap = folds.optimism
     size = f"{abs(gap.value) * 100:.1f}{NBSP}points (95{NBSP}% interval {_points(gap)})"
     if gap.low > 0:
@@ -287,7 +287,7 @@ def _points(estimate: Estimate) -> str:
 
 
 def about_data(audits: DataAudit) -> str:
-    """Say what was probed, and by what."""
+    """Return a sentence on the audited images and their features."""
     return (
         f"{plural(audits.images, 'image')} in {plural(audits.groups, 'group')}, described by {audits.features}; linear "
         "classifiers on that, by folds of whole groups."

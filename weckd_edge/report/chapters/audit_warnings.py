@@ -1,4 +1,4 @@
-"""The probes' findings that put figures in doubt, a sentence each: for the first screen and the terminal."""
+"""Warnings from the data audit, a sentence each, for the first screen and the terminal."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from weckd_edge.report.chapters.audit import folds_sentence, masking_sentence
 from weckd_edge.report.numbers import percent
 
 UNRELATED = ("size", "compression", "source")
-"""What cannot follow from a finding: where it tells the label, classes come from different cameras."""
+"""Properties that cannot follow from a clinical finding; where they predict the label, classes come from different cameras.
+"""
 
 
 def audit_warnings(audit: DataAudit | None) -> tuple[str, ...]:
-    """Return what must be known before the figures are believed; empty where nothing was found or nobody looked."""
+    """Return what a reader must know before trusting the metrics; empty where nothing was found or there was no audit."""
     if audit is None:
         return ()
     found = []

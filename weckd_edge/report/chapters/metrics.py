@@ -1,4 +1,4 @@
-"""Clinical figures in words and rows: each class, each slice, what compiling changed, and what cannot be told."""
+"""Clinical metrics in sentences and tables: each class, each slice, prediction flips, and limits."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ OLD_BUNDLE = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsCell:
-    """One figure of a table.
+    """One value of a table.
 
     Attributes:
-        value: Such as ``93.1 %``; a dash where there is none.
-        interval: Such as ``88.0-96.2 %``; empty where none is given.
+        value: Value as text, such as ``93.1 %``; a dash where there is none.
+        interval: 95 % interval as text, such as ``88.0-96.2 %``; empty where none is given.
     """
 
     value: str
@@ -45,9 +45,9 @@ class MetricsRow:
     """One line of a table.
 
     Attributes:
-        name: What it is about.
-        about: More of it, in small print.
-        cells: One a column.
+        name: Name of the row.
+        about: Details of the row, in small print.
+        cells: Values, one for each column.
     """
 
     name: str
@@ -57,12 +57,12 @@ class MetricsRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsTable:
-    """A table.
+    """A table of metrics.
 
     Attributes:
-        title: What it shows.
-        columns: Heads; the first is that of the rows' names.
-        rows: Its lines.
+        title: Title of the table.
+        columns: Headings; the first is that of the rows' names.
+        rows: Rows of the table.
     """
 
     title: str
@@ -72,13 +72,13 @@ class MetricsTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsText:
-    """Everything a page shows of a performance record.
+    """Everything that a page shows of the clinical metrics.
 
     Attributes:
-        headline: The worst class, the worst slice and the flips, a sentence each.
-        tables: In order.
-        flips: Decisions that changed, by class and slice; None of an old bundle.
-        notes: What cannot be told, and why.
+        headline: Sentences on the worst class, the worst slice and the flips.
+        tables: Tables, in order.
+        flips: Table of the flips by class and slice; None for a bundle without metrics.
+        notes: Limits of the metrics, in words.
     """
 
     headline: tuple[str, ...]
@@ -88,7 +88,7 @@ class MetricsText:
 
 
 def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> MetricsText:
-    """Word a performance record; None: of a bundle that was made before there were any."""
+    """Return the clinical metrics in words; None gives the text for a bundle without them."""
     if performance is None:
         return MetricsText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
     tables = [_overall(performance), _classes("Each class against the rest, as deployed", performance.compiled, labels)]
@@ -107,7 +107,7 @@ def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> Me
 
 
 def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTable:
-    """Return the sensitivity of each class, for a bundle that kept nothing more."""
+    """Return a table of each class's sensitivity, for a bundle without clinical metrics."""
 
     def cell(rate: Rate | None) -> MetricsCell:
         return (
@@ -127,13 +127,13 @@ def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTa
 
 
 def headline(performance: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
-    """Name the class and the slice that are served worst, and what compiling changed."""
+    """Return sentences on the worst class, the worst slice and the flips."""
     worst = (worst_class_sentence(performance, labels), worst_slice(performance))
     return (*(line for line in worst if line), *(flip_counts_sentence(flips) for flips in performance.flips))
 
 
 def worst_class_sentence(performance: MetricsRecord, labels: Sequence[str]) -> str:
-    """Name the class that is found least often; empty where no class has enough images."""
+    """Return a sentence on the class with the lowest sensitivity; empty where no class has enough images."""
     if performance.worst_class is None:
         return ""
     metric = performance.compiled.classes[performance.worst_class].sensitivity
@@ -141,7 +141,7 @@ def worst_class_sentence(performance: MetricsRecord, labels: Sequence[str]) -> s
 
 
 def worst_slice(performance: MetricsRecord) -> str:
-    """Name the slice with the lowest accuracy; empty where the data has no slices."""
+    """Return a sentence on the slice with the lowest accuracy; empty where the data has no slices."""
     if not performance.slices:
         return ""
     small = sum(one.compiled is None for one in performance.slices)
@@ -155,7 +155,7 @@ def worst_slice(performance: MetricsRecord) -> str:
 
 
 def flip_counts_sentence(flips: Flips) -> str:
-    """Say how many decisions changed between two implementations, and whether that can be chance."""
+    """Return a sentence on how many decisions changed between two implementations, with McNemar's p value."""
     total = flips.total
     changed = total.better + total.worse + total.other
     if not changed:
@@ -173,7 +173,7 @@ def _text(metric: Metric | None) -> str:
 
 
 def metric_cell(metric: Metric | None) -> MetricsCell:
-    """Return a figure with its interval; a dash where there is none, the number of images where they are too few for one."""
+    """Return a metric with its interval; a dash where it is None, the number of images where there is no interval."""
     if metric is None:
         return MetricsCell(value=EN_DASH)
     if metric.low is None or metric.high is None:

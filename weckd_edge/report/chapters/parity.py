@@ -1,4 +1,4 @@
-"""What verification found beyond accuracy, in words and rows: flips, layers that part, calibration, executed precisions."""
+"""Verification in sentences and tables: flips, layer divergence, calibration, executed precisions."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import significant
 
 SURE = 0.05
-"""Under this McNemar's p value is called a difference."""
+"""McNemar's p value below which two models are called different."""
 
 
 def pair_flips_sentence(pair: Parity) -> str:
-    """Say whether one of a pair answers better than the other, as far as the frames can tell."""
+    """Return a sentence on whether one of two implementations predicts better, by McNemar's test."""
     if pair.only_a_right is None or pair.only_b_right is None or pair.mcnemar_p is None:
         return ""
     if pair.only_a_right + pair.only_b_right == 0:
@@ -33,7 +33,7 @@ def p_value(p: float) -> str:
 
 
 def divergence_sentence(divergence: LayerDivergence) -> str:
-    """Say where two implementations part."""
+    """Return a sentence on the layer at which two implementations diverge."""
     limit = f"{significant(divergence.threshold_db)}{NBSP}dB"
     fall = ""
     if divergence.steepest is not None:
@@ -59,7 +59,7 @@ def decibel(value: float | None) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRow:
-    """One figure before and after."""
+    """One calibration metric before and after recalibration."""
 
     name: str
     about: str
@@ -68,7 +68,7 @@ class CalibrationRow:
 
 
 def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
-    """Return the figures of a recalibration, before and after."""
+    """Return the calibration metrics before and after recalibration."""
     rows = (
         ("ece", "Expected calibration error", "15 bins of equal width"),
         ("rms_debiased", "Calibration error, debiased", "root mean square, bins of equal content"),
@@ -82,7 +82,7 @@ def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
 
 
 def calibration_sentence(check: CalibrationCheck) -> str:
-    """Say which temperature ships, where it comes from, and what it did to likelihoods on validation."""
+    """Return a sentence on the temperature of the deployed model, and its effect on validation images."""
     found = check.recalibration
     if found.temperature == 1:
         return f"No temperature was put into the graph: {found.note}."
@@ -95,7 +95,7 @@ def calibration_sentence(check: CalibrationCheck) -> str:
 
 
 def chance_sentence(check: CalibrationCheck) -> str:
-    """Say which calibration error chance alone would make of as many images; empty where it was not kept."""
+    """Return a sentence on the calibration error that chance alone would give; empty where it is not recorded."""
     chance = check.after.ece_by_chance
     if chance is None:
         return ""
@@ -110,11 +110,11 @@ def chance_sentence(check: CalibrationCheck) -> str:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionTable:
-    """How many layers of each kind run in which precision.
+    """Number of executed layers by kind and precision.
 
     Attributes:
-        precisions: The columns.
-        rows: Kind and counts, the most frequent kind first.
+        precisions: Precisions, one for each column.
+        rows: Kind and number of layers in each precision, most frequent kind first.
     """
 
     precisions: tuple[str, ...]

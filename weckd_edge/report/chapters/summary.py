@@ -1,4 +1,4 @@
-"""What a report says first, and a terminal too: the verdict, three numbers, and what a reader must not miss."""
+"""Summary of a report, for the first screen and the terminal: verdict, three key numbers, warnings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyNumber:
-    """One of the three numbers.
+    """One of the three key numbers.
 
     Attributes:
-        name: What it is.
-        value: Such as ``93.1 %``; in words where there is none.
-        about: Its interval and what stands behind it.
+        name: Name of the number.
+        value: Value as text, such as ``93.1 %``; words where there is none.
+        about: Interval of the value, and the images and groups behind it.
     """
 
     name: str
@@ -34,12 +34,11 @@ class Summary:
     """The first screen of a report.
 
     Attributes:
-        verdict: Over all limits.
-        limits: Which bar decided it, a line each; empty where all were cleared.
-        numbers: Accuracy, sensitivity of the worst class, end-to-end latency.
-        lines: Worst slice, flips, unable to analyze: a sentence each.
-        warnings: What may be wrong with an imported network's description and with the data set, and what leaks and
-            shortcuts may have done to the figures; empty where nothing was found.
+        verdict: Outcome of all gates together.
+        failed_gates: Gates that are missed or could not be checked, a line each; empty where all passed.
+        numbers: Accuracy, lowest per-class sensitivity, end-to-end latency.
+        lines: Sentences on the worst slice, the flips and abstention.
+        warnings: Warnings on an imported model's description, the data set, leaks and shortcuts; empty where there are none.
     """
 
     verdict: BundleVerdict
@@ -50,7 +49,7 @@ class Summary:
 
 
 def summarize_bundle(contents: BundleContents) -> Summary:
-    """Sum up a bundle, from its manifest and its evidence alone."""
+    """Return the summary of a bundle, from its manifest and its evidence alone."""
     manifest, performance = contents.manifest, contents.metrics
     lines = []
     if performance is not None:
@@ -80,7 +79,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
 
 
 def terminal_lines(summary: Summary) -> tuple[str, ...]:
-    """Return what a terminal shows of a summary, with plain spaces."""
+    """Return a summary as lines for a terminal, with plain spaces."""
     text = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {limit}" for limit in summary.failed_gates)]
     text += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
     return tuple(with_plain_spaces(line) for line in (*text, *summary.lines))

@@ -1,4 +1,4 @@
-"""How often networks are right: against what they cost, by class, by strategy."""
+"""Charts of accuracy: against cost, by class, by strategy."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ NAME_WIDTH = 48
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """One network in the picture of accuracy against cost.
+    """One network in the chart of accuracy against cost.
 
     Attributes:
-        name: Its label.
-        cost: MACs, or a time in nanoseconds.
-        accuracy: With its interval.
-        kind: ``link`` is part of the chain, ``deployed`` is the one that is deployed, ``baseline`` stands beside it.
+        name: Label of the mark.
+        cost: Cost: MACs, or a latency in nanoseconds.
+        accuracy: Accuracy with its 95 % interval.
+        kind: ``link`` (of the chain), ``deployed`` (the deployed link) or ``baseline``.
     """
 
     name: str
@@ -39,11 +39,11 @@ def accuracy_against_cost(
     """Draw accuracy with its 95 % interval over cost on a logarithmic axis; the chain is joined by a line.
 
     Args:
-        points: The chain in order, and possibly the baseline.
-        cost_name: What the horizontal axis is.
-        unit: Of the axis.
-        unit_size: How much of ``Point.cost`` one unit is.
-        images: On which images the accuracies were found, ``test`` or ``validation``.
+        points: Links of the chain in order, and the baseline if there is one.
+        cost_name: Title of the horizontal axis.
+        unit: Unit of the horizontal axis.
+        unit_size: Size of one unit in terms of ``Point.cost``.
+        images: Images of the accuracies: ``test`` or ``validation``.
     """
     height, left, right, top, bottom = 310, 52, 18, 44, 48
     low, high, step = draw.axis([p.accuracy.low for p in points], [p.accuracy.high for p in points])
@@ -97,7 +97,7 @@ def _marker(point: Point, x: float, y: Callable[[float], float], *, below: bool)
 
 
 def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after: Sequence[Rate | None]) -> str:
-    """Draw each class's recall with its interval, before (hollow) and after (filled) compiling."""
+    """Draw each class's sensitivity with its interval, before (hollow) and after (filled) compiling."""
     row, top, left, right = 46, 34, 18, 20
     height = top + row * len(labels) + 30
     lows = [rate.low for rate in (*before, *after) if rate is not None]
@@ -129,7 +129,7 @@ def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after:
 def accuracy_by_strategy(
     rows: Sequence[tuple[str, Sequence[float], float, float | None, float | None]],
 ) -> str:
-    """Draw the mean of each strategy with its interval, and every seed beside it.
+    """Draw the mean accuracy of each strategy with its interval, and every seed.
 
     Args:
         rows: Name, accuracy by seed, mean, lower and upper bound (None without an interval).

@@ -1,4 +1,4 @@
-"""The one picture of the first screen: the chain over what it costs, and which link ships."""
+"""The headline chart: accuracy of every link against its cost, and the deployed link."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from weckd_edge.report.evidence import BundleContents
 
 
 def chain_chart(contents: BundleContents) -> str:
-    """Draw the chain over its time where every link was compiled and weighed, else over MACs.
+    """Draw accuracy against latency where every link was evaluated for selection, otherwise against MACs.
 
     Links that were weighed stand at their accuracy on validation images, others at that on test images.
     """

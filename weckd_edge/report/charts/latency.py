@@ -1,4 +1,4 @@
-"""How long answers take: how often each time came, and when."""
+"""Charts of latencies: their distribution, and their course over the run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weckd_edge.report.numbers import milliseconds, significant
 
 
 def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
-    """Draw how often each time came, with the median, the 90th and the 99th percentile, and the limit if one was set.
+    """Draw the distribution of latencies, with median, 90th and 99th percentile, and the limit if there is one.
 
     Times beyond a quarter over the 99th percentile are counted in words, so that one hiccup does not flatten the rest.
     """
@@ -60,13 +60,13 @@ def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
 
 
 def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
-    """Draw each time over the moment of the run it came in, column by column: the median and the middle eight tenths.
+    """Draw latencies over the time of the run, column by column: the median and the middle 80 %.
 
     A dot on the upper edge is a moment at which the machine was throttled; a single hiccup is counted in words.
 
     Args:
-        latency: With every time, in order.
-        states: The machine during the run.
+        latency: Latencies, in order.
+        states: States of the machine during the run.
     """
     height, left, right, top, bottom = 250, 46, 14, 30, 50
     ends = list(accumulate(latency.samples_ns))

@@ -1,4 +1,4 @@
-"""Answers and how far they can be taken at their word: reliability, layers, pairs of answers, parts of a whole."""
+"""Charts of predictions: reliability, layer divergence, pairs of predictions, fractions of a whole."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weckd_edge.report.charts.draw import WIDTH
 
 
 def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
-    """Draw how often answers are right over how sure they are, before (hollow) and after (filled) recalibration.
+    """Draw accuracy over confidence, before (hollow) and after (filled) recalibration.
 
     A dot's area grows with the images in its bin; on the dashed line answers are as right as they are sure.
     """
@@ -49,7 +49,7 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
 
 
 def layers(divergence: LayerDivergence) -> str:
-    """Draw every layer's SQNR in graph order, with the threshold; hollow dots are layers that reading disturbed.
+    """Draw every layer's SQNR in graph order, with the threshold; hollow dots are layers that reading changed.
 
     Layers that are equal lie on the upper edge.
     """
@@ -94,7 +94,7 @@ def layers(divergence: LayerDivergence) -> str:
 
 
 def two_predictions(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
-    """Draw two predictions to one frame as limits, one above the other for each class; the true class is marked."""
+    """Draw two predictions of one frame as bars, one pair for each class; the true class is marked."""
     row, width, room = 36, 150, 24
     parts = []
     for index, label in enumerate(labels):
@@ -113,7 +113,7 @@ def two_predictions(labels: Sequence[str], a: Sequence[float], b: Sequence[float
 
 
 def fraction_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
-    """Draw how a whole is divided, as one bar."""
+    """Draw the fractions of a whole as one bar of pieces."""
     pieces = [(name, number) for name, number in parts_of_whole if number]
     total, at, parts = sum(number for _, number in pieces), 0.0, []
     for index, (name, number) in enumerate(pieces):

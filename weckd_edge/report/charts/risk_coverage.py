@@ -1,4 +1,4 @@
-"""What declining to answer does: shares over a threshold, and risk over coverage."""
+"""Charts of abstention: fraction decided and wrong over the threshold, and risk over coverage."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from weckd_edge.report.numbers import significant
 
 
 def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
-    """Draw who is answered and who of those wrongly over the threshold; the page's script draws other shares in its place.
+    """Draw the fraction decided, and the fraction of those wrong, over the threshold; the page's script redraws it.
 
     Args:
-        predictions: Of the test images.
-        chosen: The build's threshold, marked below the axis.
+        predictions: Predictions of the test images.
+        chosen: Threshold of this build, marked below the axis.
     """
     height, left, right, top, bottom = 250, 46, 466, 14, 200
     best = np.array([max(p.compiled) for p in predictions])
@@ -52,7 +52,7 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
 
 
 def risk_coverage_chart(curve: Sequence[CoveragePoint], aurc: float) -> str:
-    """Draw which part of the answered images is wrong, over the part that is answered, the surest first."""
+    """Draw the error rate among decided images over the fraction decided, most confident first."""
     height, left, right, top, bottom = 250, 52, 466, 14, 200
     low, high, step = draw.axis([0.0], [max(0.05, *(point.risk for point in curve))])
 

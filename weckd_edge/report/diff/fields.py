@@ -1,4 +1,4 @@
-"""Settings, models, thresholds and software of two bundles, compared by name as they are written."""
+"""Comparison of settings, models, thresholds and software of two bundles, by name."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Facts = dict[str, str]
 Reader = Callable[[BundleSide], Facts | None]
 
 _THRESHOLDS = ("gates", "guard", "abstain")
-"""Tables of the configuration that belong to the thresholds."""
+"""Tables of the settings that belong to the thresholds."""
 _LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used")
 
 
 def compare_fields(
     old: BundleSide, new: BundleSide, sources: Mapping[str, Reader]
 ) -> tuple[tuple[ChangedField, ...], tuple[str, ...]]:
-    """Return what differs, and what could not be compared.
+    """Return the values that differ, and what could not be compared.
 
     Args:
-        old: The bundle that is compared with.
-        new: The bundle that is looked at.
-        sources: What is read, by how it is called.
+        old: Bundle that is the reference.
+        new: Bundle that is compared with it.
+        sources: Function that reads the values, by the name of their source.
     """
     changed: list[ChangedField] = []
     unknown: list[str] = []
@@ -194,12 +194,12 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def field_text(value: object) -> str:
-    """Write one value: texts as they are, the rest as JSON."""
+    """Return one value as text: strings as they are, the rest as JSON."""
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def rate_text(data: object) -> str:
-    """Write a rate with its interval and counts; ``none`` without one."""
+    """Return a rate as text, with its interval and counts; ``none`` without one."""
     if not isinstance(data, dict):
         return "none"
     try:

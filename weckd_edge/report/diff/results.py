@@ -1,4 +1,4 @@
-"""Both bundles' answers to the test images of both, with paired differences that count groups."""
+"""Comparison of two bundles' predictions on their common test images, with paired intervals by groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One test image in both: the two predictions, its label, its joint group."""
+    """One common test image: both predictions, its label, its joint group."""
 
     old: Prediction
     new: Prediction
@@ -30,7 +30,7 @@ class _Pair:
 
 
 def compare_results(old: BundleSide, new: BundleSide) -> tuple[ResultChange | None, str]:
-    """Return the comparison; or None, and why there is none.
+    """Return the comparison of the predictions; or None with the reason why there is none.
 
     Raises:
         MissingDependency: scipy is not installed.
@@ -96,7 +96,7 @@ def _labels(old: Labels, new: Labels) -> Labels:
 
 
 def _to_predictions(pairs: Sequence[_Pair], given: Sequence[Prediction], own: Labels, labels: Labels) -> Predictions:
-    """Put answers into the order of all labels; one that a bundle does not know gets the probability 0."""
+    """Return predictions in the order of all labels; a label that a bundle does not know gets probability 0."""
     probabilities: Floats = np.zeros((len(pairs), len(labels)))
     probabilities[:, labels.indices(own)] = [prediction.compiled for prediction in given]
     truth = np.array(labels.indices(pair.label for pair in pairs), dtype=np.intp)

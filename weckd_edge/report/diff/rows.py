@@ -1,4 +1,4 @@
-"""A change between two bundles in words and rows: for the terminal, for Markdown and for the page."""
+"""Differences of two bundles in sentences and tables, for the terminal, Markdown and the page."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeSection:
-    """One part of the comparison.
+    """One section of the comparison.
 
     Attributes:
-        title: What it is about.
-        sentences: In order.
-        tables: Behind them.
+        title: Title of the section.
+        sentences: Sentences, in order.
+        tables: Tables after the sentences.
     """
 
     title: str
@@ -39,13 +39,13 @@ class ChangeSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeText:
-    """Everything that is shown of a comparison.
+    """A whole comparison in words.
 
     Attributes:
-        title: Names the two.
-        purpose: What the text is, and what it is not.
-        warnings: What nobody may overlook.
-        sections: Data, model, settings, thresholds, results, software, what is unknown.
+        title: Names of the two bundles.
+        purpose: Purpose of the text.
+        warnings: Warnings that come first.
+        sections: Sections: data, model, thresholds, results, settings, software, what was not compared.
     """
 
     title: str
@@ -55,7 +55,7 @@ class ChangeText:
 
 
 def change_text(change: BundleDiff) -> ChangeText:
-    """Word a comparison."""
+    """Return a comparison in words."""
     sections = [
         _data(change.data),
         _field_rows("Model", change.model),

@@ -1,4 +1,4 @@
-"""Which limits a build found in itself: every line rests on a figure, or on something that was not looked at."""
+"""Limits of a build, found in its own evidence, a sentence each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from weckd_edge.report.chapters.verdicts import data_facts, data_warnings
 from weckd_edge.report.evidence import BundleContents
 
 WIDE = 0.1
-"""An interval of the accuracy that is wider than this (share of images) is named."""
+"""Width of the accuracy's 95 % interval, as a fraction of images, above which it is named as a limit."""
 
 
 def limits(contents: BundleContents) -> tuple[str, ...]:
-    """Return the limits that were found, a sentence each."""
+    """Return the limits of a build, a sentence each."""
     return (*_of_metrics(contents), *_of_data(contents), *_of_checks(contents))
 
 

@@ -1,4 +1,4 @@
-"""The model card and the bill of materials that travel in ``evidence/``."""
+"""Writing of the model card and the SBOM into ``evidence/``."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ def write_documents(folder: Path, contents: BundleContents) -> None:
     """Write ``evidence/model_card.md`` and ``evidence/sbom.cdx.json`` of a bundle that is not sealed yet.
 
     Args:
-        folder: The bundle, with its ``evidence/``.
-        contents: What it holds; the list of files in its manifest may still be empty.
+        folder: Folder of the bundle, with its ``evidence/``.
+        contents: Contents of the bundle; the list of files in its manifest may still be empty.
 
     Raises:
-        BundleError: The settings in the evidence are not what a build writes.
+        BundleError: The settings in the evidence are not those of a build.
         MissingDependency: The extra ``report`` is not installed.
         StoreError: A file cannot be written.
     """
