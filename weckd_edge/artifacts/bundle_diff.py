@@ -145,7 +145,7 @@ class ResultChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleDiff:
-    """Differences between two bundles, as ``weckd-edge report --against`` finds them.
+    """Differences between two bundles, as ``weckd-edge report --baseline`` finds them.
 
     Attributes:
         old: The bundle that is the reference.

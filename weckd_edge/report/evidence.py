@@ -190,10 +190,10 @@ def _check(contents: BundleContents) -> None:
     for prediction in contents.verification.predictions:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
             raise BundleError(
-                f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
+                f"{VERIFICATION_FILE}: {prediction.path}: expected predictions of {classes} labels", code="E_BUNDLE_EVIDENCE"
             )
     if contents.metrics is not None and len(contents.metrics.compiled.classes) != classes:
-        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
+        raise BundleError(f"{METRICS_FILE}: expected the metrics of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(

@@ -55,13 +55,13 @@ def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
     try:
         choice = choose_model(Bundle(folder=folder, manifest=manifest, signature="unsigned"))
         return open_runner(choice.backend, choice.model), ""
-    except WeckdError:  # its words name files of this machine, which have no place in a bundle
-        return None, "what ships cannot be opened on the machine that built it"
+    except WeckdError:  # the message names files of this machine, which have no place in a bundle
+        return None, "the deployed model cannot be opened on the build machine"
 
 
 def _map(frame: NDArray[np.uint8], manifest: Manifest, runner: Runner, predicted: Probabilities | None) -> Picture:
     try:
         overlay = overlay_of(frame, runner, manifest.input.frame, predicted=predicted, width_pixels=SMALL_PIXELS)
     except WeckdError as err:
-        return Picture(frame=frame, note=f"the evidence cannot be mapped ({err})")
+        return Picture(frame=frame, note=f"no evidence map ({err})")
     return Picture(frame=frame, overlay=overlay)

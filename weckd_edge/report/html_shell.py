@@ -32,7 +32,7 @@ def document(
         body: HTML of the sections.
         contents: Identifier and name of every section, in order; empty for a page without a table of contents.
         scripts: Names of files under ``templates/report/`` that run when the page is there.
-        data: Data that the scripts read as JSON from the element ``answers``; None: no data.
+        data: Data that the scripts read as JSON from the element ``predictions``; None: no data.
         kind: CSS class of the main part.
     """
     style, first = asset("style.css"), asset("theme.js")
@@ -56,7 +56,7 @@ def document(
     ]
     if data is not None:
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-        parts.append(f'<script type="application/json" id="answers">{text}</script>')
+        parts.append(f'<script type="application/json" id="predictions">{text}</script>')
     parts += [f"<script>{text}</script>" for text in code]
     return "\n".join((*parts, "</body>\n</html>\n"))
 

@@ -30,17 +30,17 @@ CONTENTS = (
     ("change", "What changed"),
     ("gates", "Gates"),
     ("metrics", "Classes and slices"),
-    ("operating", "Threshold"),
-    ("confusion", "Confusion and images"),
+    ("operating", "Confidence threshold"),
+    ("confusion", "Confusion matrix, images"),
     ("prediction_flips", "Prediction flips"),
     ("calibration", "Calibration"),
     ("abstention", "Unable to analyze"),
-    ("audit", "Leaks and shortcuts"),
+    ("audit", "Data audit"),
     ("chain", "Chain and baseline"),
-    ("precision", "Precision and parity"),
-    ("speed", "Latency and memory"),
+    ("precision", "Precision, agreement"),
+    ("speed", "Latency, memory"),
     ("data", "Data"),
-    ("documents", "Digests"),
+    ("documents", "Build and digests"),
     ("limits", "Limitations"),
 )
 """Identifier and short name of each section, in order; ``report/IDENTIFIER.html.j2`` is its template."""
@@ -91,7 +91,7 @@ def write_report(
         "sections": [name for name, _ in sections],
     }
     title = f"{contents.manifest.name}: build report"
-    data = context["answers"]
+    data = context["explorer"]
     scripts = () if data is None else ("report.js",)
     body = render("report/report.html.j2", context)
     write_atomic(out, document(title, body, contents=sections, scripts=scripts, data=data))
@@ -111,7 +111,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "verification": verification,
         "selection": contents.selection,
         "link_selection": contents.link_selection,
-        "weighed": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
+        "evaluated": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
         "measurement": measurement,
         "deployed": contents.deployed,
         "gates": verdicts.gate_rows(manifest.gates),
@@ -124,7 +124,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "data": data,
         "abstention": found,
         "abstaining": abstention.abstention_sentences(found) if found else [],
-        "far_kinds": abstention.kind_rows(found) if found else [],
+        "ood_rows": abstention.kind_rows(found) if found else [],
         "risk_chart": safe(charts.risk_coverage_chart(found.curve, found.aurc)) if found and found.curve else None,
         "frame": verdicts.frame_text(manifest.input),
         "disclaimer": verdicts.DISCLAIMER,
@@ -138,8 +138,8 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
-        "probes_about": audit.about_data(contents.audit) if contents.audit else "",
-        "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
+        "audit_about": audit.about_data(contents.audit) if contents.audit else "",
+        "audit_sections": audit.audit_sections(contents.audit) if contents.audit else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
@@ -180,7 +180,7 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         for p in explorer.first_rows(predictions)
     ]
     return {
-        "answers": data,
+        "explorer": data,
         "confusion": counts,
         "abstained": abstained,
         "abstains": point.confidence_threshold > 0 or bool(point.non_gradeable_labels),
@@ -197,13 +197,13 @@ def _parity(
 ) -> dict[str, Any]:
     """Return what the report shows of parity, calibration and precisions."""
     check = verification.calibration
-    difference = [
+    differing = [
         {
             "pair": pair,
             "frames": [
                 {
                     "url": urls.get(f"frame:{frame.path}"),
-                    "note": frames[frame.path].note if frame.path in frames else "the page was written without the images",
+                    "note": frames[frame.path].note if frame.path in frames else "this page was written without the images",
                     "path": frame.path,
                     "truth": manifest.labels[frame.label],
                     "gap": max(abs(p - q) for p, q in zip(frame.a, frame.b, strict=True)),
@@ -216,10 +216,10 @@ def _parity(
         if pair.worst
     ]
     return {
-        "apart": difference,
+        "differing": differing,
         "flips": [sentence for pair in verification.parity if pair.worst and (sentence := parity.pair_flips_sentence(pair))],
         "layer_divergences": [
-            {"parting": found, "sentence": parity.divergence_sentence(found), "chart": safe(charts.layers(found))}
+            {"divergence": found, "sentence": parity.divergence_sentence(found), "chart": safe(charts.layers(found))}
             for found in verification.layer_divergences
             if found.layers
         ],

@@ -37,7 +37,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
         "labels": list(manifest.labels),
         "truth": [p.label for p in predictions],
         "decided": decided,
-        "unanswered": [
+        "undecided": [
             at for at, p in enumerate(predictions) if max(p.compiled) < point.confidence_threshold or decided[at] in refused
         ],
         "fp32": [likeliest(p.fp32) for p in predictions],

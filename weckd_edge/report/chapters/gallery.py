@@ -91,7 +91,7 @@ def gallery(
     frames = []
     for frame in by_severity(performance):
         found, picture = sure[frame.path], pictures.get(frame.path)
-        note = picture.note if picture else "the page was written without the images"
+        note = picture.note if picture else "this page was written without the images"
         if picture and picture.frame is not None and f"frame:{frame.path}" not in urls:
             note = "left out to keep the file small"
         frames.append(
@@ -109,7 +109,7 @@ def gallery(
             )
         )
     hidden = len(frames) - MAX_FRAMES
-    more = f"{plural(hidden, 'more frame')} not shown; the table below lists them." if hidden > 0 else ""
+    more = f"{plural(hidden, 'further frame')} not shown; the table below lists them." if hidden > 0 else ""
     return Gallery(frames=tuple(frames[:MAX_FRAMES]), more=more, rows=tuple(frames[:MAX_ROWS]))
 
 

@@ -53,5 +53,5 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[Thr
 def point_sentence(confidence_threshold: float) -> str:
     """Return a sentence on this build's threshold."""
     if confidence_threshold > 0:
-        return f"This build makes no decision where no probability reaches {significant(confidence_threshold)}."
-    return "This build decides for the likeliest class however unsure it is: its threshold is 0."
+        return f"This build makes a decision where the largest probability is at least {significant(confidence_threshold)}."
+    return "This build always decides for the most probable class: its threshold is 0."

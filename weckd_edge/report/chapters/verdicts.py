@@ -23,9 +23,9 @@ from weckd_edge.core.words import plural
 from weckd_edge.report.numbers import interval, milliseconds, percent, points, significant
 
 DISCLAIMER = (
-    "This document reports measurements. It claims no clinical performance and no regulatory compliance: nothing in it "
-    "has been reviewed, cleared or approved by any authority, and a figure on held-out images of one data set says "
-    "nothing about other cameras, sites or patients. Do not use the bundle for diagnosis on the strength of it."
+    "This document reports measurements. It makes no claim of clinical performance or of regulatory compliance: no "
+    "authority has reviewed, cleared or approved it, and results on held-out images of one data set say nothing about other "
+    "cameras, sites or patients. Do not use the bundle for diagnosis on the basis of this document."
 )
 
 
@@ -45,7 +45,7 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
     """Return every gate in words: limit, value, and the margin to the limit."""
     rows = []
     for gate in gates:
-        title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "bar", ""))
+        title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "limit", ""))
         scale = 100 if unit in ("%", "points") else 1
         suffix = f"\u00a0{unit}" if unit else ""
         margin = "\u2013"
@@ -101,7 +101,7 @@ def evaluation_row(link: LinkEvaluation) -> EvaluationRow:
 def latency_text(latency: LinkLatency, build_machine_p90_ns: int) -> str:
     """Return a link's latency in words, with its interval if it is estimated."""
     if latency.p90_ns is None:
-        return f"{milliseconds(build_machine_p90_ns)} on the machine that built it"
+        return f"{milliseconds(build_machine_p90_ns)} on the build machine"
     if latency.low_ns is None or latency.high_ns is None:
         return milliseconds(latency.p90_ns)
     return f"{milliseconds(latency.p90_ns)} ({milliseconds(latency.low_ns)} to {milliseconds(latency.high_ns)})"
@@ -113,22 +113,23 @@ def chain_sentence(chain: ChainRecord) -> str:
         return " ".join(chain.import_notes)
     baseline, last = chain.baseline, chain.links[-1]
     if baseline is None:
-        return "Whether the chain helped is not known: the build trained no baseline, the same network without a teacher."
+        return "Not known: the build trained no baseline (the same network without a teacher)."
     ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value
     difference = ours.low > alone.high or alone.low > ours.high
     if abs(gap) < 5e-4:
-        prediction = "No difference was seen"
+        finding = "No difference"
     elif not difference:
-        prediction = "Not shown" if gap > 0 else "It does not look so"
+        finding = "Inconclusive" if gap > 0 else "Not on this test split, though inconclusive"
     else:
-        prediction = "Yes, on this test split" if gap > 0 else "No"
-    overlap = "do not overlap" if difference else "overlap, so that this may be chance"
+        finding = "Yes, on this test split" if gap > 0 else "No"
+    overlap = "do not overlap" if difference else "overlap, so the difference may be chance"
     return (
-        f"{prediction}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
-        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The whole chain "
-        f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and as many "
-        "gradient steps, and this is one seed; weckd-edge study compares over several."
+        f"{finding}. Test accuracy is {percent(ours.value)} for {last.name}, the last link of the chain, and "
+        f"{percent(alone.value)} for the baseline, the same network trained alone: a difference of {points(gap)}. The two "
+        f"95\u00a0% intervals {overlap}. The chain used {plural(chain.labels_used, 'label')} in all, the baseline "
+        f"{plural(baseline.labels_used, 'label')}, with the same number of gradient steps. This is one seed; weckd-edge "
+        "study compares several."
     )
 
 
@@ -149,7 +150,7 @@ def confusion(
         labels: Class names; needed where there are non-gradeable labels.
 
     Returns:
-        Counts ``[true][decided]`` and, for each true class, how many images are not answered.
+        Counts ``[true][decided]`` and, for each true class, the number of images without a decision.
     """
     refused = {labels.index(label) for label in non_gradeable_labels}
     counts = [[0] * classes for _ in range(classes)]
@@ -192,8 +193,8 @@ def data_facts(index: DatasetIndex) -> DataFacts:
     """Return the numbers about a data set from its index."""
     uses = Counter((image.split, image.labelled_subset if image.split == "train" else None) for image in index.images)
     fractions = sorted(fraction for split, fraction in uses if split == "train" and fraction is not None)
-    splits = [(f"train, share {fraction + 1}", uses["train", fraction]) for fraction in fractions]
-    splits += [("train, label unused", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
+    splits = [(f"train, labelled subset {fraction + 1}", uses["train", fraction]) for fraction in fractions]
+    splits += [("train, label not used", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
     per_label = Counter((image.label, image.split) for image in index.images)
     where: dict[str, set[str]] = {}
     for image in index.images:
@@ -231,10 +232,10 @@ def loaded_bytes(manifest: Manifest) -> int:
 
 def frame_text(spec: InputSpec) -> str:
     """Return a description of the camera frame."""
-    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched whole"
+    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched to a square"
     return (
-        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels, {crop} and resized to "
-        f"{spec.network.size} x {spec.network.size} ({spec.frame.resize}) inside the graph"
+        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels; the graph takes it {crop} and resized to "
+        f"{spec.network.size} x {spec.network.size} pixels ({spec.frame.resize})"
     )
 
 

@@ -87,9 +87,7 @@ def read_bundle_side(folder: Path, called: str, key: Path | None = None) -> Bund
     try:
         open_bundle(folder)
     except BundleError as err:
-        unknown.append(
-            f"the manifest of the {called} bundle is of another format ({err}); what it shares with this one is used"
-        )
+        unknown.append(f"the manifest of the {called} bundle is of another format ({err}); only its known parts were used")
 
     def typed(name: str, kind: type[T]) -> T | None:
         data = bundle.read_path(f"{EVIDENCE_FOLDER}/{name}")

@@ -138,7 +138,7 @@ def _backbone(backbone: BackboneLicence) -> Any:
     return component.Component(
         name=backbone.weights,
         type=component.ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"trunk:{backbone.link}",
+        bom_ref=f"backbone:{backbone.link}",
         description=f"pretrained weights that {backbone.link} ({backbone.model}) started from",
         hashes=[_sha256(backbone.sha256)] if backbone.sha256 else [],
         licenses=_licences(backbone.licence),
@@ -176,7 +176,7 @@ def _library(about: Distribution) -> Any:
 
 
 def _licences(text: str | None) -> list[Any]:
-    """Return a licence as an SPDX identifier or expression where it is one, else by its name; an empty tuple without one."""
+    """Return a licence as an SPDX identifier or expression where it is one, else by its name; an empty list without one."""
     if not text:
         return []
     spdx = require("cyclonedx.spdx", _PURPOSE)
