@@ -30,6 +30,8 @@ class Link:
         images_used: Number of distinct training images that the link saw, labelled or not; 0 for an imported model.
         val_accuracy: Accuracy on the validation split, in FP32.
         test_accuracy: Accuracy on the held-out test split, in FP32.
+        epochs: Number of epochs that the link was trained for, fewer than the setting where early stopping ended the
+            training; None where it is not known, as for an imported model.
         schema_version: Schema version of this record.
     """
 
@@ -47,6 +49,7 @@ class Link:
     images_used: int
     val_accuracy: Rate
     test_accuracy: Rate
+    epochs: int | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Rules for a manifest beyond the types of its values (docs/SPEC.md); the C library checks the same."""
+"""Rules for a manifest beyond the types of its values (docs/reference/bundle-format.md); the C library checks the same."""
 
 from __future__ import annotations
 

@@ -15,6 +15,9 @@ class ProgressTask(Protocol):
     def advance(self, steps: int = 1, **values: float) -> None:
         """Report that ``steps`` more steps are done; ``values`` (loss, accuracy) are shown with it."""
 
+    def end_after(self, total: int) -> None:
+        """Say that the work ends after ``total`` steps in all, fewer than it was opened with."""
+
 
 class Progress(Protocol):
     """Display of progress; the command line chooses between a live display, plain lines and nothing."""
@@ -28,6 +31,9 @@ class Progress(Protocol):
 
 class _SilentTask:
     def advance(self, steps: int = 1, **values: float) -> None:
+        return None
+
+    def end_after(self, total: int) -> None:
         return None
 
 

@@ -1,1 +1,1 @@
-"""Packages for update systems (docs/updates.md): a plain tar, RAUC, SWUpdate, Mender."""
+"""Packages for update systems (docs/how-to/updates.md): a plain tar, RAUC, SWUpdate, Mender."""

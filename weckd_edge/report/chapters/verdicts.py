@@ -128,9 +128,17 @@ def chain_sentence(chain: ChainRecord) -> str:
         f"{finding}. Test accuracy is {percent(ours.value)} for {last.name}, the last link of the chain, and "
         f"{percent(alone.value)} for the baseline, the same network trained alone: a difference of {points(gap)}. The two "
         f"95\u00a0% intervals {overlap}. The chain used {plural(chain.labels_used, 'label')} in all, the baseline "
-        f"{plural(baseline.labels_used, 'label')}, with the same number of gradient steps. This is one seed; weckd-edge "
-        "study compares several."
+        f"{plural(baseline.labels_used, 'label')}, {_steps_of(chain, baseline)}. This is one seed; weckd-edge study "
+        "compares several."
     )
+
+
+def _steps_of(chain: ChainRecord, baseline: Link) -> str:
+    """Return how long the baseline was trained compared with the chain; early stopping may have ended one sooner."""
+    epochs = [link.epochs for link in chain.links if link.epochs is not None]
+    if baseline.epochs is None or len(epochs) < len(chain.links) or sum(epochs) == baseline.epochs:
+        return "with the same number of gradient steps"
+    return f"trained for {plural(baseline.epochs, 'epoch')} instead of {sum(epochs)}"
 
 
 def confusion(
