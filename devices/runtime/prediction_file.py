@@ -70,9 +70,7 @@ class _CsvWriter:
         probabilities = [prediction.probabilities.get(label, "") for label in self._labels]
         why = [prediction.code or "", prediction.reason or ""]
         latency = "" if prediction.latency_ns is None else prediction.latency_ns
-        self._rows.writerow(
-            [prediction.file, prediction.decision, prediction.label or "", *probabilities, *why, latency]
-        )
+        self._rows.writerow([prediction.file, prediction.decision, prediction.label or "", *probabilities, *why, latency])
 
 
 class _JsonLinesWriter:
