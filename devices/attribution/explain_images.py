@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.core.errors import DataError
-from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import write_atomic
 from weckd_edge.devices.attribution.deletion import Deletion, measure_deletion
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_attribution
-from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay, encode_png
+from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay
+from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.images.decoding import read_image_file
 from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.images.picture_paths import make_picture_paths
@@ -44,34 +44,26 @@ class Explanation:
 
 
 def explain_images(
-    model: OpenModel,
-    images: Sequence[Path],
-    out: Path,
-    *,
-    ignore_guard: bool = False,
-    progress: Progress | None = None,
-) -> tuple[Explanation, ...]:
+    model: OpenModel, images: Sequence[Path], out: Path, *, ignore_guard: bool = False
+) -> Iterator[Explanation]:
     """Classify images, and write a picture of each that has a prediction: where the model finds its evidence.
 
     Args:
-        model: The bundle, open.
+        model: The bundle, open until the last image was asked for.
         images: Image files and folders.
         out: Folder for the pictures, ``<image's name>.png``; it is made where it is missing.
         ignore_guard: Predict frames that the bundle's guard refuses, too; without it they get no picture.
-        progress: Shows how many images are done; None shows nothing.
+
+    Returns:
+        An explanation for each image, in their order, made when it is asked for.
 
     Raises:
-        StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
+        StoreError: A picture of that name exists already, or ``out`` cannot be written or lies in the bundle.
         WeckdError: A named path does not exist, or the model fails.
     """
     files = find_images(images)
     pictures = make_picture_paths(files, out, bundle=model.bundle.folder)
-    found = []
-    with (progress or SilentProgress()).task("explain images", len(files)) as task:
-        for file, picture in zip(files, pictures, strict=True):
-            found.append(_explain(model, file, picture, ignore_guard))
-            task.advance()
-    return tuple(found)
+    return (_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
 
 
 def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[AttributionMap, Deletion]:

@@ -6,8 +6,6 @@ The frame under the colours is grey, so that colour means evidence and nothing e
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
@@ -98,13 +96,6 @@ def draw_figure(frame: Picture, found: AttributionMap, title: str, lines: tuple[
     for number, line in enumerate(wrapped):
         pen.text((_GAP, below + 34 + _LINE * number), line, _SOFT, body)
     return np.array(page, dtype=np.uint8)
-
-
-def encode_png(picture: Picture) -> bytes:
-    """Return a picture as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _model_view(box: Box, shape: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.bool_]:

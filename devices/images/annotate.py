@@ -1,7 +1,8 @@
-"""A copy of an image with a prediction drawn below it: the decision, its probability, and why there is none."""
+"""A copy of an image with its prediction drawn below it: the decision with its probability, or why there is none."""
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Mapping
 
@@ -62,6 +63,13 @@ def draw_prediction(
         _draw_row(pen, (gap, top, width - gap, unit), label, probability, small)
         top += line
     return np.array(page, dtype=np.uint8)
+
+
+def encode_png(picture: Picture) -> bytes:
+    """Return a picture as the bytes of a PNG file."""
+    buffer = io.BytesIO()
+    Image.fromarray(picture).save(buffer, "PNG")
+    return buffer.getvalue()
 
 
 def break_text(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, space: int) -> list[str]:

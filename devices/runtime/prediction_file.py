@@ -42,9 +42,12 @@ def write_predictions(path: Path, labels: Sequence[str]) -> Iterator[PredictionW
     check_suffix(path)
     part = path.with_name(f"{path.name}.part")
     with explain_os_errors(part):
-        # A file name that is not UTF-8 keeps its bytes.
-        with part.open("w", encoding="utf-8", errors="surrogateescape", newline="") as file:
-            yield _CsvWriter(file, labels) if path.suffix.lower() == ".csv" else _JsonLinesWriter(file)
+        is_csv = path.suffix.lower() == ".csv"
+        # The name of an image that is not UTF-8: a table keeps its bytes, JSON writes them as escapes.
+        with part.open(
+            "w", encoding="utf-8", errors="surrogateescape" if is_csv else "backslashreplace", newline=""
+        ) as file:
+            yield _CsvWriter(file, labels) if is_csv else _JsonLinesWriter(file)
         part.replace(path)
 
 

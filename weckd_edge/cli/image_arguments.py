@@ -24,7 +24,7 @@ def expand_patterns(arguments: Sequence[Path]) -> list[Path]:
         if argument.is_symlink() or argument.exists() or not glob.has_magic(pattern):
             paths.append(argument)
             continue
-        matches = sorted(glob.iglob(pattern, recursive=True))
+        matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - pathlib's refuses absolute patterns
         if not matches:
             raise DataError(f"{pattern}: expected a pattern that matches images, it matches nothing", code="E_DATA_SOURCE")
         paths += map(Path, matches)
