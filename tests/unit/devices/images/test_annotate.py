@@ -33,11 +33,13 @@ def test_decision_probabilities_and_reason_each_change_what_is_drawn() -> None:
         assert other.shape != plain.shape or not np.array_equal(other[240:below], plain[240:below])
 
 
-def test_a_larger_probability_has_a_longer_bar() -> None:
-    def bar(found: np.ndarray) -> int:
+def test_a_larger_probability_is_drawn_longer() -> None:
+    def length(found: np.ndarray) -> int:
         return int((found[240:] == (154, 168, 183)).all(axis=-1).sum())
 
-    assert bar(draw(normal=0.9, effusion=0.0, wax=0.0, other=0.0)) > bar(draw(normal=0.4, effusion=0.0, wax=0.0, other=0.0))
+    assert length(draw(normal=0.9, effusion=0.0, wax=0.0, other=0.0)) > length(
+        draw(normal=0.4, effusion=0.0, wax=0.0, other=0.0)
+    )
 
 
 def test_an_abstention_has_another_colour_than_a_decision() -> None:
