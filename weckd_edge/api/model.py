@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,9 @@ from numpy.typing import NDArray
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.images.arrays import frame_from_array
 from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
+
+if TYPE_CHECKING:
+    from weckd_edge.devices.attribution.explain_images import Explanation
 
 Image = str | os.PathLike[str] | NDArray[np.uint8]
 """Path of an image file, or an array: uint8 ``[H, W, 3]``, or grey ``[H, W]``."""
@@ -120,6 +123,48 @@ class Model:
                     yield self._predict_file(file, ignore_guard)
             else:
                 yield self.predict(image, colour=colour, ignore_guard=ignore_guard)
+
+    def explain(
+        self, images: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, ignore_guard: bool = False
+    ) -> Iterator[Explanation]:
+        """Predict image files one after another, and write a picture for each: where the model finds its evidence.
+
+        Args:
+            images: Paths of image files and folders.
+            out: Folder for the pictures, ``<name of the image>.png``; it is made where it is missing.
+            ignore_guard: Explain also frames that the input guard rejects.
+
+        Returns:
+            For each image, in their order, the prediction, the picture's path, and how far the map can be trusted; each is
+            made when it is asked for.
+
+        Raises:
+            DataError: A path is missing, or a folder holds no image.
+            ModelError: The model was closed.
+            StoreError: A picture of that name is there already, or ``out`` lies in the bundle or cannot be written.
+
+        Example:
+            >>> import weckd_edge
+            >>> with weckd_edge.load("ear-bundle").open() as model:
+            ...     (explained,) = model.explain(["eardrum.png"], "maps")
+            >>> explained.overlay
+            'maps/eardrum.png'
+        """
+        from weckd_edge.devices.attribution.explain_images import explain_images
+
+        with self._one_at_a_time:
+            self._check_open()
+        paths = [Path(image) for image in images]
+        return self._one_by_one(explain_images(self._opened, paths, Path(out), ignore_guard=ignore_guard))
+
+    def _one_by_one(self, explanations: Iterator[Explanation]) -> Iterator[Explanation]:
+        while True:
+            with self._one_at_a_time:
+                self._check_open()
+                found = next(explanations, None)
+            if found is None:
+                return
+            yield found
 
     def close(self) -> None:
         """Close the model and free its memory, after a prediction that is under way; closing twice is allowed."""

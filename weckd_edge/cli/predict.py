@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -106,30 +106,16 @@ def _predictions(
     loaded = load(bundle, key=trust.key, min_version=trust.min_version)
     pictures = None if output.save is None else make_picture_paths(images, output.save, bundle=bundle)
     with ExitStack() as stack:
+        model = stack.enter_context(loaded.open(run.backend, threads=run.threads))
         found: Iterator[tuple[Prediction, Explanation | None]]
         if output.attributions is None:
-            model = stack.enter_context(loaded.open(run.backend, threads=run.threads))
             found = ((one, None) for one in model.predict_many(images, ignore_guard=run.ignore_guard))
         else:
-            found = stack.enter_context(_explaining(bundle, images, run, trust, output.attributions))
+            explanations = model.explain(images, output.attributions, ignore_guard=run.ignore_guard)
+            found = ((one.prediction, one) for one in explanations)
         file = None if output.out is None else stack.enter_context(write_predictions(output.out, loaded.labels))
         for number, (prediction, explanation) in enumerate(found):
             if file is not None:
                 file.write(prediction)
             is_saved = pictures is not None and save_prediction(images[number], prediction, pictures[number])
             yield ImageResult(prediction, explanation, is_saved)
-
-
-@contextmanager
-def _explaining(
-    bundle: Path, images: Sequence[Path], run: PredictRun, trust: AcceptedBundle, folder: Path
-) -> Iterator[Iterator[tuple[Prediction, Explanation | None]]]:
-    from weckd_edge.devices.attribution.explain_images import explain_images
-    from weckd_edge.devices.runtime.predict import open_bundle_model
-
-    opened = open_bundle_model(
-        bundle, backend=run.backend, threads=run.threads, key=trust.key, min_version=trust.min_version
-    )
-    with closing(opened) as model:
-        explained = explain_images(model, images, folder, ignore_guard=run.ignore_guard)
-        yield ((one.prediction, one) for one in explained)

@@ -69,7 +69,7 @@ def test_an_array_of_any_size_predicts_as_the_file_of_it_does(model: Model, here
     assert from_array.quality == from_file.quality
 
 
-def test_blue_first_is_told_by_name(model: Model) -> None:
+def test_blue_first_is_named_by_the_caller(model: Model) -> None:
     image = picture()
     assert model.predict(image[:, :, ::-1].copy(), colour="bgr").probabilities == model.predict(image).probabilities
     assert model.predict(image, colour="bgr").probabilities != model.predict(image).probabilities

@@ -1,4 +1,4 @@
-"""Settings come as a file, as a ``BuildConfig`` or as a mapping, and wrong ones are told."""
+"""Settings come as a file, as a ``BuildConfig`` or as a mapping, and wrong ones are refused."""
 
 from pathlib import Path
 from typing import Any
@@ -55,12 +55,12 @@ def test_a_mapping_without_links_takes_those_of_the_call() -> None:
         ({"train": 3}, "E_RECORD_TYPE", "train"),
     ],
 )
-def test_a_wrong_mapping_is_told_by_its_key(config: Any, code: str, found: str) -> None:
+def test_a_wrong_mapping_is_refused_by_its_key(config: Any, code: str, found: str) -> None:
     with raises(ConfigError, code, says=found):
         read_config(config)
 
 
-def test_a_file_that_is_missing_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_missing_is_refused(tmp_path: Path) -> None:
     with raises(ConfigError, "E_FILE_MISSING", says="none.toml"):
         read_config(tmp_path / "none.toml")
 
@@ -71,7 +71,7 @@ def test_a_target_is_one_of_two() -> None:
         choose_target("gpu")
 
 
-def test_wrong_arguments_are_told_before_anything_is_read(tmp_path: Path) -> None:
+def test_wrong_arguments_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE", says="'gpu'"):
         weckd_edge.build(tmp_path, out=tmp_path / "out", target="gpu")
     with raises(ConfigError, "E_RECORD_KEY_UNKNOWN", says="colour"):
