@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,29 @@ from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, ImageRecord
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
 from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationImages:
+    """Images that activation ranges may be found on: the training images of a data set.
+
+    Attributes:
+        index: The data set.
+        root: Folder that the index's paths start from.
+        seed: Seed of the choice among them.
+    """
+
+    index: DatasetIndex
+    root: Path
+    seed: int
+
+    def choose(self, count: int) -> tuple[ImageRecord, ...]:
+        """Choose ``count`` training images, every class in its proportion; see ``choose_images``."""
+        return choose_images(self.index, count, self.seed)
+
+    def frames(self, chosen: Sequence[ImageRecord], spec: FrameSpec) -> Iterator[NDArray[np.uint8]]:
+        """Yield images as camera frames ``[1, height, width, 3]``; see ``calibration_frames``."""
+        return calibration_frames(self.root, chosen, spec)
 
 
 def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageRecord, ...]:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import QuantizationTrial
-from weckd_edge.compile.quantize.sensitivity import divergence
+from weckd_edge.compile.quantize.candidates.sensitivity import divergence
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.metrics.intervals import rate_by_group

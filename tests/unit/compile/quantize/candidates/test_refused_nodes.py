@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weckd_edge.compile.quantize.refused_nodes import layers_to_leave_in_float
+from weckd_edge.compile.quantize.candidates.refused_nodes import layers_to_leave_in_float
 from weckd_edge.core.errors import ModelError
 
 onnx = pytest.importorskip("onnx")
