@@ -40,7 +40,7 @@ from weckd_edge.compile.graph import load_graph
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork
 from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
-from weckd_edge.compile.quantize.fp16_variants import make_half
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import DataConfig, QuantizeConfig

@@ -13,18 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import BuiltModel, FileRef, Precision
+from weckd_edge.compile.backends.tensorrt_forms import write_forms
 from weckd_edge.compile.graph import load_graph, opset_of
-from weckd_edge.compile.quantize.fp16_variants import check_half, make_half, take_float_frame, take_pairs_out
 from weckd_edge.compile.quantize.qdq_rules import check_rules
-from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
 from weckd_edge.devices.jetson.engine_layers import in_floating_point
 from weckd_edge.devices.jetson.recipe import (
     RECIPE_FILE,
-    Form,
-    GraphFile,
     plan_for,
     read_recipe,
     version_tuple,
@@ -56,8 +53,8 @@ def prepare_recipe(
 ) -> BuiltModel:
     """Write the recipe by which a Jetson builds its engine, and the forms of the graph that its TensorRT may ask for.
 
-    A form that cannot be made, or answers otherwise than the graph, is left out and the reason kept: TensorRT versions that
-    need it are then refused by name.
+    A form that cannot be made, or predicts otherwise than the graph, is left out and the reason kept: TensorRT versions
+    that need it are then refused by name.
 
     Args:
         onnx: The graph.
@@ -71,48 +68,17 @@ def prepare_recipe(
         DeviceError: The profile is no Jetson.
         ModelError: The graph cannot be read.
     """
+    forms = write_forms(graph, profile, folder, frames, precision)
     model = load_graph(graph)
-    forms: list[GraphFile] = []
-    left_out: dict[str, str] = {}
-    detail: list[str] = []
-    ranges: dict[str, float] = {}
-
-    def write(form: Form, made: ModelProto, opset: int) -> Path:
-        path = folder / f"{Path(onnx.path).stem}-{form}.onnx"
-        write_atomic(path, made.SerializeToString(deterministic=True))
-        forms.append(GraphFile(form=form, name=path.name, sha256=sha256_file(path), opset=opset))
-        return path
-
-    opset = opset_of(model)
-    if profile.target == "jetson" and precision != "fp32":
-        half = make_half_form(model, left_out)
-        if half is not None:
-            path = write("float16", half, opset_of(half))
-            try:
-                found = check_half(graph, path, frames)
-            except ModelError as err:
-                left_out["float16"] = str(err)
-                forms.clear()
-                path.unlink()
-            else:
-                detail.append(
-                    f"FP16 form, for TensorRT 10.12 and newer: probabilities differ by {found.p95_abs:.2g} (95th percentile "
-                    f"of {found.frames} frames), {found.flips} flips; largest value in FP16 {found.largest:.4g}, "
-                    f"of {found.largest_tensor}"
-                )
-    if any(version_tuple(release.tensorrt) < (8, 6) for release in profile.tensorrt):
-        try:
-            write("float32-frame", take_float_frame(model), opset)
-        except ModelError as err:
-            left_out["float32-frame"] = str(err)
-    if profile.dla_cores and precision == "int8":
-        try:
-            plain, ranges = take_pairs_out(model)
-            write("dla", plain, opset)
-        except ModelError as err:
-            left_out["dla"] = str(err)
     ref = write_recipe(
-        folder, onnx, profile, graphs=forms, left_out=left_out, ranges=ranges, precision=precision, opset=opset
+        folder,
+        onnx,
+        profile,
+        graphs=forms.graphs,
+        left_out=forms.left_out,
+        ranges=forms.ranges,
+        precision=precision,
+        opset=opset_of(model),
     )
     by_hand = folder / TRTEXEC_FILE
     write_atomic(by_hand, describe_by_hand(read_recipe(folder / ref.path)))
@@ -122,14 +88,14 @@ def prepare_recipe(
         backend_version="",
         precision=precision,
         kind="recipe",
-        files=(ref, file_ref(folder, by_hand), *(file_ref(folder, folder / form.name) for form in forms)),
+        files=(ref, file_ref(folder, by_hand), *(file_ref(folder, folder / form.name) for form in forms.graphs)),
         source_sha256=onnx.sha256,
         detail=(
             WHY_NOT_HERE,
             *([f"TensorRT on this device: {releases}"] if releases else []),
-            *detail,
+            *forms.remarks,
             *_remarks(model, profile),
-            *(f"form {form} is left out: {reason}" for form, reason in left_out.items()),
+            *(f"form {form} is left out: {reason}" for form, reason in forms.left_out.items()),
         ),
     )
 
@@ -143,15 +109,6 @@ def _remarks(model: ModelProto, profile: DeviceProfile) -> list[str]:
                 kind = {"error": f"TensorRT {release.tensorrt} refuses", "fusion": "not fused", "advice": "advice"}
                 sentences[f"{kind[found.severity]}: {found.node}: {found.rule}"] = None
     return list(sentences)
-
-
-def make_half_form(model: ModelProto, left_out: dict[str, str]) -> ModelProto | None:
-    """Return the FP16 form, or None with the reason put into ``left_out``."""
-    try:
-        return make_half(model)
-    except ModelError as err:
-        left_out["float16"] = str(err)
-        return None
 
 
 def graphs_to_prove(onnx: Path, recipe: BuiltModel, folder: Path) -> dict[str, Path]:

@@ -13,7 +13,7 @@ from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate, WholeInt8
 from weckd_edge.compile.quantize.candidates.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.candidates.sensitivity import rank_layers
-from weckd_edge.compile.quantize.fp16_variants import make_half
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.qdq_nodes import leave_float
 from weckd_edge.compile.quantize.quantize import (
     IMPORTED,

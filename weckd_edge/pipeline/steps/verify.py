@@ -33,6 +33,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
         DataError: There is no test image.
         ModelError: A backend refuses its model.
     """
+    from weckd_edge.compile.verify.parity import Implementations, TrainedPredictions
     from weckd_edge.compile.verify.parity import verify as compare_all
 
     network, as_written, deployed = student.network, student.as_written, student.deployed
@@ -56,19 +57,23 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             *network.modules,
         ),
         lambda folder: compare_all(
-            network.predict(images),
-            exported_candidates(ctx, student),
-            as_written,
-            deployed,
+            TrainedPredictions(
+                probabilities=network.predict(images),
+                name=network.name_in_reports,
+                teacher=teacher.predict(images) if teacher else None,
+            ),
+            Implementations(
+                exported=exported_candidates(ctx, student),
+                quantized=as_written,
+                deployed=deployed,
+                others=others,
+                recalibration=student.recalibration,
+                uncalibrated=student.uncalibrated,
+            ),
             images,
             student.exported.artifact.labels,
             partial(predict, ctx, student.input),
-            trained_name=network.name_in_reports,
-            uncalibrated=student.uncalibrated,
-            recalibration=student.recalibration,
-            others=others,
             layers=ctx.config.verify.layers,
-            teacher=teacher.predict(images) if teacher else None,
         ),
     )
 

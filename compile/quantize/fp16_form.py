@@ -1,24 +1,20 @@
-"""Further forms of the one quantized graph, for what other TensorRT reads: an FP16 body, a float frame, no Q/DQ nodes.
+"""The FP16 form of the one quantized graph: an FP16 body with the same codes and scales.
 
-All hold the scales of the graph they come from. The FP16 form is what a strongly typed TensorRT (10.12 and newer) needs:
-there each tensor has the type that the graph says, so that a graph in FP32 would run in FP32 between its int8 layers.
+A strongly typed TensorRT (10.12 and newer) needs it: there each tensor has the type that the graph says, so that a graph in
+FP32 would run in FP32 between its int8 layers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check_graph, consumers, load_graph, opset_of, producers
+from weckd_edge.compile.graph import check_graph, consumers, opset_of, producers
 from weckd_edge.compile.quantize.qdq_nodes import axis_of, quantize_values
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.runtime.backends.table import open_runner
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -36,38 +32,12 @@ SMALLEST_WEIGHT_SCALE = 2.0**-18
 convolution, which hold the normalisation of the pixels, lie between the two."""
 
 LARGEST_HALF = 65504.0
-HEADROOM = 4.0
-"""A value may reach the largest FP16 number divided by this on the frames that are tried, as others will come."""
-
-HALF_TOLERANCE = 0.1
-"""Largest 95th percentile, over frames, of a probability's difference from the FP32-scale form: the same as between any two
-implementations of one int8 graph, as FP16 also rounds some values the other way."""
+"""The largest FP16 number."""
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _ALWAYS_FLOAT = ("Softmax", "LogSoftmax")
 _FLOAT_INPUTS = {"Resize": (1, 2)}
 """Inputs that ONNX wants in FP32 whatever the type of the first, by operator."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class HalfCheck:
-    """The FP16 form against the graph it was made from, on the same frames, by ONNX Runtime.
-
-    Attributes:
-        frames: How many.
-        max_abs: Largest difference of a probability.
-        p95_abs: The same for the 95th percentile of the frames, each by its largest difference.
-        flips: Frames whose decision differs.
-        largest: Largest absolute value of any tensor that the FP16 form holds in FP16.
-        largest_tensor: Which one.
-    """
-
-    frames: int
-    max_abs: float
-    p95_abs: float
-    flips: int
-    largest: float
-    largest_tensor: str
 
 
 def make_half(model: ModelProto) -> ModelProto:
@@ -102,108 +72,12 @@ def make_half(model: ModelProto) -> ModelProto:
     return done
 
 
-def take_float_frame(model: ModelProto) -> ModelProto:
-    """Return the graph with a float32 frame of values 0 to 255, for TensorRT 8.5, whose parser cannot cast uint8.
+def graph_inputs(graph: GraphProto) -> list[Any]:
+    """Return the one input of a graph.
 
     Raises:
-        ModelError: Something else than a cast to FP32 reads the frame.
+        ModelError: The graph has none, or several.
     """
-    onnx = require("onnx", "make the float form of a graph")
-    made: ModelProto = onnx.ModelProto()
-    made.CopyFrom(model)
-    graph = made.graph
-    (frame,) = _inputs(graph)
-    readers = consumers(graph).get(frame.name, [])
-    for node in readers:
-        to = next((a.i for a in node.attribute if a.name == "to"), None)
-        if node.op_type != "Cast" or to != onnx.TensorProto.FLOAT:
-            raise ModelError(
-                f"node {node.name} ({node.op_type}) reads the uint8 frame; expected a cast to float32 alone",
-                code="E_MODEL_INPUT",
-            )
-    for node in graph.node:
-        for position, name in enumerate(node.input):
-            if any(name == cast.output[0] for cast in readers):
-                node.input[position] = frame.name
-    for cast in readers:
-        graph.node.remove(cast)
-    frame.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
-    check_graph(made)
-    return made
-
-
-def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
-    """Return the graph without its Q/DQ nodes, and the range of each tensor that had a pair: what a DLA reads.
-
-    Returns:
-        The graph, its weights in FP32, and by tensor the largest absolute value: 127 times the scale of its pair.
-    """
-    onnx = require("onnx", "make the DLA's form of a graph")
-    made: ModelProto = onnx.ModelProto()
-    made.CopyFrom(model)
-    graph = made.graph
-    constants, made_by, read_by = _constants(onnx, graph), producers(graph), consumers(graph)
-    ranges: dict[str, float] = {}
-    for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:
-        q = made_by.get(dq.input[0])
-        if q is None or q.op_type != "QuantizeLinear":
-            raise ModelError(
-                f"node {dq.name} must stand right behind a QuantizeLinear to be taken out", code="E_MODEL_QDQ_RULES"
-            )
-        if q.input[0] not in constants:
-            ranges[q.input[0]] = float(constants[q.input[1]].max()) * 127
-        for reader in read_by.get(dq.output[0], []):
-            for position, name in enumerate(reader.input):
-                if name == dq.output[0]:
-                    reader.input[position] = q.input[0]
-    for node in [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]:
-        graph.node.remove(node)
-    _drop_unread(graph)
-    check_graph(made)
-    return made, ranges
-
-
-def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> HalfCheck:
-    """Compare the FP16 form with the graph it was made from.
-
-    Args:
-        plain: The graph.
-        half: Its FP16 form.
-        frames: uint8, each ``[1, H, W, 3]``; at least one.
-
-    Raises:
-        ModelError: A value comes too near the end of FP16, or the predictions differ by more than ``HALF_TOLERANCE``.
-    """
-    seen = list(frames)
-    if not seen:
-        raise ModelError("expected frames to compare the FP16 form on, got none", code="E_MODEL_FRAME")
-    tensor, largest = _largest(plain, half, seen)
-    if not largest <= LARGEST_HALF / HEADROOM:
-        raise ModelError(
-            f"FP16 would overflow: tensor '{tensor}' reaches {largest:.4g} of {LARGEST_HALF:g}, and a factor {HEADROOM:g} "
-            "is kept free for other frames; train with batch norm or weight decay, or choose another network",
-            code="E_MODEL_FP16",
-        )
-    one, other = _run_frames(plain, seen), _run_frames(half, seen)
-    per_frame = np.abs(one.astype(np.float64) - other).max(axis=1)
-    found = HalfCheck(
-        frames=len(seen),
-        max_abs=float(per_frame.max()),
-        p95_abs=float(np.quantile(per_frame, 0.95)),
-        flips=int((one.argmax(axis=1) != other.argmax(axis=1)).sum()),
-        largest=largest,
-        largest_tensor=tensor,
-    )
-    if not found.p95_abs <= HALF_TOLERANCE:
-        raise ModelError(
-            f"the FP16 form differs from the graph it was made from by {found.p95_abs:.3f} in a probability (95th "
-            f"percentile of {len(seen)} frames), allowed is {HALF_TOLERANCE:g}; the network amplifies rounding",
-            code="E_MODEL_FP16",
-        )
-    return found
-
-
-def _inputs(graph: GraphProto) -> list[Any]:
     constants = {tensor.name for tensor in graph.initializer}
     found = [value for value in graph.input if value.name not in constants]
     if len(found) != 1:
@@ -244,7 +118,8 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
     return raised
 
 
-def _constants(onnx: Any, graph: GraphProto) -> dict[str, NDArray[Any]]:
+def constants_of(onnx: Any, graph: GraphProto) -> dict[str, NDArray[Any]]:
+    """Return the constants of a graph by name."""
     return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
 
 
@@ -264,7 +139,7 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
     Codes found anew with the rounded scale would differ in some places by a whole step; the same ones with a scale rounded
     to FP16 are off by at most 127 / 4096 of a step. A scale that is raised takes new codes.
     """
-    constants, read_by = _constants(onnx, graph), consumers(graph)
+    constants, read_by = constants_of(onnx, graph), consumers(graph)
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
         weights, scale = constants[node.input[0]].astype(np.float32), constants[node.input[1]].astype(np.float32)
         scale = np.maximum(scale, np.float32(SMALLEST_WEIGHT_SCALE))
@@ -276,11 +151,11 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
                 if name == node.output[0]:
                     reader.input[position] = stored
         graph.node.remove(node)
-    _drop_unread(graph)
+    drop_unread(graph)
 
 
 def _round_scales(onnx: Any, graph: GraphProto) -> None:
-    constants = _constants(onnx, graph)
+    constants = constants_of(onnx, graph)
     names = {n.input[1] for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")}
     for tensor in graph.initializer:
         if tensor.name in names and constants[tensor.name].dtype == np.float32:
@@ -289,7 +164,7 @@ def _round_scales(onnx: Any, graph: GraphProto) -> None:
 
 def _preprocessing_names(graph: GraphProto) -> set[str]:
     """Return the names of the nodes that the frame passes before anything is quantized or weighted."""
-    tensors, found = {value.name for value in _inputs(graph)}, set()
+    tensors, found = {value.name for value in graph_inputs(graph)}, set()
     known = {"", *(tensor.name for tensor in graph.initializer)}
     for node in graph.node:
         moving = [name for name in node.input if name not in known]
@@ -334,7 +209,7 @@ def _last_dequantizers(onnx: Any, graph: GraphProto, tail: set[str]) -> set[str]
                 graph.node.insert(list(graph.node).index(maker), own)
                 found.add(own.name)
             node.input[position] = own.output[0]
-    _drop_unread(graph)
+    drop_unread(graph)
     return found
 
 
@@ -343,7 +218,7 @@ def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
     graph, single, half = model.graph, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
     typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     floats = {v.name for v in (*typed.value_info, *typed.input, *typed.output) if v.type.tensor_type.elem_type == single}
-    constants = {name: value for name, value in _constants(onnx, graph).items() if value.dtype == np.float32}
+    constants = {name: value for name, value in constants_of(onnx, graph).items() if value.dtype == np.float32}
     nodes: list[NodeProto] = []
     halves: set[str] = set()
     made: set[str] = set()
@@ -384,7 +259,7 @@ def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
     ordered = [onnx.NodeProto.FromString(node.SerializeToString()) for node in nodes]
     del graph.node[:]
     graph.node.extend(ordered)
-    _drop_unread(graph)
+    drop_unread(graph)
 
 
 def _constant_in_half(name: str, value: NDArray[Any]) -> NDArray[np.float16]:
@@ -399,7 +274,8 @@ def _constant_in_half(name: str, value: NDArray[Any]) -> NDArray[np.float16]:
     return value.astype(np.float16)
 
 
-def _drop_unread(graph: GraphProto) -> None:
+def drop_unread(graph: GraphProto) -> None:
+    """Remove, in place, DQ nodes and constants that nothing reads."""
     outputs = {value.name for value in graph.output}
     read = {name for node in graph.node for name in node.input} | outputs
     for node in [n for n in graph.node if n.op_type == "DequantizeLinear" and n.output[0] not in read]:
@@ -407,36 +283,3 @@ def _drop_unread(graph: GraphProto) -> None:
     read = {name for node in graph.node for name in node.input}
     for tensor in [t for t in graph.initializer if t.name not in read]:
         graph.initializer.remove(tensor)
-
-
-def _largest(plain: Path, half: Path, frames: list[NDArray[np.uint8]]) -> tuple[str, float]:
-    """Return the tensor with the largest absolute value among those that the FP16 form holds in FP16, and that value."""
-    onnx, ort = require("onnx", "look into a graph"), require("onnxruntime", "look into a graph")
-    in_half = {
-        value.name
-        for value in load_graph(half).graph.value_info
-        if value.type.tensor_type.elem_type == onnx.TensorProto.FLOAT16
-    }
-    model = onnx.shape_inference.infer_shapes(load_graph(plain))
-    watched = [value for value in model.graph.value_info if value.name in in_half]
-    model.graph.output.extend(watched)
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    names = [value.name for value in watched]
-    tensor, largest = "", 0.0
-    for frame in frames:
-        for name, value in zip(names, session.run(names, {session.get_inputs()[0].name: frame}), strict=True):
-            reach = float(np.abs(value).max())
-            if not reach <= largest:
-                tensor, largest = name, reach
-    return tensor, largest
-
-
-def _run_frames(model: Path, frames: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
-    runner = open_runner("onnxruntime", model, reference=True)
-    try:
-        return np.stack([runner.run(np.ascontiguousarray(frame)) for frame in frames])
-    finally:
-        runner.close()

@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 
 from support.errors import raises
-from weckd_edge.compile.quantize import fp16_variants as module
-from weckd_edge.compile.quantize.fp16_variants import (
-    SMALLEST_WEIGHT_SCALE,
-    check_half,
-    make_half,
-    take_float_frame,
-    take_pairs_out,
-)
+from weckd_edge.compile.backends.tensorrt_forms import take_float_frame, take_pairs_out
+from weckd_edge.compile.quantize import fp16_check
+from weckd_edge.compile.quantize.fp16_check import check_half
+from weckd_edge.compile.quantize.fp16_form import SMALLEST_WEIGHT_SCALE, make_half
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 
@@ -159,7 +155,7 @@ def test_predictions_that_differ_are_refused(
     graphs: Callable[[str], Path], frames: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     half = save(make_half(onnx.load(graphs("int8"))), tmp_path / "half.onnx")
-    monkeypatch.setattr(module, "HALF_TOLERANCE", 1e-6)
+    monkeypatch.setattr(fp16_check, "HALF_TOLERANCE", 1e-6)
     with raises(ModelError, "E_MODEL_FP16", says="12"):
         check_half(graphs("int8"), half, frames)
     with raises(ModelError, "E_MODEL_FRAME"):
