@@ -9,7 +9,7 @@ import numpy as np
 
 from weckd_edge.artifacts import GoldenFrames
 from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
-from weckd_edge.compile.verify.implementations import Candidate, Predict
+from weckd_edge.compile.verify.implementations import Implementation, Predict
 from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.store import file_ref, write_array
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -32,8 +32,8 @@ _MAX_CANDIDATES = 96
 def make_golden(
     images: SplitFrames,
     count: int,
-    deployed: Candidate,
-    others: Sequence[Candidate],
+    deployed: Implementation,
+    others: Sequence[Implementation],
     predict: Predict,
     folder: Path,
 ) -> GoldenFrames:

@@ -17,7 +17,7 @@ from weckd_edge.devices.runtime.backends.table import open_runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
+class Implementation:
     """One implementation of the model.
 
     Attributes:
@@ -44,7 +44,7 @@ class Candidate:
         return digest_of([sha256_file(file) for file in files])
 
 
-Predict = Callable[[Candidate, SplitFrames], Probabilities]
+Predict = Callable[[Implementation, SplitFrames], Probabilities]
 """Returns what an implementation predicts of images ``[N, classes]``."""
 
 
@@ -52,7 +52,7 @@ class PredictionError(ModelError):
     """A model was opened, and fails on a frame."""
 
 
-def predict_frames(candidate: Candidate, images: Iterable[NDArray[np.uint8]]) -> Probabilities:
+def predict_frames(candidate: Implementation, images: Iterable[NDArray[np.uint8]]) -> Probabilities:
     """Run an implementation on frames ``[1, H, W, 3]``, on one thread.
 
     Returns:

@@ -22,7 +22,7 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.verify.implementations import Candidate, Predict
+from weckd_edge.compile.verify.implementations import Implementation, Predict
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
@@ -75,15 +75,15 @@ class Implementations:
         uncalibrated: What would be deployed without the temperature.
     """
 
-    exported: Sequence[Candidate]
-    quantized: Candidate
-    deployed: Candidate
-    others: Sequence[Candidate] = ()
+    exported: Sequence[Implementation]
+    quantized: Implementation
+    deployed: Implementation
+    others: Sequence[Implementation] = ()
     recalibration: Recalibration | None = None
-    uncalibrated: Candidate | None = None
+    uncalibrated: Implementation | None = None
 
     @property
-    def all(self) -> tuple[Candidate, ...]:
+    def all(self) -> tuple[Implementation, ...]:
         """Each implementation once."""
         before = () if self.uncalibrated is None else (self.uncalibrated,)
         return tuple(dict.fromkeys((*self.exported, self.quantized, self.deployed, *self.others, *before)))
@@ -133,13 +133,13 @@ def verify(
 def _compare_pairs(
     trained: TrainedPredictions,
     implementations: Implementations,
-    found: Mapping[Candidate, Probabilities],
+    found: Mapping[Implementation, Probabilities],
     records: Sequence[ImageRecord],
 ) -> tuple[Parity, ...]:
     quantized, deployed, uncalibrated = implementations.quantized, implementations.deployed, implementations.uncalibrated
     fp32: tuple[str, NDArray[Any]] = (trained.name, trained.probabilities)
 
-    def named(candidate: Candidate) -> tuple[str, NDArray[Any]]:
+    def named(candidate: Implementation) -> tuple[str, NDArray[Any]]:
         return candidate.name, found[candidate]
 
     def against(a: tuple[str, NDArray[Any]], b: tuple[str, NDArray[Any]], tolerance: float | None, worst: int = 0) -> Parity:
@@ -163,7 +163,7 @@ def _compare_pairs(
 
 
 def _calibration(
-    records: Sequence[ImageRecord], found: Mapping[Candidate, Probabilities], implementations: Implementations
+    records: Sequence[ImageRecord], found: Mapping[Implementation, Probabilities], implementations: Implementations
 ) -> CalibrationCheck | None:
     uncalibrated, recalibration = implementations.uncalibrated, implementations.recalibration
     if uncalibrated is None or recalibration is None:
@@ -179,7 +179,7 @@ def _calibration(
 def _divergences(
     implementations: Implementations,
     pairs: Sequence[Parity],
-    found: Mapping[Candidate, Probabilities],
+    found: Mapping[Implementation, Probabilities],
     images: SplitFrames,
     layers: Literal["on-failure", "always"],
 ) -> tuple[LayerDivergence, ...]:
@@ -263,7 +263,7 @@ def summarize_verification(
     fp32: Probabilities,
     compiled: Probabilities,
     parity: tuple[Parity, ...],
-    deployed: Candidate,
+    deployed: Implementation,
     teacher: Probabilities | None = None,
 ) -> Verification:
     """Summarize predictions of the test images: accuracies, recalls and flips of what is deployed against FP32.

@@ -157,7 +157,7 @@ class Parity:
 
     Attributes:
         a: Reference, such as ``torch fp32``.
-        b: Candidate, such as ``openvino int8``.
+        b: Implementation, such as ``openvino int8``.
         frames: How many frames.
         max_abs: Largest difference of a probability, over all frames.
         p95_abs: The same for the 95th percentile of the frames, each by its largest difference.

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from weckd_edge.artifacts import BuiltModel, ExportedModel, Link, QuantizationTrial, QuantizedModel, Target
 from weckd_edge.compile.quantize.quantize import Calibration
 from weckd_edge.compile.quantize.ranges import Method
-from weckd_edge.compile.verify.implementations import Candidate
+from weckd_edge.compile.verify.implementations import Implementation
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.runtime.backends.base import Probabilities
 
@@ -107,10 +107,10 @@ class PrecisionCandidate:
     refusal: ModelError | None = None
 
     @property
-    def implementation(self) -> Candidate:
+    def implementation(self) -> Implementation:
         """How it is run on this machine."""
         precision = self.trial.precision
         if self.built is not None:
             model = self.folder / self.built.files[0].path
-            return Candidate(backend=self.built.backend, model=model, precision=precision)
-        return Candidate(backend="onnxruntime", model=self.runnable or self.onnx, precision=precision, reference=True)
+            return Implementation(backend=self.built.backend, model=model, precision=precision)
+        return Implementation(backend="onnxruntime", model=self.runnable or self.onnx, precision=precision, reference=True)

@@ -52,7 +52,7 @@ class Evaluation:
 
         Args:
             candidates: Candidates of one network. One that cannot predict keeps the reason as its note.
-            fp32: Candidate that the others are compared with.
+            fp32: Implementation that the others are compared with.
             config: Limits on what a candidate may cost.
             progress: Where the work is shown.
         """

@@ -17,7 +17,7 @@ from weckd_edge.pipeline.steps.predict import predict
 from weckd_edge.pipeline.steps.write_bundle import ReportImages
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
 
 def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, images: SplitFrames) -> Stage[Verification]:
@@ -90,20 +90,20 @@ def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) 
     )
 
 
-def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
+def exported_candidates(ctx: BuildContext, student: Student) -> list[Implementation]:
     """Return the implementations of the exported graph that are held to the trained network."""
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
     onnx = student.fp32_onnx
     if (
         student.exported.artifact.quantized
     ):  # it never was in FP32: what is exported must answer as the file that was imported
-        return [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
+        return [Implementation(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
     backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
-    return [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+    return [Implementation(backend=name, model=onnx, precision="fp32") for name in backends]
 
 
-def runners_here(as_written: Candidate) -> list[Candidate]:
+def runners_here(as_written: Implementation) -> list[Implementation]:
     """Return what runs a graph on this machine, in whatever way is fastest.
 
     Where the device builds its own, they say how far the graph can be trusted.

@@ -14,7 +14,7 @@ import pytest
 import weckd_edge.compile.verify.parity as module
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FrameSpec, LayerDivergence, Recalibration, Verification
-from weckd_edge.compile.verify.implementations import Candidate, predict_frames
+from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
 from weckd_edge.compile.verify.parity import (
     FLOAT_TOLERANCE,
@@ -33,10 +33,10 @@ from weckd_edge.metrics.calibration import apply_temperature
 
 RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 
-FP32 = Candidate(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
-WRITTEN = Candidate(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
-SHIPPED = Candidate(backend="openvino", model=Path("model.xml"), precision="int8")
-UNCALIBRATED = Candidate(backend="openvino", model=Path("before/model.xml"), precision="int8")
+FP32 = Implementation(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
+WRITTEN = Implementation(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
+SHIPPED = Implementation(backend="openvino", model=Path("model.xml"), precision="int8")
+UNCALIBRATED = Implementation(backend="openvino", model=Path("before/model.xml"), precision="int8")
 EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel="jit")
 
 
@@ -221,7 +221,7 @@ def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: StandIn
 
 
 def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears, stub: StandIns) -> None:
-    second = Candidate(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
+    second = Implementation(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
     found = ears.verify(ears.probabilities(), exported=(FP32, second))
     assert [(p.a, p.b) for p in found.parity[:2]] == [
         ("torch fp32", "onnxruntime fp32"),
@@ -386,7 +386,7 @@ def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub:
 
 
 def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: StandIns) -> None:
-    second = Candidate(backend="openvino", model=FP32.model, precision="fp32")
+    second = Implementation(backend="openvino", model=FP32.model, precision="fp32")
     stub.answers[FP32.model] = ears.probabilities(shift=0.01)
     ears.verify(ears.probabilities(), exported=(FP32, second))
     names = ("onnxruntime fp32", "openvino fp32")
@@ -394,7 +394,7 @@ def test_two_float32_implementations_are_compared_with_each_other_where_one_fail
 
 
 def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: StandIns) -> None:
-    other = Candidate(backend="openvino", model=WRITTEN.model, precision="int8")
+    other = Implementation(backend="openvino", model=WRITTEN.model, precision="int8")
     stub.answers[WRITTEN.model] = ears.probabilities()
     found = ears.verify(ears.probabilities(), deployed=WRITTEN, others=(other,))
     pair = found.parity[1]
@@ -410,7 +410,7 @@ def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) ->
     ("candidate", "name"),
     [(FP32, "onnxruntime fp32"), (WRITTEN, "onnxruntime int8 as written"), (SHIPPED, "openvino int8")],
 )
-def test_an_implementation_is_called_by_backend_precision_and_manner(candidate: Candidate, name: str) -> None:
+def test_an_implementation_is_called_by_backend_precision_and_manner(candidate: Implementation, name: str) -> None:
     assert candidate.name == name
 
 
@@ -433,7 +433,7 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
         trained = np.stack([model(torch.tensor(frame))[0].numpy() for frame in images])
 
     same, other = (
-        Candidate(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
+        Implementation(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
         for name in ("fp32", "other")
     )
     arguments = (images, index.labels, predict_frames)
