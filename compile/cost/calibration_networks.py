@@ -72,35 +72,8 @@ class NetworkRecipe:
 
 
 def _recipes() -> Iterator[NetworkRecipe]:
-    for width, side, depth, growth in (
-        (16, 96, (1, 1, 1, 1), 2.0),
-        (32, 128, (1, 1, 2, 1), 1.7),
-        (48, 160, (1, 2, 2, 1), 1.5),
-        (64, 96, (1, 1, 1, 2), 2.0),
-        (40, 192, (1, 1, 2, 2), 1.7),
-    ):
-        yield NetworkRecipe(block="plain", width=width, side=side, depth=depth, growth=growth)
-        yield NetworkRecipe(
-            block="residual",
-            width=width,
-            side=side,
-            depth=depth,
-            growth=growth,
-            activation="SiLU" if width == 32 else "Relu",
-        )
-    for width, side, group, growth in (
-        (16, 128, 0, 2.0),
-        (32, 160, 0, 1.7),
-        (24, 224, 8, 1.7),
-        (32, 128, 16, 2.0),
-        (48, 128, 24, 2.0),
-        (64, 96, 0, 2.0),
-        (16, 224, 32, 2.0),
-    ):
-        gate = group in (16, 24)
-        yield NetworkRecipe(
-            block="bottleneck", width=width, side=side, depth=(1, 2, 2, 1), group=group, gate=gate, growth=growth
-        )
+    yield from _plain_and_residual()
+    yield from _bottlenecks()
     for width, side, activation, window, expand, gate, head in _INVERTED:
         yield NetworkRecipe(
             block="inverted",
@@ -118,28 +91,54 @@ def _recipes() -> Iterator[NetworkRecipe]:
         yield NetworkRecipe(
             block="separable", width=width, side=side, depth=(1, 2, 3, 2), window=window, activation=activation
         )
-    for width, side, depth in (
-        (16, 128, (2, 3, 4, 3)),
-        (24, 160, (3, 3, 3, 3)),
-        (32, 96, (4, 6, 6, 4)),
-        (12, 224, (2, 2, 4, 4)),
-    ):
+    for width, side, depth in _DENSE:
         yield NetworkRecipe(block="dense", width=width, side=side, depth=depth)
     for width, side, activation in _AGGREGATE:
         yield NetworkRecipe(block="aggregate", width=width, side=side, activation=activation, growth=1.5)
         yield NetworkRecipe(block="partial", width=width + 8, side=side, activation=activation, depth=(1, 2, 2, 1))
-    yield NetworkRecipe(
-        block="inverted", width=12, side=128, depth=(1, 2, 3, 2), activation="Relu6", head=640, frame=(480, 640)
-    )
-    yield NetworkRecipe(block="separable", width=24, side=96, depth=(1, 2, 3, 2), frame=(480, 640))
-    yield NetworkRecipe(block="residual", width=24, side=160, frame=(480, 640))
-    yield NetworkRecipe(
-        block="inverted", width=16, side=224, depth=(1, 2, 3, 2), activation="HardSwish", gate=True, frame=(480, 640)
-    )
-    for width, side, window in ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9)):
+    yield from _from_frames()
+    for width, side, window in _WIDE:
         yield NetworkRecipe(
             block="wide", width=width, side=side, depth=(1, 1, 3, 1), window=window, activation="SiLU", head=768
         )
+
+
+def _plain_and_residual() -> Iterator[NetworkRecipe]:
+    for width, side, depth, growth in (
+        (16, 96, (1, 1, 1, 1), 2.0),
+        (32, 128, (1, 1, 2, 1), 1.7),
+        (48, 160, (1, 2, 2, 1), 1.5),
+        (64, 96, (1, 1, 1, 2), 2.0),
+        (40, 192, (1, 1, 2, 2), 1.7),
+    ):
+        yield NetworkRecipe(block="plain", width=width, side=side, depth=depth, growth=growth)
+        activation: Activation = "SiLU" if width == 32 else "Relu"
+        yield NetworkRecipe(block="residual", width=width, side=side, depth=depth, growth=growth, activation=activation)
+
+
+def _bottlenecks() -> Iterator[NetworkRecipe]:
+    for width, side, group, growth in (
+        (16, 128, 0, 2.0),
+        (32, 160, 0, 1.7),
+        (24, 224, 8, 1.7),
+        (32, 128, 16, 2.0),
+        (48, 128, 24, 2.0),
+        (64, 96, 0, 2.0),
+        (16, 224, 32, 2.0),
+    ):
+        gate = group in (16, 24)
+        yield NetworkRecipe(
+            block="bottleneck", width=width, side=side, depth=(1, 2, 2, 1), group=group, gate=gate, growth=growth
+        )
+
+
+def _from_frames() -> Iterator[NetworkRecipe]:
+    """Yield networks with the preprocessing of a camera frame in front."""
+    frame, depth = (480, 640), (1, 2, 3, 2)
+    yield NetworkRecipe(block="inverted", width=12, side=128, depth=depth, activation="Relu6", head=640, frame=frame)
+    yield NetworkRecipe(block="separable", width=24, side=96, depth=depth, frame=frame)
+    yield NetworkRecipe(block="residual", width=24, side=160, frame=frame)
+    yield NetworkRecipe(block="inverted", width=16, side=224, depth=depth, activation="HardSwish", gate=True, frame=frame)
 
 
 _INVERTED: tuple[tuple[int, int, Activation, int, int, bool, int], ...] = (
@@ -171,6 +170,14 @@ _AGGREGATE: tuple[tuple[int, int, Activation], ...] = (
     (16, 224, "Relu"),
     (48, 128, "HardSwish"),
 )
+
+_DENSE: tuple[tuple[int, int, tuple[int, int, int, int]], ...] = (
+    (16, 128, (2, 3, 4, 3)),
+    (24, 160, (3, 3, 3, 3)),
+    (32, 96, (4, 6, 6, 4)),
+    (12, 224, (2, 2, 4, 4)),
+)
+_WIDE: tuple[tuple[int, int, int], ...] = ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9))
 
 RECIPES: tuple[NetworkRecipe, ...] = tuple(_recipes())
 """The ladder."""

@@ -21,9 +21,9 @@ from weckd_edge.compile.graph import NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, che
 from weckd_edge.compile.importing.file import check_sizes
 from weckd_edge.compile.importing.input_form import LUMINANCE, InputForm, plain_input
 from weckd_edge.compile.importing.network import OnnxNetwork
-from weckd_edge.compile.importing.operators import EXPORT_AGAIN
 from weckd_edge.compile.importing.outputs import interpret_outputs, plain_output, to_probabilities
-from weckd_edge.compile.importing.quantized_file import is_quantized
+from weckd_edge.compile.importing.rewrites.operators import EXPORT_AGAIN
+from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized
 from weckd_edge.compile.importing.running import error_line, run_network
 from weckd_edge.compile.quantize.qdq_nodes import PAIR
 from weckd_edge.compile.verify.parity import INT8_TOLERANCE

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.compile.importing.classical import class_names, drop_zip_maps, write_classical_out
-from weckd_edge.compile.importing.constants import drop_unread, fold_constants, sort_nodes
 from weckd_edge.compile.importing.file import check_sizes, load_file
 from weckd_edge.compile.importing.hints import InputHints
 from weckd_edge.compile.importing.input_form import InputForm, fix_shape, only_input, read_form
-from weckd_edge.compile.importing.operators import (
+from weckd_edge.compile.importing.outputs import choose_output, keep_output
+from weckd_edge.compile.importing.rewrites.classical import class_names, drop_zip_maps, write_classical_out
+from weckd_edge.compile.importing.rewrites.constants import drop_unread, fold_constants, sort_nodes
+from weckd_edge.compile.importing.rewrites.operators import (
     CLASSICAL,
     STANDARD,
     check_opset,
@@ -20,12 +21,11 @@ from weckd_edge.compile.importing.operators import (
     write_complement_out,
     write_functions_out,
 )
-from weckd_edge.compile.importing.opset import let_runtime_read, to_opset
-from weckd_edge.compile.importing.outputs import choose_output, keep_output
-from weckd_edge.compile.importing.padding import fold_padding
-from weckd_edge.compile.importing.quantized_file import is_quantized, normalise_quantized
-from weckd_edge.compile.importing.training_mode import set_to_inference
-from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
+from weckd_edge.compile.importing.rewrites.opset import let_runtime_read, to_opset
+from weckd_edge.compile.importing.rewrites.padding import fold_padding
+from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
+from weckd_edge.compile.importing.rewrites.training_mode import set_to_inference
+from weckd_edge.compile.importing.rewrites.weights import check_weights, half_of, to_float32
 from weckd_edge.core.errors import ModelError
 
 if TYPE_CHECKING:

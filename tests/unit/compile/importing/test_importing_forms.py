@@ -20,8 +20,9 @@ from onnx import TensorProto, helper, numpy_helper, parser  # noqa: E402 - behin
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
 from weckd_edge.compile.importing.imported_network import import_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.network import OnnxNetwork, read_onnx  # noqa: E402 - likewise
-from weckd_edge.compile.importing.opset import _CHANGED, _WRITTEN_OUT, to_opset  # noqa: E402 - likewise
 from weckd_edge.compile.importing.outputs import interpret_outputs  # noqa: E402 - likewise
+from weckd_edge.compile.importing.rewrites.opset import to_opset  # noqa: E402 - likewise
+from weckd_edge.compile.importing.rewrites.opset_rules import CHANGED, WRITTEN_OUT  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError  # noqa: E402 - likewise
 
 FILES = Path(__file__).parents[3] / "support/onnx_files"
@@ -408,8 +409,8 @@ def test_every_operator_that_changed_after_opset_17_is_known_here() -> None:
     for kind in {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}:
         if onnx.defs.has(kind, 17, "") and form(onnx.defs.get_schema(kind, 17, "")) != form(onnx.defs.get_schema(kind, "")):
             changed.add(kind)
-    assert changed - quantizing <= set(_CHANGED)
-    assert all(onnx.defs.has(kind) for kind in (*_CHANGED, *_WRITTEN_OUT))
+    assert changed - quantizing <= set(CHANGED)
+    assert all(onnx.defs.has(kind) for kind in (*CHANGED, *WRITTEN_OUT))
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weckd_edge.compile.graph import consumers
-from weckd_edge.compile.importing.operators import STANDARD
+from weckd_edge.compile.importing.rewrites.operators import STANDARD
 from weckd_edge.compile.importing.running import bounded_memory, error_line, open_session
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require

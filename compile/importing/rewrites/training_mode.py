@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from weckd_edge.compile.importing.weights import nodes_of
+from weckd_edge.compile.importing.rewrites.weights import nodes_of
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 
