@@ -10,7 +10,7 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.distributed import is_first
-from weckd_edge.train.distill.engine import fit_student
+from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, Teacher
 from weckd_edge.train.networks.models import Student, create_student, save_weights
@@ -36,7 +36,7 @@ def main(folder: Path) -> None:
     task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(), 2)
     scratch = folder if is_first() else folder / "other"
     scratch.mkdir(exist_ok=True)
-    trained = fit_student(student(0), task, feed, config, seed=3, name="x", scratch=scratch, progress=SilentProgress())
+    trained = fit_student(student(0), task, feed, config, TrainingRun(name="x", seed=3, scratch=scratch), SilentProgress())
     if is_first():
         save_weights(trained, folder / "weights.safetensors")
 

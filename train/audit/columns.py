@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.core.errors import DataError, did_you_mean
-from weckd_edge.train.audit.masks import Box
+from weckd_edge.train.audit.masking.masks import Box
 
 SOURCE_COLUMNS = ("source", "site", "hospital", "device")
 """Columns that name where an image comes from; the first that is there is taken."""

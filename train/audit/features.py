@@ -16,7 +16,7 @@ from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.split_frames import frames_of
 from weckd_edge.train.audit.embeddings import Embedder
-from weckd_edge.train.audit.masks import Region, RegionOf
+from weckd_edge.train.audit.masking.masks import Region, RegionOf
 from weckd_edge.train.networks.preprocess import crop_and_resize
 
 BATCH = 32

@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Estimate, FoldComparison
-from weckd_edge.train.audit.cross_validation import group_folds, image_folds
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import corrected_half_width, mean_by_group
+from weckd_edge.train.audit.classifier.cross_validation import group_folds, image_folds
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import corrected_half_width, mean_by_group
 
 FOLDS = 5
 REPEATS = 5

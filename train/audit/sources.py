@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import SourceAudit, SourceScore
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import auc, majority, score_accuracy
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import auc, majority, score_accuracy
 
 
 def leave_out(

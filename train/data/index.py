@@ -16,7 +16,7 @@ from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
 from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
-from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.reading import DataSet, read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.data.split import SplitItem, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
@@ -51,13 +51,8 @@ def build_index(
     """
     found = read_data(path, progress, config)
     root = found.root
-    bad = [*found.bad_files, *find_contradictions(found.images)]
-    if bad and not skip_bad:
-        raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
-    dropped = {file.path for file in bad}
-    usable = [image for image in found.images if image.listed.path not in dropped]
     labels = Labels(found.labels)
-    _refuse_lost_classes(path, labels, usable, len(bad))
+    bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
     kept, notes = keeps_published(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
     )
@@ -93,6 +88,23 @@ def build_index(
     )
     _report(index, config, grouping.separate_ties, progress, published=kept)
     return index
+
+
+def _usable_images(
+    path: Path, found: DataSet, labels: Labels, *, skip_bad: bool
+) -> tuple[list[BadFile], list[ScannedImage]]:
+    """Return the files that cannot be used, and the images that can.
+
+    Raises:
+        DataError: A file cannot be used and none may be left out, or a class would lose all of its images.
+    """
+    bad = [*found.bad_files, *find_contradictions(found.images)]
+    if bad and not skip_bad:
+        raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
+    dropped = {file.path for file in bad}
+    usable = [image for image in found.images if image.listed.path not in dropped]
+    _refuse_lost_classes(path, labels, usable, len(bad))
+    return bad, usable
 
 
 def _read_unlabelled(

@@ -1,10 +1,10 @@
-"""One loop for every strategy: it knows batches, a task that gives a loss, and how to go on after a kill."""
+"""The training loop of every strategy: batches, a task that returns a loss, and a checkpoint to resume from."""
 
 from __future__ import annotations
 
 import io
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +27,8 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 
-
 RANDOM_CLASSIFIER = 10.0
-"""How many times the trunk's learning rate a classifier takes that starts from random weights."""
+"""How many times the backbone's learning rate a classifier takes that starts from random weights."""
 
 
 def make_optimizer(
@@ -56,30 +55,35 @@ def _classifier(student: Student) -> nn.Module:
     return module
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRun:
+    """One training of a student.
+
+    Attributes:
+        name: Name shown beside the progress.
+        seed: Seed of the batches; with the same starting weights it makes the result, to the byte on the CPU.
+        scratch: Folder of the checkpoint; exists.
+        classifier_rate: How many times the backbone's learning rate the classifier takes.
+    """
+
+    name: str
+    seed: int
+    scratch: Path
+    classifier_rate: float = RANDOM_CLASSIFIER
+
+
 def fit_student(
-    student: Student,
-    task: TrainingTask,
-    feed: TrainingImages,
-    config: TrainConfig,
-    *,
-    seed: int,
-    name: str,
-    scratch: Path,
-    progress: Progress,
-    classifier_rate: float = RANDOM_CLASSIFIER,
+    student: Student, task: TrainingTask, feed: TrainingImages, config: TrainConfig, run: TrainingRun, progress: Progress
 ) -> Student:
     """Train a student; a checkpoint after every epoch lets the next call with the same arguments go on from there.
 
     Args:
-        student: With its starting weights.
-        task: Gives the loss of a batch.
-        feed: What may be seen.
-        config: The loop.
-        seed: Of the batches; with the same starting weights it makes the result, to the byte on the CPU.
-        name: Shown beside the progress.
-        scratch: Where the checkpoint is kept.
+        student: Network with its starting weights.
+        task: Returns the loss of a batch.
+        feed: Images that may be seen.
+        config: Settings of the loop.
+        run: Seed of this training, and the folder of its checkpoint.
         progress: Where the work is shown.
-        classifier_rate: How many times the backbone's learning rate the classifier takes.
 
     Returns:
         The same student, in evaluation mode, on the CPU.
@@ -93,47 +97,27 @@ def fit_student(
     student.to(memory_format=torch.channels_last)
     if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
         teachers.to(fabric.device).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(student, config, classifier_rate)
+    optimizer = make_optimizer(student, config, run.classifier_rate)
     compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
     model, optimizer = fabric.setup(compiled, optimizer)
-    checkpoint = scratch / CHECKPOINT
-    total = config.epochs * config.steps_per_epoch
+    checkpoint, steps = run.scratch / CHECKPOINT, config.steps_per_epoch
+    total = config.epochs * steps
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average)
     schedule = LambdaLR(
-        optimizer,
-        lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2),
-        last_epoch=done * config.steps_per_epoch - 1,
+        optimizer, lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2), last_epoch=done * steps - 1
     )
-    with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
+    with progress.task(run.name, total, done * steps) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
-            torch.manual_seed(seed * 1_000_003 + epoch)
+            torch.manual_seed(run.seed * 1_000_003 + epoch)
             model.train()
-            batches = epoch_batches(
-                feed,
-                seed=seed,
-                epoch=epoch,
-                steps=config.steps_per_epoch,
-                batch=config.batch,
-                augment=config.augment,
-                balance=config.balance,
-                uses=task.view_reuse,
-            )
-            for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
-                part = step / total
-                optimizer.zero_grad(set_to_none=True)
-                own = _to_device(batch.part(fabric.global_rank, fabric.world_size), fabric.device)
-                for which in range(config.accumulate):
-                    last = which == config.accumulate - 1
-                    with fabric.no_backward_sync(model, enabled=not last), fabric.autocast():
-                        result = task(model, own.part(which, config.accumulate), part)
-                        fabric.backward(result["loss"] / config.accumulate)
-                fabric.clip_gradients(model, optimizer, max_norm=5.0)
-                optimizer.step()
+            batches = epoch_batches(feed, config, seed=run.seed, epoch=epoch, uses=task.view_reuse)
+            for step, batch in enumerate(batches, start=epoch * steps):
+                losses = _train_step(fabric, model, optimizer, task, batch, config.accumulate, step / total)
                 schedule.step()
                 if average is not None:
                     average.update_parameters(student)
-                shown.advance(1, **{key: value.item() for key, value in result.items()})
+                shown.advance(1, **{key: value.item() for key, value in losses.items()})
             if fabric.global_rank == 0:
                 _save(checkpoint, student, optimizer, average, epoch + 1)
     if average is not None:
@@ -143,14 +127,40 @@ def fit_student(
     return given.cpu().eval()
 
 
+def _train_step(
+    fabric: Fabric, model: Any, optimizer: Any, task: TrainingTask, batch: Batch, accumulate: int, part: float
+) -> dict[str, Tensor]:
+    """Take one gradient step on this process's part of a batch; return the losses of its last piece.
+
+    Args:
+        fabric: The processes that train together.
+        model: Student as fabric has set it up.
+        optimizer: Optimizer as fabric has set it up.
+        task: Returns the loss of a batch.
+        batch: Images of all processes.
+        accumulate: Number of pieces that the part is processed in, one after another.
+        part: Part of the training that is done, 0..1.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    own = _to_device(batch.part(fabric.global_rank, fabric.world_size), fabric.device)
+    for which in range(accumulate):
+        last = which == accumulate - 1
+        with fabric.no_backward_sync(model, enabled=not last), fabric.autocast():
+            losses = task(model, own.part(which, accumulate), part)
+            fabric.backward(losses["loss"] / accumulate)
+    fabric.clip_gradients(model, optimizer, max_norm=5.0)
+    optimizer.step()
+    return losses
+
+
 def moving_average(student: Student, decay: float) -> AveragedModel:
-    """Return the exponential moving average of a student's weights and batch-norm statistics, which starts as they are.
+    """Return the exponential moving average of a student's weights and batch-norm statistics, starting from them.
 
     The decay starts low, ``(1 + n) / (10 + n)`` after ``n`` steps, so that the first steps do not linger.
 
     Args:
-        student: Whose weights.
-        decay: After many steps.
+        student: Network whose weights are averaged.
+        decay: Weight of the old average after many steps, 0..1.
     """
 
     def blend(kept: Tensor, value: Tensor, count: Tensor | int) -> Tensor:

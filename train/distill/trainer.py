@@ -19,7 +19,7 @@ from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
 from weckd_edge.train.distill.distributed import shared_stage
-from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit_student
+from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
@@ -217,11 +217,13 @@ class Trainer:
             self._task(job),
             feed,
             job.train,
-            seed=job.seed,
-            name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
-            scratch=scratch,
-            progress=self.progress,
-            classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
+            TrainingRun(
+                name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
+                seed=job.seed,
+                scratch=scratch,
+                classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
+            ),
+            self.progress,
         )
 
         def evaluate(student: Student) -> float:

@@ -100,13 +100,7 @@ def read_checkpoint(
             notes.append(
                 f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does."
             )
-    outputs = next((_rows(fitted.tensors, head) for head in _heads(backbone) if f"{head}.weight" in fitted.tensors), None)
-    if classes is not None and outputs not in (None, classes):
-        raise ModelError(
-            f"{weights.name}: its classifier answers {outputs} classes, expected one for each of {classes} labels; "
-            "train it on these classes, or give the data set of its own",
-            code="E_MODEL_CLASSES",
-        )
+    outputs = _count_outputs(fitted.tensors, backbone, classes, weights.name)
     if outputs is not None:
         created = create_student(config, outputs)
         backbone = created.student.backbone
@@ -124,6 +118,22 @@ def read_checkpoint(
         classes=outputs or classes or 2,
         notes=(*_describe_place(fitted), *notes, *_describe_evaluation(file.settings, size)),
     )
+
+
+def _count_outputs(tensors: Mapping[str, Tensor], backbone: nn.Module, classes: int | None, name: str) -> int | None:
+    """Return how many classes the file's classifier has; None where it holds no classifier.
+
+    Raises:
+        ModelError: It has another number than there are labels.
+    """
+    outputs = next((_rows(tensors, head) for head in _heads(backbone) if f"{head}.weight" in tensors), None)
+    if classes is not None and outputs not in (None, classes):
+        raise ModelError(
+            f"{name}: its classifier predicts {outputs} classes, expected one for each of {classes} labels; "
+            "train it on these classes, or give the data set of its own",
+            code="E_MODEL_CLASSES",
+        )
+    return outputs
 
 
 def _from_torchvision(

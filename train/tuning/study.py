@@ -17,12 +17,13 @@ from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import from_data, to_json
-from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
+from weckd_edge.core.store import Workspace, digest_of, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.distributed import count_processes, shared_stage
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
+from weckd_edge.train.tuning.settings import weights_digests, without_paths
 from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
 
 CODE = "weckd_edge.train.tuning.study"
@@ -142,11 +143,35 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
     return MeanInterval(mean=mean, low=mean - half, high=mean + half)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyPlan:
+    """What a study compares.
+
+    Attributes:
+        strategies: Names of strategies, at least one, each at most once.
+        seeds: Number of splits; the seeds count up from ``config.seed``.
+    """
+
+    strategies: Sequence[str]
+    seeds: int
+
+    def find_strategies(self) -> list[Strategy]:
+        """Return the strategies of these names.
+
+        Raises:
+            ConfigError: A strategy does not exist, or is named twice, or none is named.
+        """
+        found = [find_strategy(name) for name in self.strategies]
+        if len(set(self.strategies)) != len(found) or not found:
+            got = ", ".join(self.strategies) or "none"
+            raise ConfigError(f"expected strategies, each once, got {got}", code="E_CONFIG_CHOICE")
+        return found
+
+
 def run_study(
     data: Path,
     config: BuildConfig,
-    names: Sequence[str],
-    seeds: int,
+    plan: StudyPlan,
     out: Path,
     progress: Progress,
     *,
@@ -157,12 +182,11 @@ def run_study(
 
     Args:
         data: Folder or CSV.
-        config: The chain and its training; the seeds count up from ``config.seed``.
-        names: Strategies; each at most once.
-        seeds: How many splits.
+        config: The chain and its training.
+        plan: Strategies and number of seeds.
         out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
         progress: Where the work is shown.
-        skip_bad: Leave out files that cannot be used.
+        skip_bad: Whether files that cannot be used are left out.
         storage: Optuna's storage, through which machines that are given the same command share the seeds. A machine takes a
             seed with all its strategies, as these share links.
 
@@ -170,65 +194,50 @@ def run_study(
         ConfigError: The storage cannot be opened, a strategy does not exist, or is named twice.
         WeckdError: The data or the links cannot be used.
     """
-    strategies = [find_strategy(name) for name in names]
-    if len(set(names)) != len(names) or not names:
-        raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}", code="E_CONFIG_CHOICE")
-    root = data_root(data)
-    workspace = Workspace(out)
-    numbers = range(config.seed, config.seed + seeds)
+    strategies = plan.find_strategies()
+    folder = _StudyFolder(workspace=Workspace(out), data=data, root=data_root(data), skip_bad=skip_bad, progress=progress)
+    seeds = range(config.seed, config.seed + plan.seeds)
 
     def one_seed(seed: int) -> list[StudyRun]:
-        own = replace(config, seed=seed)
-        index = index_of(own)
-        trials = []
-        for strategy in strategies:
-            progress.note(f"seed {seed}, {strategy.name}")
-            trials.append(_study_run(workspace, root, index, own, strategy, progress))
-        return trials
+        return folder.run_seed(replace(config, seed=seed), strategies)
 
-    def index_of(own: BuildConfig) -> DatasetIndex:
-        return cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress).artifact
-
-    with workspace.locked():
+    with folder.workspace.locked():
         if storage is None:
             trials: list[StudyRun] = []
-            for seed in numbers:
+            for seed in seeds:
                 trials += one_seed(seed)
                 _write(out, trials)
         else:
-            found = _share_seeds(storage, config, strategies, index_of(config), numbers, one_seed, progress)
-            trials = [trial for seed in numbers for trial in found[seed]]
+            name = _study_name(config, strategies, folder.index(config))
+            found = _share_seeds(storage, name, seeds, one_seed, progress)
+            trials = [trial for seed in seeds for trial in found[seed]]
             _write(out, trials)
-        index = index_of(config)
+        index = folder.index(config)
     return Study(
         dataset=index.name,
         synthetic=index.synthetic,
         labelled_fraction=config.data.labelled_fraction,
-        seeds=seeds,
+        seeds=plan.seeds,
         trials=tuple(trials),
     )
 
 
+def _study_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex) -> str:
+    """Return a name that the same data, chain, settings and strategies have on every machine."""
+    images = sorted((r.pixels_sha256, r.label) for r in index.images)
+    unlabelled = [r.pixels_sha256 for r in index.unlabelled]
+    settings = [without_paths(replace(config, seed=0)), strategies, weights_digests(config), images, unlabelled]
+    return f"weckd-edge-study-{digest_of([*settings, code_of(CODE)])[:16]}"
+
+
 def _share_seeds(
-    storage: str,
-    config: BuildConfig,
-    strategies: Sequence[Strategy],
-    index: DatasetIndex,
-    seeds: Sequence[int],
-    one_seed: Callable[[int], list[StudyRun]],
-    progress: Progress,
+    storage: str, name: str, seeds: Sequence[int], one_seed: Callable[[int], list[StudyRun]], progress: Progress
 ) -> dict[int, list[StudyRun]]:
-    """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
+    """Share the seeds with the machines that name the same storage and study."""
     if count_processes() > 1:
         raise ConfigError(
             "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
         )
-    links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
-    settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
-    weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
-    images = sorted((r.pixels_sha256, r.label) for r in index.images)
-    pool = [r.pixels_sha256 for r in index.unlabelled]
-    name = f"weckd-edge-study-{digest_of([settings, strategies, weights, images, pool, code_of(CODE)])[:16]}"
 
     def work(seed: int) -> tuple[str, float]:
         trials = one_seed(seed)
@@ -242,50 +251,75 @@ def _share_seeds(
     }
 
 
-def _study_run(
-    workspace: Workspace,
-    root: Path,
-    index: DatasetIndex,
-    config: BuildConfig,
-    strategy: Strategy,
-    progress: Progress,
-) -> StudyRun:
-    """Run one strategy with one seed, or return what an earlier run has found."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _StudyFolder:
+    """The data of a study, and the folder of what it trains.
 
-    def run(folder: Path) -> StudyRun:
-        plans = plan_chain(index, config)
-        trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
-        links = run_strategy(trainer, plans, strategy, config)
-        last = links[-1].artifact
-        cost = total_cost(link.folder for link in links)
-        return StudyRun(
-            strategy=strategy.name,
-            seed=config.seed,
-            accuracy=last.test_accuracy.value,
-            correct=last.test_accuracy.correct,
-            test_images=last.test_accuracy.images,
-            test_groups=last.test_accuracy.groups,
-            links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
-            labels_used=labels_used(strategy, index, len(plans)),
-            images_used=last.images_used,
-            steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
-            seconds=cost.seconds,
-            cpu_seconds=cost.cpu_seconds,
-            joules=cost.joules,
-        )
+    Attributes:
+        workspace: Workspace of the finished links and trials.
+        data: Folder or CSV.
+        root: Folder that the data's paths start from.
+        skip_bad: Whether files that cannot be used are left out.
+        progress: Where the work is shown.
+    """
 
-    inputs = {
-        "strategy": strategy,
-        "links": [replace(link, weights=None, weights_licence=None) for link in config.link],
-        "weights": [sha256_file(Path(link.weights)) if link.weights else None for link in config.link],
-        "input": config.input,
-        "train": config.train,
-        "distill": config.distill,
-        "data": index.identity(),
-        "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
-        "seed": config.seed,
-    }
-    return shared_stage(config.train, workspace, f"trial-{strategy.name}", StudyRun, key_of(inputs, CODE), run).artifact
+    workspace: Workspace
+    data: Path
+    root: Path
+    skip_bad: bool
+    progress: Progress
+
+    def index(self, config: BuildConfig) -> DatasetIndex:
+        """Return the data's index for the seed of ``config``."""
+        return cached_index(self.workspace, self.data, config, skip_bad=self.skip_bad, progress=self.progress).artifact
+
+    def run_seed(self, config: BuildConfig, strategies: Sequence[Strategy]) -> list[StudyRun]:
+        """Run every strategy with the seed of ``config``."""
+        index = self.index(config)
+        trials = []
+        for strategy in strategies:
+            self.progress.note(f"seed {config.seed}, {strategy.name}")
+            trials.append(self.run(index, config, strategy))
+        return trials
+
+    def run(self, index: DatasetIndex, config: BuildConfig, strategy: Strategy) -> StudyRun:
+        """Run one strategy with one seed, or return what an earlier run has found."""
+
+        def train(_: Path) -> StudyRun:
+            plans = plan_chain(index, config)
+            trainer = make_trainer(self.workspace, self.root, index, plans, self.progress, config.data.unlabelled)
+            links = run_strategy(trainer, plans, strategy, config)
+            last = links[-1].artifact
+            cost = total_cost(link.folder for link in links)
+            return StudyRun(
+                strategy=strategy.name,
+                seed=config.seed,
+                accuracy=last.test_accuracy.value,
+                correct=last.test_accuracy.correct,
+                test_images=last.test_accuracy.images,
+                test_groups=last.test_accuracy.groups,
+                links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
+                labels_used=labels_used(strategy, index, len(plans)),
+                images_used=last.images_used,
+                steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
+                seconds=cost.seconds,
+                cpu_seconds=cost.cpu_seconds,
+                joules=cost.joules,
+            )
+
+        inputs = {
+            "strategy": strategy,
+            "links": list(without_paths(config).link),
+            "weights": weights_digests(config),
+            "input": config.input,
+            "train": config.train,
+            "distill": config.distill,
+            "data": index.identity(),
+            "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
+            "seed": config.seed,
+        }
+        key = key_of(inputs, CODE)
+        return shared_stage(config.train, self.workspace, f"trial-{strategy.name}", StudyRun, key, train).artifact
 
 
 def _write(out: Path, trials: Sequence[StudyRun]) -> None:

@@ -67,18 +67,19 @@ def command(
     from weckd_edge.pipeline.build import keeps_results
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.report.study_page import write_study
-    from weckd_edge.train.tuning.study import run_study
+    from weckd_edge.train.tuning.study import StudyPlan, run_study
 
     config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
     check_place(out, [ReadPath("the data set", data)])
     names = [name.strip() for name in strategies.split(",") if name.strip()]
+    plan = StudyPlan(strategies=names, seeds=seeds)
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
-            run_study(data, config, names, seeds, Path(folder), SilentProgress(), skip_bad=skip_bad)
+            run_study(data, config, plan, Path(folder), SilentProgress(), skip_bad=skip_bad)
         return
     with make_progress(quiet) as progress:
-        study = run_study(data, config, names, seeds, out, progress, skip_bad=skip_bad, storage=storage)
+        study = run_study(data, config, plan, out, progress, skip_bad=skip_bad, storage=storage)
     page = page_of(study)
     write_study(page, out / "study.html")
     if as_json:

@@ -14,7 +14,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill import engine
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
-from weckd_edge.train.tuning.study import Study, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
+from weckd_edge.train.tuning.study import Study, StudyPlan, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
 
 
 def trial(strategy: str, seed: int, accuracy: float) -> StudyRun:
@@ -107,7 +107,7 @@ NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
 
 def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "study"
-    first = run_study(ears, CONFIG, NAMES, 2, out, SilentProgress())
+    first = run_study(ears, CONFIG, StudyPlan(strategies=NAMES, seeds=2), out, SilentProgress())
     lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
     assert [(line["strategy"], line["seed"]) for line in lines] == [(n, s) for s in (0, 1) for n in NAMES]
 
@@ -115,12 +115,12 @@ def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Pa
         raise AssertionError("nothing is left to train")
 
     monkeypatch.setattr(engine, "epoch_batches", never)
-    assert run_study(ears, CONFIG, NAMES, 2, out, SilentProgress()) == first
+    assert run_study(ears, CONFIG, StudyPlan(strategies=NAMES, seeds=2), out, SilentProgress()) == first
 
 
 def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    run_study(ears, CONFIG, ["weckd", "weckd+pool"], 1, out, SilentProgress())
+    run_study(ears, CONFIG, StudyPlan(strategies=["weckd", "weckd+pool"], seeds=1), out, SilentProgress())
     assert len(list(out.glob("link-M1-*"))) == 1
     assert len(list(out.glob("link-M2-*"))) == 2
 
@@ -128,14 +128,18 @@ def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -
 def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     for names in (["weckdd"], ["weckd", "weckd"], []):
         with pytest.raises(ConfigError):
-            run_study(tmp_path / "nothing", CONFIG, names, 1, tmp_path / "out", SilentProgress())
+            run_study(tmp_path / "nothing", CONFIG, StudyPlan(strategies=names, seeds=1), tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()
 
 
 def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(ears: Path, tmp_path: Path) -> None:
-    found = run_study(ears, CONFIG, ["takd", "dgkd"], 1, tmp_path / "study", SilentProgress())
+    found = run_study(ears, CONFIG, StudyPlan(strategies=["takd", "dgkd"], seeds=1), tmp_path / "study", SilentProgress())
     assert [trial.seconds for trial in found.trials] == [found.trials[0].seconds] * 2
     assert all(trial.cpu_seconds > 0 for trial in found.trials)
+
+
+ONE_SEED = StudyPlan(strategies=["single-share"], seeds=1)
+TWO_SEEDS = StudyPlan(strategies=["single-share"], seeds=2)
 
 
 class WaitingError(Exception):
@@ -154,16 +158,23 @@ def test_machines_that_share_a_storage_take_a_seed_each_and_both_end_with_all(
         if not met:
             met.append(1)
             with pytest.raises(WaitingError):
-                run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage)
+                run_study(
+                    ears,
+                    CONFIG,
+                    TWO_SEEDS,
+                    tmp_path / "b",
+                    SilentProgress(),
+                    storage=storage,
+                )
         return real(*args)
 
     monkeypatch.setattr(work_queue.time, "sleep", wait)
     monkeypatch.setattr(module, "run_strategy", while_the_first_trains)
-    first = run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "a", SilentProgress(), storage=storage)
+    first = run_study(ears, CONFIG, TWO_SEEDS, tmp_path / "a", SilentProgress(), storage=storage)
     assert [trial.seed for trial in first.trials] == [0, 1]
     assert [len(list((tmp_path / out).glob("link-M1-*"))) for out in ("a", "b")] == [1, 1]
     monkeypatch.setattr(module, "run_strategy", None)
-    assert run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage) == first
+    assert run_study(ears, CONFIG, TWO_SEEDS, tmp_path / "b", SilentProgress(), storage=storage) == first
 
 
 def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
@@ -177,6 +188,13 @@ def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(module, "run_strategy", dies)
         with pytest.raises(WaitingError):
-            run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "a", SilentProgress(), storage=storage)
-    found = run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "b", SilentProgress(), storage=storage)
+            run_study(
+                ears,
+                CONFIG,
+                ONE_SEED,
+                tmp_path / "a",
+                SilentProgress(),
+                storage=storage,
+            )
+    found = run_study(ears, CONFIG, ONE_SEED, tmp_path / "b", SilentProgress(), storage=storage)
     assert len(found.trials) == 1

@@ -15,15 +15,15 @@ from weckd_edge.config import AuditConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.train.audit.classifier.cross_validation import group_folds
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import auc, majority, score_accuracy
 from weckd_edge.train.audit.columns import read_boxes
-from weckd_edge.train.audit.cross_validation import group_folds
 from weckd_edge.train.audit.features import EmbeddedImages, Features, Mask
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.masks import disc, find_masks, regions_of_boxes, regions_of_files, unusable_masks
-from weckd_edge.train.audit.occlusion import DeployedNetwork, predict_occluded
+from weckd_edge.train.audit.masking.masks import disc, find_masks, regions_of_boxes, regions_of_files, unusable_masks
+from weckd_edge.train.audit.masking.occlusion import DeployedNetwork, predict_occluded
 from weckd_edge.train.audit.random_split_bias import FOLDS
 from weckd_edge.train.audit.sample import AuditSample, number_groups, sample_groups
-from weckd_edge.train.audit.scores import auc, majority, score_accuracy
 
 
 class Masking:
@@ -72,7 +72,7 @@ class Masking:
         first = next(iter(bad.values()))
         if len(bad) == len(chosen.records):
             raise DataError(
-                f"expected masks that can be used (probes.masks), none of {len(bad)} can: {first}", code="E_DATA_MASKS"
+                f"expected masks that can be used (audit.masks), none of {len(bad)} can: {first}", code="E_DATA_MASKS"
             )
         self._files = {path: file for path, file in self._files.items() if path not in bad}
         self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")

@@ -72,7 +72,7 @@ def find_masks(folder: Path, records: tuple[ImageRecord, ...]) -> dict[str, Path
         DataError: There is no such folder, or no mask in it.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder}: expected a folder of masks (probes.masks), found none", code="E_DATA_MASKS")
+        raise DataError(f"{folder}: expected a folder of masks (audit.masks), found none", code="E_DATA_MASKS")
     found = {}
     for record in records:
         stem = folder / PurePosixPath(record.path)

@@ -1,0 +1,1 @@
+"""The linear classifier of the data audit, its folds and its scores."""
