@@ -1,6 +1,6 @@
-"""TensorRT's side of a build: the recipe for the Jetson, and a trial build where a GPU with TensorRT is at hand.
+"""Write the recipe for a Jetson's TensorRT, and try a build where this host has a GPU with TensorRT.
 
-The trial has not been run: no GPU with TensorRT was at hand yet.
+The trial build has never been run: no GPU with TensorRT was at hand yet.
 """
 
 from __future__ import annotations
@@ -57,12 +57,12 @@ def prepare_recipe(
     that need it are then refused by name.
 
     Args:
-        onnx: The graph.
-        graph: The same, where it lies.
+        onnx: Record of the graph's file.
+        graph: Path of that file.
         profile: The Jetson. A float frame is added where it lists TensorRT 8.5, and the DLA's form where it has one.
-        folder: Where to write; exists.
-        frames: On which the FP16 form is compared with the graph, uint8, each ``[1, H, W, 3]``.
-        precision: Of the graph.
+        folder: Folder to write to; exists.
+        frames: Frames that the FP16 form is compared with the graph on, uint8, each ``[1, H, W, 3]``.
+        precision: Precision of the graph.
 
     Raises:
         DeviceError: The profile is no Jetson.
@@ -128,11 +128,11 @@ def tensorrt_version() -> str:
 
 
 def preflight(onnx: Path, recipe_folder: Path, progress: Progress) -> BuiltModel:
-    """Build an engine for the GPU of this host and keep only that it could be built, and what its layers run in.
+    """Build an engine for this host's GPU and report that it could be built and in what type its layers run.
 
     Raises:
         ModelError: TensorRT refuses the graph.
-        DeviceError: It is not in the recipe's table.
+        DeviceError: The recipe's table does not hold the version of this TensorRT.
     """
     instructions = read_recipe(recipe_folder / RECIPE_FILE)
     form = plan_for(instructions, tensorrt_version()).graph

@@ -1,4 +1,4 @@
-"""Further forms of the one quantized graph, for what other TensorRT reads: an FP16 body, a float frame, no Q/DQ nodes.
+"""Write the quantized graph in the forms that other TensorRT versions read: an FP16 body, a float frame, no Q/DQ nodes.
 
 All hold the scales of the graph they come from.
 """
@@ -138,10 +138,10 @@ def take_float_frame(model: ModelProto) -> ModelProto:
 
 
 def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
-    """Return the graph without its Q/DQ nodes, and the range of each tensor that had a pair: what a DLA reads.
+    """Return the graph as a DLA reads it: without its Q/DQ nodes, and the range of each tensor that had a pair.
 
     Returns:
-        The graph, its weights in FP32, and by tensor the largest absolute value: 127 times the scale of its pair.
+        The graph with its weights in FP32, and by tensor the largest absolute value: 127 times the scale of its pair.
     """
     onnx = require("onnx", "make the DLA's form of a graph")
     made: ModelProto = onnx.ModelProto()

@@ -1,6 +1,6 @@
-"""A ladder of small networks to time on a device: no framework, random weights, every kind of layer in several mixtures.
+"""Write a ladder of small networks to time on a device: no framework, random weights, every kind of layer in mixtures.
 
-What predicts latency is fitted to them (``weckd_edge.devices.latency_model``). They are families of blocks as classifiers
+The latency model is fitted to them (``weckd_edge.devices.latency_model``). They are families of blocks as classifiers
 have them, not copies of any: plain and residual convolutions, bottlenecks with and without groups, inverted residuals with
 each activation and gate, layers that are put together by concatenation, wide depthwise windows, and big fully connected
 ones.
@@ -30,19 +30,19 @@ class NetworkRecipe:
     """One network of the ladder.
 
     Attributes:
-        block: What its stages repeat.
+        block: Kind of block that its stages repeat.
         width: Channels of the first stage.
-        growth: How many times as many each further stage has, rounded to whole eights: real networks seldom have powers of
-            two, and kernels that work on many channels at once pay for it.
-        side: Pixels of the input.
+        growth: Factor by which channels grow from stage to stage, rounded to whole eights: real networks seldom have powers
+            of two, and kernels that work on many channels at once pay for it.
+        side: Side of the input, pixels.
         depth: Blocks of each of the four stages.
-        activation: Behind every convolution but a block's last.
-        window: Side of depthwise kernels.
+        activation: Activation behind every convolution but a block's last.
+        window: Side of depthwise kernels, pixels.
         group: Channels of a group in a bottleneck.
-        expand: How much wider an inverted block is inside.
+        expand: Factor by which an inverted block is wider inside.
         gate: Whether blocks have squeeze-and-excitation.
-        head: Width of a layer before the classes; 0: none.
-        frame: Height and width of a uint8 frame that is made an image first; None: a float32 image comes in.
+        head: Width of a layer before the classes; 0 for none.
+        frame: Height and width of the uint8 frame that the graph takes; None where it takes a float32 image.
     """
 
     block: Block
@@ -60,7 +60,7 @@ class NetworkRecipe:
 
     @property
     def name(self) -> str:
-        """A name that tells it from the others."""
+        """Name that no other recipe of the ladder has."""
         more = [f"g{self.group}"] if self.group else []
         more += [f"k{self.window}"] if self.window != 3 else []
         more += [f"e{self.expand}"] if self.expand != 4 else []
@@ -180,7 +180,7 @@ _DENSE: tuple[tuple[int, int, tuple[int, int, int, int]], ...] = (
 _WIDE: tuple[tuple[int, int, int], ...] = ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9))
 
 RECIPES: tuple[NetworkRecipe, ...] = tuple(_recipes())
-"""The ladder."""
+"""Every network of the ladder."""
 
 
 def build_network(recipe: NetworkRecipe, *, classes: int = 10) -> ModelProto:
@@ -226,7 +226,7 @@ class _Writer:
         return result
 
     def pixels(self, x: str, height: int, width: int) -> str:
-        """Make an image of a frame as the export does: two pixels a new one, by tables of places, and their mean."""
+        """Resize a frame as the export does: each new pixel is the mean of two, which tables of places name."""
         side = self.recipe.side
         bands = math.gcd(height, side)
         x = self.node("Reshape", x, self._keep(np.array([1, bands, -1], np.int64)))

@@ -70,7 +70,7 @@ def import_network(
         network: What was read.
         samples: Images as they leave the preprocessing, normalised float32 ``[1, 3, S, S]``, red first.
         labels: Class names in the order of its outputs, as the user gave them or sorted.
-        folder: Where to write; exists.
+        folder: Folder to write to; exists.
 
     Raises:
         ModelError: It cannot run, has another number of outputs, or the network made of it answers otherwise.
@@ -158,7 +158,7 @@ def wrap_network(
         spec: The frame the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of ``network``.
-        folder: Where to write; exists.
+        folder: Folder to write to; exists.
         cast_first: Turn the whole frame into floating point first, as TensorRT's parser asks for.
 
     Raises:

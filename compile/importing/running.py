@@ -44,7 +44,7 @@ def run_network(model: ModelProto, images: Sequence[NDArray[Any]], name: str) ->
     Args:
         model: One input, one output.
         images: One input each; turned to the type that the network takes.
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
 
     Returns:
         What it answers to each, flat, float32.

@@ -44,7 +44,7 @@ def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageReco
     Args:
         index: The data set.
         count: How many; all of them where there are fewer.
-        seed: Of the choice.
+        seed: Seed of the choice.
 
     Returns:
         Sorted by path.

@@ -91,7 +91,7 @@ def calibrate(
         root: The data set's folder.
         config: How many images.
         seed: Of the choice of images.
-        progress: Where the reading is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: A calibration image cannot be read or is not the one of the index.
@@ -137,7 +137,7 @@ def quantize(
             OpenVINO fuses the sum with the pair in place and runs it apart without.
         reduce_range: Keep weights to seven bits, for processors whose 16-bit sums of 8-bit products overflow (x86 without
             VNNI).
-        progress: Where it is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: A calibration image cannot be read.

@@ -41,7 +41,7 @@ class Selector:
         config: What to try, and the limits.
         deployment: What the graph will run on.
         folder: Folder for the chosen files; exists and is empty.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: There is no validation image.

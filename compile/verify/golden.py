@@ -47,7 +47,7 @@ def make_golden(
         deployed: Whose answers are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
         predict: Gives what an implementation predicts of some of the images.
-        folder: Where to write; exists.
+        folder: Folder to write to; exists.
 
     Raises:
         DataError: There is no validation image.

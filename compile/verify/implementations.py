@@ -60,7 +60,7 @@ def predict_frames(candidate: Implementation, images: Iterable[NDArray[np.uint8]
 
     Raises:
         ModelError: The backend refuses the model.
-        PredictionError: It fails on a frame.
+        PredictionError: The model fails on a frame.
     """
     runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
     try:

@@ -88,7 +88,7 @@ def find_mistakes(
         truth: Class of each image ``[N]``.
         given: Description by the user.
         labels: Class names in the order that the user gave, or sorted by name.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
 
     Returns:
         A sentence for the best description that is clearly better, if there is one.

@@ -79,7 +79,7 @@ def embed_images(
         records: Images.
         covered: Which of them are also described under every mask ``[N]``.
         masks: In order.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
     """
     shown_as = embedder.input
     whole: list[Tensor] = []

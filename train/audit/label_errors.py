@@ -28,8 +28,8 @@ def find_suspects(
     Args:
         scores: Of a regression on class indicators, out of folds of whole groups ``[N, C]``.
         labels: As given ``[N]``.
-        paths: Of the images.
-        names: Of the classes.
+        paths: Paths of the images.
+        names: Class names.
     """
     probabilities = to_probabilities(scores, labels)
     rows = np.arange(len(labels))

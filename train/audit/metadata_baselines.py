@@ -45,7 +45,7 @@ def read_traces(root: Path, records: Sequence[ImageRecord], progress: Progress) 
     Args:
         root: The data set's folder.
         records: Images; all readable.
-        progress: Where the reading is shown.
+        progress: Receiver of the progress.
     """
     found = []
     with ThreadPoolExecutor(4) as pool, progress.task("read traces of cameras", len(records)) as task:
@@ -116,8 +116,8 @@ def audit_fingerprint(
 
     Args:
         trace: What may be looked at.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``.
         folds: Of whole groups ``[N]``.
         classes: How many.
     """

@@ -36,10 +36,10 @@ def compare_folds(
 
     Args:
         ridge: On the features of all images.
-        labels: ``[N]``.
+        labels: Class of each image ``[N]``.
         groups: ``[N]``, numbered from 0 without a gap.
         folds: At least 2.
-        seed: Of the dealing.
+        seed: Seed of the dealing.
         repeats: How often.
     """
     total = np.zeros((len(labels), ridge.classes))

@@ -59,7 +59,7 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
     Args:
         path: A folder of ``<label>/<image>`` or a CSV; see ``list_data``.
         config: Settings, of which the tables data, input, link and audit are used.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
@@ -103,7 +103,7 @@ def run_audit(
         path: A folder of ``<label>/<image>`` or a CSV.
         index: Its split; None where it has none.
         config: Settings, of which the tables data, input, link and audit are used.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
         deployed: A network that was trained on that split, which is shown covered test images.
         note: First remark of the audit; empty for none.
 

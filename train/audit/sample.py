@@ -17,7 +17,7 @@ class AuditSample:
 
     Attributes:
         records: The images.
-        labels: ``[N]``.
+        labels: Class of each image ``[N]``.
         groups: ``[N]``, numbered from 0 without a gap.
     """
 
@@ -57,7 +57,7 @@ def sample_groups(chosen: AuditSample, maximum: int, seed: int) -> NDArray[np.bo
     Args:
         chosen: All images.
         maximum: How many; fewer images are all taken.
-        seed: Of the choice.
+        seed: Seed of the choice.
 
     Returns:
         Which are taken ``[N]``.

@@ -29,9 +29,9 @@ def leave_out(
         sources: Of each image; empty where it is not said.
         ridge: On the features of all images.
         seen: Scores out of folds of whole groups ``[N, C]``; None where no folds can be made.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered.
-        names: Of the classes.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``.
+        names: Class names.
     """
     of = np.array([source or "(not said)" for source in sources])
     found = []

@@ -110,7 +110,7 @@ def check_data(path: Path, config: DataConfig, progress: Progress) -> DataReport
     Args:
         path: A folder or a CSV; see ``list_data``.
         config: Its ``near_duplicate_distance`` is used, and the columns it names.
-        progress: Where the reading is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.

@@ -42,9 +42,9 @@ def build_index(
         path: A folder or a CSV; see ``list_data``.
         config: Fractions, distances and columns.
         labelled_subsets: How many disjoint labelled shares to cut from the training images.
-        seed: Of the split.
+        seed: Seed of the split.
         skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
-        progress: Where the reading is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: The data cannot be used; one line says why.

@@ -24,7 +24,7 @@ class PixelCache:
     Attributes:
         file: uint8 ``[N, side, side, 3]`` as ``.npy``, the index's training images in order, then the unlabelled ones.
         side: Pixels.
-        schema_version: Of this record.
+        schema_version: Schema version of this record.
     """
 
     file: FileRef

@@ -67,7 +67,7 @@ def read_unlabelled(
         labelled: Every labelled image.
         held_out: Those of them that are validation or test images: no frame that resembles one is kept.
         distance: See ``DataConfig.near_duplicate_distance``.
-        progress: Where the reading is shown.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: There is no such folder, or nothing in it.

@@ -78,7 +78,7 @@ def verify_index(index: DatasetIndex, path: Path, progress: Progress, config: Da
     Args:
         index: Of a bundle, or as ``data split`` writes it.
         path: A folder or a CSV; see ``list_data``.
-        progress: Where the reading is shown.
+        progress: Receiver of the progress.
         config: Which columns of the CSV the user named.
 
     Raises:

@@ -83,7 +83,7 @@ def fit_student(
         feed: Images that may be seen.
         config: Settings of the loop.
         run: Seed of this training, and the folder of its checkpoint.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
 
     Returns:
         The same student, in evaluation mode, on the CPU.

@@ -106,7 +106,7 @@ class Trainer:
         index: Which image is used where.
         spec: The camera frame.
         largest_input: Side of the largest network input among all links, pixels.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
 
     Raises:

@@ -32,7 +32,7 @@ class TrainingCost:
         cpu_seconds: Processor time of all threads of this process.
         joules: Of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where neither
             can be read.
-        schema_version: Of this record.
+        schema_version: Schema version of this record.
     """
 
     seconds: float

@@ -35,7 +35,7 @@ def ood_frames(
     Args:
         spec: Of the frames.
         real: Test frames to be spoiled; see ``every_nth``.
-        seed: Of what is drawn.
+        seed: Seed of what is drawn.
         phantoms: Whether drawn ears are another kind of frames than the data set's own.
         folders: Folders of images of other kinds.
         progress: Where a file that cannot be read is named.

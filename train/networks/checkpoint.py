@@ -42,8 +42,8 @@ class Checkpoint:
         student: Ready to answer.
         architecture: timm's name.
         options: Keyword arguments for ``timm.create_model``.
-        mean: Per RGB channel.
-        std: Per RGB channel.
+        mean: Mean per RGB channel.
+        std: Standard deviation per RGB channel.
         input_size: Side of the input that the file or timm names for this network, pixels.
         classes: How many it tells apart.
         notes: Which of the file's tables was taken, and what else was decided, in words.
@@ -272,7 +272,7 @@ def write_link(
         labels: In the order of its outputs.
         val: Its accuracy on the validation split.
         test: Its accuracy on the test split.
-        folder: Where to write; exists.
+        folder: Folder to write to; exists.
     """
     save_weights(checkpoint.student, folder / WEIGHTS_FILE)
     size = measure_student(checkpoint.student, spec.network.size)

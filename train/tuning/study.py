@@ -51,7 +51,7 @@ class StudyRun:
         seconds: Wall time of training all links, also those that another strategy had trained alike before.
         cpu_seconds: Processor time of the same.
         joules: Energy of the same; None where the machine does not tell.
-        schema_version: Of this record.
+        schema_version: Schema version of this record.
     """
 
     strategy: str
@@ -185,7 +185,7 @@ def run_study(
         config: The chain and its training.
         plan: Strategies and number of seeds.
         out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
         skip_bad: Whether files that cannot be used are left out.
         storage: Optuna's storage, through which machines that are given the same command share the seeds. A machine takes a
             seed with all its strategies, as these share links.
@@ -260,7 +260,7 @@ class _StudyFolder:
         data: Folder or CSV.
         root: Folder that the data's paths start from.
         skip_bad: Whether files that cannot be used are left out.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
     """
 
     workspace: Workspace

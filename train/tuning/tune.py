@@ -71,7 +71,7 @@ def tune(
         trials: How many trials in all.
         storage: Optuna's storage, such as ``sqlite:///search.db`` or a server's address.
         out: Folder for links trained on this machine and for ``best.toml``.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
         skip_bad: Leave out files that cannot be used.
 
     Raises:

@@ -25,7 +25,7 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
     Args:
         storage: Such as ``sqlite:///study.db`` or a server's address.
         name: Of the study in the storage.
-        seed: Of the sampler.
+        seed: Seed of the sampler.
         heartbeat: Whether trials of machines that died are given to others.
 
     Raises:
@@ -83,7 +83,7 @@ def run_pieces(
         study: Opened with ``heartbeat``.
         pieces: Their numbers, alike on every machine.
         work: Does one piece; returns its result as text, and a score that is only shown.
-        progress: Where waiting is shown.
+        progress: Receiver of the progress.
     """
     import optuna
 

@@ -51,7 +51,7 @@ def write_classical_out(name: str, model: ModelProto) -> None:
     """Write such classifiers in standard operators, in place.
 
     Args:
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
         model: ``drop_zip_maps`` has seen it, and what no output needs is gone.
 
     Raises:

@@ -46,7 +46,7 @@ def fold_constants(name: str, model: ModelProto) -> ModelProto:
     """Return a model in which nothing is left that could be worked out without an image.
 
     Args:
-        name: Of the network, for messages.
+        name: Name of the network, for messages.
         model: Its input has a fixed shape.
 
     Raises:

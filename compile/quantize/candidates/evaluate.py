@@ -54,7 +54,7 @@ class Evaluation:
             candidates: Candidates of one network. One that cannot predict keeps the reason as its note.
             fp32: Implementation that the others are compared with.
             config: Limits on what a candidate may cost.
-            progress: Where the work is shown.
+            progress: Receiver of the progress.
         """
         with progress.task("predict validation images", len(candidates)) as task:
             for candidate in candidates:

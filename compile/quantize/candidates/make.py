@@ -45,7 +45,7 @@ class CandidateMaker:
         config: What to try.
         deployment: What the chosen graph will run on.
         folder: Folder that the candidates' folders are made in; exists.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
     """
 
     def __init__(

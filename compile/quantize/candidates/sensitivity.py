@@ -44,7 +44,7 @@ def rank_layers(
         fp32: The graph it came from.
         input_name: Of both.
         frames: A few training frames ``[1, H, W, 3]``.
-        progress: Where to show it.
+        progress: Receiver of the progress.
 
     Raises:
         ModelError: ONNX Runtime cannot run a graph.

@@ -15,7 +15,7 @@ def image_folds(labels: NDArray[np.int64], folds: int, seed: int) -> NDArray[np.
     Args:
         labels: Class of each image ``[N]``.
         folds: How many.
-        seed: Of the order.
+        seed: Seed of the order.
 
     Returns:
         The fold of each image ``[N]``.
@@ -32,7 +32,7 @@ def group_folds(labels: NDArray[np.int64], groups: NDArray[np.int64], folds: int
         labels: Class of each image ``[N]``.
         groups: Group of each image ``[N]``, numbered from 0 without a gap.
         folds: How many.
-        seed: Of the order.
+        seed: Seed of the order.
 
     Returns:
         The fold of each image ``[N]``.

@@ -32,8 +32,8 @@ def auc(scores: Array, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> 
 
     Args:
         scores: ``[N, C]``.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``.
 
     Returns:
         None where there is one class alone. The interval comes from a bootstrap over groups; resamples that lack a class

@@ -101,7 +101,7 @@ class Masking:
             embedded: The features of all chosen images, and of the covered ones under every mask.
             masks: Those masks.
             deployed: A trained network; None: none.
-            progress: Where the work is shown.
+            progress: Receiver of the progress.
 
         Returns:
             None where fewer than two classes or groups are left.

@@ -42,7 +42,7 @@ def predict_occluded(
         deployed: The network.
         records: Some of the images it has not learned from.
         masks: For its frame; a shape is not answered, and counts as wrong.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
     """
     colour = np.rint(255 * np.array(deployed.input.network.mean)).clip(0, 255).astype(np.uint8)
     right = np.zeros((1 + len(masks), len(records)), np.bool_)

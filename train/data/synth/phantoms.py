@@ -38,9 +38,9 @@ def write_phantoms(
 
     Args:
         out: A new folder, an empty one, or an earlier phantom set, which is replaced.
-        progress: Where the drawing is shown.
+        progress: Receiver of the progress.
         images: How many frames, at least 20 (so that no class stays empty).
-        seed: Of everything drawn.
+        seed: Seed of everything drawn.
         height: Pixels, 32 to 2048.
         width: Pixels, 32 to 2048.
 
