@@ -16,24 +16,26 @@ from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 HEADROOM = 4.0
-"""A value may reach the largest FP16 number divided by this on the frames that are tried, as others will come."""
+"""Factor by which values on the tried frames must stay under the largest FP16 number, as other frames will come."""
 
 HALF_TOLERANCE = 0.1
-"""Largest 95th percentile, over frames, of a probability's difference from the FP32-scale form: the same as between any two
-implementations of one int8 graph, as FP16 also rounds some values the other way."""
+"""Largest 95th percentile, over frames, of a probability's difference between the FP16 form and its graph.
+
+It is the same as between any two implementations of one int8 graph, as FP16 also rounds some values the other way.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HalfCheck:
-    """The FP16 form against the graph it was made from, on the same frames, by ONNX Runtime.
+    """Comparison of the FP16 form with the graph it was made from, on the same frames, by ONNX Runtime.
 
     Attributes:
-        frames: How many.
+        frames: Number of frames.
         max_abs: Largest difference of a probability.
-        p95_abs: The same for the 95th percentile of the frames, each by its largest difference.
-        flips: Frames whose decision differs.
+        p95_abs: 95th percentile, over frames, of a frame's largest difference of a probability.
+        flips: Number of frames whose decision differs.
         largest: Largest absolute value of any tensor that the FP16 form holds in FP16.
-        largest_tensor: Which one.
+        largest_tensor: Name of that tensor.
     """
 
     frames: int
@@ -48,9 +50,9 @@ def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> 
     """Compare the FP16 form with the graph it was made from.
 
     Args:
-        plain: The graph.
-        half: Its FP16 form.
-        frames: uint8, each ``[1, H, W, 3]``; at least one.
+        plain: Path of the graph.
+        half: Path of its FP16 form.
+        frames: Frames, uint8, each ``[1, H, W, 3]``; at least one.
 
     Raises:
         ModelError: A value comes too near the end of FP16, or the predictions differ by more than ``HALF_TOLERANCE``.

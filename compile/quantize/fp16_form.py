@@ -20,40 +20,45 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 HALF_OPSET = 19
-"""The first operator set whose Q/DQ take FP16 scales; TensorRT reads it from 10.0 on."""
+"""First operator set whose Q/DQ nodes take FP16 scales; TensorRT reads it from 10.0 on."""
 HALF_IR_VERSION = 9
 
 SMALLEST_SCALE = 2.0**-14
-"""The smallest FP16 number with all its digits. A smaller scale (of a tensor that never exceeds 0.008) is raised to it, so
-that neither it nor its reciprocal is lost."""
+"""Smallest scale of an activation, the smallest FP16 number with all its digits.
+
+A smaller scale (of a tensor that never exceeds 0.008) is raised to it, so that neither it nor its reciprocal is lost.
+"""
 
 SMALLEST_WEIGHT_SCALE = 2.0**-18
-"""Nothing divides by the scale of stored weights. Down to here FP16 rounds one by a hundredth at most; those of the first
-convolution, which hold the normalisation of the pixels, lie between the two."""
+"""Smallest scale of stored weights, which nothing divides by.
+
+Down to here FP16 rounds a scale by a hundredth at most. Those of the first convolution, which hold the normalisation of the
+pixels, lie between the two.
+"""
 
 LARGEST_HALF = 65504.0
-"""The largest FP16 number."""
+"""Largest FP16 number."""
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _ALWAYS_FLOAT = ("Softmax", "LogSoftmax")
 _FLOAT_INPUTS = {"Resize": (1, 2)}
-"""Inputs that ONNX wants in FP32 whatever the type of the first, by operator."""
+"""Places of the inputs that ONNX wants in FP32 whatever the type of the first, by operator."""
 
 
 def make_half(model: ModelProto) -> ModelProto:
     """Return the graph with an FP16 body and FP16 scales, opset 19 or newer: uint8 frame in, FP32 probabilities out.
 
     Weights are stored as the int8 codes that the graph's Q nodes would give. What comes before the first Q (or, in a graph
-    without, before the first convolution) stays in FP32: a normalised pixel rounded to FP16 moves by up to a twentieth of
-    an int8 step. So do the last layer and the softmax: logits of 8 rounded to FP16 would move a probability by 0.001. Both
-    cost next to nothing, as the layers between do the work. (ONNX Runtime's converter would send every tensor between two
-    nodes that are to stay in FP32 through FP16, which is why it is not used.)
+    without any, before the first convolution) stays in FP32: a normalised pixel rounded to FP16 moves by up to a twentieth
+    of an int8 step. So do the last layer and the softmax: logits of 8 rounded to FP16 would move a probability by 0.001.
+    Both cost next to nothing, as the layers between do the work. (ONNX Runtime's converter would send every tensor between
+    two nodes that are to stay in FP32 through FP16, which is why it is not used.)
 
     Args:
         model: A graph with or without Q/DQ nodes; it is left as it is.
 
     Raises:
-        ModelError: It cannot be brought to opset 19, or a constant is too large for FP16.
+        ModelError: The graph cannot be converted to opset 19, or a constant is too large for FP16.
     """
     onnx = require("onnx", "make the FP16 form of a graph")
     half = _raised(onnx, model)
@@ -111,7 +116,7 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
         raised: ModelProto = onnx.version_converter.convert_version(model, HALF_OPSET)
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as err:
         raise ModelError(
-            f"the graph cannot be brought from opset {opset} to {HALF_OPSET} ({first_line(err)}); "
+            f"the graph cannot be converted from opset {opset} to {HALF_OPSET} ({first_line(err)}); "
             f"export it in opset {HALF_OPSET} or newer",
             code="E_MODEL_OPSET",
         ) from err
@@ -163,7 +168,7 @@ def _round_scales(onnx: Any, graph: GraphProto) -> None:
 
 
 def _preprocessing_names(graph: GraphProto) -> set[str]:
-    """Return the names of the nodes that the frame passes before anything is quantized or weighted."""
+    """Return the names of the nodes that the frame passes before the first quantizer or weighted layer."""
     tensors, found = {value.name for value in graph_inputs(graph)}, set()
     known = {"", *(tensor.name for tensor in graph.initializer)}
     for node in graph.node:
@@ -176,7 +181,7 @@ def _preprocessing_names(graph: GraphProto) -> set[str]:
 
 
 def _tail(graph: GraphProto) -> set[str]:
-    """Return the names of the last weighted node and of everything that comes after it."""
+    """Return the names of the last weighted node and of every node behind it."""
     weighted = [node for node in graph.node if node.op_type in _WEIGHTED]
     tensors = set(weighted[-1].output) if weighted else set()
     found = {weighted[-1].name} if weighted else set()
@@ -188,14 +193,14 @@ def _tail(graph: GraphProto) -> set[str]:
 
 
 def _first_quantizers(graph: GraphProto, before: set[str]) -> set[str]:
-    """Return the Q nodes right behind the preprocessing; their scale stays FP32, with the value of its FP16 twin."""
+    """Return the names of the Q nodes right behind the preprocessing; their scale stays FP32, with its FP16 value."""
     made_by = producers(graph)
     quantizers = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] in made_by]
     return {node.name for node in quantizers if made_by[node.input[0]].name in before}
 
 
 def _last_dequantizers(onnx: Any, graph: GraphProto, tail: set[str]) -> set[str]:
-    """Give the tail DQ nodes of its own, which hand it FP32, and return their names."""
+    """Add DQ nodes that give the tail FP32, and return their names."""
     made_by, found = producers(graph), set()
     for node in [n for n in graph.node if n.name in tail]:
         for position, name in enumerate(node.input):
@@ -214,7 +219,7 @@ def _last_dequantizers(onnx: Any, graph: GraphProto, tail: set[str]) -> set[str]
 
 
 def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
-    """Make FP16 of every float tensor that a node makes which is not in ``kept``, with casts where the two meet."""
+    """Turn every float tensor that a node outside ``kept`` makes into FP16, with casts where the two types meet."""
     graph, single, half = model.graph, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
     typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     floats = {v.name for v in (*typed.value_info, *typed.input, *typed.output) if v.type.tensor_type.elem_type == single}

@@ -1,4 +1,4 @@
-"""Golden frames: a few real frames with the predictions they must give, for the self-test at boot."""
+"""Choose golden frames: a few real frames with the predictions they must give, for the self-test at boot."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ FRAMES_FILE = "frames.npy"
 EXPECTED_FILE = "expected.npy"
 
 TOLERANCE_FACTOR = 4.0
+"""Factor of a self-test's tolerance over the largest difference of implementations on the host, on the same frames."""
+
 MIN_TOLERANCE = 0.02
-"""What a self-test allows is this many times what implementations on the host differ by on the same frames, and at least
-this much of a probability."""
+"""Least tolerance of a self-test, of a probability."""
 
 MIN_TENSORRT_TOLERANCE = 0.1
-"""TensorRT runs what lies between the int8 layers in float16 where it may; its difference was not measured yet."""
+"""Least tolerance of a self-test on TensorRT, which may compute between int8 layers in float16; not measured yet."""
 
 _MAX_CANDIDATES = 96
 
@@ -44,9 +45,9 @@ def make_golden(
     Args:
         images: The validation images.
         count: How many frames.
-        deployed: Whose answers are expected.
+        deployed: Implementation whose predictions are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
-        predict: Gives what an implementation predicts of some of the images.
+        predict: Returns what an implementation predicts of some of the images.
         folder: Folder to write to; exists.
 
     Raises:

@@ -52,8 +52,8 @@ class TrainedPredictions:
     """What the trained network predicts of the test images, which its implementations are compared with.
 
     Attributes:
-        probabilities: Its predictions in FP32, ``[N, classes]``.
-        name: Its name in a report.
+        probabilities: Predictions of the trained network in FP32, ``[N, classes]``.
+        name: Name of the trained network in a report.
         teacher: Predictions of the chain's first link in FP32, ``[N, classes]``, kept beside; None without a teacher.
     """
 
@@ -109,8 +109,8 @@ def verify(
         images: The test images.
         labels: Class names.
         predict: Returns what an implementation predicts of them.
-        layers: When the quantized graph and the others are compared layer by layer: where their predictions differ too much,
-            or always.
+        layers: Condition for comparing the quantized graph and the others layer by layer: that predictions differ too much,
+            or none.
 
     Raises:
         DataError: There is no test image.

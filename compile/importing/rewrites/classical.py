@@ -1,4 +1,4 @@
-"""Classifiers of ONNX's classical domain behind a network, as skl2onnx writes them: in standard operators.
+"""Write classifiers of ONNX's classical domain, as skl2onnx puts them behind a network, in standard operators.
 
 A linear classifier is a matrix product, its scores through a sigmoid or a softmax; a normalizer divides by the sum; a
 scaler subtracts and multiplies; ``ZipMap`` only makes dictionaries of the scores.
@@ -22,7 +22,7 @@ KNOWN = ("LinearClassifier", "Normalizer", "Scaler", "ZipMap")
 
 
 def drop_zip_maps(graph: GraphProto) -> None:
-    """Let outputs that are dictionaries of scores be the scores themselves, in place."""
+    """Replace, in place, outputs that are dictionaries of scores by the scores themselves."""
     onnx = require("onnx", "read an ONNX file")
     zips = {node.output[0]: node for node in graph.node if (node.domain, node.op_type) == (CLASSICAL, "ZipMap")}
     for output in graph.output:
@@ -52,10 +52,10 @@ def write_classical_out(name: str, model: ModelProto) -> None:
 
     Args:
         name: Name of the network, for messages.
-        model: ``drop_zip_maps`` has seen it, and what no output needs is gone.
+        model: Network after ``drop_zip_maps``, without nodes that no output needs.
 
     Raises:
-        ModelError: There is another operator of that domain, or a form of one that is not read here.
+        ModelError: The network has another operator of that domain, or a form of one that is not read here.
     """
     graph = model.graph
     if not any(node.domain == CLASSICAL for node in graph.node):
@@ -90,7 +90,7 @@ class _Writer:
         if how is None:
             raise ModelError(
                 f"{self.name}: '{node.name}' ({CLASSICAL}::{node.op_type}) cannot be compiled; of that domain "
-                f"{', '.join(KNOWN)} are, bring the network with such a classifier or with layers of its own",
+                f"{', '.join(KNOWN)} are; export the network with such a classifier or with layers of its own",
                 code="E_MODEL_OPERATOR",
             )
         return how(node, given)

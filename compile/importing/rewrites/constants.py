@@ -1,6 +1,6 @@
-"""Work out beforehand what does not depend on the image: shapes, branches chosen by them, and constants made of constants.
+"""Compute beforehand all that does not depend on the image: shapes, branches chosen by them, constants of constants.
 
-ONNX Runtime does it, all its other optimizations switched off. What it leaves (it expands no constant) is then run as a
+ONNX Runtime does it, with all its other optimizations switched off. What it leaves (it expands no constant) is then run as a
 small network of its own.
 """
 
@@ -37,20 +37,20 @@ _NOT_CONSTANT_FOLDING = [
     "TransposeOptimizer",
     "WeightBiasQuantization",
 ]
-"""ONNX Runtime's other basic optimizations, by the names that it knows them by."""
+"""Names of ONNX Runtime's other basic optimizations."""
 
 _KEPT = ("DequantizeLinear", "QuantizeLinear", "RandomNormal", "RandomUniform")
 
 
 def fold_constants(name: str, model: ModelProto) -> ModelProto:
-    """Return a model in which nothing is left that could be worked out without an image.
+    """Return a model without operators that could be computed without an image.
 
     Args:
         name: Name of the network, for messages.
-        model: Its input has a fixed shape.
+        model: Network whose input has a fixed shape.
 
     Raises:
-        ModelError: ONNX Runtime cannot load it.
+        ModelError: ONNX Runtime cannot load the model.
     """
     onnx, ort = require("onnx", "read an ONNX file"), require("onnxruntime", "read an ONNX file")
     options = ort.SessionOptions()
@@ -83,7 +83,7 @@ def fold_constants(name: str, model: ModelProto) -> ModelProto:
 
 
 def _name_constants(graph: GraphProto) -> None:
-    """Turn constants that are nodes into initializers, so that there is one place to look for them."""
+    """Turn constants that are nodes into initializers, so that all constants are found in one place."""
     onnx = require("onnx", "read an ONNX file")
     for node in [n for n in graph.node if n.op_type == "Constant" and n.domain in STANDARD]:
         for attribute in node.attribute:
@@ -105,7 +105,7 @@ def _name_constants(graph: GraphProto) -> None:
 
 
 def _run_constant_nodes(name: str, model: ModelProto) -> None:
-    """Run the nodes that read constants alone, and put what they make in their place."""
+    """Run the nodes that read constants alone, and put their outputs in their place."""
     onnx = require("onnx", "read an ONNX file")
     graph = model.graph
     known = {tensor.name for tensor in graph.initializer}
@@ -141,9 +141,7 @@ def _run_constant_nodes(name: str, model: ModelProto) -> None:
             session = open_session(part)
             values = session.run(wanted, {})
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(
-                f"{name}: its constants cannot be worked out ({error_line(err)})", code="E_MODEL_GRAPH"
-            ) from err
+            raise ModelError(f"{name}: its constants cannot be computed ({error_line(err)})", code="E_MODEL_GRAPH") from err
     _replace_nodes(graph, [node for node in graph.node if node.output[0] not in inside])
     graph.initializer.extend(
         onnx.numpy_helper.from_array(value, output) for output, value in zip(wanted, values, strict=True)
@@ -151,10 +149,10 @@ def _run_constant_nodes(name: str, model: ModelProto) -> None:
 
 
 def sort_nodes(name: str, graph: GraphProto) -> None:
-    """Put every node behind those that make what it reads, as ONNX asks for and some converters do not care about.
+    """Sort nodes, in place, so that each stands behind those it reads from; some converters do not.
 
     Raises:
-        ModelError: Nodes read each other in a circle, or what nobody makes.
+        ModelError: Nodes read each other in a circle, or a tensor that no node makes.
     """
     made_by = {output: node for node in graph.node for output in node.output if output}
     ready = {tensor.name for tensor in graph.initializer} | {entry.name for entry in graph.input} | {""}
@@ -179,7 +177,7 @@ def sort_nodes(name: str, graph: GraphProto) -> None:
 
 
 def _reads(node: NodeProto) -> set[str]:
-    """Return what a node reads, in graphs below it too."""
+    """Return the names of the tensors that a node reads, in graphs below it too."""
     read = set(node.input)
     for attribute in node.attribute:
         for below in (*([attribute.g] if attribute.HasField("g") else []), *attribute.graphs):
@@ -196,7 +194,7 @@ def _replace_nodes(graph: GraphProto, nodes: Sequence[NodeProto]) -> None:
 
 
 def drop_unread(graph: GraphProto) -> None:
-    """Take away nodes and constants of which nothing reaches an output; nodes stand behind what they read."""
+    """Remove, in place, nodes and constants of which nothing reaches an output; nodes stand behind those they read from."""
     wanted = {entry.name for entry in graph.output}
     kept: list[NodeProto] = []
     for node in reversed(graph.node):

@@ -15,7 +15,7 @@ from weckd_edge.core.optional_imports import require
 if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
-ADVICE = "quantize it with symmetric int8 activations and weights, or bring the float network it was made from"
+ADVICE = "quantize it with symmetric int8 activations and weights, or import the float network it was made from"
 
 _MOVES = ("Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "MaxPool", "Slice", "Gather", "Identity", "Pad", "Relu")
 """Operators that ONNX Runtime lets run on int8 values between others, whose output has their scale."""
@@ -23,7 +23,7 @@ _MOVES = ("Flatten", "Reshape", "Transpose", "Squeeze", "Unsqueeze", "MaxPool", 
 
 @dataclass(frozen=True, slots=True)
 class _Integer:
-    """Where an integer operator has its operands among its inputs.
+    """Places of an integer operator's operands among its inputs.
 
     Attributes:
         makes: Name of the float operator that does the same.
@@ -59,7 +59,7 @@ _OWN_ATTRIBUTES = ("channels_last", "opset")
 
 
 def write_integer_operators_out(name: str, graph: GraphProto) -> None:
-    """Write, in place, integer operators as float ones between pairs, and what runs on codes in between too.
+    """Write, in place, integer operators, and those that move codes between them, as float ones between pairs.
 
     Args:
         name: Name of the file, for messages.

@@ -28,7 +28,7 @@ class NodeWriter:
     """
 
     def __init__(self, name: str, model: ModelProto) -> None:
-        onnx = require("onnx", "adopt a network")
+        onnx = require("onnx", "import a network")
         self.onnx = onnx
         self.network = name
         self.opset = opset_of(model)
@@ -83,11 +83,11 @@ class NodeWriter:
         )
 
     def read(self, place: int) -> str:
-        """Return the name of an input; empty where there is none."""
+        """Return the name of the input at a place; empty where there is none."""
         return self.node.input[place] if place < len(self.node.input) else ""
 
     def values(self, place: int) -> Array | None:
-        """Return a constant input; None where there is none.
+        """Return the constant input at a place; None where there is none.
 
         Raises:
             ModelError: The input depends on the image.
@@ -121,7 +121,7 @@ class NodeWriter:
 
 
 Rule = Callable[[NodeWriter], None]
-"""Writes what stands in place of the operator that the writer has taken up."""
+"""Writes the operators that stand in place of the one that the writer has taken up."""
 
 
 def rewrite_nodes(name: str, model: ModelProto, rules: Mapping[str, Rule]) -> ModelProto:
@@ -151,7 +151,7 @@ def rewrite_nodes(name: str, model: ModelProto, rules: Mapping[str, Rule]) -> Mo
 
 def copy_node(node: NodeProto) -> NodeProto:
     """Return a copy of a node."""
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     copied: NodeProto = onnx.NodeProto()
     copied.CopyFrom(node)
     return copied

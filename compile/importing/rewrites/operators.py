@@ -1,4 +1,4 @@
-"""Which operators a network is made of: those of its own functions are written out, others than ONNX's are refused."""
+"""Check the operators of a network: functions of its own are written out, operators that are not ONNX's refused."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
 OLDEST_OPSET = 7
-"""The oldest operator set that ONNX's own converter raises reliably (broadcasting changed there)."""
+"""Oldest operator set that ONNX's own converter raises reliably (broadcasting changed there)."""
 
 STANDARD = ("", "ai.onnx")
 CLASSICAL = "ai.onnx.ml"
-"""ONNX's own domain of classical machine learning, whose classifiers may stand behind a network."""
+"""Name of ONNX's own domain of classical machine learning, whose classifiers may stand behind a network."""
 
 EXPORT_AGAIN = "export it again, with torch.onnx.export(..., dynamo=False, opset_version=17) if it comes from torch"
 
@@ -52,7 +52,7 @@ def write_functions_out(name: str, model: ModelProto) -> ModelProto:
     """Return a model with its own functions written out.
 
     Raises:
-        ModelError: They cannot be.
+        ModelError: A function cannot be written out.
     """
     if not model.functions:
         return model
@@ -90,7 +90,7 @@ def refuse_custom(name: str, nodes: Sequence[NodeProto], allowed: Sequence[str] 
     """Refuse operators of other domains.
 
     Raises:
-        ModelError: There are some.
+        ModelError: The network has such an operator; the message names it.
     """
     onnx = require("onnx", "read an ONNX file")
     known = {"" if domain in STANDARD else domain for domain in allowed}
@@ -112,7 +112,7 @@ def refuse_branches(name: str, nodes: Sequence[NodeProto]) -> None:
     """Refuse operators that decide at run time what is computed.
 
     Raises:
-        ModelError: There are some.
+        ModelError: The network has such an operator; the message names it.
     """
     flow = [node for node in nodes if any(a.HasField("g") or a.graphs for a in node.attribute)]
     if flow:

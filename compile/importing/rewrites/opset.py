@@ -2,7 +2,7 @@
 
 Older files are raised by ONNX's version converter. Newer files are lowered here: of 35 files that torch 2.14's default
 exporter wrote of 18 classifiers of timm and torchvision, in opsets 18 to 23, neither that converter (onnx 1.23) nor
-onnxscript's (0.7) brings a single one to opset 17. They have no way back for Gelu, GroupNormalization, Attention and
+onnxscript's (0.7) converts a single one to opset 17. They have no way back for Gelu, GroupNormalization, Attention and
 Split, and leave ReduceMean with an attribute of its newer form.
 
 Little has changed since opset 17: the reductions take their axes as an input; Split, Pad, Resize and the pools have new
@@ -37,12 +37,12 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
 
     Args:
         name: Name of the network, for messages.
-        model: Standard operators only, constants folded, its input of a fixed shape.
+        model: Network of standard operators alone, constants folded, its input of a fixed shape.
 
     Raises:
-        ModelError: An operator has no counterpart there.
+        ModelError: An operator has no counterpart in opset 17.
     """
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     opset = opset_of(model)
     if opset < OPSET:
         _drop_unused_padding(model)
@@ -69,7 +69,7 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
 
 
 def _drop_unused_padding(model: ModelProto) -> None:
-    """Take away a padding value that no constant padding uses: the converter would leave it where none may be."""
+    """Remove a padding value that no constant padding uses: the converter would leave it where none may be."""
     for node in [node for node in model.graph.node if node.op_type == "Pad" and opset_of(model) < 11]:
         if any(a.name == "mode" and a.s != b"constant" for a in node.attribute):
             kept = [a for a in node.attribute if a.name != "value"]
@@ -78,11 +78,11 @@ def _drop_unused_padding(model: ModelProto) -> None:
 
 
 def _keep_positions(model: ModelProto) -> None:
-    """Let a Resize take pixels from where it did before opset 11: the converter forgets to say so.
+    """Name the positions that a Resize took pixels from before opset 11, which the converter leaves out.
 
     Positions were asymmetric; the nearest pixel was the one before where the size grew, and the one behind where it shrank.
     """
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     for node in [node for node in model.graph.node if node.op_type == "Resize"]:
         scales = constants.get(node.input[2]) if len(node.input) > 2 else None
@@ -111,7 +111,7 @@ def _newer(model: ModelProto) -> list[str]:
 
 def _inlined(model: ModelProto, kinds: list[str]) -> ModelProto:
     """Return a model with operators of these kinds written out as their schemas have them."""
-    onnx, inliner = require("onnx", "adopt a network"), require("onnx.inliner", "adopt a network")
+    onnx, inliner = require("onnx", "import a network"), require("onnx.inliner", "import a network")
     typed = onnx.shape_inference.infer_shapes(model, data_prop=True)
     for tensor in typed.graph.initializer:  # some forms depend on the types of what they read
         typed.graph.value_info.append(onnx.helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
@@ -144,5 +144,5 @@ def _lowered(name: str, model: ModelProto) -> ModelProto:
 
 
 def _is_newer(kind: str) -> bool:
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     return not onnx.defs.has(kind, OPSET, "") if onnx.defs.has(kind, "") else False

@@ -1,4 +1,4 @@
-"""A padding with minus infinity before a max pool is the max pool's own padding."""
+"""Fold a padding with minus infinity before a max pool into the max pool's own padding."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 LOWEST = -65504.0
-"""Float16's lowest value: exporters write it, float32's lowest or minus infinity where nothing may win against a pixel."""
+"""Lowest value of float16: exporters pad with it, with float32's lowest or with minus infinity, below every pixel."""
 
 
 def fold_padding(model: ModelProto) -> int:
-    """Move such paddings into the pools behind them, where these can hold them.
+    """Move paddings with minus infinity into the pools behind them, where these can hold them.
 
     Args:
-        model: In opset 17, constants folded; changed in place.
+        model: Network in opset 17, constants folded; changed in place.
 
     Returns:
-        How many were moved.
+        Number of paddings that were moved.
     """
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
     readers = consumers(graph)
@@ -58,7 +58,7 @@ def fold_padding(model: ModelProto) -> int:
 
 def _padded(pool: object, sides: object) -> list[int] | None:
     """Return a pool's paddings together with others ``[2, axes]``; None where it cannot hold them."""
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in pool.attribute}  # type: ignore[attr-defined]
     if attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID") or attributes.get("ceil_mode", 0):
         return None

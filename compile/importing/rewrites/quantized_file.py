@@ -1,6 +1,6 @@
-"""A network that a user has quantized already: brought to the form of this project's own int8 graphs, code for code.
+"""Rewrite a network that a user has quantized in the form of this project's own int8 graphs, code for code.
 
-What ONNX Runtime, NNCF, modelopt and TensorRT's tools write differs in places that change no answer: integer operators
+What ONNX Runtime, NNCF, modelopt and TensorRT's tools write differs in places that change no prediction: integer operators
 (QOperator) instead of Q/DQ pairs, int32 biases and other constants behind a DequantizeLinear, weights as int8 without their
 Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; what breaks a rule after that is refused by name.
 """
@@ -44,8 +44,8 @@ def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
     """Return a quantized network as Q/DQ pairs in this project's form, with the codes and the predictions that it had.
 
     Args:
-        name: The file, for messages.
-        model: What was imported; it is left as it is.
+        name: Name of the file, for messages.
+        model: Network as it was imported; it is left as it is.
 
     Raises:
         ModelError: A node breaks a rule of the targets; it and the rule are named.
@@ -107,7 +107,7 @@ def _centre_unsigned(onnx: Any, graph: GraphProto) -> None:
 
 
 def _fold_constants(onnx: Any, graph: GraphProto) -> None:
-    """Make plain numbers of constants behind a DQ that are no layer's weights: biases, scales, tables of positions."""
+    """Replace constants behind a DQ that are no layer's weights by plain numbers: biases, scales, tables of positions."""
     arrays, read_by = arrays_of(onnx, graph), consumers(graph)
     made_by = producers(graph)
     for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:

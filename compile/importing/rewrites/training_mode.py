@@ -1,7 +1,7 @@
-"""Dropout and batch norms that were exported in training mode.
+"""Set dropout and batch norms that were exported in training mode to inference.
 
 Such a network drops values at random, or normalises with the statistics of the one image that it sees. What it learned
-is there all the same: set to inference, it answers as it does after ``model.eval()``.
+is there all the same: set to inference, it predicts as it does after ``model.eval()``.
 """
 
 from __future__ import annotations
@@ -22,18 +22,18 @@ _RANDOM = ("Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike", "Rand
 
 
 def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[str, ...]:
-    """Set what is in training mode to inference, in place.
+    """Set operators in training mode to inference, in place.
 
     Args:
-        name: Of the file.
-        model: Of a network without functions of its own.
+        name: Name of the file, for messages.
+        model: Network without functions of its own.
         allowed: Whether the user asked for it.
 
     Returns:
-        A warning, where there was something.
+        One warning; none where no operator was in training mode.
 
     Raises:
-        ModelError: Something is in training mode and the user did not ask for this, or values are drawn at random.
+        ModelError: An operator is in training mode and the user did not ask for this, or values are drawn at random.
     """
     nodes = list(nodes_of(model.graph))
     constants = _constants(model)
@@ -42,15 +42,17 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     drawn = [node for node in nodes if node.op_type in _RANDOM]
     if drawn:
         raise ModelError(
-            f"{name}: '{drawn[0].name}' ({drawn[0].op_type}) draws values at random, so its answers differ from run to run; "
-            "it was exported in training mode: export it again after model.eval()",
+            f"{name}: '{drawn[0].name}' ({drawn[0].op_type}) draws values at random, so its predictions differ from run to "
+            "run; it was exported in training mode: export it again after model.eval()",
             code="E_MODEL_TRAINING_MODE",
         )
     if not training:
         return ()
     kinds = {kind: sum(node.op_type == kind for node in training) for kind in ("BatchNormalization", "Dropout")}
     found = " and ".join(f"{count} {kind}" for kind, count in kinds.items() if count)
-    effect = "its answers differ from run to run" if kinds["Dropout"] else "its batch norms use the one image's statistics"
+    effect = (
+        "its predictions differ from run to run" if kinds["Dropout"] else "its batch norms use the one image's statistics"
+    )
     if not allowed:
         raise ModelError(
             f"{name}: was exported in training mode ({found}; the first is '{training[0].name}'), so {effect}; export it "
@@ -68,7 +70,8 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
 def _depending_on_the_image(model: ModelProto) -> set[str]:
     """Return the tensors that the image reaches.
 
-    A batch norm of constants in training mode is meant: so networks without norms standardise their weights.
+    A batch norm that reads constants alone is in training mode on purpose: so networks without norms standardise their
+    weights.
     """
     found = {entry.name for entry in model.graph.input}
     for node in model.graph.node:

@@ -1,4 +1,4 @@
-"""The weights of a network that is imported: whole, numbers, and in the end all float32."""
+"""Check an imported network's weights, that they are whole and numbers, and turn them into float32."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ TRAINED = (
     "MatMul",
     "PRelu",
 )
-"""Operators whose constants are weights; elsewhere an infinite value may be meant, as a bound, a mask or a padding."""
+"""Operators whose constants are weights; elsewhere an infinite value may be a bound, a mask or a padding."""
 
 _TYPE_ATTRIBUTES = ("to", "dtype", "output_dtype", "softmax_precision", "stash_type")
 
 
 def check_weights(name: str, model: ModelProto) -> None:
-    """Refuse weights that are no numbers, fewer than their shape says, or in a type that is not computed in.
+    """Refuse weights that are not numbers, fewer than their shape says, or in a type that is not computed in.
 
     Raises:
-        ModelError: There are some, with the name of the first.
+        ModelError: A weight is such; the message names the first.
     """
     onnx = require("onnx", "read an ONNX file")
     trained = {read for node in nodes_of(model.graph) if node.op_type in TRAINED for read in node.input}
@@ -79,7 +79,7 @@ def nodes_of(graph: GraphProto) -> Iterator[NodeProto]:
 
 
 def half_of(model: ModelProto) -> str | None:
-    """Return the name of another floating type that the network computes in (``float16``, ``double``); None: float32."""
+    """Return the floating type that the network computes in (``float16``, ``double``); None for float32."""
     onnx = require("onnx", "read an ONNX file")
     kinds = {onnx.TensorProto.FLOAT16: "float16", onnx.TensorProto.DOUBLE: "double"}
     found = {tensor.data_type for tensor in tensors_of(model)}
@@ -90,7 +90,7 @@ def half_of(model: ModelProto) -> str | None:
 
 
 def to_float32(model: ModelProto) -> None:
-    """Let everything that computes in float16 or double compute in float32; float16 values stay as they are."""
+    """Let operators that compute in float16 or double compute in float32, in place; float16 values stay as they are."""
     onnx = require("onnx", "read an ONNX file")
     others = (onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE)
 

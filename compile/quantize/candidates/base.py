@@ -48,9 +48,9 @@ class Deployment:
     Attributes:
         target: ``cpu`` builds and times every candidate here. A Jetson builds its own engine, so that the graphs alone are
             scored here, as they are written.
-        host: This machine in words.
+        host: Name of this machine in words.
         threads: Processor threads that candidates are timed with.
-        reduce_range: Whether weights are kept to seven bits; see ``quantize``.
+        reduce_range: Whether weights are kept to seven bits, as for ``quantize``.
     """
 
     target: Target
@@ -83,15 +83,15 @@ class PrecisionCandidate:
     """One candidate while it is made, scored and timed.
 
     Attributes:
-        trial: Its record.
-        folder: Folder of its files.
-        onnx: Its graph, as it would be deployed.
+        trial: Record of the candidate.
+        folder: Folder that its files lie in.
+        onnx: Path of its graph, as it would be deployed.
         runnable: Graph that stands for it on this machine, where the device builds its own form of it.
         graph: Graph of an int8 candidate of our own, with weights in floating point.
         whole: What that graph was made from.
         quantized: Record of it as an int8 graph.
         built: What the processor runs.
-        probabilities: Its predictions on the validation images, ``[N, classes]``.
+        probabilities: Predictions of the validation images, ``[N, classes]``.
         refusal: Error of the backend that could not build it.
     """
 

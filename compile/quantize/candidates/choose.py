@@ -1,4 +1,4 @@
-"""How candidates are judged, which one ships, and why, in a sentence."""
+"""Score candidates, choose the one that is deployed, and explain the choice in a sentence."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.metrics.intervals import rate_by_group
 
 MARGIN = 0.03
-"""Two candidates whose times differ by less are as fast as each other."""
+"""Largest relative difference of two candidates' times at which they count as equally fast."""
 
 LARGER = 1.25
-"""Of those as fast as each other and at most so many times as large as the smallest, the one closest to FP32 ships."""
+"""Largest size, relative to the smallest of the equally fast, at which the candidate closest to FP32 is chosen."""
 
 
 def score_candidate(
@@ -30,16 +30,16 @@ def score_candidate(
     groups: Sequence[str],
     config: QuantizeConfig,
 ) -> QuantizationTrial:
-    """Return a trial with what its predictions cost against FP32's.
+    """Return a trial with its accuracy, and the images and recall that it loses against FP32.
 
     Args:
-        trial: What was tried.
-        probabilities: Its probabilities on the validation images, ``[N, classes]``.
-        reference: FP32's.
-        truth: True label indices, ``[N]``.
+        trial: Record of the candidate.
+        probabilities: Predictions of the candidate on the validation images, ``[N, classes]``.
+        reference: Predictions of FP32, ``[N, classes]``.
+        truth: True class of each image, ``[N]``.
         labels: Class names.
         groups: Group of each image.
-        config: The limits. One image more or less is always allowed: fewer cannot be told apart.
+        config: Limits. One image more or less is always allowed: fewer cannot be told apart.
     """
     before, after = reference.argmax(axis=1) == truth, probabilities.argmax(axis=1) == truth
     lost = int(before.sum() - after.sum())
@@ -64,12 +64,12 @@ def score_candidate(
 
 
 def is_whole_int8(trial: QuantizationTrial) -> bool:
-    """Tell whether a trial is int8 of our own without a layer left out: all of them are equally fast."""
+    """Tell whether a trial is int8 of our own with no layer in floating point; all such are equally fast."""
     return trial.precision == "int8" and trial.method not in (None, "nncf", "imported") and not trial.float_nodes
 
 
 def closest_candidate(trials: Sequence[QuantizationTrial]) -> QuantizationTrial | None:
-    """Return the one whose predictions stay closest to FP32's, one within the limits before one that is not."""
+    """Return the trial whose predictions stay closest to FP32's, one within the limits before one that is not."""
     return min(trials, key=lambda t: (not t.within_limits, t.divergence or 0.0), default=None)
 
 
@@ -93,12 +93,12 @@ def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial
 def explain_choice(
     chosen: QuantizationTrial, trials: Sequence[QuantizationTrial], images: int, *, requested: bool, timed: bool
 ) -> str:
-    """Say in a sentence why a trial ships.
+    """Return the reason why a trial is deployed, in a sentence.
 
     Args:
-        chosen: The one.
-        trials: All that were tried, FP32 first.
-        images: Validation images.
+        chosen: Trial that is deployed.
+        trials: Every trial, FP32 first.
+        images: Number of validation images.
         requested: Whether its precision was asked for.
         timed: Whether candidates were built and timed here.
     """
@@ -135,6 +135,6 @@ def _ms(trial: QuantizationTrial) -> str:
 
 def _lost(lost: int | None) -> str:
     if not lost:
-        return "loses no validation image" if lost == 0 else "was not judged"
+        return "loses no validation image" if lost == 0 else "was not scored"
     word = "loses" if lost > 0 else "gains"
     return f"{word} {abs(lost)} validation image{'s' if abs(lost) != 1 else ''}"

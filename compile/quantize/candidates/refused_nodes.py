@@ -1,4 +1,4 @@
-"""What a backend refuses of an int8 graph: which operators its message means, and what to leave in floating point next."""
+"""Find the operators that a backend's message refuses of an int8 graph, to leave them in floating point."""
 
 from __future__ import annotations
 
@@ -13,24 +13,24 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 MAX_TRIES = 4
-"""So often a graph is tried again with more of it in floating point."""
+"""How many times a graph is tried again with more of it in floating point."""
 
 _SHORTEST_NAME = 4
-"""A shorter name may stand in any message by chance."""
+"""Length of the shortest name that is looked for: a shorter one may stand in any message by chance."""
 
 
 def layers_to_leave_in_float(error: Exception, graph: GraphProto) -> tuple[str, ...]:
     """Return the names of the int8 operators to leave in floating point before a graph is tried again.
 
-    Those that the message names, or whose tensors or pairs it names. Where it names none: what has no weights, and after
-    that, what is no convolution.
+    They are those that the message names, or whose tensors or pairs it names. Where it names none, they are the operators
+    without weights, and after those, all but the convolutions.
 
     Args:
-        error: What the backend said; the errors it was made from are read too.
+        error: Error of the backend; its cause is read too.
         graph: The int8 graph that was refused.
 
     Returns:
-        None at all where nothing is left to try.
+        Names of operators; empty where nothing is left to try.
     """
     int8 = _int8_operators(graph)
     named = _named(_words(error), graph, int8)
@@ -56,7 +56,7 @@ def _int8_operators(graph: GraphProto) -> list[NodeProto]:
 
 
 def _named(words: str, graph: GraphProto, int8: list[NodeProto]) -> tuple[str, ...]:
-    """Return the operators that a message names; of names that hold each other the longest is meant."""
+    """Return the operators that a message names; of names that contain each other, the longest counts."""
     made_by, read_by = producers(graph), consumers(graph)
     owners: dict[str, dict[str, None]] = {}
     for node in int8:
@@ -68,7 +68,7 @@ def _named(words: str, graph: GraphProto, int8: list[NodeProto]) -> tuple[str, .
 
 
 def _names_of(node: NodeProto, made_by: dict[str, NodeProto], read_by: dict[str, list[NodeProto]]) -> Iterator[str]:
-    """Yield the names of an operator, of what it makes, and of the pairs in front of it and behind it."""
+    """Yield the names of an operator, of its outputs, and of the pairs in front of it and behind it."""
     yield node.name
     for output in node.output:
         yield output

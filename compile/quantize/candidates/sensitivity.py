@@ -1,4 +1,4 @@
-"""Which layers int8 hurts most, by what each does to the predictions when it alone is in int8."""
+"""Rank layers by how much the predictions change when each alone is in int8."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ _TINY = 1e-9
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sensitivity:
-    """One layer.
+    """Sensitivity of one layer to int8.
 
     Attributes:
-        node: Its name.
+        node: Name of the layer.
         divergence: Mean Kullback-Leibler divergence, nats, of the predictions with this layer alone in int8 from FP32's.
     """
 
@@ -40,9 +40,9 @@ def rank_layers(
     """Classify frames once for each layer with weights and return the layers, the most sensitive first.
 
     Args:
-        int8: The whole int8 graph.
-        fp32: The graph it came from.
-        input_name: Of both.
+        int8: Int8 graph with every layer in int8.
+        fp32: Graph that it was made from.
+        input_name: Name of both graphs' input.
         frames: A few training frames ``[1, H, W, 3]``.
         progress: Receiver of the progress.
 
@@ -74,7 +74,7 @@ def quantized_nodes(graph: GraphProto) -> set[str]:
 
 
 def divergence(wanted: NDArray[np.float32], got: NDArray[np.float32]) -> float:
-    """Return the mean Kullback-Leibler divergence of answers ``[N, classes]`` from the wanted ones, in nats."""
+    """Return the mean Kullback-Leibler divergence of predictions ``[N, classes]`` from the wanted ones, in nats."""
     p, q = (np.maximum(x.astype(np.float64), _TINY) for x in (wanted, got))
     return float(np.maximum((p * np.log(p / q)).sum(axis=1), 0).mean())
 
@@ -83,7 +83,7 @@ def _run_frames(model: ModelProto, input_name: str, frames: Sequence[NDArray[Any
     ort: Any = require("onnxruntime", "rank a network's layers")
     options = ort.SessionOptions()
     options.log_severity_level = 3
-    # Its fusions would round otherwise than is written.
+    # ONNX Runtime's fusions would round otherwise than the graph is written.
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])

@@ -81,12 +81,12 @@ def file_answers(path: Path, image: Any, output: str | None = None) -> Any:
 REAL: dict[str, tuple[Sequence[str], dict[str, Any], str]] = {
     "keras3_sigmoid.onnx": (PAIR, {"mean": MEAN, "std": STD}, "probability of 'wax', the second label"),
     "keras3_uint8.onnx": (("a", "b", "c", "d"), {}, "It ends in a Softmax"),
-    "tf2onnx_opset9.onnx": (("a", "b", "c", "d"), {"mean": MEAN, "std": STD}, "Brought from opset 9 to 17"),
-    "torch_default.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Brought from opset 20 to 17"),
-    "torch_opset23.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Brought from opset 23 to 17"),
+    "tf2onnx_opset9.onnx": (("a", "b", "c", "d"), {"mean": MEAN, "std": STD}, "Converted from opset 9 to 17"),
+    "torch_default.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Converted from opset 20 to 17"),
+    "torch_opset23.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Converted from opset 23 to 17"),
     "torch_legacy17.onnx": (LABELS, {"mean": MEAN, "std": STD}, "It ends in Gemm"),
-    "skl2onnx_three.onnx": (LABELS, {"mean": MEAN, "std": STD}, "answers add up to 1"),
-    "skl2onnx_binary.onnx": (PAIR, {"mean": MEAN, "std": STD}, "answers add up to 1"),
+    "skl2onnx_three.onnx": (LABELS, {"mean": MEAN, "std": STD}, "predictions add up to 1"),
+    "skl2onnx_binary.onnx": (PAIR, {"mean": MEAN, "std": STD}, "predictions add up to 1"),
 }
 """File: its labels, what its user says, and what is told."""
 
