@@ -1,4 +1,4 @@
-"""Audit one data set: would figures measured on it flatter?"""
+"""Audit one data set: find what would make figures measured on it flatter."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
     """Audit a data set by itself, before any build; files that cannot be used are left out and counted.
 
     Args:
-        path: A folder of ``<label>/<image>`` or a CSV; see ``list_data``.
+        path: A folder of ``<label>/<image>``, or a CSV.
         config: Settings, of which the tables data, input, link and audit are used.
         progress: Receiver of the progress.
 
@@ -73,7 +73,7 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
         reason = str(err)
     else:
         return run_audit(path, index, config, progress)
-    # Few groups or few classes: there is no split to look at, but the rest can be.
+    # Few groups or few classes: there is no split to audit, but the rest can be.
     return run_audit(path, None, config, progress, note=f"no split was made: {reason}")
 
 
@@ -101,7 +101,7 @@ def run_audit(
 
     Args:
         path: A folder of ``<label>/<image>`` or a CSV.
-        index: Its split; None where it has none.
+        index: Index with its split; None where it has none.
         config: Settings, of which the tables data, input, link and audit are used.
         progress: Receiver of the progress.
         deployed: A network that was trained on that split, which is shown covered test images.
@@ -155,11 +155,11 @@ class _AuditedData:
         images: Every readable image, copies among them.
         groups: Group of each image.
         ties: Near duplicates among them, by position.
-        index: Its index; without a split, that of the first of each image's copies.
+        index: Index of the data set; without a split, of the first of each image's copies.
         has_split: Whether the index holds a split.
         columns: Further columns of a CSV: by name, each image's cell by its path.
         source_column: Name of the column that names the source; None without one.
-        notes: What limits the audit, in words.
+        notes: Limits of the audit, in words.
     """
 
     root: Path
@@ -206,7 +206,7 @@ def _read(path: Path, index: DatasetIndex | None, config: BuildConfig, progress:
 
 
 def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[str]) -> DatasetIndex:
-    """Return an index of the first of each image's copies, whose split says nothing."""
+    """Return an index of the first of each image's copies, all of them training images, as there is no split."""
     labels = Labels(sorted({image.listed.label for image in found}))
     dropped = {file.path for file in find_contradictions(found)}
     first: dict[str, tuple[ScannedImage, str]] = {}

@@ -144,8 +144,8 @@ def mean_interval(values: Sequence[float]) -> MeanInterval:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class StudyPlan:
-    """What a study compares.
+class StudyGrid:
+    """Grid of a study: every strategy with every seed.
 
     Attributes:
         strategies: Names of strategies, at least one, each at most once.
@@ -171,7 +171,7 @@ class StudyPlan:
 def run_study(
     data: Path,
     config: BuildConfig,
-    plan: StudyPlan,
+    grid: StudyGrid,
     out: Path,
     progress: Progress,
     *,
@@ -183,7 +183,7 @@ def run_study(
     Args:
         data: Folder or CSV.
         config: The chain and its training.
-        plan: Strategies and number of seeds.
+        grid: Strategies and number of seeds.
         out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
         progress: Receiver of the progress.
         skip_bad: Whether files that cannot be used are left out.
@@ -194,9 +194,9 @@ def run_study(
         ConfigError: The storage cannot be opened, a strategy does not exist, or is named twice.
         WeckdError: The data or the links cannot be used.
     """
-    strategies = plan.find_strategies()
+    strategies = grid.find_strategies()
     folder = _StudyFolder(workspace=Workspace(out), data=data, root=data_root(data), skip_bad=skip_bad, progress=progress)
-    seeds = range(config.seed, config.seed + plan.seeds)
+    seeds = range(config.seed, config.seed + grid.seeds)
 
     def one_seed(seed: int) -> list[StudyRun]:
         return folder.run_seed(replace(config, seed=seed), strategies)
@@ -217,7 +217,7 @@ def run_study(
         dataset=index.name,
         synthetic=index.synthetic,
         labelled_fraction=config.data.labelled_fraction,
-        seeds=plan.seeds,
+        seeds=grid.seeds,
         trials=tuple(trials),
     )
 
@@ -301,7 +301,7 @@ class _StudyFolder:
                 links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
                 labels_used=labels_used(strategy, index, len(plans)),
                 images_used=last.images_used,
-                steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
+                steps=sum(link.artifact.epochs or 0 for link in links) * config.train.steps_per_epoch,
                 seconds=cost.seconds,
                 cpu_seconds=cost.cpu_seconds,
                 joules=cost.joules,

@@ -1,1 +1,1 @@
-"""The linear classifier of the data audit, its folds and its scores."""
+"""Linear classifier of the data audit, its folds and its scores."""

@@ -1,4 +1,4 @@
-"""Ridge regression on class indicators, many folds of one matrix: the products of all images are worked out once."""
+"""Ridge regression on class indicators, for many folds of one matrix: the products of all images are computed once."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ Array = NDArray[np.float64]
 
 
 class Ridge:
-    """The classifier of ``weckd_edge.train.distill.linear_probe.ridge``, for many trainings on parts of the same images.
+    """Ridge classifier for many trainings on parts of the same images; it scores as ``linear_probe.ridge`` does.
 
-    Where there are fewer images than features it is solved for images, else for features: the same answers.
+    Where there are fewer images than features it is solved for images, else for features, with the same scores.
 
     Args:
-        features: ``[N, D]``.
+        features: Features of each image ``[N, D]``.
         labels: Class of each image ``[N]``.
-        classes: How many.
+        classes: Number of classes.
     """
 
     def __init__(self, features: NDArray[np.float32], labels: NDArray[np.int64], classes: int) -> None:
@@ -32,19 +32,19 @@ class Ridge:
         self._cross: Array = shifted.T @ self._targets
 
     def scores(self, train: NDArray[np.intp], test: NDArray[np.intp]) -> Array:
-        """Train on some images and answer others.
+        """Train on some images and score others.
 
         Args:
-            train: Their positions.
-            test: Their positions; not among ``train``.
+            train: Positions of the images to train on.
+            test: Positions of the images to score; none of ``train``.
 
         Returns:
-            About 1 for the class and 0 for the others ``[T, C]``.
+            Scores ``[T, C]``, about 1 for the class and 0 for the others.
         """
         return self._by_image(train, test) if self._few else self._by_feature(train, test)
 
     def out_of_fold(self, folds: NDArray[np.int64]) -> Array:
-        """Classify every image by the classifier that was trained on the other folds, ``[N, C]``."""
+        """Return scores ``[N, C]`` of every image, by the classifier that was trained on the other folds."""
         found = np.zeros_like(self._targets)
         for fold in np.unique(folds):
             held_out = folds == fold
@@ -67,7 +67,7 @@ class Ridge:
         return result
 
     def _by_feature(self, train: NDArray[np.intp], test: NDArray[np.intp]) -> Array:
-        # What all images give, less what those give that are not trained on.
+        # The products of all images, less those of the images that are not trained on.
         others = np.setdiff1d(np.arange(len(self._features)), train)
         left = self._features[others]
         count = len(train)

@@ -1,4 +1,4 @@
-"""Figures of scores with 95 % intervals that count groups, not images."""
+"""Accuracy and AUC of scores, with 95 % intervals that count groups, not images."""
 
 from __future__ import annotations
 
@@ -18,32 +18,32 @@ _SEED = 0
 
 
 def score_accuracy(scores: Array, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Rate:
-    """Return how often the highest of the scores ``[N, C]`` is the label's."""
+    """Return how often the highest of an image's scores ``[N, C]`` is that of its label."""
     return rate_by_group(scores.argmax(1) == labels, [str(group) for group in groups])
 
 
 def majority(labels: NDArray[np.int64]) -> float:
-    """Return the share of the commonest class, 0..1."""
+    """Return the part of the images that the commonest class holds, 0..1."""
     return float(np.bincount(labels).max() / len(labels))
 
 
 def auc(scores: Array, labels: NDArray[np.int64], groups: NDArray[np.int64]) -> Estimate | None:
-    """Return the area under the ROC curve of each class against the others, the mean over the classes that are there.
+    """Return the mean, over the classes present, of the area under the ROC curve of a class against the others.
 
     Args:
-        scores: ``[N, C]``.
+        scores: Scores of each image ``[N, C]``.
         labels: Class of each image ``[N]``.
         groups: Number of each image's group ``[N]``.
 
     Returns:
-        None where there is one class alone. The interval comes from a bootstrap over groups; resamples that lack a class
-        leave it out.
+        The area with the interval of a bootstrap over groups, in which resamples that lack a class leave it out; None where
+        there is one class alone.
     """
     classes = np.unique(labels)
     if len(classes) < 2:
         return None
     weights = np.concatenate([np.ones((1, len(labels))), _resampled(groups)])
-    scored = classes[1:] if len(classes) == 2 else classes  # of two classes, either says it all
+    scored = classes[1:] if len(classes) == 2 else classes  # of two classes, one is enough
     found = np.stack([_area(scores[:, c], labels == c, weights) for c in scored])
     there = np.isfinite(found)
     count = there.sum(0)
@@ -96,8 +96,8 @@ def corrected_half_width(differences: Array, folds: int) -> float:
     Trainings overlap, so that the variance over ``J`` folds is widened from ``1/J`` by test over training images.
 
     Args:
-        differences: One a fold and repeat ``[J]``.
-        folds: Of one repeat.
+        differences: Difference of each fold and repeat ``[J]``.
+        folds: Number of folds in one repeat.
     """
     count = len(differences)
     variance = (1 / count + 1 / (folds - 1)) * float(differences.var(ddof=1))

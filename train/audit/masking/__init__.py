@@ -1,1 +1,1 @@
-"""The masking audit: how much of the label is told with the middle of a picture, or all around it, covered."""
+"""Masking audit: how much of the label is predicted with the middle of a picture, or all around it, covered."""

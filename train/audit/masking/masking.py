@@ -1,4 +1,4 @@
-"""The masking probe: cover the middle, or all but the middle, and see how much is still answered.
+"""Measure the masking audit: cover the middle, or all but the middle, and see how much is still predicted.
 
 Where accuracy stays high with all content covered, a network reads the camera and not the ear (arXiv 2507.18842).
 """
@@ -27,18 +27,18 @@ from weckd_edge.train.audit.sample import AuditSample, number_groups, sample_gro
 
 
 class Masking:
-    """Which images are covered how, and what came of it.
+    """Masking audit of one data set: the images that are covered, the masks, and the scores under them.
 
     Attributes:
-        covered: Which of the chosen images are looked at ``[N]``.
-        notes: What limits the probe, in words.
+        covered: Whether each of the chosen images is covered ``[N]``.
+        notes: Limits of the audit, in words.
 
     Args:
-        config: Discs and masks.
-        boxes: A CSV's cells with boxes, by path; empty: none.
+        config: Settings of discs and masks.
+        boxes: Cells of a CSV with boxes, by path; empty for none.
         index: The data set.
-        chosen: Those of its images that are probed.
-        seed: Of sample and folds.
+        chosen: Images that are audited.
+        seed: Seed of sample and folds.
 
     Raises:
         DataError: Boxes or masks are amiss.
@@ -59,7 +59,7 @@ class Masking:
         if given:
             has = np.array([record.path in given for record in chosen.records])
             if not has.all():
-                self.notes.append(f"{int((~has).sum())} images have no mask or box, and are left out of the masking probe")
+                self.notes.append(f"{int((~has).sum())} images have no mask or box, and are left out of the masking audit")
             self.covered &= has
         self._leave_out_bad_masks(chosen.where(self.covered))
         if self._files:
@@ -75,7 +75,7 @@ class Masking:
                 f"expected masks that can be used (audit.masks), none of {len(bad)} can: {first}", code="E_DATA_MASKS"
             )
         self._files = {path: file for path, file in self._files.items() if path not in bad}
-        self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking probe, such as {first}")
+        self.notes.append(f"{len(bad)} masks cannot be used and are left out of the masking audit, such as {first}")
 
     def masks(self, spec: FrameSpec) -> tuple[Mask, ...]:
         """Return every mask for a frame."""
@@ -95,20 +95,20 @@ class Masking:
     def measure(
         self, embedded: EmbeddedImages, masks: Sequence[Mask], deployed: DeployedNetwork | None, progress: Progress
     ) -> MaskAudit | None:
-        """Tell the label from what each mask leaves.
+        """Predict the label from what each mask leaves visible.
 
         Args:
-            embedded: The features of all chosen images, and of the covered ones under every mask.
-            masks: Those masks.
-            deployed: A trained network; None: none.
+            embedded: Features of all chosen images, and of the covered ones under every mask.
+            masks: Masks that the covered ones were described under.
+            deployed: Trained network that is shown covered test images; None for none.
             progress: Receiver of the progress.
 
         Returns:
-            None where fewer than two classes or groups are left.
+            Scores of each mask; None where fewer than two classes or groups are left.
         """
         part = self._chosen.where(self.covered)
         if part.group_count < 2 or len(np.unique(part.labels)) < 2:
-            self.notes.append("too few images have a mask or box for the masking probe")
+            self.notes.append("too few images have a mask or box for the masking audit")
             return None
         folds = group_folds(part.labels, part.groups, min(FOLDS, part.group_count), self._seed)
         correct: list[Rate | None] = [None] * (1 + len(masks))

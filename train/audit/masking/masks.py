@@ -1,4 +1,4 @@
-"""Which part of a frame holds what a label is about: a centred disc, a box, or a mask of each image's own."""
+"""Regions of a frame that hold the evidence of a label: a centred disc, a box, or a mask of each image's own."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weckd_edge.devices.images.frames import decode, fit_to_frame
 from weckd_edge.train.data.listing import stamp, walk_files
 
 Region = NDArray[np.bool_]
-"""``[height, width]``, True where the region is."""
+"""Region of a frame ``[height, width]``, True inside."""
 
 RegionOf = Callable[[ImageRecord], Region]
 
@@ -25,7 +25,7 @@ _SUFFIXES = (".png", ".bmp", ".tif", ".tiff", ".gif", ".jpg", ".jpeg")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Box:
-    """A rectangle in an image's own pixels; ``right`` and ``bottom`` lie just outside."""
+    """Rectangle in an image's own pixels; ``right`` and ``bottom`` lie just outside."""
 
     left: int
     top: int
@@ -34,11 +34,11 @@ class Box:
 
 
 def disc(spec: FrameSpec, part: float) -> Region:
-    """Return a disc in the middle of what the network sees of a frame.
+    """Return a disc in the middle of the part of a frame that the network sees.
 
     Args:
-        spec: Frame and crop; where the frame is stretched, the disc is an ellipse.
-        part: Its diameter, in parts of the picture's side.
+        spec: Frame with its crop; where the frame is stretched, the disc is an ellipse.
+        part: Diameter, in parts of the picture's side, 0..1.
     """
     top, left, height, width = crop_box(spec)
     rows = (np.arange(spec.height) + 0.5 - top) / height * 2 - 1
@@ -48,7 +48,7 @@ def disc(spec: FrameSpec, part: float) -> Region:
 
 
 def regions_of_boxes(boxes: Mapping[str, Box], spec: FrameSpec) -> RegionOf:
-    """Return what gives each image's box as a region of its frame."""
+    """Return a function from an image's record to its box as a region of its frame."""
 
     def region(record: ImageRecord) -> Region:
         box = boxes[record.path]
@@ -66,10 +66,10 @@ def regions_of_boxes(boxes: Mapping[str, Box], spec: FrameSpec) -> RegionOf:
 
 
 def find_masks(folder: Path, records: tuple[ImageRecord, ...]) -> dict[str, Path]:
-    """Return the mask files of those images that have one: the image's path below the folder, with any picture's suffix.
+    """Return the masks of those images that have one, by image path; a mask has that path, with any picture's suffix.
 
     Raises:
-        DataError: There is no such folder, or no mask in it.
+        DataError: The folder does not exist, or holds no mask.
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of masks (audit.masks), found none", code="E_DATA_MASKS")
@@ -94,7 +94,7 @@ def masks_fingerprint(folder: str | None) -> str | None:
 
 
 def unusable_masks(files: Mapping[str, Path], records: Sequence[ImageRecord]) -> dict[str, str]:
-    """Return why masks cannot be used, by the image's path; of images without a mask nothing is said."""
+    """Return the reason why a mask cannot be used, by the image's path; images without a mask are passed over."""
     bad = {}
     for record in records:
         if record.path in files:
@@ -106,7 +106,7 @@ def unusable_masks(files: Mapping[str, Path], records: Sequence[ImageRecord]) ->
 
 
 def regions_of_files(files: Mapping[str, Path], spec: FrameSpec) -> RegionOf:
-    """Return what gives each image's mask file as a region of its frame; anything brighter than black is inside."""
+    """Return a function from an image's record to its mask as a region of its frame; pixels over black are inside."""
 
     def region(record: ImageRecord) -> Region:
         return _as_frame(_read_mask(files[record.path], record), spec)

@@ -1,4 +1,4 @@
-"""What a trained network answers to pictures of which a part is covered: it has never seen such, and is not trained anew."""
+"""Predict covered pictures with a trained network, which has never seen such and is not trained anew."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from weckd_edge.train.audit.features import Mask
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class DeployedNetwork:
-    """A trained network.
+    """Trained network with its predictions of held-out images.
 
     Attributes:
-        predict: From a frame uint8 ``[1, H, W, 3]`` to probabilities ``[C]``.
-        input: What goes into it.
-        images: Images it has not learned from.
-        predictions: What it predicts of them as they are, ``[N, C]``.
+        predict: Function from a frame, uint8 ``[1, H, W, 3]``, to probabilities ``[C]``.
+        input: Frame and network input that it takes.
+        images: Images that it has not learned from.
+        predictions: Predictions of these images, uncovered, ``[N, C]``.
     """
 
     predict: Callable[[NDArray[np.uint8]], NDArray[np.float32]]
@@ -34,14 +34,14 @@ class DeployedNetwork:
 def predict_occluded(
     deployed: DeployedNetwork, records: Sequence[ImageRecord], masks: Sequence[Mask], progress: Progress
 ) -> NDArray[np.bool_]:
-    """Return which answers are right ``[1 + masks, N]``: of whole pictures first, then under each mask.
+    """Return which predictions are right ``[1 + masks, N]``: of whole pictures first, then under each mask.
 
-    What is covered has the network's mean colour.
+    Covered pixels have the network's mean colour.
 
     Args:
         deployed: The network.
-        records: Some of the images it has not learned from.
-        masks: For its frame; a shape is not answered, and counts as wrong.
+        records: Some of the images that it has not learned from.
+        masks: Masks for its frame; a shape is not predicted, and counts as wrong.
         progress: Receiver of the progress.
     """
     colour = np.rint(255 * np.array(deployed.input.network.mean)).clip(0, 255).astype(np.uint8)

@@ -14,7 +14,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill import engine
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
-from weckd_edge.train.tuning.study import Study, StudyPlan, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
+from weckd_edge.train.tuning.study import Study, StudyGrid, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
 
 
 def trial(strategy: str, seed: int, accuracy: float) -> StudyRun:
@@ -107,7 +107,7 @@ NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
 
 def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "study"
-    first = run_study(ears, CONFIG, StudyPlan(strategies=NAMES, seeds=2), out, SilentProgress())
+    first = run_study(ears, CONFIG, StudyGrid(strategies=NAMES, seeds=2), out, SilentProgress())
     lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
     assert [(line["strategy"], line["seed"]) for line in lines] == [(n, s) for s in (0, 1) for n in NAMES]
 
@@ -115,12 +115,12 @@ def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Pa
         raise AssertionError("nothing is left to train")
 
     monkeypatch.setattr(engine, "epoch_batches", never)
-    assert run_study(ears, CONFIG, StudyPlan(strategies=NAMES, seeds=2), out, SilentProgress()) == first
+    assert run_study(ears, CONFIG, StudyGrid(strategies=NAMES, seeds=2), out, SilentProgress()) == first
 
 
 def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    run_study(ears, CONFIG, StudyPlan(strategies=["weckd", "weckd+pool"], seeds=1), out, SilentProgress())
+    run_study(ears, CONFIG, StudyGrid(strategies=["weckd", "weckd+pool"], seeds=1), out, SilentProgress())
     assert len(list(out.glob("link-M1-*"))) == 1
     assert len(list(out.glob("link-M2-*"))) == 2
 
@@ -128,18 +128,18 @@ def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -
 def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     for names in (["weckdd"], ["weckd", "weckd"], []):
         with pytest.raises(ConfigError):
-            run_study(tmp_path / "nothing", CONFIG, StudyPlan(strategies=names, seeds=1), tmp_path / "out", SilentProgress())
+            run_study(tmp_path / "nothing", CONFIG, StudyGrid(strategies=names, seeds=1), tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()
 
 
 def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(ears: Path, tmp_path: Path) -> None:
-    found = run_study(ears, CONFIG, StudyPlan(strategies=["takd", "dgkd"], seeds=1), tmp_path / "study", SilentProgress())
+    found = run_study(ears, CONFIG, StudyGrid(strategies=["takd", "dgkd"], seeds=1), tmp_path / "study", SilentProgress())
     assert [trial.seconds for trial in found.trials] == [found.trials[0].seconds] * 2
     assert all(trial.cpu_seconds > 0 for trial in found.trials)
 
 
-ONE_SEED = StudyPlan(strategies=["single-share"], seeds=1)
-TWO_SEEDS = StudyPlan(strategies=["single-share"], seeds=2)
+ONE_SEED = StudyGrid(strategies=["single-share"], seeds=1)
+TWO_SEEDS = StudyGrid(strategies=["single-share"], seeds=2)
 
 
 class WaitingError(Exception):
