@@ -99,8 +99,7 @@ def fit_student(
     fabric = fabric_for(config)
     check_batch(*batch_parts(feed, config.batch), config)
     given = student
-    if fabric.world_size > 1:
-        student = synchronised(student, fabric)
+    student = synchronised(student, fabric) if fabric.world_size > 1 else student
     _put_channels_last(student, task, fabric.device)
     optimizer = make_optimizer(student, config, run.classifier_rate)
     compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
@@ -116,8 +115,7 @@ def fit_student(
         for epoch in range(done, config.epochs):
             if stopping is not None and stopping.is_over:
                 shown.end_after(epoch * steps)
-                kept = f"epoch {stopping.best_epoch} is kept"
-                progress.note(f"{run.name}: ended after epoch {epoch} of {config.epochs}; {kept}")
+                progress.note(_describe_end(run.name, epoch, config.epochs, stopping.best_epoch))
                 break
             torch.manual_seed(run.seed * 1_000_003 + epoch)
             model.train()
@@ -143,6 +141,10 @@ def _put_channels_last(student: Student, task: TrainingTask, device: torch.devic
     student.to(memory_format=torch.channels_last)
     if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
         teachers.to(device).to(memory_format=torch.channels_last)
+
+
+def _describe_end(name: str, epoch: int, epochs: int, best: int) -> str:
+    return f"{name}: ended after epoch {epoch} of {epochs}; epoch {best} is kept"
 
 
 def _take_final_weights(student: Student, average: AveragedModel | None, stopping: EarlyStopping | None) -> None:

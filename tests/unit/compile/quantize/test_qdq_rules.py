@@ -291,7 +291,7 @@ def test_a_pair_between_a_convolution_and_its_activation_is_named() -> None:
     model = b.model(b.add("Relu", b.pair(b.conv(b.pair("x", "in"), "one"), "mid"), name="act"))
     ((severity, node_name, rule),) = said(model)
     assert (severity, node_name) == ("fusion", "mid_q")
-    assert rule.startswith("a pair between one and its activation act parts")
+    assert rule.startswith("a pair between one and its activation act splits")
     assert find_violations(model, tensorrt="10.3.0") == ()
     assert check_rules(model) == ()
 
