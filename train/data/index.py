@@ -1,4 +1,4 @@
-"""The data stage: from a folder or a CSV to an index of which image is used where."""
+"""Make the index of a data set: which image of a folder or a CSV is used where."""
 
 from __future__ import annotations
 
@@ -33,17 +33,17 @@ _SHOWN = 10
 def build_index(
     path: Path, config: DataConfig, *, labelled_subsets: int, seed: int, skip_bad: bool, progress: Progress
 ) -> DatasetIndex:
-    """Read, group, split and share a data set.
+    """Read, group and split a data set, and cut labelled subsets from its training images.
 
     Of images with the same pixels and label only the first path is kept (where the published split is kept, the first
     in each part of it), and the others are counted in ``exact_copies``.
 
     Args:
-        path: A folder or a CSV; see ``list_data``.
+        path: A folder or a CSV, in a layout of ``list_data``.
         config: Fractions, distances and columns.
-        labelled_subsets: How many disjoint labelled shares to cut from the training images.
+        labelled_subsets: Number of disjoint labelled subsets to cut from the training images.
         seed: Seed of the split.
-        skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
+        skip_bad: Whether files that cannot be used are left out and recorded, instead of refusing the data set.
         progress: Receiver of the progress.
 
     Raises:
@@ -66,23 +66,23 @@ def build_index(
     places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
-        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, subset=place.labelled_subset)
         for image, item, place in zip(images, items, places, strict=True)
     )
-    pool = _read_unlabelled(images, [place.split for place in places], config, progress)
-    if pool.bad_files and not skip_bad:
-        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files), code="E_DATA_BAD_IMAGES")
+    unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress)
+    if unlabelled.bad_files and not skip_bad:
+        raise DataError(_describe_bad(Path(config.unlabelled or ""), unlabelled.bad_files), code="E_DATA_BAD_IMAGES")
     index = DatasetIndex(
         name=root.resolve().name,
         labels=labels,
         images=records,
-        bad_files=tuple(sorted((*bad, *pool.bad_files), key=lambda file: file.path)),
+        bad_files=tuple(sorted((*bad, *unlabelled.bad_files), key=lambda file: file.path)),
         synthetic=is_phantom(root),
         seed=seed,
         near_duplicate_groups=grouping.near_duplicate_groups,
         exact_copies=len(usable) - len(images),
-        unlabelled=pool.images,
-        unlabelled_left_out=pool.left_out,
+        unlabelled=unlabelled.images,
+        unlabelled_left_out=unlabelled.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
         notes=(*found.notes, *notes, *leaks),
     )
@@ -124,13 +124,13 @@ def cached_index(
     It is made anew where a file's name, size or time has changed.
 
     Raises:
-        DataError: See ``build_index``.
+        DataError: The data cannot be used; one line says why.
     """
     inputs = {
         "files": fingerprint(path, config.data),
-        "pool": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
+        "unlabelled": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
         "data": config.data,
-        "shares": len(config.link),
+        "labelled_subsets": len(config.link),
         "seed": config.seed,
         "skip_bad": skip_bad,
     }
@@ -145,7 +145,7 @@ def cached_index(
 
 
 def find_contradictions(images: Sequence[ScannedImage]) -> tuple[BadFile, ...]:
-    """Name every image whose pixels also appear under another label."""
+    """Return every image whose pixels also appear under another label."""
     labels: dict[str, dict[str, str]] = {}
     for image in images:
         labels.setdefault(image.pixels_sha256, {}).setdefault(image.listed.label, image.listed.path)
@@ -187,7 +187,7 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
     shared = Counter(record.labelled_subset for record in index.images if record.labelled_subset is not None)
     groups = len({record.group for record in index.images})
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
-    progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
+    progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled subsets {sorted(shared.values())}")
     for one in index.notes:
         progress.note(one.text)
     if index.bad_files:

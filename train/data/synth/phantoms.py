@@ -1,4 +1,4 @@
-"""The phantom set: drawn, synthetic eardrums to try the whole path on, where no patient's picture may go.
+"""Write a data set of synthetic eardrums, to try the whole path on where no patient's picture may go.
 
 Nothing here is medical data and no figure measured on it says anything about real ears.
 """
@@ -20,7 +20,7 @@ from weckd_edge.core.store import atomic_folder, explain_os_errors, write_atomic
 from weckd_edge.train.data.synth.draw import CLASSES, draw_frame, make_ear
 
 MARKER = "PHANTOM.json"
-"""The file that marks a folder of drawn images; its data are called synthetic everywhere."""
+"""Name of the file that marks a folder of drawn images; its data are called synthetic everywhere."""
 
 
 def is_phantom(root: Path) -> bool:
@@ -39,13 +39,13 @@ def write_phantoms(
     Args:
         out: A new folder, an empty one, or an earlier phantom set, which is replaced.
         progress: Receiver of the progress.
-        images: How many frames, at least 20 (so that no class stays empty).
+        images: Number of frames, at least 20 (so that no class stays empty).
         seed: Seed of everything drawn.
-        height: Pixels, 32 to 2048.
-        width: Pixels, 32 to 2048.
+        height: Height, 32 to 2048 pixels.
+        width: Width, 32 to 2048 pixels.
 
     Returns:
-        The number of ears.
+        Number of ears.
 
     Raises:
         ConfigError: A number is out of range.
