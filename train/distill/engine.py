@@ -29,13 +29,13 @@ logger = logging.getLogger(__name__)
 CHECKPOINT = "checkpoint.pt"
 
 RANDOM_CLASSIFIER = 10.0
-"""How many times the backbone's learning rate a classifier takes that starts from random weights."""
+"""Factor of the learning rate of a classifier with random weights over the backbone's."""
 
 
 def make_optimizer(
     student: Student, config: TrainConfig, classifier_rate: float = RANDOM_CLASSIFIER
 ) -> torch.optim.Optimizer:
-    """Return AdamW: weight decay on matrices only, ``classifier_rate`` times the learning rate for the classifier."""
+    """Return AdamW with weight decay on matrices only and ``classifier_rate`` times the learning rate for the classifier."""
     head = {id(p) for p in _classifier(student).parameters()}
     groups = []
     for in_head in (False, True):
@@ -64,7 +64,7 @@ class TrainingRun:
         name: Name shown beside the progress.
         seed: Seed of the batches; with the same starting weights it makes the result, to the byte on the CPU.
         scratch: Folder of the checkpoint; exists.
-        classifier_rate: How many times the backbone's learning rate the classifier takes.
+        classifier_rate: Factor of the classifier's learning rate over the backbone's.
     """
 
     name: str
@@ -91,7 +91,7 @@ def fit_student(
         config: Settings of the loop.
         run: Seed of this training, and the folder of its checkpoint.
         progress: Receiver of the progress.
-        stopping: Ends the training early, and holds how many epochs it took; None trains for all epochs.
+        stopping: Early stopping, which also counts the epochs; None trains for all epochs.
 
     Returns:
         The same student, in evaluation mode, on the CPU; with ``stopping``, with the weights of its best epoch.
@@ -197,7 +197,7 @@ def moving_average(student: Student, decay: float) -> AveragedModel:
         return kept.lerp(value, 1 - min(decay, int(count) / (9 + int(count))))
 
     average = AveragedModel(student, avg_fn=blend, use_buffers=True)
-    average.n_averaged.fill_(1)  # the starting weights: with a count of none the first step would take their place
+    average.n_averaged.fill_(1)  # counts the starting weights: with a count of 0 the first step would replace them
     return average
 
 
@@ -251,7 +251,7 @@ def _save(
         state["average"] = average.state_dict()
     if stopping is not None:
         state["stopping"] = stopping.state_dict()
-    # In memory first: torch's own writer ends in an error of its own kind where the disk is full.
+    # Write to memory first: torch's own writer raises another kind of error where the disk is full.
     written = io.BytesIO()
     torch.save(state, written)
     write_atomic(path, written.getvalue())
@@ -265,7 +265,7 @@ def _resume(
     average: AveragedModel | None,
     stopping: EarlyStopping | None,
 ) -> int:
-    """Take up the first process's checkpoint in every process; return how many epochs it holds."""
+    """Restore the first process's checkpoint in every process; return the number of epochs it holds."""
     state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
     if state is None:
         return 0

@@ -22,10 +22,10 @@ class TrainingImages:
 
     Attributes:
         pixels: Every training image, uint8 ``[N, R, R, 3]``.
-        labels: Class of each, int64 ``[N]``.
+        labels: Class of each image, int64 ``[N]``.
         labelled: Indices of its labelled subset, int64 ``[n]``.
         unlabelled: Indices of images it may see without their label, int64 ``[m]``; empty for none.
-        unlabelled_per_labelled: How many of these a step shows beside each labelled image.
+        unlabelled_per_labelled: Number of these that a step shows beside each labelled image.
         class_weights: Weight of each class in the loss of the labels, float32 ``[classes]``; None weights all alike.
     """
 
@@ -54,7 +54,7 @@ def _balanced(
     streams = [_endless(indices[labels[indices] == c], rng) for c in classes]
     due = rng.random(len(classes))
     while True:
-        # Each class runs up credit at its own rate; the one with the most is drawn: no class is ever bunched.
+        # Each class gains credit at its own rate, and the one with the most is drawn, so that no class comes in bunches.
         due += wanted / wanted.sum()
         chosen = int(due.argmax())
         due[chosen] -= 1
@@ -62,7 +62,7 @@ def _balanced(
 
 
 def batch_parts(feed: TrainingImages, batch: int) -> tuple[int, int]:
-    """Return how many images of a step carry a label (the batch) and how many unlabelled ones come beside them."""
+    """Return a step's numbers of labelled images (the batch) and of unlabelled images beside them."""
     return batch, max(1, round(batch * feed.unlabelled_per_labelled)) if len(feed.unlabelled) else 0
 
 
@@ -73,7 +73,7 @@ def epoch_batches(feed: TrainingImages, config: TrainConfig, *, seed: int, epoch
     teacher predicted of it the first time holds for the next.
 
     Args:
-        feed: What may be seen.
+        feed: Images that may be seen.
         config: The training loop: steps, batch, augmentation and balance.
         seed: Seed of the link's training.
         epoch: Number of the epoch, from 0.

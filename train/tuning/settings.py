@@ -1,4 +1,4 @@
-"""Settings of a chain as every machine has them, for names that machines share."""
+"""Reduce settings to what is the same on every machine, for names that machines share."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A chain against its controls: the same splits, shares and seeds, as many gradient steps each, differences in pairs."""
+"""Compare a chain with its controls on the same splits, labelled subsets and seeds, with as many gradient steps each."""
 
 from __future__ import annotations
 
@@ -29,28 +29,30 @@ from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_e
 CODE = "weckd_edge.train.tuning.study"
 
 REFERENCE = "single-share"
+"""Name of the control that uses one labelled subset."""
+
 SAME_LABELS = "single-union"
-"""The control that has cost a clinic as many labels as a chain has."""
+"""Name of the control that uses as many labels as a chain."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRun:
-    """The last link of one strategy with one seed.
+    """Result of one strategy with one seed.
 
     Attributes:
-        strategy: Its name.
-        seed: Of split, shares, weights and batches.
-        accuracy: On the held-out groups.
-        correct: Test images answered rightly.
-        test_images: Test images.
-        test_groups: Groups among them.
-        links_accuracy: Of every link, in order.
-        labels_used: Distinct training images whose label any link saw.
-        images_used: Distinct training images that the last link saw.
-        steps: Gradient steps of all links.
+        strategy: Name of the strategy.
+        seed: Seed of split, labelled subsets, weights and batches.
+        accuracy: Accuracy of the last link on the test groups, 0..1.
+        correct: Number of test images that it predicts rightly.
+        test_images: Number of test images.
+        test_groups: Number of groups among them.
+        links_accuracy: Accuracy of every link, in order, 0..1.
+        labels_used: Number of distinct training images whose label any link saw.
+        images_used: Number of distinct training images that the last link saw.
+        steps: Number of gradient steps of all links.
         seconds: Wall time of training all links, also those that another strategy had trained alike before.
-        cpu_seconds: Processor time of the same.
-        joules: Energy of the same; None where the machine does not tell.
+        cpu_seconds: Processor time of that training, seconds.
+        joules: Energy of that training; None where the machine does not report it.
         schema_version: Schema version of this record.
     """
 
@@ -72,7 +74,7 @@ class StudyRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeanInterval:
-    """A mean over seeds with its 95 % interval (Student's t); None where one seed says nothing of the spread."""
+    """Mean over seeds with its 95 % interval (Student's t); the interval is None with one seed, which has no spread."""
 
     mean: float
     low: float | None
@@ -81,7 +83,7 @@ class MeanInterval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StrategyDifference:
-    """How much better ``a`` answers than ``b``, seed by seed."""
+    """Mean difference in accuracy of strategy ``a`` over ``b``, seed by seed, with its 95 % interval."""
 
     a: str
     b: str
@@ -92,14 +94,14 @@ class StrategyDifference:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Study:
-    """What a study found.
+    """Results of a study.
 
     Attributes:
-        dataset: The data set's folder name.
-        synthetic: Whether it is drawn.
-        labelled_fraction: Part of the training images in one labelled share.
-        seeds: How many.
-        trials: One a strategy and seed, in the order they were asked for.
+        dataset: Name of the data set's folder.
+        synthetic: Whether the data set is drawn.
+        labelled_fraction: Part of the training images in one labelled subset, 0..1.
+        seeds: Number of seeds.
+        trials: Result of each strategy and seed, in the order they were asked for.
     """
 
     dataset: str
@@ -113,7 +115,7 @@ class Study:
         return [t.accuracy for t in self.trials if t.strategy == strategy]
 
     def strategies(self) -> tuple[str, ...]:
-        """Return the names, as asked for."""
+        """Return the names of the strategies, in the order they were asked for."""
         return tuple(dict.fromkeys(t.strategy for t in self.trials))
 
     def mean(self, strategy: str) -> MeanInterval:
@@ -124,12 +126,12 @@ class Study:
         return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
     def difference(self, a: str, b: str) -> StrategyDifference:
-        """Return how much better one strategy answers than another, paired by seed."""
+        """Return the difference in accuracy of one strategy over another, paired by seed."""
         difference = mean_interval([x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)])
         return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
 
     def differences(self) -> tuple[StrategyDifference, ...]:
-        """Return every strategy against every one named before it."""
+        """Return the difference of every strategy over every one named before it."""
         names = self.strategies()
         return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
 
@@ -178,11 +180,11 @@ def run_study(
     skip_bad: bool = False,
     storage: str | None = None,
 ) -> Study:
-    """Run every strategy with every seed, or find what an earlier run, or another machine, has finished.
+    """Run every strategy with every seed; results that an earlier run or another machine has finished are reused.
 
     Args:
         data: Folder or CSV.
-        config: The chain and its training.
+        config: Settings of the chain and its training.
         grid: Strategies and number of seeds.
         out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
         progress: Receiver of the progress.
@@ -253,7 +255,7 @@ def _share_seeds(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _StudyFolder:
-    """The data of a study, and the folder of what it trains.
+    """Data of a study, and the workspace of the links that it trains.
 
     Attributes:
         workspace: Workspace of the finished links and trials.
@@ -283,7 +285,7 @@ class _StudyFolder:
         return trials
 
     def run(self, index: DatasetIndex, config: BuildConfig, strategy: Strategy) -> StudyRun:
-        """Run one strategy with one seed, or return what an earlier run has found."""
+        """Run one strategy with one seed, or return the result of an earlier run."""
 
         def train(_: Path) -> StudyRun:
             plans = plan_chain(index, config)
@@ -328,7 +330,7 @@ def _write(out: Path, trials: Sequence[StudyRun]) -> None:
 
 
 def chain_verdicts(study: Study, chain: str) -> tuple[str, ...]:
-    """Say whether a chain helped, against one share of labels and, where that was run, against as many as the chain saw."""
+    """Say whether a chain helped, against one labelled subset and, where that was run, against as many labels."""
     references = [REFERENCE, *([SAME_LABELS] if SAME_LABELS in study.strategies() else [])]
     return tuple(chain_verdict(study, chain, reference) for reference in references)
 
@@ -338,7 +340,7 @@ def chain_verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
     if not {chain, reference} <= set(study.strategies()):
         return f"Whether {chain} helped is not known: {reference} was not run."
     gain = study.difference(chain, reference)
-    text = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
+    text = f"the accuracy of {chain} differs from {reference}'s by {100 * gain.mean:+.1f} points"
     if gain.low is None or gain.high is None:
         return f"{text}, with one seed: no interval, so this may be chance."
     text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.seeds} seeds)"

@@ -1,4 +1,4 @@
-"""Search of learning rate, distillation weight and temperature, on validation groups, with Optuna's own database.
+"""Tune learning rate, distillation weight and temperature on validation groups, with Optuna's own database.
 
 Machines that name the same storage share one search: each takes the next trial until the wanted number is finished.
 """
@@ -32,16 +32,16 @@ TEMPERATURE = (1.0, 8.0)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TuneResult:
-    """What a search ended with.
+    """Result of a search.
 
     Attributes:
-        name: Of the search in its storage: the same data, chain, settings and code give the same name.
-        trials: Finished trials, of every machine.
-        val_accuracy: Of the best, on validation groups. The test groups were not looked at.
-        learning_rate: Of the best.
-        distill_weight: Of the best: part of the loss that comes from the teacher.
-        temperature_start: Of the best.
-        best_file: TOML file with these three, to build with.
+        name: Name of the search in its storage: the same data, chain, settings and code give the same name.
+        trials: Number of finished trials, of every machine.
+        val_accuracy: Accuracy of the best trial on validation groups, 0..1. The test groups are not used.
+        learning_rate: Learning rate of the best trial.
+        distill_weight: Part of the loss that comes from the teacher, of the best trial.
+        temperature_start: First temperature of the best trial.
+        best_file: Path of a TOML file with these three, to build with.
     """
 
     name: str
@@ -67,12 +67,12 @@ def tune(
 
     Args:
         data: Folder or CSV.
-        config: Everything that is not searched.
-        trials: How many trials in all.
+        config: Settings that are not searched.
+        trials: Number of trials in all.
         storage: Optuna's storage, such as ``sqlite:///search.db`` or a server's address.
         out: Folder for links trained on this machine and for ``best.toml``.
         progress: Receiver of the progress.
-        skip_bad: Leave out files that cannot be used.
+        skip_bad: Whether files that cannot be used are left out.
 
     Raises:
         ConfigError: The storage cannot be opened, or several processes were started to train together.

@@ -69,8 +69,8 @@ def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
 @pytest.mark.parametrize(
     ("chain", "words"),
     [
-        ([0.7, 0.8, 0.91], "The chain helped: weckd answers +"),
-        ([0.3, 0.4, 0.51], "The chain hurt: weckd answers -"),
+        ([0.7, 0.8, 0.91], "The chain helped: the accuracy of weckd differs from single-share's by +"),
+        ([0.3, 0.4, 0.51], "The chain hurt: the accuracy of weckd differs from single-share's by -"),
         ([0.9, 0.3, 0.9], "Not shown that the chain helped"),
     ],
 )
@@ -83,8 +83,8 @@ def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> Non
 def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> None:
     found = study(**{"single-share": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
     one, same = chain_verdicts(found, "weckd")
-    assert one.startswith("The chain helped: weckd answers +20.3 points against single-share")
-    assert "against single-union" in same
+    assert one.startswith("The chain helped: the accuracy of weckd differs from single-share's by +20.3 points")
+    assert "single-union's" in same
     assert not same.startswith("The chain helped")
     assert len(chain_verdicts(study(weckd=[0.9]), "weckd")) == 1
 
