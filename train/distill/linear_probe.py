@@ -1,4 +1,4 @@
-"""Fit a ridge classifier before fine-tuning, called linear probing: a pretrained backbone's classifier starts from a ridge regression.
+"""Start a pretrained backbone's classifier from a ridge regression before fine-tuning, called linear probing.
 
 A classifier with random weights sends random gradients through the backbone and spoils what it knew before it was of any use
 (Kumar et al. 2022, arXiv 2202.10054); with a few dozen labels there is little to repair it with.
