@@ -68,18 +68,9 @@ def prepare_recipe(
         DeviceError: The profile is no Jetson.
         ModelError: The graph cannot be read.
     """
-    forms = write_forms(graph, profile, folder, frames, precision)
+    forms, remarks = write_forms(graph, profile, folder, frames, precision)
     model = load_graph(graph)
-    ref = write_recipe(
-        folder,
-        onnx,
-        profile,
-        graphs=forms.graphs,
-        left_out=forms.left_out,
-        ranges=forms.ranges,
-        precision=precision,
-        opset=opset_of(model),
-    )
+    ref = write_recipe(folder, onnx, profile, forms=forms, precision=precision, opset=opset_of(model))
     by_hand = folder / TRTEXEC_FILE
     write_atomic(by_hand, describe_by_hand(read_recipe(folder / ref.path)))
     releases = ", ".join(f"{r.tensorrt} (JetPack {r.jetpack})" for r in profile.tensorrt)
@@ -93,7 +84,7 @@ def prepare_recipe(
         detail=(
             WHY_NOT_HERE,
             *([f"TensorRT on this device: {releases}"] if releases else []),
-            *forms.remarks,
+            *remarks,
             *_remarks(model, profile),
             *(f"form {form} is left out: {reason}" for form, reason in forms.left_out.items()),
         ),

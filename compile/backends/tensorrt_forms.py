@@ -6,7 +6,6 @@ All hold the scales of the graph they come from.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,33 +19,16 @@ from weckd_edge.compile.quantize.fp16_form import constants_of, drop_unread, gra
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file, write_atomic
-from weckd_edge.devices.jetson.recipe import Form, GraphFile, version_tuple
+from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, version_tuple
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class GraphForms:
-    """Forms of one graph that were written beside it, and those that could not be.
-
-    Attributes:
-        graphs: Forms that were written.
-        left_out: Reason why a form is missing, by its name.
-        ranges: Largest absolute value by tensor, for the form ``dla``; empty without that form.
-        remarks: What the forms' checks found, in words.
-    """
-
-    graphs: tuple[GraphFile, ...]
-    left_out: dict[str, str]
-    ranges: dict[str, float]
-    remarks: tuple[str, ...]
-
-
 def write_forms(
     graph: Path, profile: DeviceProfile, folder: Path, frames: Iterable[NDArray[np.uint8]], precision: Precision
-) -> GraphForms:
+) -> tuple[DerivedForms, tuple[str, ...]]:
     """Write the forms of a graph that a profile's TensorRT versions may ask for.
 
     A form that cannot be made, or predicts otherwise than the graph, is left out and the reason kept.
@@ -57,6 +39,9 @@ def write_forms(
         folder: Folder to write to; exists.
         frames: Frames that the FP16 form is compared on, uint8, each ``[1, H, W, 3]``.
         precision: Precision of the graph.
+
+    Returns:
+        The forms, and what the FP16 form's check found, in words.
 
     Raises:
         ModelError: The graph cannot be read.
@@ -96,7 +81,7 @@ def write_forms(
             write("dla", plain)
         except ModelError as err:
             left_out["dla"] = str(err)
-    return GraphForms(graphs=tuple(written), left_out=left_out, ranges=ranges, remarks=tuple(remarks))
+    return DerivedForms(graphs=tuple(written), left_out=left_out, ranges=ranges), tuple(remarks)
 
 
 def _describe_half(found: HalfCheck) -> str:

@@ -12,7 +12,9 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, ImageRecord
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
+from weckd_edge.devices.images.decoding import decode
+from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.pixels import pixels_sha256
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

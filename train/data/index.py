@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
 from weckd_edge.config import DataConfig
-from weckd_edge.core.errors import DataError
+from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import DataSet, read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.data.split import SplitItem, split_images
+from weckd_edge.train.data.split import SplitItem, split_fold, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
 
@@ -31,7 +32,14 @@ _SHOWN = 10
 
 
 def build_index(
-    path: Path, config: DataConfig, *, labelled_subsets: int, seed: int, skip_bad: bool, progress: Progress
+    path: Path,
+    config: DataConfig,
+    *,
+    labelled_subsets: int,
+    seed: int,
+    skip_bad: bool,
+    progress: Progress,
+    fold: Fold | None = None,
 ) -> DatasetIndex:
     """Read, group and split a data set, and cut labelled subsets from its training images.
 
@@ -45,12 +53,13 @@ def build_index(
         seed: Seed of the split.
         skip_bad: Whether files that cannot be used are left out and recorded, instead of refusing the data set.
         progress: Receiver of the progress.
+        fold: Fold that is the test split; None draws a test split of ``config.test_fraction``.
 
     Raises:
+        ConfigError: A fold is asked for, and the data set came with a split that is kept.
         DataError: The data cannot be used; one line says why.
     """
     found = read_data(path, progress, config)
-    root = found.root
     labels = Labels(found.labels)
     bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
     kept, notes = keeps_published(
@@ -59,25 +68,25 @@ def build_index(
     images = _first_of_copies(usable, per_split=kept)
     distance = config.near_duplicate_distance
     grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
-    items = [
-        SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
-        for image, group in zip(images, grouping.groups, strict=True)
-    ]
-    places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
+    items = _split_items(images, grouping.groups)
+    if fold is None:
+        places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
+    else:
+        _refuse_published_folds(path, kept=kept)
+        places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
+        progress.note(f"fold {fold.number} of {fold.count} is the test split")
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
         image.record(label=labels.index(item.label), group=item.group, split=place.split, subset=place.labelled_subset)
         for image, item, place in zip(images, items, places, strict=True)
     )
-    unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress)
-    if unlabelled.bad_files and not skip_bad:
-        raise DataError(_describe_bad(Path(config.unlabelled or ""), unlabelled.bad_files), code="E_DATA_BAD_IMAGES")
+    unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress, skip_bad=skip_bad)
     index = DatasetIndex(
-        name=root.resolve().name,
+        name=found.root.resolve().name,
         labels=labels,
         images=records,
         bad_files=tuple(sorted((*bad, *unlabelled.bad_files), key=lambda file: file.path)),
-        synthetic=is_phantom(root),
+        synthetic=is_phantom(found.root),
         seed=seed,
         near_duplicate_groups=grouping.near_duplicate_groups,
         exact_copies=len(usable) - len(images),
@@ -86,8 +95,15 @@ def build_index(
         named_groups=sum(image.listed.group is not None for image in images),
         notes=(*found.notes, *notes, *leaks),
     )
-    _report(index, config, grouping.separate_ties, progress, published=kept)
+    _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
     return index
+
+
+def _split_items(images: Sequence[ScannedImage], groups: Sequence[str]) -> list[SplitItem]:
+    return [
+        SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
+        for image, group in zip(images, groups, strict=True)
+    ]
 
 
 def _usable_images(
@@ -107,17 +123,36 @@ def _usable_images(
     return bad, usable
 
 
+def _refuse_published_folds(path: Path, *, kept: bool) -> None:
+    if kept:
+        raise ConfigError(
+            f"--folds deals all images of {path} to new test splits, and the data set came with a split that is kept; give "
+            "--no-published-split to deal anew, or leave --folds out",
+            code="E_CONFIG_CONFLICT",
+        )
+
+
 def _read_unlabelled(
-    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress
+    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress, *, skip_bad: bool
 ) -> UnlabelledFolder:
     if config.unlabelled is None:
         return UnlabelledFolder(images=(), bad_files=(), left_out=0)
+    folder = Path(config.unlabelled)
     held_out = [image for image, split in zip(images, splits, strict=True) if split != "train"]
-    return read_unlabelled(Path(config.unlabelled), images, held_out, config.near_duplicate_distance, progress)
+    found = read_unlabelled(folder, images, held_out, config.near_duplicate_distance, progress)
+    if found.bad_files and not skip_bad:
+        raise DataError(_describe_bad(folder, found.bad_files), code="E_DATA_BAD_IMAGES")
+    return found
 
 
 def cached_index(
-    workspace: Workspace, path: Path, config: BuildConfig, *, skip_bad: bool, progress: Progress
+    workspace: Workspace,
+    path: Path,
+    config: BuildConfig,
+    *,
+    skip_bad: bool,
+    progress: Progress,
+    fold: Fold | None = None,
 ) -> Stage[DatasetIndex]:
     """Return the index of a data set for a configuration's chain and seed, as a stage of a workspace.
 
@@ -133,13 +168,20 @@ def cached_index(
         "labelled_subsets": len(config.link),
         "seed": config.seed,
         "skip_bad": skip_bad,
+        "fold": fold,
     }
     return workspace.stage(
         "data",
         DatasetIndex,
         key_of(inputs, "weckd_edge.train.data.index"),
         lambda folder: build_index(
-            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
+            path,
+            config.data,
+            labelled_subsets=len(config.link),
+            seed=config.seed,
+            skip_bad=skip_bad,
+            progress=progress,
+            fold=fold,
         ),
     )
 
@@ -189,9 +231,9 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled subsets {sorted(shared.values())}")
     for one in index.notes:
-        progress.note(one.text)
+        progress.warn(one.text)
     if index.bad_files:
-        progress.note(f"{len(index.bad_files)} files were left out because they cannot be used")
+        progress.warn(f"{len(index.bad_files)} files were left out because they cannot be used")
     if config.unlabelled is not None:
         progress.note(
             f"{len(index.unlabelled)} unlabelled frames; {index.unlabelled_left_out} left out: they copy another image or "

@@ -104,8 +104,7 @@ def fit_student(
     optimizer = make_optimizer(student, config, run.classifier_rate)
     compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
     model, optimizer = fabric.setup(compiled, optimizer)
-    checkpoint, steps = run.scratch / CHECKPOINT, config.steps_per_epoch
-    total = config.epochs * steps
+    checkpoint, steps, total = run.scratch / CHECKPOINT, config.steps_per_epoch, config.epochs * config.steps_per_epoch
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
     schedule = LambdaLR(

@@ -16,7 +16,7 @@ from weckd_edge.cli.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
-    from weckd_edge.train.tuning.study import Study
+    from weckd_edge.train.tuning.study_results import Study
 
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
 
@@ -36,6 +36,11 @@ class StudyPlan(OptionGroup):
         show_default=True,
         type=click.IntRange(1, 10_000),
         help="Number of seeds, counted from --seed; each draws splits, subsets and weights.",
+    )
+    folds: int | None = option(
+        "--folds",
+        type=click.IntRange(2, 100),
+        help="Deal the images of each seed into so many folds, whole groups each; every fold is the test split once.",
     )
     storage: str | None = option(
         "--storage", help="Optuna storage, to share the seeds between machines: sqlite:///file.db, or a server's."
@@ -65,7 +70,7 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
-    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds)
+    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds, folds=plan.folds)
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
@@ -89,6 +94,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
         "synthetic": page.synthetic,
         "labelled_fraction": page.labelled_fraction,
         "seeds": page.seeds,
+        "folds": page.folds,
         "strategies": [
             {
                 "name": row.name,
@@ -97,19 +103,20 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
                 "seconds": row.seconds,
                 "cpu_seconds": row.cpu_seconds,
                 "joules": row.joules,
-                "by_seed": row.by_seed,
+                "runs": [{"seed": run.seed, "fold": run.fold, "accuracy": run.accuracy} for run in study.runs(row.name)],
             }
             for row in page.rows
         ],
         "differences": study.differences(),
         "verdicts": page.verdicts,
+        "notes": page.notes,
     }
 
 
 def make_page(study: Study) -> StudyPage:
     """Return the page of a study: a row for each strategy, the last network alone first, and the verdicts."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.tuning.study import chain_verdicts
+    from weckd_edge.train.tuning.study_results import chain_verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}
@@ -122,7 +129,7 @@ def make_page(study: Study) -> StudyPage:
                 name=name,
                 labels=first[name].labels_used,
                 images=first[name].images_used,
-                by_seed=tuple(study.accuracies(name)),
+                by_run=tuple(study.accuracies(name)),
                 mean=mean.mean,
                 low=mean.low,
                 high=mean.high,
@@ -141,6 +148,9 @@ def make_page(study: Study) -> StudyPage:
         seeds=study.seeds,
         rows=tuple(rows),
         verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),
+        folds=study.folds,
+        equal_steps=len({run.steps for run in study.trials}) == 1,
+        notes=study.notes,
     )
 
 
@@ -161,10 +171,11 @@ def _print_study(page: StudyPage) -> None:
         )
         for row in page.rows
     ]
-    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {page.seeds} seeds, last link on held-out groups"
+    runs = f"{page.seeds} seeds" if page.folds is None else f"{page.folds} folds of each of {page.seeds} seeds"
+    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {runs}, last link on held-out groups"
     columns = ("strategy", "labels", "images", "accuracy %, 95 % interval", f"points over {page.rows[0].name}", "seconds")
     print_table(columns, rows, title=title)
-    for words in page.verdicts:
+    for words in (*page.verdicts, *page.notes):
         click.echo(words)
 
 
