@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
+from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, ImageRecord, Labels
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
-from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.duplicates import Grouping, find_ties, group_images
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import DataSet, read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.data.split import SplitItem, split_fold, split_images
+from weckd_edge.train.data.split import Placement, SplitItem, split_fold, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
 
@@ -66,8 +66,7 @@ def build_index(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
     )
     images = _first_of_copies(usable, per_split=kept)
-    distance = config.near_duplicate_distance
-    grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
+    grouping = _group(images, config)
     items = _split_items(images, grouping.groups)
     if fold is None:
         places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
@@ -75,16 +74,11 @@ def build_index(
         _refuse_published_folds(path, kept=kept)
         places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
         progress.note(f"fold {fold.number} of {fold.count} is the test split")
-    leaks = leak_notes(images, grouping.groups) if kept else ()
-    records = tuple(
-        image.record(label=labels.index(item.label), group=item.group, split=place.split, subset=place.labelled_subset)
-        for image, item, place in zip(images, items, places, strict=True)
-    )
     unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress, skip_bad=skip_bad)
     index = DatasetIndex(
         name=found.root.resolve().name,
         labels=labels,
-        images=records,
+        images=_records(images, items, places, labels),
         bad_files=tuple(sorted((*bad, *unlabelled.bad_files), key=lambda file: file.path)),
         synthetic=is_phantom(found.root),
         seed=seed,
@@ -93,10 +87,24 @@ def build_index(
         unlabelled=unlabelled.images,
         unlabelled_left_out=unlabelled.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
-        notes=(*found.notes, *notes, *leaks),
+        notes=(*found.notes, *notes, *(leak_notes(images, grouping.groups) if kept else ())),
     )
     _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
     return index
+
+
+def _group(images: Sequence[ScannedImage], config: DataConfig) -> Grouping:
+    distance = config.near_duplicate_distance
+    return group_images(images, find_ties(images, distance) if distance is not None else ())
+
+
+def _records(
+    images: Sequence[ScannedImage], items: Sequence[SplitItem], places: Sequence[Placement], labels: Labels
+) -> tuple[ImageRecord, ...]:
+    return tuple(
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, subset=place.labelled_subset)
+        for image, item, place in zip(images, items, places, strict=True)
+    )
 
 
 def _split_items(images: Sequence[ScannedImage], groups: Sequence[str]) -> list[SplitItem]:

@@ -305,19 +305,7 @@ def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_
         path.rename(tmp_path / "split" / part / path.parent.name / path.name)
     grid = StudyGrid(strategies=["single-share"], seeds=1, folds=2)
     with raises(ConfigError, "E_CONFIG_CONFLICT", says=("--folds", "--no-published-split")):
-        run_study(
-            tmp_path / "split",
-            CONFIG,
-            StudyGrid(strategies=["single-share"], seeds=1, folds=2),
-            tmp_path / "out",
-            SilentProgress(),
-        )
+        run_study(tmp_path / "split", CONFIG, grid, tmp_path / "out", SilentProgress())
     dealt = replace(CONFIG, data=replace(CONFIG.data, use_published_split=False))
-    found = run_study(
-        tmp_path / "split",
-        dealt,
-        StudyGrid(strategies=["single-share"], seeds=1, folds=2),
-        tmp_path / "out",
-        SilentProgress(),
-    )
+    found = run_study(tmp_path / "split", dealt, grid, tmp_path / "out", SilentProgress())
     assert [run.fold for run in found.trials] == [1, 2]
