@@ -394,7 +394,10 @@ def test_no_label_of_the_headline_chart_overlaps_another_or_a_mark(browser: Any,
         tab.page.goto(page.as_uri())
         found = tab.page.evaluate(
             """() => [...document.querySelectorAll(".chart")].map((svg) => {
-              const box = (e, by) => { const r = e.getBoundingClientRect(); return [r.left - by, r.top - by, r.right + by, r.bottom + by]; };
+              const box = (e, by) => {
+                const r = e.getBoundingClientRect();
+                return [r.left - by, r.top - by, r.right + by, r.bottom + by];
+              };
               const boxes = (kind, by) => [...svg.querySelectorAll(kind)].map((e) => box(e, by));
               return [boxes(".name", 0), boxes(".dot, .whisker", 0.5)];
             })"""
