@@ -28,6 +28,9 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Show one line that stays on the screen."""
 
+    def warn(self, text: str) -> None:
+        """Say one line that nobody must miss: something may be wrong; it is shown also where progress is not."""
+
 
 class _SilentTask:
     def advance(self, steps: int = 1, **values: float) -> None:
@@ -45,4 +48,7 @@ class SilentProgress:
         yield _SilentTask()
 
     def note(self, text: str) -> None:
+        return None
+
+    def warn(self, text: str) -> None:
         return None

@@ -250,8 +250,10 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_classified(toy: 
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)
     assert good.exit_code == 0
-    assert [set(row) for row in json.loads(good.stdout)["images"]] == [
-        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"}
-    ] * 2
+    unread, read = json.loads(good.stdout)["images"]
+    keys = {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"}
+    assert set(unread) == set(read) == {*keys, "latency_ns"}
+    assert unread["latency_ns"] is None
+    assert read["latency_ns"] > 0
     shown = CliRunner().invoke(command, arguments[:-1])
     assert ABSTAIN in shown.stdout
