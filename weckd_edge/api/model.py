@@ -107,7 +107,7 @@ class Model:
             A prediction for each image, in their order.
 
         Raises:
-            WeckdError: As ``predict`` raises it; a folder that holds no image is a ``DataError``.
+            WeckdError: Every error of ``predict``; a folder without an image is a ``DataError``.
 
         Example:
             >>> import weckd_edge

@@ -408,7 +408,7 @@ def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Ca
     assert json.loads(out)["images"] == 40
     code, out, err = run("data", "audit", path, "-q")
     assert code == 0
-    assert "Does the label lie in the centre, or around it?" in out
+    assert "Centre against surroundings" in out
     assert "no pretrained trunk was given" in err
     code, _, err = run("data", "audit", tmp_path / "missing")
     assert code == 1
