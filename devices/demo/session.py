@@ -21,7 +21,8 @@ from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.attribution.explain_images import explain_frame, method_words, sanity_words
-from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, Picture, draw_model_view, draw_overlay, encode_png
+from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, Picture, draw_model_view, draw_overlay
+from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame

@@ -44,8 +44,11 @@ class Model:
         self.backend: str = opened.choice.backend
         self.backend_version: str = opened.runner.version
         self.precision: str = opened.choice.precision
-        # One frame for nothing, so that the first prediction takes no longer than the others.
-        opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
+        try:  # one frame for nothing, so that the first prediction takes no longer than the others
+            opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
+        except BaseException:
+            opened.close()
+            raise
 
     def predict(self, image: Image, *, colour: Literal["rgb", "bgr"] = "rgb", ignore_guard: bool = False) -> Prediction:
         """Predict one image.
@@ -107,7 +110,9 @@ class Model:
             A prediction for each image, in their order.
 
         Raises:
-            WeckdError: Every error of ``predict``; a folder without an image is a ``DataError``.
+            ConfigError: The channel order is unknown.
+            DataError: There is no such file or folder, or a folder holds no image.
+            ModelError: The model was closed, or an array has another type or shape.
 
         Example:
             >>> import weckd_edge
@@ -126,8 +131,8 @@ class Model:
 
     def explain(
         self, images: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, ignore_guard: bool = False
-    ) -> tuple[Explanation, ...]:
-        """Predict image files, and write a picture for each that shows where the model finds its evidence.
+    ) -> Iterator[Explanation]:
+        """Predict image files one after another, and write a picture for each: where the model finds its evidence.
 
         Args:
             images: Paths of image files and folders.
@@ -135,7 +140,8 @@ class Model:
             ignore_guard: Explain also frames that the input guard rejects.
 
         Returns:
-            For each image the prediction, the picture's path, and how far the map can be trusted.
+            For each image, in their order, the prediction, the picture's path, and how far the map can be trusted; each is
+            made when it is asked for.
 
         Raises:
             DataError: A path is missing, or a folder holds no image.
@@ -153,14 +159,24 @@ class Model:
 
         with self._one_at_a_time:
             self._check_open()
-            return explain_images(self._opened, [Path(image) for image in images], Path(out), ignore_guard=ignore_guard)
+        paths = [Path(image) for image in images]
+        return self._one_by_one(explain_images(self._opened, paths, Path(out), ignore_guard=ignore_guard))
+
+    def _one_by_one(self, explanations: Iterator[Explanation]) -> Iterator[Explanation]:
+        while True:
+            with self._one_at_a_time:
+                self._check_open()
+                found = next(explanations, None)
+            if found is None:
+                return
+            yield found
 
     def close(self) -> None:
         """Close the model and free its memory, after a prediction that is under way; closing twice is allowed."""
         with self._one_at_a_time:
             if not self._is_closed:
                 self._is_closed = True
-                self._opened.runner.close()
+                self._opened.close()
 
     def __enter__(self) -> Model:
         return self

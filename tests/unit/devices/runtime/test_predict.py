@@ -18,7 +18,13 @@ from weckd_edge.core.store import file_ref
 from weckd_edge.devices.runtime import model_choice as choice_module
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.devices.runtime.predict import ABSTAIN, decide_prediction, find_images, open_bundle_model, predict_images
+from weckd_edge.devices.runtime.predict import (
+    ABSTAIN,
+    decide_prediction,
+    find_images,
+    open_bundle_model,
+    predict_images,
+)
 
 
 def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: str = "fp32") -> BuiltModel:
