@@ -192,9 +192,9 @@ LIBRARY_STATUSES = {
     "E_BUNDLE_UNSIGNED": "WECKD_ERR_UNSIGNED",
     "E_CONFIG_KEY": "WECKD_ERR_KEY",
 }
-"""What the C library returns for the same bundle; for every other code of a bundle, ``WECKD_ERR_FORMAT``."""
+"""Status of the C library for the same error; every other code of a bundle is ``WECKD_ERR_FORMAT``."""
 
 
 def library_status(code: str) -> str:
-    """Return the C library's status for what a code says of a bundle."""
+    """Return the C library's status for an error code of a bundle."""
     return LIBRARY_STATUSES.get(code, "WECKD_ERR_FORMAT")
