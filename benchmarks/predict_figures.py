@@ -44,7 +44,7 @@ def figures(measured: Sequence[TimedNetwork], late: frozenset[str]) -> dict[str,
         "ladder_alone": _held_out([(ladder, first)]),
         "ladder_alone_later_networks": _held_out([(ladder, last)]),
         "ladder_alone_all_networks": _held_out([(ladder, networks)]),
-        "ladder_alone_end_to_end": _held_out([(ladder, frames)]),
+        "ladder_alone_frame_to_answer": _held_out([(ladder, frames)]),
         "families_left_out": _held_out(_folds(ladder, networks, lambda timed: families.index(timed.family) % FOLDS, FOLDS)),
         "networks_left_out": _held_out(_folds(ladder, networks, _by_name(networks), 2)),
     }

@@ -56,7 +56,7 @@ def test_median_error_and_coverage_are_within_the_limits(figures: dict[str, Any]
 
 @pytest.mark.parametrize("precision", ["float32", "int8"])
 @pytest.mark.parametrize(
-    "split", ["ladder_alone", "ladder_alone_later_networks", "ladder_alone_all_networks", "ladder_alone_end_to_end"]
+    "split", ["ladder_alone", "ladder_alone_later_networks", "ladder_alone_all_networks", "ladder_alone_frame_to_answer"]
 )
 def test_calibration_networks_alone_keeps_the_error_within_the_limit(
     figures: dict[str, Any], split: str, precision: str
