@@ -150,7 +150,7 @@ def _of_label(output: Probabilities, label: int) -> float:
         raise ModelError(f"expected a label from 0 to {len(output) - 1}, got {label}", code="E_MODEL_OUTPUT")
     value = float(output[label])
     if not np.isfinite(value):
-        raise ModelError("the model answered no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
+        raise ModelError("the model gave no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
     return value
 
 
