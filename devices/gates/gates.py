@@ -1,4 +1,4 @@
-"""The gates of a build: each measured value against its limit.
+"""Gates of a build: each measured value against its limit.
 
 A value from another machine never passes a device's gate. A bench that is INVALID passes neither latency nor energy, with
 one exception: other work on the machine only adds time, so a noisy run whose slowest query is within the limit passes. A
@@ -44,7 +44,7 @@ class GateEvidence:
         measurement: Bench on this machine; None where none was made.
         verification: Accuracy of the compiled model on a split; None where none was made.
         split: Name of that split for reasons: ``test``, or ``validation`` while links are still compared.
-        size_bytes: Size of the files that the device loads.
+        size_bytes: Size of the files that the device loads, bytes.
         measured_on_device: Whether this machine is the device, as ``is_same_device`` tells.
         predicted: Latency expected of a device that is not this machine; never enough to pass or fail.
     """
@@ -66,7 +66,7 @@ def evaluate_gates(
         limits: The limits that hold, as ``merge_limits`` returns them.
         profile: The device they are meant for.
         evidence: What is known of the compiled model.
-        labels: Class names for reasons; where there are none, classes are called by their number.
+        labels: Class names for reasons; empty: classes are called by their number.
     """
     gates = _measured_gates(limits, profile, evidence)
     if limits.max_size_mib is not None:
