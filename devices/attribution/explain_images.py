@@ -115,7 +115,7 @@ def overlay_of(
 
 
 def method_words(found: AttributionMap) -> str:
-    """Describe the method of a map in words."""
+    """Return the method of a map in words."""
     covering = found.covering
     cover = "their mean colour" if covering.fill == "mean" else "themselves, blurred"
     return (
@@ -125,7 +125,7 @@ def method_words(found: AttributionMap) -> str:
 
 
 def sanity_words(found: AttributionMap, check: Deletion, label: str) -> str:
-    """Say in words whether a map means something."""
+    """Return the verdict of a map's check in words: whether the map means something."""
     if float(found.map.max()) <= MIN_EVIDENCE:
         return f"Covering no single part changes the prediction: there is no one place that {label} is read from."
     beaten = f"{check.maps_beaten} of {check.maps_by_chance}"

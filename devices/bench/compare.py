@@ -130,7 +130,7 @@ def compare_benches(
 
 
 def machine_differences(first: Measurement, second: Measurement) -> tuple[str, ...]:
-    """Return how the machines of two benches differ, in words; the model and its backend may differ."""
+    """Return the differences between the machines of two benches, in words; the model and its backend may differ."""
     modes = [m.machine.mode_before if m.machine else None for m in (first, second)]
     pairs = [
         ("device", first.device, second.device),

@@ -132,7 +132,7 @@ def decide_percentile(over: int, queries: int, percentile: float, confidence: fl
 
 
 def more_queries(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> int | None:
-    """Return how many more queries would decide if the same part of them is over the limit; None where none would.
+    """Return the number of further queries that would decide, if the same part of them is over the limit; None: none would.
 
     Args:
         over: Number of queries that took longer than the limit.

@@ -127,7 +127,7 @@ def read_bench(folder: Path) -> Measurement:
     found = _read_samples(folder / SAMPLES)
     if FRAME not in found or (record.network is None) != (NETWORK not in found):
         raise StoreError(
-            f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}",
+            f"{folder / SAMPLES}: expected the times that {RECORD} names, got {', '.join(found) or 'none'}",
             code="E_STORE_BENCH",
         )
     whole = _with_samples(folder, record.end_to_end, found[FRAME])

@@ -130,7 +130,7 @@ def time_in_rounds(
     """
     if rounds < 3:
         raise ConfigError(
-            f"rounds = {rounds}: expected 3 or more, as the spread of a time is told from them", code="E_CONFIG_RANGE"
+            f"rounds = {rounds}: expected 3 or more, as the spread of a time is taken from them", code="E_CONFIG_RANGE"
         )
     for _ in range(rounds):
         for place, (opener, image) in enumerate(networks):

@@ -117,7 +117,7 @@ def counter_rises(before: dict[str, int], after: dict[str, int]) -> tuple[str, .
 def _text(file: int) -> str:
     try:
         return os.pread(file, 128, 0).decode("ascii", "replace").strip()
-    except OSError:  # a zone that is asleep answers so
+    except OSError:  # a zone that is asleep fails so
         return ""
 
 

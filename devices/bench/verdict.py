@@ -49,7 +49,7 @@ def only_noisy(measurement: Measurement) -> bool:
 
 
 def machine_reasons(machine: MachineRecord) -> list[str]:
-    """Return what changed on the machine during the run so that its times may not be quoted, in words."""
+    """Return the changes of the machine during the run for which its times may not be quoted, in words."""
     found = []
     slowed = dict.fromkeys(text for state in (*machine.during, machine.after) for text in state.throttling)
     slowed |= dict.fromkeys(machine.throttle_events)

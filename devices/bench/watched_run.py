@@ -84,7 +84,7 @@ def run_watched(
     Args:
         runner: The open model.
         frames: Inputs as the runner takes them, used in turn.
-        rules: How long the idle span, the warm-up and the run last.
+        rules: Lengths of the idle span, the warm-up and the run.
         generator: Sends the queries.
         machine: The machine and its power source.
         sink: Takes the times while the run goes on.

@@ -62,7 +62,7 @@ def _release(detected: DetectedMachine, profile: DeviceProfile | None) -> Advice
     topic = "JetPack"
     if detected.l4t is None:
         hint = "in a container, mount /etc/nv_tegra_release; finalize keys an engine by it"
-        return Advice(topic=topic, state="unknown", found="the release of NVIDIA's Linux is not told", hint=hint)
+        return Advice(topic=topic, state="unknown", found="the release of NVIDIA's Linux is not shown", hint=hint)
     rows = [row for row in (profile.tensorrt if profile else ()) if row.holds(detected.l4t)]
     if not rows:
         hint = (
@@ -86,7 +86,7 @@ def _power_mode(root: Path, profile: DeviceProfile | None) -> Advice:
     try:
         name = read_power_mode(root)
     except DeviceError as err:
-        return Advice(topic=topic, state="unknown", found="it is not told", hint=str(err))
+        return Advice(topic=topic, state="unknown", found="it is not shown", hint=str(err))
     numbers = read_power_modes(root)
     known = {mode.name: mode for mode in (profile.power_modes if profile else ()) if mode.name in numbers}
     others = ", ".join(f"{other} (-m {number})" for other, number in numbers.items() if other != name)
@@ -195,7 +195,7 @@ def _memory(root: Path) -> Advice:
     topic = "memory"
     memory = resources.read_memory_mib(root)
     if memory is None:
-        return Advice(topic=topic, state="unknown", found="/proc/meminfo does not tell")
+        return Advice(topic=topic, state="unknown", found="/proc/meminfo does not show it")
     available, total = memory
     text = f"{available:.0f} of {total:.0f} MiB are free for programs"
     if available < _MIN_MEMORY_MIB:

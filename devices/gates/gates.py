@@ -38,7 +38,7 @@ def merge_limits(config: GateConfig, profile_limits: GateConfig) -> GateConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateEvidence:
-    """What is known of a compiled model when it is held against limits.
+    """Evidence of a compiled model, which limits are checked against.
 
     Attributes:
         measurement: Bench on this machine; None where none was made.
@@ -65,7 +65,7 @@ def evaluate_gates(
     Args:
         limits: The limits that hold, as ``merge_limits`` returns them.
         profile: The device they are meant for.
-        evidence: What is known of the compiled model.
+        evidence: Evidence of the compiled model.
         labels: Class names for reasons; empty: classes are called by their number.
     """
     gates = _measured_gates(limits, profile, evidence)
@@ -265,7 +265,7 @@ def _recall(limit: float, verification: Verification | None, labels: Sequence[st
 
 
 def _better_than_guessing(verification: Verification, labels: Sequence[str], split: str) -> Gate:
-    """Judge whether what is deployed tells the classes apart at all."""
+    """Judge whether the deployed model tells the classes apart better than guessing."""
     rows = verification.predictions
     found = compare_with_guessing(
         np.array([np.argmax(row.compiled) for row in rows]),

@@ -98,7 +98,7 @@ def make_pixel_counter(width: int, height: int) -> PixelCounter:
 
 
 def _counts(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how often each level occurs in each channel ``[C, 256]``."""
+    """Count the pixels of each level in each channel, ``[C, 256]``."""
     channels = range(pixels.shape[2])
     return np.stack([np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in channels])
 

@@ -34,7 +34,7 @@ def to_rgb(image: Image.Image, format_name: str, claims: Claims, counter: PixelC
     Args:
         image: The strip, as Pillow decodes it.
         format_name: Pillow's name of the file's format.
-        claims: What the file's head says of its values.
+        claims: Claims of the file's head.
         counter: Counts the pixels, for remarks on the whole image.
 
     Returns:

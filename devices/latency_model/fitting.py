@@ -123,7 +123,7 @@ def group_errors(
     names = sorted(set(groups))
     if len(names) < 2:
         raise ModelError(
-            f"expected networks of two or more families to tell how far predictions are off, got {names}",
+            f"expected networks of two or more families to find the error of estimates, got {names}",
             code="E_MODEL_MEASUREMENTS",
         )
     member = np.array([names.index(group) for group in groups])

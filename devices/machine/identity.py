@@ -133,7 +133,7 @@ def read_identity(root: Path = Path("/"), machine: str | None = None) -> Machine
     found = _L4T.search(release)
     if release and not found:
         remarks.append(
-            "/etc/nv_tegra_release does not tell the release (expected '# R36 (release), REVISION: 4.3', "
+            "/etc/nv_tegra_release does not name the release (expected '# R36 (release), REVISION: 4.3', "
             f"got '{release[:40]}')"
         )
     cores = _core_kinds(cpuinfo)

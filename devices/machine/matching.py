@@ -40,7 +40,7 @@ def contradiction(profile: DeviceProfile, identity: MachineIdentity) -> str | No
     if others:
         several = ", ".join(part for part in identity.modules if part.partition("-")[0] in families)
         return (
-            f"the device tree names several modules ({several}): which is there cannot be told; flash the board's own tree"
+            f"the device tree names several modules ({several}): which one is there is not clear; flash the board's own tree"
         )
     shown = set(identity.cpu_parts)
     if not profile.cpu_parts or not shown or shown <= set(profile.cpu_parts):
@@ -100,7 +100,7 @@ def _named(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
 
 
 def _rank(profile: DeviceProfile, identity: MachineIdentity) -> int:
-    """Return how exact a profile's name for a machine is, the lowest rank for the most exact."""
+    """Return the rank of a profile's name for a machine: the lowest for the most exact."""
     if any(part in identity.modules for part in profile.part_numbers):
         return -1
     return min(

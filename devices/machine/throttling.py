@@ -93,13 +93,13 @@ def find_counts(root: Path) -> tuple[ThrottlingCounter, ...]:
 
 
 def read_throttling(root: Path) -> tuple[str, ...] | None:
-    """Return what slows the machine down now, in words; empty where nothing does, None where the machine shows no sign."""
+    """Return the causes that slow the machine down now, in words; empty: there are none; None: nothing would show one."""
     reasons = [words for sign in find_signs(root) if (words := sign.tell(read_text(sign.file))) is not None]
     return tuple(dict.fromkeys(word for words in reasons for word in words)) if reasons else None
 
 
 def read_throttled_before(root: Path) -> tuple[str, ...]:
-    """Return what has slowed the machine down since its start, in words; empty where no counter shows any."""
+    """Return the causes that have slowed the machine down since its start, in words; empty where no counter shows any."""
     maximum: dict[str, int] = {}
     for count in find_counts(root):
         maximum[count.words] = max(maximum.get(count.words, 0), count.read(read_text(count.file)) or 0)

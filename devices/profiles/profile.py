@@ -199,7 +199,7 @@ class DeviceProfile:
         return tuple(f.name for f in fields(self) if f.name not in named and is_stated(getattr(self, f.name)))
 
     def confidence(self, field: str) -> Confidence | None:
-        """Return how far a field's value can be trusted: its weakest source; None where it has no source."""
+        """Return the confidence in a field's value, that of its weakest source; None where it has no source."""
         given = {source.confidence for source in self.sources if field in source.of}
         order: tuple[Confidence, ...] = ("U", "S", "choice", "V")
         return next((level for level in order if level in given), None)

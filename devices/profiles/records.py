@@ -8,7 +8,7 @@ from typing import Literal
 from weckd_edge.core.errors import DeviceError
 
 Confidence = Literal["V", "S", "U", "choice"]
-"""How far a value can be trusted.
+"""Confidence in a value.
 
 ``V`` was read in a primary source, or derived from one as the text says; ``S`` was read in a secondary source; ``U`` is not
 confirmed; ``choice`` was decided by this project, so that there is nothing to confirm.
@@ -23,7 +23,7 @@ class Source:
         of: Names of the profile's fields.
         text: The source in words, or its address.
         date: Day on which the source was read, ``YYYY-MM-DD``.
-        confidence: How far the values can be trusted.
+        confidence: Confidence in the values.
     """
 
     of: tuple[str, ...]
@@ -38,7 +38,7 @@ class Unknown:
 
     Attributes:
         of: Name of the profile's field; a field that holds a list may have some values all the same.
-        reason: What is missing, in words.
+        reason: Missing information, in words.
     """
 
     of: str
@@ -183,7 +183,7 @@ class PublishedLatency:
         statistic: Statistic of the single times that the figure is; ``unknown``: the source does not say.
         source: Name of the source; the profile's sources of ``published`` give the address.
         date: Day on which the source was read, ``YYYY-MM-DD``.
-        confidence: How far the figure can be trusted.
+        confidence: Confidence in the figure.
         latency_ms: Latency of one batch, milliseconds; None where the source gives a span.
         low_ms: Lower end of a span that the source gives, milliseconds.
         high_ms: Upper end of that span, milliseconds.

@@ -75,7 +75,7 @@ def run(token: str, linger_s: float) -> None:
 
     Args:
         token: Name of this run, which is part of the folder's name.
-        linger_s: How long the folder is kept for the host to fetch it once stdin has ended, seconds.
+        linger_s: Time that the folder is kept for the host to fetch it once stdin has ended, seconds.
     """
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, _leave)
@@ -152,7 +152,7 @@ def _folders(token: str) -> Iterator[str]:
     temporary = tempfile.gettempdir()
     for name in os.listdir(temporary):  # noqa: PTH208 - names are all that is wanted
         if name.startswith(f"{PREFIX}{token}-"):
-            yield os.path.join(temporary, name)  # noqa: PTH118 - likewise
+            yield os.path.join(temporary, name)  # noqa: PTH118 - plain paths, without pathlib
 
 
 def _kill_group(pid: int) -> None:
@@ -163,11 +163,11 @@ def _kill_group(pid: int) -> None:
 def stop(word: str) -> None:
     """Kill every process of this user with a word on its command line, but for this one and its shell."""
     spared = (str(os.getpid()), str(os.getppid()))
-    for name in os.listdir("/proc"):  # noqa: PTH208 - likewise
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
         if not name.isdigit() or name in spared:
             continue
         with contextlib.suppress(OSError):
-            with open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - likewise
+            with open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - plain paths, without pathlib
                 ours = word.encode() in file.read()
             if ours:
                 os.kill(int(name), signal.SIGKILL)
@@ -179,9 +179,9 @@ def fetch(token: str) -> None:
     sys.stdout.buffer.write(MARK)
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
         for folder in _folders(token):
-            out = os.path.join(folder, OUT)  # noqa: PTH118 - likewise
-            for name in sorted(os.listdir(out)) if os.path.isdir(out) else ():  # noqa: PTH112, PTH208 - likewise
-                archive.add(os.path.join(out, name), arcname=name, recursive=False)  # noqa: PTH118 - likewise
+            out = os.path.join(folder, OUT)  # noqa: PTH118 - plain paths, without pathlib
+            for name in sorted(os.listdir(out)) if os.path.isdir(out) else ():  # noqa: PTH112, PTH208 - plain paths, without pathlib
+                archive.add(os.path.join(out, name), arcname=name, recursive=False)  # noqa: PTH118 - plain paths, without pathlib
     sys.stdout.flush()
 
 

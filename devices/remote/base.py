@@ -26,7 +26,7 @@ class LostError(DeviceError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """How hosts are reached, the same for all of them.
+    """Access to hosts, the same for all of them.
 
     Attributes:
         connect: Logs in on a host; ``asyncssh_backend.connect``.

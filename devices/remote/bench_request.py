@@ -17,7 +17,7 @@ class BenchRequest:
 
     Attributes:
         bundle: Folder of a bundle on the device; None: the bundle that is sent along.
-        settings: How the bench runs.
+        settings: Settings of the bench.
         backend: Name in the backend table; None takes the best one that the device has.
         power: Name of the device's power source, as for ``--power``.
         schema_version: Version of this record's fields.

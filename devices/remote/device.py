@@ -29,7 +29,7 @@ WANTED = frozenset({RECORD, STARTED, SAMPLES, POWER, f"{FRAME}.ns.partial", f"{N
 """Names of the files that are taken from a device; the page is written anew here, as it is opened here."""
 
 LINGER_S = 60.0
-"""How long a device keeps the files of a bench for a host that has gone, seconds."""
+"""Time that a device keeps the files of a bench for a host that has gone, seconds."""
 
 _REPLY_S = 60.0
 _FETCH_S = 600.0
@@ -56,7 +56,7 @@ class DeviceState:
     Attributes:
         python: Version of the interpreter.
         executable: Path of the interpreter.
-        modules: Those of the modules asked for that can be found.
+        modules: Modules that can be found, of those asked for.
         temporary: Folder of temporary files.
         free_bytes: Free space in that folder, bytes.
         clock_offset_ns: Lead of the device's clock over the one here, nanoseconds.
@@ -77,7 +77,7 @@ class Device:
 
     Args:
         host: The host.
-        access: How it is reached.
+        access: Access to the host.
         token: Name of this run on the host.
     """
 
@@ -119,7 +119,7 @@ class Device:
         wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
         found = await self._reply_to(process, b"\n") if ready else None
         took_ns = time.monotonic_ns() - start_ns
-        self._checked(await _in_time(process.finish(), _REPLY_S, "answer"))
+        self._checked(await _in_time(process.finish(), _REPLY_S, "reply"))
         if found is None:
             raise DeviceError(
                 f"{self.host.text}: '{self._python}' said nothing there; is it a Python?", code="E_DEVICE_REMOTE_PYTHON"
@@ -136,7 +136,7 @@ class Device:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as err:
             raise DeviceError(
-                f"{self.host.text}: it does not answer as a device does ({type(err).__name__}: {err})",
+                f"{self.host.text}: it does not reply as a device does ({type(err).__name__}: {err})",
                 code="E_DEVICE_REMOTE",
             ) from err
 
@@ -206,7 +206,7 @@ class Device:
         """Return the agent's next reply, after whatever a login shell writes first; None where the agent has ended."""
         if question:
             await process.send(question)
-        while line := await _in_time(process.line(), _REPLY_S, "answer"):
+        while line := await _in_time(process.line(), _REPLY_S, "reply"):
             found = parse_line(line)
             if found is not None:
                 return found
@@ -214,7 +214,7 @@ class Device:
 
     async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _REPLY_S) -> Finished:
         process = await self._start(verb, *arguments)
-        return await _in_time(process.finish(sink), limit_s, f"answer '{verb}'")
+        return await _in_time(process.finish(sink), limit_s, f"reply to '{verb}'")
 
     def _checked(self, done: Finished) -> Finished:
         if done.code == 0:

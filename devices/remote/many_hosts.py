@@ -65,7 +65,7 @@ def bench_hosts(
         bundle: Bundle that is sent; None where the request names a folder on the devices.
         hosts: The hosts, at least one.
         request: The bench that each device is asked for.
-        access: How the hosts are reached.
+        access: Access to the hosts.
         limits: Limits of the number of hosts at once, and of the time of each.
         out: Folder with a folder for each host; None keeps nothing but what is returned.
         progress: Shows how many hosts are done; None shows nothing.

@@ -187,7 +187,7 @@ def _is_called_image(path: Path) -> bool:
 
 
 def _why_no_image(path: Path) -> str | None:
-    """Say what a file without an image's suffix is; None: an image, by its first bytes."""
+    """Return the kind of a file without an image's suffix, in words; None where its first bytes are those of an image."""
     try:
         head = read_start(path, HEAD_BYTES, error=DataError)
     except DataError as err:

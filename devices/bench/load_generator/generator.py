@@ -70,7 +70,7 @@ def choose_generator(generator: Generator, rules: Rules) -> LoadGenerator:
     """Return the load generator that a setting and the rules ask for, with a note where the wanted one is missing.
 
     Args:
-        generator: What the user asked for.
+        generator: Load generator of the settings.
         rules: Rules of the run.
     """
     if generator != "auto":

@@ -33,7 +33,7 @@ class CudaRuntime:
             text.restype = ctypes.c_char_p
             words = (text(code) or b"").decode(errors="replace")
             raise DeviceError(
-                f"{name} failed: CUDA error {code} ({words}); is the GPU visible here? weckd-edge doctor tells",
+                f"{name} failed: CUDA error {code} ({words}); is the GPU visible here? weckd-edge doctor shows it",
                 code="E_DEVICE_CUDA",
             )
 
