@@ -1,4 +1,4 @@
-"""The page docs/architectures.md, from the results of ``bench_architectures.py``."""
+"""The page docs/results/architectures.md, from the results of ``bench_architectures.py``."""
 
 from __future__ import annotations
 
@@ -6,33 +6,33 @@ from typing import Any
 
 
 def write_page(results: dict[str, dict[str, Any]]) -> str:
-    """Return the text of docs/architectures.md."""
+    """Return the text of docs/results/architectures.md."""
     head = [
         "# Architectures that were compiled",
         "",
         "<!-- Written by benchmarks/bench_architectures.py from benchmarks/results/architectures.jsonl. -->",
         "",
         "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and",
-        "builder. Weights are random and the last layer is fitted to drawn images, so that no accuracy is told. Times",
-        "are of one core from end-to-end latency, each form in turn with FP32; the machine had other work, so that only",
-        "ratios within a row say something, and those roughly. *Chosen* is the fastest. *Apart* is the divergence of",
-        "int8 predictions from FP32's in nats, and how many of the validation images it decides otherwise; random weights",
-        "amplify rounding as no trained network does.",
+        "builder. Weights are random and the last layer is fitted to synthetic images, so there is no accuracy. Times",
+        "are end-to-end latencies on one core, each form in turn with FP32. The machine had other work, so only",
+        "ratios within a row mean something, and those roughly. *Chosen* is the fastest. *Divergence* is that of",
+        "int8 predictions from FP32's in nats, and how many of the validation images int8 decides otherwise. Random",
+        "weights amplify rounding as no trained network does.",
         "",
         "## For a processor (OpenVINO)",
         "",
-        "| network | px | parameters | FP32 | FP16 | int8 | int8 apart | chosen here | in float in int8, and why |",
+        "| network | px | parameters | FP32 | FP16 | int8 | int8 divergence | chosen here | in float in int8, and why |",
         "|---|---|---|---|---|---|---|---|---|",
         *(cpu_row(line) for line in results.values()),
         "",
         "## For a Jetson (graphs that TensorRT-RTX builds; nothing is timed)",
         "",
-        "| network | FP32 | FP16 | int8 | int8 apart | chosen |",
+        "| network | FP32 | FP16 | int8 | int8 divergence | chosen |",
         "|---|---|---|---|---|---|",
         *(jetson_row(line) for line in results.values()),
         "",
-        "Norms, softmax, activations written out in products (GELU, SiLU), scales by a constant and sums that no layer",
-        "reads stay in floating point in every network: [compiling.md](compiling.md) says why.",
+        "Norms, softmax, activations written out in products (GELU, SiLU), multiplications by a constant and sums that no",
+        "layer reads stay in floating point in every network: [Precision](../concepts/precision.md) says why.",
         "",
     ]
     return "\n".join(head)

@@ -1,7 +1,7 @@
 """Small classifiers of timm and torchvision, compiled, in FP16 and in int8: one line a network.
 
 ``python benchmarks/bench_architectures.py`` goes on where an earlier run was stopped, appends to results/architectures.jsonl
-and writes docs/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
+and writes docs/results/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
 
 A network has random weights, its batch norms know the images, and its last layer is fitted to synthetic images by ridge
 regression. So the predictions depend on the image, but rounding is amplified as in no trained network: how far int8 is from
@@ -53,7 +53,7 @@ from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 RESULTS = HERE / "results" / "architectures.jsonl"
-PAGE = HERE.parent / "docs" / "architectures.md"
+PAGE = HERE.parent / "docs" / "results" / "architectures.md"
 IMAGES = 160
 RIDGE, SHARPNESS = 0.3, 4.0
 SETTINGS = QuantizeConfig(

@@ -25,7 +25,7 @@ DRAWS = 2000
 """Number of bootstrap draws."""
 
 MARGIN = 0.05
-"""Smallest relative difference that counts, as runs of one model were seen to differ; see ``docs/benchmarking.md``."""
+"""Smallest relative difference that counts, as runs of one model were seen to differ; see ``docs/how-to/bench.md``."""
 
 _LARGEST = 20_000
 """Most pairs that are drawn from; of a longer run every second, third, ... pair is taken, from the first to the last."""

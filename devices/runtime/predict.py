@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,22 +26,25 @@ ABSTAIN = "unable to analyze"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImagePrediction:
-    """Prediction of one image.
+class Prediction:
+    """The prediction for one image.
 
     Attributes:
-        file: Name of the image, as the caller gave it.
-        label: Likeliest label; None where the image was not predicted.
-        probabilities: Probability by label; empty where the image was not predicted.
+        file: Path of the image, as it was named; empty for an array.
+        label: Label with the largest probability; None where the network did not run.
+        probabilities: Probability of each label, 0..1, in the order of the bundle's labels; empty where the network did not
+            run.
         decision: The label, or "unable to analyze".
-        reason: Why the image is unable to be analyzed, in words; None where a decision was made.
-        code: The reason as a code: ``unreadable``; a code of the guard (``too_dark``, ``too_bright``, ``flat``, ``blurred``,
-            ``out_of_distribution``); ``not_a_number``, ``low_probability`` or ``non_gradeable_label``.
-        guard: Code of the guard; None where it lets the frame pass or the bundle has no guard. A frame that it refuses is
-            predicted only where the guard is ignored.
+        reason: Sentence on why there is no decision; None where there is one.
+        code: Name of that reason: ``unreadable``; of the guard, ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or
+            ``out_of_distribution``; of the network, ``not_a_number``, ``low_probability`` or ``non_gradeable_label``. None
+            where there is a decision.
+        guard: Code of the input guard's rejection; None where it accepts the frame, or the bundle has no guard.
         quality: Quality of the frame; None where the bundle has no guard or the image could not be read.
-        ood_score: Squared distance of the frame from the training frames, at least 0; None where ``quality`` is None.
-        notes: Remarks on the image itself, such as that it is nearly of one colour.
+        ood_score: Distance of the frame from the training frames, at least 0; None where ``quality`` is None.
+        notes: Notes on the image file, such as that it is nearly of one colour.
+        latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; decoding and scaling of the image
+            come before it. None where the image could not be read. Two predictions that differ in it alone are equal.
     """
 
     file: str
@@ -53,6 +57,7 @@ class ImagePrediction:
     quality: FrameQuality | None = None
     ood_score: float | None = None
     notes: tuple[DataNote, ...] = ()
+    latency_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -118,7 +123,24 @@ def open_bundle_model(
         BundleError: The folder holds no bundle, one that was changed, or one that its owner did not sign.
         WeckdError: No model of the bundle can be opened here.
     """
-    bundle = open_bundle(folder, key=key, min_version=min_version)
+    return open_model(open_bundle(folder, key=key, min_version=min_version), backend=backend, threads=threads)
+
+
+def open_model(bundle: Bundle, *, backend: str | None = None, threads: int = 1) -> OpenModel:
+    """Open one of a bundle's models, from the bytes that were verified when the bundle was opened.
+
+    Args:
+        bundle: The bundle, opened and so verified.
+        backend: Name of the backend that runs the model; None takes the best one that is here.
+        threads: Processor threads one query may use.
+
+    Raises:
+        BundleError: A file was changed since the bundle was opened, or the guard does not fit the bundle.
+        ConfigError: No backend has that name, or there are fewer than one thread.
+        DeviceError: The bundle holds nothing that the backend runs.
+        MissingDependency: The backend's library is not installed.
+        ModelError: The backend refuses the model, or the model takes other frames than the manifest says.
+    """
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
@@ -204,7 +226,7 @@ def predict_images(
     ignore_guard: bool = False,
     key: Path | None = None,
     min_version: int = 0,
-) -> tuple[ImagePrediction, ...]:
+) -> tuple[Prediction, ...]:
     """Predict images with a bundle.
 
     An image that cannot be read gets an entry that says so; the others are predicted all the same.
@@ -226,7 +248,7 @@ def predict_images(
         return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
 
 
-def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:
+def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> Prediction:
     """Predict an image file; one that cannot be read is "unable to analyze"."""
     try:
         found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
@@ -236,7 +258,7 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
     return replace(prediction, notes=found.notes)
 
 
-def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> ImagePrediction:
+def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
     """Predict one camera frame: by the guard first, then the network, then the operating point.
 
     Args:
@@ -248,6 +270,12 @@ def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guar
     Raises:
         ModelError: The model takes another frame, or gives another number of probabilities than the bundle has labels.
     """
+    start_ns = time.monotonic_ns()
+    found = _predict_frame(model, frame, file, ignore_guard)
+    return replace(found, latency_ns=time.monotonic_ns() - start_ns)
+
+
+def _predict_frame(model: OpenModel, frame: Frame, file: str, ignore_guard: bool) -> Prediction:
     decision = model.guard.check(frame) if model.guard is not None else None
     if decision is not None and decision.code is not None and not ignore_guard:
         return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
@@ -255,24 +283,22 @@ def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guar
     return decided if decision is None else _with_guard_decision(decided, decision)
 
 
-def unreadable(file: str, reason: str) -> ImagePrediction:
+def unreadable(file: str, reason: str) -> Prediction:
     """Return the prediction of an image that cannot be read: "unable to analyze"."""
     return _abstain(file, "unreadable", reason)
 
 
-def _with_guard_decision(prediction: ImagePrediction, decision: GuardDecision) -> ImagePrediction:
+def _with_guard_decision(prediction: Prediction, decision: GuardDecision) -> Prediction:
     return replace(prediction, guard=decision.code, quality=decision.quality, ood_score=decision.ood_score)
 
 
 def _abstain(
     file: str, code: str, reason: str, label: str | None = None, probabilities: dict[str, float] | None = None
-) -> ImagePrediction:
-    return ImagePrediction(
-        file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code
-    )
+) -> Prediction:
+    return Prediction(file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code)
 
 
-def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> ImagePrediction:
+def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> Prediction:
     """Turn one prediction ``[classes]`` into a decision at the bundle's operating point.
 
     Raises:
@@ -292,4 +318,4 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         return _abstain(file, "low_probability", f"not sure enough: {text}", label, values)
     if label in point.non_gradeable_labels:
         return _abstain(file, "non_gradeable_label", label, label, values)
-    return ImagePrediction(file=file, label=label, probabilities=values, decision=label, reason=None)
+    return Prediction(file=file, label=label, probabilities=values, decision=label, reason=None)

@@ -105,13 +105,14 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
             "guard/guard.json",
             "evidence/build.json",
             "evidence/precision_selection.json",
+            "evidence/confusion_matrix.csv",
         ),
         *("evidence/link_selection.json", "evidence/metrics.json", "evidence/audit.json"),
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
     sdk = {name for name in found if name.startswith("sdk/")}
     assert found - sdk == expected
-    assert {"sdk/CMakeLists.txt", "sdk/include/weckd_edge.h", "sdk/src/open.c"} <= sdk
+    assert {"sdk/CMakeLists.txt", "sdk/include/weckd_edge.h", "sdk/src/runtime/open.c"} <= sdk
     for name in found:
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
 

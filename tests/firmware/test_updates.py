@@ -637,13 +637,13 @@ def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
     source = SYSTEMD.parent
     grace, verifications = (
         int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
-        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MAX"))
+        for name, word in (("base/child.h", "CHILD_GRACE_S"), ("store/recover.h", "RECOVER_MAX"))
     )
     longest = wait + (verifications + 4) * (timeout + grace)  # three of the store and the factory's are tested
     unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
     minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
     assert longest < minutes * 60
-    assert f"= {longest} s" in (source.parents[2] / "docs/updates.md").read_text()
+    assert f"= {longest} s" in (source.parents[2] / "docs/how-to/updates.md").read_text()
 
 
 IN_A_ROOT_OF_ITS_OWN = """

@@ -1,4 +1,4 @@
-"""Every code that an error can carry, with what it means: the one list, from which docs/errors.md is written.
+"""Every code that an error can carry, with what it means: the one list, from which docs/reference/errors.md is written.
 
 A code stays when the sentence beside it is rewritten, so that tests and scripts match codes. Its second word says where to
 look: the configuration, the data, the model, the bundle, the device, the store, or a file of any of them.
@@ -120,6 +120,7 @@ MEANINGS = {
     "E_MODEL_BRANCHES": "The graph decides at run time what is computed.",
     "E_MODEL_CHAIN_ORDER": "A link of the chain is not smaller than the one before it.",
     "E_MODEL_CLASSES": "The model has another number of classes than there are labels.",
+    "E_MODEL_CLOSED": "The model was closed; open it again to predict.",
     "E_MODEL_COLD_START": "A fresh process could not predict one frame.",
     "E_MODEL_COUNTS": "A file of a network's operations is not one, or is damaged.",
     "E_MODEL_DLA": "Layers of the model cannot run on a DLA.",

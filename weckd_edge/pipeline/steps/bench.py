@@ -1,4 +1,4 @@
-"""Each student's time, memory and energy on this machine, measured once."""
+"""The bench: latency, memory and energy of each student on this machine, measured once."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student
 
 FRAMES = 8
-"""Validation images that are shown in turn."""
+"""Number of validation images that are shown in turn."""
 
 
 def bench(ctx: BuildContext, student: Student, images: SplitFrames, guard: FrameGuard | None) -> Measurement:
-    """Measure a student as it would ship, behind the guard; the network alone is left to ``bench_network``.
+    """Measure a student as it would be deployed, behind the guard, but for the network alone.
 
-    It is measured anew in every build, as machines change.
+    Every build measures anew, as machines change.
 
     Args:
         ctx: The build.
         student: The student.
         images: The validation images.
-        guard: The frame guard; None: none ships.
+        guard: The input guard; None where the bundle has none.
 
     Raises:
-        WeckdError: The model cannot be opened here.
+        WeckdError: The model cannot be opened on this machine.
     """
     frames = images.take(range(min(FRAMES, len(images)))).frames
     start_ns = time.monotonic_ns()

@@ -1,4 +1,4 @@
-"""The model card and the bill of materials that travel in ``evidence/``."""
+"""Writing of the model card, the SBOM and the confusion matrix into ``evidence/``."""
 
 from __future__ import annotations
 
@@ -7,28 +7,30 @@ from pathlib import Path
 from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report.chapters import abstention, audit, parity, verdicts
+from weckd_edge.report.chapters.confusion_csv import confusion_csv
 from weckd_edge.report.chapters.metrics import metrics_text
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.sbom import write_sbom
-from weckd_edge.report.evidence import EVIDENCE_FOLDER, MODEL_CARD_FILE, SBOM_FILE, BundleContents
+from weckd_edge.report.evidence import CONFUSION_FILE, EVIDENCE_FOLDER, MODEL_CARD_FILE, SBOM_FILE, BundleContents
 from weckd_edge.report.rendering import render
 
 
 def write_documents(folder: Path, contents: BundleContents) -> None:
-    """Write ``evidence/model_card.md`` and ``evidence/sbom.cdx.json`` of a bundle that is not sealed yet.
+    """Write model card, SBOM and confusion matrix into ``evidence/`` of a bundle that is not sealed yet.
 
     Args:
-        folder: The bundle, with its ``evidence/``.
-        contents: What it holds; the list of files in its manifest may still be empty.
+        folder: Folder of the bundle, with its ``evidence/``.
+        contents: Contents of the bundle; the list of files in its manifest may still be empty.
 
     Raises:
-        BundleError: The settings in the evidence are not what a build writes.
+        BundleError: The settings in the evidence are not those of a build.
         MissingDependency: The extra ``report`` is not installed.
         StoreError: A file cannot be written.
     """
     write_atomic(folder / EVIDENCE_FOLDER / MODEL_CARD_FILE, model_card(contents))
     write_atomic(folder / EVIDENCE_FOLDER / SBOM_FILE, write_sbom(contents))
+    write_atomic(folder / EVIDENCE_FOLDER / CONFUSION_FILE, confusion_csv(contents.verification, contents.manifest))
 
 
 def model_card(contents: BundleContents) -> str:
@@ -60,9 +62,9 @@ def model_card(contents: BundleContents) -> str:
             "calibration_sentence": parity.calibration_sentence(check) if check else "",
             "calibration_rows": parity.calibration_rows(check) if check else [],
             "abstaining": abstention.abstention_sentences(contents.abstention) if contents.abstention else [],
-            "far_kinds": abstention.kind_rows(contents.abstention) if contents.abstention else [],
-            "probes_about": audit.about_data(contents.audit) if contents.audit else "",
-            "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
+            "ood_rows": abstention.kind_rows(contents.abstention) if contents.abstention else [],
+            "audit_about": audit.about_data(contents.audit) if contents.audit else "",
+            "audit_sections": audit.audit_sections(contents.audit) if contents.audit else (),
             "limits": limits(contents),
             "environment": contents.environment,
         },

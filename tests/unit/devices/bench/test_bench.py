@@ -516,10 +516,10 @@ def test_a_bundle_and_two_folders_are_not_asked_for_at_once(tmp_path: Path, run:
 
 def test_unknown_rules_and_power_sources_are_wrong_requests(toy: ModuleType, tmp_path: Path, run: Any) -> None:
     toy.write_bundle(tmp_path / "b")
-    for option, told in (("--rules", "no rules are called"), ("--power", "no power source is called")):
+    for option in ("--rules", "--power"):
         code, _, err = run("bench", tmp_path / "b", option, "x", "-q")
         assert code == 2
-        assert told in err
+        assert f"{option}: unknown value 'x'. Known: " in err
 
 
 def test_the_bench_can_be_imported_without_the_command_line() -> None:
