@@ -115,5 +115,5 @@ def draft_frames(bundle: Path) -> int:
 
 @pytest.fixture
 def tool(updates: Any, update_support: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path) -> Any:
-    """``weckd-update`` with a store that is not there yet: see ``support/updates.py``."""
+    """``weckd-update`` with a store that is not there yet: see ``support/firmware/updates.py``."""
     return update_support.Tool(built=updates, store=tmp_path.resolve() / "store", key=key_pair[1])

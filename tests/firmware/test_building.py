@@ -255,7 +255,7 @@ def test_mbed_tls_4_is_refused_in_words(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def abi() -> ModuleType:
-    path = ROOT / "tests/support/abi.py"
+    path = ROOT / "tests/support/firmware/abi.py"
     spec = importlib.util.spec_from_file_location("weckd_tests_abi", path)
     assert spec is not None
     assert spec.loader is not None
@@ -269,8 +269,10 @@ def test_a_built_program_can_rely_on_what_the_api_version_promised(abi: ModuleTy
     if sys.maxsize < 2**32:
         pytest.skip("the promise is kept for 64-bit processors")
     kept, told = abi.KEPT.read_text(encoding="utf-8"), abi.describe()
-    assert not abi.taken_away(kept, told), "raise WECKD_API_VERSION in weckd_edge.h, then python tests/support/abi.py"
-    assert kept == told, "python tests/support/abi.py writes what was added"
+    assert not abi.taken_away(kept, told), (
+        "raise WECKD_API_VERSION in weckd_edge.h, then python tests/support/firmware/abi.py"
+    )
+    assert kept == told, "python tests/support/firmware/abi.py writes what was added"
 
 
 def test_a_changed_struct_under_the_same_api_version_is_seen(abi: ModuleType, tmp_path: Path) -> None:

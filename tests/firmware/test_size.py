@@ -14,7 +14,7 @@ def footprint() -> ModuleType:
     import importlib.util
     import sys
 
-    path = Path(__file__).parents[1] / "support/footprint.py"
+    path = Path(__file__).parents[1] / "support/firmware/footprint.py"
     spec = importlib.util.spec_from_file_location("weckd_tests_footprint", path)
     assert spec is not None
     assert spec.loader is not None
