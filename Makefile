@@ -1,4 +1,4 @@
-# Two commands: `make demo` and `make test`. Both set up .venv first; nothing else is needed but Python 3.10 or newer.
+# `make demo`, `make test` and `make docs`. Each sets up .venv first; nothing else is needed but Python 3.10 or newer.
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
@@ -6,21 +6,21 @@ DEMO ?= demo
 # Nothing is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint dist-test arm64-test resolve-test lowest-device-test lowest-test bundle-fixture install clean
+.PHONY: demo test lint docs dist-test arm64-test resolve-test lowest-device-test lowest-test bundle-fixture install clean
 
 install: $(VENV)/.installed
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10) and "weckd-edge needs Python 3.10 or newer; name one: make PYTHON=python3.11")'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[all,dev]'
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-compile --editable '.[all,dev,docs]'
 	touch $@
 
 demo: install
 	$(BIN)/weckd-edge data synth --out $(DEMO)/phantom
 	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/phantom-bundle
 
-test: install lint
+test: install lint docs
 	$(BIN)/pytest -n 2
 	$(MAKE) --jobs=2 --output-sync=target dist-test arm64-test resolve-test lowest-device-test
 
@@ -29,6 +29,11 @@ lint: install
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+# The documentation site, into build/site. Any warning fails it: a broken link, a page that is not in the contents.
+docs: install
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	$(BIN)/python docs/tools/check_site.py build/site
 
 dist-test: install
 	$(BIN)/python tests/dist_check.py

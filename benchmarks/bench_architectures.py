@@ -1,7 +1,7 @@
 """Which small classifiers of timm and torchvision can be compiled, and what int8 and FP16 give: one line a network.
 
 ``python benchmarks/bench_architectures.py`` goes on where an earlier run was stopped, appends to results/architectures.jsonl
-and writes docs/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
+and writes docs/results/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
 
 A network has random weights, its batch norms know the images, and its last layer is fitted to synthetic images by ridge
 regression. So the predictions depend on the image, but rounding is amplified as in no trained network: how far int8 is from
@@ -52,7 +52,7 @@ from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 RESULTS = HERE / "results" / "architectures.jsonl"
-PAGE = HERE.parent / "docs" / "architectures.md"
+PAGE = HERE.parent / "docs" / "results" / "architectures.md"
 IMAGES = 160
 RIDGE, SHARPNESS = 0.3, 4.0
 SETTINGS = QuantizeConfig(
@@ -324,33 +324,33 @@ def read_results() -> dict[str, dict[str, Any]]:
 
 
 def page(results: dict[str, dict[str, Any]]) -> str:
-    """Return docs/architectures.md."""
+    """Return docs/results/architectures.md."""
     head = [
         "# Architectures that were compiled",
         "",
         "<!-- Written by benchmarks/bench_architectures.py from benchmarks/results/architectures.jsonl. -->",
         "",
         "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and",
-        "builder. Weights are random and the last layer is fitted to drawn images, so that no accuracy is told. Times",
-        "are of one core from end-to-end latency, each form in turn with FP32; the machine had other work, so that only",
-        "ratios within a row say something, and those roughly. *Chosen* is the fastest. *Apart* is the divergence of",
-        "int8 answers from FP32's in nats, and how many of the validation images it decides otherwise; random weights",
-        "amplify rounding as no trained network does.",
+        "builder. Weights are random and the last layer is fitted to synthetic images, so there is no accuracy. Times",
+        "are end-to-end latencies on one core, each form in turn with FP32. The machine had other work, so only",
+        "ratios within a row mean something, and those roughly. *Chosen* is the fastest. *Divergence* is that of",
+        "int8 predictions from FP32's in nats, and how many of the validation images int8 decides otherwise. Random",
+        "weights amplify rounding as no trained network does.",
         "",
         "## For a processor (OpenVINO)",
         "",
-        "| network | px | parameters | FP32 | FP16 | int8 | int8 apart | chosen here | in float in int8, and why |",
+        "| network | px | parameters | FP32 | FP16 | int8 | int8 divergence | chosen here | in float in int8, and why |",
         "|---|---|---|---|---|---|---|---|---|",
         *(cpu_row(line) for line in results.values()),
         "",
         "## For a Jetson (graphs that TensorRT-RTX builds; nothing is timed)",
         "",
-        "| network | FP32 | FP16 | int8 | int8 apart | chosen |",
+        "| network | FP32 | FP16 | int8 | int8 divergence | chosen |",
         "|---|---|---|---|---|---|",
         *(jetson_row(line) for line in results.values()),
         "",
-        "Norms, softmax, activations written out in products (GELU, SiLU), scales by a constant and sums that no layer",
-        "reads stay in floating point in every network: [compiling.md](compiling.md) says why.",
+        "Norms, softmax, activations written out in products (GELU, SiLU), multiplications by a constant and sums that no",
+        "layer reads stay in floating point in every network: [Precision](../concepts/precision.md) says why.",
         "",
     ]
     return "\n".join(head)

@@ -1,4 +1,4 @@
-"""Write size, stack and heap of the C library, here and on arm64, into docs/firmware.md.
+"""Write size, stack and heap of the C library, here and on arm64, into docs/results/firmware.md.
 
 ``python benchmarks/firmware_size.py``, with a compiler for arm64 and apt for its packages.
 

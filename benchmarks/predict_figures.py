@@ -57,7 +57,7 @@ def reference_prices(measured: Sequence[TimedNetwork]) -> dict[str, float]:
 
 
 def published_lines() -> tuple[str, list[str]]:
-    """Return what docs/latency-estimates.md says of published figures left out one at a time: their count, and the table."""
+    """Return what docs/how-to/estimate.md says of published figures left out one at a time: their count, and the table."""
     found = [(left, transfer_width(left.figures, left.row.device)) for left in leave_one_out()]
     inside = sum(abs(left.error) <= width for left, width in found)
     return f"{inside} of {len(found)} are inside ({inside / len(found):.1%})", [_line(left, width) for left, width in found]

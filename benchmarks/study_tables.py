@@ -1,6 +1,6 @@
-"""Tables of docs/results.md out of results/study.jsonl: ``python benchmarks/study_tables.py`` prints every named study.
+"""Print the tables of docs/results/chain.md from results/study.jsonl: ``python benchmarks/study_tables.py``.
 
-Lines without a ``study`` are of earlier sizes and settings; their tables are in docs/results.md.
+Lines without a ``study`` are of earlier sizes and settings; their tables are in docs/results/chain.md.
 """
 
 from __future__ import annotations

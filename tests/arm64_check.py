@@ -30,7 +30,7 @@ from dist_check import ROOT, Check, CheckFailed, ensure, run
 
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 DEFAULT_CPU = "cortex-a76"
-"""A core that devices have. qemu's own ``max`` has SME, which qemu 7.2 computes wrongly: see docs/devices.md."""
+"""A core that devices have. qemu's own ``max`` has SME, which qemu 7.2 computes wrongly: see docs/how-to/devices.md."""
 
 PACKAGES = ("python3", "libstdc++6", "zlib1g", *arm64_firmware.PACKAGES)
 FAST = '[quantize]\nprecision = "int8"\nmethod = "minmax"\nnncf = false\n[gates]\nbetter_than_chance = false\n'

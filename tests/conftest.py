@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from support import goldens
+from support import goldens, sharing
 from weckd_edge.core import telemetry
 
 _HERE = Path(__file__).parent
@@ -46,6 +46,12 @@ def _load(name: str, path: Path) -> ModuleType:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="Write the golden files anew instead of comparing.")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out tests in groups that share a build, unless ``--dist`` asks for something else: ``support/sharing.py``."""
+    return sharing.make_scheduler(config, log) if config.getvalue("dist") == "load" else None
 
 
 @pytest.fixture

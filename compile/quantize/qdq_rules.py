@@ -1,7 +1,7 @@
 """What a Q/DQ graph must keep so that TensorRT, OpenVINO and ONNX Runtime all read the same int8 network from it.
 
 Rules after NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and what ONNX Runtime and OpenVINO's
-arm64 kernels accept; the sources are in docs/architecture.md.
+arm64 kernels accept; the sources are in docs/design/architecture.md.
 """
 
 from __future__ import annotations

@@ -18,12 +18,12 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 from weckd_edge.devices.bench.verdict import invalid_reasons
 
 DRAWS = 2000
 MARGIN = 0.05
-"""Of the time. ``docs/benchmarking.md`` says by how much runs of one model were seen to differ."""
+"""Of the time. ``docs/how-to/bench.md`` says by how much runs of one model were seen to differ."""
 
 _LARGEST = 20_000
 """Pairs that are drawn from; of a longer run every second, third, ... is taken, from its first to its last."""

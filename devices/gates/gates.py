@@ -18,7 +18,7 @@ import numpy as np
 from weckd_edge.artifacts import Gate, LinkLatency, Measurement, Rate, Verdict, Verification
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.bench.early_stopping import CONFIDENCE, decide_percentile, more_queries
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 from weckd_edge.devices.bench.verdict import invalid_reasons, only_noisy
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.metrics.guessing import compare_with_guessing

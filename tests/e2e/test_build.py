@@ -112,6 +112,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
             "guard/guard.json",
             "evidence/build.json",
             "evidence/precision_selection.json",
+            "evidence/confusion_matrix.csv",
         ),
         *("evidence/link_selection.json", "evidence/metrics.json", "evidence/audit.json"),
     }

@@ -1,4 +1,4 @@
-"""Both readers follow docs/SPEC.md: the same crafted bundles are shown to both, and each says the same of each of them."""
+"""Both readers follow docs/reference/bundle-format.md: they give the same verdict on each of the same crafted bundles."""
 
 import base64
 import copy

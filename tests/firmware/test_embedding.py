@@ -131,7 +131,7 @@ void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t hig
 
 @pytest.mark.parametrize(
     ("page", "before", "after"),
-    [("docs/firmware.md", BEFORE, "return 0;\n}\n"), ("README.md", BEFORE_README, "}\n")],
+    [("docs/how-to/firmware.md", BEFORE, "return 0;\n}\n"), ("README.md", BEFORE_README, "}\n")],
 )
 def test_what_the_guides_show_compiles(firmware: ModuleType, tmp_path: Path, page: str, before: str, after: str) -> None:
     text = (firmware.SOURCE.parents[1] / page).read_text(encoding="utf-8")

@@ -1,4 +1,4 @@
-"""What the C library takes of a device stays what docs/firmware.md says, and long runs take no more."""
+"""What the C library takes of a device stays what docs/results/firmware.md says, and long runs take no more."""
 
 import platform
 import re
@@ -54,7 +54,7 @@ def test_a_table_that_is_off_is_reported(footprint: ModuleType) -> None:
 
 
 def test_many_predictions_and_openings_take_no_more(library: Any, bundle: Path) -> None:
-    """The million is run by hand: docs/firmware.md. Pages of code may be touched late; a heap that grew would leak."""
+    """The million is run by hand: docs/results/firmware.md. Pages of code may be touched late; a leaking heap would grow."""
     lines = library.run("soak", bundle, "echo", "-", 20_000, 100).splitlines()
     assert [line.split()[:2] for line in lines] == [["frames", "20000"], ["openings", "100"]]
     for line in lines:

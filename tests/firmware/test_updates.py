@@ -643,7 +643,7 @@ def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
     unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
     minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
     assert longest < minutes * 60
-    assert f"= {longest} s" in (source.parents[2] / "docs/updates.md").read_text()
+    assert f"= {longest} s" in (source.parents[2] / "docs/how-to/updates.md").read_text()
 
 
 IN_A_ROOT_OF_ITS_OWN = """

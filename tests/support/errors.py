@@ -21,7 +21,7 @@ def raises(kind: type[E], *codes: str, says: tuple[str, ...] | str = ()) -> Iter
 
     Args:
         kind: Its class.
-        codes: Its code, one that docs/errors.md explains; several, where drawn input decides which of them it is.
+        codes: Its code, one that docs/reference/errors.md explains; several, where drawn input decides which of them it is.
         says: Facts that the message must name: a file, a number, an option to give. Not its prose.
     """
     assert codes, "name the code"

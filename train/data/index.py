@@ -186,7 +186,7 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
             "resemble a held-out one"
         )
     if separate_ties:
-        progress.note(f"{separate_ties} pairs look alike but lie in groups that stay apart (see docs/data.md)")
+        progress.note(f"{separate_ties} pairs look alike but lie in groups that stay apart (see docs/how-to/data.md)")
     total = len(index.images)
     for name, wanted in (("test", config.test_fraction), ("val", config.val_fraction)):
         got = splits[name] / total

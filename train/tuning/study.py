@@ -268,7 +268,7 @@ def _study_run(
             links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
             labels_used=labels_used(strategy, index, len(plans)),
             images_used=last.images_used,
-            steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
+            steps=sum(link.artifact.epochs or 0 for link in links) * config.train.steps_per_epoch,
             seconds=cost.seconds,
             cpu_seconds=cost.cpu_seconds,
             joules=cost.joules,

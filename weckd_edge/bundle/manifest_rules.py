@@ -1,4 +1,4 @@
-"""What a manifest must hold beyond the types of its values, as docs/SPEC.md has it; the C library holds it to the same."""
+"""What a manifest must hold beyond its types (docs/reference/bundle-format.md); the C library checks the same."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """A bundle on disk, opened without trusting a byte of it.
 
-The layout is described in docs/bundle.md. Every file but ``manifest.json``, ``signature`` and what ``finalize``
+The layout is described in docs/reference/bundle.md. Every file but ``manifest.json``, ``signature`` and what ``finalize``
 builds below ``device/`` is named in the manifest with its size and SHA-256.
 """
 

@@ -69,7 +69,7 @@ def sign(folder: Path, private_key: Path) -> None:
 
 
 def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, where: str) -> None:
-    """Check that the owner of a key signed a manifest, byte for byte: docs/SPEC.md, section 4.
+    """Check that the owner of a key signed a manifest, byte for byte: docs/reference/bundle-format.md, section 4.
 
     Args:
         manifest: Bytes of ``manifest.json``.

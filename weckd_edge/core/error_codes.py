@@ -1,4 +1,4 @@
-"""Every code that an error can carry, with what it means: the one list, from which docs/errors.md is written.
+"""Every code that an error can carry, with what it means: the one list, from which docs/reference/errors.md is written.
 
 A code stays when the sentence beside it is rewritten, so that tests and scripts match codes. Its second word says where to
 look: the configuration, the data, the model, the bundle, the device, the store, or a file of any of them.

@@ -15,6 +15,9 @@ class ProgressTask(Protocol):
     def advance(self, steps: int = 1, **values: float) -> None:
         """Say that ``steps`` more are done; ``values`` (loss, accuracy) are shown beside the limit."""
 
+    def end_after(self, total: int) -> None:
+        """Say that the work ends after ``total`` steps in all, fewer than it was opened with."""
+
 
 class Progress(Protocol):
     """Where work is shown. The command line decides between a live display, plain lines and nothing."""
@@ -28,6 +31,9 @@ class Progress(Protocol):
 
 class _SilentTask:
     def advance(self, steps: int = 1, **values: float) -> None:
+        return None
+
+    def end_after(self, total: int) -> None:
         return None
 
 

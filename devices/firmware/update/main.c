@@ -1,4 +1,4 @@
-/* weckd-update: installs bundles on the device so that a power cut at any moment leaves one that runs. See docs/updates.md.
+/* weckd-update: installs bundles on the device so that a power cut at any moment leaves one that runs. See docs/how-to/updates.md.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "base/child.h"
 #include "base/log.h"

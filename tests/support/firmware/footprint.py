@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[3] / "docs/firmware.md"
+DOCS = Path(__file__).parents[3] / "docs/results/firmware.md"
 MAX_SHARED_OBJECT_BYTES = 200_000
 MARGIN, MARGIN_BYTES = 0.1, 2048
 """A figure may be apart from the table's by a tenth or 2 KiB, whichever is more: compilers differ."""
@@ -107,7 +107,7 @@ def read_table(path: Path = DOCS) -> dict[str, dict[str, int]]:
 def what_is_apart(measured: Mapping[str, int], told: Mapping[str, int]) -> list[str]:
     """Name the figures that are further from the table's than the margin, and a library that is too large."""
     wrong = [
-        f"{FIGURES[name]}: measured {value:,}, docs/firmware.md says {told[name]:,}"
+        f"{FIGURES[name]}: measured {value:,}, docs/results/firmware.md says {told[name]:,}"
         for name, value in measured.items()
         if abs(value - told[name]) > max(MARGIN * told[name], MARGIN_BYTES)
     ]

@@ -19,7 +19,7 @@ STAND_ALONE = {"weckd_edge", "weckd_edge.__main__"}
 
 
 def _drawing() -> Any:
-    spec = importlib.util.spec_from_file_location("draw_layers", ROOT / "docs/draw_layers.py")
+    spec = importlib.util.spec_from_file_location("draw_layers", ROOT / "docs/tools/draw_layers.py")
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
@@ -63,16 +63,31 @@ def test_no_contract_names_a_module_that_is_gone() -> None:
 
 
 def test_the_picture_of_the_layers_is_up_to_date() -> None:
-    assert drawing.PAGE.read_text(encoding="utf-8") == drawing.page(), "run: python docs/draw_layers.py"
-    assert "weckd_edge" not in drawing.draw(drawing.layer_contracts()[0]).partition("```mermaid")[2]
+    assert drawing.PAGE.read_text(encoding="utf-8") == drawing.page(), "run: python docs/tools/draw_layers.py"
+    for file, drawn in drawing.pictures().items():
+        assert file.read_text(encoding="utf-8") == drawn, "run: python docs/tools/draw_layers.py"
+    assert "weckd_edge" not in drawing.draw(drawing.layer_contracts()[0])
 
 
-@pytest.mark.parametrize("page", ["docs/architecture.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["docs/design/architecture.md", "CONTRIBUTING.md"])
 def test_every_path_that_a_page_on_the_layout_names_is_there(page: str) -> None:
-    text = (ROOT / page).read_text(encoding="utf-8")
-    named = re.findall(r"`((?:weckd_edge|train|compile|devices|tests|docs|benchmarks)/[\w/.]*)`", text)
+    named = paths_in(ROOT / page)
     assert len(named) > 5
     assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+def test_every_path_that_any_page_names_is_there() -> None:
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+    named = [(page, path) for page in pages for path in paths_in(page)]
+    assert len(named) > 50
+    assert [f"{page.name}: {path}" for page, path in named if not (ROOT / path).exists()] == []
+
+
+def paths_in(page: Path) -> list[str]:
+    """Return the paths of this project that a page names."""
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:weckd_edge|train|compile|devices|tests|docs|benchmarks)/[\w/.]*)`", text)
+    return [path for path in named if not path.endswith(".jpg")]  # images of a reader's own data set
 
 
 def test_the_contracts_are_kept() -> None:

@@ -1,1 +1,1 @@
-"""Bundles in the formats of update systems: a plain tar, RAUC, SWUpdate, Mender. See docs/updates.md."""
+"""Bundles in the formats of update systems: a plain tar, RAUC, SWUpdate, Mender. See docs/how-to/updates.md."""

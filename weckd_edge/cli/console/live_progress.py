@@ -1,4 +1,4 @@
-"""The live display on a terminal: a bar, the newest figures and the time left for every piece of work."""
+"""The live display on a terminal: for each task how far it is, its newest figures and the time left."""
 
 from __future__ import annotations
 
@@ -22,6 +22,9 @@ class _LiveTask:
         if shown:
             self._progress.update(self._id, figures=shown)
         self._progress.advance(self._id, steps)
+
+    def end_after(self, total: int) -> None:
+        self._progress.update(self._id, total=total)
 
 
 class _LiveProgress:

@@ -1,4 +1,4 @@
-"""The claims of docs/latency-estimates.md, worked out again from the kept measurements; nothing is timed."""
+"""The claims of docs/results/latency-estimates.md, worked out again from the kept measurements; nothing is timed."""
 
 import importlib.util
 import json
@@ -76,7 +76,7 @@ def test_the_reference_prices_are_those_of_the_kept_measurements(module: ModuleT
 
 
 def test_the_documentation_says_what_published_figures_come_to(module: ModuleType) -> None:
-    text = (BENCHMARKS.parent / "docs" / "latency-estimates.md").read_text(encoding="utf-8")
+    text = (BENCHMARKS.parent / "docs" / "results" / "latency-estimates.md").read_text(encoding="utf-8")
     count, lines = module.published_lines()
     assert count in " ".join(text.split())
     told = [line for line in text.splitlines() if line.endswith(("| hit |", "| **miss** |"))]

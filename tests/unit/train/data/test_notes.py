@@ -302,4 +302,4 @@ def test_every_code_is_documented() -> None:
         for code in re.findall(r"\"([IW]_[A-Z_]+)\"", file.read_text())
     }
     assert len(said) > 20
-    assert said == set(re.findall(r"`([IW]_[A-Z_]+)`", (here / "docs/data.md").read_text()))
+    assert said == set(re.findall(r"`([IW]_[A-Z_]+)`", (here / "docs/how-to/data.md").read_text()))

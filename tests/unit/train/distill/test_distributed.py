@@ -21,18 +21,23 @@ from weckd_edge.train.distill import distributed
 PROGRAM = Path(__file__).parents[3] / "support/training/trains.py"
 
 
-def train(folder: Path, count: int) -> dict[str, torch.Tensor]:
+def train(folder: Path, count: int, how: str = "") -> dict[str, torch.Tensor]:
     folder.mkdir(exist_ok=True)
     together = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"] if count > 1 else []
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     subprocess.run(
-        [sys.executable, *together, str(PROGRAM), str(folder)], check=True, timeout=300, env=environment, capture_output=True
+        [sys.executable, *together, str(PROGRAM), str(folder), how],
+        check=True,
+        timeout=300,
+        env=environment,
+        capture_output=True,
     )
     return load_file(folder / "weights.safetensors")
 
 
-def test_two_processes_end_where_one_does(tmp_path: Path) -> None:
-    alone, together = train(tmp_path / "one", 1), train(tmp_path / "two", 2)
+@pytest.mark.parametrize("how", ["", "stops"])
+def test_two_processes_end_where_one_does(tmp_path: Path, how: str) -> None:
+    alone, together = train(tmp_path / "one", 1, how), train(tmp_path / "two", 2, how)
     assert alone.keys() == together.keys()
     for key, value in alone.items():
         assert torch.allclose(value.float(), together[key].float(), rtol=1e-3, atol=2e-4), key

@@ -27,6 +27,8 @@ from weckd_edge.core.errors import BundleError
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.attribution.explain_images import explain_images
 from weckd_edge.devices.bench.bench import bench
+from weckd_edge.devices.bench.settings import BenchSettings
+from weckd_edge.devices.bench.watched_run import BenchMachine
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime import verify_bundle as verify_module
@@ -122,7 +124,8 @@ def test_the_proved_model_is_timed(folder: Path, machines: ModuleType, tmp_path:
     opened = open_bundle(folder)
     for name in ("model.xml", "model.bin", "model.onnx"):
         (folder / "model" / name).write_bytes(b"no model")
-    found = bench(opened, queries=2, warmup=0, root=machines.x86(tmp_path / "root"))
+    machine = BenchMachine(root=machines.x86(tmp_path / "root"))
+    found = bench(opened, BenchSettings(queries=2, warmup=0), machine=machine)
     assert len(found.end_to_end.samples_ns) == 2
     assert found.network is not None
     assert found.cold_start_ns > 0

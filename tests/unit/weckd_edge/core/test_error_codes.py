@@ -35,13 +35,14 @@ FAMILIES = {
 PAGE_HEAD = """# Errors
 
 Every failure ends in one line on stderr, `error[CODE]: what was expected, what was found, what to do`, and an exit code:
-0 done, 1 failed, 2 wrong request, 3 a gate was missed, 70 a defect of this software, 130 interrupted. With `--json`, stdout
-holds `{"error": {"code": ..., "message": ...}}`, unless a result is there already, as of `verify`. Match codes in scripts:
+0 done, 1 failed, 2 wrong request, 3 a gate failed, 70 a defect of this software, 130 interrupted. With `--json`, stdout
+holds `{"error": {"code": ..., "message": ...}}`, unless it holds a result already, as for `verify`. Match codes in scripts:
 a sentence may be rewritten, a code stays. In Python, a `WeckdError` has it as `error.code`.
 
-The second word says where to look. `FILE`, `JSON`, `TOML` and `RECORD` are of any file that is read; the message names it.
-Where the C library says the same of a bundle, its status stands beside the code; every other code of a bundle is its
-`WECKD_ERR_FORMAT`. What `data check` notes has codes of its own, which begin with `I_` and `W_`: [Data](data.md).
+The second word of a code says where to look. `FILE`, `JSON`, `TOML` and `RECORD` concern any file that is read; the message
+names the file. Where the C library reports the same, its status stands beside the code; every other code of a bundle is its
+`WECKD_ERR_FORMAT`. Notes of `data check` have codes of their own, which begin with `I_` and `W_`:
+[Check before you build](../how-to/data.md#check-before-you-build).
 
 This page is written from `weckd_edge/core/error_codes.py` by `pytest --update-goldens tests/unit/weckd_edge/core`.
 """
@@ -96,7 +97,7 @@ def test_the_page_of_errors_lists_every_code(golden: Callable[[Path, str], None]
             status = f" `{LIBRARY_STATUSES[code]}` |" if code in LIBRARY_STATUSES else " |"
             rows.append(f"| `{code}` | {MEANINGS[code]} |" + (status if statuses else ""))
         parts.append("\n".join(rows) + "\n")
-    golden(ROOT / "docs/errors.md", "".join(parts))
+    golden(ROOT / "docs/reference/errors.md", "".join(parts))
 
 
 def test_the_statuses_of_the_c_library_are_those_of_its_header() -> None:

@@ -1,4 +1,4 @@
-"""docs/architectures.md is what its script makes of its results."""
+"""docs/results/architectures.md is what its script makes of its results."""
 
 from __future__ import annotations
 

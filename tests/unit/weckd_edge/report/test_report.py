@@ -430,6 +430,24 @@ def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
     assert f"intervals {overlap}" in sentence
 
 
+@pytest.mark.parametrize(
+    ("links", "baseline", "words"),
+    [
+        ((10, 10, 10), 30, "and as many gradient steps"),
+        ((10, 4, 6), 30, "and 30 epochs of training against 20"),
+        ((10, None, 10), 30, "and as many gradient steps"),
+    ],
+)
+def test_a_chain_and_a_baseline_that_early_stopping_ended_apart_are_not_called_equally_long(
+    links: tuple[int | None, ...], baseline: int, words: str
+) -> None:
+    chain = make_evidence().chain
+    trained = tuple(dataclasses.replace(link, epochs=epochs) for link, epochs in zip(chain.links, links, strict=True))
+    alone = dataclasses.replace(trained[-1], epochs=baseline)
+    sentence = verdicts.chain_sentence(dataclasses.replace(chain, links=trained, baseline=alone))
+    assert words in sentence.replace("\u00a0", " ")
+
+
 def test_confusion_counts_every_image_once_and_sets_abstentions_apart() -> None:
     def answer(label: int, *p: float) -> Prediction:
         return Prediction(path="a", group="g", label=label, fp32=p, compiled=p)
