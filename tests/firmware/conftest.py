@@ -1,5 +1,6 @@
 """One build of the C library for all tests of this folder, and bundles: of a real network, and for updates."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
-
 
 SANITIZED = ("-DWECKD_UPDATE=ON", "-DWECKD_SANITIZE=ON", "-DWECKD_OPENVINO=OFF")
 
@@ -28,6 +28,15 @@ def sanitized(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) ->
     """The same with AddressSanitizer and UndefinedBehaviorSanitizer; no OpenVINO, which they would not see into."""
     folder = tmp_path_factory.mktemp("firmware") / "sanitized"
     return firmware.build(folder, *SANITIZED)
+
+
+@pytest.fixture(scope="session")
+def sanitized_by_clang(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same by another compiler, whose sanitizers see other faults."""
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    folder = tmp_path_factory.mktemp("firmware") / "clang"
+    return firmware.build(folder, *SANITIZED, compiler=("clang", "clang++"))
 
 
 @pytest.fixture
