@@ -1,6 +1,7 @@
 """Helpers for every test folder, as fixtures: under ``--import-mode=importlib`` test files cannot import each other."""
 
 import ctypes
+import importlib
 import importlib.util
 import os
 import signal
@@ -63,13 +64,13 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 @pytest.fixture(scope="session")
 def machines() -> ModuleType:
     """Folders that look like ``/`` of some machine: see ``support/machines/machines.py``."""
-    return _load("weckd_tests_machines", _HERE / "support/machines/machines.py")
+    return importlib.import_module("support.machines.machines")
 
 
 @pytest.fixture(scope="session")
 def fake_jetson() -> ModuleType:
     """A folder that looks like ``/`` of a Jetson, by board and JetPack: see ``support/machines/fake_jetson.py``."""
-    return _load("weckd_tests_fake_jetson", _HERE / "support/machines/fake_jetson.py")
+    return importlib.import_module("support.machines.fake_jetson")
 
 
 @pytest.fixture(scope="session")
@@ -77,39 +78,39 @@ def toy() -> ModuleType:
     """A toy graph and bundles of it: see ``support/bundles/toy.py``."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    return _load("weckd_tests_toy", _HERE / "support/bundles/toy.py")
+    return importlib.import_module("support.bundles.toy")
 
 
 @pytest.fixture(scope="session")
 def crafted() -> ModuleType:
     """Image files that are none, or claim too much: see ``support/crafted_images.py``."""
-    return _load("weckd_tests_crafted", _HERE / "support/crafted_images.py")
+    return importlib.import_module("support.crafted_images")
 
 
 @pytest.fixture(scope="session")
 def crafted_bundles() -> ModuleType:
     """Parts of bundles that are shown to both readers: see ``support/bundles/crafted_bundles.py``."""
-    return _load("weckd_tests_crafted_bundles", _HERE / "support/bundles/crafted_bundles.py")
+    return importlib.import_module("support.bundles.crafted_bundles")
 
 
 @pytest.fixture(scope="session")
 def outside() -> ModuleType:
     """Graphs that take data from outside their file: see ``support/graphs/outside.py``."""
     pytest.importorskip("onnx")
-    return _load("weckd_tests_outside", _HERE / "support/graphs/outside.py")
+    return importlib.import_module("support.graphs.outside")
 
 
 @pytest.fixture(scope="session")
 def readers() -> ModuleType:
     """The C library's reader and Python's, side by side: see ``support/firmware/readers.py``."""
-    return _load("weckd_tests_readers", _HERE / "support/firmware/readers.py")
+    return importlib.import_module("support.firmware.readers")
 
 
 @pytest.fixture(scope="session")
 def sshd() -> ModuleType:
     """Real ssh servers on loopback: see ``support/programs/sshd.py``."""
     pytest.importorskip("asyncssh")
-    module = _load("weckd_tests_sshd", _HERE / "support/programs/sshd.py")
+    module = importlib.import_module("support.programs.sshd")
     reason = module.missing()
     if reason is not None:
         pytest.skip(reason)
@@ -122,14 +123,14 @@ def networks() -> ModuleType:
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    return _load("weckd_tests_networks", _HERE / "support/training/networks.py")
+    return importlib.import_module("support.training.networks")
 
 
 @pytest.fixture(scope="session")
 def onnx_toys() -> ModuleType:
     """Small random ONNX classifiers in the form of each opset: see ``support/graphs/onnx_toys.py``."""
     pytest.importorskip("onnx")
-    return _load("weckd_tests_onnx_toys", _HERE / "support/graphs/onnx_toys.py")
+    return importlib.import_module("support.graphs.onnx_toys")
 
 
 @pytest.fixture
@@ -193,7 +194,7 @@ def ears(tmp_path: Path) -> Path:
 @pytest.fixture
 def watch(tmp_path: Path) -> Any:
     """Programs that are watched in an empty home folder: see ``support/programs/watching.py``."""
-    module = _load("weckd_tests_watching", _HERE / "support/programs/watching.py")
+    module = importlib.import_module("support.programs.watching")
     reason = module.missing()
     if reason is not None:
         pytest.skip(f"no program can be watched: {reason}")
@@ -203,7 +204,7 @@ def watch(tmp_path: Path) -> Any:
 @pytest.fixture(scope="session")
 def firmware() -> ModuleType:
     """What builds the C library: see ``support/firmware/library.py``."""
-    module = _load("weckd_tests_firmware", _HERE / "support/firmware/library.py")
+    module = importlib.import_module("support.firmware.library")
     reason = module.missing()
     if reason is not None:
         pytest.skip(f"the C library cannot be built here: {reason}")
@@ -213,13 +214,13 @@ def firmware() -> ModuleType:
 @pytest.fixture(scope="session")
 def update_support() -> ModuleType:
     """What calls ``weckd-update``: see ``support/firmware/updates.py``."""
-    return _load("weckd_tests_updates", _HERE / "support/firmware/updates.py")
+    return importlib.import_module("support.firmware.updates")
 
 
 @pytest.fixture(scope="session")
 def browser_support() -> ModuleType:
     """What drives a headless Chromium: see ``support/programs/browser.py``."""
-    module = _load("weckd_tests_browser", _HERE / "support/programs/browser.py")
+    module = importlib.import_module("support.programs.browser")
     reason = module.missing()
     if reason is not None:
         pytest.skip(reason)
