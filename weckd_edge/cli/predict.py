@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,11 +66,13 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
     else:
         from weckd_edge.core.serialization import to_data
         from weckd_edge.devices.attribution.explain_images import explain_images
+        from weckd_edge.devices.runtime.predict import open_bundle_model
 
-        explained = explain_images(bundle, images, pictures, ignore_guard=run.ignore_guard, **opening)
-        predictions = tuple(one.answer for one in explained)
+        with closing(open_bundle_model(bundle, **opening)) as model:
+            explained = explain_images(model, images, pictures, ignore_guard=run.ignore_guard)
+        predictions = tuple(one.prediction for one in explained)
         found = [
-            {**to_data(one.answer), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}
+            {**to_data(one.prediction), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}
             for one in explained
         ]
     if output.as_json:

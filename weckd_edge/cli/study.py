@@ -37,6 +37,11 @@ class StudyPlan(OptionGroup):
         type=click.IntRange(1, 10_000),
         help="Number of seeds, counted from --seed; each draws splits, subsets and weights.",
     )
+    folds: int | None = option(
+        "--folds",
+        type=click.IntRange(2, 100),
+        help="Deal the images of each seed into so many folds, whole groups each; every fold is the test split once.",
+    )
     storage: str | None = option(
         "--storage", help="Optuna storage, to share the seeds between machines: sqlite:///file.db, or a server's."
     )
@@ -69,11 +74,28 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
-            run_study(data.path, config, names, plan.seeds, Path(folder), SilentProgress(), skip_bad=data.skip_bad)
+            run_study(
+                data.path,
+                config,
+                names,
+                plan.seeds,
+                Path(folder),
+                SilentProgress(),
+                skip_bad=data.skip_bad,
+                folds=plan.folds,
+            )
         return
     with output.progress() as progress:
         study = run_study(
-            data.path, config, names, plan.seeds, plan.out, progress, skip_bad=data.skip_bad, storage=plan.storage
+            data.path,
+            config,
+            names,
+            plan.seeds,
+            plan.out,
+            progress,
+            skip_bad=data.skip_bad,
+            storage=plan.storage,
+            folds=plan.folds,
         )
     page = make_page(study)
     write_study(page, plan.out / "study.html")
@@ -91,6 +113,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
         "synthetic": page.synthetic,
         "labelled_fraction": page.labelled_fraction,
         "seeds": page.seeds,
+        "folds": page.folds,
         "strategies": [
             {
                 "name": row.name,
@@ -99,12 +122,13 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
                 "seconds": row.seconds,
                 "cpu_seconds": row.cpu_seconds,
                 "joules": row.joules,
-                "by_seed": row.by_seed,
+                "runs": [{"seed": run.seed, "fold": run.fold, "accuracy": run.accuracy} for run in study.runs(row.name)],
             }
             for row in page.rows
         ],
         "differences": study.differences(),
         "verdicts": page.verdicts,
+        "notes": page.notes,
     }
 
 
@@ -124,7 +148,7 @@ def make_page(study: Study) -> StudyPage:
                 name=name,
                 labels=first[name].labels_used,
                 images=first[name].images_used,
-                by_seed=tuple(study.accuracies(name)),
+                by_run=tuple(study.accuracies(name)),
                 mean=mean.mean,
                 low=mean.low,
                 high=mean.high,
@@ -143,6 +167,9 @@ def make_page(study: Study) -> StudyPage:
         seeds=study.seeds,
         rows=tuple(rows),
         verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),
+        folds=study.folds,
+        equal_steps=len({run.steps for run in study.trials}) == 1,
+        notes=study.notes,
     )
 
 
@@ -163,10 +190,11 @@ def _print_study(page: StudyPage) -> None:
         )
         for row in page.rows
     ]
-    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {page.seeds} seeds, last link on held-out groups"
+    runs = f"{page.seeds} seeds" if page.folds is None else f"{page.folds} folds of each of {page.seeds} seeds"
+    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {runs}, last link on held-out groups"
     columns = ("strategy", "labels", "images", "accuracy %, 95 % interval", f"points over {page.rows[0].name}", "seconds")
     print_table(columns, rows, title=title)
-    for words in page.verdicts:
+    for words in (*page.verdicts, *page.notes):
         click.echo(words)
 
 

@@ -1,4 +1,4 @@
-"""The page of a study: one picture, the words, the figures."""
+"""The page of a study: a chart, the findings, the metrics."""
 
 from __future__ import annotations
 
@@ -15,28 +15,28 @@ from weckd_edge.report.rendering import render, safe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRow:
-    """One strategy. Rates are 0..1; bounds are None where one seed says nothing of the spread.
+    """Results of one strategy. Rates are 0..1; bounds are None where one seed gives no spread.
 
     Attributes:
-        name: Of the strategy.
-        labels: Distinct labels any link saw.
-        images: Distinct training images the last link saw.
-        by_seed: Accuracy of the last link.
-        mean: Over seeds.
-        low: Of its 95 % interval.
-        high: Of its 95 % interval.
-        gain: Over the first strategy, paired by seed; None for the first itself.
-        gain_low: Of its 95 % interval.
-        gain_high: Of its 95 % interval.
-        seconds: Of training all links, all seeds.
-        cpu_seconds: Processor time of the same.
-        joules: Energy of the same; None where the machine does not tell.
+        name: Name of the strategy.
+        labels: Number of distinct labels that any link saw.
+        images: Number of distinct training images that the last link saw.
+        by_run: Accuracy of the last link, for each seed and fold.
+        mean: Mean accuracy over the runs.
+        low: Lower end of the mean's 95 % interval.
+        high: Upper end of the mean's 95 % interval.
+        gain: Gain over the first strategy, paired by seed and fold; None for the first strategy itself.
+        gain_low: Lower end of the gain's 95 % interval.
+        gain_high: Upper end of the gain's 95 % interval.
+        seconds: Training time of all links and runs, seconds.
+        cpu_seconds: Processor time of all links and runs, seconds.
+        joules: Energy of all links and runs, joules; None where the machine does not measure it.
     """
 
     name: str
     labels: int
     images: int
-    by_seed: tuple[float, ...]
+    by_run: tuple[float, ...]
     mean: float
     low: float | None
     high: float | None
@@ -50,7 +50,19 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPage:
-    """What the page shows."""
+    """What the page shows.
+
+    Attributes:
+        dataset: Name of the data set's folder.
+        synthetic: Whether the images are synthetic.
+        labelled_fraction: Fraction of the training images in one labelled subset, 0..1.
+        seeds: Number of seeds.
+        rows: The strategies, the last network alone first.
+        verdicts: Whether each chain helped, in sentences.
+        folds: Number of folds of each seed; None where each seed drew one test split.
+        equal_steps: Whether all strategies took the same number of gradient steps.
+        notes: What a reader must know of the intervals and of the runs, in sentences.
+    """
 
     dataset: str
     synthetic: bool
@@ -58,6 +70,9 @@ class StudyPage:
     seeds: int
     rows: tuple[StudyRow, ...]
     verdicts: tuple[str, ...]
+    folds: int | None = None
+    equal_steps: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def write_study(page: StudyPage, out: Path) -> None:
@@ -67,12 +82,12 @@ def write_study(page: StudyPage, out: Path) -> None:
         MissingDependency: The extra ``report`` is not installed.
         StoreError: The file cannot be written.
     """
-    chart = charts.accuracy_by_strategy([(r.name, r.by_seed, r.mean, r.low, r.high) for r in page.rows])
+    chart = charts.accuracy_by_strategy([(r.name, r.by_run, r.mean, r.low, r.high) for r in page.rows])
     context = {"page": page, "chart": safe(chart), "synthetic": SYNTHETIC}
     body = render("report/study.html.j2", context)
     write_atomic(out, document(f"{page.dataset}: study", body))
 
 
 def order_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Return strategies as they are shown: controls first, in the order they were asked for."""
+    """Return strategies in the order they are shown: controls first, then as they were asked for."""
     return tuple(sorted(names, key=lambda name: not name.startswith("single")))

@@ -27,7 +27,8 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
-from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
+from weckd_edge.devices.images.decoding import decode  # noqa: E402 - likewise
+from weckd_edge.devices.images.pixels import pixels_sha256  # noqa: E402 - likewise
 from weckd_edge.pipeline import checks  # noqa: E402 - likewise
 from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 
@@ -98,14 +99,20 @@ def config(tmp_path: Path) -> Path:
 PLAIN = ("--mean", "0", "--std", "1")
 
 
-def printed_by_compile(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> str:
+def printed_by_compile(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> tuple[str, str]:
+    """Return what it printed to stdout and to stderr."""
     code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
-    assert code in (0, 3), err  # a toy may be noisy; what it answers is checked
-    return stdout
+    assert code in (0, 3), err  # a toy may be noisy; what it predicts is checked
+    return stdout, err
 
 
 def compiled(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> Any:
-    return json.loads(printed_by_compile(run, out, *args, target=target))
+    return json.loads(printed_by_compile(run, out, *args, target=target)[0])
+
+
+def compiled_with_messages(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> tuple[Any, str]:
+    stdout, err = printed_by_compile(run, out, *args, target=target)
+    return json.loads(stdout), err
 
 
 @pytest.mark.parametrize("target", ["cpu", "jetson"])
@@ -121,7 +128,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     pytest.importorskip("openvino" if target == "cpu" else "tensorrt_rtx")
     out = tmp_path / "out"
     version = ("--bundle-version", "3")
-    stdout = printed_by_compile(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
+    stdout, _ = printed_by_compile(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
     golden(FOLDER / f"json/compile-{target}.json", stable_json(stdout, tmp_path, "words"))
     found = json.loads(stdout)
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
@@ -160,8 +167,9 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     pytest.importorskip("openvino")
     out = tmp_path / "out"
     config.write_text(QUICK + '[input]\nresize = "diagonal"\n')
-    found = compiled(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
+    found, err = compiled_with_messages(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
     (doubt,) = found["warnings"][:1]
+    assert err == f"warning: {doubt}\n", "quiet hides progress, and no warning"
     assert doubt.startswith("With --labels 'light,dark' it would predict 100% of 20 images correctly instead of 0%")
     assert doubt.split(";")[0] in (out / "evidence/report.html").read_text().replace("&#39;", "'")
     assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
