@@ -106,7 +106,7 @@ def test_json_of_a_report_reads_as_its_golden(name: str, run: Run, golden: Golde
     pytest.importorskip("scipy")
     code, text, err = run(*(part.format(kept=KEPT, out=tmp_path) for part in REPORT[name]), "--json")
     assert code == 0, err
-    golden(FOLDER / f"json/{name}.json", stable_json(text.replace(str(KEPT), "<kept>"), tmp_path))
+    golden(FOLDER / f"json/{name}.json", stable_json(text.replace(str(KEPT), "<kept>"), tmp_path, "words"))
 
 
 def test_json_of_a_failure_reads_as_its_golden(run: Run, golden: Golden, tmp_path: Path) -> None:
