@@ -11,7 +11,7 @@ import click
 
 from weckd_edge.cli.console.output import make_progress
 from weckd_edge.cli.options import OptionGroup, option
-from weckd_edge.cli.parameter_types import PATH, SEED, THREADS, VERSION, OneOf
+from weckd_edge.cli.parameter_types import DEVICE, OVERRIDE, PATH, SEED, THREADS, VERSION, OneOf
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Target
@@ -65,6 +65,7 @@ class Settings(OptionGroup):
     config_file: Path | None = option("--config", type=PATH, help="TOML file with the other settings.")
     overrides: tuple[str, ...] = option(
         "--set",
+        type=OVERRIDE,
         multiple=True,
         metavar="TABLE.KEY=VALUE",
         help="Set one setting, over the file; may be given several times. 'weckd-edge config show' lists all settings.",
@@ -128,7 +129,9 @@ class TargetDevice(OptionGroup):
     title: ClassVar[str] = "Device"
     target: Target = option("--target", type=OneOf(TARGETS), required=True, help="Kind of device that the bundle is for.")
     device: str | None = option(
-        "--device", help="Device profile: a name from 'devices list', or a TOML file of your own. Default: the target's."
+        "--device",
+        type=DEVICE,
+        help="Device profile: a name from 'devices list', or a TOML file of your own. Default: the target's.",
     )
 
 

@@ -70,7 +70,38 @@ class OneOf(_Text):
         return [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
 
 
+class DeviceName(_Text):
+    """The name of a device profile, or a TOML file of the user's own; the shell completes both."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from weckd_edge.devices.profiles.profile import profile_names
+
+        names = [CompletionItem(name) for name in profile_names() if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+class Override(_Text):
+    """A setting with its value, ``table.key=value``; the shell completes the name."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from weckd_edge.config import BuildConfig, setting_names
+
+        return [CompletionItem(f"{name}=") for name in setting_names(BuildConfig) if name.startswith(incomplete)]
+
+
 PATH = AnyPath()
+DEVICE = DeviceName()
+OVERRIDE = Override()
 THREADS = click.IntRange(1, MAX_THREADS)
 SEED = click.IntRange(0, MAX_SEED)
 VERSION = click.IntRange(0, MAX_VERSION)
