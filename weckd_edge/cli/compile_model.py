@@ -177,28 +177,28 @@ def command(
     does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.pipeline.compile_model import compile_model
-    from weckd_edge.pipeline.request import CompileRequest
+    from weckd_edge.api.build import compile_model
+    from weckd_edge.pipeline.output_paths import normal_path
 
-    request = CompileRequest(
-        source=source,
-        data=data.path,
-        target=device.target,
-        device=device.device,
-        out=bundle.out,
-        hints=model.hints(),
-        config=settings.load(data),
-        model=model.network(),
-        weights_key=model.weights_key,
-        labels=model.class_names(),
-        calibrate_on=data.calibrate_on,
-        skip_bad=data.skip_bad,
-        key=bundle.key,
-        bundle_version=bundle.bundle_version,
-    )
     with output.progress() as progress:
-        contents = compile_model(request, progress)
-    return report_outcome(contents, bundle.out, output)
+        made = compile_model(
+            source,
+            data.path,
+            out=normal_path(bundle.out),
+            target=device.target,
+            device=device.device,
+            hints=model.hints(),
+            model=model.network(),
+            weights_key=model.weights_key,
+            labels=model.class_names(),
+            calibrate_on=data.calibrate_on,
+            config=settings.load(data),
+            key=bundle.key,
+            bundle_version=bundle.bundle_version,
+            skip_bad=data.skip_bad,
+            progress=progress,
+        )
+    return report_outcome(made.contents, bundle.out, output)
 
 
 def _colour(name: str, text: str | None) -> Colour | None:
