@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from weckd_edge.cli.option_groups import (
+from weckd_edge.cli.console.outcome import report_outcome
+from weckd_edge.cli.parsing.option_groups import (
     ChainSettings,
     DataSet,
     NewBundle,
     ProgressOutput,
     TargetDevice,
 )
-from weckd_edge.cli.options import Command, option, takes
-from weckd_edge.cli.outcome import report_outcome
+from weckd_edge.cli.parsing.options import Command, option, takes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

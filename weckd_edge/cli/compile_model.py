@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
-from weckd_edge.cli.option_groups import DataSet, NewBundle, ProgressOutput, Settings, TargetDevice
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.outcome import report_outcome
-from weckd_edge.cli.parameter_types import PATH, OneOf
+from weckd_edge.cli.console.outcome import report_outcome
+from weckd_edge.cli.parsing.option_groups import DataSet, NewBundle, ProgressOutput, Settings, TargetDevice
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, OneOf, WholeNumber
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import split_names
 
@@ -40,7 +40,7 @@ class ModelDescription(OptionGroup):
     )
     input_size: int | None = option(
         "--input-size",
-        type=click.IntRange(8, 2048),
+        type=WholeNumber(8, 2048),
         help="Side of the model's input, pixels, where the file leaves it open.",
     )
     layout: Literal["nchw", "nhwc"] | None = option(

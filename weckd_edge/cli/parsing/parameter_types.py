@@ -31,8 +31,16 @@ class AnyPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "n"
+
+
 class FiniteRange(click.FloatRange):
     """A number within bounds; "nan" is refused, where a comparison with a bound finds nothing wrong."""
+
+    name = "x"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
@@ -102,6 +110,6 @@ class Override(_Text):
 PATH = AnyPath()
 DEVICE = DeviceName()
 OVERRIDE = Override()
-THREADS = click.IntRange(1, MAX_THREADS)
-SEED = click.IntRange(0, MAX_SEED)
-VERSION = click.IntRange(0, MAX_VERSION)
+THREADS = WholeNumber(1, MAX_THREADS)
+SEED = WholeNumber(0, MAX_SEED)
+VERSION = WholeNumber(0, MAX_VERSION)
