@@ -44,8 +44,11 @@ class Model:
         self.backend: str = opened.choice.backend
         self.backend_version: str = opened.runner.version
         self.precision: str = opened.choice.precision
-        # One frame for nothing, so that the first prediction takes no longer than the others.
-        opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
+        try:  # one frame for nothing, so that the first prediction takes no longer than the others
+            opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
+        except BaseException:
+            opened.close()
+            raise
 
     def predict(self, image: Image, *, colour: Literal["rgb", "bgr"] = "rgb", ignore_guard: bool = False) -> Prediction:
         """Predict one image.
@@ -107,7 +110,9 @@ class Model:
             A prediction for each image, in their order.
 
         Raises:
-            WeckdError: As ``predict`` raises it; a folder that holds no image is a ``DataError``.
+            ConfigError: The channel order is unknown.
+            DataError: There is no such file or folder, or a folder holds no image.
+            ModelError: The model was closed, or an array has another type or shape.
 
         Example:
             >>> import weckd_edge
@@ -171,7 +176,7 @@ class Model:
         with self._one_at_a_time:
             if not self._is_closed:
                 self._is_closed = True
-                self._opened.runner.close()
+                self._opened.close()
 
     def __enter__(self) -> Model:
         return self
