@@ -23,15 +23,15 @@ from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, masking_finding
-from weckd_edge.train.audit.cross_validation import group_folds, image_folds
+from weckd_edge.train.audit.classifier.cross_validation import group_folds, image_folds
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import auc
 from weckd_edge.train.audit.features import Mask
 from weckd_edge.train.audit.label_errors import find_suspects
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.masks import disc
-from weckd_edge.train.audit.occlusion import DeployedNetwork, predict_occluded
+from weckd_edge.train.audit.masking.masks import disc
+from weckd_edge.train.audit.masking.occlusion import DeployedNetwork, predict_occluded
 from weckd_edge.train.audit.run import audit_folder, check_audit_settings, run_audit
 from weckd_edge.train.audit.sample import number_groups, sample_groups
-from weckd_edge.train.audit.scores import auc
 from weckd_edge.train.distill.linear_probe import ridge
 
 SIDE = 40
@@ -409,7 +409,7 @@ def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Ca
     code, out, err = run("data", "audit", path, "-q")
     assert code == 0
     assert "Centre against surroundings" in out
-    assert "no pretrained trunk was given" in err
+    assert "no pretrained backbone was given" in err
     code, _, err = run("data", "audit", tmp_path / "missing")
     assert code == 1
     assert "found nothing there" in err
