@@ -107,7 +107,7 @@ def test_a_view_is_taken_and_left_as_it_was(model: Model) -> None:
         (None, "NoneType"),
         (Image.new("RGB", (4, 4)), "numpy.asarray"),
     ],
-    ids=repr,
+    ids=["float32", "int64", "uint16", "batch", "planes", "four channels", "no rows", "one axis", "list", "none", "image"],
 )
 def test_anything_but_an_array_of_the_right_type_and_shape_is_refused(model: Model, image: Any, found: str) -> None:
     with raises(ModelError, "E_MODEL_FRAME", says=found):
