@@ -38,7 +38,10 @@ from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, InputSp
 from weckd_edge.compile.backends import tensorrt_rtx_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
-from weckd_edge.compile.quantize.fp16_variants import make_half
+from weckd_edge.compile.quantize.calibration_images import CalibrationImages
+from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork
+from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import DataConfig, QuantizeConfig
@@ -259,19 +262,22 @@ def selector_for(target: Any, exported: ExportedModel, folder: Path, index: Data
     out.mkdir()
     profile = load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb")
     return Selector(
-        exported,
-        folder,
-        decode_split(Workspace(folder / "work"), index, "val", root, exported.input.frame, SilentProgress()),
+        FloatNetwork(exported=exported, folder=folder),
+        CalibrationImages(index=index, root=root, seed=0),
+        Evaluation(
+            images=decode_split(Workspace(folder / "work"), index, "val", root, exported.input.frame, SilentProgress()),
+            labels=exported.labels,
+            predict=predict_frames,
+        ),
         SETTINGS,
-        calibration=(index, root),
-        predict=predict_frames,
-        target=target,
-        folder=out,
-        seed=0,
-        threads=1,
-        host=detect().host,
-        progress=SilentProgress(),
-        reduce_range=target == "cpu" and needs_half_range(profile, detect()),
+        Deployment(
+            target=target,
+            host=detect().host,
+            threads=1,
+            reduce_range=target == "cpu" and needs_half_range(profile, detect()),
+        ),
+        out,
+        SilentProgress(),
     )
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.train.tuning.study import REFERENCE, SAME_LABELS, MeanInterval, mean_interval
+from weckd_edge.train.tuning.study_results import REFERENCE, SAME_LABELS, MeanInterval, mean_interval
 
 RESULTS = Path(__file__).with_name("results") / "study.jsonl"
 ALL_LABELS = "single-all"
