@@ -154,7 +154,7 @@ class _Network:
         """Return why a tensor cannot be written in int8 by the layer it comes from; None where it can."""
         readers = self._read_by.get(name, [])
         if not readers:
-            return "it is the network's answer"
+            return "it is the network's output"
         for reader in readers:
             why = self._why_reader(reader, name, origin)
             if why is not None:

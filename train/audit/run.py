@@ -44,7 +44,7 @@ from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
-    "not look alike are dealt apart, and the figures by groups may still flatter"
+    "not look alike may be in different folds, and results by groups may still be too high"
 )
 NOT_PRETRAINED = (
     "no pretrained backbone was given: a fixed description of colours and edges tells less apart, so that leaks and "

@@ -62,8 +62,8 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     for node in training:
         _to_inference(node)
     return (
-        f"It was exported in training mode: {found} were set to inference, as the user asked. What ships answers otherwise "
-        "than the file; export it after model.eval() to be sure.",
+        f"It was exported in training mode: {found} were set to inference, as the user asked. The deployed model predicts "
+        "differently from the file; export it after model.eval() to be sure.",
     )
 
 

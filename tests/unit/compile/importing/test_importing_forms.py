@@ -25,7 +25,7 @@ from weckd_edge.compile.importing.rewrites.opset import to_opset  # noqa: E402 -
 from weckd_edge.compile.importing.rewrites.opset_rules import CHANGED, WRITTEN_OUT  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError  # noqa: E402 - likewise
 
-FILES = Path(__file__).parents[3] / "support/onnx_files"
+FILES = Path(__file__).parents[3] / "support/graphs/onnx_files"
 LABELS = ("effusion", "normal", "wax")
 PAIR = ("normal", "wax")
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)

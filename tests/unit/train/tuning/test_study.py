@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from support.errors import raises
+from support.goldens import FOLDER, stable_json
 from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill import engine
@@ -108,6 +110,38 @@ CONFIG = BuildConfig(
     data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
 )
+
+CHAIN = """
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [16, 16, 16, 16], stem_width = 8 }
+
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [8, 8, 8, 8], stem_width = 8 }
+
+[data]
+labelled_fraction = 0.25
+
+[train]
+epochs = 1
+steps_per_epoch = 2
+batch = 8
+accelerator = "cpu"
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    """``CONFIG`` as a file."""
+    path = tmp_path / "chain.toml"
+    path.write_text(CHAIN)
+    assert load_config(path) == CONFIG
+    return path
+
+
 NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
 
 
@@ -138,10 +172,18 @@ def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp
     assert not (tmp_path / "out").exists()
 
 
-def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(ears: Path, tmp_path: Path) -> None:
-    found = run_study(ears, CONFIG, StudyGrid(strategies=["takd", "dgkd"], seeds=1), tmp_path / "study", SilentProgress())
-    assert [trial.seconds for trial in found.trials] == [found.trials[0].seconds] * 2
-    assert all(trial.cpu_seconds > 0 for trial in found.trials)
+def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(
+    ears: Path, tmp_path: Path, chain: Path, run: Callable[..., tuple[int, str, str]], golden: Callable[[Path, str], None]
+) -> None:
+    names = ("--strategies", "takd,dgkd", "--seeds", "1")
+    given = ("--data", ears, "--config", chain, *names, "--out", tmp_path / "study")
+    code, text, err = run("study", *given, "--json", "--quiet")
+    assert code == 0, err
+    golden(FOLDER / "json/study.json", stable_json(text, tmp_path, "words"))
+    trials = json.loads(text)["strategies"]
+    assert [trial["name"] for trial in trials] == ["takd", "dgkd"]
+    assert [trial["seconds"] for trial in trials] == [trials[0]["seconds"]] * 2
+    assert all(trial["cpu_seconds"] > 0 for trial in trials)
 
 
 ONE_SEED = StudyGrid(strategies=["single-share"], seeds=1)

@@ -11,7 +11,7 @@ import pytest
 
 from support import factories
 from support.errors import raises
-from tests.support.networks import record
+from tests.support.training.networks import record
 from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
 from weckd_edge.core.errors import ConfigError
@@ -262,8 +262,8 @@ def test_images_without_a_prediction_are_counted_apart() -> None:
     ).selective
     assert found is not None
     assert found.coverage.value == pytest.approx(0.75)
-    assert found.figures is not None
-    assert found.figures.accuracy.images == 90
+    assert found.metrics is not None
+    assert found.metrics.accuracy.images == 90
 
 
 @pytest.mark.parametrize(

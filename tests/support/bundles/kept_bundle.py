@@ -14,8 +14,9 @@ import numpy as np
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from support import factories, toy
-from support.reports import small_contents, small_manifest
+from support import factories
+from support.bundles import toy
+from support.bundles.reports import small_contents, small_manifest
 from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityLimits
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -24,7 +25,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, file_ref
 from weckd_edge.devices.runtime.input_guard import FEATURES
 from weckd_edge.report import write_documents, write_evidence
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "fixtures"
 BUNDLE = FIXTURES / f"bundle-v{SCHEMA_VERSION}"
 PUBLIC_KEY = FIXTURES / f"bundle-v{SCHEMA_VERSION}.pub"
 

@@ -1,4 +1,4 @@
-"""What a program built against the C library's header relies on: ``python tests/support/abi.py`` writes it.
+"""What a program built against the C library's header relies on: ``python tests/support/firmware/abi.py`` writes it.
 
 Every struct with size and places of its fields (on a 64-bit processor), every constant with its value, every function.
 ``tests/firmware/abi.txt`` is what the API version in its first line promises.
@@ -11,7 +11,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+ROOT = Path(__file__).resolve().parents[3]
 HEADER = ROOT / "devices/firmware/include/weckd_edge.h"
 KEPT = ROOT / "tests/firmware/abi.txt"
 

@@ -1,6 +1,6 @@
 """Read the Yocto recipe with BitBake's own parser, and lay its sources out with its fetcher.
 
-``python tests/support/bitbake.py LAYER WORK "PACKAGECONFIG"`` prints one JSON object; BitBake changes its process,
+``python tests/support/firmware/bitbake.py LAYER WORK "PACKAGECONFIG"`` prints one JSON object; BitBake changes its process,
 so that tests run this in one of its own. The classes that the recipe inherits are OpenEmbedded's and are not here: they
 are empty, and what they do with PACKAGECONFIG is done below as base.bbclass does it.
 """

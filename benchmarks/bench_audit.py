@@ -1,7 +1,7 @@
-"""What the probes find in a data set, what they cost, and how many flipped labels they name.
+"""Findings and cost of the data audit on a data set, and how many flipped labels it names.
 
-``python benchmarks/bench_probes.py SET.csv MODEL@PIXELS=WEIGHTS [--flip 0.05]`` appends one line to results/probes.jsonl.
-The weights are those of a backbone that TensorFlow's padding and middle grey belong to, as of docs/examples/otoscopy.toml.
+``python benchmarks/bench_audit.py SET.csv MODEL@PIXELS=WEIGHTS [--flip 0.05]`` appends one line to results/audit.jsonl.
+WEIGHTS are those of a backbone with TensorFlow's padding and middle grey, as in docs/examples/otoscopy.toml.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import numpy as np
 from record import append
 
 from weckd_edge.artifacts import DataAudit, DatasetIndex
-from weckd_edge.cli.links import parse_link
+from weckd_edge.cli.parsing.links import parse_link
 from weckd_edge.config import BuildConfig, DataConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import to_data
@@ -29,7 +29,7 @@ OPTIONS: dict[str, bool | int | float | str | tuple[int, ...]] = {"pad_type": "s
 
 
 def flip(index: DatasetIndex, part: float) -> tuple[DatasetIndex, set[str]]:
-    """Give a part of the images another label, by chance."""
+    """Give a random part of the images another label; return the index and the paths of those images."""
     random = np.random.default_rng(0)
     chosen = set(random.choice(len(index.images), round(part * len(index.images)), replace=False).tolist())
     classes = len(index.labels)
@@ -43,7 +43,7 @@ def flip(index: DatasetIndex, part: float) -> tuple[DatasetIndex, set[str]]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("data", type=Path)
-    parser.add_argument("trunk")
+    parser.add_argument("backbone")
     parser.add_argument("--flip", type=float, default=0.05)
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
@@ -68,7 +68,7 @@ def main() -> None:
     else:
         flips = {}
     append(
-        "probes",
+        "audit",
         f"{given.data.parent.name} by {found.features}, {given.threads} threads",
         times,
         ("torch", "timm", "numpy"),
@@ -78,7 +78,7 @@ def main() -> None:
 
 
 def summary(found: DataAudit) -> object:
-    """Return the record without the names of images."""
+    """Return the audit without the names of images."""
     bare = replace(
         found,
         this_split=found.this_split and replace(found.this_split, pairs=()),

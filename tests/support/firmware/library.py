@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
-SOURCE = Path(__file__).parents[2] / "devices/firmware"
+SOURCE = Path(__file__).parents[3] / "devices/firmware"
 
 
 @dataclass(frozen=True)

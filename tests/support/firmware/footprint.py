@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-DOCS = Path(__file__).parents[2] / "docs/results/firmware.md"
+DOCS = Path(__file__).parents[3] / "docs/results/firmware.md"
 MAX_SHARED_OBJECT_BYTES = 200_000
 MARGIN, MARGIN_BYTES = 0.1, 2048
 """A figure may be apart from the table's by a tenth or 2 KiB, whichever is more: compilers differ."""
