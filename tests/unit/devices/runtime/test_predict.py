@@ -171,7 +171,7 @@ def test_an_unsure_prediction_abstains_and_keeps_its_probabilities(toy: ModuleTy
     unsure = decide_prediction("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
     assert (unsure.label, unsure.decision) == ("normal", ABSTAIN)
     assert set(unsure.probabilities) == set(toy.LABELS)
-    assert unsure.reason == "not sure enough: the likeliest label, normal, has 0.850; a decision needs 0.9"
+    assert unsure.reason == "not sure enough: the most probable label, normal, has 0.850; a decision needs 0.9"
     assert unsure.code == "low_probability"
 
 
