@@ -1,6 +1,6 @@
 import dataclasses
-import itertools
 import hashlib
+import itertools
 import json
 import re
 from html.parser import HTMLParser
