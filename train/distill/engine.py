@@ -23,6 +23,7 @@ from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
 from weckd_edge.train.distill.task import Batch, TrainingTask
 from weckd_edge.train.networks.models import Student
+from weckd_edge.train.run_logging.base import NO_CURVES, Curves
 
 logger = logging.getLogger(__name__)
 
@@ -69,6 +70,7 @@ def fit_student(
     progress: Progress,
     classifier_rate: float = RANDOM_CLASSIFIER,
     stopping: EarlyStopping | None = None,
+    curves: Curves = NO_CURVES,
 ) -> Student:
     """Train a student; a checkpoint after every epoch lets the next call with the same arguments go on from there.
 
@@ -83,6 +85,7 @@ def fit_student(
         progress: Where the work is shown.
         classifier_rate: How many times the backbone's learning rate the classifier takes.
         stopping: Ends the training early, and holds how many epochs it took; None trains for all epochs.
+        curves: Receiver of the loss, its parts and the learning rate of each step; of several processes, the first one's.
 
     Returns:
         The same student, in evaluation mode, on the CPU; with ``stopping``, with the weights of its best epoch.
@@ -103,6 +106,7 @@ def fit_student(
     total = config.epochs * config.steps_per_epoch
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
+    curves.start(done * config.steps_per_epoch)
     schedule = LambdaLR(
         optimizer,
         lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2),
@@ -137,12 +141,16 @@ def fit_student(
                         fabric.backward(result["loss"] / config.accumulate)
                 fabric.clip_gradients(model, optimizer, max_norm=5.0)
                 optimizer.step()
+                values = {key: value.item() for key, value in result.items()}
+                curves.add(step + 1, {**values, "learning rate": optimizer.param_groups[0]["lr"]})
                 schedule.step()
                 if average is not None:
                     average.update_parameters(student)
-                shown.advance(1, **{key: value.item() for key, value in result.items()})
+                shown.advance(1, **values)
             if stopping is not None:
-                _take_score(fabric, stopping, student if average is None else average.module)
+                score = _take_score(fabric, stopping, student if average is None else average.module)
+                curves.add((epoch + 1) * config.steps_per_epoch, score.values())
+            curves.save()
             if fabric.global_rank == 0:
                 _save(checkpoint, student, optimizer, average, stopping, epoch + 1)
     if stopping is not None:
@@ -174,11 +182,12 @@ def moving_average(student: Student, decay: float) -> AveragedModel:
     return average
 
 
-def _take_score(fabric: Fabric, stopping: EarlyStopping, network: nn.Module) -> None:
-    """Let the first process score an epoch's weights, and every process take note of the same score."""
+def _take_score(fabric: Fabric, stopping: EarlyStopping, network: nn.Module) -> ValidationScore:
+    """Let the first process score an epoch's weights, and every process take note of the same one; return it."""
     student = cast(Student, network)  # an average of students holds one
-    score = fabric.broadcast(stopping.score(student) if fabric.global_rank == 0 else None)
-    stopping.take(cast(ValidationScore, score), student)
+    score = cast(ValidationScore, fabric.broadcast(stopping.score(student) if fabric.global_rank == 0 else None))
+    stopping.take(score, student)
+    return score
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:

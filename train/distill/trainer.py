@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from weckd_edge.train.networks.models import (
     weights_of,
 )
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
+from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, RunLogger
 
 CACHE_MARGIN = 1.15
 """Cached images are this much larger than the largest network input, so that zoomed views stay sharp."""
@@ -110,6 +111,7 @@ class Trainer:
         largest_input: Side of the largest network input among all links, pixels.
         progress: Where the work is shown.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
+        run: Logger of the run that the links belong to.
 
     Raises:
         DataError: The index names unlabelled frames and no folder is given.
@@ -124,7 +126,9 @@ class Trainer:
         largest_input: int,
         progress: Progress,
         unlabelled: Path | None = None,
+        run: RunLogger = NO_RUN_LOGGER,
     ) -> None:
+        self.run = run
         self.workspace = workspace
         self.root = root
         self.index = index
@@ -162,7 +166,7 @@ class Trainer:
             "cache_side": self.side,
             "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
-            "train": job.train,
+            "train": job.train.identity(),
             "distill": replace(job.distill, baseline=True, strategy="") if job.teachers else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
@@ -217,6 +221,7 @@ class Trainer:
             and fit_linear_probe(created.student, feed, plan.input.network, len(self.index.labels))
         )
         stopping = self._stopping(job)
+        curves = self.run.link(job.name, _logged_settings(job), scratch)
         fit_student(
             self._rounded(created.student, feed, plan.input.network) if job.rounded else created.student,
             self._task(job),
@@ -228,6 +233,7 @@ class Trainer:
             progress=self.progress,
             classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
             stopping=stopping,
+            curves=curves,
         )
 
         def evaluate(student: Student) -> float:
@@ -243,6 +249,10 @@ class Trainer:
             measure_batch_norms(created.student, feed, plan.input.network, evaluate)
         path = folder / "weights.safetensors"
         save_weights(created.student, path)
+        epochs = job.train.epochs if stopping is None else stopping.epochs
+        val_accuracy = self._accuracy(created.student, plan.input, "val")
+        curves.add(epochs * job.train.steps_per_epoch, {"final validation accuracy": val_accuracy.value})
+        curves.end()
         return Link(
             name=job.name,
             model=created.architecture,
@@ -256,9 +266,9 @@ class Trainer:
             labelled_subset=job.labelled_subset,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.unlabelled),
-            val_accuracy=self._accuracy(created.student, plan.input, "val"),
+            val_accuracy=val_accuracy,
             test_accuracy=self._accuracy(created.student, plan.input, "test"),
-            epochs=job.train.epochs if stopping is None else stopping.epochs,
+            epochs=epochs,
         )
 
     def _stopping(self, job: LinkJob) -> EarlyStopping | None:
@@ -297,3 +307,14 @@ class Trainer:
         if split not in self._decoded:
             self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
         return self._decoded[split]
+
+
+def _logged_settings(job: LinkJob) -> dict[str, str]:
+    """Return what a logger is told of a link: how its network is made and trained."""
+    return {
+        "model": job.plan.config.model,
+        "input_size": str(job.plan.input.network.size),
+        "seed": str(job.seed),
+        "teachers": ", ".join(teacher.artifact.name for teacher in job.teachers) or "none",
+        **{f"train.{item.name}": str(getattr(job.train, item.name)) for item in fields(job.train.identity())},
+    }

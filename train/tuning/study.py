@@ -22,9 +22,11 @@ from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomi
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
-from weckd_edge.train.distill.distributed import count_processes, shared_stage
+from weckd_edge.train.distill.distributed import count_processes, is_first, shared_stage
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
+from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
+from weckd_edge.train.run_logging.open_run import open_run
 from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
 
 CODE = "weckd_edge.train.tuning.study"
@@ -168,6 +170,24 @@ class Study:
         )
         return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
 
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Return the columns and the rows of the study's table: a row for each run."""
+        columns = ("strategy", "seed", "fold", "accuracy", "test images", "labels used", "gradient steps", "seconds")
+        rows: list[tuple[object, ...]] = [
+            (
+                run.strategy,
+                run.seed,
+                "" if run.fold is None else run.fold,
+                run.accuracy,
+                run.test_images,
+                run.labels_used,
+                run.steps,
+                round(run.seconds, 1),
+            )
+            for run in self.trials
+        ]
+        return columns, rows
+
     def differences(self) -> tuple[StrategyDifference, ...]:
         """Return every strategy against every one named before it."""
         names = self.strategies()
@@ -242,14 +262,15 @@ def run_study(
         trials = []
         for strategy in strategies:
             progress.note(f"seed {seed}{f', fold {fold.number} of {fold.count}' if fold else ''}, {strategy.name}")
-            trials.append(_study_run(workspace, root, index, own, strategy, fold, progress))
+            part = PartOfRun(run, f"seed {seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
+            trials.append(_study_run(workspace, root, index, own, strategy, fold, progress, part))
         return trials
 
     def index_of(own: BuildConfig, fold: Fold | None) -> DatasetIndex:
         return cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress, fold=fold).artifact
 
     some_index = functools.partial(index_of, config, folds_of(folds)[0])
-    with workspace.locked():
+    with workspace.locked(), open_run(out.resolve().name, config, out, enabled=is_first()) as run:
         if storage is None:
             trials: list[StudyRun] = []
             for number in splits:
@@ -261,20 +282,22 @@ def run_study(
             trials = [trial for number in splits for trial in found[number]]
             _write(out, trials)
         index = some_index()
-    return Study(
-        dataset=index.name,
-        synthetic=index.synthetic,
-        labelled_fraction=config.data.labelled_fraction,
-        seeds=seeds,
-        trials=tuple(trials),
-        folds=folds,
-    )
+        study = Study(
+            dataset=index.name,
+            synthetic=index.synthetic,
+            labelled_fraction=config.data.labelled_fraction,
+            seeds=seeds,
+            trials=tuple(trials),
+            folds=folds,
+        )
+        run.table("study", *study.table())
+    return study
 
 
 def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex, folds: int | None) -> str:
     """Return the name of a study in a storage: the same for the same data, chain, settings, strategies and folds."""
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
-    settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
+    settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None), train=config.train.identity())
     weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
     pool = [r.pixels_sha256 for r in index.unlabelled]
@@ -311,12 +334,13 @@ def _study_run(
     strategy: Strategy,
     fold: Fold | None,
     progress: Progress,
+    logger: RunLogger,
 ) -> StudyRun:
     """Run one strategy on one split, or return what an earlier run has found."""
 
     def run(folder: Path) -> StudyRun:
         plans = plan_chain(index, config)
-        trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled)
+        trainer = make_trainer(workspace, root, index, plans, progress, config.data.unlabelled, logger)
         links = run_strategy(trainer, plans, strategy, config)
         last = links[-1].artifact
         cost = total_cost(link.folder for link in links)
@@ -343,7 +367,7 @@ def _study_run(
         "links": [replace(link, weights=None, weights_licence=None) for link in config.link],
         "weights": [sha256_file(Path(link.weights)) if link.weights else None for link in config.link],
         "input": config.input,
-        "train": config.train,
+        "train": config.train.identity(),
         "distill": config.distill,
         "data": index.identity(),
         "unlabelled": [r.pixels_sha256 for r in index.unlabelled],

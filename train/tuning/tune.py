@@ -93,7 +93,7 @@ def tune(
         weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
         pool = [r.pixels_sha256 for r in index.unlabelled]
         images = index.identity()
-        settings = replace(config, link=links, data=replace(config.data, unlabelled=None))
+        settings = replace(config, link=links, data=replace(config.data, unlabelled=None), train=config.train.identity())
         code = code_of("weckd_edge.train.tuning.tune")
         name = f"weckd-edge-{digest_of([settings, weights, images, pool, code])[:16]}"
         study = open_study(storage, name, config.seed)
