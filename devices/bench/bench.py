@@ -20,7 +20,7 @@ from weckd_edge.artifacts import Latency, Measurement
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import Progress, SilentProgress
-from weckd_edge.devices.bench.benched_model import BenchedModel, GuardedRunner
+from weckd_edge.devices.bench.benched_model import BenchedModel, ColdStart, GuardedRunner
 from weckd_edge.devices.bench.early_stopping import early_stop
 from weckd_edge.devices.bench.folder import FRAME, NETWORK, BenchFolder
 from weckd_edge.devices.bench.load_generator.generator import choose_generator
@@ -111,23 +111,7 @@ def bench_model(
         cold = model.cold_start(frames[:1], settings.threads)
         task.advance()
         runner = model.open(settings.threads)
-        draft = Measurement(
-            device=found.profile,
-            host=found.host,
-            backend=model.backend,
-            backend_version=runner.version,
-            precision=model.precision,
-            rules=rules.text(0, 0.0),
-            threads=settings.threads,
-            end_to_end=_NO_TIME,
-            network=None,
-            cold_start_ns=cold.first_prediction_ns,
-            peak_rss_bytes=cold.peak_rss_bytes,
-            energy_mj=None,
-            warnings=tuple(warnings),
-            rule_set=rules.name,
-            rules_met=False,
-        )
+        draft = _draft(model, runner.version, settings, cold, found, warnings)
         try:
             single = [np.ascontiguousarray(frame[None]) for frame in frames]
             timed = runner if model.guard is None else GuardedRunner(runner, model.guard)
@@ -143,6 +127,35 @@ def bench_model(
     if kept is not None:
         kept.finish(measurement, run.readings)
     return measurement
+
+
+def _draft(
+    model: BenchedModel,
+    version: str,
+    settings: BenchSettings,
+    cold: ColdStart,
+    found: DetectedMachine,
+    warnings: list[str],
+) -> Measurement:
+    """Return the record as it is known before the first query."""
+    rules = settings.end_to_end_rules()
+    return Measurement(
+        device=found.profile,
+        host=found.host,
+        backend=model.backend,
+        backend_version=version,
+        precision=model.precision,
+        rules=rules.text(0, 0.0),
+        threads=settings.threads,
+        end_to_end=_NO_TIME,
+        network=None,
+        cold_start_ns=cold.first_prediction_ns,
+        peak_rss_bytes=cold.peak_rss_bytes,
+        energy_mj=None,
+        warnings=tuple(warnings),
+        rule_set=rules.name,
+        rules_met=False,
+    )
 
 
 def add_network(

@@ -215,9 +215,9 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
     for one in index.notes:
-        progress.note(one.text)
+        progress.warn(one.text)
     if index.bad_files:
-        progress.note(f"{len(index.bad_files)} files were left out because they cannot be used")
+        progress.warn(f"{len(index.bad_files)} files were left out because they cannot be used")
     if config.unlabelled is not None:
         progress.note(
             f"{len(index.unlabelled)} unlabelled frames; {index.unlabelled_left_out} left out: they copy another image or "

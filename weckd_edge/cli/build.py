@@ -3,25 +3,20 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, replace
+from typing import Any
 
 import click
 
 from weckd_edge.cli.option_groups import (
     ChainSettings,
-    DataColumns,
     DataSet,
     NewBundle,
     ProgressOutput,
-    Settings,
     TargetDevice,
 )
 from weckd_edge.cli.options import Command, option, takes
 from weckd_edge.cli.outcome import report_outcome
-
-if TYPE_CHECKING:
-    from weckd_edge.config import BuildConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -38,9 +33,8 @@ class BuildSettings(ChainSettings):
         """Whether the chain is chosen by measured latency."""
         return self.links == "auto"
 
-    def load(self, columns: DataColumns, *, default: BuildConfig | None = None) -> BuildConfig:
-        load = Settings.load if self.auto_links else ChainSettings.load
-        return load(self, columns, default=default)
+    def settings(self) -> dict[str, Any]:
+        return replace(self, links=None).settings() if self.auto_links else ChainSettings.settings(self)
 
 
 @click.command("build", cls=Command)

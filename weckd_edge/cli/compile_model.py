@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
@@ -142,13 +142,22 @@ class CompileData(DataSet):
     )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CompileSettings(Settings):
+    """The settings of a build that has no chain to train."""
+
+    def settings(self) -> dict[str, Any]:
+        no_chain: dict[str, Any] = {} if self.config_file else {"link": []}
+        return no_chain | Settings.settings(self)
+
+
 @click.command("compile", cls=Command)
 @click.argument("source", metavar="MODEL", type=PATH)
 @takes(
     model=ModelDescription,
     data=CompileData,
     device=TargetDevice,
-    settings=Settings,
+    settings=CompileSettings,
     bundle=NewBundle,
     output=ProgressOutput,
 )
@@ -157,7 +166,7 @@ def command(
     model: ModelDescription,
     data: CompileData,
     device: TargetDevice,
-    settings: Settings,
+    settings: CompileSettings,
     bundle: NewBundle,
     output: ProgressOutput,
 ) -> int:
@@ -168,7 +177,6 @@ def command(
     does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.config import BuildConfig
     from weckd_edge.pipeline.compile_model import compile_model
     from weckd_edge.pipeline.request import CompileRequest
 
@@ -179,7 +187,7 @@ def command(
         device=device.device,
         out=bundle.out,
         hints=model.hints(),
-        config=settings.load(data, default=BuildConfig(link=())),
+        config=settings.load(data),
         model=model.network(),
         weights_key=model.weights_key,
         labels=model.class_names(),

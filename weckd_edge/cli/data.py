@@ -97,11 +97,11 @@ def check_command(path: Path, checked: CheckedData, output: ProgressOutput) -> N
 
     The command fails only where no file can be read.
     """
-    from weckd_edge.config import BuildConfig
+    from weckd_edge.config import load_config
     from weckd_edge.core.errors import DataError
     from weckd_edge.train.data.check import check_data
 
-    config = checked.over(BuildConfig()).data
+    config = load_config(None, checked.settings()).data
     if checked.distance is not None:
         config = replace(config, near_duplicate_distance=checked.distance)
     with output.progress() as progress:

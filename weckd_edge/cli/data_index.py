@@ -31,13 +31,13 @@ def command(bundle: Path, data: Path, columns: DataColumns, trust: OwnerKey, out
     exits with 1 where an image is missing, changed, added or relabelled. It lists images that were only moved, or saved
     again with the same pixels.
     """
-    from weckd_edge.config import BuildConfig
+    from weckd_edge.config import load_config
     from weckd_edge.core.errors import DataError
     from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index
 
     index = _read_index(bundle, trust.key)
     with output.progress() as progress:
-        found = verify_index(index, data, progress, columns.over(BuildConfig()).data)
+        found = verify_index(index, data, progress, load_config(None, columns.settings()).data)
     if output.as_json:
         print_json(found)
     else:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weckd_edge.core.errors import ConfigError
@@ -21,7 +22,7 @@ def parse_links(text: str) -> tuple[LinkConfig, ...]:
 
 
 def parse_link(text: str) -> LinkConfig:
-    """Read one link, ``model[@pixels][=weights file]``.
+    """Read one link, ``model[@pixels][=weights file]``; the file is relative to the current folder.
 
     Raises:
         ConfigError: The size is not a number, or a part is empty.
@@ -34,5 +35,5 @@ def parse_link(text: str) -> LinkConfig:
         raise ConfigError(
             f"--links: '{text}': expected model, model@pixels or model@pixels=weights.safetensors", code="E_CONFIG_VALUE"
         )
-    link = LinkConfig(model=model, weights=weights or None)
+    link = LinkConfig(model=model, weights=str(Path(weights).absolute()) if weights else None)
     return replace(link, input_size=int(size)) if size else link

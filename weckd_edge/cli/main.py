@@ -39,6 +39,7 @@ COMMANDS = {
     "data": Entry("weckd_edge.cli.data", "Check, audit and split a data set; make a synthetic one."),
     "study": Entry("weckd_edge.cli.study", "Compare the chain with baselines over several seeds."),
     "tune": Entry("weckd_edge.cli.tune", "Tune learning rate and distillation on validation images."),
+    "config": Entry("weckd_edge.cli.config", "Show every setting of a build, with its value and its origin."),
     "predict": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
     "demo": Entry("weckd_edge.cli.demo", "Serve a local page that classifies images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle's signature, digests and self-test."),

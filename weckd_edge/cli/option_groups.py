@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import click
 
 from weckd_edge.cli.console.output import make_progress
 from weckd_edge.cli.options import OptionGroup, option
@@ -22,7 +24,7 @@ TARGETS = ("cpu", "jetson")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataColumns(OptionGroup):
-    """How the data set's table is read; each option stands over the same setting of the config file."""
+    """How the table of a data set is read; each option stands over the same setting of the config file."""
 
     title: ClassVar[str] = "Data"
     path_column: str | None = option(
@@ -39,11 +41,10 @@ class DataColumns(OptionGroup):
         help="Keep the published split, or make a new one. Default: keep it where it is complete.",
     )
 
-    def over(self, config: BuildConfig) -> BuildConfig:
-        """Return a configuration with these options put over its ``[data]`` table."""
-        names = DataColumns.__dataclass_fields__
-        options = {name: value for name, value in asdict(self).items() if name in names and value is not None}
-        return replace(config, data=replace(config.data, **options)) if options else config
+    def settings(self) -> dict[str, Any]:
+        """Return the options that were given, by the names of their settings, such as ``data.path_column``."""
+        values = {field.name: getattr(self, field.name) for field in fields(DataColumns)}
+        return {f"data.{name}": value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,38 +63,62 @@ class Settings(OptionGroup):
 
     title: ClassVar[str] = "Settings"
     config_file: Path | None = option("--config", type=PATH, help="TOML file with the other settings.")
+    overrides: tuple[str, ...] = option(
+        "--set",
+        multiple=True,
+        metavar="TABLE.KEY=VALUE",
+        help="Set one setting, over the file; may be given several times. 'weckd-edge config show' lists all settings.",
+    )
     seed: int | None = option("--seed", type=SEED, help="Seed of splits, weights and batches, in place of the file's.")
 
-    def load(self, columns: DataColumns, *, default: BuildConfig | None = None) -> BuildConfig:
-        """Return the settings in force.
+    def settings(self) -> dict[str, Any]:
+        """Return the settings that the command line gives, by their names, such as ``train.epochs``.
+
+        Raises:
+            ConfigError: ``--set`` names an unknown setting, or a value of another type.
+        """
+        from weckd_edge.config import BuildConfig, parse_setting
+
+        found = dict(parse_setting(BuildConfig, text) for text in self.overrides)
+        return found if self.seed is None else found | {"seed": self.seed}
+
+    def load(self, columns: DataColumns | None = None) -> BuildConfig:
+        """Return the settings in force: the defaults, the file over them, the command line over both.
 
         Args:
-            columns: The options that say how the data set is read.
-            default: Settings where there is no file; None: the defaults of a build.
+            columns: Options that say how the data set is read; None: there are none.
 
         Raises:
             ConfigError: The file is missing, or a setting is unknown, wrong or contradictory.
         """
-        from weckd_edge.config import BuildConfig, load_config
+        from weckd_edge.config import load_config
 
-        config = load_config(self.config_file) if self.config_file else default or BuildConfig()
-        config = columns.over(config)
-        return config if self.seed is None else replace(config, seed=self.seed)
+        return load_config(self.config_file, {**self.settings(), **(columns.settings() if columns else {})})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainSettings(Settings):
     """The settings of commands that train a chain."""
 
+    epochs: int | None = option(
+        "--epochs", type=click.IntRange(1), metavar="N", help="Number of epochs of each link; the same as train.epochs."
+    )
+    batch: int | None = option(
+        "--batch", type=click.IntRange(1), metavar="N", help="Labelled images in one step; the same as train.batch."
+    )
     links: str | None = option(
         "--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas."
     )
 
-    def load(self, columns: DataColumns, *, default: BuildConfig | None = None) -> BuildConfig:
+    def settings(self) -> dict[str, Any]:
         from weckd_edge.cli.links import parse_links
+        from weckd_edge.core.serialization import to_data
 
-        config = Settings.load(self, columns, default=default)  # super() does not work below slots=True
-        return config if self.links is None else replace(config, link=parse_links(self.links))
+        given: dict[str, Any] = {"train.epochs": self.epochs, "train.batch": self.batch}
+        if self.links is not None:
+            given["link"] = to_data(parse_links(self.links))
+        found = Settings.settings(self)  # super() does not work below slots=True
+        return found | {name: value for name, value in given.items() if value is not None}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -158,8 +183,8 @@ class Output(OptionGroup):
 class ProgressOutput(Output):
     """Output of a command that takes a while."""
 
-    quiet: bool = option("-q", "--quiet", is_flag=True, help="Show no progress.")
+    quiet: bool = option("-q", "--quiet", is_flag=True, help="Show no progress; warnings are shown.")
 
     def progress(self) -> AbstractContextManager[Progress]:
-        """Return the progress display: none when quiet, a live display on a terminal, plain lines elsewhere."""
+        """Return the progress display: warnings alone when quiet, a live display on a terminal, plain lines elsewhere."""
         return make_progress(self.quiet)

@@ -1,9 +1,12 @@
-"""The whole configuration of a build, read from TOML."""
+"""The settings of a whole build, read from TOML."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import AuditConfig
@@ -16,6 +19,7 @@ from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
 from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
 from weckd_edge.config.model_card import ModelCardConfig
+from weckd_edge.config.overrides import with_settings
 from weckd_edge.config.quantize import QuantizeConfig
 from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import ReportConfig
@@ -30,12 +34,12 @@ from weckd_edge.core.toml_file import read_toml
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildConfig:
-    """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
+    """Settings of a whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MAX_SEED``.
-        link: The chain, largest link first; empty where a model is imported.
-        data: Splits and labelled subsets.
+        seed: Seed of splits, weights, batches and synthetic images, 0 to 2,147,483,647.
+        link: The chain, two links or more, largest first; empty where a model is imported.
+        data: Data set, splits and labelled subsets.
         input: The camera frame.
         train: The training loop.
         distill: Distillation.
@@ -43,14 +47,14 @@ class BuildConfig:
         quantize_aware: Quantization-aware training of the last link.
         gates: Limits that the build must meet.
         bench: The latency measurement.
-        select: Which link is deployed.
+        select: Selection of the deployed link.
         selftest: The golden frames.
         verify: The comparison of backends.
         audit: The data audit.
-        report: The report.
+        report: Contents of the report.
         guard: The input guard.
-        abstain: When the model abstains.
-        model_card: The builder's statements for the model card.
+        abstain: Confidence that a decision needs.
+        model_card: Statements of the builder for the model card.
     """
 
     seed: int = 0
@@ -90,17 +94,27 @@ class BuildConfig:
         )
 
 
-def load_config(path: Path) -> BuildConfig:
-    """Read a TOML file; every path in it is taken from the file's own folder.
+def load_config(path: Path | None, settings: Mapping[str, Any] = MappingProxyType({})) -> BuildConfig:
+    """Read the settings of a build; every path in a file is taken from the file's own folder.
+
+    Args:
+        path: TOML file; None: the defaults.
+        settings: Plain data by the names of settings, such as ``train.epochs``; they stand over those of the file. Paths
+            among them are absolute.
 
     Raises:
-        ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
+        ConfigError: The file is missing, is not TOML, or a setting is unknown, wrong or contradictory.
     """
-    config = from_data(BuildConfig, read_toml(path), where=path.name)
+    name = "settings" if path is None else path.name
+    where = f"{name} with those of the command line" if settings and path is not None else name
+    data = {} if path is None else read_toml(path)
+    config = from_data(BuildConfig, with_settings(data, settings), where=where)
+    if path is None:
+        return config
     check_setting(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
     return map_paths(config, lambda relative: str((path.parent / relative).resolve()))
 
 
 def without_folders(config: BuildConfig) -> BuildConfig:
-    """Return settings with the last part of every path alone: a folder of one machine has no place in a bundle."""
+    """Return settings with only the last part of every path, because a bundle holds no folders of the build machine."""
     return map_paths(config, lambda path: Path(path).name)

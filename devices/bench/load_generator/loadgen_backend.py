@@ -27,19 +27,24 @@ from weckd_edge.devices.runtime.backends.base import AnyRunner
 LIBRARY = "mlperf_loadgen"
 _DISTRIBUTION = "mlcommons-loadgen"
 _SLACK = 1.5
-"""LoadGen makes its queries beforehand: twice what its minimum time holds at the expected time of one. So an expected time
-of one and a half times the fastest query's gives a third more than can be needed."""
+"""Factor from the fastest query seen to the time that LoadGen is told to expect of one.
+
+LoadGen makes its queries beforehand: twice what its minimum time holds at the expected time of one. So an expected time of
+one and a half times the fastest query's gives a third more than can be needed.
+"""
+
 _BYTES = 430
-"""Memory of one such query: 320 to 430 were seen on x86-64 (LoadGen 6.0.17, one to four million queries)."""
+"""Memory of one query that LoadGen makes, bytes: 320 to 430 were seen on x86-64 (LoadGen 6.0.17, 1 to 4 million queries)."""
+
 MAX_BYTES = 1 << 30
-"""With more than this beforehand, LoadGen itself decides what the machine does."""
+"""Most memory that LoadGen may take for its queries, bytes; with more, LoadGen itself decides what the machine does."""
 
 
 def loadgen_memory_bytes(rules: Rules, fastest_ns: int) -> int:
     """Return about how much memory LoadGen takes for the queries it makes before the first one is sent.
 
     Args:
-        rules: Of the run.
+        rules: Rules of the run.
         fastest_ns: The fastest query seen, nanoseconds.
     """
     made = 2 * rules.min_seconds * 1e9 / max(1.0, fastest_ns * _SLACK)
@@ -58,10 +63,11 @@ def run_loadgen(
     """Time single queries that LoadGen sends, with the garbage collector at rest.
 
     Args:
-        runner: What answers; it must be warm.
+        runner: Warm model.
         frames: Inputs as the runner takes them; LoadGen picks among them at random.
-        rules: When to stop; LoadGen knows no ``max_seconds`` below its minimum, so that rules with one run without it.
-        fastest_ns: The fastest query seen, nanoseconds; where they run out, the run ends early and its rules are not met.
+        rules: When to stop. LoadGen knows no ``max_seconds`` below its minimum, so that rules with one run without it.
+        fastest_ns: The fastest query seen, nanoseconds. Where queries are faster still, LoadGen runs out of them: the run
+            ends early and its rules are not met.
         sink: Takes the times while the run goes on, between two queries.
         trace: Folder to keep LoadGen's logs in, with its time of every query; None keeps none.
 
@@ -80,21 +86,10 @@ def run_loadgen(
         )
     loadgen = require("mlperf_loadgen", "send queries as MLPerf does")
     version = f"LoadGen {metadata.version(_DISTRIBUTION)}"
-    settings = loadgen.TestSettings()
-    settings.scenario = loadgen.TestScenario.SingleStream
-    settings.mode = loadgen.TestMode.PerformanceOnly
-    settings.min_duration_ms = int(rules.min_seconds * 1000)
-    settings.min_query_count = rules.min_queries
-    settings.max_query_count = 0 if rules.min_seconds else rules.min_queries
-    settings.single_stream_expected_latency_ns = max(1, int(fastest_ns * _SLACK))
-    settings.single_stream_target_latency_percentile = 0.9
     stream = _QueryStream(loadgen, runner, frames, sink)
     with tempfile.TemporaryDirectory(prefix="weckd-loadgen-") as temporary:
         folder = Path(temporary) if trace is None else trace
-        logs = loadgen.LogSettings()
-        logs.log_output.outdir = str(folder)
-        logs.log_output.copy_summary_to_stdout = False
-        logs.enable_trace = trace is not None
+        settings, logs = _test_settings(loadgen, rules, fastest_ns), _log_settings(loadgen, folder, trace is not None)
         system = loadgen.ConstructFastSUT(stream.issue, lambda: None)
         library = loadgen.ConstructQSL(len(frames), len(frames), lambda _: None, lambda _: None)
         try:
@@ -118,8 +113,28 @@ def run_loadgen(
     )
 
 
+def _test_settings(loadgen: Any, rules: Rules, fastest_ns: int) -> Any:
+    settings = loadgen.TestSettings()
+    settings.scenario = loadgen.TestScenario.SingleStream
+    settings.mode = loadgen.TestMode.PerformanceOnly
+    settings.min_duration_ms = int(rules.min_seconds * 1000)
+    settings.min_query_count = rules.min_queries
+    settings.max_query_count = 0 if rules.min_seconds else rules.min_queries
+    settings.single_stream_expected_latency_ns = max(1, int(fastest_ns * _SLACK))
+    settings.single_stream_target_latency_percentile = 0.9
+    return settings
+
+
+def _log_settings(loadgen: Any, folder: Path, trace: bool) -> Any:
+    logs = loadgen.LogSettings()
+    logs.log_output.outdir = str(folder)
+    logs.log_output.copy_summary_to_stdout = False
+    logs.enable_trace = trace
+    return logs
+
+
 class _QueryStream:
-    """Answers LoadGen's queries and keeps their times; an error is kept until LoadGen has come to its end."""
+    """Runs the model on LoadGen's queries and keeps their times; an error is kept until LoadGen has come to its end."""
 
     def __init__(self, loadgen: Any, runner: AnyRunner, frames: Sequence[NDArray[Any]], sink: Sink | None) -> None:
         self.samples = array("q")
@@ -161,7 +176,7 @@ class _QueryStream:
 
 
 def read_record(folder: Path, version: str) -> LoadgenRecord:
-    """Return what LoadGen's log says of its run.
+    """Return LoadGen's own result from its log.
 
     Raises:
         ModelError: The log holds no result.

@@ -42,6 +42,9 @@ class _LiveProgress:
     def note(self, text: str) -> None:
         self._progress.console.print(one_line(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
 
+    def warn(self, text: str) -> None:
+        self.note(f"warning: {text}")
+
 
 @contextmanager
 def live_progress() -> Iterator[Progress]:

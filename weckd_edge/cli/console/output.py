@@ -119,14 +119,21 @@ def fit_widths(columns: Sequence[Sequence[str]], space: int) -> list[int]:
 
 
 def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
-    """Return the progress display: none when quiet, a live display on a terminal, plain lines elsewhere (stderr)."""
+    """Return the progress display on stderr: only warnings when quiet, a live one on a terminal, plain lines elsewhere."""
     if quiet:
-        return nullcontext(SilentProgress())
+        return nullcontext(QuietProgress())
     if sys.stderr.isatty():
         from weckd_edge.cli.console.live_progress import live_progress
 
         return live_progress()
     return nullcontext(PlainProgress())
+
+
+class QuietProgress(SilentProgress):
+    """No progress, but every warning."""
+
+    def warn(self, text: str) -> None:
+        print_message(f"warning: {text}")
 
 
 class PlainProgress:
@@ -142,6 +149,9 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         print_message(text)
+
+    def warn(self, text: str) -> None:
+        print_message(f"warning: {text}")
 
 
 class _PlainTask:

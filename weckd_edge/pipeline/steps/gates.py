@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from weckd_edge.devices.gates.gates import evaluate_gates, evaluate_parity
+from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates, evaluate_parity
 from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.steps.abstain import evaluate_threshold
@@ -20,12 +20,14 @@ def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
         *evaluate_gates(
             ctx.limits,
             ctx.profile,
-            contents.measurement,
-            contents.verification,
-            sum(loaded or [manifest.onnx.bytes]),
-            ctx.on_device,
+            GateEvidence(
+                measurement=contents.measurement,
+                verification=contents.verification,
+                size_bytes=sum(loaded or [manifest.onnx.bytes]),
+                measured_on_device=ctx.on_device,
+                predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
+            ),
             contents.dataset.labels,
-            predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
         ),
         *(evaluate_slices(ctx.limits, contents.metrics.slices, contents.dataset.labels) if contents.metrics else ()),
         *evaluate_parity(contents.verification),

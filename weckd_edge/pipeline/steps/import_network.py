@@ -45,8 +45,10 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
         lambda folder: source.import_into(ctx, index, folder),
     )
     link, folder = imported.artifact.link, imported.folder
-    for line in (*imported.artifact.notes, *source.doubts):
+    for line in imported.artifact.notes:
         ctx.progress.note(line)
+    for doubt in source.doubts:
+        ctx.progress.warn(doubt)
     network = TrainedNetwork(
         link=Stage(name="import", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
         name_in_reports=source.trained_name,
@@ -62,7 +64,7 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
     )
     doubts = _find_description_mistakes(ctx, source, network, index)
     for sentence in doubts.sentences:
-        ctx.progress.note(sentence)
+        ctx.progress.warn(sentence)
     return TrainedChain(
         networks=(network,),
         labels_used=link.labels_used,

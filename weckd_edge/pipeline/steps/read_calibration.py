@@ -43,7 +43,7 @@ def read_calibration(
     _check_classes(path, found, index)
     _check_bad_files(path, found, progress, skip_bad=skip_bad)
     for note in found.notes:
-        progress.note(f"calibration: {note.text}")
+        progress.warn(f"calibration: {note.text}")
     _check_held_out(found, index)
     images = [
         image.record(label=index.labels.index(image.listed.label), group=image.pixels_sha256, split="train")
@@ -81,7 +81,7 @@ def _check_bad_files(path: Path, found: DataSet, progress: Progress, *, skip_bad
     text = f"calibration: {len(found.bad_files)} files of {path} cannot be used (such as {first.path}: {first.reason})"
     if not skip_bad:
         raise DataError(f"{text}; repair or remove them, or give --skip-bad to leave them out", code="E_DATA_BAD_IMAGES")
-    progress.note(f"{text}; they are left out")
+    progress.warn(f"{text}; they are left out")
 
 
 def _check_held_out(found: DataSet, index: DatasetIndex) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkEvaluation, LinkLatency, LinkSelection, Measurement
 from weckd_edge.config import SelectConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.devices.gates.gates import evaluate_gates
+from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates
 from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.latency_model.estimate import estimate_latency as estimate_latency
@@ -129,13 +129,15 @@ def evaluate_link(
     gates = evaluate_gates(
         ctx.limits,
         ctx.profile,
-        measured,
-        validation,
-        student.loaded_bytes,
-        ctx.on_device,
+        GateEvidence(
+            measurement=measured,
+            verification=validation,
+            split="validation",
+            size_bytes=student.loaded_bytes,
+            measured_on_device=ctx.on_device,
+            predicted=latency,
+        ),
         index.labels,
-        split="validation",
-        predicted=latency,
     )
     if ctx.limits.min_slice_accuracy is not None or ctx.limits.min_slice_recall is not None:
         slices = measure_slices(validation, index, ctx.config.report)

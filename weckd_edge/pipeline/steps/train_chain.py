@@ -87,7 +87,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         fit = f"the last within {limit_ms:g} ms"
     ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")
     if not timings.pretrained:
-        ctx.progress.note(
+        ctx.progress.warn(
             "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
             "and steps; connect to a network once, or name links with local weights"
         )

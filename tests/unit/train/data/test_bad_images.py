@@ -37,6 +37,9 @@ class Notes(SilentProgress):
     def note(self, text: str) -> None:
         self.said.append(text)
 
+    def warn(self, text: str) -> None:
+        self.said.append(f"warning: {text}")
+
 
 @pytest.fixture
 def bad_ears(ears: Path, crafted: ModuleType) -> tuple[Path, dict[str, str]]:

@@ -18,7 +18,6 @@ from weckd_edge.cli.main import COMMANDS
 from weckd_edge.cli.option_groups import BACKENDS, TARGETS, DataColumns, DataSet
 from weckd_edge.cli.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parameter_types import OneOf
-from weckd_edge.config import BuildConfig, DataConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.load_generator.rules import RULES as BENCH_RULES
 from weckd_edge.devices.bench.power.table import AUTO, METERS, NONE
@@ -169,9 +168,8 @@ def test_a_misspelt_choice_is_one_line_with_its_code_and_the_nearest(
     assert err.count("\n") == 1
 
 
-def test_columns_on_the_command_line_stand_over_those_of_the_file_and_the_others_stay() -> None:
-    config = BuildConfig(data=DataConfig(path_column="a", label_column="b", test_fraction=0.3))
+def test_columns_on_the_command_line_are_settings_by_their_names_and_only_those_that_were_given() -> None:
     nothing = dict.fromkeys((field.name for field in fields(DataColumns)), None)
-    assert DataColumns(**nothing).over(config) is config
-    given = DataSet(path="ears.csv", skip_bad=True, **nothing | {"label_column": "c"})  # type: ignore[arg-type]
-    assert given.over(config).data == DataConfig(path_column="a", label_column="c", test_fraction=0.3)
+    assert DataColumns(**nothing).settings() == {}
+    given = DataSet(path="ears.csv", skip_bad=True, **nothing | {"label_column": "c", "use_published_split": False})  # type: ignore[arg-type]
+    assert given.settings() == {"data.label_column": "c", "data.use_published_split": False}

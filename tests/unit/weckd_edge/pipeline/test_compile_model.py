@@ -26,7 +26,8 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
-from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
+from weckd_edge.devices.images.decoding import decode  # noqa: E402 - likewise
+from weckd_edge.devices.images.pixels import pixels_sha256  # noqa: E402 - likewise
 from weckd_edge.pipeline import checks  # noqa: E402 - likewise
 from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 
@@ -98,9 +99,13 @@ PLAIN = ("--mean", "0", "--std", "1")
 
 
 def compiled(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> Any:
+    return compiled_with_messages(run, out, *args, target=target)[0]
+
+
+def compiled_with_messages(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> tuple[Any, str]:
     code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
-    assert code in (0, 3), err  # a toy may be noisy; what it answers is checked
-    return json.loads(stdout)
+    assert code in (0, 3), err  # a toy may be noisy; what it predicts is checked
+    return json.loads(stdout), err
 
 
 @pytest.mark.parametrize("target", ["cpu", "jetson"])
@@ -147,8 +152,9 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     pytest.importorskip("openvino")
     out = tmp_path / "out"
     config.write_text(QUICK + '[input]\nresize = "diagonal"\n')
-    found = compiled(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
+    found, err = compiled_with_messages(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
     (doubt,) = found["warnings"][:1]
+    assert err == f"warning: {doubt}\n", "quiet hides progress, and no warning"
     assert doubt.startswith("With --labels 'light,dark' it would predict 100% of 20 images correctly instead of 0%")
     assert doubt.split(";")[0] in (out / "evidence/report.html").read_text().replace("&#39;", "'")
     assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
