@@ -152,7 +152,7 @@ def fit_student(
                 curves.add((epoch + 1) * config.steps_per_epoch, score.values())
             curves.save()
             if fabric.global_rank == 0:
-                _save(checkpoint, student, optimizer, average, stopping, epoch + 1)
+                _save(checkpoint, student, optimizer, average, epoch + 1, stopping)
     if stopping is not None:
         stopping.restore(student)
     elif average is not None:
@@ -225,8 +225,8 @@ def _save(
     student: Student,
     optimizer: Any,
     average: AveragedModel | None,
-    stopping: EarlyStopping | None,
     epochs: int,
+    stopping: EarlyStopping | None = None,
 ) -> None:
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
     if average is not None:

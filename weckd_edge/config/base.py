@@ -36,7 +36,7 @@ def map_paths(table: Table, change: Callable[[str], str]) -> Table:
 
 
 def paths_of(table: DataclassInstance, within: str = "") -> Iterator[tuple[str, str]]:
-    """Yield name (such as ``data.unlabelled``) and value of each path that is read, in a table of settings and those in it."""
+    """Yield the name (such as ``data.unlabelled``) and the value of each path that is read, of all tables of settings."""
     for item in fields(table):
         name, value = f"{within}{item.name}", getattr(table, item.name)
         for one in value if isinstance(value, tuple) else (value,):

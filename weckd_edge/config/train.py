@@ -45,9 +45,9 @@ class TrainConfig:
         log: Tool that is given the curves of each link (loss and its parts, learning rate, validation accuracy), all
             settings, a study's table and the bundle: ``tensorboard`` or ``mlflow``, each an extra of its own. No result
             depends on it, and a logger that fails is given up with one warning.
-        log_dir: Folder of the logs: TensorBoard's event files, or MLflow's ``mlflow.db`` and files. None takes ``logs`` in
-            the workspace (``OUT.work`` of a build, ``--out`` of a study). MLflow logs to a tracking server instead where its
-            own variable ``MLFLOW_TRACKING_URI`` names one.
+        log_dir: Folder of the logs, relative to the configuration file: TensorBoard's event files, or MLflow's
+            ``mlflow.db`` and files. None takes ``logs`` in the workspace (``OUT.work`` of a build, ``--out`` of a study).
+            MLflow logs to a tracking server instead where its own variable ``MLFLOW_TRACKING_URI`` names one.
     """
 
     epochs: int = 10
