@@ -31,7 +31,7 @@ from weckd_edge.train.run_logging import open_run as module
 from weckd_edge.train.run_logging.base import NO_CURVES, NO_RUN_LOGGER, Curves, RunLogger, Values
 from weckd_edge.train.run_logging.guarded import GuardedLogger
 from weckd_edge.train.run_logging.open_run import LOGGERS, check_logger, open_run, settings_in_words
-from weckd_edge.train.tuning.study import run_study
+from weckd_edge.train.tuning.study import StudyGrid, run_study
 
 TOOLS = sorted(LOGGERS)
 EPOCHS, STEPS = 3, 2
@@ -116,7 +116,7 @@ def train(ears: Path, work: Path, config: BuildConfig, *, name: str = "toy") -> 
     plans = plan_chain(index, config)
     workspace = Workspace(work)
     with open_run(name, config, work) as run:
-        trainer = make_trainer(workspace, ears, index, plans, SilentProgress(), run=run)
+        trainer = make_trainer(workspace, ears, index, plans, SilentProgress(), logger=run)
         chain = train_build(trainer, plans, config)
     return {link.artifact.name: link.artifact.weights.sha256 for link in chain.links}
 
@@ -168,7 +168,7 @@ def test_an_interrupted_training_goes_on_with_its_curves_and_doubles_no_step(
     saved = engine._save
 
     def dies(path: Path, *rest: Any) -> None:
-        if rest[3] == 2:  # after the points of the second epoch were written, and before its checkpoint
+        if rest[-1] == 2:  # after the points of the second epoch were written, and before its checkpoint
             raise KilledError
         saved(path, *rest)
 
@@ -257,7 +257,8 @@ def test_a_bundle_and_a_table_are_kept(tool: str, tmp_path: Path, logs: Path) ->
 def test_a_study_logs_its_table_and_names_each_link_by_seed_and_strategy(
     tool: str, ears: Path, tmp_path: Path, logs: Path
 ) -> None:
-    found = run_study(ears, with_log(tool, logs), ["single-share", "weckd"], 1, tmp_path / "study", SilentProgress())
+    grid = StudyGrid(strategies=("single-share", "weckd"), seeds=1)
+    found = run_study(ears, with_log(tool, logs), grid, tmp_path / "study", SilentProgress())
     assert set(READ[tool](logs)) == {"seed 0/single-share/M1", "seed 0/weckd/M1", "seed 0/weckd/M2"} or set(
         READ[tool](logs)
     ) == {"seed-0/single-share/M1", "seed-0/weckd/M1", "seed-0/weckd/M2"}
@@ -267,7 +268,7 @@ def test_a_study_logs_its_table_and_names_each_link_by_seed_and_strategy(
         assert [(row["strategy"], float(row["accuracy"])) for row in rows] == [
             (t.strategy, t.accuracy) for t in found.trials
         ]
-    unlogged = run_study(ears, CONFIG, ["single-share", "weckd"], 1, tmp_path / "study", SilentProgress())
+    unlogged = run_study(ears, CONFIG, grid, tmp_path / "study", SilentProgress())
     assert unlogged == found
 
 
