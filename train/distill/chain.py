@@ -90,7 +90,9 @@ def make_trainer(
     """Return a trainer for the links of these plans, all from one cache of decoded images."""
     largest = max(plan.input.network.size for plan in plans)
     folder = Path(unlabelled) if unlabelled else None
-    return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, folder, logger)
+    trainer = Trainer(workspace, root, index, plans[0].input.frame, largest, progress, folder)
+    trainer.logger = logger
+    return trainer
 
 
 def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:

@@ -111,9 +111,7 @@ def fit_student(
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
     run.curves.start(done * steps)
-    schedule = LambdaLR(
-        optimizer, lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2), last_epoch=done * steps - 1
-    )
+    schedule = _make_schedule(optimizer, config, done * steps)
     with progress.task(run.name, total, done * steps) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
             if stopping is not None and stopping.is_over:
@@ -125,21 +123,18 @@ def fit_student(
             batches = epoch_batches(feed, config, seed=run.seed, epoch=epoch, uses=task.view_reuse)
             for step, batch in enumerate(batches, start=epoch * steps):
                 losses = _train_step(fabric, model, optimizer, task, batch, config.accumulate, step / total)
-                values = {key: value.item() for key, value in losses.items()}
-                run.curves.add(step + 1, {**values, "learning rate": optimizer.param_groups[0]["lr"]})
+                run.curves.add(step + 1, {**losses, "learning rate": optimizer.param_groups[0]["lr"]})
                 schedule.step()
                 if average is not None:
                     average.update_parameters(student)
-                shown.advance(1, **values)
+                shown.advance(1, **losses)
             if stopping is not None:
                 score = _take_score(fabric, stopping, student if average is None else average.module)
                 run.curves.add((epoch + 1) * steps, score.values())
             run.curves.save()
             if fabric.global_rank == 0:
                 _save(checkpoint, student, optimizer, average, stopping, epoch + 1)
-    _take_final_weights(student, average, stopping)
-    if given is not student:
-        given.load_state_dict(student.state_dict())
+    _take_final_weights(given, student, average, stopping)
     return given.cpu().eval()
 
 
@@ -154,17 +149,21 @@ def _describe_end(name: str, epoch: int, epochs: int, best: int) -> str:
     return f"{name}: ended after epoch {epoch} of {epochs}; epoch {best} is kept"
 
 
-def _take_final_weights(student: Student, average: AveragedModel | None, stopping: EarlyStopping | None) -> None:
-    """Give the student the weights of its best epoch or their moving average, where there is one."""
+def _take_final_weights(
+    given: Student, student: Student, average: AveragedModel | None, stopping: EarlyStopping | None
+) -> None:
+    """Give a student, and the one it was copied from, the weights of its best epoch or their average, where there is one."""
     if stopping is not None:
         stopping.restore(student)
     elif average is not None:
         student.load_state_dict(average.module.state_dict())
+    if given is not student:
+        given.load_state_dict(student.state_dict())
 
 
 def _train_step(
     fabric: Fabric, model: Any, optimizer: Any, task: TrainingTask, batch: Batch, accumulate: int, part: float
-) -> dict[str, Tensor]:
+) -> dict[str, float]:
     """Take one gradient step on this process's part of a batch; return the losses of its last piece.
 
     Args:
@@ -185,7 +184,7 @@ def _train_step(
             fabric.backward(losses["loss"] / accumulate)
     fabric.clip_gradients(model, optimizer, max_norm=5.0)
     optimizer.step()
-    return losses
+    return {name: value.item() for name, value in losses.items()}
 
 
 def moving_average(student: Student, decay: float) -> AveragedModel:
@@ -225,6 +224,12 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
         views=batch.views.to(device),
         label_weights=weights,
     )
+
+
+def _make_schedule(optimizer: Any, config: TrainConfig, done: int) -> LambdaLR:
+    """Return the schedule of the learning rate over all epochs, after ``done`` gradient steps."""
+    total = config.epochs * config.steps_per_epoch
+    return LambdaLR(optimizer, lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2), last_epoch=done - 1)
 
 
 def _rate_factor(part: float, warmup: float) -> float:

@@ -38,7 +38,7 @@ from weckd_edge.train.networks.models import (
     weights_of,
 )
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
-from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, RunLogger
+from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
 
 CACHE_MARGIN = 1.15
 """Factor of the cached images' side over the largest network input, so that zoomed views stay sharp."""
@@ -111,6 +111,8 @@ class Trainer:
         largest_input: Side of the largest network input among all links, pixels.
         progress: Receiver of the progress.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
+
+    Attributes:
         logger: Logger of the run that the links belong to.
 
     Raises:
@@ -126,9 +128,8 @@ class Trainer:
         largest_input: int,
         progress: Progress,
         unlabelled: Path | None = None,
-        logger: RunLogger = NO_RUN_LOGGER,
     ) -> None:
-        self.logger = logger
+        self.logger: RunLogger = NO_RUN_LOGGER
         self.workspace = workspace
         self.root = root
         self.index = index
@@ -173,8 +174,13 @@ class Trainer:
         scratch = self.workspace.scratch(f"link-{job.name}", key)
 
         def make(folder: Path) -> Link:
+            curves = self.logger.link(job.name, _logged_settings(job), scratch)
             with metered(folder):
-                return self._train(job, folder, scratch)
+                link = self._train(job, folder, scratch, curves)
+            steps = (link.epochs or 0) * job.train.steps_per_epoch
+            curves.add(steps, {"final validation accuracy": link.val_accuracy.value})
+            curves.end()
+            return link
 
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
@@ -207,7 +213,7 @@ class Trainer:
             class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
         )
 
-    def _train(self, job: LinkJob, folder: Path, scratch: Path) -> Link:
+    def _train(self, job: LinkJob, folder: Path, scratch: Path, curves: Curves) -> Link:
         plan = job.plan
         torch.manual_seed(job.seed)
         created = create_student(plan.config, len(self.index.labels))
@@ -221,7 +227,6 @@ class Trainer:
             and fit_linear_probe(created.student, feed, plan.input.network, len(self.index.labels))
         )
         stopping = self._stopping(job)
-        curves = self.logger.link(job.name, _logged_settings(job), scratch)
         fit_student(
             self._rounded(created.student, feed, plan.input.network) if job.rounded else created.student,
             self._task(job),
@@ -251,10 +256,6 @@ class Trainer:
             measure_batch_norms(created.student, feed, plan.input.network, evaluate)
         path = folder / "weights.safetensors"
         save_weights(created.student, path)
-        epochs = job.train.epochs if stopping is None else stopping.epochs
-        val_accuracy = self._accuracy(created.student, plan.input, "val")
-        curves.add(epochs * job.train.steps_per_epoch, {"final validation accuracy": val_accuracy.value})
-        curves.end()
         return Link(
             name=job.name,
             model=created.architecture,
@@ -268,9 +269,9 @@ class Trainer:
             labelled_subset=job.labelled_subset,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.unlabelled),
-            val_accuracy=val_accuracy,
+            val_accuracy=self._accuracy(created.student, plan.input, "val"),
             test_accuracy=self._accuracy(created.student, plan.input, "test"),
-            epochs=epochs,
+            epochs=job.train.epochs if stopping is None else stopping.epochs,
         )
 
     def _stopping(self, job: LinkJob) -> EarlyStopping | None:

@@ -35,7 +35,7 @@ EXPERIMENT = "weckd-edge"
 """Name of the experiment where ``MLFLOW_EXPERIMENT_NAME`` names none."""
 
 RETRIES, TIMEOUT_S = 1, 10
-"""How often a server is asked again, and how long it may take to answer; MLflow's own 7 and 120 would hold up a training."""
+"""Number of retries of a request to a server, and its time limit; MLflow's own 7 and 120 s would hold up a training."""
 
 PARAMS_AT_ONCE, METRICS_AT_ONCE = 100, 1000
 """Largest numbers that a tracking server takes in one request."""
@@ -111,7 +111,7 @@ class MlflowRun:
     """A run, and a child of it for each link.
 
     Args:
-        store: Where to.
+        store: Experiment that holds the run.
         name: Name of the run.
         settings: Every setting by its dotted name; a run with other settings is another one.
         workspace: Folder that remembers the run between two calls of the same command.
@@ -150,7 +150,7 @@ class MlflowCurves:
     curves hold.
 
     Args:
-        store: Where to.
+        store: Experiment that holds the run.
         name: Name of the run.
         settings: Settings of the link's training, by their names.
         scratch: Folder that remembers the run until the link is trained.

@@ -50,7 +50,7 @@ def check_logger(train: TrainConfig) -> None:
     """Check that the library of the logger that is asked for is there.
 
     Raises:
-        MissingDependency: It is not installed, or is broken; the message names the extra that brings it.
+        MissingDependency: A library is not installed, or is broken; the message names the extra that brings it.
     """
     if train.log != "none":
         for library in LOGGERS[train.log].libraries:

@@ -98,8 +98,8 @@ class _EventFile:
     """One file of events, which is open only while it is written.
 
     Args:
-        folder: Its folder, which is made.
-        first: Its first step; TensorBoard hides what earlier files of the folder hold from this step on.
+        folder: Folder of the file, which is made.
+        first: First step of the file; TensorBoard hides what earlier files of the folder hold from this step on.
     """
 
     def __init__(self, folder: Path, first: int) -> None:
