@@ -75,7 +75,7 @@ class Fusion:
     lone_dequantize: tuple[Remark, ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Say what was fused in words, naming the first layers that stand out; the table of layers has all."""
+        """Describe the fusions in words, naming the first layers that stand out; the table of layers has all."""
         inside = len(self.weighted) - len(self.float_in)
         sentences = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
         for what, remarks in (
@@ -96,7 +96,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def find_fusions(layers: Sequence[NetworkLayer]) -> Fusion:
-    """Find what of a network is fused, from the output of each convolution and matrix product to its next quantize layer."""
+    """Find the fusions of a network, from the output of each convolution and matrix product to its next quantize layer."""
     network = _Network(layers)
     before = network.makers(NETWORK_INPUT_NAME)
     weighted = [layer for layer in layers if layer.kind in _WEIGHTED and layer.name not in before]

@@ -200,7 +200,7 @@ def _rounded(description: InputDescription) -> tuple[object, ...]:
 
 
 def _orders(labels: Sequence[str]) -> Iterator[NDArray[np.intp]]:
-    """Yield what each output may stand for, as indices into ``labels``; first what was given."""
+    """Yield the class of each output, as indices into ``labels``, in every usual order; the given order first."""
     names = list(labels)
     seen: list[list[str]] = []
     for order in (names, sorted(names), sorted(names, key=str.casefold), sorted(names, key=_natural), names[::-1]):

@@ -1,7 +1,7 @@
 """Set dropout and batch norms that were exported in training mode to inference.
 
-Such a network drops values at random, or normalises with the statistics of the one image that it sees. What it learned
-is there all the same: set to inference, it predicts as it does after ``model.eval()``.
+Such a network drops values at random, or normalises with the statistics of the one image that it sees. Its weights
+are there all the same: set to inference, it predicts as it does after ``model.eval()``.
 """
 
 from __future__ import annotations
