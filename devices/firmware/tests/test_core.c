@@ -2,6 +2,7 @@
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/base64.h"
 #include "formats/json.h"
+#include "image/area.h"
 #include "runtime/opened_bundle.h"
 
 #include <math.h>
@@ -37,6 +38,45 @@ static void memory(void) {
     sizes.frame_width = 0;
     CHECK(weckd_memory_bytes(&sizes) == 0);
     CHECK(weckd_memory_bytes(NULL) == 0);
+}
+
+/* A number from 0 to below `limit`, the same in every run. */
+static uint32_t drawn(uint32_t limit) {
+    static uint32_t state = 1;
+    state = state * 1664525u + 1013904223u;
+    return (state >> 8) % limit;
+}
+
+static void area_resize(void) {
+    static uint8_t pixels[80 * 250], expected[70 * 70 * 3], out[70 * 70 * 3];
+    static uint32_t first[2][70];
+    static int16_t weights[2][70 * 84];
+    static uint16_t row[80 * 3 + 64];
+    for (size_t i = 0; i < sizeof pixels; i++) {
+        pixels[i] = (uint8_t)(drawn(3) == 0 ? 255 : drawn(256));
+    }
+    for (int round = 0; round < 300; round++) {
+        uint32_t height = 1 + drawn(80), width = 1 + drawn(80), size = 1 + drawn(70);
+        size_t stride = width * 3 + drawn(4);
+        weckd_area_axis axes[2] = {{.first = first[0], .weights = weights[0]}, {.first = first[1], .weights = weights[1]}};
+        CHECK(weckd_area_plan(height, size, &axes[0]) && weckd_area_plan(width, size, &axes[1]));
+        CHECK(weckd_area_row_values(width) <= sizeof row / sizeof *row);
+        weckd_area_resize(WECKD_AREA_PLAIN, pixels, stride, &axes[0], &axes[1], row, expected);
+        for (int code = WECKD_AREA_SSE2; code <= WECKD_AREA_NEON; code++) {
+            if (weckd_area_has((weckd_area_code)code)) {
+                memset(out, 0, sizeof out);
+                weckd_area_resize((weckd_area_code)code, pixels, stride, &axes[0], &axes[1], row, out);
+                CHECK(memcmp(out, expected, (size_t)size * size * 3) == 0);
+            }
+        }
+    }
+    /* Sevenths of 2048, summed up and rounded. */
+    static const int16_t SEVEN_TO_THREE[3][4] = {{878, 877, 293, 0}, {585, 878, 585, 0}, {293, 877, 878, 0}};
+    weckd_area_axis axis = {.first = first[0], .weights = weights[0]};
+    CHECK(weckd_area_plan(7, 3, &axis) && axis.taps == 4 && memcmp(axis.weights, SEVEN_TO_THREE, sizeof SEVEN_TO_THREE) == 0);
+    CHECK(axis.first[0] == 0 && axis.first[1] == 2 && axis.first[2] == 4);
+    CHECK(!weckd_area_plan(0, 3, &axis) && !weckd_area_plan(3, 0, &axis) && !weckd_area_plan(WECKD_AREA_TOTAL + 1, 1, &axis));
+    CHECK(weckd_area_has(weckd_area_best()));
 }
 
 static int region_of(const weckd_frame *frame, weckd_region *region) {
@@ -190,6 +230,7 @@ static void threads(void) {
 
 int main(void) {
     memory();
+    area_resize();
     geometry();
     colours();
     rows();
