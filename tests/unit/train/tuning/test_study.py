@@ -290,7 +290,9 @@ def test_differences_over_folds_are_paired_by_seed_and_fold_in_whatever_order_th
 def test_the_notes_say_what_an_interval_over_folds_is_and_that_trainings_ended_early() -> None:
     assert study(alone=[0.5, 0.6]).notes == ()
     (note,) = folded(alone=[[0.4, 0.5]]).notes
-    assert "share most of their training images" in note
+    assert "Each fold trains on the other's test images" in note
+    (three,) = folded(alone=[[0.4, 0.5, 0.6]]).notes
+    assert "Folds share training images" in three
     assert "0.40 test images for each training image" in note
     assert "2 seeds of 2 folds" in chain_verdict(
         folded(**{"single-share": [[0.5, 0.6], [0.5, 0.6]], "weckd": [[0.7, 0.7], [0.7, 0.8]]}), "weckd"

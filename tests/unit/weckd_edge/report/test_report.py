@@ -709,7 +709,7 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
 
 
 def test_a_study_of_folds_says_so_and_shows_its_notes(tmp_path: Path) -> None:
-    note = "Folds share most of their training images."
+    note = "Folds share training images."
     write_study(study_page(folds=5, notes=(note,), equal_steps=False), tmp_path / "study.html")
     text = text_of((tmp_path / "study.html").read_text())
     for words in ("2 seeds of 5 folds", "mean over folds", "paired by fold", note):
