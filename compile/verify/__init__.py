@@ -1,1 +1,1 @@
-"""What is deployed is compared with what was trained."""
+"""Verification that the deployed model predicts as the trained network."""

@@ -1,9 +1,9 @@
-"""What training a link took: wall time, processor time, and energy where the machine tells it."""
+"""Measure the cost of training a link: wall time, processor time, and energy where the machine reports it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,14 +25,14 @@ FILE = "cost.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingCost:
-    """Of one piece of work.
+    """Cost of one training.
 
     Attributes:
-        seconds: Wall time.
-        cpu_seconds: Processor time of all threads of this process.
-        joules: Of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where neither
-            can be read.
-        schema_version: Of this record.
+        seconds: Wall time, seconds.
+        cpu_seconds: Processor time of all threads of this process, seconds.
+        joules: Energy of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where
+            neither can be read.
+        schema_version: Schema version of this record.
     """
 
     seconds: float
@@ -42,21 +42,24 @@ class TrainingCost:
 
 
 @contextmanager
-def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Iterator[None]:
-    """Write what the block took to ``cost.json`` in a folder: beside the artefact, which must not depend on it.
+def metered(
+    folder: Path, root: Path = Path("/"), period_s: float = 10.0, clock: Callable[[], int] = time.monotonic_ns
+) -> Iterator[None]:
+    """Write the cost of a block to ``cost.json`` in a folder, beside the artefact, which must not depend on it.
 
     Args:
-        folder: Where the file is put.
-        root: Where ``sys`` lies.
-        period_s: How often the processor's counters are read meanwhile; they wrap around, after a minute at the least.
+        folder: Folder for the file.
+        root: Folder that holds ``sys``.
+        period_s: Seconds between readings of the processor's counters, which wrap around after a minute at the least.
+        clock: Monotonic clock, nanoseconds; it is also read with each reading of the counters.
     """
-    start_ns, cpu_ns, gpus = time.monotonic_ns(), time.process_time_ns(), read_gpu_joules()
-    packages = _open_rapl(root)
+    start_ns, cpu_ns, gpus = clock(), time.process_time_ns(), read_gpu_joules()
+    packages = _open_rapl(root, clock)
     with Poller(packages.read, period_s) as watch:
         yield
     spent = _sum_known(_package_joules(packages, watch), spent_joules(gpus, read_gpu_joules()))
     cost = TrainingCost(
-        seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
+        seconds=round((clock() - start_ns) / 1e9, 1),
         cpu_seconds=round((time.process_time_ns() - cpu_ns) / 1e9, 1),
         joules=None if spent is None else round(spent, 1),
     )
@@ -64,7 +67,7 @@ def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Ite
 
 
 def total_cost(folders: Iterable[Path]) -> TrainingCost:
-    """Return what the links in these folders took together; one that another process trained was measured there."""
+    """Return the cost of the links in these folders together; a link that another process trained was measured there."""
     paths = [folder / FILE for folder in folders]
     found = [
         from_json(TrainingCost, path.read_bytes(), where=str(path), error=StoreError) for path in paths if path.is_file()
@@ -77,15 +80,15 @@ def total_cost(folders: Iterable[Path]) -> TrainingCost:
     )
 
 
-def _open_rapl(root: Path) -> PowerSource:
+def _open_rapl(root: Path, clock: Callable[[], int]) -> PowerSource:
     try:
-        return open_source("rapl", root)
+        return open_source("rapl", root, clock)
     except PowerSourceError as err:  # a virtual machine has none, and since 2020 only the superuser may read it
         return NullSource(str(err))
 
 
 def _package_joules(packages: PowerSource, watch: Poller[Reading | None]) -> float | None:
-    """Return what the processor's packages took since they were opened; None where not every reading was made."""
+    """Return the energy of the processor's packages since they were opened, joules; None where a reading is missing."""
     if watch.failure is not None:
         return None
     try:
@@ -103,7 +106,7 @@ def _sum_known(*parts: float | None) -> float | None:
 
 
 def spent_joules(before: dict[str, float], after: dict[str, float]) -> float | None:
-    """Return what the counters that were read twice rose by; None without any, or where one began anew meanwhile."""
+    """Return the rise of the counters that were read twice, joules; None without any, or where one began anew."""
     both = before.keys() & after.keys()
     rises = [after[name] - before[name] for name in both]
     return sum(rises) if rises and min(rises) >= 0 else None

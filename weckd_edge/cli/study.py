@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_table
-from weckd_edge.cli.option_groups import ChainSettings, DataSet, ProgressOutput
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
-    from weckd_edge.train.tuning.study import Study
+    from weckd_edge.train.tuning.study_results import Study
 
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
 
@@ -34,12 +34,12 @@ class StudyPlan(OptionGroup):
         "--seeds",
         default=5,
         show_default=True,
-        type=click.IntRange(1, 10_000),
+        type=WholeNumber(1, 10_000),
         help="Number of seeds, counted from --seed; each draws splits, subsets and weights.",
     )
     folds: int | None = option(
         "--folds",
-        type=click.IntRange(2, 100),
+        type=WholeNumber(2, 100),
         help="Deal the images of each seed into so many folds, whole groups each; every fold is the test split once.",
     )
     storage: str | None = option(
@@ -66,37 +66,18 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     from weckd_edge.pipeline.build import keeps_results
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.report.study_page import write_study
-    from weckd_edge.train.tuning.study import run_study
+    from weckd_edge.train.tuning.study import StudyGrid, run_study
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
-    names = plan.names()
+    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds, folds=plan.folds)
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
-            run_study(
-                data.path,
-                config,
-                names,
-                plan.seeds,
-                Path(folder),
-                SilentProgress(),
-                skip_bad=data.skip_bad,
-                folds=plan.folds,
-            )
+            run_study(data.path, config, grid, Path(folder), SilentProgress(), skip_bad=data.skip_bad)
         return
     with output.progress() as progress:
-        study = run_study(
-            data.path,
-            config,
-            names,
-            plan.seeds,
-            plan.out,
-            progress,
-            skip_bad=data.skip_bad,
-            storage=plan.storage,
-            folds=plan.folds,
-        )
+        study = run_study(data.path, config, grid, plan.out, progress, skip_bad=data.skip_bad, storage=plan.storage)
     page = make_page(study)
     write_study(page, plan.out / "study.html")
     if output.as_json:
@@ -135,7 +116,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
 def make_page(study: Study) -> StudyPage:
     """Return the page of a study: a row for each strategy, the last network alone first, and the verdicts."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.tuning.study import chain_verdicts
+    from weckd_edge.train.tuning.study_results import chain_verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}

@@ -14,7 +14,7 @@ from support import factories
 from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
-from weckd_edge.compile.quantize.fp16_variants import take_float_frame
+from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe

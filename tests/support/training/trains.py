@@ -15,7 +15,7 @@ from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.distributed import is_first
 from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
-from weckd_edge.train.distill.engine import fit_student
+from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, Teacher
 from weckd_edge.train.networks.models import Student, create_student, save_weights
@@ -60,11 +60,9 @@ def main(folder: Path, how: str) -> None:
         task,
         feed,
         config,
-        seed=3,
-        name="x",
-        scratch=scratch,
-        progress=SilentProgress(),
-        stopping=stopping,
+        TrainingRun(name="x", seed=3, scratch=scratch),
+        SilentProgress(),
+        stopping,
     )
     if stopping and (stopping.epochs, stopping.best_epoch) != (2, 1):
         raise AssertionError(f"expected two epochs of which the first is kept, found {stopping.epochs}")

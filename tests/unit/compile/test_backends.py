@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
-from weckd_edge.compile.quantize.fp16_variants import make_half, take_float_frame
+from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref, file_ref, sha256_file
@@ -287,7 +289,7 @@ class TestTensorRT:
     def test_a_form_that_does_not_predict_alike_is_left_out_and_the_reason_kept(
         self, graphs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("weckd_edge.compile.quantize.fp16_variants.HALF_TOLERANCE", 0.0)
+        monkeypatch.setattr("weckd_edge.compile.quantize.fp16_check.HALF_TOLERANCE", 0.0)
         built = self.recipe(graphs["jetson"], tmp_path)
         recipe = read_recipe(tmp_path / "recipe.json")
         assert recipe.find("float16") is None
@@ -315,27 +317,22 @@ class TestTensorRT:
             self.recipe(graphs["jetson"], tmp_path, "generic-x86")
         assert list(tmp_path.iterdir()) == []
 
-    def test_with_tensorrt_and_a_gpu_it_can_be_built_here(
-        self, tensorrt: ModuleType, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: module == "tensorrt")
+    def test_with_tensorrt_and_a_gpu_it_can_be_built_here(self, tensorrt: ModuleType) -> None:
         assert tensorrt_backend.can_build_here() is True
         assert tensorrt_backend.tensorrt_version() == "10.3.0"
 
     def test_without_tensorrt_it_cannot(self, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: False)
+        monkeypatch.setitem(sys.modules, "tensorrt", None)  # as if it were not installed
         assert tensorrt_backend.can_build_here() is False
         assert cuda.calls == []
 
     def test_without_the_cuda_runtime_it_cannot(
         self, tensorrt: ModuleType, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: True)
         monkeypatch.setattr(cuda, "present", False)
         assert tensorrt_backend.can_build_here() is False
 
     def test_without_a_gpu_it_cannot(self, tensorrt: ModuleType, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: True)
         monkeypatch.setitem(cuda.failing, "cudaDeviceGetAttribute", 100)
         assert tensorrt_backend.can_build_here() is False
 
@@ -434,9 +431,11 @@ class TestTorchTensorRT:
         assert refused.detail == ("torch-tensorrt cannot convert this network (no converter for aten.x)",)
 
     def test_it_builds_only_where_library_and_gpu_are_there(self, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch_tensorrt_backend, "is_installed", lambda name: False)
+        monkeypatch.setitem(sys.modules, "torch_tensorrt", None)  # as if it were not installed
         assert torch_tensorrt_backend.can_build_here() is False
-        monkeypatch.setattr(torch_tensorrt_backend, "is_installed", lambda name: True)
+        stand_in = ModuleType("torch_tensorrt")
+        stand_in.__spec__ = ModuleSpec("torch_tensorrt", None)
+        monkeypatch.setitem(sys.modules, "torch_tensorrt", stand_in)
         assert torch_tensorrt_backend.can_build_here() is True
         monkeypatch.setitem(cuda.failing, "cudaDeviceGetAttribute", 100)
         assert torch_tensorrt_backend.can_build_here() is False

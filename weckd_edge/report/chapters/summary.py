@@ -35,7 +35,7 @@ class Summary:
 
     Attributes:
         verdict: Outcome of all gates together.
-        failed_gates: Gates that are missed or could not be checked, a line each; empty where all passed.
+        failed_gates: Gates that are missed or inconclusive, a line each; empty where all passed.
         numbers: Accuracy, lowest per-class sensitivity, end-to-end latency.
         lines: Sentences on the worst slice, the flips and abstention.
         warnings: Warnings on an imported model's description, the data set, leaks and shortcuts; empty where there are none.
@@ -50,25 +50,23 @@ class Summary:
 
 def summarize_bundle(contents: BundleContents) -> Summary:
     """Return the summary of a bundle, from its manifest and its evidence alone."""
-    manifest, performance = contents.manifest, contents.metrics
+    manifest, record = contents.manifest, contents.metrics
     lines = []
-    if performance is not None:
-        lines += [
-            worst_slice(performance) or "Worst slice: not known, because the data set names no sites, devices or ages."
-        ]
-        lines += [flip_counts_sentence(flips) for flips in performance.flips]
+    if record is not None:
+        lines += [worst_slice(record) or "Worst slice: not known, because the data set names no sites, devices or ages."]
+        lines += [flip_counts_sentence(flips) for flips in record.flips]
     if contents.abstention is not None:
         lines.append(abstention.brief_sentence(contents.abstention))
     return Summary(
         verdict=sum_up_gates(manifest),
         failed_gates=tuple(
-            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'could not be checked'}"
+            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'inconclusive'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
         ),
         numbers=(
             _accuracy(contents.verification),
-            _worst_class(performance, contents.verification, manifest.labels),
+            _worst_class(record, contents.verification, manifest.labels),
             _time(contents.measurement, manifest),
         ),
         lines=tuple(lines),
@@ -96,16 +94,16 @@ def _accuracy(verification: Verification) -> KeyNumber:
     )
 
 
-def _worst_class(performance: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
-    if performance is not None:
+def _worst_class(record: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
+    if record is not None:
         name = "Lowest per-class sensitivity"
-        if performance.worst_class is None:
+        if record.worst_class is None:
             return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
-        metric = performance.compiled.classes[performance.worst_class].sensitivity
+        metric = record.compiled.classes[record.worst_class].sensitivity
         if metric is None or metric.low is None or metric.high is None:
             return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
         low, high, value, images, groups = metric.low, metric.high, metric.value, metric.images, metric.groups
-        label = labels[performance.worst_class]
+        label = labels[record.worst_class]
     else:
         known = [(rate.value, at, rate) for at, rate in enumerate(verification.recall_compiled) if rate is not None]
         if not known:
@@ -123,8 +121,8 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
 def _time(measurement: Measurement | None, manifest: Manifest) -> KeyNumber:
     name = "End-to-end latency, 90th percentile"
     gate = next((gate for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
-    word = {"PASS": "met", "FAIL": "exceeded", "INCONCLUSIVE": "could not be checked"}
-    limit = f"limit {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no limit set"
+    word = {"PASS": " met", "FAIL": " exceeded", "INCONCLUSIVE": ": inconclusive"}
+    limit = f"limit {significant(gate.limit)}{NBSP}ms{word[gate.verdict]}" if gate else "no limit set"
     if measurement is None:
         return KeyNumber(
             name=name, value="not measured", about=f"{limit}; the evidence has no benchmark of the deployed model"

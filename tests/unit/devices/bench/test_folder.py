@@ -180,12 +180,13 @@ def test_the_page_shows_both_pictures_and_is_safe(tmp_path: Path) -> None:
     assert "Raspberry Pi 5 &lt;Model B&gt;" in page
     assert "<Model" not in page
     assert "a &amp; b" in page
-    for words in ("INVALID", "p90 with 99%", "energy a frame, above idle", "51.5 °C (cpu-thermal)", "governor performance"):
+    for words in ("INVALID", "p90 with 99%", "energy per frame above idle", "51.5 °C (cpu-thermal)", "governor performance"):
         assert words in page, words
     assert re.search(r"https?://", page) is None
     assert "dots: throttled" in page
+    assert "Machine during the run" in page
     heads = re.findall(r"<th scope=\"col\">([^<]*)</th>", page)
-    assert heads == ["when", "at", "processor", "hottest", "load", "throttling"]  # this machine shows no GPU's clock
+    assert heads == ["state", "time", "processor", "hottest zone", "load", "throttling"]  # this machine shows no GPU's clock
 
 
 def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
@@ -201,8 +202,8 @@ def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
         warnings=(),
     )
     page = write_bench_page(tmp_path, bare).read_text()
-    assert "cannot be measured there" in page
-    assert "The machine" not in page
+    assert "cannot be measured on this machine" in page
+    assert "Machine during the run" not in page
 
 
 def test_a_run_that_was_cut_off_becomes_a_bench_that_is_never_valid(tmp_path: Path) -> None:
