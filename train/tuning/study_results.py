@@ -152,6 +152,24 @@ class Study:
         )
         return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
 
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Return the columns and the rows of the study's table: a row for each run."""
+        columns = ("strategy", "seed", "fold", "accuracy", "test images", "labels used", "gradient steps", "seconds")
+        rows: list[tuple[object, ...]] = [
+            (
+                run.strategy,
+                run.seed,
+                "" if run.fold is None else run.fold,
+                run.accuracy,
+                run.test_images,
+                run.labels_used,
+                run.steps,
+                round(run.seconds, 1),
+            )
+            for run in self.trials
+        ]
+        return columns, rows
+
     def differences(self) -> tuple[StrategyDifference, ...]:
         """Return the difference of every strategy over every one named before it."""
         names = self.strategies()
