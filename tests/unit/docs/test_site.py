@@ -133,3 +133,38 @@ def test_lists_and_tables_begin_after_an_empty_line(page: Path) -> None:
         if starts.match(line) and before.strip() and not starts.match(before) and not before.startswith((" ", "<!--"))
     ]
     assert wrong == []
+
+
+def test_the_figures_in_the_readme_stand_in_the_results_that_it_names() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = readme.partition("\n## Results\n")[2].partition("\n## ")[0]
+    told = (DOCS / "results/chain.md").read_text(encoding="utf-8")
+    intervals = re.findall(r"[+-]?\d+\.\d \([+-]?\d+\.\d to [+-]?\d+\.\d\)", results.partition("So the chain helps")[0])
+    assert len(intervals) == 12
+    assert [figure for figure in intervals if figure not in told] == []
+    build = (DOCS / "results/otoscope-build.md").read_text(encoding="utf-8")
+    assert "90.7 % (95 % interval 78.8–96.3 %" in build
+    assert "90.7 % (78.8 to 96.3), end-to-end latency 0.63 ms" in results
+
+
+def test_the_readme_counts_the_profiles_of_devices() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    devices = [name for name in profile_names() if not name.startswith("generic-")]
+    assert f"Profiles of {len(devices)} devices" in readme
+
+
+def test_the_table_of_extras_in_the_readme_is_that_of_the_page(tools: Any) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (DOCS / "get-started/install.md").read_text(encoding="utf-8")
+    size = re.compile(r"^\| `(weckd-edge[^`]*)` \| .* \| ([\d.]+ [MG]B) \|$", re.MULTILINE)
+    rows, all_rows = dict(size.findall(readme)), dict(size.findall(page))
+    assert len(rows) == 5
+    assert rows.items() <= all_rows.items()
+    sizes = tools("install_sizes")
+    assert {f"weckd-edge[{name}]" for name in sizes.extras()} | {"weckd-edge"} == set(all_rows)
+
+
+def test_the_citation_names_the_version_of_the_package() -> None:
+    import weckd_edge
+
+    assert f"\nversion: {weckd_edge.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
