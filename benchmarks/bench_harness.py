@@ -18,11 +18,11 @@ from pathlib import Path
 import numpy as np
 from record import append
 
-from weckd_edge.devices.bench.loadgen_backend import run_loadgen
+from weckd_edge.devices.bench.load_generator.loadgen_backend import run_loadgen
+from weckd_edge.devices.bench.load_generator.rules import find_rules
+from weckd_edge.devices.bench.load_generator.single_stream import no_collection, run_single_stream
 from weckd_edge.devices.bench.machine_log import MachineFiles
 from weckd_edge.devices.bench.poller import Poller
-from weckd_edge.devices.bench.rules import find_rules
-from weckd_edge.devices.bench.single_stream import no_collection, run_single_stream
 
 ROUNDS, QUERIES, WORK = 30, 10_000, 1000
 MAX_NS = 20_000

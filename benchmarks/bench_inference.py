@@ -1,6 +1,6 @@
 """What int8 and the preprocessing cost in a finished bundle: ``python benchmarks/bench_inference.py BUNDLE WORK``.
 
-The shipped int8 model, the same link in FP32, and the int8 network without its preprocessing answer in turns, a frame each.
+The deployed int8 model, the same link in FP32, and the int8 network without its preprocessing run in turns, a frame each.
 WORK is the build's own folder (BUNDLE.work), which holds the FP32 graph. Appends one line to results/inference.jsonl.
 """
 
@@ -10,11 +10,14 @@ import statistics
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from record import append
 
 from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.devices.runtime.backends.base import AnyRunner
 from weckd_edge.devices.runtime.backends.table import open_network, open_runner
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 
@@ -28,7 +31,7 @@ def main() -> None:
     onnx = bundle.folder / manifest.onnx.path
     fp32 = sorted(work.glob("export-M*"))[-1] / "model.onnx"
     network = open_network("openvino", onnx, manifest.network_input_name)
-    runs = {
+    runs: dict[str, tuple[AnyRunner, list[NDArray[Any]]]] = {
         "frame_to_answer_int8": (open_runner("openvino", onnx), [np.ascontiguousarray(f[None]) for f in frames]),
         "frame_to_answer_fp32": (open_runner("openvino", fp32), [np.ascontiguousarray(f[None]) for f in frames]),
         "network_alone_int8": (network, [np.zeros(network.input_shape, network.dtype)]),

@@ -37,8 +37,8 @@ from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
 from weckd_edge.core.errors import WeckdError, first_line
 from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.bench.interleaved import summarize_rounds, time_in_rounds
 from weckd_edge.devices.latency_model.measurements import NOISY, TimedNetwork, append_measurements
-from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import open_network, open_runner
 
@@ -286,7 +286,7 @@ def store(work: Path, turns: dict[str, list[int]], failed: dict[str, str]) -> No
         name = network.removesuffix(FRAME)
         graph = load_graph(work / name / precision / "model.onnx")
         alone = name not in recipes and not network.endswith(FRAME)
-        latency_ns, noise = summarise_rounds(medians)
+        latency_ns, noise = summarize_rounds(medians)
         measured.append(
             TimedNetwork(
                 device=found.profile,

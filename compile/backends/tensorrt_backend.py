@@ -23,6 +23,7 @@ from weckd_edge.core.store import file_ref, sha256_file, write_atomic
 from weckd_edge.devices.jetson.engine_layers import in_floating_point
 from weckd_edge.devices.jetson.recipe import (
     RECIPE_FILE,
+    DerivedForms,
     Form,
     GraphFile,
     plan_for,
@@ -111,9 +112,8 @@ def prepare_recipe(
             write("dla", plain, opset)
         except ModelError as err:
             left_out["dla"] = str(err)
-    ref = write_recipe(
-        folder, onnx, profile, graphs=forms, left_out=left_out, ranges=ranges, precision=precision, opset=opset
-    )
+    derived = DerivedForms(graphs=tuple(forms), left_out=left_out, ranges=ranges)
+    ref = write_recipe(folder, onnx, profile, forms=derived, precision=precision, opset=opset)
     by_hand = folder / TRTEXEC_FILE
     write_atomic(by_hand, describe_by_hand(read_recipe(folder / ref.path)))
     releases = ", ".join(f"{r.tensorrt} (JetPack {r.jetpack})" for r in profile.tensorrt)

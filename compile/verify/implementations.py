@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,10 +39,15 @@ class Candidate:
         return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
 
     def digest(self) -> str:
-        """Return the SHA-256 of the model's files, hexadecimal."""
+        """Return the SHA-256 of the model's files, hexadecimal; a file is read once in a process, unless it changes."""
         weights = self.model.with_suffix(".bin")
         files = [self.model, *([weights] if self.model.suffix == ".xml" else [])]
-        return digest_of([sha256_file(file) for file in files])
+        return digest_of([_sha256(file, file.stat().st_size, file.stat().st_mtime_ns) for file in files])
+
+
+@functools.lru_cache(maxsize=256)
+def _sha256(file: Path, size: int, modified_ns: int) -> str:  # size and time are there to be compared
+    return sha256_file(file)
 
 
 Predict = Callable[[Candidate, SplitFrames], Probabilities]

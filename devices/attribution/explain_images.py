@@ -16,16 +16,10 @@ from weckd_edge.core.store import explain_os_errors, write_atomic
 from weckd_edge.devices.attribution.deletion import Deletion, measure_deletion
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_attribution
 from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay, encode_png
-from weckd_edge.devices.images.frames import frame_of, read_image_file
+from weckd_edge.devices.images.decoding import read_image_file
+from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
-from weckd_edge.devices.runtime.predict import (
-    ImagePrediction,
-    OpenModel,
-    find_images,
-    open_bundle_model,
-    predict_file,
-    predict_frame,
-)
+from weckd_edge.devices.runtime.predict import ImagePrediction, OpenModel, find_images, predict_file, predict_frame
 
 SMALL_PIXELS = 240
 
@@ -35,47 +29,36 @@ class Explanation:
     """The prediction to one image, and where it comes from.
 
     Attributes:
-        answer: The prediction.
+        prediction: The prediction.
         overlay: The picture that was written; None where the image could not be read.
         method: How the map was found, in words; None where there is none.
         deletion: What tells a map that means something from one that does not; None where there is none.
     """
 
-    answer: ImagePrediction
+    prediction: ImagePrediction
     overlay: str | None
     method: str | None
     deletion: Deletion | None
 
 
 def explain_images(
-    bundle: Path,
-    images: Sequence[Path],
-    out: Path,
-    *,
-    backend: str | None = None,
-    threads: int = 1,
-    ignore_guard: bool = False,
-    key: Path | None = None,
-    min_version: int = 0,
+    model: OpenModel, images: Sequence[Path], out: Path, *, ignore_guard: bool = False
 ) -> tuple[Explanation, ...]:
-    """Classify images as ``infer`` does, and write a picture for each that could be read.
+    """Classify images, and write a picture of each that has a prediction: where the model finds its evidence.
 
     Args:
-        bundle: The bundle's folder; it is verified first.
+        model: The bundle, open.
         images: Image files and folders.
-        out: Folder for the pictures, ``<image's name>.png``; made where it is missing.
-        backend: See ``choose_model``.
-        threads: Processor threads one query may use.
-        ignore_guard: Answer also frames that the bundle's guard refuses; of the others there is a picture only then.
-        key: As for ``open_bundle_model``.
-        min_version: As for ``open_bundle_model``.
+        out: Folder for the pictures, ``<image's name>.png``; it is made where it is missing.
+        ignore_guard: Predict frames that the bundle's guard refuses, too; without it they get no picture.
 
     Raises:
         StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
-        WeckdError: The bundle cannot be opened, or a named path does not exist.
+        WeckdError: A named path does not exist, or the model fails.
     """
     files = find_images(images)
     pictures = _names(files, out)
+    bundle = model.bundle.folder
     if out.resolve().is_relative_to(bundle.resolve()):
         raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}", code="E_STORE_OCCUPIED")
     for picture in pictures:
@@ -84,13 +67,9 @@ def explain_images(
                 f"{picture}: is there already and is not overwritten; name another folder, or remove it",
                 code="E_STORE_OCCUPIED",
             )
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
-    try:
-        with explain_os_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
-        return tuple(_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
-    finally:
-        model.runner.close()
+    with explain_os_errors(out):
+        out.mkdir(parents=True, exist_ok=True)
+    return tuple(_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
 
 
 def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[AttributionMap, Deletion]:
@@ -163,12 +142,12 @@ def _explain(model: OpenModel, file: Path, picture: Path, ignore_guard: bool) ->
     try:
         found_frame = frame_of(read_image_file(file), manifest.input.frame)
     except DataError:
-        return Explanation(answer=predict_file(model, file), overlay=None, method=None, deletion=None)
+        return Explanation(prediction=predict_file(model, file), overlay=None, method=None, deletion=None)
     frame = found_frame.frame
     prediction = predict_frame(model, frame, file=str(file), ignore_guard=ignore_guard)
     prediction = replace(prediction, notes=found_frame.notes)
     if prediction.label is None:
-        return Explanation(answer=prediction, overlay=None, method=None, deletion=None)
+        return Explanation(prediction=prediction, overlay=None, method=None, deletion=None)
     found, check = explain_frame(model, frame, manifest.labels.index(prediction.label))
     lines = [f"{file.name}: {method_words(found)}.", sanity_words(found, check, prediction.label)]
     lines += [f"Note: {note.text}." for note in prediction.notes]
@@ -177,7 +156,7 @@ def _explain(model: OpenModel, file: Path, picture: Path, ignore_guard: bool) ->
     title = f"{prediction.decision}   {found.probability:.1%}" if prediction.reason is None else prediction.decision
     figure = draw_figure(frame[0], found, title, tuple(lines))
     write_atomic(picture, encode_png(figure))
-    return Explanation(answer=prediction, overlay=str(picture), method=method_words(found), deletion=check)
+    return Explanation(prediction=prediction, overlay=str(picture), method=method_words(found), deletion=check)
 
 
 def _names(files: Sequence[Path], out: Path) -> list[Path]:

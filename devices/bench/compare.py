@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Measurement
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 from weckd_edge.devices.bench.verdict import invalid_reasons
 
 DRAWS = 2000

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from weckd_edge.artifacts import Latency, MachineRecord, Measurement
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 
 LARGEST_SPREAD = 0.1
 LARGEST_CLOCK_SPAN = 0.1

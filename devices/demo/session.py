@@ -22,7 +22,8 @@ from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.attribution.explain_images import explain_frame, method_words, sanity_words
 from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, Picture, draw_model_view, draw_overlay, encode_png
-from weckd_edge.devices.images.frames import decode_bytes, decoded_image, fit_to_frame
+from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
+from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame, unreadable
 
@@ -65,7 +66,7 @@ class DemoSession:
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
         with self._one_at_a_time:
             self._closed = True
-            self.model.runner.close()
+            self.model.close()
 
     def describe(self) -> dict[str, Any]:
         """Say which bundle answers."""

@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 
 import numpy as np
 
 from weckd_edge.artifacts import Gate, LinkLatency, Measurement, Rate, Verdict, Verification
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.bench.early_stopping import CONFIDENCE, decide_percentile, more_queries
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 from weckd_edge.devices.bench.verdict import invalid_reasons, only_noisy
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.metrics.guessing import compare_with_guessing
@@ -36,31 +36,57 @@ def merge_limits(config: GateConfig, profile_limits: GateConfig) -> GateConfig:
     return GateConfig(**merged)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GateEvidence:
+    """What is known of a compiled model when it is held against limits.
+
+    Attributes:
+        measurement: Bench on this machine; None where none was made.
+        verification: Accuracy of the compiled model on a split; None where none was made.
+        split: Name of that split for reasons: ``test``, or ``validation`` while links are still compared.
+        size_bytes: Size of the files that the device loads.
+        measured_on_device: Whether this machine is the device, as ``is_same_device`` tells.
+        predicted: Latency expected of a device that is not this machine; never enough to pass or fail.
+    """
+
+    measurement: Measurement | None
+    verification: Verification | None
+    split: str = "test"
+    size_bytes: int
+    measured_on_device: bool
+    predicted: LinkLatency | None = None
+
+
 def evaluate_gates(
-    limits: GateConfig,
-    profile: DeviceProfile,
-    measurement: Measurement | None,
-    verification: Verification | None,
-    size_bytes: int,
-    measured_here_counts: bool,
-    labels: Sequence[str] = (),
-    split: str = "test",
-    predicted: LinkLatency | None = None,
+    limits: GateConfig, profile: DeviceProfile, evidence: GateEvidence, labels: Sequence[str] = ()
 ) -> tuple[Gate, ...]:
     """Judge every limit that is set; limits that are None are left out.
 
     Args:
-        limits: The limits that hold; see ``merge_limits``.
+        limits: The limits that hold, as ``merge_limits`` returns them.
         profile: The device they are meant for.
-        measurement: The bench on this machine; None where none was made.
-        verification: Accuracy of the compiled artefact; None where none was made.
-        size_bytes: Of what the device loads.
-        measured_here_counts: Whether this machine is that device; see ``detect.is_same_device``.
-        labels: Class names, for reasons; empty: classes are called by their number.
-        predicted: What the device is expected to take, where it is not this machine; never enough to pass or fail.
-        split: What ``verification`` was made on, for reasons: ``test``, or ``validation`` where links are still compared.
+        evidence: What is known of the compiled model.
+        labels: Class names for reasons; where there are none, classes are called by their number.
     """
+    gates = _measured_gates(limits, profile, evidence)
+    if limits.max_size_mib is not None:
+        gates.append(_at_most("max_size_mib", limits.max_size_mib, evidence.size_bytes / 2**20, "MiB"))
+    verification, split = evidence.verification, evidence.split
+    if limits.min_accuracy is not None:
+        gates.append(_accuracy(limits.min_accuracy, verification, split))
+    if limits.max_accuracy_drop is not None:
+        gates.append(_accuracy_drop(limits.max_accuracy_drop, verification, split))
+    if limits.min_per_class_recall is not None:
+        gates.append(_recall(limits.min_per_class_recall, verification, labels, split))
+    if limits.better_than_chance is not False and verification is not None and verification.predictions:
+        gates.append(_better_than_guessing(verification, labels, split))
+    return tuple(gates)
+
+
+def _measured_gates(limits: GateConfig, profile: DeviceProfile, evidence: GateEvidence) -> list[Gate]:
+    """Judge latency, memory and energy, which only a bench on the device itself can pass or fail."""
     gates: list[Gate] = []
+    measurement, predicted = evidence.measurement, evidence.predicted
     rss = measurement.peak_rss_bytes if measurement else None
     for name, limit, got, unit in (
         (
@@ -76,7 +102,7 @@ def evaluate_gates(
             continue
         if measurement is None or got is None:
             gates.append(_unknown(name, limit, _why_unknown(name, measurement)))
-        elif not measured_here_counts:
+        elif not evidence.measured_on_device:
             reason = f"{got:.3g} {unit} measured on {measurement.host}, not on {profile.id}; run weckd-edge bench there"
             if name == "max_latency_p90_ms" and predicted is not None and predicted.label == "estimated":
                 gates.append(_estimated_latency(limit, predicted, profile))
@@ -88,21 +114,11 @@ def evaluate_gates(
             gates.append(_energy(limit, got, measurement))
         else:
             gates.append(_memory(limit, got, measurement))
-    if limits.max_size_mib is not None:
-        gates.append(_at_most("max_size_mib", limits.max_size_mib, size_bytes / 2**20, "MiB"))
-    if limits.min_accuracy is not None:
-        gates.append(_accuracy(limits.min_accuracy, verification, split))
-    if limits.max_accuracy_drop is not None:
-        gates.append(_accuracy_drop(limits.max_accuracy_drop, verification, split))
-    if limits.min_per_class_recall is not None:
-        gates.append(_recall(limits.min_per_class_recall, verification, labels, split))
-    if limits.better_than_chance is not False and verification is not None and verification.predictions:
-        gates.append(_better_than_guessing(verification, labels, split))
-    return tuple(gates)
+    return gates
 
 
 def evaluate_parity(verification: Verification) -> tuple[Gate, ...]:
-    """Judge whether every implementation gave the same answers; the pair that comes nearest to its tolerance is named.
+    """Judge whether every implementation predicts the same; the pair that comes nearest to its tolerance is named.
 
     Empty where no pair has a tolerance.
     """
@@ -118,7 +134,7 @@ def evaluate_parity(verification: Verification) -> tuple[Gate, ...]:
     hint = "; it amplifies int8 rounding: train it longer, or take a shallower one" if "int8" in worst.b else ""
     for divergence in verification.layer_divergences:
         if divergence.b == worst.b and divergence.first is not None:
-            hint = f"; the first layer where they part is {divergence.layers[divergence.first].name}{hint}"
+            hint = f"; the first layer where they differ is {divergence.layers[divergence.first].name}{hint}"
     return (Gate(name="parity", limit=limit, value=worst.p95_abs, verdict="FAIL", reason=f"{reason}, over {limit:g}{hint}"),)
 
 
@@ -127,7 +143,7 @@ def _unknown(name: str, limit: float, reason: str) -> Gate:
 
 
 def _estimated_latency(limit: float, predicted: LinkLatency, profile: DeviceProfile) -> Gate:
-    """Hold a prediction against the limit: it is told on which side it lies, and the gate stays open."""
+    """Hold an estimated latency against the limit: the reason says on which side it lies, and the gate stays open."""
     guess, low, high = (1e-6 * (ns or 0.0) for ns in (predicted.p90_ns, predicted.low_ns, predicted.high_ns))
     side = "within" if high <= limit else "over" if low > limit else "around"
     reason = (
@@ -224,14 +240,14 @@ def _at_most(name: str, limit: float, got: float, unit: str) -> Gate:
 
 def _accuracy(limit: float, verification: Verification | None, split: str) -> Gate:
     if verification is None:
-        return _unknown("min_accuracy", limit, f"no {split} image was answered")
+        return _unknown("min_accuracy", limit, f"no {split} image was predicted")
     return _at_least("min_accuracy", limit, verification.accuracy_compiled, f"{split} images")
 
 
 def _recall(limit: float, verification: Verification | None, labels: Sequence[str], split: str) -> Gate:
-    """Judge the class that is recognised worst; one that no test image shows leaves it open."""
+    """Judge the class that is recognised worst; a class without an image leaves the gate open."""
     if verification is None or not verification.recall_compiled:
-        return _unknown("min_per_class_recall", limit, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", limit, f"no {split} image was predicted")
 
     def name(index: int) -> str:
         return labels[index] if index < len(labels) else f"class {index}"
@@ -239,7 +255,7 @@ def _recall(limit: float, verification: Verification | None, labels: Sequence[st
     known = [(rate, index) for index, rate in enumerate(verification.recall_compiled) if rate is not None]
     unseen = [name(index) for index, rate in enumerate(verification.recall_compiled) if rate is None]
     if not known:
-        return _unknown("min_per_class_recall", limit, f"no {split} image was answered")
+        return _unknown("min_per_class_recall", limit, f"no {split} image was predicted")
     worst, index = min(known, key=lambda pair: (pair[0].value, pair[1]))
     gate = _at_least("min_per_class_recall", limit, worst, f"{split} images of {name(index)}")
     if unseen and gate.verdict == "PASS":
@@ -279,7 +295,7 @@ def _better_than_guessing(verification: Verification, labels: Sequence[str], spl
 
 
 def _at_least(name: str, limit: float, rate: Rate, what: str) -> Gate:
-    """Judge a rate by its point; where the interval spans the limit, the reason says what would settle it."""
+    """Judge a rate by its value; where its interval spans the limit, the reason says how many more images would decide."""
     finding = f"{rate.value:.1%} of {rate.images} {what} (95 % interval {rate.low:.1%} to {rate.high:.1%})"
     open_ = ""
     if rate.low < limit < rate.high:
@@ -298,11 +314,11 @@ def _accuracy_drop(limit: float, verification: Verification | None, split: str) 
             limit=limit,
             value=None,
             verdict="INCONCLUSIVE",
-            reason=f"no {split} image was answered",
+            reason=f"no {split} image was predicted",
         )
     drop = _drop(verification.accuracy_fp32, verification.accuracy_compiled)
     how = "as many" if not drop else f"{drop:.1%} fewer" if drop > 0 else f"{-drop:.1%} more"
-    finding = f"{verification.precision} answers {how} {split} images correctly {'as' if not drop else 'than'} FP32"
+    finding = f"{verification.precision} predicts {how} {split} images correctly {'as' if not drop else 'than'} FP32"
     if drop <= limit + _ROUNDING:
         return Gate(
             name="max_accuracy_drop", limit=limit, value=drop, verdict="PASS", reason=f"{finding}, within {limit:.1%}"

@@ -1,14 +1,18 @@
-"""What a file is by its first bytes, where it is no image that is read here, so that the reason can name it."""
+"""Kinds of files by their first bytes, so that an error can name what a file is that is not read as an image."""
 
 from __future__ import annotations
 
 import re
 
+from weckd_edge.devices.images.headers import Claims
+
 HEAD_BYTES = 1024
-"""So many of a file's first bytes tell what it is."""
+"""Number of a file's first bytes that tell what it is."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2")
 _AVIF_BRANDS = (b"avif", b"avis")
+
+_NO_CLAIMS = Claims()
 
 _PICTURES: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "DICOM"),
@@ -46,7 +50,20 @@ _PICTURES: tuple[tuple[int, bytes, str], ...] = (
     (0, b"AT&TFORM", "DjVu"),
     (0, b"\xd7\xcd\xc6\x9a", "WMF"),
 )
-"""Formats of pictures: where in the file, which bytes, and their name."""
+"""Formats of pictures that are not read here: offset in the file, bytes there, and name."""
+
+_BEGINNINGS = (
+    (b"\xff\xd8\xff", "JPEG"),
+    (b"\x89PNG", "PNG"),
+    (b"GIF8", "GIF"),
+    (b"BM", "BMP"),
+    (b"RIFF", "WebP"),
+    (b"II*\0", "TIFF"),
+    (b"MM\0*", "TIFF"),
+    (b"\0\0\0\x0cjP  ", "JPEG 2000"),
+    (b"\xff\x4f\xff\x51", "JPEG 2000"),
+)
+"""First bytes of the formats that are read here, and their names."""
 
 _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"version https://git-lfs.github.com/spec/", "a git-lfs pointer; run 'git lfs pull' to get what it stands for"),
@@ -71,6 +88,35 @@ _OTHERS: tuple[tuple[int, bytes, str], ...] = (
     (0, b"\0\0\1\xb3", "a film (MPEG)"),
     (0, b"ID3", "sound (MP3)"),
 )
+
+
+def begins_as_picture(head: bytes) -> bool:
+    """Tell whether a file's first bytes are those of a picture, whether or not it can be read here."""
+    return _beginning(head) is not None or picture_kind_of(head) not in (None, "TGA")  # a TGA has no mark of its own
+
+
+def describe_file(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
+    """Say what a file is that no decoder takes.
+
+    Args:
+        head: The file's first ``HEAD_BYTES``, or all of it.
+        claims: What the file's head says of its values.
+    """
+    begins = _beginning(head)
+    if begins == "TIFF" and (claims.bits not in (1, 8) or claims.numbers):
+        numbers = f"{claims.numbers} " if claims.numbers else ""
+        return f"a TIFF of {numbers}values of {claims.bits} bits in this form is not read; save it as PNG of 8 or 16 bits"
+    picture = picture_kind_of(head)
+    if picture is not None:
+        return f"{picture} is not read; convert it to {'PNG' if picture == 'DICOM' else 'JPEG or PNG'}"
+    kind = file_kind_of(head) if begins in ("WebP", "BMP", None) else None
+    if kind is not None:
+        return f"not an image but {kind}"
+    return f"damaged header (it begins as {begins} does)" if begins else "not an image (unknown format)"
+
+
+def _beginning(head: bytes) -> str | None:
+    return next((name for beginning, name in _BEGINNINGS if head.startswith(beginning)), None)
 
 
 def picture_kind_of(head: bytes) -> str | None:

@@ -107,7 +107,7 @@ def is_nearly_one_value(colours: NDArray[np.int64]) -> bool:
     return bool((near >= NEAR_FRACTION * colours.sum(1)).all())
 
 
-def summarise_notes(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
+def summarize_notes(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
     """Return what is to be said of many pictures: one note for each kind, with how many there are and what to do.
 
     Args:

@@ -5,7 +5,7 @@ An engine is only valid on the module, TensorRT and L4T that built it, so a host
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -107,6 +107,25 @@ class GraphFile:
     name: str
     sha256: str
     opset: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DerivedForms:
+    """Forms of the quantized graph beside the graph itself.
+
+    Attributes:
+        graphs: The forms that were made; each holds the same scales.
+        left_out: Why a form was not made, by its name.
+        ranges: Largest absolute value by tensor, for the form ``dla``.
+    """
+
+    graphs: tuple[GraphFile, ...] = ()
+    left_out: Mapping[str, str] = field(default_factory=dict)
+    ranges: Mapping[str, float] = field(default_factory=dict)
+
+
+NO_FORMS = DerivedForms()
+"""No form beside the graph itself."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -267,9 +286,7 @@ def write_recipe(
     onnx: FileRef,
     profile: DeviceProfile,
     *,
-    graphs: Sequence[GraphFile] = (),
-    left_out: Mapping[str, str] | None = None,
-    ranges: Mapping[str, float] | None = None,
+    forms: DerivedForms = NO_FORMS,
     precision: Precision = "int8",
     opset: int | None = None,
     workspace_mib: int = 512,
@@ -277,15 +294,13 @@ def write_recipe(
     """Write ``recipe.json`` into a folder.
 
     Args:
-        folder: Where to write; must exist.
-        onnx: The graph, form ``float32``.
-        profile: The device it is meant for; its target must be ``jetson``.
-        graphs: The other forms.
-        left_out: Why a form is not there, by its name.
-        ranges: Largest absolute value by tensor, for the form ``dla``.
-        precision: Of the graph.
-        opset: Of the graph.
-        workspace_mib: Largest scratch memory a layer may use.
+        folder: Folder to write into; it must exist.
+        onnx: The quantized graph, which is the form ``float32``.
+        profile: The device that the recipe is meant for; its target must be ``jetson``.
+        forms: The other forms of the graph.
+        precision: Precision of the graph.
+        opset: Operator set of the graph; None where it is not known.
+        workspace_mib: Largest scratch memory that a layer may use, MiB.
 
     Returns:
         The file, relative to ``folder``.
@@ -301,12 +316,12 @@ def write_recipe(
     plain = GraphFile(form="float32", name=Path(onnx.path).name, sha256=onnx.sha256, opset=opset)
     recipe = TensorRTRecipe(
         onnx_sha256=onnx.sha256,
-        graphs=(plain, *graphs),
+        graphs=(plain, *forms.graphs),
         precision=precision,
         device=profile.id,
         part_numbers=profile.part_numbers,
-        left_out=dict(left_out or {}),
-        ranges=dict(ranges or {}),
+        left_out=dict(forms.left_out),
+        ranges=dict(forms.ranges),
         workspace_mib=workspace_mib,
     )
     path = folder / RECIPE_FILE

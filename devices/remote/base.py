@@ -26,18 +26,23 @@ class LostError(DeviceError):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """How to log in, the same for every host.
+    """How hosts are reached, the same for all of them.
 
     Attributes:
-        known_hosts: Files with the host keys that are trusted; one that is missing holds none. The first is named where a
-            key is not known.
-        identity: Private key; None: the agent's, and those that ssh would try.
-        connect_s: How long reaching a host and logging in may take, each.
-        keepalive_s: How often a silent host is asked whether it is there; three questions without a prediction are the end.
+        connect: Logs in on a host; ``asyncssh_backend.connect``.
+        known_hosts: Files with the host keys that are trusted; a missing file holds none. The first is named where a key is
+            not known.
+        identity: Private key file; None: the agent's keys, and those that ssh would try.
+        python: Interpreter on the hosts: a name on their path, or a path.
+        connect_s: Longest time for reaching a host, and again for logging in, seconds.
+        keepalive_s: Time between two questions to a silent host whether it is there, seconds. A host that leaves three of
+            them open is lost.
     """
 
+    connect: Connect
     known_hosts: tuple[Path, ...]
     identity: Path | None = None
+    python: str = "python3"
     connect_s: float = 15.0
     keepalive_s: float = 5.0
 

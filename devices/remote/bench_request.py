@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import dataclass, field
 
 from weckd_edge.artifacts import SCHEMA_VERSION
+from weckd_edge.devices.bench.settings import BenchSettings
 
 JOB_FILE = "job.json"
 BUNDLE = "bundle"
@@ -13,26 +13,18 @@ BUNDLE = "bundle"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchRequest:
-    """One bench; the fields are those of ``bench.bench``.
+    """A bench that a device is asked for.
 
     Attributes:
-        bundle: Folder on the device; None: the one that is sent along.
-        rules: How long.
-        queries: Exactly so many, in place of what the rules say.
-        warmup: How many before, untimed.
-        threads: Processor threads one query may use.
-        backend: Only this one; None: the best that is there.
-        generator: What sends the queries.
-        power: Name of the power source on the device, as for ``--power``.
-        schema_version: Of this record.
+        bundle: Folder of a bundle on the device; None: the bundle that is sent along.
+        settings: How the bench runs.
+        backend: Name in the backend table; None takes the best one that the device has.
+        power: Name of the device's power source, as for ``--power``.
+        schema_version: Version of this record's fields.
     """
 
     bundle: str | None = None
-    rules: str = "quick"
-    queries: int | None = None
-    warmup: int | None = None
-    threads: int = 1
+    settings: BenchSettings = field(default_factory=BenchSettings)
     backend: str | None = None
-    generator: Literal["auto", "builtin", "loadgen"] = "auto"
     power: str = "auto"
     schema_version: int = SCHEMA_VERSION

@@ -19,7 +19,7 @@ from weckd_edge.core.errors import DeviceError
 from weckd_edge.core.store import explain_os_errors
 from weckd_edge.devices.bench.folder import FRAME, NETWORK, POWER, RECORD, SAMPLES, STARTED
 from weckd_edge.devices.remote.agent import MARK
-from weckd_edge.devices.remote.base import Access, Connect, Finished, LostError, Process, Session
+from weckd_edge.devices.remote.base import Access, Finished, LostError, Process, Session
 from weckd_edge.devices.remote.hosts import Host
 
 T = TypeVar("T")
@@ -76,16 +76,14 @@ class Device:
     """One host, logged in.
 
     Args:
-        host: Where.
-        access: How.
-        connect: Logs in.
-        python: Interpreter there: a name on its path, or a path.
-        token: Names this run there.
+        host: The host.
+        access: How it is reached.
+        token: Name of this run on the host.
     """
 
-    def __init__(self, host: Host, access: Access, connect: Connect, *, python: str, token: str) -> None:
+    def __init__(self, host: Host, access: Access, *, token: str) -> None:
         self.host, self.host_key = host, ""
-        self._access, self._connect, self._python, self._token = access, connect, python, token
+        self._access, self._python, self._token = access, access.python, token
         self._session: Session | None = None
         self._source = (files("weckd_edge.devices.remote") / "agent.py").read_bytes()
 
@@ -97,7 +95,7 @@ class Device:
             LostError: It cannot be reached.
         """
         await self.leave()
-        self._session = await self._connect(self.host, self._access)
+        self._session = await self._access.connect(self.host, self._access)
         self.host_key = self._session.host_key
 
     async def leave(self) -> None:

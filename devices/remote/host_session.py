@@ -12,7 +12,6 @@ from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import write_atomic
 from weckd_edge.devices.bench.folder import RECORD, STARTED, close_cut_off, read_bench
-from weckd_edge.devices.bench.rules import find_rules
 from weckd_edge.devices.remote.base import LostError, Process
 from weckd_edge.devices.remote.bench_request import BenchRequest
 from weckd_edge.devices.remote.device import SLOWEST_BYTES_PER_S, Device, DeviceState, parse_line
@@ -50,10 +49,9 @@ class HostPlan:
 
 def run_limit_s(request: BenchRequest) -> float:
     """Return how long a bench may take by its rules on a device that is very slow and alive."""
-    held = find_rules(request.rules, queries=request.queries, warmup=request.warmup)
-    alone = find_rules("quick", queries=request.queries, warmup=request.warmup)
-    total_s = _OPENING_S + held.idle_seconds
-    for rules in (held, alone):
+    end_to_end, network = request.settings.end_to_end_rules(), request.settings.network_rules()
+    total_s = _OPENING_S + end_to_end.idle_seconds
+    for rules in (end_to_end, network):
         longest_s = max(rules.min_seconds, rules.min_queries * _SLOWEST_QUERY_S)
         total_s += rules.warmup * _SLOWEST_QUERY_S + (longest_s if rules.max_seconds is None else 2 * rules.max_seconds)
     return total_s

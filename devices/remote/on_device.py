@@ -28,19 +28,16 @@ def run_request(folder: Path) -> None:
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.bench.bench import bench
     from weckd_edge.devices.bench.power.table import open_source
+    from weckd_edge.devices.bench.watched_run import BenchMachine
 
     request = from_json(BenchRequest, (folder / JOB_FILE).read_bytes(), where=JOB_FILE, error=DeviceError)
     source = open_source(request.power)
     try:
         bench(
             open_bundle(folder / BUNDLE if request.bundle is None else Path(request.bundle)),
-            rules=request.rules,
-            queries=request.queries,
-            warmup=request.warmup,
-            threads=request.threads,
+            request.settings,
             backend=request.backend,
-            generator=request.generator,
-            power=source,
+            machine=BenchMachine(power=source),
             out=folder / OUT,
         )
     finally:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,8 +13,9 @@ from weckd_edge.artifacts import DataNote, FrameQuality, Manifest
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.files import read_start
-from weckd_edge.devices.images.file_kinds import HEAD_BYTES
-from weckd_edge.devices.images.frames import SUFFIXES, begins_as_picture, describe_file, frame_of, read_image_file
+from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
+from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
+from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, open_guard
@@ -85,14 +87,18 @@ class OpenModel:
     Attributes:
         bundle: The bundle, verified.
         choice: What was opened.
-        runner: The model; the caller closes it.
-        guard: The bundle's guard; None: it has none.
+        runner: The model; whoever opened it closes it.
+        guard: The bundle's input guard; None: it has none.
     """
 
     bundle: Bundle
     choice: ModelChoice
     runner: Runner
     guard: OpenGuard | None
+
+    def close(self) -> None:
+        """Close the runner; the model must not be used afterwards."""
+        self.runner.close()
 
 
 def open_bundle_model(
@@ -215,11 +221,8 @@ def predict_images(
         WeckdError: The bundle cannot be opened, or a named path does not exist.
     """
     files = find_images(images)
-    model = open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)
-    try:
+    with closing(open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)) as model:
         return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
-    finally:
-        model.runner.close()
 
 
 def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:

@@ -164,7 +164,7 @@ def test_all_of_it_works_with_the_keyboard_alone(tab: Any) -> None:
     keys = tab.page.keyboard
     keys.press("Tab")
     assert tab.page.evaluate("document.activeElement.id") == "choose"
-    with tab.page.expect_file_chooser() as chooser:
+    with tab.file_chooser() as chooser:
         keys.press("Space")
     chooser.value.set_files({"name": "ear.png", "mimeType": "image/png", "buffer": png()})
     decision(tab)

@@ -20,7 +20,7 @@ def study(path: Path) -> None:
             name=name,
             labels=57,
             images=569,
-            by_seed=(mean - 0.03, mean + 0.03),
+            by_run=(mean - 0.03, mean + 0.03),
             mean=mean,
             low=mean - 0.1,
             high=mean + 0.1,

@@ -105,13 +105,14 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
             "guard/guard.json",
             "evidence/build.json",
             "evidence/precision_selection.json",
+            "evidence/confusion_matrix.csv",
         ),
         *("evidence/link_selection.json", "evidence/metrics.json", "evidence/audit.json"),
     }
     found = {p.relative_to(cpu.bundle).as_posix() for p in cpu.bundle.rglob("*") if p.is_file()}
     sdk = {name for name in found if name.startswith("sdk/")}
     assert found - sdk == expected
-    assert {"sdk/CMakeLists.txt", "sdk/include/weckd_edge.h", "sdk/src/open.c"} <= sdk
+    assert {"sdk/CMakeLists.txt", "sdk/include/weckd_edge.h", "sdk/src/runtime/open.c"} <= sdk
     for name in found:
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
 
@@ -379,7 +380,8 @@ def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> No
 
 
 def test_golden_frames_are_validation_images_and_calibration_saw_training_images_only(cpu: Any) -> None:
-    from weckd_edge.devices.images.frames import decode, fit_to_frame
+    from weckd_edge.devices.images.decoding import decode
+    from weckd_edge.devices.images.frames import fit_to_frame
 
     index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
     frames = np.load(cpu.bundle / "selftest/frames.npy")

@@ -135,12 +135,12 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
     def race(runners: Any, frames: Any) -> list[InterleavedTiming]:
         return [InterleavedTiming(median_ns=1_000_000, relative=1.0, low=1.0, high=1.0) for _ in runners]
 
-    def bench_model(model: Any, frames: Any, spec: Any, **_: Any) -> Measurement:
+    def bench_model(model: Any, frames: Any, settings: Any, **_: Any) -> Measurement:
         timed[digest_of_model(model.model)] += 1
-        times = (1_000_000,) * spec.queries
+        times = (1_000_000,) * settings.queries
         return factories.measurement(times, backend=model.backend, precision=model.precision)
 
-    def add_network(measurement: Measurement, model: Any, spec: Any) -> Measurement:
+    def add_network(measurement: Measurement, model: Any, settings: Any) -> Measurement:
         timed[f"network of {digest_of_model(model.model)}"] += 1
         return measurement
 
@@ -161,7 +161,8 @@ def test_each_model_is_shown_each_held_out_image_once(
     from weckd_edge.config import load_config
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.devices.images.frames import frame_from_file
-    from weckd_edge.pipeline.build import BuildRequest, build
+    from weckd_edge.pipeline.build import build
+    from weckd_edge.pipeline.request import BuildRequest
     from weckd_edge.train.networks.preprocess import make_network_input
 
     config = tmp_path / "all.toml"

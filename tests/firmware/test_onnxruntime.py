@@ -96,7 +96,7 @@ def test_every_call_may_fail_and_nothing_is_lost(
 ) -> None:
     """The sanitizer would name what was not given back: it makes the program leave with another code."""
     raw = write_graph(toy, tmp_path / "bundle", "graph uint8 8 8 3")
-    calls = (firmware.SOURCE / "src/onnxruntime_api.h").read_text(encoding="utf-8")
+    calls = (firmware.SOURCE / "src/backends/onnxruntime_api.h").read_text(encoding="utf-8")
     places = [int(place) for place in re.findall(r"CALL\((\d+), weckd_ort_status \*, (?!CreateStatus|AllocatorFree)", calls)]
     assert len(places) == 22
     for place in places:

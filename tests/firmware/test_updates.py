@@ -637,7 +637,7 @@ def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
     source = SYSTEMD.parent
     grace, verifications = (
         int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
-        for name, word in (("child.h", "CHILD_GRACE_S"), ("recover.h", "RECOVER_MAX"))
+        for name, word in (("base/child.h", "CHILD_GRACE_S"), ("store/recover.h", "RECOVER_MAX"))
     )
     longest = wait + (verifications + 4) * (timeout + grace)  # three of the store and the factory's are tested
     unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()

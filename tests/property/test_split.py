@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from support.errors import raises
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
+from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.published import keeps_published
-from weckd_edge.train.data.split import Placement, SplitItem, split_images
+from weckd_edge.train.data.split import Placement, SplitItem, split_fold, split_images
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)
 
@@ -140,3 +141,41 @@ def test_another_seed_deals_otherwise() -> None:
     assert split_images(items, DataConfig(), labelled_subsets=2, seed=0) != split_images(
         items, DataConfig(), labelled_subsets=2, seed=1
     )
+
+
+@SETTINGS
+@given(items=data_sets(smallest=16), count=st.integers(2, 4), seed=st.integers(0, 99))
+def test_each_image_is_tested_in_one_fold_and_no_group_is_cut(items: list[SplitItem], count: int, seed: int) -> None:
+    config, every = DataConfig(labelled_fraction=0.2), {item.label for item in items}
+    tested: Counter[int] = Counter()
+    for number in range(1, count + 1):
+        fold = Fold(number=number, count=count)
+        places = split_fold(items, config, fold, labelled_subsets=2, seed=seed)
+        of_group: dict[str, set[Placement]] = defaultdict(set)
+        classes: dict[Placement, set[str]] = defaultdict(set)
+        for item, place in zip(items, places, strict=True):
+            of_group[item.group].add(place)
+            classes[place].add(item.label)
+        assert all(len(found) == 1 for found in of_group.values())
+        wanted = [Placement(split="test"), Placement(split="val")]
+        wanted += [Placement(split="train", labelled_subset=k) for k in range(2)]
+        assert all(classes[place] == every for place in wanted)
+        tested.update(at for at, place in enumerate(places) if place.split == "test")
+    assert tested == Counter(range(len(items)))
+
+
+@SETTINGS
+@given(items=data_sets(smallest=16), seed=st.integers(0, 99))
+def test_folds_do_not_depend_on_the_order_of_the_images(items: list[SplitItem], seed: int) -> None:
+    fold, config = Fold(number=2, count=3), DataConfig(labelled_fraction=0.2)
+    order = list(range(len(items)))
+    random.Random(seed).shuffle(order)
+    places = split_fold(items, config, fold, labelled_subsets=2, seed=seed)
+    shuffled = split_fold([items[at] for at in order], config, fold, labelled_subsets=2, seed=seed)
+    assert shuffled == tuple(places[at] for at in order)
+
+
+def test_more_folds_than_groups_of_a_class_are_refused() -> None:
+    items = [SplitItem(label=label, group=f"{label}{i}") for label in ("a", "b") for i in range(4)]
+    with raises(DataError, "E_DATA_SMALL_CLASS", says=("5 folds", "fewer folds")):
+        split_fold(items, DataConfig(), Fold(number=1, count=5), labelled_subsets=1, seed=0)

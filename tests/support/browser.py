@@ -73,6 +73,17 @@ class Tab:
             assert time.monotonic() < end, f"never true: {expression}"
             self.page.wait_for_timeout(50)
 
+    @contextmanager
+    def file_chooser(self) -> Iterator[Any]:
+        """Wait for the file chooser that the block opens; its ``value`` is Playwright's own.
+
+        Playwright tells Chromium to hand choosers over and does not wait until it does. On a busy machine a key overtakes
+        that, and Chromium opens a chooser of its own, which nobody sees. What is evaluated comes after it.
+        """
+        with self.page.expect_file_chooser() as chooser:
+            self.page.evaluate("0")
+            yield chooser
+
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than its window."""
         found: int = self.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")

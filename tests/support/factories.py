@@ -97,6 +97,7 @@ def link(name: str = "M1", **changes: Any) -> Link:
         images_used=2,
         val_accuracy=rate(),
         test_accuracy=rate(),
+        epochs=10,
     )
     return replace(made, **changes)
 

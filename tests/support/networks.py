@@ -29,7 +29,7 @@ from weckd_edge.compile.quantize.ranges import Method
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.images.frames import pixels_sha256
+from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.devices.machine.detect import detect
 
 LABELS = ("effusion", "normal", "wax")

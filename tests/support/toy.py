@@ -17,7 +17,7 @@ from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.quantize.fp16_variants import take_float_frame
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.jetson.recipe import Form, GraphFile, write_recipe
+from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
 
 SIDE = 8
@@ -123,8 +123,8 @@ def write_bundle(
     built = list(models)
     if profile.target == "jetson" if recipe is None else recipe:
         (folder / "model/tensorrt").mkdir(exist_ok=True)
-        forms = [write_form(folder / "model/tensorrt", model, form) for form in FORMS]
-        write_recipe(folder / "model/tensorrt", onnx_ref, profile, opset=17, graphs=forms, ranges=RANGES)
+        forms = tuple(write_form(folder / "model/tensorrt", model, form) for form in FORMS)
+        write_recipe(folder / "model/tensorrt", onnx_ref, profile, forms=DerivedForms(graphs=forms, ranges=RANGES), opset=17)
         built.append(
             BuiltModel(
                 backend="tensorrt",

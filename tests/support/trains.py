@@ -1,6 +1,10 @@
-"""Trains one small student, alone or as one of several processes, and writes its weights: ``trains.py FOLDER``."""
+"""Trains one small student, alone or as one of several processes, and writes its weights: ``trains.py FOLDER [stops]``.
+
+``stops``: early stopping ends the training after the second of four epochs, and keeps the first.
+"""
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +14,7 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.distributed import is_first
+from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.engine import fit_student
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, Teacher
@@ -24,7 +29,18 @@ def student(seed: int) -> Student:
     return create_student(LinkConfig(model="test_resnet", input_size=32), 2).student
 
 
-def main(folder: Path) -> None:
+def score(network: Student) -> ValidationScore:
+    """Give a score that falls; only the first process is to ask."""
+    if not is_first():
+        raise AssertionError("the validation images are scored by the first process alone")
+    SCORES.append(1 - 0.1 * len(SCORES))
+    return ValidationScore(accuracy=SCORES[-1], cross_entropy=0.0)
+
+
+SCORES: list[float] = []
+
+
+def main(folder: Path, how: str) -> None:
     random = np.random.default_rng(0)
     feed = TrainingImages(
         pixels=random.integers(0, 256, (32, SIDE, SIDE, 3), dtype=np.uint8),
@@ -32,14 +48,29 @@ def main(folder: Path) -> None:
         labelled=np.arange(16),
         unlabelled=np.arange(16, 32),
     )
+    stopping = EarlyStopping(1, score) if how == "stops" else None
     config = TrainConfig(epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
+    if stopping:
+        config = replace(config, epochs=4)
     task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(), 2)
     scratch = folder if is_first() else folder / "other"
     scratch.mkdir(exist_ok=True)
-    trained = fit_student(student(0), task, feed, config, seed=3, name="x", scratch=scratch, progress=SilentProgress())
+    trained = fit_student(
+        student(0),
+        task,
+        feed,
+        config,
+        seed=3,
+        name="x",
+        scratch=scratch,
+        progress=SilentProgress(),
+        stopping=stopping,
+    )
+    if stopping and (stopping.epochs, stopping.best_epoch) != (2, 1):
+        raise AssertionError(f"expected two epochs of which the first is kept, found {stopping.epochs}")
     if is_first():
         save_weights(trained, folder / "weights.safetensors")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")

@@ -15,7 +15,7 @@ from PIL import Image
 
 from weckd_edge.artifacts import FingerprintAudit, ImageRecord
 from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frames import decoded_image, open_image, read_image_file
+from weckd_edge.devices.images.decoding import decoded_image, open_image, read_image_file
 from weckd_edge.train.audit.linear_classifier import Ridge
 from weckd_edge.train.audit.scores import auc, score_accuracy
 

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
 from weckd_edge.config import DataConfig
-from weckd_edge.core.errors import DataError
+from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.data.split import SplitItem, split_images
+from weckd_edge.train.data.split import SplitItem, split_fold, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
 
@@ -31,7 +32,14 @@ _SHOWN = 10
 
 
 def build_index(
-    path: Path, config: DataConfig, *, labelled_subsets: int, seed: int, skip_bad: bool, progress: Progress
+    path: Path,
+    config: DataConfig,
+    *,
+    labelled_subsets: int,
+    seed: int,
+    skip_bad: bool,
+    progress: Progress,
+    fold: Fold | None = None,
 ) -> DatasetIndex:
     """Read, group, split and share a data set.
 
@@ -45,8 +53,10 @@ def build_index(
         seed: Of the split.
         skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
         progress: Where the reading is shown.
+        fold: Which fold is the test split; None draws one of ``config.test_fraction``.
 
     Raises:
+        ConfigError: A fold is asked for, and the data set came with a split that is kept.
         DataError: The data cannot be used; one line says why.
     """
     found = read_data(path, progress, config)
@@ -68,7 +78,11 @@ def build_index(
         SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
         for image, group in zip(images, grouping.groups, strict=True)
     ]
-    places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
+    if fold is None:
+        places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
+    else:
+        _refuse_published_folds(path, kept=kept)
+        places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
     leaks = leak_notes(images, grouping.groups) if kept else ()
     records = tuple(
         image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
@@ -91,8 +105,19 @@ def build_index(
         named_groups=sum(image.listed.group is not None for image in images),
         notes=(*found.notes, *notes, *leaks),
     )
-    _report(index, config, grouping.separate_ties, progress, published=kept)
+    if fold is not None:
+        progress.note(f"fold {fold.number} of {fold.count} is the test split")
+    _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
     return index
+
+
+def _refuse_published_folds(path: Path, *, kept: bool) -> None:
+    if kept:
+        raise ConfigError(
+            f"--folds deals all images of {path} to new test splits, and the data set came with a split that is kept; give "
+            "--no-published-split to deal anew, or leave --folds out",
+            code="E_CONFIG_CONFLICT",
+        )
 
 
 def _read_unlabelled(
@@ -105,7 +130,13 @@ def _read_unlabelled(
 
 
 def cached_index(
-    workspace: Workspace, path: Path, config: BuildConfig, *, skip_bad: bool, progress: Progress
+    workspace: Workspace,
+    path: Path,
+    config: BuildConfig,
+    *,
+    skip_bad: bool,
+    progress: Progress,
+    fold: Fold | None = None,
 ) -> Stage[DatasetIndex]:
     """Return the index of a data set for a configuration's chain and seed, as a stage of a workspace.
 
@@ -121,13 +152,20 @@ def cached_index(
         "shares": len(config.link),
         "seed": config.seed,
         "skip_bad": skip_bad,
+        "fold": fold,
     }
     return workspace.stage(
         "data",
         DatasetIndex,
         key_of(inputs, "weckd_edge.train.data.index"),
         lambda folder: build_index(
-            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=skip_bad, progress=progress
+            path,
+            config.data,
+            labelled_subsets=len(config.link),
+            seed=config.seed,
+            skip_bad=skip_bad,
+            progress=progress,
+            fold=fold,
         ),
     )
 
@@ -177,9 +215,9 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
     for one in index.notes:
-        progress.note(one.text)
+        progress.warn(one.text)
     if index.bad_files:
-        progress.note(f"{len(index.bad_files)} files were left out because they cannot be used")
+        progress.warn(f"{len(index.bad_files)} files were left out because they cannot be used")
     if config.unlabelled is not None:
         progress.note(
             f"{len(index.unlabelled)} unlabelled frames; {index.unlabelled_left_out} left out: they copy another image or "

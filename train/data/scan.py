@@ -15,8 +15,9 @@ from weckd_edge.artifacts import BadFile, DataNote, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import sha256_bytes
-from weckd_edge.devices.images.frames import decoded_image, pixels_sha256, read_image_file
-from weckd_edge.devices.images.notes import summarise_notes
+from weckd_edge.devices.images.decoding import decoded_image, read_image_file
+from weckd_edge.devices.images.notes import summarize_notes
+from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.listing import ListedImage, utf8_path
 
@@ -103,7 +104,7 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
 
 def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
     """Return what is worth saying of pictures, one note for each kind."""
-    return summarise_notes({utf8_path(image.listed.path): image.notes for image in images})
+    return summarize_notes({utf8_path(image.listed.path): image.notes for image in images})
 
 
 def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:

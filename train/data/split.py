@@ -12,6 +12,7 @@ from weckd_edge.artifacts import Split
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.allocate import Bin, allocate
+from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.published import test_part
 
 
@@ -62,6 +63,37 @@ def split_images(
     return _distribute(items, bins, seed)
 
 
+def split_fold(
+    items: Sequence[SplitItem], config: DataConfig, fold: Fold, *, labelled_subsets: int, seed: int
+) -> tuple[Placement, ...]:
+    """Give every image its place where one fold is the test split; the order of ``items`` does not matter.
+
+    All images are dealt into folds of equal parts by whole groups, each with every class. The fold that is asked for is the
+    test split; the others are dealt to validation and training as ``split_images`` deals them. The folds depend on the seed
+    and not on which of them is asked for, so that each image is in the test split of one fold.
+
+    Args:
+        items: The images.
+        config: Fractions; ``test_fraction`` is not used, as a fold is the test split.
+        fold: Which part of how many.
+        labelled_subsets: How many disjoint labelled subsets the training images hold.
+        seed: Seed of the folds and of the split of the others.
+
+    Raises:
+        DataError: A class has too few groups.
+    """
+    parts = [(Placement(split="test"), Bin(part=1 / fold.count, needs_all=True)) for _ in range(fold.count)]
+    place_of = dict(zip((item.group for item in items), _bin_numbers(items, parts, seed), strict=True))
+    rest = [item for item in items if place_of[item.group] != fold.number - 1]
+    val = min(0.5, config.val_fraction * len(items) / len(rest))
+    bins = [
+        (Placement(split="val"), Bin(part=val, needs_all=True)),
+        *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val),
+    ]
+    placed = iter(_distribute(rest, bins, seed))
+    return tuple(Placement(split="test") if place_of[item.group] == fold.number - 1 else next(placed) for item in items)
+
+
 def _train_bins(subset: float, labelled_subsets: int, train: float) -> list[tuple[Placement, Bin]]:
     named = [
         (Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True))
@@ -72,6 +104,11 @@ def _train_bins(subset: float, labelled_subsets: int, train: float) -> list[tupl
 
 
 def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]], seed: int) -> tuple[Placement, ...]:
+    return tuple(bins[number][0] for number in _bin_numbers(items, bins, seed))
+
+
+def _bin_numbers(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]], seed: int) -> tuple[int, ...]:
+    """Return the position in ``bins`` of each item; items of one group have the same."""
     labels = sorted({item.label for item in items})
     names = sorted({item.group for item in items})
     row, column = {name: i for i, name in enumerate(names)}, {label: i for i, label in enumerate(labels)}
@@ -86,15 +123,17 @@ def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]
             "cannot be cut; add groups, use fewer links, or lower data.near_duplicate_distance",
             code="E_DATA_SPLIT",
         )
-    return tuple(bins[chosen[row[item.group]]][0] for item in items)
+    return tuple(chosen[row[item.group]] for item in items)
 
 
 def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], needed: Sequence[Placement]) -> None:
     subsets = sum(place.labelled_subset is not None for place in needed)
     splits = sorted({place.split for place in needed if place.labelled_subset is None})
+    folds = len(needed) if len(needed) > 1 and splits == ["test"] else 0
     wanted = " + ".join(
         [
-            *(["one for each of " + ", ".join(splits)] if splits else []),
+            *([f"one for each of {folds} folds"] if folds else []),
+            *(["one for each of " + ", ".join(splits)] if splits and not folds else []),
             *([f"{subsets} labelled shares"] if subsets else []),
         ]
     )
@@ -103,8 +142,8 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
         if groups < len(needed):
             raise DataError(
                 f"class '{label}' has {groups} groups ({int(counts[:, c].sum())} images) to deal out, at least "
-                f"{len(needed)} are needed ({wanted}; groups are never cut); add images of it, use fewer "
-                "[[link]] tables, or lower data.near_duplicate_distance",
+                f"{len(needed)} are needed ({wanted}; groups are never cut); add images of it, use "
+                f"fewer {'folds' if folds else '[[link]] tables'}, or lower data.near_duplicate_distance",
                 code="E_DATA_SMALL_CLASS",
             )
 

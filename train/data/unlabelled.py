@@ -74,7 +74,7 @@ def read_unlabelled(
     """
     found = scan(folder, list_unlabelled(folder), progress)
     for note in picture_notes(found.images):
-        progress.note(f"unlabelled frames: {note.text}")
+        progress.warn(f"unlabelled frames: {note.text}")
     seen = {image.pixels_sha256 for image in labelled}
     fresh = []
     for image in found.images:

@@ -6,7 +6,7 @@ import io
 import logging
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -18,6 +18,7 @@ from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 from weckd_edge.train.distill.distributed import check_batch, fabric_for, synchronised
+from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
 from weckd_edge.train.distill.task import Batch, TrainingTask
@@ -67,6 +68,7 @@ def fit_student(
     scratch: Path,
     progress: Progress,
     classifier_rate: float = RANDOM_CLASSIFIER,
+    stopping: EarlyStopping | None = None,
 ) -> Student:
     """Train a student; a checkpoint after every epoch lets the next call with the same arguments go on from there.
 
@@ -80,9 +82,10 @@ def fit_student(
         scratch: Where the checkpoint is kept.
         progress: Where the work is shown.
         classifier_rate: How many times the backbone's learning rate the classifier takes.
+        stopping: Ends the training early, and holds how many epochs it took; None trains for all epochs.
 
     Returns:
-        The same student, in evaluation mode, on the CPU.
+        The same student, in evaluation mode, on the CPU; with ``stopping``, with the weights of its best epoch.
     """
     fabric = fabric_for(config)
     check_batch(*batch_parts(feed, config.batch), config)
@@ -99,7 +102,7 @@ def fit_student(
     checkpoint = scratch / CHECKPOINT
     total = config.epochs * config.steps_per_epoch
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
-    done = _resume(fabric, checkpoint, student, optimizer, average)
+    done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
     schedule = LambdaLR(
         optimizer,
         lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2),
@@ -107,6 +110,10 @@ def fit_student(
     )
     with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
+            if stopping is not None and stopping.is_over:
+                shown.end_after(epoch * config.steps_per_epoch)
+                progress.note(f"{name}: ended after epoch {epoch} of {config.epochs}; epoch {stopping.best_epoch} is kept")
+                break
             torch.manual_seed(seed * 1_000_003 + epoch)
             model.train()
             batches = epoch_batches(
@@ -134,9 +141,13 @@ def fit_student(
                 if average is not None:
                     average.update_parameters(student)
                 shown.advance(1, **{key: value.item() for key, value in result.items()})
+            if stopping is not None:
+                _take_score(fabric, stopping, student if average is None else average.module)
             if fabric.global_rank == 0:
-                _save(checkpoint, student, optimizer, average, epoch + 1)
-    if average is not None:
+                _save(checkpoint, student, optimizer, average, stopping, epoch + 1)
+    if stopping is not None:
+        stopping.restore(student)
+    elif average is not None:
         student.load_state_dict(average.module.state_dict())
     if given is not student:
         given.load_state_dict(student.state_dict())
@@ -163,8 +174,22 @@ def moving_average(student: Student, decay: float) -> AveragedModel:
     return average
 
 
+def _take_score(fabric: Fabric, stopping: EarlyStopping, network: nn.Module) -> None:
+    """Let the first process score an epoch's weights, and every process take note of the same score."""
+    student = cast(Student, network)  # an average of students holds one
+    score = fabric.broadcast(stopping.score(student) if fabric.global_rank == 0 else None)
+    stopping.take(cast(ValidationScore, score), student)
+
+
 def _to_device(batch: Batch, device: torch.device) -> Batch:
-    return replace(batch, images=batch.images.to(device), labels=batch.labels.to(device), views=batch.views.to(device))
+    weights = None if batch.label_weights is None else batch.label_weights.to(device)
+    return replace(
+        batch,
+        images=batch.images.to(device),
+        labels=batch.labels.to(device),
+        views=batch.views.to(device),
+        label_weights=weights,
+    )
 
 
 def _rate_factor(part: float, warmup: float) -> float:
@@ -186,17 +211,33 @@ def _read_checkpoint(path: Path) -> dict[str, Any] | None:
     return state
 
 
-def _save(path: Path, student: Student, optimizer: Any, average: AveragedModel | None, epochs: int) -> None:
+def _save(
+    path: Path,
+    student: Student,
+    optimizer: Any,
+    average: AveragedModel | None,
+    stopping: EarlyStopping | None,
+    epochs: int,
+) -> None:
     state = {"student": student.state_dict(), "optimizer": optimizer.state_dict(), "epochs": epochs}
     if average is not None:
         state["average"] = average.state_dict()
+    if stopping is not None:
+        state["stopping"] = stopping.state_dict()
     # In memory first: torch's own writer ends in an error of its own kind where the disk is full.
     written = io.BytesIO()
     torch.save(state, written)
     write_atomic(path, written.getvalue())
 
 
-def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, average: AveragedModel | None) -> int:
+def _resume(
+    fabric: Fabric,
+    path: Path,
+    student: Student,
+    optimizer: Any,
+    average: AveragedModel | None,
+    stopping: EarlyStopping | None,
+) -> int:
     """Take up the first process's checkpoint in every process; return how many epochs it holds."""
     state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
     if state is None:
@@ -206,6 +247,8 @@ def _resume(fabric: Fabric, path: Path, student: Student, optimizer: Any, averag
         optimizer.load_state_dict(state["optimizer"])
         if average is not None:
             average.load_state_dict(state["average"])
+        if stopping is not None:
+            stopping.load_state_dict(state["stopping"])
     except Exception:  # whatever is wrong with it, training anew is right
         logger.warning("%s cannot be read; this link starts again", path, exc_info=True)
         return 0

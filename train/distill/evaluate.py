@@ -21,14 +21,15 @@ BATCH = 32
 
 
 def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> Probabilities:
-    """Return what a student predicts of images, ``[N, classes]``."""
+    """Return what a student predicts of images, ``[N, classes]``, on the device that it lies on."""
     probabilities: list[Probabilities] = []
+    device = next(student.parameters()).device
     student.eval()
     with torch.inference_mode():
         for start in range(0, len(images), BATCH):
-            block = torch.tensor(images.frames[start : start + BATCH])
+            block = torch.tensor(images.frames[start : start + BATCH]).to(device)
             logits, _ = student(make_network_input(block, spec))
-            probabilities.append(logits.softmax(dim=1).numpy())
+            probabilities.append(logits.softmax(dim=1).cpu().numpy())
     return np.concatenate(probabilities)
 
 

@@ -50,11 +50,20 @@ def annealed_temperature(start: float, end: float, progress: float) -> float:
     return start + (end - start) * min(max(progress, 0.0), 1.0)
 
 
-def labelled_cross_entropy(logits: Tensor, labels: Tensor) -> Tensor:
-    """Cross-entropy over the images that have a label (others carry -1); zero where none has."""
-    if not bool((labels >= 0).any()):
+def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy over the images that have a label (others carry -1); zero where none has.
+
+    Args:
+        logits: ``[B, classes]``.
+        labels: ``[B]``.
+        weights: Weight of each image ``[B]``, with a mean of 1 over a step's labelled images; None weights all alike.
+    """
+    labelled = labels >= 0
+    if not bool(labelled.any()):
         return torch.zeros((), device=logits.device)
-    return F.cross_entropy(logits, labels, ignore_index=-1)
+    if weights is None:
+        return F.cross_entropy(logits, labels, ignore_index=-1)
+    return (weights * F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")).sum() / labelled.sum()
 
 
 def decoupled_loss(student: Tensor, teacher: Tensor, temperature: float, beta: float = 4.0) -> Tensor:

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from weckd_edge.train.distill.augmentation import draw_views
+from weckd_edge.train.distill.class_weights import step_weights
 from weckd_edge.train.distill.task import Batch
 
 
@@ -24,6 +25,7 @@ class TrainingImages:
         labelled: Indices whose label the link may see (its share).
         unlabelled: Further indices it may see without their label; empty for none.
         unlabelled_per_labelled: How many of these a step shows beside each labelled image.
+        class_weights: Weight of each class in the loss of the labels, float32 ``[classes]``; None weights all alike.
     """
 
     pixels: NDArray[np.uint8]
@@ -31,6 +33,7 @@ class TrainingImages:
     labelled: NDArray[np.int64]
     unlabelled: NDArray[np.int64]
     unlabelled_per_labelled: float = 1.0
+    class_weights: NDArray[np.float32] | None = None
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -109,6 +112,7 @@ def epoch_batches(
             order = rng.permuted(np.tile(np.arange(rows)[:, None], shown), axis=0) if step else None
         row = np.full(shown, step) if order is None else order[step % rows]
         slots = torch.from_numpy(row * shown + columns)
+        weights = None if feed.class_weights is None else step_weights(feed.class_weights, labels[row, columns])
         yield Batch(
             images=torch.from_numpy(feed.pixels[drawn[row, columns]]),
             labels=torch.from_numpy(labels[row, columns]),
@@ -117,4 +121,5 @@ def epoch_batches(
             epoch=epoch,
             labelled=with_label,
             seed=seeds[step],
+            label_weights=None if weights is None else torch.from_numpy(weights),
         )

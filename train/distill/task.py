@@ -30,6 +30,8 @@ class Batch:
     Attributes:
         images: uint8 ``[B, R, R, 3]``.
         labels: int64 ``[B]``, -1 where the link may not see the label.
+        label_weights: Weight of each image in the loss of the labels, float32 ``[B]``, with a mean of 1 over the labelled
+            images of a whole step; None weights all alike.
         views: The random view of each image.
         slots: int64 ``[B]``, on the CPU: the same number in the same epoch is the same image under the same view.
         epoch: Which.
@@ -44,6 +46,7 @@ class Batch:
     epoch: int
     labelled: int
     seed: int
+    label_weights: Tensor | None = None
 
     def at(self, positions: Tensor) -> Batch:
         """Return some of the images, by their positions ``[b]`` on the CPU, with their views."""
@@ -52,6 +55,7 @@ class Batch:
             self,
             images=self.images[there],
             labels=self.labels[there],
+            label_weights=None if self.label_weights is None else self.label_weights[there],
             views=self.views.at(there),
             slots=self.slots[positions],
             labelled=int((positions < self.labelled).sum()),
@@ -87,7 +91,7 @@ class LabelTask:
         """Return the cross-entropy as ``loss``."""
         images = normalise(apply_views(batch.images, batch.views, self.input.size), self.input)
         logits, _ = student(images)
-        return {"loss": labelled_cross_entropy(logits, batch.labels)}
+        return {"loss": _label_loss(logits, batch, None)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,13 +140,11 @@ class DistillationTask:
         generator = torch.Generator().manual_seed(batch.seed)
         if progress >= 1 - config.label_only_fraction:
             logits, _ = student(self._teacher_input(batch, self.input, None))
-            return {"loss": labelled_cross_entropy(logits, batch.labels)}
+            return {"loss": _label_loss(logits, batch, None)}
         mix = draw_mixup(batch, config.mixup, generator)
         logits, features = student(self._teacher_input(batch, self.input, mix))
         temperature = annealed_temperature(config.temperature_start, config.temperature_end, progress)
-        hard = labelled_cross_entropy(logits, batch.labels)
-        if mix is not None:
-            hard = mix.part * hard + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner])
+        hard = _label_loss(logits, batch, mix)
         soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
         taking_part = self.choose_teachers(generator)
         for position in taking_part:
@@ -188,6 +190,15 @@ class DistillationTask:
         if mix is not None:
             pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
         return normalise(pixels, network_input)
+
+
+def _label_loss(logits: Tensor, batch: Batch, mix: Mixup | None) -> Tensor:
+    """Return the cross-entropy on the labels; of mixed images it is mixed alike."""
+    own = labelled_cross_entropy(logits, batch.labels, batch.label_weights)
+    if mix is None:
+        return own
+    weights = None if batch.label_weights is None else batch.label_weights[mix.partner]
+    return mix.part * own + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner], weights)
 
 
 class TeacherCache:

@@ -18,7 +18,9 @@ from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha2
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
+from weckd_edge.train.distill.class_weights import balanced_weights
 from weckd_edge.train.distill.distributed import shared_stage
+from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
@@ -191,12 +193,14 @@ class Trainer:
         seen[: len(self.train)] = [
             job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
         ]
+        labelled = np.flatnonzero(seen)
         return TrainingImages(
             pixels=open_cache(stage.artifact, stage.folder),
             labels=self.labels,
-            labelled=np.flatnonzero(seen),
+            labelled=labelled,
             unlabelled=np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64),
             unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
+            class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
         )
 
     def _train(self, job: LinkJob, folder: Path, scratch: Path) -> Link:
@@ -212,6 +216,7 @@ class Trainer:
             and has_pretrained_backbone(plan.config)
             and fit_linear_probe(created.student, feed, plan.input.network, len(self.index.labels))
         )
+        stopping = self._stopping(job)
         fit_student(
             self._rounded(created.student, feed, plan.input.network) if job.rounded else created.student,
             self._task(job),
@@ -222,6 +227,7 @@ class Trainer:
             scratch=scratch,
             progress=self.progress,
             classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
+            stopping=stopping,
         )
 
         def evaluate(student: Student) -> float:
@@ -252,6 +258,16 @@ class Trainer:
             images_used=len(feed.labelled) + len(feed.unlabelled),
             val_accuracy=self._accuracy(created.student, plan.input, "val"),
             test_accuracy=self._accuracy(created.student, plan.input, "test"),
+            epochs=job.train.epochs if stopping is None else stopping.epochs,
+        )
+
+    def _stopping(self, job: LinkJob) -> EarlyStopping | None:
+        """Return what ends the training early; None where the settings ask for all epochs."""
+        if not job.train.patience:
+            return None
+        spec = job.plan.input
+        return EarlyStopping(
+            job.train.patience, lambda student: score_validation(student, spec, self._frames("val", spec.frame))
         )
 
     def _rounded(self, student: Student, feed: TrainingImages, network_input: NetworkInput) -> RoundedStudent:
@@ -272,9 +288,12 @@ class Trainer:
 
         What it predicts is recorded under its weights, so that nothing runs these images through them again.
         """
-        if split not in self._decoded:
-            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, spec.frame, self.progress)
-        images = self._decoded[split]
+        images = self._frames(split, spec.frame)
         model = as_trained(sha256_bytes(weights_of(student)), spec)
         found = predict_once(self.workspace, model, images, lambda: predict_records(student, spec, images))
         return record_accuracy(found, images.records)
+
+    def _frames(self, split: Split, frame: FrameSpec) -> SplitFrames:
+        if split not in self._decoded:
+            self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
+        return self._decoded[split]

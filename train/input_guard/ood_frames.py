@@ -71,7 +71,7 @@ def _readable(files: Sequence[Path], spec: FrameSpec, progress: Progress) -> Ite
         try:
             frame = frame_from_file(file, spec)[0]
         except DataError as err:
-            progress.note(f"a frame that should be refused is left out: {err}")
+            progress.warn(f"a frame that should be refused is left out: {err}")
         else:
             yield frame
 

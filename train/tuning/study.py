@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import Workspace, digest_of, sha256_file, write_atomic
+from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.distributed import count_processes, shared_stage
@@ -39,10 +41,12 @@ class StudyRun:
     Attributes:
         strategy: Its name.
         seed: Of split, shares, weights and batches.
+        fold: The fold that was the test split, from 1; None where the seed drew a test split.
         accuracy: On the held-out groups.
         correct: Test images answered rightly.
         test_images: Test images.
         test_groups: Groups among them.
+        train_images: Images in the training split, whatever part of it a strategy shows.
         links_accuracy: Of every link, in order.
         labels_used: Distinct training images whose label any link saw.
         images_used: Distinct training images that the last link saw.
@@ -55,10 +59,12 @@ class StudyRun:
 
     strategy: str
     seed: int
+    fold: int | None = None
     accuracy: float
     correct: int
     test_images: int
     test_groups: int
+    train_images: int
     links_accuracy: tuple[float, ...]
     labels_used: int
     images_used: int
@@ -71,7 +77,7 @@ class StudyRun:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MeanInterval:
-    """A mean over seeds with its 95 % interval (Student's t); None where one seed says nothing of the spread."""
+    """A mean over runs with its 95 % interval (Student's t); None where one run says nothing of the spread."""
 
     mean: float
     low: float | None
@@ -80,7 +86,7 @@ class MeanInterval:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StrategyDifference:
-    """How much better ``a`` answers than ``b``, seed by seed."""
+    """How much better ``a`` predicts than ``b``, in accuracy, run by run: pairs have the same seed and fold."""
 
     a: str
     b: str
@@ -98,7 +104,8 @@ class Study:
         synthetic: Whether it is drawn.
         labelled_fraction: Part of the training images in one labelled share.
         seeds: How many.
-        trials: One a strategy and seed, in the order they were asked for.
+        trials: One a strategy, seed and fold, in the order they were asked for.
+        folds: Number of folds of each seed; None where each seed drew one test split.
     """
 
     dataset: str
@@ -106,10 +113,42 @@ class Study:
     labelled_fraction: float
     seeds: int
     trials: tuple[StudyRun, ...]
+    folds: int | None = None
+
+    def runs(self, strategy: str) -> list[StudyRun]:
+        """Return the runs of a strategy, by seed and fold."""
+        return sorted((t for t in self.trials if t.strategy == strategy), key=lambda run: (run.seed, run.fold or 0))
 
     def accuracies(self, strategy: str) -> list[float]:
-        """Return the accuracies of a strategy, by seed."""
-        return [t.accuracy for t in self.trials if t.strategy == strategy]
+        """Return the accuracies of a strategy, by seed and fold."""
+        return [run.accuracy for run in self.runs(strategy)]
+
+    @property
+    def runs_in_words(self) -> str:
+        """How many runs there are of each strategy: ``5 seeds``, or ``2 seeds of 5 folds``."""
+        seeds = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
+        return seeds if self.folds is None else f"{seeds} of {self.folds} folds"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader must know of the intervals and of the runs, a sentence or two each; empty where nothing is."""
+        found = []
+        if self.folds is not None:
+            found.append(
+                "Each fold is the test split once for each seed. Folds share most of their training images, so runs are not "
+                "independent: the intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003), with "
+                f"{self.overlap:.2f} test images for each training image."
+            )
+        if len({run.steps for run in self.trials}) > 1:
+            found.append("Early stopping ended trainings, so the strategies took different numbers of gradient steps.")
+        return tuple(found)
+
+    @property
+    def overlap(self) -> float:
+        """Test images for each training image, the mean over runs, where folds share training images; 0 without folds."""
+        if self.folds is None:
+            return 0.0
+        return float(np.mean([run.test_images / run.train_images for run in self.trials]))
 
     def strategies(self) -> tuple[str, ...]:
         """Return the names, as asked for."""
@@ -117,14 +156,16 @@ class Study:
 
     def mean(self, strategy: str) -> MeanInterval:
         """Return a strategy's mean accuracy with its interval, within 0..1."""
-        found = mean_interval(self.accuracies(strategy))
+        found = mean_interval(self.accuracies(strategy), self.overlap)
         if found.low is None or found.high is None:
             return found
         return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
 
     def difference(self, a: str, b: str) -> StrategyDifference:
-        """Return how much better one strategy answers than another, paired by seed."""
-        difference = mean_interval([x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)])
+        """Return how much better one strategy predicts than another, paired by seed and fold."""
+        difference = mean_interval(
+            [x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)], self.overlap
+        )
         return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
 
     def differences(self) -> tuple[StrategyDifference, ...]:
@@ -133,12 +174,22 @@ class Study:
         return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
 
 
-def mean_interval(values: Sequence[float]) -> MeanInterval:
-    """Return a mean and its 95 % interval by Student's t."""
+def mean_interval(values: Sequence[float], overlap: float = 0.0) -> MeanInterval:
+    """Return a mean and its 95 % interval by Student's t, corrected for training images that the runs share.
+
+    Runs that train on the same images vary less than runs on new ones would, so that ``variance / runs`` is too small. The
+    corrected resampled t-test (Nadeau and Bengio 2003, "Inference for the Generalization Error", Machine Learning 52,
+    239-281) takes ``variance * (1 / runs + test images / training images)`` in its place.
+
+    Args:
+        values: One for each run.
+        overlap: Test images for each training image; 0 takes the runs as independent.
+    """
     mean = float(np.mean(values))
     if len(values) < 2:
         return MeanInterval(mean=mean, low=None, high=None)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * float(np.std(values, ddof=1)) / math.sqrt(len(values))
+    deviation = float(np.std(values, ddof=1)) * math.sqrt(1 / len(values) + overlap)
+    half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation
     return MeanInterval(mean=mean, low=mean - half, high=mean + half)
 
 
@@ -152,6 +203,7 @@ def run_study(
     *,
     skip_bad: bool = False,
     storage: str | None = None,
+    folds: int | None = None,
 ) -> Study:
     """Run every strategy with every seed, or find what an earlier run, or another machine, has finished.
 
@@ -164,7 +216,9 @@ def run_study(
         progress: Where the work is shown.
         skip_bad: Leave out files that cannot be used.
         storage: Optuna's storage, through which machines that are given the same command share the seeds. A machine takes a
-            seed with all its strategies, as these share links.
+            seed, or one of its folds, with all its strategies, as these share links.
+        folds: Deal the images of each seed into so many folds, each of which is the test split once; None draws one test
+            split for each seed.
 
     Raises:
         ConfigError: The storage cannot be opened, a strategy does not exist, or is named twice.
@@ -175,70 +229,77 @@ def run_study(
         raise ConfigError(f"expected strategies, each once, got {', '.join(names) or 'none'}", code="E_CONFIG_CHOICE")
     root = data_root(data)
     workspace = Workspace(out)
-    numbers = range(config.seed, config.seed + seeds)
+    splits = {
+        seed * (folds or 1) + at: (seed, fold)
+        for seed in range(config.seed, config.seed + seeds)
+        for at, fold in enumerate(folds_of(folds))
+    }
 
-    def one_seed(seed: int) -> list[StudyRun]:
+    def one_split(number: int) -> list[StudyRun]:
+        seed, fold = splits[number]
         own = replace(config, seed=seed)
-        index = index_of(own)
+        index = index_of(own, fold)
         trials = []
         for strategy in strategies:
-            progress.note(f"seed {seed}, {strategy.name}")
-            trials.append(_study_run(workspace, root, index, own, strategy, progress))
+            progress.note(f"seed {seed}{f', fold {fold.number} of {fold.count}' if fold else ''}, {strategy.name}")
+            trials.append(_study_run(workspace, root, index, own, strategy, fold, progress))
         return trials
 
-    def index_of(own: BuildConfig) -> DatasetIndex:
-        return cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress).artifact
+    def index_of(own: BuildConfig, fold: Fold | None) -> DatasetIndex:
+        return cached_index(workspace, data, own, skip_bad=skip_bad, progress=progress, fold=fold).artifact
 
+    some_index = functools.partial(index_of, config, folds_of(folds)[0])
     with workspace.locked():
         if storage is None:
             trials: list[StudyRun] = []
-            for seed in numbers:
-                trials += one_seed(seed)
+            for number in splits:
+                trials += one_split(number)
                 _write(out, trials)
         else:
-            found = _share_seeds(storage, config, strategies, index_of(config), numbers, one_seed, progress)
-            trials = [trial for seed in numbers for trial in found[seed]]
+            name = _shared_name(config, strategies, some_index(), folds)
+            found = _share_splits(storage, name, tuple(splits), one_split, progress)
+            trials = [trial for number in splits for trial in found[number]]
             _write(out, trials)
-        index = index_of(config)
+        index = some_index()
     return Study(
         dataset=index.name,
         synthetic=index.synthetic,
         labelled_fraction=config.data.labelled_fraction,
         seeds=seeds,
         trials=tuple(trials),
+        folds=folds,
     )
 
 
-def _share_seeds(
-    storage: str,
-    config: BuildConfig,
-    strategies: Sequence[Strategy],
-    index: DatasetIndex,
-    seeds: Sequence[int],
-    one_seed: Callable[[int], list[StudyRun]],
-    progress: Progress,
-) -> dict[int, list[StudyRun]]:
-    """Share the seeds with the machines that name the same storage, data, chain, settings and strategies."""
-    if count_processes() > 1:
-        raise ConfigError(
-            "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
-        )
+def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex, folds: int | None) -> str:
+    """Return the name of a study in a storage: the same for the same data, chain, settings, strategies and folds."""
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
     settings = replace(config, seed=0, link=links, data=replace(config.data, unlabelled=None))
     weights = [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
     pool = [r.pixels_sha256 for r in index.unlabelled]
-    name = f"weckd-edge-study-{digest_of([settings, strategies, weights, images, pool, code_of(CODE)])[:16]}"
+    given = [settings, strategies, weights, images, pool, folds, code_of(CODE)]
+    return f"weckd-edge-study-{digest_of(given)[:16]}"
 
-    def work(seed: int) -> tuple[str, float]:
-        trials = one_seed(seed)
+
+def _share_splits(
+    storage: str, name: str, splits: Sequence[int], one_split: Callable[[int], list[StudyRun]], progress: Progress
+) -> dict[int, list[StudyRun]]:
+    """Share the splits with the machines that name the same storage and study."""
+    if count_processes() > 1:
+        raise ConfigError(
+            "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
+        )
+
+    def work(number: int) -> tuple[str, float]:
+        trials = one_split(number)
         return json.dumps([json.loads(to_json(trial)) for trial in trials]), max(trial.accuracy for trial in trials)
 
     with storage_errors(storage):
-        found = run_pieces(open_study(storage, name, 0, heartbeat=True), seeds, work, progress)
+        found = run_pieces(open_study(storage, name, 0, heartbeat=True), splits, work, progress)
     return {
-        seed: [from_data(StudyRun, line, where=storage, error=StoreError) for line in json.loads(text)]
-        for seed, text in found.items()
+        number: [from_data(StudyRun, line, where=storage, error=StoreError) for line in json.loads(text)]
+        for number, text in found.items()
     }
 
 
@@ -248,9 +309,10 @@ def _study_run(
     index: DatasetIndex,
     config: BuildConfig,
     strategy: Strategy,
+    fold: Fold | None,
     progress: Progress,
 ) -> StudyRun:
-    """Run one strategy with one seed, or return what an earlier run has found."""
+    """Run one strategy on one split, or return what an earlier run has found."""
 
     def run(folder: Path) -> StudyRun:
         plans = plan_chain(index, config)
@@ -261,14 +323,16 @@ def _study_run(
         return StudyRun(
             strategy=strategy.name,
             seed=config.seed,
+            fold=fold.number if fold else None,
             accuracy=last.test_accuracy.value,
             correct=last.test_accuracy.correct,
             test_images=last.test_accuracy.images,
             test_groups=last.test_accuracy.groups,
+            train_images=len(index.split("train")),
             links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
             labels_used=labels_used(strategy, index, len(plans)),
             images_used=last.images_used,
-            steps=len(plans) * config.train.epochs * config.train.steps_per_epoch,
+            steps=sum(link.artifact.epochs or 0 for link in links) * config.train.steps_per_epoch,
             seconds=cost.seconds,
             cpu_seconds=cost.cpu_seconds,
             joules=cost.joules,
@@ -284,6 +348,7 @@ def _study_run(
         "data": index.identity(),
         "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
         "seed": config.seed,
+        "fold": fold,
     }
     return shared_stage(config.train, workspace, f"trial-{strategy.name}", StudyRun, key_of(inputs, CODE), run).artifact
 
@@ -307,7 +372,7 @@ def chain_verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
     text = f"{chain} answers {100 * gain.mean:+.1f} points against {reference}"
     if gain.low is None or gain.high is None:
         return f"{text}, with one seed: no interval, so this may be chance."
-    text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.seeds} seeds)"
+    text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.runs_in_words})"
     if gain.low > 0:
         return f"The chain helped: {text}."
     if gain.high < 0:

@@ -45,6 +45,11 @@ class OperatingPoint:
     confidence_threshold: float = 0.0
     non_gradeable_labels: tuple[str, ...] = ()
 
+    @property
+    def abstains(self) -> bool:
+        """Whether any prediction can end without a decision."""
+        return self.confidence_threshold > 0 or bool(self.non_gradeable_labels)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThresholdRecord:

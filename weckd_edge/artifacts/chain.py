@@ -30,6 +30,8 @@ class Link:
         images_used: Number of distinct training images it saw, labelled or not; likewise.
         val_accuracy: On the validation split.
         test_accuracy: On the held-out test split, in FP32.
+        epochs: Epochs that it was trained for, fewer than the setting where early stopping ended the training; None where
+            that is not known, as of an imported network.
         schema_version: Of this record.
     """
 
@@ -47,6 +49,7 @@ class Link:
     images_used: int
     val_accuracy: Rate
     test_accuracy: Rate
+    epochs: int | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

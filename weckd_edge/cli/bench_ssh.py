@@ -8,58 +8,62 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from weckd_edge.cli.console.output import make_progress, print_json, print_message, print_table
+from weckd_edge.cli.console.output import print_json, print_message, print_table
 
 if TYPE_CHECKING:
-    from weckd_edge.devices.remote.bench_request import BenchRequest
+    from weckd_edge.cli.bench import BenchOutput, BenchRun, RemoteHosts
+    from weckd_edge.cli.option_groups import AcceptedBundle
     from weckd_edge.devices.remote.records import HostResult
 
 _FAILED = 1
 _LARGE_OFFSET_NS = 2_000_000_000
 
 
-def bench_over_ssh(
-    bundle: Path,
-    hosts: Sequence[str],
-    *,
-    request: BenchRequest,
-    key: Path | None,
-    min_version: int,
-    known_hosts: Path | None,
-    identity: Path | None,
-    python: str,
-    jobs: int,
-    timeout_s: float,
-    out: Path | None,
-    as_json: bool,
-    quiet: bool,
-) -> int:
-    """Bench on every host and print what came of it; 1 where one was not finished."""
+def bench_over_ssh(bundle: Path, *, run: BenchRun, trust: AcceptedBundle, remote: RemoteHosts, output: BenchOutput) -> int:
+    """Bench on every host, print the results, and return the exit code: 1 where a host did not finish.
+
+    Args:
+        bundle: A bundle here, or its folder on the devices.
+        run: What is measured.
+        trust: What a bundle here must be signed with.
+        remote: The hosts, and how they are reached.
+        output: What is printed and kept.
+    """
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.remote.asyncssh_backend import connect, load_asyncssh
     from weckd_edge.devices.remote.base import Access
+    from weckd_edge.devices.remote.bench_request import BenchRequest
     from weckd_edge.devices.remote.hosts import parse_hosts
-    from weckd_edge.devices.remote.many_hosts import bench_hosts
+    from weckd_edge.devices.remote.many_hosts import HostLimits, bench_hosts
     from weckd_edge.report.bench_page import write_bench_page
 
+    request = BenchRequest(
+        bundle=str(bundle) if remote.remote_bundle else None,
+        settings=run.settings(),
+        backend=run.backend,
+        power=run.power,
+    )
+    access = Access(
+        connect=connect,
+        known_hosts=(remote.known_hosts or Path.home() / ".ssh/known_hosts",),
+        identity=remote.identity,
+        python=remote.python,
+    )
     load_asyncssh()
-    with make_progress(quiet) as progress:
+    with output.progress() as progress:
         found = bench_hosts(
-            None if request.bundle is not None else open_bundle(bundle, key=key, min_version=min_version),
-            parse_hosts(hosts),
-            request=request,
-            access=Access(known_hosts=(known_hosts or Path.home() / ".ssh/known_hosts",), identity=identity),
-            connect=connect,
-            out=out,
-            python=python,
-            jobs=jobs,
-            timeout_s=timeout_s,
+            None if remote.remote_bundle else open_bundle(bundle, key=trust.key, min_version=trust.min_version),
+            parse_hosts(remote.ssh),
+            request,
+            access=access,
+            limits=HostLimits(jobs=remote.jobs, timeout_s=remote.timeout_s),
+            out=output.out,
             progress=progress,
         )
     for result in found:
         if result.measurement is not None and result.folder is not None:
             write_bench_page(result.folder, result.measurement)
-    if as_json:
+    if output.as_json:
         print_json([_summary(result) for result in found])
     else:
         _show(found)
@@ -99,12 +103,12 @@ def _show(found: Sequence[HostResult]) -> None:
 
 
 def _summary(result: HostResult) -> dict[str, Any]:
-    from weckd_edge.cli.bench import summarize_bench
     from weckd_edge.devices.bench.verdict import verdict_of
+    from weckd_edge.report.json_summaries import bench_summary
 
     measured = result.measurement
     return {
         "remote": result.record,
         "folder": None if result.folder is None else str(result.folder),
-        "bench": None if measured is None else summarize_bench(measured, *verdict_of(measured)),
+        "bench": None if measured is None else bench_summary(measured, *verdict_of(measured)),
     }

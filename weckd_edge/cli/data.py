@@ -1,24 +1,18 @@
-"""``weckd-edge data``: look at a data set, its leaks and shortcuts, write its split, draw the synthetic set."""
+"""``weckd-edge data``: check, audit and split a data set; make a synthetic one."""
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from weckd_edge.cli import data_index
-from weckd_edge.cli.console.output import (
-    HELP,
-    json_option,
-    make_progress,
-    print_json,
-    print_message,
-    print_table,
-    quiet_option,
-)
-from weckd_edge.cli.options import PATH, AnyPath, DataOptions, data_options, seed_option
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import DataColumns, ProgressOutput, Settings
+from weckd_edge.cli.options import CommandGroup, OptionGroup, option, takes
+from weckd_edge.cli.parameter_types import PATH, SEED, AnyPath
 from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
@@ -27,32 +21,92 @@ if TYPE_CHECKING:
 _SHOWN = 20
 
 
-@click.group(name="data", context_settings=HELP)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CheckedData(DataColumns):
+    """How the data set is read, and how far apart near duplicates may be."""
+
+    distance: int | None = option(
+        "--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default."
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Split(Settings):
+    """Settings of a split."""
+
+    labelled_subsets: int | None = option(
+        "--labelled-subsets",
+        type=click.IntRange(1, 1000),
+        help="Number of labelled subsets. Default: one for each link of the configuration.",
+    )
+    skip_bad: bool = option("--skip-bad", is_flag=True, help="Skip files that cannot be used, and list them.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitOutput(ProgressOutput):
+    """Output of a split: the index file, and what is printed."""
+
+    out: Path = option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AuditInputs(Settings):
+    """Inputs of the audit beside the images, and its settings."""
+
+    backbone: str | None = option(
+        "--backbone", metavar="MODEL[@PIXELS]=FILE", help="Pretrained network whose features embed the images."
+    )
+    masks: Path | None = option("--masks", type=PATH, help="Folder of masks, named like the images.")
+    source: str | None = option("--source", help="Column of the CSV that names where an image comes from.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SyntheticSet(OptionGroup):
+    """The synthetic data set that is drawn."""
+
+    title: ClassVar[str] = "Data"
+    out: Path = option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
+    images: int = option(
+        "--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="Number of images."
+    )
+    seed: int = option("--seed", type=SEED, default=0, show_default=True, help="Seed; equal seeds give equal bytes.")
+    size: str = option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width, pixels.")
+
+    def height_and_width(self) -> tuple[int, int]:
+        """Return height and width of an image, pixels.
+
+        Raises:
+            UsageError: ``--size`` is not written as two numbers.
+        """
+        height, _, width = self.size.lower().partition("x")
+        if not (height.isdecimal() and width.isdecimal() and len(self.size) < 20):
+            raise click.UsageError(f"--size {self.size}: expected height and width in pixels, such as 192x256")
+        return int(height), int(width)
+
+
+@click.group(name="data", cls=CommandGroup)
 def command() -> None:
     """Check, audit and split a data set; make a synthetic one."""
 
 
-@command.command(name="check", context_settings=HELP)
+@command.command(name="check")
 @click.argument("path", type=PATH)
-@data_options
-@click.option("--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default.")
-@json_option
-@quiet_option
-def check_command(path: Path, data_options: DataOptions, distance: int | None, as_json: bool, quiet: bool) -> None:
+@takes(checked=CheckedData, output=ProgressOutput)
+def check_command(path: Path, checked: CheckedData, output: ProgressOutput) -> None:
     """Report bad files, copies, near copies and leaks of PATH: a folder of images by class, or a CSV.
 
-    Only where no file can be read does the command fail.
+    The command fails only where no file can be read.
     """
-    from weckd_edge.config import BuildConfig
+    from weckd_edge.config import load_config
     from weckd_edge.core.errors import DataError
     from weckd_edge.train.data.check import check_data
 
-    config = data_options.over(BuildConfig()).data
-    if distance is not None:
-        config = replace(config, near_duplicate_distance=distance)
-    with make_progress(quiet) as progress:
+    config = load_config(None, checked.settings()).data
+    if checked.distance is not None:
+        config = replace(config, near_duplicate_distance=checked.distance)
+    with output.progress() as progress:
         report = check_data(path, config, progress)
-    if as_json:
+    if output.as_json:
         print_json(report.summary())
     else:
         _print_report(path, report)
@@ -101,108 +155,72 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
     print_table((columns[0] + more, columns[1]), rows[:_SHOWN])
 
 
-@command.command(name="split", context_settings=HELP)
+@command.command(name="split")
 @click.argument("path", type=PATH)
-@data_options
-@click.option("--out", type=AnyPath(dir_okay=False), required=True, help="JSON file to write.")
-@click.option("--config", "config_path", type=PATH, help="TOML file with the [data] settings.")
-@click.option(
-    "--labelled-subsets",
-    type=click.IntRange(1, 1000),
-    help="Number of labelled subsets. Default: one for each link of the configuration.",
-)
-@seed_option("Seed, in place of the config's.")
-@click.option("--skip-bad", is_flag=True, help="Skip files that cannot be used, and list them.")
-@json_option
-@quiet_option
-def split_command(
-    path: Path,
-    data_options: DataOptions,
-    out: Path,
-    config_path: Path | None,
-    labelled_subsets: int | None,
-    seed: int | None,
-    skip_bad: bool,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@takes(columns=DataColumns, split=Split, output=SplitOutput)
+def split_command(path: Path, columns: DataColumns, split: Split, output: SplitOutput) -> None:
     """Write which image of PATH is used where: splits, labelled subsets and groups, as a build would."""
     from weckd_edge.artifacts import SPLITS
-    from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.serialization import to_json
     from weckd_edge.core.store import explain_os_errors, write_atomic
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.train.data.index import build_index
 
-    config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
+    config, out = split.load(columns), output.out
     check_place(out, [ReadPath("the data set", path)], makes="file")
-    with make_progress(quiet) as progress:
+    with output.progress() as progress:
         index = build_index(
             path,
             config.data,
-            labelled_subsets=len(config.link) if labelled_subsets is None else labelled_subsets,
-            seed=config.seed if seed is None else seed,
-            skip_bad=skip_bad,
+            labelled_subsets=len(config.link) if split.labelled_subsets is None else split.labelled_subsets,
+            seed=config.seed,
+            skip_bad=split.skip_bad,
             progress=progress,
         )
     with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
     write_atomic(out, to_json(index))
-    if as_json:
+    if output.as_json:
         print_json(index)
         return
     rows = []
-    for label, name in enumerate(index.labels):
+    for label, class_name in enumerate(index.labels):
         own = [record for record in index.images if record.label == label]
-        splits = [sum(record.split == split for record in own) for split in SPLITS]
+        splits = [sum(record.split == name for record in own) for name in SPLITS]
         labelled = sum(record.labelled_subset is not None for record in own)
-        rows.append((name, *splits, labelled, len({record.group for record in own})))
+        rows.append((class_name, *splits, labelled, len({record.group for record in own})))
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
     print_message(f"written: {out}")
 
 
-@command.command(name="audit", context_settings=HELP)
+@command.command(name="audit")
 @click.argument("path", type=PATH)
-@data_options
-@click.option("--config", "config_path", type=PATH, help="TOML file of a build; see [audit].")
-@click.option("--backbone", metavar="MODEL[@PIXELS]=FILE", help="Pretrained network whose features embed the images.")
-@click.option("--masks", type=PATH, help="Folder of masks, named like the images.")
-@click.option("--source", help="Column of the CSV that names where an image comes from.")
-@json_option
-@quiet_option
-def audit_command(
-    path: Path,
-    data_options: DataOptions,
-    config_path: Path | None,
-    backbone: str | None,
-    masks: Path | None,
-    source: str | None,
-    as_json: bool,
-    quiet: bool,
-) -> None:
+@takes(columns=DataColumns, inputs=AuditInputs, output=ProgressOutput)
+def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, output: ProgressOutput) -> None:
     """Audit the data set PATH: leaks, random-split bias, shortcuts through cameras and sites, label errors.
 
     No network is trained: a linear classifier predicts the labels from the features of a frozen network. Name that network
     by --backbone or by the links of --config; without one, the features are colours and edges.
     """
-    from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.report.chapters.audit import about_data, audit_sections
     from weckd_edge.train.audit.run import audit_folder
 
-    config = data_options.over(load_config(config_path) if config_path is not None else BuildConfig())
-    if backbone is not None:
-        from weckd_edge.cli.build import parse_link
+    config = inputs.load(columns)
+    if inputs.backbone is not None:
+        from weckd_edge.cli.links import parse_link
 
-        config = replace(config, link=(*config.link[:-1], parse_link(backbone)))
+        config = replace(config, link=(*config.link[:-1], parse_link(inputs.backbone)))
     audit = config.audit
-    config = replace(
-        config,
-        audit=replace(audit, masks=str(masks) if masks else audit.masks, source_column=source or audit.source_column),
+    audit = replace(
+        audit,
+        masks=str(inputs.masks) if inputs.masks else audit.masks,
+        source_column=inputs.source or audit.source_column,
     )
-    with make_progress(quiet) as progress:
+    config = replace(config, audit=audit)
+    with output.progress() as progress:
         found = audit_folder(path, config, progress)
-    if as_json:
+    if output.as_json:
         print_json(found)
         return
     click.echo(with_plain_spaces(about_data(found)))
@@ -222,25 +240,19 @@ def audit_command(
 command.add_command(data_index.command)
 
 
-@command.command(name="synth", context_settings=HELP)
-@click.option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
-@click.option("--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="Number of images.")
-@seed_option("Seed; equal seeds give equal bytes.", default=0)
-@click.option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width, pixels.")
-@json_option
-@quiet_option
-def synth_command(out: Path, images: int, seed: int, size: str, as_json: bool, quiet: bool) -> None:
+@command.command(name="synth")
+@takes(synthetic=SyntheticSet, output=ProgressOutput)
+def synth_command(synthetic: SyntheticSet, output: ProgressOutput) -> None:
     """Draw a synthetic data set of eardrums in five classes, for trials. They are not medical images."""
     from weckd_edge.pipeline.output_paths import check_place
     from weckd_edge.train.data.synth.phantoms import write_phantoms
 
-    height, _, width = size.lower().partition("x")
-    if not (height.isdecimal() and width.isdecimal() and len(size) < 20):
-        raise click.UsageError(f"--size {size}: expected height and width in pixels, such as 192x256")
+    height, width = synthetic.height_and_width()
+    out, images, seed = synthetic.out, synthetic.images, synthetic.seed
     check_place(out)
-    with make_progress(quiet) as progress:
-        ears = write_phantoms(out, progress, images=images, seed=seed, height=int(height), width=int(width))
-    if as_json:
+    with output.progress() as progress:
+        ears = write_phantoms(out, progress, images=images, seed=seed, height=height, width=width)
+    if output.as_json:
         print_json({"folder": str(out), "synthetic": True, "images": images, "ears": ears, "seed": seed})
     else:
         click.echo(f"{out}: {images} synthetic frames of {ears} drawn ears (not medical images)")

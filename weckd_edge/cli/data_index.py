@@ -1,4 +1,4 @@
-"""``weckd-edge data verify-index``: whether a folder holds the images that a bundle was made from."""
+"""``weckd-edge data verify-index``: the check that a folder holds the images that a bundle was built from."""
 
 from __future__ import annotations
 
@@ -7,47 +7,38 @@ from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import (
-    HELP,
-    json_option,
-    make_progress,
-    print_json,
-    print_message,
-    print_table,
-    quiet_option,
-)
-from weckd_edge.cli.options import PATH, DataOptions, data_options, owner_key_option
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import DataColumns, OwnerKey, ProgressOutput
+from weckd_edge.cli.options import Command, takes
+from weckd_edge.cli.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import DatasetIndex
 
 _SHOWN = 20
 _MAX_BYTES = 1 << 30
-"""Of an index: some two million images."""
+"""Largest index that is read, bytes: some two million images."""
 
 
-@click.command("verify-index", context_settings=HELP)
+@click.command("verify-index", cls=Command)
 @click.argument("bundle", type=PATH)
 @click.argument("data", type=PATH)
-@owner_key_option
-@data_options
-@json_option
-@quiet_option
-def command(bundle: Path, data: Path, key: Path | None, data_options: DataOptions, as_json: bool, quiet: bool) -> None:
+@takes(columns=DataColumns, trust=OwnerKey, output=ProgressOutput)
+def command(bundle: Path, data: Path, columns: DataColumns, trust: OwnerKey, output: ProgressOutput) -> None:
     """Check that DATA holds the images that the index of BUNDLE names, by the digest of their pixels.
 
-    BUNDLE is a bundle, or a file that 'data split' wrote; DATA a folder of <label>/<image>, or a CSV. An image that is
-    missing, changed, added or relabelled ends it with exit code 1. One that was only moved, or saved anew with the same
-    pixels, is told.
+    BUNDLE is a bundle, or a file that 'data split' wrote; DATA is a folder of <label>/<image>, or a CSV. The command
+    exits with 1 where an image is missing, changed, added or relabelled. It lists images that were only moved, or saved
+    again with the same pixels.
     """
-    from weckd_edge.config import BuildConfig
+    from weckd_edge.config import load_config
     from weckd_edge.core.errors import DataError
     from weckd_edge.train.data.verify_index import DIFFERENCES, WORDS, verify_index
 
-    index = _read_index(bundle, key)
-    with make_progress(quiet) as progress:
-        found = verify_index(index, data, progress, data_options.over(BuildConfig()).data)
-    if as_json:
+    index = _read_index(bundle, trust.key)
+    with output.progress() as progress:
+        found = verify_index(index, data, progress, load_config(None, columns.settings()).data)
+    if output.as_json:
         print_json(found)
     else:
         rows: list[tuple[object, ...]] = [
@@ -69,7 +60,7 @@ def command(bundle: Path, data: Path, key: Path | None, data_options: DataOption
             f"{data}: expected the {found.indexed} images of the index, found {counted}; it is another data set",
             code="E_DATA_CHANGED",
         )
-    if not as_json:
+    if not output.as_json:
         print_message(f"{data}: holds the images of the index, and no others")
 
 

@@ -1,28 +1,30 @@
-"""``weckd-edge devices``: the profiles there are, and which of them this machine is."""
+"""``weckd-edge devices``: the device profiles, and which of them describes this machine."""
 
 from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import Output
+from weckd_edge.cli.options import CommandGroup, takes
 
 _SURE = "V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own"
 
 
-@click.group("devices", context_settings=HELP)
+@click.group("devices", cls=CommandGroup)
 def command() -> None:
     """List, show and detect device profiles."""
 
 
-@command.command("list", context_settings=HELP)
-@json_option
-def list_command(as_json: bool) -> None:
+@command.command("list")
+@takes(output=Output)
+def list_command(output: Output) -> None:
     """List the device profiles that come with this software."""
     from weckd_edge.devices.profiles.profile import list_profiles
     from weckd_edge.devices.profiles.text import summarize_profile
 
     profiles = list_profiles()
-    if as_json:
+    if output.as_json:
         print_json(
             [
                 {
@@ -44,16 +46,16 @@ def list_command(as_json: bool) -> None:
     print_message("-: not known. More of one, with every source: weckd-edge devices show DEVICE")
 
 
-@command.command("show", context_settings=HELP)
+@command.command("show")
 @click.argument("name")
-@json_option
-def show_command(name: str, as_json: bool) -> None:
+@takes(output=Output)
+def show_command(name: str, output: Output) -> None:
     """Show one profile with the source of every value. NAME is a device, or a TOML file of your own."""
     from weckd_edge.devices.profiles.profile import load_profile
     from weckd_edge.devices.profiles.text import describe_profile
 
     profile = load_profile(name)
-    if as_json:
+    if output.as_json:
         print_json(profile)
         return
     for number, table in enumerate(describe_profile(profile)):
@@ -65,14 +67,14 @@ def show_command(name: str, as_json: bool) -> None:
         print_message(f"without a source: {', '.join(missing)}")
 
 
-@command.command("detect", context_settings=HELP)
-@json_option
-def detect_command(as_json: bool) -> None:
-    """Say which device this machine is, and why."""
+@command.command("detect")
+@takes(output=Output)
+def detect_command(output: Output) -> None:
+    """Show which device profile describes this machine, and why."""
     from weckd_edge.devices.machine.detect import detect
 
     found = detect()
-    if as_json:
+    if output.as_json:
         print_json(found)
         return
     rows: list[tuple[str, object]] = [

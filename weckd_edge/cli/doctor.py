@@ -1,15 +1,17 @@
-"""``weckd-edge doctor``: what works here, what is missing, and how to get it."""
+"""``weckd-edge doctor``: what works on this machine, what is missing, and how to install it."""
 
 from __future__ import annotations
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import Output
+from weckd_edge.cli.options import Command, takes
 
 
-@click.command("doctor", context_settings=HELP)
-@json_option
-def command(as_json: bool) -> None:
+@click.command("doctor", cls=Command)
+@takes(output=Output)
+def command(output: Output) -> None:
     """Show what works on this machine, what is missing, and how to install it.
 
     Every library is imported, so this takes a few seconds.
@@ -17,7 +19,7 @@ def command(as_json: bool) -> None:
     from weckd_edge.devices.doctor.doctor import diagnose
 
     found = diagnose()
-    if as_json:
+    if output.as_json:
         print_json(found)
         return
     print_table(

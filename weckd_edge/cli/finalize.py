@@ -2,42 +2,35 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
-from weckd_edge.cli.console.output import (
-    HELP,
-    json_option,
-    make_progress,
-    print_json,
-    print_message,
-    print_table,
-    quiet_option,
-)
-from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import AcceptedBundle, ProgressOutput
+from weckd_edge.cli.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parameter_types import PATH
 
 
-@click.command("finalize", context_settings=HELP)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EngineBuild(OptionGroup):
+    """The engine that is built or activated."""
+
+    title: ClassVar[str] = "Engine"
+    dla: bool = option("--dla", is_flag=True, help="Also build for the DLA; use it where it is faster than the GPU.")
+    gpu_fallback: bool = option(
+        "--gpu-fallback", is_flag=True, help="With --dla: run layers that the DLA does not support on the GPU."
+    )
+    rollback: bool = option("--rollback", is_flag=True, help="Activate the previous engine again; builds nothing.")
+
+
+@click.command("finalize", cls=Command)
 @click.argument("bundle", type=PATH)
-@click.option("--dla", is_flag=True, help="Also build for the DLA; use it where it is faster than the GPU.")
-@click.option("--gpu-fallback", is_flag=True, help="With --dla: run layers that the DLA does not support on the GPU.")
-@click.option("--rollback", is_flag=True, help="Activate the previous engine again; builds nothing.")
-@owner_key_option
-@min_version_option
-@json_option
-@quiet_option
-def command(
-    bundle: Path,
-    dla: bool,
-    gpu_fallback: bool,
-    rollback: bool,
-    key: Path | None,
-    min_version: int,
-    as_json: bool,
-    quiet: bool,
-) -> None:
-    """On a Jetson: build the TensorRT engine of a BUNDLE, self-test it on the golden frames, activate it.
+@takes(engine=EngineBuild, trust=AcceptedBundle, output=ProgressOutput)
+def command(bundle: Path, engine: EngineBuild, trust: AcceptedBundle, output: ProgressOutput) -> None:
+    """Build the TensorRT engine of a BUNDLE on a Jetson, self-test it on the golden frames, activate it.
 
     An engine that exists for this module, TensorRT, L4T and power mode is tested and reused. An engine that fails its
     self-test is deleted, and the previous one stays active.
@@ -45,18 +38,18 @@ def command(
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
 
-    if rollback and (dla or gpu_fallback):
+    if engine.rollback and (engine.dla or engine.gpu_fallback):
         raise click.UsageError("--rollback builds nothing; leave out --dla and --gpu-fallback")
-    if gpu_fallback and not dla:
+    if engine.gpu_fallback and not engine.dla:
         raise click.UsageError("--gpu-fallback is for --dla")
-    opened = open_bundle(bundle, key=key, min_version=min_version)
-    with make_progress(quiet) as progress:
-        if rollback:
+    opened = open_bundle(bundle, key=trust.key, min_version=trust.min_version)
+    with output.progress() as progress:
+        if engine.rollback:
             done = Finalized(record=roll_back(opened), reused=True)
         else:
-            done = finalize(opened, progress=progress, dla=dla, gpu_fallback=gpu_fallback)
+            done = finalize(opened, progress=progress, dla=engine.dla, gpu_fallback=engine.gpu_fallback)
     record = done.record
-    if as_json:
+    if output.as_json:
         print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "engine": record})
         return
     identity = record.identity

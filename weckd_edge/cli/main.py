@@ -1,4 +1,4 @@
-"""The front door: ``weckd-edge COMMAND``. Commands are a literal table, imported only when asked for."""
+"""The command line, ``weckd-edge COMMAND``. Commands are a literal table, imported only when asked for."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXIT_INTERRUPTED = 130
 
 
 class Entry(NamedTuple):
-    """Where a command lives and its one line of help."""
+    """A command: the module that holds it, and its one line of help."""
 
     module: str
     help: str
@@ -39,6 +39,7 @@ COMMANDS = {
     "data": Entry("weckd_edge.cli.data", "Check, audit and split a data set; make a synthetic one."),
     "study": Entry("weckd_edge.cli.study", "Compare the chain with baselines over several seeds."),
     "tune": Entry("weckd_edge.cli.tune", "Tune learning rate and distillation on validation images."),
+    "config": Entry("weckd_edge.cli.config", "Show every setting of a build, with its value and its origin."),
     "predict": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
     "demo": Entry("weckd_edge.cli.demo", "Serve a local page that classifies images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle's signature, digests and self-test."),
@@ -53,7 +54,7 @@ COMMANDS = {
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands from the table alone."""
+    """A group that lists its commands from the table, without importing them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -94,9 +95,9 @@ def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes.
 
     Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed, 70 a defect of this software, 130 interrupted. Every
-    failure is told in one line with its code; ``-v`` shows the traceback of those that are no ``WeckdError``. With
-    ``--json``, code and message are on stdout too, unless a result is there already. Where the reader of our output has
-    gone, it ends with 1 and without a word: there is nobody left to tell.
+    failure prints one line with its code; ``-v`` shows the traceback of one that is not a ``WeckdError``. With ``--json``,
+    code and message are on stdout too, unless a result was printed before. Where nobody reads the output any more, the
+    exit code is 1 and nothing is printed.
     """
     _open_streams()
     stdout = Stdout(wants_json="--json" in (sys.argv[1:] if args is None else args))
@@ -125,7 +126,7 @@ def main(args: list[str] | None = None) -> None:
 
 
 def report_defect(err: Exception, stdout: Stdout) -> NoReturn:
-    """Leave with one line about an error that nobody has foreseen."""
+    """Exit with one line about an error that nobody has foreseen."""
     logger.info("where it failed", exc_info=err)
     _fail(describe_defect(err), stdout, EXIT_DEFECT)
 
@@ -137,7 +138,7 @@ def _fail(failure: Failure, stdout: Stdout, code: int, lines: tuple[str, ...] = 
 
 
 def _open_streams() -> None:
-    """See to it that what is printed goes somewhere, and that no file of ours gets the number of a closed stream."""
+    """Replace closed standard streams by /dev/null, so that no file that is opened later gets the number of one."""
     # The lowest free numbers are given out first: a file that is opened later must not become stdout or stderr.
     with contextlib.suppress(OSError):
         while (handle := os.open(os.devnull, os.O_RDWR)) <= 2:
@@ -145,7 +146,7 @@ def _open_streams() -> None:
         os.close(handle)
     if sys.stderr is None:  # closed before the start
         sys.stderr = open(os.devnull, "w")  # noqa: PTH123, SIM115 - open to the end
-    if sys.stdout is None:  # likewise
+    if sys.stdout is None:  # closed before the start
         message = "stdout is closed, so that no result could be printed; send it to a file, or to /dev/null"
         _fail(Failure("E_SYSTEM_OUTPUT", message), Stdout(wants_json=False), EXIT_FAILED)
     # A name of a file that the terminal's encoding lacks is printed as an escape.
@@ -161,7 +162,7 @@ def _leave(message: str, code: int, lines: tuple[str, ...] = ()) -> NoReturn:
 
 
 def _exit(code: int) -> NoReturn:
-    """Leave; what a full or closed stream still holds back is dropped, so that Python does not complain of it again."""
+    """Exit; drop what a full or closed stream still holds back, so that Python does not complain of it again."""
     for stream in (sys.stdout, sys.stderr):
         try:
             if stream is not None:

@@ -1,14 +1,17 @@
-"""``weckd-edge report``: write a bundle's report again, outside the bundle; tell what changed since another one."""
+"""``weckd-edge report``: a bundle's report written again, outside the bundle, or the changes since an older one."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
-from weckd_edge.cli.options import PATH, owner_key_option
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import Output, OwnerKey
+from weckd_edge.cli.options import Command, option, takes
+from weckd_edge.cli.parameter_types import PATH
 from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
@@ -16,28 +19,33 @@ if TYPE_CHECKING:
     from weckd_edge.report.diff.rows import ChangeText
 
 
-@click.command("report", context_settings=HELP)
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ReportOutput(Output):
+    """Output of a report: the files that are written, and what is printed."""
+
+    outs: tuple[Path, ...] = option(
+        "--out",
+        type=PATH,
+        multiple=True,
+        help="HTML file; with --baseline also a Markdown file (.md), and it may be given twice.  [default: report.html, or "
+        "with --baseline none]",
+    )
+    baseline: Path | None = option("--baseline", type=PATH, metavar="OLD", help="Older bundle to compare with.")
+
+
+@click.command("report", cls=Command)
 @click.argument("bundle", type=PATH)
-@click.option(
-    "--out",
-    "outs",
-    type=PATH,
-    multiple=True,
-    help="HTML file; with --baseline also a Markdown file (.md), and it may be given twice.  [default: report.html, or with "
-    "--baseline none]",
-)
-@click.option("--baseline", type=PATH, metavar="OLD", help="Older bundle to compare with.")
-@owner_key_option
-@json_option
-def command(bundle: Path, outs: tuple[Path, ...], baseline: Path | None, key: Path | None, as_json: bool) -> None:
+@takes(trust=OwnerKey, output=ReportOutput)
+def command(bundle: Path, trust: OwnerKey, output: ReportOutput) -> None:
     """Write the report of a bundle again from its evidence, or list the changes since an older bundle.
 
-    A bundle is sealed, so the report is written outside it; sample frames are only in the report that the build wrote.
+    A bundle never changes, so the report is written outside it. Only the report that the build wrote has sample frames.
     Changes are listed in data, model, thresholds and results: here, in Markdown, or as a section of the HTML report.
     """
     from weckd_edge.bundle.reader import open_bundle
 
-    opened = open_bundle(bundle, key=key)
+    opened = open_bundle(bundle, key=trust.key)
+    baseline, outs = output.baseline, output.outs
     if baseline is None and not outs:
         outs = (Path("report.html"),)
     for out in outs:
@@ -47,11 +55,11 @@ def command(bundle: Path, outs: tuple[Path, ...], baseline: Path | None, key: Pa
         from weckd_edge.report.diff import compare_bundles
         from weckd_edge.report.diff.rows import change_text
 
-        change = compare_bundles(baseline, bundle, key)
+        change = compare_bundles(baseline, bundle, trust.key)
         text = change_text(change)
     for out in outs:
         _write(out, opened, text)
-    if as_json:
+    if output.as_json:
         printed: dict[str, object] = {"bundle": str(bundle), "report": str(outs[0]) if outs else None}
         if baseline is not None:
             printed |= {"baseline": str(baseline), "written": [str(out) for out in outs], "change": change}

@@ -1,16 +1,18 @@
-"""``weckd-edge study``: the chain against its controls, with intervals."""
+"""``weckd-edge study``: the chain compared with baselines, over several seeds."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from weckd_edge.cli.build import with_options
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
-from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
+from weckd_edge.cli.console.output import print_json, print_table
+from weckd_edge.cli.option_groups import ChainSettings, DataSet, ProgressOutput
+from weckd_edge.cli.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
@@ -19,41 +21,39 @@ if TYPE_CHECKING:
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
 
 
-@click.command("study", context_settings=HELP)
-@data_option
-@data_options
-@click.option(
-    "--strategies", default=DEFAULT, show_default=True, help="Comma-separated names; +pool adds unlabelled images."
-)
-@click.option(
-    "--seeds",
-    default=5,
-    show_default=True,
-    type=click.IntRange(1, 10_000),
-    help="Number of seeds; each draws splits, subsets and weights.",
-)
-@click.option("--out", type=PATH, required=True, help="Folder for results; a second run resumes there.")
-@click.option("--config", "config_file", type=PATH, help="TOML file with the chain and its training.")
-@chain_option
-@click.option("--storage", help="Optuna storage, to share the seeds between machines: sqlite:///file.db, or a server's.")
-@seed_option("The first seed.")
-@skip_bad_option
-@quiet_option
-@json_option
-def command(
-    data: Path,
-    data_options: DataOptions,
-    strategies: str,
-    seeds: int,
-    out: Path,
-    config_file: Path | None,
-    links: str | None,
-    storage: str | None,
-    seed: int | None,
-    skip_bad: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyPlan(OptionGroup):
+    """Plan of a study: the strategies, the number of seeds, and the folder for results."""
+
+    title: ClassVar[str] = "Study"
+    out: Path = option("--out", type=PATH, required=True, help="Folder for results; a second run resumes there.")
+    strategies: str = option(
+        "--strategies", default=DEFAULT, show_default=True, help="Comma-separated names; +pool adds unlabelled images."
+    )
+    seeds: int = option(
+        "--seeds",
+        default=5,
+        show_default=True,
+        type=click.IntRange(1, 10_000),
+        help="Number of seeds, counted from --seed; each draws splits, subsets and weights.",
+    )
+    folds: int | None = option(
+        "--folds",
+        type=click.IntRange(2, 100),
+        help="Deal the images of each seed into so many folds, whole groups each; every fold is the test split once.",
+    )
+    storage: str | None = option(
+        "--storage", help="Optuna storage, to share the seeds between machines: sqlite:///file.db, or a server's."
+    )
+
+    def names(self) -> list[str]:
+        """Return the names of the strategies."""
+        return [name.strip() for name in self.strategies.split(",") if name.strip()]
+
+
+@click.command("study", cls=Command)
+@takes(data=DataSet, plan=StudyPlan, settings=ChainSettings, output=ProgressOutput)
+def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: ProgressOutput) -> None:
     """Compare distillation strategies on your own data: on the same groups, labelled subsets and seeds.
 
     Every strategy takes the same number of gradient steps. The single ones are the last network alone: on one labelled
@@ -62,39 +62,58 @@ def command(
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from tempfile import TemporaryDirectory
 
-    from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.pipeline.build import keeps_results
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.tuning.study import run_study
 
-    config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
-    check_place(out, [ReadPath("the data set", data)])
-    names = [name.strip() for name in strategies.split(",") if name.strip()]
+    config = settings.load(data)
+    check_place(plan.out, [ReadPath("the data set", data.path)])
+    names = plan.names()
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
-            run_study(data, config, names, seeds, Path(folder), SilentProgress(), skip_bad=skip_bad)
+            run_study(
+                data.path,
+                config,
+                names,
+                plan.seeds,
+                Path(folder),
+                SilentProgress(),
+                skip_bad=data.skip_bad,
+                folds=plan.folds,
+            )
         return
-    with make_progress(quiet) as progress:
-        study = run_study(data, config, names, seeds, out, progress, skip_bad=skip_bad, storage=storage)
-    page = page_of(study)
-    write_study(page, out / "study.html")
-    if as_json:
-        print_json(summarize_study(page, study))
+    with output.progress() as progress:
+        study = run_study(
+            data.path,
+            config,
+            names,
+            plan.seeds,
+            plan.out,
+            progress,
+            skip_bad=data.skip_bad,
+            storage=plan.storage,
+            folds=plan.folds,
+        )
+    page = make_page(study)
+    write_study(page, plan.out / "study.html")
+    if output.as_json:
+        print_json(study_summary(page, study))
     else:
-        print_study(page)
-        click.echo(f"Page: {out / 'study.html'}")
+        _print_study(page)
+        click.echo(f"Page: {plan.out / 'study.html'}")
 
 
-def summarize_study(page: StudyPage, study: Study) -> dict[str, Any]:
-    """Return what ``--json`` prints."""
+def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
+    """Return what ``--json`` prints of a study."""
     return {
         "dataset": page.dataset,
         "synthetic": page.synthetic,
         "labelled_fraction": page.labelled_fraction,
         "seeds": page.seeds,
+        "folds": page.folds,
         "strategies": [
             {
                 "name": row.name,
@@ -103,17 +122,18 @@ def summarize_study(page: StudyPage, study: Study) -> dict[str, Any]:
                 "seconds": row.seconds,
                 "cpu_seconds": row.cpu_seconds,
                 "joules": row.joules,
-                "by_seed": row.by_seed,
+                "runs": [{"seed": run.seed, "fold": run.fold, "accuracy": run.accuracy} for run in study.runs(row.name)],
             }
             for row in page.rows
         ],
         "differences": study.differences(),
         "verdicts": page.verdicts,
+        "notes": page.notes,
     }
 
 
-def page_of(study: Study) -> StudyPage:
-    """Work out what is shown, controls first."""
+def make_page(study: Study) -> StudyPage:
+    """Return the page of a study: a row for each strategy, the last network alone first, and the verdicts."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
     from weckd_edge.train.tuning.study import chain_verdicts
 
@@ -128,7 +148,7 @@ def page_of(study: Study) -> StudyPage:
                 name=name,
                 labels=first[name].labels_used,
                 images=first[name].images_used,
-                by_seed=tuple(study.accuracies(name)),
+                by_run=tuple(study.accuracies(name)),
                 mean=mean.mean,
                 low=mean.low,
                 high=mean.high,
@@ -147,6 +167,9 @@ def page_of(study: Study) -> StudyPage:
         seeds=study.seeds,
         rows=tuple(rows),
         verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),
+        folds=study.folds,
+        equal_steps=len({run.steps for run in study.trials}) == 1,
+        notes=study.notes,
     )
 
 
@@ -155,8 +178,7 @@ def _sum_or_none(values: list[float | None]) -> float | None:
     return sum(known) if len(known) == len(values) else None
 
 
-def print_study(page: StudyPage) -> None:
-    """Print the table and the words."""
+def _print_study(page: StudyPage) -> None:
     rows = [
         (
             row.name,
@@ -168,10 +190,11 @@ def print_study(page: StudyPage) -> None:
         )
         for row in page.rows
     ]
-    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {page.seeds} seeds, last link on held-out groups"
+    runs = f"{page.seeds} seeds" if page.folds is None else f"{page.folds} folds of each of {page.seeds} seeds"
+    title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {runs}, last link on held-out groups"
     columns = ("strategy", "labels", "images", "accuracy %, 95 % interval", f"points over {page.rows[0].name}", "seconds")
     print_table(columns, rows, title=title)
-    for words in page.verdicts:
+    for words in (*page.verdicts, *page.notes):
         click.echo(words)
 
 

@@ -1,59 +1,55 @@
-"""``weckd-edge tune``: learning rate, distillation weight and temperature, found on validation groups."""
+"""``weckd-edge tune``: learning rate, distillation weight and temperature, tuned on validation images."""
 
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import click
 
-from weckd_edge.cli.build import with_options
-from weckd_edge.cli.console.output import HELP, json_option, make_progress, print_json, print_table, quiet_option
-from weckd_edge.cli.options import PATH, DataOptions, chain_option, data_option, data_options, seed_option, skip_bad_option
+from weckd_edge.cli.console.output import print_json, print_table
+from weckd_edge.cli.option_groups import ChainSettings, DataSet, ProgressOutput
+from weckd_edge.cli.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parameter_types import PATH
 
 
-@click.command("tune", context_settings=HELP)
-@data_option
-@data_options
-@click.option(
-    "--trials", default=20, show_default=True, type=click.IntRange(1, 1_000_000), help="Number of trials, over all machines."
-)
-@click.option("--out", type=PATH, required=True, help="Folder for this machine's links and best.toml.")
-@click.option("--storage", help="Optuna storage, to share a study between machines. Default: a file in --out.")
-@click.option("--config", "config_file", type=PATH, help="TOML file with the other settings.")
-@chain_option
-@seed_option("Seed of split, weights and search.")
-@skip_bad_option
-@quiet_option
-@json_option
-def command(
-    data: Path,
-    data_options: DataOptions,
-    trials: int,
-    out: Path,
-    storage: str | None,
-    config_file: Path | None,
-    links: str | None,
-    seed: int | None,
-    skip_bad: bool,
-    quiet: bool,
-    as_json: bool,
-) -> None:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TuningPlan(OptionGroup):
+    """Plan of a tuning: the number of trials, and the folder for results."""
+
+    title: ClassVar[str] = "Tuning"
+    out: Path = option("--out", type=PATH, required=True, help="Folder for this machine's links and best.toml.")
+    trials: int = option(
+        "--trials",
+        default=20,
+        show_default=True,
+        type=click.IntRange(1, 1_000_000),
+        help="Number of trials, over all machines.",
+    )
+    storage: str | None = option(
+        "--storage", help="Optuna storage, to share the trials between machines. Default: a file in --out."
+    )
+
+
+@click.command("tune", cls=Command)
+@takes(data=DataSet, plan=TuningPlan, settings=ChainSettings, output=ProgressOutput)
+def command(data: DataSet, plan: TuningPlan, settings: ChainSettings, output: ProgressOutput) -> None:
     """Tune learning rate and distillation with Optuna, on validation images; test images are not used.
 
-    The same command resumes after an interruption. Machines with the same --storage share one study.
+    The same command resumes after an interruption. Machines with the same --storage share the trials.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.config import BuildConfig, load_config
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.train.tuning.tune import tune
 
-    config = with_options(load_config(config_file) if config_file else BuildConfig(), links, seed, data_options)
-    check_place(out, [ReadPath("the data set", data)])
-    where = storage or f"sqlite:///{out.absolute() / 'search.db'}"
-    with make_progress(quiet) as progress:
-        found = tune(data, config, trials, where, out, progress, skip_bad=skip_bad)
-    if as_json:
+    config = settings.load(data)
+    check_place(plan.out, [ReadPath("the data set", data.path)])
+    storage = plan.storage or f"sqlite:///{plan.out.absolute() / 'search.db'}"
+    with output.progress() as progress:
+        found = tune(data.path, config, plan.trials, storage, plan.out, progress, skip_bad=data.skip_bad)
+    if output.as_json:
         print_json(found)
         return
     print_table(
@@ -62,7 +58,7 @@ def command(
             ("learning_rate", f"{found.learning_rate:.3g}"),
             ("distill.distill_weight", f"{found.distill_weight:.3g}"),
             ("distill.temperature_start", f"{found.temperature_start:.3g}"),
-            ("accuracy on validation groups", f"{found.val_accuracy:.1%}"),
+            ("accuracy on validation images", f"{found.val_accuracy:.1%}"),
             ("trials", found.trials),
         ],
     )

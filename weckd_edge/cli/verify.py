@@ -6,22 +6,22 @@ from pathlib import Path
 
 import click
 
-from weckd_edge.cli.console.output import HELP, json_option, print_json, print_message, print_table
-from weckd_edge.cli.options import PATH, min_version_option, owner_key_option
+from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.option_groups import AcceptedBundle, Output
+from weckd_edge.cli.options import Command, takes
+from weckd_edge.cli.parameter_types import PATH
 
 
-@click.command("verify", context_settings=HELP)
+@click.command("verify", cls=Command)
 @click.argument("bundle", type=PATH)
-@owner_key_option
-@min_version_option
-@json_option
-def command(bundle: Path, key: Path | None, min_version: int, as_json: bool) -> None:
+@takes(trust=AcceptedBundle, output=Output)
+def command(bundle: Path, trust: AcceptedBundle, output: Output) -> None:
     """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
     from weckd_edge.core.errors import BundleError
     from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
-    result = verify_bundle(bundle, key, min_version)
-    if as_json:
+    result = verify_bundle(bundle, trust.key, trust.min_version)
+    if output.as_json:
         print_json(result)
     elif result.digests_ok:
         rows = [
@@ -37,6 +37,6 @@ def command(bundle: Path, key: Path | None, min_version: int, as_json: bool) -> 
             for test in result.selftest
         ]
         print_table(("backend", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
-        print_message(f"signature: {result.signature}; every file is as it was sealed")
+        print_message(f"signature: {result.signature}; every file has the digest that the manifest names")
     if not result.passed:
         raise BundleError(str(result.problem), code=str(result.code))

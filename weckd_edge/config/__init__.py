@@ -13,9 +13,11 @@ from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
 from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
+from weckd_edge.config.in_force import SettingInForce, settings_in_force, settings_toml
 from weckd_edge.config.input import InputConfig
 from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
 from weckd_edge.config.model_card import ModelCardConfig
+from weckd_edge.config.overrides import parse_setting, setting_names
 from weckd_edge.config.quantize import QuantizeConfig
 from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import BandConfig, PrevalenceConfig, ReportConfig
@@ -44,9 +46,14 @@ __all__ = [
     "ReportConfig",
     "SelectConfig",
     "SelftestConfig",
+    "SettingInForce",
     "TrainConfig",
     "VerifyConfig",
     "load_config",
+    "parse_setting",
     "paths_of",
+    "setting_names",
+    "settings_in_force",
+    "settings_toml",
     "without_folders",
 ]

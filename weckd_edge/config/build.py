@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import AuditConfig
@@ -16,6 +19,7 @@ from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
 from weckd_edge.config.link import DEFAULT_LINKS, LinkConfig
 from weckd_edge.config.model_card import ModelCardConfig
+from weckd_edge.config.overrides import with_settings
 from weckd_edge.config.quantize import QuantizeConfig
 from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import ReportConfig
@@ -90,13 +94,23 @@ class BuildConfig:
         )
 
 
-def load_config(path: Path) -> BuildConfig:
-    """Read a TOML file; every path in it is taken from the file's own folder.
+def load_config(path: Path | None, settings: Mapping[str, Any] = MappingProxyType({})) -> BuildConfig:
+    """Read the settings of a build; every path in a file is taken from the file's own folder.
+
+    Args:
+        path: TOML file; None: the defaults.
+        settings: Plain data by the names of settings, such as ``train.epochs``; they stand over those of the file. Paths
+            among them are absolute.
 
     Raises:
-        ConfigError: The file is missing, is not TOML, or holds an unknown, wrong or contradictory setting.
+        ConfigError: The file is missing, is not TOML, or a setting is unknown, wrong or contradictory.
     """
-    config = from_data(BuildConfig, read_toml(path), where=path.name)
+    name = "settings" if path is None else path.name
+    where = f"{name} with those of the command line" if settings and path is not None else name
+    data = {} if path is None else read_toml(path)
+    config = from_data(BuildConfig, with_settings(data, settings), where=where)
+    if path is None:
+        return config
     check_setting(bool(config.link), f"{path.name}: a chain needs at least two links, got 0")
     return map_paths(config, lambda relative: str((path.parent / relative).resolve()))
 

@@ -15,6 +15,10 @@ class TrainConfig:
 
     Attributes:
         epochs: Number of epochs: the schedule moves on, and a checkpoint is written, once in each.
+        patience: Number of epochs without a better validation score after which a link's training ends; 0 trains for all
+            epochs. A score is better where the validation accuracy is higher, or is the same with a lower cross-entropy.
+            The weights of the best epoch are kept, also where all epochs were needed. The learning rate falls along a
+            cosine that is planned for all ``epochs``, so a training that ends early has not seen the low rates at its end.
         steps_per_epoch: Gradient steps in one epoch.
         batch: Labelled images in one step; unlabelled ones come on top, see ``distill.unlabelled_per_labelled``.
         learning_rate: Peak learning rate. A classifier that starts from random weights takes ten times as much.
@@ -22,7 +26,12 @@ class TrainConfig:
             before fine-tuning, arXiv 2202.10054).
         weight_decay: AdamW's weight decay, 0..1.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
-        balance: How far rare classes are shown as often as common ones: 0 as they come, 1 all alike.
+        balance: How far rare classes are shown as often as common ones: 0 shows them as they come, 1 shows all alike. It
+            changes which images a step holds; ``class_weights`` changes what each counts.
+        class_weights: Weight of an image in the loss of the labels. ``none`` weights all alike. ``balanced`` weights each
+            class by the inverse of the number of its labels that the link may see; the mean over these labels is 1. The
+            weights know nothing of ``balance``: both together count a rare class twice, so set ``balance = 0`` with
+            ``balanced``.
         ema: Fraction of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last
             weights. A fraction, not a number of steps, so that a short training is not left with its first weights.
         precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
@@ -34,6 +43,7 @@ class TrainConfig:
     """
 
     epochs: int = 10
+    patience: int = 0
     steps_per_epoch: int = 20
     batch: int = 32
     learning_rate: float = 1e-3
@@ -41,6 +51,7 @@ class TrainConfig:
     weight_decay: float = 0.02
     augment: float = 0.5
     balance: float = 0.5
+    class_weights: Literal["none", "balanced"] = "none"
     ema: float = 0.0
     precision: Literal["32-true", "bf16-mixed", "16-mixed"] = "32-true"
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
@@ -50,6 +61,7 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_within("epochs", self.epochs, 1, 100_000)
+        check_within("patience", self.patience, 0, 100_000)
         check_within("steps_per_epoch", self.steps_per_epoch, 1, 1_000_000)
         check_within("accumulate", self.accumulate, 1, 65_536)
         check_within("batch", self.batch, 4, 65_536)

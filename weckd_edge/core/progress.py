@@ -15,6 +15,9 @@ class ProgressTask(Protocol):
     def advance(self, steps: int = 1, **values: float) -> None:
         """Say that ``steps`` more are done; ``values`` (loss, accuracy) are shown beside the limit."""
 
+    def end_after(self, total: int) -> None:
+        """Say that the work ends after ``total`` steps in all, fewer than it was opened with."""
+
 
 class Progress(Protocol):
     """Where work is shown. The command line decides between a live display, plain lines and nothing."""
@@ -25,9 +28,15 @@ class Progress(Protocol):
     def note(self, text: str) -> None:
         """Say one line that stays on the screen."""
 
+    def warn(self, text: str) -> None:
+        """Say one line that nobody must miss: something may be wrong; it is shown also where progress is not."""
+
 
 class _SilentTask:
     def advance(self, steps: int = 1, **values: float) -> None:
+        return None
+
+    def end_after(self, total: int) -> None:
         return None
 
 
@@ -39,4 +48,7 @@ class SilentProgress:
         yield _SilentTask()
 
     def note(self, text: str) -> None:
+        return None
+
+    def warn(self, text: str) -> None:
         return None

@@ -1,8 +1,8 @@
-"""A ladder of students by measured int8 time, and the chain that is picked from it (``--links auto``).
+"""Candidate networks by measured int8 latency, and the chain that is chosen from them (``--links auto``).
 
-Widths that int8 kernels like, hardly any squeeze-and-excitation, and pretrained weights in timm. How long a network takes
-in int8 does not follow from its parameters or MACs, so every rung is quantized, compiled and timed here, and one
-that takes longer than a larger one is left out.
+The candidates have widths that int8 kernels like, little squeeze-and-excitation, and pretrained weights in timm. Latency in
+int8 does not follow from parameters or MACs. So every candidate is quantized, compiled and timed here, and one that is
+slower than a candidate of more MACs is left out.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ CANDIDATES = (
     LinkConfig(model="mobilenetv4_conv_medium", input_size=192),
     LinkConfig(model="mobilenetv4_conv_medium", input_size=256),
 )
-"""From the smallest to the largest by MACs, as they turned out."""
+"""Candidate links, in ascending order of MACs."""
 
 HEADROOM = 1.25
-"""A rung fits a latency limit, which is a 90th percentile, where this many times its undisturbed time does."""
+"""Factor from a candidate's undisturbed latency to the 90th percentile that a limit is about."""
 
 STEP = 2.0
-"""How many times as long a link's predecessor is to take, about."""
+"""Wanted ratio of the latency of a link to that of the next, smaller one."""
 
 _IMAGES = 8
 _ROUNDS = 8
@@ -50,14 +50,14 @@ _ROUNDS = 8
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateTiming:
-    """One student of the ladder.
+    """Size and latency of one candidate.
 
     Attributes:
-        link: What it is.
-        parameters: With its head.
+        link: The candidate's network and input size.
+        parameters: Number of parameters, the classifier's included.
         macs: MACs of one image.
-        int8_ns: End-to-end latency in int8 on one thread, undisturbed.
-        fp32_ns: The same in FP32.
+        int8_ns: Median end-to-end latency in int8, nanoseconds.
+        fp32_ns: Median end-to-end latency in FP32, nanoseconds.
     """
 
     link: LinkConfig
@@ -69,14 +69,14 @@ class CandidateTiming:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CandidateTimings:
-    """What the students take on one machine.
+    """Latencies of all candidates on one machine.
 
     Attributes:
-        host: The machine.
-        candidates: From the fastest in int8 to the slowest; none that takes longer than one with more MACs.
-        left_out: Those that do.
-        pretrained: Whether their pretrained weights can be had.
-        schema_version: Of this record.
+        host: Name of the machine.
+        candidates: Candidates by int8 latency, fastest first; none is slower than one of more MACs.
+        left_out: Candidates that are slower than one of more MACs.
+        pretrained: Whether pretrained weights can be fetched.
+        schema_version: Version of this record's format.
     """
 
     host: str
@@ -95,25 +95,25 @@ def time_candidates(
     *,
     host: str,
 ) -> CandidateTimings:
-    """Quantize, compile and time every student, with fresh weights: how long one takes does not depend on them.
+    """Quantize, compile and time every candidate, with fresh weights: latency does not depend on them.
 
     Args:
-        index: The data set; a few training images calibrate.
-        root: Its folder.
-        config: Frame, crop, threads.
-        progress: Where it is shown.
-        candidates: The students.
-        host: This machine in words.
+        index: The data set; a few training images serve for range estimation.
+        root: Folder that image paths are relative to.
+        config: The build's settings: frame, crop, threads.
+        progress: Receiver of the progress.
+        candidates: The candidates.
+        host: Name of this machine.
 
     Raises:
-        ModelError: None of them can be made, or one cannot be compiled.
+        ModelError: A candidate cannot be created or compiled.
         MissingDependency: OpenVINO is not installed.
     """
     from weckd_edge.train.distill.chain import frame_spec
     from weckd_edge.train.networks.models import can_fetch
 
     found: list[CandidateTiming] = []
-    with TemporaryDirectory(prefix="weckd-") as place, progress.task("measure students", len(candidates) + 1) as task:
+    with TemporaryDirectory(prefix="weckd-") as place, progress.task("time candidates", len(candidates) + 1) as task:
         folders = [Path(place) / str(at) for at in range(len(candidates))]
         sizes = []
         for link, folder in zip(candidates, folders, strict=True):
@@ -141,7 +141,7 @@ def time_candidates(
 def _build_candidate(
     link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path
 ) -> tuple[int, int]:
-    """Build a student in both precisions; return its parameters and MACs."""
+    """Write a candidate in both precisions; return its parameters and MACs."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
     from weckd_edge.compile.quantize.quantize import ONNX_FILE, calibrate, quantize, write_quantized
@@ -176,16 +176,19 @@ def _time_models(folders: Sequence[Path], spec: FrameSpec, config: BuildConfig) 
 
 
 def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) -> tuple[LinkConfig, ...]:
-    """Pick a chain, largest first: the largest student that fits the limit last, each one before it about twice as slow.
+    """Choose a chain: the last link is the largest candidate within the limit, each link before it about twice as slow.
 
     Args:
-        timings: What students take.
-        limit_ms: 90th percentile of end-to-end latency that the last link must keep to, where this machine can judge it;
-            None takes the fastest student.
-        count: How many links.
+        timings: Latencies of the candidates.
+        limit_ms: Largest end-to-end latency of the last link, 90th percentile, milliseconds; None where this machine is
+            not the device: then the fastest candidate is last.
+        count: Number of links.
+
+    Returns:
+        The links, largest first.
 
     Raises:
-        ConfigError: No student fits the limit, or the ladder has too few.
+        ConfigError: No candidate is within the limit, or there are too few candidates.
     """
     candidates = timings.candidates
     if len(candidates) < count:
@@ -199,7 +202,7 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
         if not fitting:
             fastest = candidates[0]
             raise ConfigError(
-                f"--links auto: no student is within {limit_ms:g} ms here; the fastest, {fastest.link.model} at "
+                f"--links auto: no candidate is within {limit_ms:g} ms here; the fastest, {fastest.link.model} at "
                 f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the limit or name the links",
                 code="E_CONFIG_AUTO_CHAIN",
             )

@@ -1,7 +1,8 @@
-"""What one build knows from the start and hands to every step: settings, device, this machine, and where work is kept."""
+"""The context of a build, which every step is given: settings, device profile, this machine, workspace and progress."""
 
 from __future__ import annotations
 
+import platform
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,36 +10,38 @@ from typing import TypeVar
 
 from weckd_edge.artifacts import StageTime, Target
 from weckd_edge.config import BuildConfig, GateConfig
+from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.devices.gates.gates import merge_limits
+from weckd_edge.devices.jetson.recipe import check_tensorrt
 from weckd_edge.devices.machine.detect import DetectedMachine, detect, is_same_device
-from weckd_edge.devices.profiles.profile import DeviceProfile
+from weckd_edge.devices.profiles.profile import DeviceProfile, load_profile
 from weckd_edge.pipeline.request import BuildRequest
 
 T = TypeVar("T")
 
 
 class StepTimes:
-    """How long each step took, in the order in which they ended: the one thing that grows while a build runs."""
+    """Durations of the steps that have ended, in that order; the one thing that grows while a build runs."""
 
     def __init__(self) -> None:
         self._taken: list[StageTime] = []
 
     def add(self, name: str, seconds: float, *, reused: bool) -> None:
-        """Note a step's time, seconds."""
+        """Add a step's duration, seconds."""
         self._taken.append(StageTime(name=name, seconds=round(seconds, 3), reused=reused))
 
     @property
     def taken(self) -> tuple[StageTime, ...]:
-        """The times so far."""
+        """Durations of the steps so far."""
         return tuple(self._taken)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildContext:
-    """What every step of one build is given.
+    """Everything that a build knows when it starts.
 
     Attributes:
         data: The data set as the user named it: a folder or a CSV.
@@ -47,14 +50,14 @@ class BuildContext:
         config: All settings.
         profile: The device that is built for.
         machine: The machine that builds, detected once.
-        limits: The limits that hold: the build's own, and the profile's where the build sets none.
-        on_device: Whether this machine is the device, so that what is measured here counts for it.
+        limits: Limits of the gates: the build's own, and the profile's where the build sets none.
+        on_device: Whether this machine is the device, so that latency measured here counts.
         workspace: The store of finished steps.
-        progress: Where work is shown.
+        progress: Receiver of notes and of the progress of tasks.
         skip_bad: Whether files that cannot be used are left out, instead of refusing the data set.
         key: PEM private key to sign with; None leaves the bundle unsigned.
-        bundle_version: Of the bundle; 0: none.
-        times: How long the steps took.
+        bundle_version: Version written into the bundle, against rollback; 0 writes none.
+        times: Durations of the steps that have ended.
     """
 
     data: Path
@@ -74,17 +77,17 @@ class BuildContext:
 
     @property
     def target(self) -> Target:
-        """Where the bundle will run."""
+        """Kind of device that the bundle is for."""
         return self.profile.target
 
     def step(self, name: str, kind: type[T], key: Key, make: Callable[[Path], T]) -> Stage[T]:
-        """Return a step's artefact, made only if no earlier run has, and note its time; see ``Workspace.stage``."""
+        """Return a step's artefact from the workspace, or make it; its duration is noted."""
         stage = self.workspace.stage(name, kind, key, make)
         self.note_step(name, stage.seconds, reused=stage.reused)
         return stage
 
     def note_step(self, name: str, seconds: float, *, reused: bool) -> None:
-        """Note how long a step took, and say so."""
+        """Note how long a step took, in its record and in the progress."""
         self.times.add(name, seconds, reused=reused)
         self.progress.note(f"{name}: {'reused' if reused else f'{seconds:.1f} s'}")
 
@@ -113,3 +116,24 @@ def start(request: BuildRequest, profile: DeviceProfile, workspace: Workspace, p
         key=request.key,
         bundle_version=request.bundle_version,
     )
+
+
+def choose_profile(target: Target, device: str | None) -> DeviceProfile:
+    """Return the profile to build for.
+
+    Raises:
+        ConfigError: The profile is for another target.
+        DeviceError: No recipe can be written for any TensorRT version of the profile's Jetson.
+    """
+    if device is None:
+        arm = platform.machine() in ("aarch64", "arm64")
+        device = "jetson-orin-nano-8gb" if target == "jetson" else "generic-arm64" if arm else "generic-x86"
+    profile = load_profile(device)
+    if profile.target != target:
+        raise ConfigError(
+            f"device '{profile.id}' is for --target {profile.target}, but --target {target} was asked; "
+            "change one of the two",
+            code="E_CONFIG_CONFLICT",
+        )
+    check_tensorrt(profile)
+    return profile

@@ -1,4 +1,4 @@
-"""Measure a ladder of small networks on this machine, so that the latency of others can be predicted for it."""
+"""Small calibration networks are timed on this machine, so that the latency of others can be estimated for it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
+from weckd_edge.devices.bench.interleaved import summarize_rounds, time_in_rounds
 from weckd_edge.devices.latency_model.counts import NetworkCounts, read_counts
 from weckd_edge.devices.latency_model.measurements import TimedNetwork
-from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
 from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
@@ -39,42 +39,35 @@ def time_calibration_networks(
     rounds: int = 6,
     recipes: Sequence[NetworkRecipe] = RECIPES,
 ) -> tuple[TimedNetwork, ...]:
-    """Build, quantize and time every network of the ladder in float32 and int8.
+    """Build, quantize and time every calibration network in float32 and int8.
 
     Args:
-        progress: Where it is shown.
-        device: The profile this machine is taken for; None: the one that is detected.
-        backend: What runs the networks; it must read ONNX.
+        progress: Receiver of the progress.
+        device: Profile that the latencies are recorded for; None takes the detected one.
+        backend: Name of the backend that runs the networks; it must read ONNX.
         threads: Processor threads.
-        rounds: Turns of each network, at least 3.
-        recipes: The ladder.
+        rounds: Number of times that each network is timed, at least 3.
+        recipes: The networks.
 
     Raises:
-        ConfigError: No backend of that name, or too few rounds.
-        MissingDependency: The extra ``compile`` or that of the backend is not installed.
+        ConfigError: No backend has that name, or there are too few rounds.
+        MissingDependency: The extra ``compile`` or the backend's extra is not installed.
         ModelError: The backend refuses a network.
     """
     find_backend(backend)
     found = detect()
     reduce_range = bool(found.overflow_fix_needed)
     with TemporaryDirectory(prefix="weckd-") as place:
-        with progress.task("build the ladder", len(recipes)) as task:
+        with progress.task("build calibration networks", len(recipes)) as task:
             built = []
             for recipe in recipes:
                 built += _build_network(recipe, Path(place), reduce_range)
                 task.advance()
-        networks = [
-            (functools.partial(open_runner, backend, path, threads=threads), _image(recipe)) for recipe, path, _ in built
-        ]
-        medians: list[list[int]] = [[] for _ in built]
-        with progress.task("time the ladder", rounds * len(built)) as task:
-            for index, median_ns in time_in_rounds(networks, rounds=rounds):
-                medians[index].append(median_ns)
-                task.advance()
+        medians = _time_networks(built, backend, threads, rounds, progress)
         version = _version(backend, built[0][1])
     timed = []
     for (recipe, _, counts), turns in zip(built, medians, strict=True):
-        latency_ns, noise = summarise_rounds(turns)
+        latency_ns, noise = summarize_rounds(turns)
         timed.append(
             TimedNetwork(
                 device=device or found.profile,
@@ -97,15 +90,14 @@ def count_file(path: Path, *, network_only: bool = False, key: Path | None = Non
     """Count the layers of a model.
 
     Args:
-        path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: there it is what the processor runs,
-            the IR if there is one, else the graph.
+        path: ``.onnx``, an IR's ``.xml``, a ``.json`` of counts, or a bundle's folder: its IR if it has one, else its graph.
         network_only: Leave out the preprocessing in front of the network.
-        key: PEM public key; with it, ``path`` is a bundle that its owner signed, or is refused.
+        key: PEM public key that a bundle's signature must match; None accepts any bundle.
 
     Raises:
-        BundleError: The folder is no bundle, one that was changed, or not the owner's.
-        ConfigError: The counts of a file cannot be cut.
-        ModelError: It cannot be read or counted.
+        BundleError: The folder is no bundle, was changed, or is not signed with the key.
+        ConfigError: An option does not apply to that kind of file.
+        ModelError: The model cannot be read, or a layer cannot be counted.
     """
     behind = NETWORK_INPUT_NAME if network_only else None
     if path.is_dir():
@@ -115,7 +107,9 @@ def count_file(path: Path, *, network_only: bool = False, key: Path | None = Non
         with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
             return count_file(model.write(Path(own)), network_only=network_only)
     if key is not None:
-        raise ConfigError(f"{path}: a key is for a bundle, this is none; leave the key out", code="E_CONFIG_OPTION_UNUSED")
+        raise ConfigError(
+            f"{path}: a key is for a bundle, and this is not one; leave the key out", code="E_CONFIG_OPTION_UNUSED"
+        )
     if path.suffix == ".json":
         if network_only:
             raise ConfigError(
@@ -139,6 +133,21 @@ def _build_network(
         path.write_bytes(model.SerializeToString())
         files.append((recipe, path, count_onnx(model)))
     return files
+
+
+def _time_networks(
+    built: Sequence[tuple[NetworkRecipe, Path, NetworkCounts]], backend: str, threads: int, rounds: int, progress: Progress
+) -> list[list[int]]:
+    """Return the median latencies of each network, one for each round, nanoseconds."""
+    networks = [
+        (functools.partial(open_runner, backend, path, threads=threads), _image(recipe)) for recipe, path, _ in built
+    ]
+    medians: list[list[int]] = [[] for _ in built]
+    with progress.task("time calibration networks", rounds * len(built)) as task:
+        for index, median_ns in time_in_rounds(networks, rounds=rounds):
+            medians[index].append(median_ns)
+            task.advance()
+    return medians
 
 
 def _image(recipe: NetworkRecipe) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""What the steps behind the training take: trained networks of a chain, and each as it is made ready to ship."""
+"""Records that steps hand on: trained networks, chains of them, and students that could be deployed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 
 Predictor = Callable[[NDArray[np.uint8]], Probabilities]
-"""From a frame ``[1, H, W, 3]`` to probabilities ``[classes]``."""
+"""Function from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -30,14 +30,15 @@ class TrainedNetwork:
     """A link of the chain, trained here or imported.
 
     Attributes:
-        link: Its record and weights.
-        name_in_reports: What answers as the trained network, such as ``torch fp32``.
-        export: Writes the graph from frame to probabilities into a folder; the flag is ``cast_first``, as TensorRT asks.
+        link: The link's record, and the folder of its weights.
+        name_in_reports: Name of the runtime and precision of the trained network, such as ``torch fp32``.
+        export: Function that writes the graph from frame to probabilities into a folder; its flag is ``cast_first``, as
+            TensorRT asks for it.
         modules: Modules of this package that export it and predict with it, for the keys of steps.
-        predictor: Opens the network as it was trained: from a frame ``[1, H, W, 3]`` to probabilities ``[classes]``.
-        predict: What the network, as it was trained, predicts of images ``[N, classes]``.
-        module: Opens the network of torch; None for one that torch does not run.
-        train_for_int8: Trains it further under int8 rounding; None where that cannot be done.
+        predictor: Function that opens the network as it was trained.
+        predict: Function that returns what the network, as it was trained, predicts of images ``[N, classes]``.
+        module: Function that opens the torch module; None for a network that torch does not run.
+        train_for_int8: Function that trains the network further under int8 rounding; None where that cannot be done.
     """
 
     link: Stage[Link]
@@ -57,14 +58,14 @@ class TrainedNetwork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedChain:
-    """The networks that a build may ship, largest first.
+    """The networks of which one is deployed, largest first.
 
     Attributes:
-        networks: At least one.
-        baseline: The last network trained without a teacher; None where the build left it out.
-        labels_used: Distinct training images whose label any link saw.
-        import_notes: What was found in an imported network and decided, in words.
-        import_warnings: What may be wrong with how it was described, in words.
+        networks: The links, at least one.
+        baseline: The last link's network trained without a teacher; None where the build left it out.
+        labels_used: Number of distinct training images whose label a link saw.
+        import_notes: Sentences on what was found in an imported network and decided.
+        import_warnings: Sentences on what may be wrong with the description of an imported network.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -87,7 +88,7 @@ class TrainedChain:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationSet:
-    """Images that activation ranges are found on: the training images of an index, and the folder they lie in."""
+    """Images for range estimation: the training images of an index, and the folder they lie in."""
 
     index: DatasetIndex
     root: Path
@@ -95,15 +96,15 @@ class CalibrationSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Student:
-    """A link made ready to ship: in its precision and, where the target is a processor, built.
+    """A compiled link: in its precision and, where the target is a processor, built.
 
     Attributes:
         network: The trained network.
-        exported: Its FP32 graph.
-        selection: Its precision, its graph and what was built of it.
-        folder: Where those files lie.
-        recalibration: The temperature inside; None: there is none yet.
-        uncalibrated: What would ship without it; None likewise.
+        exported: The FP32 graph.
+        selection: The precision that was chosen, its graph, and the model built from that.
+        folder: Folder that the files of ``selection`` lie in.
+        recalibration: The temperature inside the graph; None before the calibration.
+        uncalibrated: The model without that temperature; None before the calibration.
     """
 
     network: TrainedNetwork
@@ -120,7 +121,7 @@ class Student:
 
     @property
     def input(self) -> InputSpec:
-        """The frame and what the graph makes of it."""
+        """The camera frame, and the network input that the graph makes of it."""
         return self.exported.artifact.input
 
     @property
@@ -135,24 +136,24 @@ class Student:
 
     @property
     def loaded_bytes(self) -> int:
-        """Size of what the device would load."""
+        """Size of the files that the device would load, bytes."""
         built = self.selection.built
         return sum(ref.bytes for ref in (built.files if built else (self.selection.onnx,)))
 
     @property
     def as_written(self) -> Candidate:
-        """The graph that is deployed, answered exactly as it is written."""
+        """The deployed graph, run exactly as it is written."""
         from weckd_edge.compile.verify.implementations import Candidate
 
         chosen = self.selection
         if chosen.built is not None and chosen.quantized is None and chosen.precision == "int8":
-            # NNCF's int8 stands in its own IR alone.
+            # NNCF's int8 exists in its own IR alone.
             return replace(self.deployed, reference=True)
         return Candidate(backend="onnxruntime", model=self.onnx, precision=chosen.precision, reference=True)
 
     @property
     def deployed(self) -> Candidate:
-        """What is deployed; the graph as it is written, where the device builds its own."""
+        """The deployed model; where the device builds its own, the graph as it is written."""
         from weckd_edge.compile.verify.implementations import Candidate
 
         built = self.selection.built

@@ -1,4 +1,4 @@
-"""Where a command may write: never into what it reads as a data set, nor into a bundle that is sealed."""
+"""Output paths are checked: no command writes into a data set that it reads, nor into a sealed bundle."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class ReadPath:
     """A folder or file that a command reads.
 
     Attributes:
-        what: How it is called in a message, such as ``the data set``.
-        path: Where it lies; a folder is read with every folder below it.
+        what: Name in messages, such as ``the data set``.
+        path: The folder or file; a folder is read with every folder below it.
     """
 
     what: str
@@ -30,16 +30,16 @@ class ReadPath:
 
 
 def check_place(out: Path, sources: Iterable[ReadPath] = (), *, option: str = "--out", makes: OutputKind = "folder") -> None:
-    """Refuse a place to write to that would change what is read, or what is sealed.
+    """Refuse an output path that would change what is read, or a sealed bundle.
 
     Args:
-        out: The folder or file that will be written or replaced; need not be there.
-        sources: What is read. A file directly in a folder of images, beside its sub-folders, is no image of it.
-        option: The option that named ``out``.
-        makes: What ``out`` will be: a ``bundle`` replaces the one that stands there, a ``folder`` is added to.
+        out: The folder or file that will be written or replaced; it need not exist.
+        sources: Folders and files that are read. A file directly in a folder of images, beside its sub-folders, is no image.
+        option: Option that named ``out``, for messages.
+        makes: Kind of output: a ``bundle`` replaces an earlier one, a ``folder`` is added to.
 
     Raises:
-        ConfigError: It lies in one of the sources or in a bundle, or would replace a source.
+        ConfigError: The path lies in a source or in a bundle, or a source would be replaced.
     """
     try:
         place = out.resolve()
@@ -51,7 +51,7 @@ def check_place(out: Path, sources: Iterable[ReadPath] = (), *, option: str = "-
             )
         for source in sources:
             _check_source(place, source, f"{option} {out}", makes)
-    except (OSError, RuntimeError, ValueError) as err:  # RuntimeError: Python 3.10 to 3.12 of a circle of links
+    except (OSError, RuntimeError, ValueError) as err:  # RuntimeError: Python 3.10 to 3.12, for a circle of links
         reason = describe_os_error(err) if isinstance(err, OSError) else str(err)
         raise ConfigError(f"{option} {out}: {reason}", code="E_CONFIG_OUT_PLACE") from err
 
@@ -60,7 +60,7 @@ def _check_source(place: Path, source: ReadPath, before: str, makes: OutputKind)
     try:
         read = source.path.resolve()
         is_folder = read.is_dir()
-    except (OSError, RuntimeError, ValueError):  # whoever reads it says what is wrong with it
+    except (OSError, RuntimeError, ValueError):  # the reader of the source says what is wrong with it
         return
     if makes != "folder" and read.is_relative_to(place):
         raise ConfigError(
@@ -85,21 +85,21 @@ def normal_path(path: Path) -> Path:
 
 
 def bundle_name(out: Path) -> str:
-    """Return how the bundle in a folder is called: as the folder, in letters that every update system takes.
+    """Return the name of the bundle in a folder: the folder's name, in letters that every update system takes.
 
     Raises:
-        ConfigError: None of the folder's letters is one of those, or there are too many.
+        ConfigError: The folder's name has no such letter, or too many.
     """
     name = plain_name(normal_path(out).name)
     if not name:
         raise ConfigError(
-            f"--out {out}: a bundle is called as its folder, and no update system takes this name; expected at least one "
+            f"--out {out}: a bundle has the name of its folder, and no update system takes this name; expected at least one "
             "letter or digit of A to Z, a to z and 0 to 9",
             code="E_CONFIG_OUT_NAME",
         )
     if len(name) > MAX_NAME:
         raise ConfigError(
-            f"--out {out}: a bundle is called as its folder, expected at most {MAX_NAME} letters, found {len(name)}; "
+            f"--out {out}: a bundle has the name of its folder, expected at most {MAX_NAME} letters, found {len(name)}; "
             "choose a shorter name",
             code="E_CONFIG_OUT_NAME",
         )

@@ -42,6 +42,7 @@ ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
 SBOM_FILE = "sbom.cdx.json"
+CONFUSION_FILE = "confusion_matrix.csv"
 
 T = TypeVar("T")
 

@@ -15,6 +15,7 @@ from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report import charts, pictures
 from weckd_edge.report.chapters import abstention, audit, explorer, operating_points, parity, verdicts
+from weckd_edge.report.chapters.confusion_csv import confusion_csv, csv_url
 from weckd_edge.report.chapters.gallery import by_severity, gallery
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_text, recall_table
 from weckd_edge.report.chapters.summary import summarize_bundle
@@ -183,7 +184,8 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         "answers": data,
         "confusion": counts,
         "abstained": abstained,
-        "abstains": point.confidence_threshold > 0 or bool(point.non_gradeable_labels),
+        "confusion_csv": csv_url(confusion_csv(verification, manifest)),
+        "abstains": point.abstains,
         "has_teacher": bool(predictions) and all(p.teacher is not None for p in predictions),
         "first_images": rows,
         "point_sentence": operating_points.point_sentence(point.confidence_threshold),

@@ -21,7 +21,7 @@ class StudyRow:
         name: Of the strategy.
         labels: Distinct labels any link saw.
         images: Distinct training images the last link saw.
-        by_seed: Accuracy of the last link.
+        by_run: Accuracy of the last link, by seed and fold.
         mean: Over seeds.
         low: Of its 95 % interval.
         high: Of its 95 % interval.
@@ -36,7 +36,7 @@ class StudyRow:
     name: str
     labels: int
     images: int
-    by_seed: tuple[float, ...]
+    by_run: tuple[float, ...]
     mean: float
     low: float | None
     high: float | None
@@ -50,7 +50,19 @@ class StudyRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyPage:
-    """What the page shows."""
+    """What the page shows.
+
+    Attributes:
+        dataset: Name of the data set's folder.
+        synthetic: Whether the images are synthetic.
+        labelled_fraction: Fraction of the training images in one labelled subset, 0..1.
+        seeds: Number of seeds.
+        rows: The strategies, the last network alone first.
+        verdicts: Whether each chain helped, in sentences.
+        folds: Number of folds of each seed; None where each seed drew one test split.
+        equal_steps: Whether all strategies took the same number of gradient steps.
+        notes: What a reader must know of the intervals and of the runs, in sentences.
+    """
 
     dataset: str
     synthetic: bool
@@ -58,6 +70,9 @@ class StudyPage:
     seeds: int
     rows: tuple[StudyRow, ...]
     verdicts: tuple[str, ...]
+    folds: int | None = None
+    equal_steps: bool = True
+    notes: tuple[str, ...] = ()
 
 
 def write_study(page: StudyPage, out: Path) -> None:
@@ -67,7 +82,7 @@ def write_study(page: StudyPage, out: Path) -> None:
         MissingDependency: The extra ``report`` is not installed.
         StoreError: The file cannot be written.
     """
-    chart = charts.accuracy_by_strategy([(r.name, r.by_seed, r.mean, r.low, r.high) for r in page.rows])
+    chart = charts.accuracy_by_strategy([(r.name, r.by_run, r.mean, r.low, r.high) for r in page.rows])
     context = {"page": page, "chart": safe(chart), "synthetic": SYNTHETIC}
     body = render("report/study.html.j2", context)
     write_atomic(out, document(f"{page.dataset}: study", body))

@@ -1,6 +1,6 @@
 /* Any geometry over exactly the bytes it describes: what is accepted reads no byte beyond. SPDX-License-Identifier: Apache-2.0 */
-#include "frame.h"
-#include "memory.h"
+#include "image/frame.h"
+#include "runtime/memory.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Any bytes as the guard's file; a guard that is accepted checks a frame. SPDX-License-Identifier: Apache-2.0 */
-#include "guard.h"
+#include "guard/guard.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* Any bytes as manifest.json, with a right digest of their own. SPDX-License-Identifier: Apache-2.0 */
-#include "manifest.h"
+#include "bundle/manifest.h"
 #include "repair.h"
 
 #include <stdlib.h>

@@ -1,5 +1,5 @@
 /* Any bytes as an ONNX graph; a graph that is accepted is refused once a tensor with its data outside follows. SPDX-License-Identifier: Apache-2.0 */
-#include "onnx.h"
+#include "formats/onnx.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "repair.h"
 
-#include "digest.h"
+#include "core/digest.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -9,7 +9,7 @@
  * negative `weckd_status`. Text is UTF-8 and ends with a NUL.
  *
  * Memory: after `weckd_open` returns, this library allocates nothing. What it keeps lies in one block, of the size that
- * `weckd_memory_bytes` names. What the runtime behind a backend allocates (OpenVINO, ...) is the runtime's.
+ * `weckd_memory_bytes` names. The runtime behind a backend (OpenVINO, ...) allocates its own memory on top.
  *
  * Threads: one bundle may be used by one thread at a time; a second call meanwhile returns WECKD_ERR_BUSY and changes
  * nothing. Different bundles are independent. `weckd_contract_of`, `weckd_label` and `weckd_backend_name` may be called
@@ -31,13 +31,13 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 3     /* of this header; grows when a call changes */
+#define WECKD_API_VERSION 3     /* version of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
-#define WECKD_VERSION "0.1.0"   /* of the library */
+#define WECKD_VERSION "0.1.0"   /* version of the library */
 
-#define WECKD_MAX_LABEL_BYTES 128   /* of one class name, its NUL included */
-#define WECKD_MAX_CLASSES 1024
-#define WECKD_MAX_SIDE 8192         /* of a frame, or of a picture a frame is made from, in pixels */
+#define WECKD_MAX_LABEL_BYTES 128   /* bytes of one class name, its NUL included */
+#define WECKD_MAX_CLASSES 1024      /* classes of one bundle */
+#define WECKD_MAX_SIDE 8192         /* pixels of a side of a frame, or of a picture that a frame is made from */
 
 #if defined(__GNUC__)
 #define WECKD_EXPORT __attribute__((visibility("default")))
@@ -69,7 +69,7 @@ typedef enum weckd_status {
     WECKD_ERR_RUN = -19        /* the runtime failed while it predicted */
 } weckd_status;
 
-/* Size of a message, its NUL included. */
+/* Bytes of a message, its NUL included. */
 #define WECKD_MESSAGE_BYTES 256
 
 /* Sizes that memory depends on. The manifest has all of them but `max_source_*`, which the caller chooses. */
@@ -77,9 +77,9 @@ typedef struct weckd_sizes {
     uint32_t frame_width;      /* `input.frame.width`, pixels */
     uint32_t frame_height;     /* `input.frame.height`, pixels */
     uint32_t classes;          /* number of `labels` */
-    uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER accepts, pixels; 0: it is not used */
+    uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER accepts, pixels; 0: WECKD_FIT_COVER is not used */
     uint32_t max_source_height;
-    uint64_t model_bytes;      /* sizes of the chosen model's `files`, together */
+    uint64_t model_bytes;      /* bytes of the chosen model's `files`, together */
 } weckd_sizes;
 
 /* Bytes of the block that `weckd_open` needs for these sizes: a pure function, the same on every machine with 64-bit
@@ -94,7 +94,7 @@ typedef struct weckd_options {
     const char *cache_dir;       /* where a backend stores the model that it compiled; NULL: nowhere. It must be the caller's
                                     alone: its files are trusted. A stored model is read into memory of its own, on the heap */
     uint32_t threads;            /* processor threads that one frame may use; 0: 1 */
-    uint32_t max_source_width;   /* largest region that WECKD_FIT_COVER accepts, pixels; 0: it is an error */
+    uint32_t max_source_width;   /* largest region that WECKD_FIT_COVER accepts, pixels; 0: WECKD_FIT_COVER is an error */
     uint32_t max_source_height;
     void *memory;                /* the block, aligned to 64 bytes; NULL: taken from the heap once */
     size_t memory_bytes;
@@ -110,21 +110,21 @@ typedef enum weckd_signature {
     WECKD_SIGNED_VALID = 2
 } weckd_signature;
 
-/* What a bundle's manifest says of its input, classes and decisions. */
+/* Input, classes and decisions of a bundle, as its manifest has them. */
 typedef struct weckd_contract {
     uint32_t frame_width;    /* pixels of the graph's input frame */
     uint32_t frame_height;
     uint32_t input_size;     /* side of the network's own input; the graph makes it from the frame */
     uint32_t classes;
     uint32_t format;         /* `schema_version` of the manifest */
-    uint64_t version;        /* of the bundle; 0: it has none */
-    uint64_t model_bytes;    /* of the model that a backend of this build would load; 0: none can */
+    uint64_t version;        /* version of the bundle; 0: it has none */
+    uint64_t model_bytes;    /* bytes of the model that a backend of this build would load; 0: none can */
     double confidence_threshold; /* the model abstains ("unable to analyze") where no probability reaches this */
     weckd_signature signature;
     uint8_t passed;          /* no gate of the device profile failed */
     uint8_t synthetic;       /* trained on drawn phantoms: for trying out, nothing else */
     uint8_t has_guard;       /* the bundle has an input guard */
-    char name[WECKD_MAX_LABEL_BYTES];
+    char name[WECKD_MAX_LABEL_BYTES];   /* name of the bundle */
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
     char id[65];             /* the bundle's `manifest_sha256`, 64 digits: unique among all bundles */
 } weckd_contract;
@@ -152,7 +152,7 @@ typedef enum weckd_format {
     WECKD_NV12 = 3   /* a plane of luma, then one of interleaved Cb, Cr at half the width and height */
 } weckd_format;
 
-/* How YCbCr becomes RGB, in 16-bit fixed point, rounded to nearest, clipped to 0..255; each pixel takes the chroma pair
+/* Matrix that makes RGB of YCbCr, in 16-bit fixed point, rounded to nearest, clipped to 0..255; each pixel takes the chroma pair
  * of its 2 x 2 block as it is. */
 typedef enum weckd_matrix {
     WECKD_BT601_LIMITED = 0, /* luma 16..235, chroma 16..240: most cameras send this */
@@ -161,8 +161,7 @@ typedef enum weckd_matrix {
     WECKD_BT709_FULL = 3
 } weckd_matrix;
 
-/* How the region becomes the contract's frame. Nothing else is done to it here: the crop and the resize to the network's
- * own input are inside the graph. */
+/* How the region becomes the contract's frame. The crop and the resize to the network's own input are inside the graph. */
 typedef enum weckd_fit {
     WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
     WECKD_FIT_COVER = 1  /* scaled to cover the frame, about its centre, triangle filter in 8 bits: bit-exact with
@@ -173,7 +172,7 @@ typedef struct weckd_frame {
     const uint8_t *pixels;     /* first row; for NV12 the luma plane */
     const uint8_t *chroma;     /* NV12 only: the chroma plane; NULL: right behind the luma's `height` rows */
     uint32_t width, height;    /* pixels */
-    uint32_t stride_bytes;     /* from a row to the next; 0: rows without padding. */
+    uint32_t stride_bytes;     /* bytes from a row to the next; 0: rows without padding */
     uint32_t chroma_stride_bytes; /* NV12 only; 0: as the luma's */
     weckd_format format;
     weckd_matrix matrix;       /* NV12 only */
@@ -203,31 +202,31 @@ typedef enum weckd_reason {
     WECKD_REASON_FLAT = 5,            /* the guard: too little contrast */
     WECKD_REASON_BLURRED = 6,         /* the guard: too little fine detail */
     WECKD_REASON_OUT_OF_DISTRIBUTION = 7, /* the guard: the frame is not like the training frames (OOD score) */
-    WECKD_REASON_ABSTAIN_LABEL = 8    /* the model abstains on the predicted label, as the bundle says */
+    WECKD_REASON_NON_GRADEABLE_LABEL = 8  /* the model abstains on the predicted label, as the bundle says */
 } weckd_reason;
 
 /* Image quality of a frame, measured on a grid of its points. */
 typedef struct weckd_quality {
     double sharpness;      /* standard deviation of the luminance's Laplacian, grey levels */
     double contrast;       /* standard deviation of the luminance, grey levels */
-    double dark_fraction;  /* of the points that are near black, 0..1 */
-    double bright_fraction; /* of the points that are near white, 0..1 */
+    double dark_fraction;   /* share of the points that are near black, 0..1 */
+    double bright_fraction; /* share of the points that are near white, 0..1 */
 } weckd_quality;
 
 typedef struct weckd_result {
     int32_t decision;      /* index of a label, or WECKD_ABSTAIN */
     int32_t prediction;    /* index of the most probable label, the first of equals; -1: the network was not run, or a
                               probability is not a number */
-    float probability;     /* of the predicted label */
+    float probability;     /* probability of the predicted label, 0..1 */
     weckd_reason reason;   /* why the model abstains; WECKD_REASON_NONE: it decides */
     weckd_reason guard;    /* verdict of the input guard; where it rejects the frame, the network is run only with
                               WECKD_IGNORE_GUARD */
     weckd_quality quality; /* zeros where the bundle has no guard */
     double ood_score;      /* squared distance from the training frames; negative: the bundle has no guard */
-    uint64_t fit_ns;       /* pixels into the frame */
-    uint64_t guard_ns;     /* frame to the guard's verdict */
-    uint64_t predict_ns;   /* frame to probabilities; 0: the network was not run */
-    uint64_t decide_ns;    /* probabilities to decision */
+    uint64_t fit_ns;       /* time from the caller's pixels to the frame */
+    uint64_t guard_ns;     /* time from the frame to the guard's verdict */
+    uint64_t predict_ns;   /* time from the frame to probabilities; 0: the network was not run */
+    uint64_t decide_ns;    /* time from probabilities to the decision */
 } weckd_result;
 
 /* Classify one frame. `probabilities` takes `classes` floats and may be NULL. To abstain ("unable to analyze") is no
@@ -238,7 +237,7 @@ WECKD_EXPORT int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, 
 
 typedef struct weckd_selftest_result {
     uint32_t frames;     /* golden frames that were run */
-    uint32_t flips;      /* of them, those with another predicted label than the bundle's */
+    uint32_t flips;      /* golden frames whose predicted label is not the bundle's */
     double max_abs;      /* largest difference of a probability */
     double tolerance;    /* largest difference that passes; negative: the bundle has none for this backend */
 } weckd_selftest_result;

@@ -56,7 +56,7 @@ public:
         const char *text = weckd_label(own_.get(), index);
         return text == nullptr ? "" : text;
     }
-    // Takes a whole frame of RGB or BGR; another one that overlaps it is an error (WECKD_ERR_ARGUMENT).
+    // The bundle's own frame: it takes a whole frame of RGB or BGR. Another frame that overlaps it is WECKD_ERR_ARGUMENT.
     std::uint8_t *frame_buffer() { return weckd_frame_buffer(own_.get()); }
 
     weckd_selftest_result selftest() {

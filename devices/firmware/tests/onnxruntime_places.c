@@ -1,6 +1,6 @@
 /* Compared by the compiler with ONNX Runtime's own header, where it is here: the place of every call and the
  * values of its enumerations. SPDX-License-Identifier: Apache-2.0 */
-#include "onnxruntime_api.h"
+#include "backends/onnxruntime_api.h"
 
 #include <onnxruntime_c_api.h>
 

@@ -1,8 +1,8 @@
 /* What needs no bundle: memory, geometry, colours, base64, JSON. Prints one line a check that fails; 0: none did.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "base64.h"
-#include "bundle.h"
-#include "json.h"
+#include "formats/base64.h"
+#include "formats/json.h"
+#include "runtime/opened_bundle.h"
 
 #include <math.h>
 #include <pthread.h>

@@ -1,6 +1,6 @@
 /* Times the guard alone, nanoseconds of each frame: time_guard FRAMES.rgb WIDTH HEIGHT COUNT
  * SPDX-License-Identifier: Apache-2.0 */
-#include "guard.h"
+#include "guard/guard.h"
 
 #include <stdio.h>
 #include <stdlib.h>

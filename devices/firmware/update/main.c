@@ -1,10 +1,10 @@
 /* weckd-update: installs bundles on the device so that a power cut at any moment leaves one that runs. See docs/how-to/updates.md.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "child.h"
-#include "commands.h"
-#include "file_io.h"
-#include "log.h"
-#include "store.h"
+#include "base/child.h"
+#include "base/log.h"
+#include "commands/commands.h"
+#include "files/file_io.h"
+#include "store/store.h"
 
 #include <fcntl.h>
 #include <getopt.h>
@@ -47,7 +47,7 @@ static bool read_number(const char *text, unsigned long max, uint32_t *value) {
     return text[0] >= '0' && text[0] <= '9' && *end == '\0' && number >= 1 && number <= max;
 }
 
-/* false: no plain file of less than 4 KiB. */
+/* Read the owner's key. false: it is no plain file of less than 4 KiB. */
 static bool read_key(const char *path, char key[4096]) {
     int fd = open(path, O_RDONLY | O_NONBLOCK | O_CLOEXEC); /* a pipe is not waited for */
     struct stat about;
@@ -119,7 +119,7 @@ static const struct command *find_command(const char *name) {
     return NULL;
 }
 
-/* What is opened later must not get the number of standard output, or of standard error: it would be printed into. */
+/* Open /dev/null for each standard file that is closed: a file opened later would get its number, and be printed into. */
 static void hold_standard_files(void) {
     int fd = open("/dev/null", O_RDWR);
     while (fd >= 0 && fd <= STDERR_FILENO) {

@@ -131,11 +131,7 @@ def build_engine(
         creation = sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in plan.network)
         network = builder.create_network(creation)
         parse_network(trt, network, log, onnx)
-        config = builder.create_builder_config()
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mib << 20)
-        config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-        for name in plan.builder:
-            config.set_flag(getattr(trt.BuilderFlag, name))
+        config = _make_config(trt, builder, recipe, plan)
         if dla is not None:
             _aim_at_dla(trt, network, config, recipe, plan, dla, onnx.name)
         cache = _load_cache(config, timing_cache)
@@ -160,6 +156,15 @@ def build_engine(
             code="E_MODEL_DLA",
         )
     return built
+
+
+def _make_config(trt: Any, builder: Any, recipe: TensorRTRecipe, plan: BuildPlan) -> Any:
+    config = builder.create_builder_config()
+    config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mib << 20)
+    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    for name in plan.builder:
+        config.set_flag(getattr(trt.BuilderFlag, name))
+    return config
 
 
 def make_monitor(trt: Any, advance: Callable[[int], None], total: int) -> Any:

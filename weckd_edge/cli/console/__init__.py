@@ -1,1 +1,1 @@
-"""What commands print with: tables, progress, and the line that a failure ends in."""
+"""Printing for commands: tables, progress, and the line that a failure ends in."""

@@ -1,4 +1,4 @@
-"""What is said of a failure that is no ``WeckdError``: what the system, its memory or a limit has refused."""
+"""Messages of failures that are not a ``WeckdError``: the system, its memory or a limit has refused something."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from weckd_edge.core.errors import first_line
 from weckd_edge.core.files import describe_os_error
 
 _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
-"""What torch and C++ libraries say in errors of other kinds where memory has run out."""
+"""Texts by which torch and C++ libraries tell that memory has run out, in errors of other kinds."""
 
 
 class Failure(NamedTuple):
-    """What a failure is: its code, for scripts, and one line for the person at the terminal."""
+    """A failure: its code, for scripts, and one line for the person at the terminal."""
 
     code: str
     message: str
 
 
 def explain(err: BaseException) -> Failure | None:
-    """Return what is said of an error that a user can act on; None where the error is a defect of this software."""
+    """Return the message of an error that a user can act on; None where the error is a defect of this software."""
     if isinstance(err, OSError):
         return Failure("E_SYSTEM_FILE", describe_os_error(err))
     if isinstance(err, RecursionError):
@@ -42,7 +42,7 @@ def explain(err: BaseException) -> Failure | None:
 
 
 def describe_defect(err: BaseException) -> Failure:
-    """Return what is said of a defect: what it is, where it lies, and what to do."""
+    """Return the message of a defect: what it is, where it lies, and what to do."""
     frames = traceback.extract_tb(err.__traceback__)
     own = next((frame for frame in reversed(frames) if "weckd_edge" in frame.filename), frames[-1] if frames else None)
     where = "" if own is None else f" in {'/'.join(own.filename.split('/')[-2:])}, line {own.lineno}"

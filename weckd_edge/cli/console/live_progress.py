@@ -1,4 +1,4 @@
-"""The live display on a terminal: a bar, the newest figures and the time left for every piece of work."""
+"""The live display on a terminal: for each task how far it is, its newest figures and the time left."""
 
 from __future__ import annotations
 
@@ -23,6 +23,9 @@ class _LiveTask:
             self._progress.update(self._id, figures=shown)
         self._progress.advance(self._id, steps)
 
+    def end_after(self, total: int) -> None:
+        self._progress.update(self._id, total=total)
+
 
 class _LiveProgress:
     def __init__(self, progress: RichProgress) -> None:
@@ -38,6 +41,9 @@ class _LiveProgress:
 
     def note(self, text: str) -> None:
         self._progress.console.print(one_line(text), highlight=False, markup=False, emoji=False, soft_wrap=True)
+
+    def warn(self, text: str) -> None:
+        self.note(f"warning: {text}")
 
 
 @contextmanager

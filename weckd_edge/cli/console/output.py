@@ -1,4 +1,4 @@
-"""What commands print: data on stdout, talk on stderr."""
+"""Printing: results on stdout; messages and progress on stderr."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import shutil
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from typing import Any, Protocol, TextIO, TypeVar
+from typing import TextIO
 
 import click
 
@@ -18,27 +18,14 @@ from weckd_edge.core.progress import Progress, ProgressTask, SilentProgress
 from weckd_edge.core.serialization import to_json
 
 _NO_TERMINAL_WIDTH = 100_000
-"""Columns of a table that goes to a file or a pipe: more than any row needs, so that no cell is broken."""
+"""Width of a table that goes to a file or a pipe, characters: more than any row needs, so that no cell is broken."""
 
 HELP = {"help_option_names": ["-h", "--help"]}
-"""Of every command, so that it answers -h also where it is called by itself."""
-
-F = TypeVar("F", bound="Callable[..., Any] | click.Command")
-
-
-class Option(Protocol):
-    """What ``click.option`` gives, with its type kept."""
-
-    def __call__(self, function: F, /) -> F:
-        """Add the option to a command's function."""
-
-
-json_option: Option = click.option("--json", "as_json", is_flag=True, help="Print JSON on stdout, nothing else.")
-quiet_option: Option = click.option("-q", "--quiet", is_flag=True, help="Show no progress.")
+"""Context settings of every command: both names of the option that prints its help."""
 
 
 class Stdout:
-    """Where scripts read: one JSON document at most, which is a result or what has failed.
+    """The JSON document of a run on stdout: one at most, a result or an error.
 
     Args:
         wants_json: Whether ``--json`` was asked for.
@@ -49,36 +36,36 @@ class Stdout:
         self._has_json = False
 
     def print_json(self, value: object) -> None:
-        """Print a JSON document; a file name that is not UTF-8 keeps its bytes as the escapes Python reads back."""
+        """Print a JSON document; the bytes of a file name that is not UTF-8 become escapes that Python reads back."""
         self._has_json = True
         click.echo(to_json(value).encode("utf-8", "backslashreplace"), nl=False)
 
     def print_failure(self, failure: Failure) -> None:
-        """Print code and message of what has failed, where JSON was asked for and no result is there."""
+        """Print code and message of an error, where JSON was asked for and no result was printed."""
         if self._wants_json and not self._has_json:
             self.print_json({"error": failure._asdict()})
 
 
 def print_json(value: object) -> None:
-    """Print what a command has found as one JSON document on stdout."""
+    """Print the result of a command as one JSON document on stdout."""
     context = click.get_current_context(silent=True)
     stdout = None if context is None else context.find_object(Stdout)
     (stdout or Stdout(wants_json=True)).print_json(value)
 
 
 def print_message(text: str) -> None:
-    """Say one thing to the person at the terminal (stderr): one line, broken between words where a terminal is narrower."""
+    """Print a message on stderr as one line, broken between words at the width of a terminal."""
     click.echo(break_line(one_line(text), sys.stderr), err=True)
 
 
 def print_lines(lines: Iterable[str]) -> None:
-    """Show lines of a program (stderr), none of them broken, so that they can be copied."""
+    """Print lines of a program on stderr, none of them broken, so that they can be copied."""
     for line in lines:
         click.echo(one_line(line), err=True)
 
 
 def break_line(text: str, stream: TextIO) -> str:
-    """Return a line broken between words at a terminal's width; as it is where the stream is none.
+    """Return a line broken between words at the width of a terminal; unchanged where the stream is not a terminal.
 
     A word that is longer than a line, such as a path, stays whole, so that it can be copied.
     """
@@ -89,7 +76,7 @@ def break_line(text: str, stream: TextIO) -> str:
 
 
 def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title: str | None = None) -> None:
-    """Print a table on stdout; it takes the terminal's width, or as much as it needs where there is none."""
+    """Print a table on stdout: at most as wide as a terminal, and as wide as its rows where stdout is not one."""
     from rich.console import Console
     from rich.table import Table
     from rich.text import Text
@@ -111,14 +98,14 @@ def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]], title:
 
 
 def fit_widths(columns: Sequence[Sequence[str]], space: int) -> list[int]:
-    """Return how wide each column of a table may be, in characters, so that all fit and no word is broken in vain.
+    """Return the width of each column of a table, characters, so that all fit side by side.
 
-    The widest column gives way first, but none below its longest word while another can; only where the longest words do
-    not fit side by side are words broken.
+    The widest column gives way first, but none below its longest word while another can. Words are broken only where the
+    longest ones do not fit side by side.
 
     Args:
-        columns: The texts of each, its head among them; none is without.
-        space: Between all the lines.
+        columns: Texts of each column, its head among them; no column is empty.
+        space: Characters that all columns share, without the lines between them.
     """
     from rich.cells import cell_len
 
@@ -132,9 +119,9 @@ def fit_widths(columns: Sequence[Sequence[str]], space: int) -> list[int]:
 
 
 def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
-    """Return where work is shown: nowhere when quiet, a live display on a terminal, plain lines elsewhere (stderr)."""
+    """Return the progress display on stderr: only warnings when quiet, a live one on a terminal, plain lines elsewhere."""
     if quiet:
-        return nullcontext(SilentProgress())
+        return nullcontext(QuietProgress())
     if sys.stderr.isatty():
         from weckd_edge.cli.console.live_progress import live_progress
 
@@ -142,8 +129,15 @@ def make_progress(quiet: bool) -> AbstractContextManager[Progress]:
     return nullcontext(PlainProgress())
 
 
+class QuietProgress(SilentProgress):
+    """No progress, but every warning."""
+
+    def warn(self, text: str) -> None:
+        print_message(f"warning: {text}")
+
+
 class PlainProgress:
-    """One line when a piece of work starts and ends, and every ten seconds between."""
+    """Progress as plain lines: one when a task starts, one when it ends, and one every ten seconds between."""
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
@@ -155,6 +149,9 @@ class PlainProgress:
 
     def note(self, text: str) -> None:
         print_message(text)
+
+    def warn(self, text: str) -> None:
+        print_message(f"warning: {text}")
 
 
 class _PlainTask:
@@ -172,3 +169,6 @@ class _PlainTask:
         left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
         shown = "".join(f", {key} {value:.3f}" for key, value in values.items())
         print_message(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")
+
+    def end_after(self, total: int) -> None:
+        self.total = total

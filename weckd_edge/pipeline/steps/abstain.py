@@ -1,4 +1,4 @@
-"""When there is no decision: the threshold on the probability, and what it, the guard and refused labels are worth."""
+"""Abstention: the probability threshold is found, and its effect, the guard's and that of refused labels are measured."""
 
 from __future__ import annotations
 
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from weckd_edge.pipeline.networks import Predictor, Student
 
 CURVE_POINTS = 100
+"""Largest number of points of the risk-coverage curve."""
 
 
 def abstain(
@@ -52,7 +53,7 @@ def abstain(
     frames: HeldOutFrames,
     index: DatasetIndex,
 ) -> Abstention:
-    """Return the threshold that was found, and what is not answered."""
+    """Return the operating point, and how often the deployed model abstains and errs there."""
     deployed = student.deployed
 
     def evaluate(_: Path) -> Abstention:
@@ -90,10 +91,10 @@ def abstain(
 
 
 def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
-    """Refuse a configuration whose refused labels are none of the data set's.
+    """Refuse non-gradeable labels that the data set does not have, or that are all it has.
 
     Raises:
-        ConfigError: It names the label.
+        ConfigError: A label is unknown, or no label is left to decide for.
     """
     for label in config.non_gradeable_labels:
         if label not in labels:
@@ -103,24 +104,25 @@ def check_labels(config: GuardConfig, labels: Sequence[str]) -> None:
             )
     if labels and set(config.non_gradeable_labels) == set(labels):
         raise ConfigError(
-            "guard.non_gradeable_labels: every label is refused, so that no frame would ever be answered",
+            "guard.non_gradeable_labels: names every label, so that no frame would get a decision; leave one out",
             code="E_CONFIG_CLASSES",
         )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbstentionInputs:
-    """What "unable to analyze" is judged on.
+    """Images, predictions and settings that abstention is measured with.
 
     Attributes:
         frames: The held-out images.
         labels: Class names.
-        synthetic: Whether the data set was drawn.
-        spec: Of the frames.
-        config: The build's.
-        validation: What is deployed predicts of the validation images, ``[N, classes]``; None where no threshold is sought.
-        predictions: Of the test images, as deployed.
-        predict: What is deployed: one frame ``[1, H, W, 3]`` to probabilities.
+        synthetic: Whether the images of the data set are synthetic.
+        spec: Size and crop of the camera frame.
+        config: The build's settings.
+        validation: Predictions of the deployed model for the validation images, ``[N, classes]``; None where no threshold is
+            sought.
+        predictions: Predictions of the deployed model for the test images.
+        predict: The deployed model, a function from one frame ``[1, H, W, 3]`` to probabilities.
     """
 
     frames: HeldOutFrames
@@ -134,14 +136,14 @@ class AbstentionInputs:
 
 
 def operating_point(config: BuildConfig) -> OperatingPoint:
-    """Return how the settings say that a decision is made."""
+    """Return the operating point that the settings name."""
     return OperatingPoint(
         confidence_threshold=config.abstain.threshold, non_gradeable_labels=config.guard.non_gradeable_labels
     )
 
 
 def evaluate_abstention(inputs: AbstentionInputs, record: GuardRecord, progress: Progress) -> Abstention:
-    """Seek the threshold on validation images, and say on test images and on frames of other kinds what all gates do."""
+    """Find the threshold on validation images, then measure abstention on test images and on out-of-distribution frames."""
     guard = OpenGuard(record.guard, inputs.spec) if record.guard is not None else None
     labels, point = inputs.labels, operating_point(inputs.config)
     with progress.task("abstention", 3) as task:
@@ -206,7 +208,7 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
 
 
 def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
-    """Judge whether a threshold keeps the risk that was asked for; empty where none was."""
+    """Return the gate on the risk at the threshold; empty where the settings set no risk."""
     if threshold is None:
         return ()
     if threshold.confidence_threshold is not None:

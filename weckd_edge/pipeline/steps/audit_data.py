@@ -1,4 +1,4 @@
-"""The data set is searched for leaks, shortcuts and doubtful labels."""
+"""The data audit: leaks, shortcuts and label errors of the data set."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from weckd_edge.pipeline.networks import TrainedNetwork
 
 
 def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, index: DatasetIndex) -> DataAudit | None:
-    """Return what was found; None where the build does not look.
+    """Return the findings of the data audit; None where the settings switch it off.
 
     Args:
         ctx: The build.
-        network: The link that is deployed; it is shown covered images, as it was trained.
-        images: The test images, of which some are covered.
+        network: The link that is deployed; it predicts covered images.
+        images: The test images; parts of some are covered.
         index: The data set.
 
     Raises:
-        DataError: Masks, boxes or the source column are amiss.
+        DataError: Masks, boxes or the source column cannot be used.
         ModelError: The backbone's weights cannot be read.
     """
     config, link = ctx.config, network.link.artifact

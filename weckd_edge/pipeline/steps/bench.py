@@ -1,4 +1,4 @@
-"""Each student's time, memory and energy on this machine, measured once."""
+"""The bench: latency, memory and energy of each student on this machine, measured once."""
 
 from __future__ import annotations
 
@@ -7,40 +7,43 @@ from contextlib import closing
 from dataclasses import replace
 
 from weckd_edge.artifacts import FrameGuard, Measurement
-from weckd_edge.devices.bench.bench import BenchedModel, BenchSpec, add_network, bench_model
+from weckd_edge.devices.bench.bench import add_network, bench_model
+from weckd_edge.devices.bench.benched_model import BenchedModel
 from weckd_edge.devices.bench.power.table import open_source
+from weckd_edge.devices.bench.settings import BenchSettings
+from weckd_edge.devices.bench.watched_run import BenchMachine
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.input_guard import OpenGuard
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student
 
 FRAMES = 8
-"""Validation images that are shown in turn."""
+"""Number of validation images that are shown in turn."""
 
 
 def bench(ctx: BuildContext, student: Student, images: SplitFrames, guard: FrameGuard | None) -> Measurement:
-    """Measure a student as it would ship, behind the guard; the network alone is left to ``bench_network``.
+    """Measure a student as it would be deployed, behind the guard, but for the network alone.
 
-    It is measured anew in every build, as machines change.
+    Every build measures anew, as machines change.
 
     Args:
         ctx: The build.
         student: The student.
         images: The validation images.
-        guard: The frame guard; None: none ships.
+        guard: The input guard; None where the bundle has none.
 
     Raises:
-        WeckdError: The model cannot be opened here.
+        WeckdError: The model cannot be opened on this machine.
     """
     frames = images.take(range(min(FRAMES, len(images)))).frames
     start_ns = time.monotonic_ns()
     with closing(open_source("auto")) as meter:
         found = bench_model(
-            _model(student),
+            replace(_model(student), guard=OpenGuard(guard, student.input.frame) if guard is not None else None),
             frames,
-            replace(_spec(ctx), network=False),
-            power=meter,
-            guard=OpenGuard(guard, student.input.frame) if guard is not None else None,
+            _settings(ctx),
+            machine=BenchMachine(power=meter),
+            network=False,
             progress=ctx.progress,
         )
     ctx.note_step(f"bench-{student.name}", (time.monotonic_ns() - start_ns) / 1e9, reused=False)
@@ -50,14 +53,14 @@ def bench(ctx: BuildContext, student: Student, images: SplitFrames, guard: Frame
 def bench_network(ctx: BuildContext, student: Student, measurement: Measurement) -> Measurement:
     """Return a student's bench with the time of its network alone, without the preprocessing."""
     start_ns = time.monotonic_ns()
-    found = add_network(measurement, _model(student), _spec(ctx))
+    found = add_network(measurement, _model(student), _settings(ctx))
     ctx.note_step("bench-network", (time.monotonic_ns() - start_ns) / 1e9, reused=False)
     return found
 
 
-def _spec(ctx: BuildContext) -> BenchSpec:
+def _settings(ctx: BuildContext) -> BenchSettings:
     config = ctx.config.bench
-    return BenchSpec(queries=config.queries, warmup=config.warmup, threads=config.threads)
+    return BenchSettings(queries=config.queries, warmup=config.warmup, threads=config.threads)
 
 
 def _model(student: Student) -> BenchedModel:

@@ -1,4 +1,4 @@
-"""A temperature is found on validation images and put inside the graph, so that probabilities mean what they say."""
+"""Calibration: a temperature is found on validation images and put inside the graph."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from weckd_edge.pipeline.steps.predict import predict
 
 
 def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Student:
-    """Return the student with the temperature that validation images call for inside its graph and what is built of it.
+    """Return the student with a temperature, found on validation images, in its graph and in the model built from it.
 
     Raises:
         DataError: There is no validation image.
@@ -27,7 +27,7 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
         RecalibratedModel,
         key_of(
             {
-                "shipped": [before.name, before.digest()],
+                "deployed": [before.name, before.digest()],
                 "onnx": student.selection.onnx.sha256,
                 "images": [r.identity() for r in images.records],
             },

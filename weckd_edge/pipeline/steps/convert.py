@@ -1,4 +1,4 @@
-"""What is deployed for the target: the model that a processor runs, or for a Jetson the recipe and what proves it."""
+"""Conversion for the target: the model that a processor runs; for a Jetson the recipe, and proof that it can be built."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from weckd_edge.pipeline.networks import CalibrationSet, Student
 from weckd_edge.pipeline.steps.layout import Part
 
 FORM_FRAMES = 16
-"""Training images on which a further form of the graph is compared with it."""
+"""Number of training images on which another form of the graph is compared with it."""
 
 
 def convert(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> tuple[Part[BuiltModel], ...]:
-    """Return what was built of a student, and what proves that the device can build it.
+    """Return the models built from a student, and the proof that the device can build its own.
 
     Raises:
         DataError: A calibration image cannot be read.
@@ -28,7 +28,7 @@ def convert(ctx: BuildContext, student: Student, calibration: CalibrationSet) ->
 
 
 def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> list[Stage[BuiltModel]]:
-    """Write the recipe of a Jetson, and let every builder of this host read the graphs in it."""
+    """Write a Jetson's recipe, and build the graphs in it with every TensorRT of this host."""
     from weckd_edge.compile.backends import tensorrt_backend, tensorrt_rtx_backend
     from weckd_edge.compile.quantize.calibration_images import calibration_digest, calibration_frames, choose_images
 
@@ -78,7 +78,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
 
 
 def _torch_tensorrt(ctx: BuildContext, student: Student) -> tuple[Part[BuiltModel], ...]:
-    """Try torch-tensorrt on the network itself, for a Jetson and where it and a GPU are at hand."""
+    """Build the network with torch-tensorrt, for a Jetson and where torch-tensorrt and a GPU are there."""
     from weckd_edge.compile.backends import torch_tensorrt_backend
 
     network = student.network

@@ -1,4 +1,4 @@
-"""A trained network is written as one graph from frame to probabilities."""
+"""Export: a trained network is written as one graph from frame to probabilities."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def export(ctx: BuildContext, network: TrainedNetwork) -> Stage[ExportedModel]:
     """Return a network's FP32 graph.
 
     Raises:
-        ModelError: It cannot be exported.
+        ModelError: The exporter refuses the network.
     """
     link, cast_first = network.link.artifact, ctx.target == "jetson"
     return ctx.step(

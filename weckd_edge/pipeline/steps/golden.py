@@ -1,4 +1,4 @@
-"""The self-test: a few real frames with the predictions that a device must give."""
+"""The self-test: a few validation frames with the predictions that a device must give."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenFrames]:
-    """Return validation frames on which implementations agree best, with the predictions of what is deployed.
+    """Return the validation frames on which implementations agree best, with the deployed model's predictions.
 
     Raises:
         DataError: There is no validation image.
@@ -33,7 +33,7 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
         GoldenFrames,
         key_of(
             {
-                "shipped": [deployed.name, deployed.digest()],
+                "deployed": [deployed.name, deployed.digest()],
                 "others": [other.name for other in others],
                 "frames": ctx.config.selftest.frames,
                 "input": student.input,
@@ -54,10 +54,10 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
 
 
 def _other_implementations(student: Student) -> list[Candidate]:
-    """Return what else answers the golden frames: what a bundle's reader may run in place of what is deployed."""
+    """Return the other implementations that a reader of the bundle may run in place of the deployed one."""
     from weckd_edge.compile.verify.implementations import Candidate
 
     as_written, deployed = student.as_written, student.deployed
-    if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: what other backends run is the graph in FP32
+    if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: other backends run the graph in FP32
         return [Candidate(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
     return [as_written] if deployed != as_written else runners_here(as_written)

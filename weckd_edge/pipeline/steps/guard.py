@@ -1,4 +1,4 @@
-"""The guard is fitted: which frames are too unlike the training frames, or too poor, to be answered."""
+"""The input guard is fitted: it rejects frames that are unlike the training frames, or of too poor quality."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 MAX_FRAMES = 4000
-"""Training and validation images that a guard is fitted on at most, each."""
+"""Largest number of training images, and of validation images, that a guard is fitted on."""
 
 
 def guard(ctx: BuildContext, spec: FrameSpec, index: DatasetIndex, images: SplitFrames) -> Stage[GuardRecord]:
-    """Return the frame guard: one for all links, as it looks at the frame alone.
+    """Return the input guard: one for all links, as it looks at the frame alone.
 
     Args:
         ctx: The build.
-        spec: Of the frames.
+        spec: Size and crop of the camera frame.
         index: The data set.
-        images: Its validation images.
+        images: The validation images.
 
     Raises:
         DataError: A training image cannot be read.
@@ -70,15 +70,15 @@ def make_guard(
 
     Args:
         records: The training images; labels are not used.
-        root: Its folder.
+        root: Folder that image paths are relative to.
         images: The validation images.
-        spec: Of the frames.
-        config: What is asked.
-        seed: Of the choice among more than ``MAX_FRAMES`` images.
-        progress: Where to show it.
+        spec: Size and crop of the camera frame.
+        config: The ``[guard]`` settings.
+        seed: Seed of the choice among more than ``MAX_FRAMES`` images.
+        progress: Receiver of the progress.
 
     Raises:
-        DataError: An image cannot be read.
+        DataError: A training image cannot be read.
     """
     record = GuardRecord(
         guard=None, frames=0, groups=0, false_reject_rate=config.false_reject_rate, false_reject_bound=0.0, note=""
@@ -114,7 +114,7 @@ def make_guard(
 
 
 def _some(items: Sequence[T], seed: int) -> list[T]:
-    """Return ``MAX_FRAMES`` items at most, in their order."""
+    """Return up to ``MAX_FRAMES`` items, chosen at random, in their order."""
     if len(items) <= MAX_FRAMES:
         return list(items)
     return [items[at] for at in sorted(random.Random(seed).sample(range(len(items)), MAX_FRAMES))]

@@ -1,4 +1,4 @@
-"""Where each file of model, self-test and guard goes in a bundle, and the draft of the manifest that names them."""
+"""The places of model, self-test and guard files in a bundle, and the draft of the manifest that names them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class Layout:
 
     Attributes:
         onnx: The graph.
-        models: What backends made of it.
-        selftest: Golden frames and expected answers.
-        guard: The frame guard; None: none ships.
-        files: Where each of these files lies now, or its bytes.
+        models: Models that backends built from the graph.
+        selftest: Golden frames and expected predictions.
+        guard: The input guard; None where the bundle has none.
+        files: Source of each of these files, by its path in the bundle: a file of the workspace, or bytes.
     """
 
     onnx: FileRef
@@ -64,13 +64,13 @@ def lay_out(
     golden: Part[GoldenFrames],
     guard: FrameGuard | None,
 ) -> Layout:
-    """Give every file its place in the bundle; nothing is written yet.
+    """Choose the place of every file in the bundle; nothing is written yet.
 
     Args:
         selected: The graph that is deployed.
-        built: What backends made of it; a recipe's files go where the engine will be built.
+        built: Models that backends built from the graph; a recipe's files go where the engine will be built.
         golden: The self-test.
-        guard: The frame guard; None: none ships.
+        guard: The input guard; None where the bundle has none.
     """
     files: dict[str, Path | bytes] = {}
 
@@ -115,15 +115,15 @@ def draft_manifest(
     *,
     synthetic: bool,
 ) -> Manifest:
-    """Return the manifest of a bundle that is not judged yet: no gate, no list of files.
+    """Return the manifest of a bundle before its gates are applied and its files are sealed.
 
     Args:
         ctx: The build.
         layout: The files.
-        exported: The FP32 graph of the link that is deployed.
-        selection: The precision that was chosen.
-        abstention: What is not answered; None: nobody looked.
-        synthetic: Whether the data set was drawn.
+        exported: FP32 graph of the link that is deployed.
+        selection: Precision that was chosen for that link.
+        abstention: The threshold that was found; None takes the settings'.
+        synthetic: Whether the images of the data set are synthetic.
     """
     return Manifest(
         name=bundle_name(ctx.out),
@@ -137,7 +137,7 @@ def draft_manifest(
         operating_point=abstention.operating_point if abstention else operating_point(ctx.config),
         models=layout.models,
         onnx=layout.onnx,
-        # int8 without a quantized graph stands in NNCF's IR alone.
+        # NNCF's int8 exists in its own IR alone: then the graph is FP32.
         onnx_precision="int8" if selection.quantized is not None else "fp32",
         guard=layout.guard,
         version=ctx.bundle_version,

@@ -1,8 +1,8 @@
-"""Clinical figures of what is deployed, by class and slice."""
+"""Clinical metrics of the deployed model, by class and slice."""
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import DatasetIndex, MetricsRecord, Verification
+from weckd_edge.artifacts import DatasetIndex, MetricsRecord, OperatingPoint, Verification
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext
@@ -15,17 +15,17 @@ def measure(
     teacher: TrainedNetwork | None,
     verification: Verification,
     index: DatasetIndex,
-    confidence_threshold: float,
+    operating_point: OperatingPoint,
 ) -> MetricsRecord:
-    """Return figures and flips, from answers to test images that were recorded.
+    """Return metrics and prediction flips, from the stored predictions for the test images.
 
     Args:
         ctx: The build.
-        student: What is deployed.
-        teacher: As for ``verify``.
-        verification: the predictions.
+        student: The link that is deployed.
+        teacher: The first link of the chain; None where that one is deployed.
+        verification: Predictions for the test images.
         index: The data set.
-        confidence_threshold: No decision under this probability.
+        operating_point: Threshold under which there is no decision.
     """
     network = student.network
     names = (
@@ -42,12 +42,16 @@ def measure(
                 "images": [[r.path, r.attributes] for r in index.images],
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
-                "confidence_threshold": confidence_threshold,
+                "confidence_threshold": operating_point.confidence_threshold,
                 "names": names,
             },
             "weckd_edge.metrics",
         ),
         lambda _: measure_metrics(
-            verification, index, ctx.config.report, confidence_threshold=confidence_threshold, names=names
+            verification,
+            index,
+            ctx.config.report,
+            confidence_threshold=operating_point.confidence_threshold,
+            names=names,
         ),
     ).artifact

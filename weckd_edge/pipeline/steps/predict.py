@@ -1,4 +1,4 @@
-"""Images of a split are decoded once, and what a model predicts of them is recorded: each pair is run once in a build."""
+"""Decoded images and stored predictions: a build runs each pair of model and image once."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HeldOutFrames:
-    """The images that no training has seen, decoded.
+    """The decoded images of the held-out splits.
 
     Attributes:
-        val: Validation images: everything is chosen by these.
-        test: Test images: what is chosen is verified on these.
+        val: Validation images; everything is chosen by these.
+        test: Test images; what was chosen is verified on these.
     """
 
     val: SplitFrames
@@ -37,7 +37,7 @@ def decode(ctx: BuildContext, index: DatasetIndex, spec: FrameSpec) -> HeldOutFr
     """Return the held-out images as camera frames.
 
     Raises:
-        DataError: One cannot be read.
+        DataError: An image cannot be read.
     """
     val, test = (decode_split(ctx.workspace, index, split, ctx.root, spec, ctx.progress) for split in HELD_OUT)
     return HeldOutFrames(val=val, test=test)
@@ -51,17 +51,17 @@ def predict(
     *,
     whole: SplitFrames | None = None,
 ) -> Probabilities:
-    """Return what an implementation predicts of images ``[N, classes]``; it is run only where that is not recorded.
+    """Return what an implementation predicts of images ``[N, classes]``; it runs only where no prediction is stored.
 
     Args:
         ctx: The build.
-        spec: What goes into the model.
+        spec: The model's input.
         candidate: The implementation.
         images: The images.
-        whole: A split that they are a part of: where its predictions are recorded, theirs are taken from there.
+        whole: Split that the images are a part of; its stored predictions are used where there are any.
 
     Raises:
-        ModelError: The backend refuses the model, or it fails on a frame.
+        ModelError: The backend refuses the model, or the model fails on a frame.
     """
     from weckd_edge.compile.verify.implementations import predict_frames
 
@@ -78,9 +78,9 @@ def predict(
 
 
 def predict_validation(ctx: BuildContext, student: Student, images: SplitFrames) -> Probabilities:
-    """Return what a student predicts of the validation images ``[N, classes]``, at its temperature.
+    """Return what a calibrated student predicts of the validation images ``[N, classes]``.
 
-    A temperature only scales logits: what was recorded without it is scaled, and no image is run again.
+    A temperature only scales logits: the stored predictions without it are scaled, and no image is run again.
     """
     found = predict(ctx, student.input, student.uncalibrated or student.deployed, images)
     if student.recalibration is None or student.recalibration.temperature == 1.0:

@@ -1,4 +1,4 @@
-"""A link gets its precision: candidates are made, judged on validation images and timed."""
+"""A link gets its precision: candidates are made, compared on validation images, and timed."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import PrecisionSelection
+from weckd_edge.artifacts import ExportedModel, PrecisionSelection
 from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.machine.detect import needs_half_range
 from weckd_edge.pipeline.context import BuildContext
@@ -19,16 +20,21 @@ if TYPE_CHECKING:
     from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
 
 
-def quantize(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, calibration: CalibrationSet) -> Student:
-    """Export a link, choose its precision on validation images, and make its graph.
+def quantize(
+    ctx: BuildContext,
+    network: TrainedNetwork,
+    exported: Stage[ExportedModel],
+    images: SplitFrames,
+    calibration: CalibrationSet,
+) -> Student:
+    """Choose a link's precision on validation images, and make the graph of that precision.
 
     Raises:
-        DataError: An image cannot be read.
-        ModelError: Nothing could be made of the network in the precision that was asked for.
+        DataError: A calibration image cannot be read.
+        ModelError: No candidate could be made in the precision that the settings name.
     """
     from weckd_edge.compile.quantize.select_precision import Selector
 
-    exported = export(ctx, network)
     config, half_range = ctx.config, needs_half_range(ctx.profile, ctx.machine)
     stage = ctx.step(
         f"quantize-{network.name}",

@@ -1,4 +1,4 @@
-"""The sources of the C library as every bundle carries them, so that what opens a bundle comes with it."""
+"""The source of the C library, which every bundle carries: a bundle brings the code that opens it."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _LEFT_OUT = ("tests", "__pycache__")
 
 
 def sdk_files() -> tuple[Path, ...]:
-    """Return the sources a bundle carries, relative to ``SOURCE``, sorted; tests and fuzzers stay with the project.
+    """Return the source files that a bundle carries, relative to ``SOURCE``, sorted; tests and fuzzers are left out.
 
     Raises:
-        StoreError: They were not installed with this package.
+        StoreError: The source files were not installed with this package.
     """
     if not (SOURCE / "CMakeLists.txt").is_file():
         raise StoreError(
@@ -31,10 +31,10 @@ def sdk_files() -> tuple[Path, ...]:
 
 
 def write_sdk(bundle: Path) -> None:
-    """Copy the sources to ``sdk/`` of a bundle that is being assembled.
+    """Copy the source files to ``sdk/`` of a bundle that is being written.
 
     Raises:
-        StoreError: They were not installed with this package.
+        StoreError: The source files were not installed with this package.
     """
     for path in sdk_files():
         target = bundle / SDK_FOLDER / path

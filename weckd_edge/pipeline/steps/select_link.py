@@ -1,4 +1,4 @@
-"""Which link of the chain ships: the smallest that misses no limit, judged on images that no training has seen."""
+"""The deployed link is selected: the smallest that misses no limit on validation images."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from weckd_edge.artifacts import DatasetIndex, FrameGuard, Gate, LinkEvaluation, LinkLatency, LinkSelection, Measurement
 from weckd_edge.config import SelectConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.devices.gates.gates import evaluate_gates
+from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates
 from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.latency_model.estimate import estimate_latency as estimate_latency
@@ -39,7 +39,7 @@ _WORDS = {
     ),
     "max_accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
-"""Each bar in words, and what to try where it is missed."""
+"""Name of each gate in sentences, and what to try where its limit is missed."""
 _HIGHER_IS_BETTER = frozenset(
     {"min_accuracy", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall", "better_than_chance"}
 )
@@ -50,10 +50,10 @@ class LinkChoice:
     """The link that is deployed.
 
     Attributes:
-        student: Ready to ship.
-        link_selection: Why this one, and how the others fared.
-        measurement: Its bench.
-        others: Benches of the links that were compared with it, each of which names its link.
+        student: The compiled link.
+        link_selection: Reason for this link, and the evaluation of every link.
+        measurement: Bench of this link.
+        others: Benches of the other links, each of which names its link.
     """
 
     student: Student
@@ -63,7 +63,7 @@ class LinkChoice:
 
 
 def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
-    """Return the networks that may ship: the one that the configuration names, or all where the limits are to choose."""
+    """Return the networks that could be deployed: the one that the settings name, or all where the limits decide."""
     named = requested_link(ctx.config.select, [network.name for network in chain.networks])
     return chain.networks if named is None else tuple(network for network in chain.networks if network.name == named)
 
@@ -81,16 +81,16 @@ def select_link(
     Args:
         ctx: The build.
         chain: The whole chain.
-        students: Those of its links that were compiled, largest first.
-        guard: The frame guard that every one of them would ship with.
-        images: The validation images; test images have no part in this.
+        students: The compiled links, largest first.
+        guard: The input guard, the same for every link; None where the bundle has none.
+        images: The validation images; test images are not used.
         index: The data set, for its labels and slices.
 
     Raises:
         DataError: There is no validation image.
-        ModelError: A model cannot be opened here.
+        ModelError: A model cannot be opened on this machine.
     """
-    images.required("to weigh a link on")
+    images.required("to select a link on")
     names = [network.name for network in chain.networks]
     measured = {student.name: bench(ctx, student, images, guard) for student in students}
     if requested_link(ctx.config.select, names) is not None:
@@ -113,7 +113,7 @@ def select_link(
 def evaluate_link(
     ctx: BuildContext, student: Student, measured: Measurement, images: SplitFrames, index: DatasetIndex
 ) -> LinkEvaluation:
-    """Judge one compiled link by its bench and by what it predicts of the validation images."""
+    """Evaluate a compiled link by its bench and by its predictions for the validation images."""
     from weckd_edge.compile.verify.parity import summarize_verification
 
     compiled = student.deployed
@@ -129,13 +129,15 @@ def evaluate_link(
     gates = evaluate_gates(
         ctx.limits,
         ctx.profile,
-        measured,
-        validation,
-        student.loaded_bytes,
-        ctx.on_device,
+        GateEvidence(
+            measurement=measured,
+            verification=validation,
+            split="validation",
+            size_bytes=student.loaded_bytes,
+            measured_on_device=ctx.on_device,
+            predicted=latency,
+        ),
         index.labels,
-        split="validation",
-        predicted=latency,
     )
     if ctx.limits.min_slice_accuracy is not None or ctx.limits.min_slice_recall is not None:
         slices = measure_slices(validation, index, ctx.config.report)
@@ -154,14 +156,14 @@ def evaluate_link(
 
 
 def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLatency:
-    """Return what is known of a link's time on the device: measured where this is that device, else predicted."""
+    """Return a link's latency on the device: measured where this machine is that device, else estimated."""
     if ctx.on_device:
         p90 = float(measured.end_to_end.p90_ns)
         return LinkLatency(label="measured", p90_ns=p90, low_ns=None, high_ns=None, reason=f"on {measured.host}")
     timed = ctx.config.select.measurements
     try:
         found = estimate_latency(count_file(model), ctx.profile, read_measurements(Path(timed)) if timed else ())
-    except ModelError as err:  # a graph with layers nobody has priced
+    except ModelError as err:  # the graph has layers that the latency model does not know
         return LinkLatency(label="unknown", p90_ns=None, low_ns=None, high_ns=None, reason=str(err))
     return LinkLatency(
         label=found.label, p90_ns=found.latency_ns, low_ns=found.low_ns, high_ns=found.high_ns, reason=found.reason
@@ -169,22 +171,22 @@ def _latency(ctx: BuildContext, model: Path, measured: Measurement) -> LinkLaten
 
 
 def requested_link(config: SelectConfig, names: Sequence[str]) -> str | None:
-    """Return the link that the configuration names, out of a chain's; None where the limits are to choose."""
+    """Return the name of the link that the settings ask for; None where the limits decide."""
     if len(names) == 1 or config.link == "last":
         return names[-1]
     return None if config.link == "smallest" else config.link
 
 
 def last_link_selection(name: str, names: Sequence[str]) -> LinkSelection:
-    """Return the record of a link that is deployed because it was asked for, or because there is no other."""
+    """Return the selection of a link that the settings name, or that is the only one."""
     return LinkSelection(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
 
 
 def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
-    """Return the smallest link that misses no limit; where every one misses some, the one that comes closest.
+    """Select the smallest link that misses no limit; where every one misses some, the one that comes closest.
 
     Args:
-        links: In the order of the chain, largest first; at least one.
+        links: The evaluated links, largest first; at least one.
     """
     passing = [link for link in links if link.passes]
     if passing:
@@ -200,7 +202,7 @@ def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
 
 
 def gate_distance(link: LinkEvaluation) -> float:
-    """Return by how much a link misses its limits: of each, the gap as a part of the limit, summed."""
+    """Return by how much a link misses its limits: the sum of the gaps, each relative to its limit."""
     return sum(_gap(gate) for gate in link.gates if gate.verdict == "FAIL")
 
 

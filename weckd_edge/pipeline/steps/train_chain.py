@@ -1,4 +1,4 @@
-"""The links of the chain are chosen and trained."""
+"""The chain is trained, link by link; with ``--links auto``, its links are chosen first."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
 
 
 def check_strategy(config: BuildConfig) -> None:
-    """Refuse settings that a strategy does not heed.
+    """Refuse settings that the strategy does not use.
 
     Raises:
-        ConfigError: No strategy is called so, or it shows no link the unlabelled images that are named.
+        ConfigError: The strategy is unknown, or does not use the unlabelled images that are named.
     """
     from weckd_edge.train.distill.strategies import UNLABELLED_SUFFIX, find_strategy
 
@@ -35,17 +35,18 @@ def check_strategy(config: BuildConfig) -> None:
 
 
 def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
-    """Return the context with the links that this machine's times say are worth it in place of the configured ones.
+    """Return the context with links that are chosen by latency on this machine.
 
     Raises:
-        WeckdError: As ``time_candidates`` and ``pick_chain`` raise it.
+        ConfigError: No candidate is within the limit, or there are too few candidates.
+        ModelError: A candidate cannot be created or compiled.
     """
     stage = ctx.step(
-        "ladder",
+        "time-candidates",
         CandidateTimings,
         key_of(
             {
-                "rungs": CANDIDATES,
+                "candidates": CANDIDATES,
                 "labels": len(index.labels),
                 "input": ctx.config.input,
                 "images": [[r.height, r.width] for r in index.images],
@@ -68,7 +69,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         fit = f"the last within {limit_ms:g} ms"
     ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")
     if not timings.pretrained:
-        ctx.progress.note(
+        ctx.progress.warn(
             "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
             "and steps; connect to a network once, or name links with local weights"
         )
@@ -76,10 +77,10 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
 
 
 def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
-    """Train the links, each as a step of its own, or find them trained.
+    """Train the links, each as a step of its own, or take them from the workspace.
 
     Raises:
-        WeckdError: A link cannot be made, or the settings contradict each other.
+        WeckdError: A network cannot be created, or the settings contradict each other.
     """
     from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
     from weckd_edge.train.distill.distributed import count_processes
@@ -110,7 +111,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
 def torch_network(
     ctx: BuildContext, link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetwork] | None = None
 ) -> TrainedNetwork:
-    """Return a link that torch runs, as the later steps take it."""
+    """Return a trained link as the record that later steps take."""
     from weckd_edge.compile.export.onnx_export import export_onnx
     from weckd_edge.train.distill.evaluate import as_trained, frame_predictor, predict_records
     from weckd_edge.train.networks.models import load_link

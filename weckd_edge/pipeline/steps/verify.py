@@ -1,4 +1,4 @@
-"""What is deployed is compared with the trained network, on test images."""
+"""Verification: the deployed model is compared with the trained network, on test images."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 
 def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, images: SplitFrames) -> Stage[Verification]:
-    """Compare what every implementation of what is deployed predicts of the test images.
+    """Compare the predictions of every implementation of the deployed link for the test images.
 
     Args:
         ctx: The build.
-        student: What is deployed.
-        teacher: The first link of the chain, whose predictions are kept beside; None where that link is deployed.
+        student: The link that is deployed.
+        teacher: The first link of the chain, whose predictions are recorded too; None where that one is deployed.
         images: The test images.
 
     Raises:
-        DataError: There is no test image.
+        DataError: The data set has no test image.
         ModelError: A backend refuses its model.
     """
     from weckd_edge.compile.verify.parity import verify as compare_all
@@ -44,7 +44,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             {
                 "link": network.link.artifact.weights.sha256,
                 "fp32": student.exported.artifact.onnx.sha256,
-                "shipped": [deployed.name, deployed.digest()],
+                "deployed": [deployed.name, deployed.digest()],
                 "others": [other.name for other in others],
                 "images": [[r.path, *r.identity()] for r in images.records],
                 "recalibration": student.recalibration,
@@ -74,7 +74,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
 
 
 def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) -> ReportImages:
-    """Return the test images with what every backend here predicts of them, as ``verify`` has recorded it."""
+    """Return the test images with the stored predictions of every backend here."""
     deployed = student.deployed
     return ReportImages(
         test=images,
@@ -86,21 +86,19 @@ def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) 
 
 
 def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
-    """Return the implementations of the exported graph that are held to the trained network."""
+    """Return the implementations of the exported graph that must match the trained network."""
     from weckd_edge.compile.verify.implementations import Candidate
 
     onnx = student.fp32_onnx
-    if (
-        student.exported.artifact.quantized
-    ):  # it never was in FP32: what is exported must answer as the file that was imported
+    if student.exported.artifact.quantized:  # imported in int8: the exported graph must predict as the imported file does
         return [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
     backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
     return [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
 
 
 def runners_here(as_written: Candidate) -> list[Candidate]:
-    """Return what runs a graph on this machine, in whatever way is fastest.
+    """Return the implementations that run a graph on this machine in their fastest way.
 
-    Where the device builds its own, they say how far the graph can be trusted.
+    Where the device builds its own, they show how far implementations of the graph differ.
     """
     return [replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)]

@@ -1,4 +1,4 @@
-"""The last step of a build: everything that was made is copied, described, sealed and signed as one bundle."""
+"""The bundle is written: files are copied, the report and documents are made, and the whole is sealed and signed."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from weckd_edge.report.frames import picture_frames
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ReportImages:
-    """What the report's pictures are made from.
+    """Images and predictions that the report's pictures are made from.
 
     Attributes:
         test: The test images.
-        predicted: What the backends of this machine predict of them with the model that is deployed, ``[N, classes]`` each.
+        predicted: Predictions for them ``[N, classes]``, by the name of the backend that ran the deployed model.
     """
 
     test: SplitFrames
     predicted: Mapping[str, Probabilities]
 
     def by_path(self, predicted: Probabilities) -> dict[str, Probabilities]:
-        """Return predictions by the path of their image."""
+        """Return predictions by the path of the image."""
         return {record.path: row for record, row in zip(self.test.records, predicted, strict=True)}
 
 
@@ -46,14 +46,14 @@ def write_bundle(ctx: BuildContext, contents: BundleContents, images: ReportImag
 
     Args:
         ctx: The build.
-        contents: What the bundle holds, judged.
-        images: What the report's pictures are made from.
+        contents: The bundle's contents, with the verdicts of its gates.
+        images: Images and predictions for the report's pictures.
 
     Returns:
-        The same with the manifest as it was sealed.
+        The contents with the sealed manifest.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The folder cannot be written.
         BundleError: A file is not the one that the manifest names.
         ConfigError: The key cannot be used.
     """
@@ -71,7 +71,7 @@ def write_bundle(ctx: BuildContext, contents: BundleContents, images: ReportImag
 
 
 def record_build(ctx: BuildContext, data_name: str) -> BuildRecord:
-    """Return how the bundle was built, with the times of the steps so far."""
+    """Return the record of the build: its settings, and the durations of the steps so far."""
     return BuildRecord(config=to_json(without_folders(ctx.config)), steps=ctx.times.taken, data_name=data_name)
 
 
@@ -90,7 +90,7 @@ def _write_report(ctx: BuildContext, contents: BundleContents, images: ReportIma
 
 
 def _frames(contents: BundleContents, images: ReportImages, folder: Path) -> dict[str, Picture]:
-    """Return pictures of the frames whose decision changed, and of those on which implementations differ most."""
+    """Return pictures of frames whose prediction flipped, and of those on which implementations differ most."""
     changed = [frame.path for frame in by_severity(contents.metrics)][:MAX_FRAMES] if contents.metrics else []
     difference = sorted({frame.path for pair in contents.verification.parity for frame in pair.worst})
     return picture_frames(
@@ -103,9 +103,9 @@ def _frames(contents: BundleContents, images: ReportImages, folder: Path) -> dic
 
 
 def _samples(contents: BundleContents, images: SplitFrames, count: int) -> Iterator[Sample]:
-    """Yield test frames for the report: wrong answers for at most half of them, then right ones, each class in turn.
+    """Yield test frames for the report: at most half of them predicted wrongly, then right ones, each class in turn.
 
-    Where there are too few right ones, wrong ones take their place.
+    Where too few are right, more wrong ones are shown.
     """
     digest = {record.path: record.sha256 for record in contents.dataset.images}
     ordered = sorted(contents.verification.predictions, key=lambda p: digest[p.path])

@@ -127,9 +127,17 @@ def chain_sentence(chain: ChainRecord) -> str:
     return (
         f"{prediction}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
         f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The whole chain "
-        f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and as many "
-        "gradient steps, and this is one seed; weckd-edge study compares over several."
+        f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and "
+        f"{_steps_of(chain, baseline)}, and this is one seed; weckd-edge study compares over several."
     )
+
+
+def _steps_of(chain: ChainRecord, baseline: Link) -> str:
+    """Word how long the baseline was trained beside the chain: as long, unless early stopping ended one of them sooner."""
+    epochs = [link.epochs for link in chain.links if link.epochs is not None]
+    if baseline.epochs is None or len(epochs) < len(chain.links) or sum(epochs) == baseline.epochs:
+        return "as many gradient steps"
+    return f"{plural(baseline.epochs, 'epoch')} of training against {sum(epochs)}"
 
 
 def confusion(

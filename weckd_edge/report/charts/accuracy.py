@@ -129,10 +129,10 @@ def recall_by_class(labels: Sequence[str], before: Sequence[Rate | None], after:
 def accuracy_by_strategy(
     rows: Sequence[tuple[str, Sequence[float], float, float | None, float | None]],
 ) -> str:
-    """Draw the mean of each strategy with its interval, and every seed beside it.
+    """Draw the mean of each strategy with its interval, and every run beside it.
 
     Args:
-        rows: Name, accuracy by seed, mean, lower and upper bound (None without an interval).
+        rows: Name, accuracy of each run, mean, lower and upper bound (None without an interval).
     """
     row_height, top, left, right = 34, 12, 132, 16
     height = top + row_height * len(rows) + 30

@@ -1,4 +1,4 @@
-"""The model card and the bill of materials that travel in ``evidence/``."""
+"""The model card, the bill of materials and the confusion matrix that travel in ``evidence/``."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from pathlib import Path
 from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report.chapters import abstention, audit, parity, verdicts
+from weckd_edge.report.chapters.confusion_csv import confusion_csv
 from weckd_edge.report.chapters.metrics import metrics_text
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
 from weckd_edge.report.documents.sbom import write_sbom
-from weckd_edge.report.evidence import EVIDENCE_FOLDER, MODEL_CARD_FILE, SBOM_FILE, BundleContents
+from weckd_edge.report.evidence import CONFUSION_FILE, EVIDENCE_FOLDER, MODEL_CARD_FILE, SBOM_FILE, BundleContents
 from weckd_edge.report.rendering import render
 
 
 def write_documents(folder: Path, contents: BundleContents) -> None:
-    """Write ``evidence/model_card.md`` and ``evidence/sbom.cdx.json`` of a bundle that is not sealed yet.
+    """Write model card, bill of materials and confusion matrix below ``evidence/`` of a bundle that is not sealed yet.
 
     Args:
         folder: The bundle, with its ``evidence/``.
@@ -29,6 +30,7 @@ def write_documents(folder: Path, contents: BundleContents) -> None:
     """
     write_atomic(folder / EVIDENCE_FOLDER / MODEL_CARD_FILE, model_card(contents))
     write_atomic(folder / EVIDENCE_FOLDER / SBOM_FILE, write_sbom(contents))
+    write_atomic(folder / EVIDENCE_FOLDER / CONFUSION_FILE, confusion_csv(contents.verification, contents.manifest))
 
 
 def model_card(contents: BundleContents) -> str:

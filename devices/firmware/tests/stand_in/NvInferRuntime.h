@@ -1,4 +1,4 @@
-// A stand-in for NVIDIA's header: the few names that src/backend_tensorrt.cpp uses, as their documentation has them.
+// A stand-in for NVIDIA's header: the few names that src/backends/tensorrt_backend.cpp uses, as their documentation has them.
 // It shows that the code is C++ and makes its calls in order, not that it fits the real library.
 #ifndef STAND_IN_NV_INFER_RUNTIME_H
 #define STAND_IN_NV_INFER_RUNTIME_H

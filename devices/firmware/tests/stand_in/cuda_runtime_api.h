@@ -1,4 +1,4 @@
-/* A stand-in for CUDA's header: the few calls that src/backend_tensorrt.cpp makes. */
+/* A stand-in for CUDA's header: the few calls that src/backends/tensorrt_backend.cpp makes. */
 #ifndef STAND_IN_CUDA_RUNTIME_API_H
 #define STAND_IN_CUDA_RUNTIME_API_H
 

@@ -3,7 +3,7 @@
  *
  * WECKD_STAND_IN says how it misbehaves: "old" has no table, "shuffled" one of another order, "holes" one with a hole, "version" calls itself 2.0, and
  * a number lets the call at that place fail. "telemetry" refuses to start where it would report to its maker. SPDX-License-Identifier: Apache-2.0 */
-#include "onnxruntime_api.h"
+#include "backends/onnxruntime_api.h"
 
 #include <stdbool.h>
 #include <stdio.h>

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,10 +16,11 @@ from PIL import Image
 from support.errors import printed, raises
 from weckd_edge.core.errors import BundleError, ConfigError, ModelError, StoreError
 from weckd_edge.devices.attribution.deletion import FRACTIONS, measure_deletion
-from weckd_edge.devices.attribution.explain_images import explain_images, overlay_of, sanity_words
+from weckd_edge.devices.attribution.explain_images import Explanation, explain_images, overlay_of, sanity_words
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, OcclusionSettings, cover_of, map_attribution
 from weckd_edge.devices.attribution.overlay import PANEL_PIXELS, draw_figure, draw_model_view, draw_overlay, map_colours
 from weckd_edge.devices.images.frames import frame_from_file
+from weckd_edge.devices.runtime.predict import open_bundle_model
 
 HEIGHT, WIDTH = 48, 64
 BOX = (0, 8, 48, 48)
@@ -218,18 +220,23 @@ def images(tmp_path: Path) -> Path:
     return folder
 
 
+def explain(bundle: Path, images: list[Path], out: Path) -> tuple[Explanation, ...]:
+    with closing(open_bundle_model(bundle, backend="onnxruntime")) as model:
+        return explain_images(model, images, out)
+
+
 def test_every_readable_image_gets_its_picture_and_a_bad_one_its_line(toy: ModuleType, tmp_path: Path, images: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b").folder
-    found = explain_images(bundle, [images], tmp_path / "out", backend="onnxruntime")
+    found = explain(bundle, [images], tmp_path / "out")
     assert [one.overlay and Path(one.overlay).name for one in found] == ["1.png", "1-2.png", None, "c.png"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["1-2.png", "1.png", "c.png"]
     assert found[2].deletion is None
-    assert "not an image" in str(found[2].answer.reason)
+    assert "not an image" in str(found[2].prediction.reason)
     for one in found:
         if one.overlay is not None:
             with Image.open(one.overlay) as picture:
                 assert picture.size[0] == 2 * PANEL_PIXELS + 36
-    again = explain_images(bundle, [images], tmp_path / "again", backend="onnxruntime")
+    again = explain(bundle, [images], tmp_path / "again")
     assert (tmp_path / "out/c.png").read_bytes() == (tmp_path / "again/c.png").read_bytes()
     assert [one.deletion for one in again] == [one.deletion for one in found]
 
@@ -239,23 +246,23 @@ def test_no_picture_is_overwritten_and_none_is_put_into_the_bundle(toy: ModuleTy
     (tmp_path / "out").mkdir()
     (tmp_path / "out/c.png").write_bytes(b"mine")
     with raises(StoreError, "E_STORE_OCCUPIED", says="c.png"):
-        explain_images(bundle, [images], tmp_path / "out", backend="onnxruntime")
+        explain(bundle, [images], tmp_path / "out")
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["c.png"]
     assert (tmp_path / "out/c.png").read_bytes() == b"mine"
     with raises(StoreError, "E_STORE_OCCUPIED"):
-        explain_images(bundle, [images], bundle / "evidence", backend="onnxruntime")
+        explain(bundle, [images], bundle / "evidence")
     (tmp_path / "file").write_bytes(b"")
     with raises(StoreError, "E_STORE_UNWRITABLE"):
-        explain_images(bundle, [images], tmp_path / "file", backend="onnxruntime")
+        explain(bundle, [images], tmp_path / "file")
     with pytest.raises(BundleError):
-        explain_images(images, [images], tmp_path / "none", backend="onnxruntime")
+        explain(images, [images], tmp_path / "none")
     assert not (tmp_path / "none").exists()
 
 
 def test_a_prediction_that_abstains_is_explained_too(toy: ModuleType, tmp_path: Path, images: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b", confidence_threshold=0.999).folder
-    (found,) = explain_images(bundle, [images / "c.png"], tmp_path / "out", backend="onnxruntime")
-    assert found.answer.reason is not None
+    (found,) = explain(bundle, [images / "c.png"], tmp_path / "out")
+    assert found.prediction.reason is not None
     assert found.overlay is not None
     assert found.deletion is not None
 

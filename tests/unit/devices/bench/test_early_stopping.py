@@ -87,8 +87,8 @@ def test_the_estimate_holds_its_confidence_in_simulation() -> None:
 
 def test_loadgen_gives_the_same_estimates_of_its_own_times(tmp_path: Path) -> None:
     pytest.importorskip("mlperf_loadgen")
-    from weckd_edge.devices.bench.loadgen_backend import run_loadgen
-    from weckd_edge.devices.bench.rules import find_rules
+    from weckd_edge.devices.bench.load_generator.loadgen_backend import run_loadgen
+    from weckd_edge.devices.bench.load_generator.rules import find_rules
 
     class Sums:
         def run(self, frame: np.ndarray) -> float:

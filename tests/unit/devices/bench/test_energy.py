@@ -1,7 +1,7 @@
 import pytest
 
-from weckd_edge.devices.bench.energy import distinct_readings, energy_of, mean_power_mw
 from weckd_edge.devices.bench.power.base import Reading
+from weckd_edge.devices.bench.power.energy import distinct_readings, energy_of, mean_power_mw
 from weckd_edge.devices.bench.power.null_source import NullSource
 
 SECOND = 1_000_000_000

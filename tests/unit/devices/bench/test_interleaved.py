@@ -11,7 +11,7 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.interleaved import time_interleaved
+from weckd_edge.devices.bench.interleaved import summarize_rounds, time_in_rounds, time_interleaved
 
 FRAME = [np.zeros((1, 2, 2, 3), dtype=np.uint8)]
 
@@ -61,3 +61,39 @@ def test_of_each_turn_the_fastest_query_counts_and_of_all_turns_the_median() -> 
 def test_interleaved_timing_without_models_frames_or_rounds_is_refused(count: int, frames: list[Any], rounds: int) -> None:
     with raises(ConfigError, "E_CONFIG_RANGE"):
         time_interleaved([Worker("a", [0], Clock(), [])] * count, frames, rounds=rounds)
+
+
+class Steady:
+    """Takes a millisecond by a clock of its own; the first query of a turn ten."""
+
+    def __init__(self, clock: list[int]) -> None:
+        self.clock, self.queries, self.closed = clock, 0, False
+
+    def run(self, frame: Any) -> None:
+        self.clock[0] += 10_000_000 if self.queries == 0 else 1_000_000
+        self.queries += 1
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def test_networks_take_turns_and_are_closed_after_each() -> None:
+    clock, opened = [0], []
+
+    def opener() -> Steady:
+        opened.append(Steady(clock))
+        return opened[-1]
+
+    image = np.zeros(1)
+    turns = list(time_in_rounds([(opener, image), (opener, image)], rounds=3, clock=lambda: clock[0]))
+    assert turns == [(0, 1_000_000), (1, 1_000_000)] * 3
+    assert all(runner.closed for runner in opened)
+    with raises(ConfigError, "E_CONFIG_RANGE", says="3"):
+        list(time_in_rounds([(opener, image)], rounds=2))
+
+
+def test_a_time_is_that_of_the_least_disturbed_turn_with_the_spread_of_all() -> None:
+    assert summarize_rounds([100, 100, 100]) == (100, 0.0)
+    latency_ns, noise = summarize_rounds([110, 90, 100])
+    assert latency_ns == 90
+    assert noise == pytest.approx(0.2)

@@ -2,7 +2,7 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.devices.bench.rules import MINIMUM_QUERIES, RULES, find_rules
+from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES, RULES, find_rules
 
 
 def test_mlperfs_rules_are_those_that_loadgen_carries() -> None:

@@ -1,9 +1,8 @@
 import gc
 import subprocess
 import sys
-import types
 from array import array
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,9 @@ from numpy.typing import NDArray
 
 from support.errors import raises
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError
-from weckd_edge.devices.bench import single_stream
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
-from weckd_edge.devices.bench.rules import Rules, find_rules
-from weckd_edge.devices.bench.single_stream import TimedRun, run_single_stream, warm_up
+from weckd_edge.devices.bench.load_generator.rules import Rules, find_rules
+from weckd_edge.devices.bench.load_generator.single_stream import TimedRun, run_single_stream, warm_up
 
 FRAMES = [np.full((1, 2, 2, 3), value, np.uint8) for value in range(3)]
 
@@ -45,36 +43,31 @@ def for_so_long(**kw: float) -> Rules:
     return Rules(name="quick", warmup=0, idle_seconds=0.0, note="", **rules)
 
 
-@pytest.fixture
-def durations(monkeypatch: pytest.MonkeyPatch) -> Callable[[Iterable[int]], None]:
-    """Set how long each query is to take, in nanoseconds, by a clock of our own."""
+def taking(durations_ns: Iterable[int]) -> Callable[[], int]:
+    """Return a clock by which each query takes a set time, nanoseconds."""
 
-    def set_durations(values: Iterable[int]) -> None:
-        def ticks() -> Iterable[int]:
-            now = 1000
+    def ticks() -> Iterator[int]:
+        now = 1000
+        yield now
+        for duration in durations_ns:
             yield now
-            for duration in values:
-                yield now
-                now += duration
-                yield now
-                now += 7  # between two queries: not counted
+            now += duration
+            yield now
+            now += 7  # between two queries: not counted
 
-        source = iter(ticks())
-        monkeypatch.setattr(single_stream, "time", types.SimpleNamespace(monotonic_ns=lambda: next(source)))
-
-    return set_durations
+    return ticks().__next__
 
 
 Start = Callable[..., TimedRun]
 
 
-@pytest.fixture(params=["own", "loadgen"])
+@pytest.fixture(params=["builtin", "loadgen"])
 def start(request: pytest.FixtureRequest) -> Start:
-    """Both loops, called alike."""
-    if request.param == "own":
+    """Both load generators, called alike."""
+    if request.param == "builtin":
         return run_single_stream
     pytest.importorskip("mlperf_loadgen")
-    from weckd_edge.devices.bench.loadgen_backend import run_loadgen
+    from weckd_edge.devices.bench.load_generator.loadgen_backend import run_loadgen
 
     def run(runner: Any, frames: Sequence[Any], rules: Rules, sink: Any = None) -> TimedRun:
         return run_loadgen(runner, frames, rules, 1000, sink)
@@ -82,33 +75,31 @@ def start(request: pytest.FixtureRequest) -> Start:
     return run
 
 
-def test_every_query_is_timed_and_frames_are_used_in_turn(durations: Callable[[Iterable[int]], None]) -> None:
-    durations([5, 9, 1, 4])
+def test_every_query_is_timed_and_frames_are_used_in_turn() -> None:
     runner = Remembers()
-    run = run_single_stream(runner, FRAMES, exactly(4))
+    run = run_single_stream(runner, FRAMES, exactly(4), clock=taking([5, 9, 1, 4]))
     assert run.samples_ns.tolist() == [5, 9, 1, 4]
     assert (run.start_ns, run.end_ns) == (1000, 1000 + 5 + 9 + 1 + 4 + 3 * 7)
     assert runner.seen == [0, 1, 2, 0]
 
 
-def test_a_run_goes_on_until_both_time_and_count_are_reached(durations: Callable[[Iterable[int]], None]) -> None:
-    durations([400_000_000] * 10)
-    assert len(run_single_stream(Remembers(), FRAMES, for_so_long(min_seconds=1.0)).samples_ns) == 3
-    durations([400_000_000] * 10)
-    assert len(run_single_stream(Remembers(), FRAMES, for_so_long(min_seconds=1.0, min_queries=5)).samples_ns) == 5
+@pytest.mark.parametrize(("min_queries", "sent"), [(1, 3), (5, 5)])
+def test_a_run_goes_on_until_both_time_and_count_are_reached(min_queries: int, sent: int) -> None:
+    rules = for_so_long(min_seconds=1.0, min_queries=min_queries)
+    run = run_single_stream(Remembers(), FRAMES, rules, clock=taking([400_000_000] * 10))
+    assert len(run.samples_ns) == sent
 
 
-def test_the_longest_time_ends_a_run_once_it_says_something(durations: Callable[[Iterable[int]], None]) -> None:
-    durations([1_000_000_000] * 200)
+def test_the_longest_time_ends_a_run_once_it_says_something() -> None:
     rules = for_so_long(min_queries=1000, max_seconds=30.0)
-    assert len(run_single_stream(Remembers(), FRAMES, rules).samples_ns) == 64
+    run = run_single_stream(Remembers(), FRAMES, rules, clock=taking([1_000_000_000] * 200))
+    assert len(run.samples_ns) == 64
 
 
-def test_times_are_handed_on_once_each_while_the_run_goes_on(durations: Callable[[Iterable[int]], None]) -> None:
+def test_times_are_handed_on_once_each_while_the_run_goes_on() -> None:
     values = [600_000_000, 500_000_000, 1, 2, 999_999_999, 3]
-    durations(values)
     given: list[list[int]] = []
-    run_single_stream(Remembers(), FRAMES, exactly(6), lambda part: given.append(part.tolist()))
+    run_single_stream(Remembers(), FRAMES, exactly(6), lambda part: given.append(part.tolist()), taking(values))
     assert given == [values[:2], values[2:5], values[5:]]
 
 
@@ -136,7 +127,7 @@ def test_the_garbage_collector_rests_and_is_put_back(start: Start) -> None:
         gc.enable()
 
 
-def test_both_loops_send_exactly_so_many_and_keep_every_time(start: Start) -> None:
+def test_both_generators_send_exactly_so_many_and_keep_every_time(start: Start) -> None:
     runner = Remembers()
     run = start(runner, FRAMES, exactly(65))
     assert len(run.samples_ns) == len(runner.seen) == 65
@@ -145,7 +136,7 @@ def test_both_loops_send_exactly_so_many_and_keep_every_time(start: Start) -> No
     assert set(runner.seen) == {0, 1, 2}
 
 
-def test_both_loops_go_on_for_as_long_as_the_rules_ask(start: Start) -> None:
+def test_both_generators_go_on_for_as_long_as_the_rules_ask(start: Start) -> None:
     run = start(Remembers(), FRAMES, for_so_long(min_seconds=0.2))
     assert 0.19 < (run.end_ns - run.start_ns) / 1e9 < 2
 
@@ -164,7 +155,7 @@ def test_a_sink_that_fails_ends_the_run(start: Start) -> None:
 
 
 def test_a_missing_loadgen_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    from weckd_edge.devices.bench.loadgen_backend import run_loadgen
+    from weckd_edge.devices.bench.load_generator.loadgen_backend import run_loadgen
 
     monkeypatch.setitem(sys.modules, "mlperf_loadgen", None)
     with raises(MissingDependency, "E_MISSING_LIBRARY", says="weckd-edge[bench]"):
@@ -173,7 +164,7 @@ def test_a_missing_loadgen_names_its_extra(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_loadgens_own_figures_are_of_the_same_run() -> None:
     pytest.importorskip("mlperf_loadgen")
-    from weckd_edge.devices.bench.loadgen_backend import run_loadgen
+    from weckd_edge.devices.bench.load_generator.loadgen_backend import run_loadgen
 
     run = run_loadgen(Remembers(), FRAMES, exactly(200), 1000)
     assert run.loadgen is not None
@@ -195,7 +186,7 @@ def test_warming_up_takes_frames_in_turn() -> None:
 
 def test_loadgen_is_not_asked_for_more_queries_than_memory_holds() -> None:
     pytest.importorskip("mlperf_loadgen")
-    from weckd_edge.devices.bench.loadgen_backend import MAX_BYTES, loadgen_memory_bytes, run_loadgen
+    from weckd_edge.devices.bench.load_generator.loadgen_backend import MAX_BYTES, loadgen_memory_bytes, run_loadgen
 
     rules = find_rules("mlperf")
     assert loadgen_memory_bytes(rules, 1_000_000) < MAX_BYTES / 3
@@ -215,9 +206,9 @@ def test_loadgen_takes_no_more_memory_than_was_reckoned() -> None:
 _LOADGEN = """
 import dataclasses
 import numpy as np
-from weckd_edge.devices.bench.loadgen_backend import loadgen_memory_bytes, run_loadgen
+from weckd_edge.devices.bench.load_generator.loadgen_backend import loadgen_memory_bytes, run_loadgen
 from weckd_edge.devices.bench.cold_start import peak_rss_bytes
-from weckd_edge.devices.bench.rules import RULES
+from weckd_edge.devices.bench.load_generator.rules import RULES
 
 class Tiny:
     def run(self, frame):
@@ -235,8 +226,8 @@ _GROWTH = """
 import resource, sys, tracemalloc
 from pathlib import Path
 import numpy as np
-from weckd_edge.devices.bench.rules import find_rules
-from weckd_edge.devices.bench.single_stream import run_single_stream
+from weckd_edge.devices.bench.load_generator.rules import find_rules
+from weckd_edge.devices.bench.load_generator.single_stream import run_single_stream
 
 class Tiny:
     def run(self, frame):

@@ -2,6 +2,7 @@ import dataclasses
 import re
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -25,7 +26,7 @@ from weckd_edge.config import GateConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.percentiles import summarize_latency
 from weckd_edge.devices.bench.verdict import invalid_reasons
-from weckd_edge.devices.gates.gates import evaluate_gates, evaluate_parity, merge_limits
+from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates, evaluate_parity, merge_limits
 from weckd_edge.devices.machine.detect import detect, is_same_device
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.metrics.intervals import images_to_decide, wilson
@@ -53,15 +54,14 @@ def verification(fp32: Rate, compiled: Rate) -> Verification:
     )
 
 
-def one(
-    bars: GateConfig,
-    *,
-    measurement: Measurement | None = MEASUREMENT,
-    verified: Verification | None = None,
-    size: int = 0,
-    counts: bool = True,
-) -> Gate:
-    (gate,) = evaluate_gates(bars, NANO, measurement, verified, size, counts)
+def gates_of(limits: GateConfig, labels: tuple[str, ...] = (), **evidence: Any) -> tuple[Gate, ...]:
+    """Judge a model that was measured on the device and verified on no image, but for what is said."""
+    usual = {"measurement": MEASUREMENT, "verification": None, "size_bytes": 0, "measured_on_device": True}
+    return evaluate_gates(limits, NANO, GateEvidence(**{**usual, **evidence}), labels)
+
+
+def one(limits: GateConfig, **evidence: Any) -> Gate:
+    (gate,) = gates_of(limits, **evidence)
     return gate
 
 
@@ -73,13 +73,13 @@ def test_a_limit_of_the_build_comes_before_the_profiles() -> None:
 
 
 def test_without_limits_nothing_is_asked() -> None:
-    assert evaluate_gates(GateConfig(), NANO, MEASUREMENT, None, 1, True) == ()
+    assert gates_of(GateConfig(), size_bytes=1) == ()
 
 
-@pytest.mark.parametrize(("bar", "verdict"), [(10.0, "PASS"), (33.0, "PASS"), (9.999, "FAIL")])
-def test_latency_is_held_to_its_90th_percentile(bar: float, verdict: str) -> None:
-    gate = one(GateConfig(max_latency_p90_ms=bar))
-    assert (gate.name, gate.verdict, gate.limit, gate.value) == ("max_latency_p90_ms", verdict, bar, 10.0)
+@pytest.mark.parametrize(("limit", "verdict"), [(10.0, "PASS"), (33.0, "PASS"), (9.999, "FAIL")])
+def test_latency_is_held_to_its_90th_percentile(limit: float, verdict: str) -> None:
+    gate = one(GateConfig(max_latency_p90_ms=limit))
+    assert (gate.name, gate.verdict, gate.limit, gate.value) == ("max_latency_p90_ms", verdict, limit, 10.0)
 
 
 def test_a_miss_says_by_how_much() -> None:
@@ -88,9 +88,9 @@ def test_a_miss_says_by_how_much() -> None:
     )
 
 
-@pytest.mark.parametrize(("bar", "verdict"), [(100.0, "PASS"), (99.0, "FAIL")])
-def test_memory_is_counted_in_mebibytes(bar: float, verdict: str) -> None:
-    gate = one(GateConfig(max_memory_mib=bar))
+@pytest.mark.parametrize(("limit", "verdict"), [(100.0, "PASS"), (99.0, "FAIL")])
+def test_memory_is_counted_in_mebibytes(limit: float, verdict: str) -> None:
+    gate = one(GateConfig(max_memory_mib=limit))
     assert (gate.verdict, gate.value) == (verdict, 100.0)
 
 
@@ -101,13 +101,13 @@ def test_memory_that_cannot_be_measured_is_inconclusive_and_never_nought() -> No
 
 
 def test_without_a_measurement_no_device_gate_passes() -> None:
-    gates = evaluate_gates(GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0), NANO, None, None, 0, True)
+    gates = gates_of(GateConfig(max_latency_p90_ms=33.0, max_memory_mib=512.0), measurement=None)
     assert [gate.verdict for gate in gates] == ["INCONCLUSIVE", "INCONCLUSIVE"]
 
 
-@pytest.mark.parametrize("bar", [1.0, 1e6])
-def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_limit(bar: float) -> None:
-    gates = evaluate_gates(GateConfig(max_latency_p90_ms=bar, max_memory_mib=bar), NANO, MEASUREMENT, None, 0, False)
+@pytest.mark.parametrize("limit", [1.0, 1e6])
+def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_limit(limit: float) -> None:
+    gates = gates_of(GateConfig(max_latency_p90_ms=limit, max_memory_mib=limit), measured_on_device=False)
     assert [(gate.verdict, gate.value) for gate in gates] == [("INCONCLUSIVE", None)] * 2
     for gate in gates:
         assert "measured on Xeon, not on jetson-orin-nano-8gb; run weckd-edge bench there" in gate.reason
@@ -115,54 +115,54 @@ def test_a_figure_of_another_machine_neither_clears_nor_misses_a_device_limit(ba
 
 def test_the_build_host_of_a_jetson_bundle_never_counts(machines: ModuleType, tmp_path: Path) -> None:
     counts = is_same_device(NANO, detect(machines.x86(tmp_path)))
-    gates = evaluate_gates(NANO.gates, NANO, MEASUREMENT, verification(rate(90), rate(90)), 1, counts)
+    gates = gates_of(NANO.gates, verification=verification(rate(90), rate(90)), measured_on_device=counts)
     verdicts = {gate.name: gate.verdict for gate in gates}
     assert verdicts == {"max_latency_p90_ms": "INCONCLUSIVE", "max_memory_mib": "INCONCLUSIVE", "max_accuracy_drop": "PASS"}
 
 
 @pytest.mark.parametrize(("size", "verdict"), [(2 << 20, "PASS"), ((2 << 20) + 1, "FAIL")])
 def test_size_is_evaluated_wherever_it_was_built(size: int, verdict: str) -> None:
-    gate = one(GateConfig(max_size_mib=2.0), size=size, counts=False, measurement=None)
+    gate = one(GateConfig(max_size_mib=2.0), size_bytes=size, measured_on_device=False, measurement=None)
     assert (gate.name, gate.verdict) == ("max_size_mib", verdict)
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(91, "PASS"), (90, "PASS"), (89, "FAIL")])
 def test_accuracy_must_reach_its_limit(correct: int, verdict: str) -> None:
-    gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), rate(correct)))
+    gate = one(GateConfig(min_accuracy=0.9), verification=verification(rate(100), rate(correct)))
     assert (gate.verdict, gate.value) == (verdict, correct / 100)
     assert "of 100 test images" in gate.reason
 
 
 @pytest.mark.parametrize(("correct", "verdict"), [(95, "PASS"), (87, "PASS"), (86, "FAIL")])
 def test_accuracy_lost_to_quantization_is_held_to_its_limit(correct: int, verdict: str) -> None:
-    gate = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(correct)))
+    gate = one(GateConfig(max_accuracy_drop=0.03), verification=verification(rate(90), rate(correct)))
     assert gate.verdict == verdict
     assert gate.value == pytest.approx((90 - correct) / 100)
 
 
 def test_a_gain_is_not_worded_as_a_negative_loss() -> None:
-    gate = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(94)))
+    gate = one(GateConfig(max_accuracy_drop=0.03), verification=verification(rate(90), rate(94)))
     assert gate.verdict == "PASS"
     assert "4.0% more" in gate.reason
     assert "-" not in gate.reason
-    same = one(GateConfig(max_accuracy_drop=0.03), verified=verification(rate(90), rate(90)))
+    same = one(GateConfig(max_accuracy_drop=0.03), verification=verification(rate(90), rate(90)))
     assert "as many test images correctly as FP32" in same.reason
 
 
 def test_a_drop_that_only_rounding_puts_over_the_limit_passes() -> None:
     assert 0.3 - 0.1 != 0.2  # what floating point makes of it
-    gate = one(GateConfig(max_accuracy_drop=0.2), verified=verification(rate(3, 10), rate(1, 10)))
+    gate = one(GateConfig(max_accuracy_drop=0.2), verification=verification(rate(3, 10), rate(1, 10)))
     assert gate.verdict == "PASS"
 
 
 def test_accuracies_on_unlike_numbers_of_images_are_compared_as_rates() -> None:
-    gate = one(GateConfig(max_accuracy_drop=0.01), verified=verification(rate(90, 100), rate(45, 50)))
+    gate = one(GateConfig(max_accuracy_drop=0.01), verification=verification(rate(90, 100), rate(45, 50)))
     assert (gate.verdict, gate.value) == ("PASS", 0.0)
 
 
-@pytest.mark.parametrize("bars", [GateConfig(min_accuracy=0.5), GateConfig(max_accuracy_drop=0.5)])
-def test_accuracy_that_nobody_tested_is_inconclusive(bars: GateConfig) -> None:
-    gate = one(bars)
+@pytest.mark.parametrize("limits", [GateConfig(min_accuracy=0.5), GateConfig(max_accuracy_drop=0.5)])
+def test_accuracy_that_nobody_tested_is_inconclusive(limits: GateConfig) -> None:
+    gate = one(limits)
     assert (gate.verdict, gate.value) == ("INCONCLUSIVE", None)
 
 
@@ -183,13 +183,13 @@ def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> N
     verified = dataclasses.replace(verification(rate(90), rate(80)), parity=(pair,), layer_divergences=(divergence,))
     (gate,) = evaluate_parity(verified)
     assert (gate.verdict, gate.value) == ("FAIL", 0.4)
-    assert "over 0.1; the first layer where they part is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
+    assert "over 0.1; the first layer where they differ is /blocks.1/Add; it amplifies int8 rounding" in gate.reason
     (plain,) = evaluate_parity(dataclasses.replace(verified, layer_divergences=()))
     assert "the first layer" not in plain.reason
 
 
 def timed(over: int, queries: int) -> Measurement:
-    """So many queries of 10.2 ms among others of 9.9 ms: a bar of 10 ms, and nothing noisy."""
+    """So many queries of 10.2 ms among others of 9.9 ms: a limit of 10 ms, and nothing noisy."""
     samples = [10_200_000] * over + [9_900_000] * (queries - over)
     return dataclasses.replace(MEASUREMENT, end_to_end=summarize_latency(samples))
 
@@ -245,9 +245,9 @@ NOISY = dataclasses.replace(
 )
 
 
-@pytest.mark.parametrize("bars", [{"max_latency_p90_ms": 8.9}, {"max_energy_mj": 50.0}])
-def test_an_invalid_bench_passes_nothing_that_noise_could_have_changed(bars: dict[str, float]) -> None:
-    gate = one(GateConfig(**bars), measurement=NOISY)
+@pytest.mark.parametrize("limits", [{"max_latency_p90_ms": 8.9}, {"max_energy_mj": 50.0}])
+def test_an_invalid_bench_passes_nothing_that_noise_could_have_changed(limits: dict[str, float]) -> None:
+    gate = one(GateConfig(**limits), measurement=NOISY)
     assert gate.verdict == "INCONCLUSIVE"
     assert "the bench is INVALID: the middle half of the times spans 0.80" in gate.reason
 
@@ -289,17 +289,17 @@ THROTTLED = dataclasses.replace(
     [NOISY, THROTTLED, dataclasses.replace(MEASUREMENT, cut_off="stopped")],
     ids=["noisy", "throttled", "cut off"],
 )
-@pytest.mark.parametrize(("bar", "verdict"), [(1000.0, "PASS"), (1.0, "FAIL")])
-def test_memory_is_evaluated_whatever_the_clock_did(measurement: Measurement, bar: float, verdict: str) -> None:
+@pytest.mark.parametrize(("limit", "verdict"), [(1000.0, "PASS"), (1.0, "FAIL")])
+def test_memory_is_evaluated_whatever_the_clock_did(measurement: Measurement, limit: float, verdict: str) -> None:
     assert invalid_reasons(measurement)
-    gate = one(GateConfig(max_memory_mib=bar), measurement=measurement)
+    gate = one(GateConfig(max_memory_mib=limit), measurement=measurement)
     assert (gate.verdict, "INVALID" in gate.reason) == (verdict, False)
 
 
-@pytest.mark.parametrize("bar", [1000.0, 1.0])
-def test_memory_under_an_emulator_is_not_the_devices(bar: float) -> None:
+@pytest.mark.parametrize("limit", [1000.0, 1.0])
+def test_memory_under_an_emulator_is_not_the_devices(limit: float) -> None:
     machine = dataclasses.replace(THROTTLED.machine, emulated="aarch64 on x86_64")  # type: ignore[type-var]
-    gate = one(GateConfig(max_memory_mib=bar), measurement=dataclasses.replace(MEASUREMENT, machine=machine))
+    gate = one(GateConfig(max_memory_mib=limit), measurement=dataclasses.replace(MEASUREMENT, machine=machine))
     assert gate.verdict == "INCONCLUSIVE"
     assert "an emulator ran it (aarch64 on x86_64)" in gate.reason
 
@@ -328,7 +328,7 @@ def test_energy_is_evaluated_to_its_resolution(net_mj: float, verdict: str) -> N
 
 
 def test_open_energy_says_how_many_more_queries_would_decide() -> None:
-    # Known to 0.1 mJ by 64 queries and 0.05 off the bar: twice as many queries know it to 0.05.
+    # Known to 0.1 mJ by 64 queries and 0.05 off the limit: twice as many queries know it to 0.05.
     gate = one(GateConfig(max_energy_mj=2.0), measurement=drawing(1.95))
     assert "about 65 more queries would decide" in gate.reason
     assert "no number of queries" in one(GateConfig(max_energy_mj=2.0), measurement=drawing(2.0)).reason
@@ -338,7 +338,7 @@ def test_energy_that_could_not_be_measured_says_why() -> None:
     gate = one(GateConfig(max_energy_mj=2.0), measurement=drawing(None, None, "this machine shows no power meter"))
     assert (gate.verdict, gate.value) == ("INCONCLUSIVE", None)
     assert gate.reason == "it could not be measured here: this machine shows no power meter"
-    away = one(GateConfig(max_energy_mj=2.0), measurement=drawing(1.0), counts=False)
+    away = one(GateConfig(max_energy_mj=2.0), measurement=drawing(1.0), measured_on_device=False)
     assert "1 mJ measured on Xeon, not on jetson-orin-nano-8gb" in away.reason
 
 
@@ -354,31 +354,29 @@ def recalls(*rates: Rate | None) -> Verification:
 @pytest.mark.parametrize(("worst", "verdict"), [(80, "PASS"), (79, "FAIL")])
 def test_sensitivity_is_held_to_the_class_recognised_worst(worst: int, verdict: str) -> None:
     verified = recalls(seen(95, 100), seen(worst, 100), seen(99, 100))
-    (gate,) = evaluate_gates(
-        GateConfig(min_per_class_recall=0.8), NANO, None, verified, 0, True, ("normal", "effusion", "wax")
-    )
+    (gate,) = gates_of(GateConfig(min_per_class_recall=0.8), ("normal", "effusion", "wax"), verification=verified)
     assert (gate.name, gate.verdict, gate.value) == ("min_per_class_recall", verdict, worst / 100)
     assert "of 100 test images of effusion" in gate.reason
-    assert "class 1" in one(GateConfig(min_per_class_recall=0.8), verified=verified).reason
+    assert "class 1" in one(GateConfig(min_per_class_recall=0.8), verification=verified).reason
 
 
 def test_a_class_without_test_images_leaves_sensitivity_open_unless_another_fails() -> None:
-    gate = one(GateConfig(min_per_class_recall=0.8), verified=recalls(seen(95, 100), None))
+    gate = one(GateConfig(min_per_class_recall=0.8), verification=recalls(seen(95, 100), None))
     assert gate.verdict == "INCONCLUSIVE"
     assert "no image of class 1" in gate.reason
-    assert one(GateConfig(min_per_class_recall=0.8), verified=recalls(seen(70, 100), None)).verdict == "FAIL"
-    assert one(GateConfig(min_per_class_recall=0.8), verified=recalls(None)).verdict == "INCONCLUSIVE"
+    assert one(GateConfig(min_per_class_recall=0.8), verification=recalls(seen(70, 100), None)).verdict == "FAIL"
+    assert one(GateConfig(min_per_class_recall=0.8), verification=recalls(None)).verdict == "INCONCLUSIVE"
     assert one(GateConfig(min_per_class_recall=0.8)).verdict == "INCONCLUSIVE"
 
 
 def test_a_rate_whose_interval_spans_its_limit_says_how_many_more_images_would_decide() -> None:
-    gate = one(GateConfig(min_accuracy=0.9), verified=verification(rate(100), seen(92, 100)))
+    gate = one(GateConfig(min_accuracy=0.9), verification=verification(rate(100), seen(92, 100)))
     assert gate.verdict == "PASS"  # the point decides
     (more,) = re.findall(r"the interval spans the limit, about ([\d,]+) more images would decide", gate.reason)
     total = 100 + int(more.replace(",", ""))
     assert wilson(0.92 * total, total)[0] == pytest.approx(0.9, abs=1e-3)
-    clear = one(GateConfig(min_accuracy=0.5), verified=verification(rate(100), seen(92, 100)))
-    assert "spans the bar" not in clear.reason
+    clear = one(GateConfig(min_accuracy=0.5), verification=verification(rate(100), seen(92, 100)))
+    assert "spans the limit" not in clear.reason
 
 
 def test_images_that_count_together_need_more_of_their_kind() -> None:
@@ -401,16 +399,16 @@ def test_limits_out_of_range_are_refused(bad: dict[str, float]) -> None:
 @pytest.mark.parametrize(("low", "high", "side"), [(20, 30, "within 33"), (30, 40, "around 33"), (34, 50, "over 33")])
 def test_a_prediction_tells_its_side_of_the_limit_and_decides_nothing(low: float, high: float, side: str) -> None:
     predicted = LinkLatency(label="estimated", p90_ns=(low + high) / 2e-6, low_ns=low * 1e6, high_ns=high * 1e6, reason="")
-    (gate,) = evaluate_gates(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, False, predicted=predicted)
+    gate = one(GateConfig(max_latency_p90_ms=33.0), measured_on_device=False, predicted=predicted)
     assert (gate.verdict, gate.value) == ("INCONCLUSIVE", (low + high) / 2)
     assert f"90 % interval {low} to {high} ms, {side} ms" in gate.reason
-    (here,) = evaluate_gates(GateConfig(max_latency_p90_ms=33.0), NANO, MEASUREMENT, None, 1, True, predicted=predicted)
+    here = one(GateConfig(max_latency_p90_ms=33.0), predicted=predicted)
     assert (here.verdict, here.value) == ("PASS", 10.0), "what was measured on the device itself counts"
 
 
 def test_links_are_distinguished_from_what_is_deployed_by_the_split_they_were_evaluated_on() -> None:
-    bars, found = GateConfig(min_accuracy=0.8, max_accuracy_drop=0.1), verification(rate(90), rate(85))
-    for gate in evaluate_gates(bars, NANO, MEASUREMENT, found, 1, True, split="validation"):
+    limits, found = GateConfig(min_accuracy=0.8, max_accuracy_drop=0.1), verification(rate(90), rate(85))
+    for gate in gates_of(limits, verification=found, split="validation"):
         assert "validation images" in gate.reason
         assert "test" not in gate.reason
 
@@ -431,8 +429,8 @@ def predicted(rows: list[tuple[int, int]]) -> Verification:
     return dataclasses.replace(verification(rate(90), rate(90)), predictions=predictions)
 
 
-def guessing_gate(rows: list[tuple[int, int]], bars: GateConfig | None = None) -> tuple[Gate, ...]:
-    return evaluate_gates(bars or GateConfig(), NANO, None, predicted(rows), 0, False, ("red", "normal"))
+def guessing_gate(rows: list[tuple[int, int]], limits: GateConfig | None = None) -> tuple[Gate, ...]:
+    return gates_of(limits or GateConfig(), ("red", "normal"), verification=predicted(rows), measured_on_device=False)
 
 
 def test_a_model_that_tells_the_classes_apart_passes_without_being_asked_to() -> None:
@@ -460,5 +458,5 @@ def test_a_model_that_a_constant_beats_in_accuracy_passes_and_says_so() -> None:
 @pytest.mark.parametrize("where", ["build", "profile"])
 def test_the_test_against_guessing_can_be_turned_off(where: str) -> None:
     off, unsaid = GateConfig(better_than_chance=False), GateConfig()
-    bars = merge_limits(off, unsaid) if where == "build" else merge_limits(unsaid, off)
-    assert guessing_gate([(0, 1)] * 20, bars) == ()
+    limits = merge_limits(off, unsaid) if where == "build" else merge_limits(unsaid, off)
+    assert guessing_gate([(0, 1)] * 20, limits) == ()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -23,11 +24,13 @@ from weckd_edge.core.store import Workspace
 from weckd_edge.devices.attribution import explain_images as explain_module
 from weckd_edge.devices.attribution.explain_images import explain_images
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.images.frames import decode, fit_to_frame, pixels_sha256
+from weckd_edge.devices.images.decoding import decode
+from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, predict_images
+from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, open_bundle_model, predict_images
 from weckd_edge.report.frames import picture_frames
 from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
@@ -161,8 +164,8 @@ def test_every_door_gives_the_same_pixels(
         assert_same("demo", seen)
     for n, path in enumerate(files):
         seen.clear()
-        with pytest.raises(Stop):
-            explain_images(bundle, [path], tmp_path / f"maps{n}", backend="onnxruntime", ignore_guard=True)
+        with closing(open_bundle_model(bundle, backend="onnxruntime")) as model, pytest.raises(Stop):
+            explain_images(model, [path], tmp_path / f"maps{n}", ignore_guard=True)
         assert np.array_equal(seen[0], expected[path]), ("explain", path.name)
 
 

@@ -13,7 +13,9 @@ from PIL import Image
 from support.errors import raises
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.frames import decode, decode_bytes, fit_to_frame, frame_from_file, pixels_sha256
+from weckd_edge.devices.images.decoding import decode, decode_bytes
+from weckd_edge.devices.images.frames import fit_to_frame, frame_from_file
+from weckd_edge.devices.images.pixels import pixels_sha256
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
 

@@ -20,9 +20,10 @@ from support.errors import raises
 from weckd_edge.config.input import InputConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.devices.images import frames
+from weckd_edge.devices.images import decoding
 from weckd_edge.devices.images.budget import Budget
-from weckd_edge.devices.images.frames import MAX_SIDE, decode, decode_bytes, fit_to_frame
+from weckd_edge.devices.images.decoding import MAX_SIDE, decode, decode_bytes
+from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.images.headers import MAX_SCANS, MAX_VALUES
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import scan
@@ -48,8 +49,8 @@ def test_the_largest_sides_are_read_and_one_more_is_not(crafted: ModuleType) -> 
 def test_formats_whose_decoders_take_more_memory_have_fewer_pixels(
     crafted: ModuleType, kind: str, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert frames.MAX_DECODING_BYTES == 768 << 20
-    monkeypatch.setattr(frames, "MAX_DECODING_BYTES", 12 * 100 * 100)
+    assert decoding.MAX_DECODING_BYTES == 768 << 20
+    monkeypatch.setattr(decoding, "MAX_DECODING_BYTES", 12 * 100 * 100)
     assert decode_bytes(crafted.png_of(100, 100)).shape == (100, 100, 3)
     assert decode_bytes(crafted.encoded(Image.new("RGB", (most, most)), kind)).shape == (most, most, 3)
     with raises(DataError, "E_DATA_IMAGE_LIMIT", says=f"{kind}"):
@@ -161,7 +162,7 @@ def test_too_little_memory_is_a_reason_of_that_image(crafted: ModuleType, monkey
         raise MemoryError
 
     data = crafted.encoded(Image.new("RGB", (8, 8)))
-    for owner, name in ((ImageFile.ImageFile, "load"), (Image, "open"), (frames, "_to_rgb")):
+    for owner, name in ((ImageFile.ImageFile, "load"), (Image, "open"), (decoding, "to_rgb")):
         with monkeypatch.context() as patch:
             patch.setattr(owner, name, full)
             with raises(DataError, "E_DATA_IMAGE_LIMIT"):
@@ -171,7 +172,8 @@ def test_too_little_memory_is_a_reason_of_that_image(crafted: ModuleType, monkey
 PEAK = """
 import resource, sys
 from pathlib import Path
-from weckd_edge.devices.images.frames import decode, fit_to_frame
+from weckd_edge.devices.images.decoding import decode
+from weckd_edge.devices.images.frames import fit_to_frame
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
     fit_to_frame(decode(Path(name)), 480, 640)
@@ -194,7 +196,7 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
     crafted: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held, most, lock = 0, 0, threading.Lock()
-    decode_whole = frames._decode
+    decode_whole = decoding._decode
 
     class Watched(Budget):
         def acquire(self, units: int, *, wait_s: float | None = None) -> bool:
@@ -211,12 +213,12 @@ def test_threads_hold_no_more_pixels_at_one_time_than_there_is_room_for(
                 held -= units
             super().release(units)
 
-    def slowly(*args: object) -> frames.DecodedImage:
+    def slowly(*args: object) -> decoding.DecodedImage:
         threading.Event().wait(0.01)
         return decode_whole(*args)
 
-    monkeypatch.setattr(frames, "_memory_budget", Watched(12 * 2500))
-    monkeypatch.setattr(frames, "_decode", slowly)
+    monkeypatch.setattr(decoding, "_memory_budget", Watched(12 * 2500))
+    monkeypatch.setattr(decoding, "_decode", slowly)
     sides = [30, 50, 10, 40, 20, 50, 30, 30, 10, 10, 20, 60]
     for n, side in enumerate(sides):
         (tmp_path / f"{n:02d}.png").write_bytes(crafted.png_of(side, side))

@@ -16,9 +16,9 @@ from PIL import Image, features
 from support.errors import raises
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.devices.images import frames
+from weckd_edge.devices.images import decoding
+from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.file_kinds import file_kind_of, picture_kind_of
-from weckd_edge.devices.images.frames import decode_bytes, decoded_image
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import picture_notes, scan
 
@@ -296,10 +296,10 @@ def test_files_that_are_no_pictures_are_called_what_they_are(data: bytes, said: 
 
 
 def test_heic_without_its_library_is_reported_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(frames, "is_installed", lambda name: False)
+    monkeypatch.setattr(decoding, "is_installed", lambda name: False)
     with raises(DataError, "E_DATA_IMAGE_UNSUPPORTED", says="'weckd-edge[heic]'"):
         decode_bytes(HEADS["HEIC"])
-    monkeypatch.setattr(frames, "is_installed", lambda name: True)
+    monkeypatch.setattr(decoding, "is_installed", lambda name: True)
     monkeypatch.setitem(sys.modules, "pillow_heif", None)
     with raises(DataError, "E_DATA_IMAGE_UNSUPPORTED", says="pillow_heif"):
         decode_bytes(HEADS["HEIC"])
@@ -318,7 +318,7 @@ def test_heic_is_read_with_its_library(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.shape == (48, 64, 3)
     assert np.abs(found.astype(int) - np.asarray(smooth())).mean() < 8
     assert np.array_equal(found, decode_bytes(buffer.getvalue()))
-    monkeypatch.setattr(frames, "MAX_DECODING_BYTES", 1000)
+    monkeypatch.setattr(decoding, "MAX_DECODING_BYTES", 1000)
     with raises(DataError, "E_DATA_IMAGE_LIMIT", says=("64", "48", "HEIF")):
         decode_bytes(buffer.getvalue())
 

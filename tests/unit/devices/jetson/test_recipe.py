@@ -22,7 +22,7 @@ from weckd_edge.devices.jetson.recipe import (
     write_recipe,
 )
 from weckd_edge.devices.profiles.profile import load_profile
-from weckd_edge.pipeline.build import choose_profile
+from weckd_edge.pipeline.context import choose_profile
 
 ONNX = FileRef(path="model/model.onnx", sha256="ab" * 32, bytes=1)
 

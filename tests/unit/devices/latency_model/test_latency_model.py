@@ -46,7 +46,6 @@ from weckd_edge.devices.latency_model.published_rows import (
 )
 from weckd_edge.devices.latency_model.reference import PRICES_NS, reference_prices
 from weckd_edge.devices.latency_model.tensorrt_roofline import roofline_ns, settled
-from weckd_edge.devices.latency_model.timing import summarise_rounds, time_in_rounds
 from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode, load_profile
 from weckd_edge.devices.profiles.records import PublishedLatency
 
@@ -458,42 +457,3 @@ def test_int8_counts_move_a_quarter() -> None:
     assert feature_matrix([small])[0][FEATURES.index("weights")] == pytest.approx(
         features(network(1))[FEATURES.index("weights")] / 4, rel=0.01
     )
-
-
-# --- timing -------------------------------------------------------------------------------------------------------------
-
-
-class Steady:
-    """Takes a millisecond by a clock of its own; the first query of a turn ten."""
-
-    def __init__(self, clock: list[int]) -> None:
-        self.clock, self.queries, self.closed = clock, 0, False
-
-    def run(self, frame: Any) -> None:
-        self.clock[0] += 10_000_000 if self.queries == 0 else 1_000_000
-        self.queries += 1
-
-    def close(self) -> None:
-        self.closed = True
-
-
-def test_networks_take_turns_and_are_closed_after_each() -> None:
-    clock, opened = [0], []
-
-    def opener() -> Steady:
-        opened.append(Steady(clock))
-        return opened[-1]
-
-    image = np.zeros(1)
-    turns = list(time_in_rounds([(opener, image), (opener, image)], rounds=3, clock=lambda: clock[0]))
-    assert turns == [(0, 1_000_000), (1, 1_000_000)] * 3
-    assert all(runner.closed for runner in opened)
-    with raises(ConfigError, "E_CONFIG_RANGE", says="3"):
-        list(time_in_rounds([(opener, image)], rounds=2))
-
-
-def test_a_time_is_that_of_the_least_disturbed_turn_with_the_spread_of_all() -> None:
-    assert summarise_rounds([100, 100, 100]) == (100, 0.0)
-    latency_ns, noise = summarise_rounds([110, 90, 100])
-    assert latency_ns == 90
-    assert noise == pytest.approx(0.2)

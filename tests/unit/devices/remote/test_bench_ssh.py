@@ -27,19 +27,22 @@ from weckd_edge.core.errors import ConfigError, DeviceError, StoreError
 from weckd_edge.core.serialization import from_json
 from weckd_edge.devices.bench.folder import read_bench
 from weckd_edge.devices.bench.power.table import METERS
+from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
-from weckd_edge.devices.remote import agent, base, device, host_session, many_hosts
-from weckd_edge.devices.remote.base import Access, Finished, LostError
+from weckd_edge.devices.remote import agent, base, device, host_session
+from weckd_edge.devices.remote.base import Access, Finished, LostError, RefusedError
 from weckd_edge.devices.remote.bench_request import BenchRequest
 from weckd_edge.devices.remote.host_session import HostPlan, run_limit_s
 from weckd_edge.devices.remote.hosts import Host, parse_hosts
-from weckd_edge.devices.remote.many_hosts import bench_hosts
+from weckd_edge.devices.remote.many_hosts import HostLimits, bench_hosts
 from weckd_edge.devices.remote.payload import code_files, make_payload
 from weckd_edge.devices.remote.records import HostRecord, HostResult
 from weckd_edge.devices.runtime.backends.table import BACKENDS
 
-LONG = BenchRequest(rules="mobile", backend="onnxruntime", power="none", generator="builtin", warmup=3)
-SHORT = replace(LONG, rules="quick", queries=70)
+LONG = BenchRequest(
+    settings=BenchSettings(rules="mobile", generator="builtin", warmup=3), backend="onnxruntime", power="none"
+)
+SHORT = replace(LONG, settings=replace(LONG.settings, rules="quick", queries=70))
 
 
 @pytest.fixture(scope="module")
@@ -72,14 +75,24 @@ def remote(key: Path, bundle: Bundle, tmp_path: Path) -> Callable[..., tuple[Hos
     """Bench on servers by the library."""
     from weckd_edge.devices.remote.asyncssh_backend import connect
 
-    def remote(*servers: Any, request: BenchRequest = SHORT, identity: Path = key, **options: Any) -> tuple[HostResult, ...]:
-        known = tuple(server.known_hosts() for server in servers)
-        options.setdefault("access", Access(known_hosts=known, identity=identity, keepalive_s=1.0))
-        options.setdefault("python", sys.executable)
-        options.setdefault("timeout_s", 20.0)
+    def remote(
+        *servers: Any,
+        request: BenchRequest = SHORT,
+        known_hosts: tuple[Path, ...] | None = None,
+        identity: Path = key,
+        python: str = sys.executable,
+        **limits: Any,
+    ) -> tuple[HostResult, ...]:
+        known = tuple(server.known_hosts() for server in servers) if known_hosts is None else known_hosts
         hosts = [Host(name=a, user=s.user, port=s.port) for s in servers for a in s.addresses]
-        sent = bundle if request.bundle is None else None
-        return bench_hosts(sent, hosts, request=request, connect=connect, out=tmp_path / "out", **options)
+        return bench_hosts(
+            bundle if request.bundle is None else None,
+            hosts,
+            request,
+            access=Access(connect=connect, known_hosts=known, identity=identity, python=python, keepalive_s=1.0),
+            limits=HostLimits(**{"timeout_s": 20.0, **limits}),
+            out=tmp_path / "out",
+        )
 
     return remote
 
@@ -189,23 +202,23 @@ def test_twenty_hosts_are_measured_side_by_side_and_each_is_kept(
 
 
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_no_more_hosts_are_visited_at_once_than_allowed(jobs: int, monkeypatch: pytest.MonkeyPatch, bundle: Bundle) -> None:
+def test_no_more_hosts_are_visited_at_once_than_allowed(jobs: int, bundle: Bundle) -> None:
     now, most = 0, 0
 
-    async def visit(device: Any, errand: Any, folder: Path) -> HostResult:
+    async def connect(host: Host, access: Access) -> Any:
         nonlocal now, most
         now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.01)
+        for _ in range(100):  # everybody else who may log in does so meanwhile
+            most = max(most, now)
+            await asyncio.sleep(0)
         now -= 1
-        record = HostRecord(host=device.host.text, state="failed", reason="none")
-        return HostResult(record=record, measurement=None, folder=folder)
+        raise RefusedError(f"{host.text}: refused", code="E_DEVICE_REMOTE_REFUSED")
 
-    monkeypatch.setattr(many_hosts, "bench_host", visit)
     hosts = parse_hosts([f"device-{n}" for n in range(8)])
-    access = Access(known_hosts=(Path("none"),))
-    found = bench_hosts(bundle, hosts, request=SHORT, access=access, connect=None, jobs=jobs)  # type: ignore[arg-type]
+    access = Access(connect=connect, known_hosts=(Path("none"),))
+    found = bench_hosts(bundle, hosts, SHORT, access=access, limits=HostLimits(jobs=jobs))
     assert [result.record.host for result in found] == [host.text for host in hosts]
+    assert [result.record.reason for result in found] == ["refused"] * 8
     assert most == jobs
     assert [result.folder for result in found] == [None] * 8  # nobody asked for one
 
@@ -233,17 +246,16 @@ def test_the_command_prints_one_row_a_host_and_one_object_a_host(
 
 
 def test_an_unknown_host_key_is_refused_with_the_line_to_type(
-    serve: Callable[..., Any], remote: Callable[..., Any], key: Path, tmp_path: Path
+    serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path
 ) -> None:
     server = serve()
     trusted = tmp_path / "trusted"
-    reason = failure(remote(server, access=Access(known_hosts=(trusted,), identity=key)))
+    reason = failure(remote(server, known_hosts=(trusted,)))
     assert "is not known" in reason
     line = reason.partition("echo '")[2].partition("' >> ")[0]
     subprocess.run(reason.partition("; then: ")[2], shell=True, check=True)
     assert trusted.read_text().strip() == line == server.known_hosts().read_text().strip()
-    access = Access(known_hosts=(trusted,), identity=key)
-    assert "no-such-python" in failure(remote(server, access=access, python="no-such-python"))  # so we were let in
+    assert "no-such-python" in failure(remote(server, known_hosts=(trusted,), python="no-such-python"))  # so we were let in
 
 
 @pytest.mark.parametrize("kind", ["ed25519", "rsa"])
@@ -257,7 +269,7 @@ def test_a_changed_host_key_is_refused(
 ) -> None:
     server = serve()
     known = server.known_hosts(sshd.make_key(tmp_path / "other", kind))
-    reason = failure(remote(server, access=Access(known_hosts=(known,), identity=key)))
+    reason = failure(remote(server, known_hosts=(known,)))
     assert "NOT the one that is known" in reason
     assert f"ssh-keygen -f {known} -R '[127.0.0.1]:{server.port}'" in reason
 
@@ -437,7 +449,7 @@ def test_a_wrong_clock_is_recorded_and_changes_no_time(
 def test_a_bench_that_lives_longer_than_its_rules_can_take_is_stopped() -> None:
     class Alive:
         async def line(self) -> bytes:
-            await asyncio.sleep(0.02)
+            await asyncio.sleep(0)
             return b'{"beat": true}\n'
 
     errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=0.3)
@@ -574,14 +586,20 @@ def test_what_did_not_come_whole_is_reported(data: bytes, tmp_path: Path) -> Non
 
 
 def test_the_time_limit_follows_the_rules() -> None:
-    assert run_limit_s(BenchRequest(rules="mlperf")) > run_limit_s(BenchRequest(rules="quick")) > 60
-    assert run_limit_s(BenchRequest(queries=10_000)) > 10_000
+    def limit_s(**settings: Any) -> float:
+        return run_limit_s(BenchRequest(settings=BenchSettings(**settings)))
+
+    assert limit_s(rules="mlperf") > limit_s(rules="quick") > 60
+    assert limit_s(queries=10_000) > 10_000
     with raises(ConfigError, "E_CONFIG_CHOICE"):
-        run_limit_s(BenchRequest(rules="mlpref"))
+        limit_s(rules="mlpref")
 
 
 def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None:
-    access = Access(known_hosts=(Path("none"),))
+    async def connect(host: Host, access: Access) -> Any:
+        raise AssertionError("nobody is to log in")
+
+    access = Access(connect=connect, known_hosts=(Path("none"),))
     for sent, hosts, request, jobs in (
         (bundle, [], SHORT, 1),
         (None, [Host(name="a")], SHORT, 1),
@@ -590,7 +608,7 @@ def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None
         (bundle, [Host(name="a")], replace(SHORT, backend="openvin"), 1),
     ):
         with pytest.raises(ConfigError):
-            bench_hosts(sent, hosts, request=request, access=access, connect=None, jobs=jobs)  # type: ignore[arg-type]
+            bench_hosts(sent, hosts, request, access=access, limits=HostLimits(jobs=jobs))
 
 
 @pytest.mark.parametrize(
@@ -684,7 +702,14 @@ def test_a_device_that_replies_nonsense_is_one_line() -> None:
         async def finish(self, sink: Any = None) -> Finished:
             return Finished(stdout=b"", stderr="", code=0)
 
-    asked = device.Device(Host(name="a"), Access(known_hosts=()), None, python="python3", token="t")  # type: ignore[arg-type]
-    asked._session = Session()  # type: ignore[assignment]
+    async def connect(host: Host, access: Access) -> Any:
+        return Session()
+
+    asked = device.Device(Host(name="a"), Access(connect=connect, known_hosts=()), token="t")
+
+    async def look() -> None:
+        await asked.log_in()
+        await asked.look(("numpy",))
+
     with raises(DeviceError, "E_DEVICE_REMOTE"):
-        asyncio.run(asked.look(("numpy",)))
+        asyncio.run(look())

@@ -245,7 +245,7 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_classified(toy: 
     arguments = [folder, str(tmp_path / "images"), "--backend", "onnxruntime", "--json"]
     bad = CliRunner().invoke(command, arguments)
     assert isinstance(bad.exception, DataError)
-    assert "none of 1 images could be answered" in str(bad.exception)
+    assert "none of 1 images could be classified" in str(bad.exception)
     assert json.loads(bad.stdout)["images"][0]["decision"] == ABSTAIN
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)

@@ -37,6 +37,9 @@ class Notes(SilentProgress):
     def note(self, text: str) -> None:
         self.said.append(text)
 
+    def warn(self, text: str) -> None:
+        self.said.append(f"warning: {text}")
+
 
 @pytest.fixture
 def bad_ears(ears: Path, crafted: ModuleType) -> tuple[Path, dict[str, str]]:
@@ -165,7 +168,7 @@ def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path
 
 
 def test_calibration_images_are_left_out_where_that_is_asked_for(ears: Path, tmp_path: Path, crafted: ModuleType) -> None:
-    from weckd_edge.pipeline.compile_model import read_calibration
+    from weckd_edge.pipeline.steps.read_calibration import read_calibration
 
     index = build_index(ears, DataConfig(), labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress())
     more = tmp_path / "more"

@@ -16,7 +16,7 @@ from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import sha256_file
-from weckd_edge.devices.images.frames import decode
+from weckd_edge.devices.images.decoding import decode
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.listing import list_images
 from weckd_edge.train.data.synth.draw import CLASSES

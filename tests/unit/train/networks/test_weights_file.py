@@ -25,7 +25,8 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
 from weckd_edge.config import BuildConfig, LinkConfig  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError  # noqa: E402 - likewise
-from weckd_edge.pipeline.compile_model import CompileRequest, open_source_network  # noqa: E402 - likewise
+from weckd_edge.pipeline.network_sources.open import open_source_network  # noqa: E402 - likewise
+from weckd_edge.pipeline.request import CompileRequest  # noqa: E402 - likewise
 from weckd_edge.train.networks.checkpoint import Checkpoint, read_checkpoint  # noqa: E402 - likewise
 from weckd_edge.train.networks.models import create_student  # noqa: E402 - likewise
 from weckd_edge.train.networks.weights_file import STAND_INS, read_weights  # noqa: E402 - likewise

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from support.errors import raises
+from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
@@ -17,14 +20,15 @@ from weckd_edge.train.tuning import work_queue
 from weckd_edge.train.tuning.study import Study, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
 
 
-def trial(strategy: str, seed: int, accuracy: float) -> StudyRun:
-    return StudyRun(
+def trial(strategy: str, seed: int, accuracy: float, **changes: Any) -> StudyRun:
+    made = StudyRun(
         strategy=strategy,
         seed=seed,
         accuracy=accuracy,
         correct=round(100 * accuracy),
         test_images=100,
         test_groups=40,
+        train_images=250,
         links_accuracy=(accuracy,),
         labels_used=57,
         images_used=57,
@@ -33,6 +37,7 @@ def trial(strategy: str, seed: int, accuracy: float) -> StudyRun:
         cpu_seconds=2.0,
         joules=None,
     )
+    return replace(made, **changes)
 
 
 def study(**accuracies: list[float]) -> Study:
@@ -180,3 +185,101 @@ def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
             run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "a", SilentProgress(), storage=storage)
     found = run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "b", SilentProgress(), storage=storage)
     assert len(found.trials) == 1
+
+
+def folded(**accuracies: list[list[float]]) -> Study:
+    """A study of folds: for each strategy the accuracies by seed and fold."""
+    trials = [
+        trial(name, seed, accuracy, fold=number)
+        for name, seeds in accuracies.items()
+        for seed, folds in enumerate(seeds)
+        for number, accuracy in enumerate(folds, start=1)
+    ]
+    shape = next(iter(accuracies.values()))
+    return Study(
+        dataset="ears",
+        synthetic=True,
+        labelled_fraction=0.1,
+        seeds=len(shape),
+        folds=len(shape[0]),
+        trials=tuple(reversed(trials)),
+    )
+
+
+def test_the_interval_over_folds_is_that_of_the_corrected_resampled_t_test() -> None:
+    """Nadeau and Bengio 2003: the variance of the mean is s² (1 / runs + test images / training images)."""
+    values = [0.1, 0.2, 0.3]
+    found = mean_interval(values, overlap=0.4)
+    assert found.high is not None
+    assert found.high - found.mean == pytest.approx(4.30265 * 0.1 * (1 / 3 + 0.4) ** 0.5, rel=1e-5)
+    folds = folded(alone=[[0.4, 0.5, 0.6]]).mean("alone")
+    assert folds.high is not None
+    assert folds.high - folds.mean == pytest.approx(4.30265 * 0.1 * (1 / 3 + 100 / 250) ** 0.5, rel=1e-5)
+
+
+def test_differences_over_folds_are_paired_by_seed_and_fold_in_whatever_order_the_runs_came() -> None:
+    found = folded(alone=[[0.4, 0.8], [0.5, 0.7]], chain=[[0.45, 0.85], [0.55, 0.75]])
+    mixed = replace(found, trials=(*found.trials[1::2], *found.trials[::2]))
+    for one in (found, mixed):
+        (difference,) = one.differences()
+        assert abs(difference.mean) == pytest.approx(0.05)
+        assert difference.low == pytest.approx(difference.mean)
+
+
+def test_the_notes_say_what_an_interval_over_folds_is_and_that_trainings_ended_early() -> None:
+    assert study(alone=[0.5, 0.6]).notes == ()
+    (note,) = folded(alone=[[0.4, 0.5]]).notes
+    assert "share most of their training images" in note
+    assert "0.40 test images for each training image" in note
+    assert "2 seeds of 2 folds" in chain_verdict(
+        folded(**{"single-share": [[0.5, 0.6], [0.5, 0.6]], "weckd": [[0.7, 0.7], [0.7, 0.8]]}), "weckd"
+    )
+    uneven = study(alone=[0.5], chain=[0.6])
+    uneven = replace(uneven, trials=(uneven.trials[0], replace(uneven.trials[1], steps=4)))
+    assert "Early stopping" in uneven.notes[0]
+
+
+def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[DatasetIndex] = []
+    real = module.cached_index
+
+    def look(*args: Any, **kwargs: Any) -> Any:
+        stage = real(*args, **kwargs)
+        seen.append(stage.artifact)
+        return stage
+
+    monkeypatch.setattr(module, "cached_index", look)
+    found = run_study(ears, CONFIG, ["single-share", "weckd"], 1, tmp_path / "out", SilentProgress(), folds=3)
+    names = ("single-share", "weckd")
+    assert [(run.fold, run.strategy) for run in found.trials] == [(k, name) for k in (1, 2, 3) for name in names]
+    tested = [sorted(record.path for record in index.split("test")) for index in seen[:3]]
+    assert sorted(path for part in tested for path in part) == sorted(record.path for record in seen[0].images)
+    assert all(run.test_images == len(tested[(run.fold or 0) - 1]) for run in found.trials)
+    lines = [json.loads(line) for line in (tmp_path / "out/trials.jsonl").read_text().splitlines()]
+    assert [line["fold"] for line in lines] == [1, 1, 2, 2, 3, 3]
+    monkeypatch.setattr(module, "run_strategy", None)
+    assert run_study(ears, CONFIG, list(names), 1, tmp_path / "out", SilentProgress(), folds=3) == found
+
+
+def test_machines_share_the_folds_of_a_storage(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage = f"sqlite:///{tmp_path / 'study.db'}"
+    first = run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "a", SilentProgress(), storage=storage, folds=2)
+    assert [(run.seed, run.fold) for run in first.trials] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    monkeypatch.setattr(module, "run_strategy", None)
+    assert run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage, folds=2) == first
+
+
+def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_path: Path) -> None:
+    for part in ("train", "test"):
+        for label in ("dark", "light"):
+            (tmp_path / "split" / part / label).mkdir(parents=True)
+    for path in ears.rglob("*.png"):
+        part = "test" if path.stem in ("0", "1", "2") else "train"
+        path.rename(tmp_path / "split" / part / path.parent.name / path.name)
+    with raises(ConfigError, "E_CONFIG_CONFLICT", says=("--folds", "--no-published-split")):
+        run_study(tmp_path / "split", CONFIG, ["single-share"], 1, tmp_path / "out", SilentProgress(), folds=2)
+    dealt = replace(CONFIG, data=replace(CONFIG.data, use_published_split=False))
+    found = run_study(tmp_path / "split", dealt, ["single-share"], 1, tmp_path / "out", SilentProgress(), folds=2)
+    assert [run.fold for run in found.trials] == [1, 2]

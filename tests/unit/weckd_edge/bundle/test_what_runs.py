@@ -4,6 +4,7 @@ import json
 import shutil
 import tarfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -27,10 +28,12 @@ from weckd_edge.core.errors import BundleError
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.attribution.explain_images import explain_images
 from weckd_edge.devices.bench.bench import bench
+from weckd_edge.devices.bench.settings import BenchSettings
+from weckd_edge.devices.bench.watched_run import BenchMachine
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime import verify_bundle as verify_module
-from weckd_edge.devices.runtime.predict import predict_images
+from weckd_edge.devices.runtime.predict import open_bundle_model, predict_images
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
 
@@ -107,8 +110,9 @@ def test_the_proved_model_predicts(
     with DemoSession(folder, backend=backend) as session:
         assert session.predict(picture.read_bytes())["prediction"]["probabilities"] == expected.probabilities
     shutil.copytree(kept, folder, dirs_exist_ok=True)
-    (explained,) = explain_images(folder, [picture], tmp_path / f"pictures-{backend}", backend=backend)
-    assert explained.answer.probabilities == expected.probabilities
+    with closing(open_bundle_model(folder, backend=backend)) as model:
+        (explained,) = explain_images(model, [picture], tmp_path / f"pictures-{backend}")
+    assert explained.prediction.probabilities == expected.probabilities
 
 
 def test_the_proved_models_are_tested(folder: Path, swapped: Callable[[Any], None]) -> None:
@@ -122,7 +126,8 @@ def test_the_proved_model_is_timed(folder: Path, machines: ModuleType, tmp_path:
     opened = open_bundle(folder)
     for name in ("model.xml", "model.bin", "model.onnx"):
         (folder / "model" / name).write_bytes(b"no model")
-    found = bench(opened, queries=2, warmup=0, root=machines.x86(tmp_path / "root"))
+    machine = BenchMachine(root=machines.x86(tmp_path / "root"))
+    found = bench(opened, BenchSettings(queries=2, warmup=0), machine=machine)
     assert len(found.end_to_end.samples_ns) == 2
     assert found.network is not None
     assert found.cold_start_ns > 0

@@ -19,7 +19,7 @@ from rich.console import Console
 import weckd_edge
 from weckd_edge.cli.console import live_progress as live_progress_module
 from weckd_edge.cli.console.live_progress import live_progress
-from weckd_edge.cli.console.output import PlainProgress, make_progress, print_json, print_table
+from weckd_edge.cli.console.output import PlainProgress, QuietProgress, make_progress, print_json, print_table
 from weckd_edge.cli.console.text import one_line
 from weckd_edge.cli.main import COMMANDS, Entry, main
 from weckd_edge.core.errors import (
@@ -529,7 +529,7 @@ def test_live_progress_survives_figures_with_brackets(monkeypatch: pytest.Monkey
 
 def test_progress_is_silent_plain_or_live(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     with make_progress(True) as quiet:
-        assert isinstance(quiet, SilentProgress)
+        assert isinstance(quiet, QuietProgress)
     with make_progress(False) as plain:
         assert isinstance(plain, PlainProgress)
     assert capsys.readouterr().err == ""
@@ -537,4 +537,12 @@ def test_progress_is_silent_plain_or_live(monkeypatch: pytest.MonkeyPatch, capsy
     with make_progress(False) as live:
         assert not isinstance(live, (SilentProgress, PlainProgress))
     with make_progress(True) as quiet:
-        assert isinstance(quiet, SilentProgress)
+        assert isinstance(quiet, QuietProgress)
+
+
+def test_quiet_hides_progress_and_notes_and_never_a_warning(capsys: pytest.CaptureFixture[str]) -> None:
+    with make_progress(True) as quiet, quiet.task("train", 2) as task:
+        task.advance(loss=0.5)
+        quiet.note("links: a > b")
+        quiet.warn("the network guesses")
+    assert capsys.readouterr() == ("", "warning: the network guesses\n")

@@ -29,7 +29,7 @@ LOSS = ("train/distill/losses.py", "return ", "return 0.5 * ")
 CHANGES = {
     "an edited loss": (LOSS, True),
     "a learning rate": (("train/distill/engine.py", "RANDOM_CLASSIFIER = 10.0", "RANDOM_CLASSIFIER = 5.0"), True),
-    "how images are decoded": (("devices/images/frames.py", "", CODE), True),
+    "how images are decoded": (("devices/images/decoding.py", "", CODE), True),
     "a docstring": (("train/distill/losses.py", '"""', '"""Reworded. '), False),
     "a comment": (("train/distill/engine.py", "\ndef ", "\n# A remark.\ndef "), False),
     "layout": (("train/distill/engine.py", "\ndef ", "\n\n\n\ndef "), False),

@@ -30,7 +30,7 @@ from weckd_edge.core.errors import ConfigError, ModelError, StoreError  # noqa: 
 from weckd_edge.core.network_options import check_network_options  # noqa: E402 - likewise
 from weckd_edge.core.serialization import from_json, to_data, to_json  # noqa: E402 - likewise
 from weckd_edge.core.store import ARTIFACT_FILE, Workspace, file_ref  # noqa: E402 - likewise
-from weckd_edge.pipeline.import_model import open_link  # noqa: E402 - likewise
+from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 from weckd_edge.train.networks.checkpoint import read_checkpoint  # noqa: E402 - likewise
 from weckd_edge.train.networks.models import create_student, load_link  # noqa: E402 - likewise
 

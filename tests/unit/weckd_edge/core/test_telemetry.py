@@ -221,6 +221,7 @@ print(nncf_backend.build_int8_ir(pathlib.Path(sys.argv[1]), frames, 4, None, pat
 
 
 def test_a_bench_on_another_machine_keeps_to_itself(sshd: ModuleType, bundle: Bundle, watch: Any, tmp_path: Path) -> None:
+    from weckd_edge.devices.bench.settings import BenchSettings
     from weckd_edge.devices.remote.asyncssh_backend import connect
     from weckd_edge.devices.remote.base import Access
     from weckd_edge.devices.remote.bench_request import BenchRequest
@@ -233,13 +234,16 @@ def test_a_bench_on_another_machine_keeps_to_itself(sshd: ModuleType, bundle: Bu
         (found,) = bench_hosts(
             bundle,
             [Host(name="127.0.0.1", user=server.user, port=server.port)],
-            request=BenchRequest(
-                rules="quick", backend="onnxruntime", power="none", generator="builtin", queries=64, warmup=3
+            BenchRequest(
+                settings=BenchSettings(generator="builtin", queries=64, warmup=3), backend="onnxruntime", power="none"
             ),
-            connect=connect,
+            access=Access(
+                connect=connect,
+                known_hosts=(server.known_hosts(),),
+                identity=key,
+                python=str(watch.wrapper(sys.executable)),
+            ),
             out=tmp_path / "out",
-            access=Access(known_hosts=(server.known_hosts(),), identity=key),
-            python=str(watch.wrapper(sys.executable)),
         )
     finally:
         server.close()

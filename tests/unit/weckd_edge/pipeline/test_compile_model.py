@@ -26,9 +26,10 @@ from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
-from weckd_edge.devices.images.frames import decode, pixels_sha256  # noqa: E402 - likewise
-from weckd_edge.pipeline import compile_model  # noqa: E402 - likewise
-from weckd_edge.pipeline.import_model import open_link  # noqa: E402 - likewise
+from weckd_edge.devices.images.decoding import decode  # noqa: E402 - likewise
+from weckd_edge.devices.images.pixels import pixels_sha256  # noqa: E402 - likewise
+from weckd_edge.pipeline import checks  # noqa: E402 - likewise
+from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 
 Run = Callable[..., tuple[int, str, str]]
 QUICK = """
@@ -98,9 +99,13 @@ PLAIN = ("--mean", "0", "--std", "1")
 
 
 def compiled(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> Any:
+    return compiled_with_messages(run, out, *args, target=target)[0]
+
+
+def compiled_with_messages(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> tuple[Any, str]:
     code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
-    assert code in (0, 3), err  # a toy may be noisy; what it answers is checked
-    return json.loads(stdout)
+    assert code in (0, 3), err  # a toy may be noisy; what it predicts is checked
+    return json.loads(stdout), err
 
 
 @pytest.mark.parametrize("target", ["cpu", "jetson"])
@@ -114,7 +119,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
     assert any("its outputs are logits; a softmax was added" in line for line in found["imported"])
     assert found["links"][0]["model"] == "toy"
-    assert [stage["name"] for stage in found["steps"]][:4] == ["data", "adopt", "doubts", "export-imported"]
+    assert [stage["name"] for stage in found["steps"]][:4] == ["data", "import", "check-description", "export-imported"]
     code, stdout, err = run("verify", out, "--json", "--min-version", "3")
     assert code == 0, err
     assert json.loads(stdout)["passed"] is True
@@ -147,8 +152,9 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     pytest.importorskip("openvino")
     out = tmp_path / "out"
     config.write_text(QUICK + '[input]\nresize = "diagonal"\n')
-    found = compiled(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
+    found, err = compiled_with_messages(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
     (doubt,) = found["warnings"][:1]
+    assert err == f"warning: {doubt}\n", "quiet hides progress, and no warning"
     assert doubt.startswith("With --labels 'light,dark' it would predict 100% of 20 images correctly instead of 0%")
     assert doubt.split(";")[0] in (out / "evidence/report.html").read_text().replace("&#39;", "'")
     assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
@@ -343,7 +349,7 @@ def test_a_calibration_folder_that_cannot_be_used_is_refused(
     spoil(more, ears)
     args = (brought(), "--data", ears, "--target", "cpu", "--config", config, *PLAIN, "--calibrate-on", more)
     assert printed(refused(run, tmp_path, *args, code=1), error, says=says)
-    assert not list((tmp_path / "out.work").glob("adopt-*"))
+    assert not list((tmp_path / "out.work").glob("import-*"))
 
 
 def test_labels_that_are_not_those_of_the_data_set_name_the_odd_ones(
@@ -358,7 +364,7 @@ def test_a_full_disk_is_found_before_any_work(
     run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = brought()
-    monkeypatch.setattr(compile_model.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
+    monkeypatch.setattr(checks.shutil, "disk_usage", lambda _: SimpleNamespace(free=5 << 20))
     said = refused(run, tmp_path, path, "--data", ears, "--target", "cpu", *PLAIN, code=1)
     assert printed(said, "E_STORE_NO_SPACE", says=("64 MiB", "5 MiB"))
     assert not (tmp_path / "out.work").exists()
@@ -366,11 +372,11 @@ def test_a_full_disk_is_found_before_any_work(
 
 def test_test_images_that_a_former_build_trained_on_are_refused(networks: ModuleType) -> None:
     from weckd_edge.core.errors import DataError
-    from weckd_edge.pipeline.compile_model import _refuse_trained_on
+    from weckd_edge.pipeline.steps.read_data import refuse_trained_on
 
     def index(split: Any) -> DatasetIndex:
         return networks.index_of(networks.record("a.png", 0, split), networks.record("b.png", 1, "val"))  # type: ignore[no-any-return]
 
-    _refuse_trained_on(index("test"), index("test"))
+    refuse_trained_on(index("test"), index("test"))
     with raises(DataError, "E_DATA_TRAINED_ON", says=("1", "a.png")):
-        _refuse_trained_on(index("train"), index("test"))
+        refuse_trained_on(index("train"), index("test"))

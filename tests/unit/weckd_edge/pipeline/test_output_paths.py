@@ -182,7 +182,7 @@ def test_folders_that_the_settings_name_are_kept_apart_too(ears: Path, run: Run)
 
 
 def test_a_folder_that_holds_something_else_is_still_no_bundles(ears: Path, toy: ModuleType) -> None:
-    from weckd_edge.pipeline.build import check_output
+    from weckd_edge.pipeline.checks import check_output
 
     (ears.parent / "full").mkdir()
     (ears.parent / "full" / "thesis.txt").touch()

@@ -50,7 +50,7 @@ from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext, StepTimes
-from weckd_edge.pipeline.steps.judge import judge_bundle
+from weckd_edge.pipeline.steps.gates import apply_gates
 from weckd_edge.pipeline.steps.layout import Part, draft_manifest, lay_out
 from weckd_edge.pipeline.steps.sdk import sdk_files
 from weckd_edge.pipeline.steps.write_bundle import ReportImages, record_build, write_bundle
@@ -96,7 +96,7 @@ class Made:
 
 
 def assemble(made: Made) -> Manifest:
-    return write_bundle(made.ctx, judge_bundle(made.ctx, made.contents), made.images).manifest
+    return write_bundle(made.ctx, apply_gates(made.ctx, made.contents), made.images).manifest
 
 
 @pytest.fixture
@@ -329,7 +329,7 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
         *("evidence/chain.json", "evidence/verification.json", "evidence/build.json", "evidence/precision_selection.json"),
         *("evidence/metrics.json", "evidence/environment.json"),
-        "evidence/link_selection.json",
+        *("evidence/link_selection.json", "evidence/confusion_matrix.csv"),
         *(f"sdk/{path.as_posix()}" for path in sdk_files()),
     }
     assert "sdk/include/weckd_edge.h" in {file.path for file in manifest.files}

@@ -430,6 +430,24 @@ def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
     assert f"intervals {overlap}" in sentence
 
 
+@pytest.mark.parametrize(
+    ("links", "baseline", "words"),
+    [
+        ((10, 10, 10), 30, "and as many gradient steps"),
+        ((10, 4, 6), 30, "and 30 epochs of training against 20"),
+        ((10, None, 10), 30, "and as many gradient steps"),
+    ],
+)
+def test_a_chain_and_a_baseline_that_early_stopping_ended_apart_are_not_called_equally_long(
+    links: tuple[int | None, ...], baseline: int, words: str
+) -> None:
+    chain = make_evidence().chain
+    trained = tuple(dataclasses.replace(link, epochs=epochs) for link, epochs in zip(chain.links, links, strict=True))
+    alone = dataclasses.replace(trained[-1], epochs=baseline)
+    sentence = verdicts.chain_sentence(dataclasses.replace(chain, links=trained, baseline=alone))
+    assert words in sentence.replace("\u00a0", " ")
+
+
 def test_confusion_counts_every_image_once_and_sets_abstentions_apart() -> None:
     def answer(label: int, *p: float) -> Prediction:
         return Prediction(path="a", group="g", label=label, fp32=p, compiled=p)
@@ -618,14 +636,14 @@ def test_the_command_refuses_to_write_into_the_sealed_bundle(tmp_path: Path) -> 
 
 
 def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
-    def row(name: str, by_seed: tuple[float, ...], gain: float | None) -> StudyRow:
-        mean = sum(by_seed) / len(by_seed)
+    def row(name: str, by_run: tuple[float, ...], gain: float | None) -> StudyRow:
+        mean = sum(by_run) / len(by_run)
         known = gain is not None
         return StudyRow(
             name=name,
             labels=57,
             images=569,
-            by_seed=by_seed,
+            by_run=by_run,
             mean=mean,
             low=mean - 0.1,
             high=mean + 0.1,
@@ -663,10 +681,21 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     assert "1,234 J" in text_of((tmp_path / "study.html").read_text())
 
 
+def test_a_study_of_folds_says_so_and_shows_its_notes(tmp_path: Path) -> None:
+    note = "Folds share most of their training images."
+    write_study(study_page(folds=5, notes=(note,), equal_steps=False), tmp_path / "study.html")
+    text = text_of((tmp_path / "study.html").read_text())
+    for words in ("2 seeds of 5 folds", "mean over folds", "fold by fold", note):
+        assert words in text, words
+    assert "gradient steps" not in text
+    write_study(study_page(), tmp_path / "study.html")
+    assert "fold" not in text_of((tmp_path / "study.html").read_text())
+
+
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
 def test_a_study_in_which_all_predict_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
     rows = tuple(
-        dataclasses.replace(row, by_seed=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
+        dataclasses.replace(row, by_run=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
     )
     write_study(study_page(rows=rows, seeds=1), tmp_path / "study.html")
     assert "nan" not in (tmp_path / "study.html").read_text()
@@ -674,7 +703,7 @@ def test_a_study_in_which_all_predict_alike_is_drawn_too(tmp_path: Path, accurac
 
 def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     rows = tuple(
-        dataclasses.replace(row, by_seed=row.by_seed[:1], low=None, high=None, gain_low=None, gain_high=None)
+        dataclasses.replace(row, by_run=row.by_run[:1], low=None, high=None, gain_low=None, gain_high=None)
         for row in study_page().rows
     )
     write_study(study_page(rows=rows, seeds=1, synthetic=False), tmp_path / "study.html")

@@ -1,0 +1,152 @@
+"""A model that a bench measures: how it is opened, with its guard, as the network alone, and in a fresh process."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+import weckd_edge
+from weckd_edge.core.errors import ModelError
+from weckd_edge.devices.runtime.backends.base import AnyRunner, ModelSource, NetworkRunner, Runner
+from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
+from weckd_edge.devices.runtime.input_guard import OpenGuard
+
+_COLD_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ColdStart:
+    """Cost of the first prediction of a fresh process.
+
+    Attributes:
+        first_prediction_ns: Time from opening the model to its first prediction, nanoseconds; loading the library itself is
+            not counted.
+        peak_rss_bytes: Largest resident memory of the process; None where Linux does not tell.
+    """
+
+    first_prediction_ns: int
+    peak_rss_bytes: int | None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchedModel:
+    """A model that is measured.
+
+    Attributes:
+        backend: Name in the backend table.
+        model: The file to open, or the proved bytes of a bundle.
+        precision: Precision of the model, for the record.
+        network_input_name: Tensor at which the graph is cut to time the network alone.
+        onnx: The graph the model was built from; it is cut where the built model has lost that tensor.
+        guard: Input guard that looks at each frame first. Its time counts, and every frame is predicted, whatever it says.
+            None: the model has no guard.
+    """
+
+    backend: str
+    model: ModelSource
+    precision: str
+    network_input_name: str
+    onnx: ModelSource | None = None
+    guard: OpenGuard | None = None
+
+    def open(self, threads: int) -> Runner:
+        """Open the whole model, without its guard.
+
+        Raises:
+            WeckdError: The model cannot be opened here.
+        """
+        return open_runner(self.backend, self.model, threads=threads)
+
+    def open_network(self, threads: int) -> tuple[NetworkRunner, str]:
+        """Open the network without its preprocessing; return it and a note, empty where the built model itself was cut.
+
+        Raises:
+            ModelError: The network cannot be cut out here; its text says why.
+        """
+        if not BACKENDS[self.backend].network_only:
+            raise ModelError(f"{self.backend} cannot cut a graph", code="E_MODEL_BACKEND_MODE")
+        try:
+            return open_network(self.backend, self.model, self.network_input_name, threads=threads), ""
+        except ModelError:
+            if self.onnx is None or self.onnx == self.model:
+                raise
+        note = (
+            f"the network alone was timed on {self.onnx.name}: in {self.model.name} it cannot be told from the preprocessing"
+        )
+        return open_network(self.backend, self.onnx, self.network_input_name, threads=threads), note
+
+    def cold_start(self, frames: NDArray[np.uint8], threads: int) -> ColdStart:
+        """Open the model in a fresh process and run it once.
+
+        Raises:
+            ModelError: The process failed, or took too long.
+        """
+        return measure_cold_start(self.backend, self.model, frames, threads)
+
+
+@dataclass(frozen=True, slots=True)
+class GuardedRunner:
+    """A model behind its input guard, for timing."""
+
+    runner: AnyRunner
+    guard: OpenGuard
+
+    def run(self, frame: Any) -> Any:
+        """Check a frame, then run the model on it, whatever the guard says."""
+        self.guard.check(frame)
+        return self.runner.run(frame)
+
+
+def measure_cold_start(
+    backend: str,
+    model: ModelSource,
+    frames: NDArray[np.uint8],
+    threads: int,
+    *,
+    python: str = sys.executable,
+    timeout_s: float = _COLD_TIMEOUT_S,
+) -> ColdStart:
+    """Open a model in a fresh process, so that nothing this process has loaded counts, and run it once.
+
+    Args:
+        backend: Name in the backend table.
+        model: The file to open, or the proved bytes of a bundle.
+        frames: One frame, uint8 ``[1, H, W, 3]``.
+        threads: Processor threads that the query may use.
+        python: Interpreter of the process.
+        timeout_s: Longest time that the process may take, seconds.
+
+    Raises:
+        ModelError: The process failed, or took too long.
+    """
+    package = Path(weckd_edge.__file__).parent.parent
+    code = (  # ours first, as another version may be installed; behind everything else for whatever is imported next
+        f"import sys; sys.path.insert(0, {str(package)!r}); import weckd_edge; sys.path.append(sys.path.pop(0)); "
+        "from weckd_edge.devices.bench.cold_start import main; main()"
+    )
+    with tempfile.TemporaryDirectory(prefix="weckd-bench-") as folder:
+        path = Path(folder) / "frame.npy"
+        np.save(path, frames)
+        file = model.resolve() if isinstance(model, Path) else model.write(Path(folder))
+        command = [python, "-c", code, backend, str(file), str(path), str(threads)]
+        try:
+            done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+        except subprocess.TimeoutExpired as err:
+            raise ModelError(
+                f"{model.name}: expected a first prediction of a fresh process within {timeout_s:g} s, got none",
+                code="E_MODEL_COLD_START",
+            ) from err
+    if done.returncode != 0:
+        last = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        raise ModelError(f"{model.name}: a fresh process could not predict one frame ({last})", code="E_MODEL_COLD_START")
+    record = json.loads(done.stdout.splitlines()[-1])
+    rss = record["peak_rss_bytes"]
+    return ColdStart(first_prediction_ns=int(record["cold_start_ns"]), peak_rss_bytes=None if rss is None else int(rss))

@@ -1,0 +1,52 @@
+/* Read and check manifest.json. SPDX-License-Identifier: Apache-2.0 */
+#ifndef WECKD_MANIFEST_H
+#define WECKD_MANIFEST_H
+
+#include "core/bounds.h"
+#include "core/digest.h"
+#include "core/errors.h"
+
+#include <jansson.h>
+#include <stdbool.h>
+
+#define WECKD_MANIFEST_FILE "manifest.json"
+#define WECKD_SIGNATURE_FILE "signature"
+
+/* A file that the manifest lists. Its path lies in the JSON tree. */
+typedef struct weckd_file_ref {
+    const char *path;
+    uint64_t bytes;
+    uint8_t sha256[WECKD_SHA256_BYTES];
+} weckd_file_ref;
+
+/* A model that a backend runs as it is. */
+typedef struct weckd_model {
+    const char *backend; /* "openvino", ... */
+    weckd_file_ref files[WECKD_MAX_MODEL_FILES];
+    size_t count;
+} weckd_model;
+
+/* The manifest. Everything points into `root` and `files`, which weckd_manifest_free releases. */
+typedef struct weckd_manifest {
+    json_t *root;
+    weckd_file_ref *files;   /* sorted by path */
+    size_t count;
+    weckd_contract contract; /* its `signature` is filled in later */
+    weckd_file_ref onnx, golden_frames, golden_predictions;
+    weckd_file_ref guard;    /* its path is NULL where there is none */
+    bool is_stretched;       /* the network sees the whole frame, not its centred square */
+    const json_t *non_gradeable_labels; /* list of labels on which the model abstains, or NULL */
+    const json_t *labels, *tolerance, *models;
+} weckd_manifest;
+
+/* Read the bytes of manifest.json. The caller frees, whatever is returned. */
+int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest, weckd_error error);
+void weckd_manifest_free(weckd_manifest *manifest);
+
+/* Find a listed file by its path; NULL: not listed. */
+const weckd_file_ref *weckd_manifest_find(const weckd_manifest *manifest, const char *path);
+
+/* Find the model that a backend of that name runs as it is; false: there is none. */
+bool weckd_manifest_model(const weckd_manifest *manifest, const char *backend, weckd_model *model);
+
+#endif

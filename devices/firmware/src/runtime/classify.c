@@ -1,0 +1,160 @@
+/* From a caller's frame to a decision. SPDX-License-Identifier: Apache-2.0 */
+#include "runtime/opened_bundle.h"
+
+#include <math.h>
+#include <string.h>
+
+static bool overlaps(const uint8_t *rows, size_t stride, uint32_t count, size_t row, const uint8_t *frame, size_t bytes) {
+    uintptr_t first = (uintptr_t)rows, own = (uintptr_t)frame;
+    return first < own + bytes && own < first + stride * (count - 1) + row;
+}
+
+/* Tell whether the region shares a byte with the block's frame, which it is written to. */
+static bool overlaps_own_frame(const weckd_region *region, const uint8_t *frame, size_t bytes) {
+    uint32_t pairs = (region->height + 1) / 2;
+    return overlaps(region->pixels, region->stride, region->height, weckd_region_row_bytes(region), frame, bytes) ||
+           (region->chroma != NULL && overlaps(region->chroma, region->chroma_stride, pairs, region->width, frame, bytes));
+}
+
+/* Exchange red and blue in place. */
+static void swap_red_and_blue(uint8_t *frame, size_t bytes) {
+    for (size_t i = 0; i < bytes; i += 3) {
+        uint8_t first = frame[i];
+        frame[i] = frame[i + 2];
+        frame[i + 2] = first;
+    }
+}
+
+/* Write the region to the block's frame. `*swapped` becomes true where it lay there as BGR and was made RGB in place. */
+static int fit_frame(weckd_bundle *bundle, const weckd_frame *frame, bool *swapped, weckd_error error) {
+    weckd_region region;
+    int status = weckd_frame_region(frame, &region, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    uint32_t width = bundle->contract.frame_width, height = bundle->contract.frame_height;
+    size_t row = (size_t)width * 3;
+    if (overlaps_own_frame(&region, bundle->frame, row * height)) {
+        if (region.pixels != bundle->frame || region.format > WECKD_BGR || region.stride != row || region.width != width ||
+            region.height != height) {
+            return weckd_fail(error, WECKD_ERR_ARGUMENT, "frame: overlaps the bundle's own frame buffer, where only a whole "
+                              "frame may lie: %u x %u pixels of RGB or BGR, rows without padding", width, height);
+        }
+        *swapped = region.format == WECKD_BGR;
+        if (*swapped) {
+            swap_red_and_blue(bundle->frame, row * height);
+        }
+        return WECKD_OK;
+    }
+    if (region.width == width && region.height == height) {
+        if (region.format == WECKD_RGB && region.stride == row) {
+            memcpy(bundle->frame, region.pixels, row * height);
+            return WECKD_OK;
+        }
+        for (uint32_t y = 0; y < height; y++) {
+            weckd_region_row(&region, y, bundle->frame + y * row);
+        }
+        return WECKD_OK;
+    }
+    if (frame->fit == WECKD_FIT_EXACT) {
+        return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: expected a region of %u x %u pixels, got %u x %u; choose another "
+                          "region, or WECKD_FIT_COVER", width, height, region.width, region.height);
+    }
+    if (region.width > bundle->max_source_width || region.height > bundle->max_source_height) {
+        return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: WECKD_FIT_COVER takes at most %u x %u pixels here, got %u x %u; "
+                          "raise max_source_width and max_source_height", bundle->max_source_width, bundle->max_source_height,
+                          region.width, region.height);
+    }
+    weckd_resize_cover(&region, width, height, &bundle->resize, bundle->frame);
+    return WECKD_OK;
+}
+
+/* Decide for the most probable label, or abstain. A NaN compares false with everything, so it is looked for first. */
+static void decide(const weckd_bundle *bundle, weckd_result *result) {
+    const float *probabilities = bundle->probabilities;
+    uint32_t best = 0;
+    for (uint32_t i = 0; i < bundle->contract.classes; i++) {
+        if (!isfinite(probabilities[i])) {
+            result->reason = WECKD_REASON_NOT_A_NUMBER;
+            return;
+        }
+        best = probabilities[i] > probabilities[best] ? i : best;
+    }
+    result->prediction = (int32_t)best;
+    result->probability = probabilities[best];
+    if ((double)probabilities[best] < bundle->contract.confidence_threshold) {
+        result->reason = WECKD_REASON_LOW_PROBABILITY;
+    } else if (bundle->non_gradeable_labels[best] != 0) {
+        result->reason = WECKD_REASON_NON_GRADEABLE_LABEL;
+    } else {
+        result->decision = (int32_t)best;
+    }
+}
+
+/* Classify the block's frame, which was written at `start_ns`. */
+static int predict(weckd_bundle *bundle, const weckd_frame *frame, uint64_t start_ns, weckd_result *result,
+                   float *probabilities, uint32_t classes, weckd_error error) {
+    if (bundle->guard != NULL) {
+        result->guard = weckd_guard_check(bundle->guard, bundle->frame, &result->quality, &result->ood_score);
+        uint64_t checked_ns = bundle->clock_ns(bundle->clock_context);
+        result->guard_ns = checked_ns - start_ns;
+        start_ns = checked_ns;
+    }
+    if (result->guard != WECKD_REASON_NONE && (frame->flags & WECKD_IGNORE_GUARD) == 0) {
+        result->reason = result->guard;
+        if (probabilities != NULL) {
+            memset(probabilities, 0, classes * sizeof *probabilities);
+        }
+        return WECKD_OK;
+    }
+    int status = bundle->backend->run(bundle->session, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    uint64_t predicted_ns = bundle->clock_ns(bundle->clock_context);
+    decide(bundle, result);
+    if (probabilities != NULL) {
+        memcpy(probabilities, bundle->probabilities, classes * sizeof *probabilities);
+    }
+    result->predict_ns = predicted_ns - start_ns;
+    result->decide_ns = bundle->clock_ns(bundle->clock_context) - predicted_ns;
+    return WECKD_OK;
+}
+
+static int classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
+                    uint32_t classes) {
+    weckd_error error = {bundle->message};
+    if (probabilities != NULL && classes != bundle->contract.classes) {
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes,
+                          classes);
+    }
+    bool swapped = false;
+    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
+    int status = fit_frame(bundle, frame, &swapped, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    uint64_t fitted_ns = bundle->clock_ns(bundle->clock_context);
+    result->fit_ns = fitted_ns - start_ns;
+    status = predict(bundle, frame, fitted_ns, result, probabilities, classes, error);
+    if (swapped) { /* the caller's pixels stay as they are: the same frame again has the same prediction */
+        swap_red_and_blue(bundle->frame, (size_t)bundle->contract.frame_width * bundle->contract.frame_height * 3);
+    }
+    return status;
+}
+
+int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
+                   uint32_t classes) {
+    if (result != NULL) {
+        *result = (weckd_result){.decision = WECKD_ABSTAIN, .prediction = -1, .ood_score = -1.0};
+    }
+    if (bundle == NULL || frame == NULL || result == NULL) {
+        return WECKD_ERR_ARGUMENT;
+    }
+    if (!weckd_enter(bundle)) {
+        return WECKD_ERR_BUSY;
+    }
+    int status = classify(bundle, frame, result, probabilities, classes);
+    weckd_leave(bundle);
+    return status;
+}

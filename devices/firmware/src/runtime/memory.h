@@ -1,0 +1,22 @@
+/* Layout of the one block that holds an open bundle. SPDX-License-Identifier: Apache-2.0 */
+#ifndef WECKD_MEMORY_H
+#define WECKD_MEMORY_H
+
+#include "image/resize.h"
+
+#include <stdbool.h>
+
+#define WECKD_ALIGN 64
+#define WECKD_HEAD_BYTES 8192 /* for struct weckd_bundle itself, the same on every machine */
+
+/* Distances of the parts from the block's start, bytes. */
+typedef struct weckd_layout {
+    size_t guard, non_gradeable_labels, labels, probabilities, expected, frame, model, after_model;
+    size_t row, half, first[2], count[2], weights[2];
+    size_t bytes; /* of the whole block */
+} weckd_layout;
+
+/* Lay out the block for these sizes. false: a size is 0 or over its limit. */
+bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout);
+
+#endif

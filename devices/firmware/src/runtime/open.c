@@ -1,0 +1,284 @@
+/* Opening a bundle: verify it, lay out its block, open its model. SPDX-License-Identifier: Apache-2.0 */
+#include "bundle/verify.h"
+#include "files/bundle_files.h"
+#include "runtime/choose.h"
+#include "runtime/opened_bundle.h"
+
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const weckd_options DEFAULTS = {0};
+
+static uint64_t monotonic_ns(void *context) {
+    (void)context;
+    struct timespec now;
+    (void)clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* Buffers that the files of the chosen model are read into. */
+typedef struct model_buffers {
+    const weckd_model *model;
+    weckd_blob blobs[WECKD_MAX_MODEL_FILES];
+    uint8_t *data[WECKD_MAX_MODEL_FILES];
+} model_buffers;
+
+static void place_buffers(model_buffers *buffers, const weckd_model *model, uint8_t *at) {
+    buffers->model = model;
+    for (size_t i = 0; i < model->count; i++) {
+        buffers->data[i] = at;
+        buffers->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes, model->files[i].sha256};
+        at += (model->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
+    }
+}
+
+static void *buffer_of(const char *path, void *context) {
+    const model_buffers *buffers = context;
+    for (size_t i = 0; i < buffers->model->count; i++) {
+        if (strcmp(buffers->model->files[i].path, path) == 0) {
+            return buffers->data[i];
+        }
+    }
+    return NULL;
+}
+
+static int reserve_block(const weckd_options *options, size_t bytes, uint8_t **block, weckd_error error) {
+    if (options->memory == NULL) {
+        *block = aligned_alloc(WECKD_ALIGN, bytes);
+        return *block != NULL ? WECKD_OK : weckd_fail(error, WECKD_ERR_MEMORY, "no memory for %zu bytes", bytes);
+    }
+    if ((uintptr_t)options->memory % WECKD_ALIGN != 0) {
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "options: the block is not aligned to %d bytes", WECKD_ALIGN);
+    }
+    if (options->memory_bytes < bytes) {
+        return weckd_fail(error, WECKD_ERR_MEMORY, "options: expected a block of %zu bytes, got %zu", bytes,
+                          options->memory_bytes);
+    }
+    *block = options->memory;
+    return WECKD_OK;
+}
+
+static void copy_file_ref(weckd_golden_file *to, const weckd_file_ref *from) {
+    memcpy(to->path, from->path, strlen(from->path) + 1);
+    to->bytes = from->bytes;
+    memcpy(to->sha256, from->sha256, sizeof to->sha256);
+}
+
+static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const weckd_manifest *manifest,
+                             const weckd_options *options) {
+    weckd_bundle *bundle = (weckd_bundle *)(void *)block;
+    /* Every page is written once, so that no frame waits for one; the model's are written when it is read. */
+    memset(block, 0, layout->model);
+    memset(block + layout->after_model, 0, layout->bytes - layout->after_model);
+    bundle->contract = manifest->contract;
+    bundle->clock_ns = options->clock_ns != NULL ? options->clock_ns : monotonic_ns;
+    bundle->clock_context = options->clock_context;
+    bundle->guard = manifest->guard.path != NULL ? (weckd_guard_state *)(void *)(block + layout->guard) : NULL;
+    bundle->non_gradeable_labels = block + layout->non_gradeable_labels;
+    bundle->labels = (char *)block + layout->labels;
+    bundle->probabilities = (float *)(void *)(block + layout->probabilities);
+    bundle->expected = (float *)(void *)(block + layout->expected);
+    bundle->frame = block + layout->frame;
+    bundle->max_source_width = options->max_source_width;
+    bundle->max_source_height = options->max_source_height;
+    bundle->resize.row = block + layout->row;
+    bundle->resize.half = block + layout->half;
+    for (int axis = 0; axis < 2; axis++) {
+        bundle->resize.first[axis] = (int32_t *)(void *)(block + layout->first[axis]);
+        bundle->resize.count[axis] = (int32_t *)(void *)(block + layout->count[axis]);
+        bundle->resize.weights[axis] = (int32_t *)(void *)(block + layout->weights[axis]);
+    }
+    bundle->owns_memory = options->memory == NULL;
+    bundle->folder_fd = -1;
+    atomic_flag_clear(&bundle->busy);
+    copy_file_ref(&bundle->golden_frames, &manifest->golden_frames);
+    copy_file_ref(&bundle->golden_predictions, &manifest->golden_predictions);
+    for (uint32_t i = 0; i < manifest->contract.classes; i++) {
+        const char *label = json_string_value(json_array_get(manifest->labels, i));
+        memcpy(bundle->labels + (size_t)i * WECKD_MAX_LABEL_BYTES, label, strlen(label) + 1);
+        for (size_t k = 0; k < json_array_size(manifest->non_gradeable_labels); k++) {
+            const char *abstained = json_string_value(json_array_get(manifest->non_gradeable_labels, k));
+            bundle->non_gradeable_labels[i] |= (uint8_t)(strcmp(label, abstained) == 0);
+        }
+    }
+    if (bundle->guard != NULL) {
+        weckd_guard_set_grid(bundle->guard, manifest);
+    }
+    return bundle;
+}
+
+static int open_model(weckd_bundle *bundle, weckd_choice *choice, const model_buffers *buffers, const weckd_options *options,
+                      weckd_error error) {
+    const weckd_session_request request = {
+        .files = buffers->blobs,
+        .count = choice->model.count,
+        .cache_dir = options->cache_dir,
+        .threads = options->threads == 0 ? 1 : options->threads,
+        .frame_height = bundle->contract.frame_height,
+        .frame_width = bundle->contract.frame_width,
+        .classes = bundle->contract.classes,
+        .frame = bundle->frame,
+        .probabilities = bundle->probabilities,
+    };
+    bundle->backend = choice->backend;
+    bundle->runtime = choice->runtime;
+    choice->runtime = NULL; /* the bundle owns it from here on */
+    bundle->backend->version(bundle->runtime, bundle->backend_version);
+    return bundle->backend->open(bundle->runtime, &request, &bundle->session, error);
+}
+
+/* Open a bundle whose manifest was verified: check every file while it is read, then open the model. */
+static int open_verified(int folder_fd, const weckd_options *options, weckd_manifest *manifest, weckd_choice *choice,
+                         weckd_bundle **opened, weckd_error error) {
+    weckd_sizes sizes = {
+        .frame_width = manifest->contract.frame_width,
+        .frame_height = manifest->contract.frame_height,
+        .classes = manifest->contract.classes,
+        .max_source_width = options->max_source_width,
+        .max_source_height = options->max_source_height,
+        .model_bytes = choice->bytes,
+    };
+    weckd_layout layout = {0};
+    if (!weckd_layout_of(&sizes, &layout)) {
+        return weckd_fail(error, WECKD_ERR_LIMIT, "the model's files have %llu bytes, more than the limit",
+                          (unsigned long long)choice->bytes);
+    }
+    uint8_t *block = NULL;
+    int status = reserve_block(options, layout.bytes, &block, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    manifest->contract.model_bytes = choice->bytes;
+    weckd_bundle *bundle = lay_out(block, &layout, manifest, options);
+    model_buffers buffers = {0};
+    place_buffers(&buffers, &choice->model, block + layout.model);
+    const json_t *tolerance = json_object_get(manifest->tolerance, choice->backend->name);
+    bundle->tolerance = tolerance != NULL ? json_number_value(tolerance) : -1.0;
+    status = weckd_verify_files(folder_fd, manifest, buffer_of, &buffers, error);
+    if (status != WECKD_OK) {
+        goto failed;
+    }
+    if (bundle->guard != NULL) {
+        status = weckd_guard_read(folder_fd, manifest, &bundle->guard->guard, error);
+        if (status != WECKD_OK) {
+            goto failed;
+        }
+    }
+    if (choice->backend->from_device) {
+        const weckd_file_ref *engine = &choice->model.files[0];
+        status = weckd_file_check(folder_fd, engine->path, engine->bytes, engine->sha256, buffers.data[0], error);
+        if (status != WECKD_OK) {
+            goto failed;
+        }
+    }
+    status = open_model(bundle, choice, &buffers, options, error);
+    if (status != WECKD_OK) {
+        goto failed;
+    }
+    bundle->folder_fd = fcntl(folder_fd, F_DUPFD_CLOEXEC, 0);
+    *opened = bundle;
+    return WECKD_OK;
+failed:
+    weckd_close(bundle);
+    return status;
+}
+
+static void close_folder(int folder_fd, weckd_manifest *manifest) {
+    weckd_manifest_free(manifest);
+    (void)close(folder_fd);
+}
+
+/* Check the options, open the folder and verify the manifest. On success the caller closes and frees. */
+static int open_folder(const char *folder, const weckd_options *options, int *folder_fd, weckd_manifest *manifest,
+                       weckd_error error) {
+    int status = weckd_options_check(options, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    *folder_fd = weckd_folder_open(folder, error);
+    if (*folder_fd < 0) {
+        return *folder_fd;
+    }
+    status = weckd_verify_manifest(*folder_fd, options, manifest, error);
+    if (status != WECKD_OK) {
+        close_folder(*folder_fd, manifest);
+    }
+    return status;
+}
+
+int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **bundle) {
+    options = options != NULL ? options : &DEFAULTS;
+    weckd_error error = {options->message};
+    if (folder == NULL || bundle == NULL) {
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "weckd_open: expected a folder and a place for the bundle, got NULL");
+    }
+    *bundle = NULL;
+    int folder_fd = -1;
+    weckd_manifest manifest;
+    weckd_choice choice = {0};
+    int status = open_folder(folder, options, &folder_fd, &manifest, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = weckd_choose(folder_fd, &manifest, options, true, &choice, error);
+    if (status != WECKD_OK) {
+        goto done;
+    }
+    status = open_verified(folder_fd, options, &manifest, &choice, bundle, error);
+done:
+    weckd_choice_free(&choice);
+    close_folder(folder_fd, &manifest);
+    return status;
+}
+
+int weckd_check(const char *folder, const weckd_options *options, weckd_contract *contract) {
+    options = options != NULL ? options : &DEFAULTS;
+    weckd_error error = {options->message};
+    if (folder == NULL) {
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "weckd_check: expected a folder, got NULL");
+    }
+    int folder_fd = -1;
+    weckd_manifest manifest;
+    weckd_choice choice;
+    int status = open_folder(folder, options, &folder_fd, &manifest, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    status = weckd_verify_files(folder_fd, &manifest, NULL, NULL, error);
+    if (status != WECKD_OK) {
+        goto done;
+    }
+    status = weckd_guard_read(folder_fd, &manifest, NULL, error);
+    if (status != WECKD_OK || contract == NULL) {
+        goto done;
+    }
+    *contract = manifest.contract;
+    if (weckd_choose(folder_fd, &manifest, options, false, &choice, (weckd_error){NULL}) == WECKD_OK) {
+        contract->model_bytes = choice.bytes;
+    }
+    weckd_choice_free(&choice);
+done:
+    close_folder(folder_fd, &manifest);
+    return status;
+}
+
+void weckd_close(weckd_bundle *bundle) {
+    if (bundle == NULL) {
+        return;
+    }
+    if (bundle->session != NULL) {
+        bundle->backend->close(bundle->session);
+    }
+    if (bundle->runtime != NULL) {
+        bundle->backend->unload(bundle->runtime);
+    }
+    if (bundle->folder_fd >= 0) {
+        (void)close(bundle->folder_fd);
+    }
+    if (bundle->owns_memory) {
+        free(bundle);
+    }
+}

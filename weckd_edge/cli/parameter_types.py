@@ -1,0 +1,76 @@
+"""Types of what a person writes on the command line: paths, finite numbers, one of several names."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+from click.shell_completion import CompletionItem
+
+from weckd_edge.core.bounds import MAX_SEED, MAX_THREADS, MAX_VERSION
+from weckd_edge.core.errors import ConfigError, did_you_mean
+
+if TYPE_CHECKING:
+    _Text = click.ParamType[str]
+else:  # only the newest versions of click name the type of the value
+    _Text = click.ParamType
+
+
+class AnyPath(click.Path):
+    """A path that need not exist; an empty text is refused, where Python would take it for the current folder."""
+
+    def __init__(self, *, exists: bool = False, dir_okay: bool = True, file_okay: bool = True) -> None:
+        super().__init__(path_type=Path, exists=exists, dir_okay=dir_okay, file_okay=file_okay)
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        if str(value) == "" or value == b"":
+            self.fail("expected a path, got an empty text ('.' is the current folder)", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+class FiniteRange(click.FloatRange):
+    """A number within bounds; "nan" is refused, where a comparison with a bound finds nothing wrong."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        found = super().convert(value, param, ctx)
+        if not math.isfinite(found):
+            self.fail(f"expected a finite number, got {value}", param, ctx)
+        return found
+
+
+class OneOf(_Text):
+    """One of several names; the error for an unknown one suggests the nearest.
+
+    Args:
+        names: The known names, in the order that ``--help`` shows.
+        prefix: Beginning of a value that ends in a text of the user's own, such as ``replay:FILE``; None: there is none.
+    """
+
+    name = "choice"
+
+    def __init__(self, names: Sequence[str], *, prefix: str | None = None) -> None:
+        self.names = tuple(names)
+        self._prefix = prefix
+        self._shown = (*self.names, *([prefix] if prefix else []))
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        text = str(value)
+        if text in self.names or (self._prefix is not None and text.startswith(self._prefix.partition(":")[0] + ":")):
+            return text
+        name = param.opts[0] if param is not None else "value"
+        raise ConfigError(f"{name}: unknown value '{text}'{did_you_mean(text, self._shown)}", code="E_CONFIG_CHOICE")
+
+    def get_metavar(self, param: click.Parameter, *args: Any, **settings: Any) -> str | None:
+        return f"[{'|'.join(self._shown)}]"
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        return [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
+
+
+PATH = AnyPath()
+THREADS = click.IntRange(1, MAX_THREADS)
+SEED = click.IntRange(0, MAX_SEED)
+VERSION = click.IntRange(0, MAX_VERSION)

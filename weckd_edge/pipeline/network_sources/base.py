@@ -1,0 +1,131 @@
+"""The protocol that every imported network meets: it is opened, evaluated on the data set, exported and run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import (
+    HELD_OUT,
+    SCHEMA_VERSION,
+    Colour,
+    DatasetIndex,
+    ExportedModel,
+    InputSpec,
+    Link,
+    NetworkInput,
+    Rate,
+)
+from weckd_edge.config import BuildConfig
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.stored_predictions import ModelRun, predict_once
+
+if TYPE_CHECKING:
+    from weckd_edge.pipeline.context import BuildContext
+    from weckd_edge.pipeline.networks import Predictor
+
+Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
+"""Function from a normalised image ``[1, 3, S, S]``, red first, to probabilities ``[classes]``."""
+
+UNKNOWN_TRAINING_IMAGES = (
+    "Which images it was trained on is not known here: if test images were among them, the accuracy is too high."
+)
+"""Note on a network whose training images are not recorded."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ImportedModel:
+    """An imported network, written as a link of a chain.
+
+    Attributes:
+        link: The network and its accuracy on this data set.
+        notes: Sentences that say what was found in the file and decided.
+        schema_version: Version of this record's format.
+    """
+
+    link: Link
+    notes: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+class NetworkSource(Protocol):
+    """A network that was opened and found usable.
+
+    Attributes:
+        labels: Classes in the order of the network's outputs; None where neither file nor user names them.
+        former: The data set of the build that trained it, with its split; None where that is not known.
+        trained_name: Name of the runtime and precision that run it as it was imported, such as ``torch fp32``.
+    """
+
+    labels: tuple[str, ...] | None
+    former: DatasetIndex | None
+    trained_name: str
+
+    @property
+    def doubts(self) -> tuple[str, ...]:
+        """Return sentences on what may be wrong with the network, as far as its file tells."""
+
+    @property
+    def takes_bytes(self) -> bool:
+        """Tell whether the network takes whole grey levels, so that no mean and standard deviation apply."""
+
+    @property
+    def takes_luminance(self) -> bool:
+        """Tell whether the network takes one channel, so that no order of channels applies."""
+
+    @property
+    def is_bgr(self) -> bool:
+        """Tell whether the network takes blue first."""
+
+    @property
+    def bytes(self) -> int:
+        """Return the size of the weights, bytes."""
+
+    def key(self) -> object:
+        """Return everything that the imported link depends on, beside the data set."""
+
+    def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
+        """Evaluate the network on the held-out images and write it into ``folder`` as a link."""
+
+    def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
+        """Write the graph from frame to probabilities; ``cast_first`` puts the cast first, as TensorRT asks for it."""
+
+    def predictor(self, imported: Link, source: Path) -> Predictor:
+        """Open the network as it was imported: a function from one frame to probabilities."""
+
+    def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
+        """Return what the network, as it was imported, predicts of images ``[N, classes]``."""
+
+    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
+        """Return the key that the predictions of the imported network are stored under."""
+
+    def run(self, imported: Link, source: Path) -> Run:
+        """Open the bare network: a function from a normalised image to probabilities."""
+
+
+def input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour, std: Colour) -> InputSpec:
+    """Return the input of an imported network: the data set's frame, scaled to ``size`` pixels and normalised."""
+    from weckd_edge.train.distill.chain import frame_spec
+
+    frame = frame_spec(index, config.input, resize="bilinear")
+    return InputSpec(frame=frame, network=NetworkInput(size=size, mean=mean, std=std))
+
+
+def measure_accuracy(
+    ctx: BuildContext, index: DatasetIndex, model: ModelRun, predict: Callable[[SplitFrames], Probabilities]
+) -> tuple[Rate, Rate]:
+    """Return the accuracy on validation and on test images; the predictions are stored."""
+    from weckd_edge.train.distill.evaluate import record_accuracy
+
+    rates = []
+    for split in HELD_OUT:
+        images = decode_split(ctx.workspace, index, split, ctx.root, model.input.frame, ctx.progress)
+        rates.append(record_accuracy(predict_once(ctx.workspace, model, images, partial(predict, images)), images.records))
+    return rates[0], rates[1]

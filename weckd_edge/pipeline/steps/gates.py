@@ -1,0 +1,37 @@
+"""The gates: every limit is compared with what the build measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates, evaluate_parity
+from weckd_edge.devices.gates.slices import evaluate_slices
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.steps.abstain import evaluate_threshold
+from weckd_edge.report import BundleContents
+
+
+def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
+    """Return the contents with the gates' verdicts in the manifest; the bundle passes where no gate failed."""
+    manifest = contents.manifest
+    loaded = [ref.bytes for model in manifest.models if model.kind == "model" for ref in model.files]
+    chosen = contents.link_selection.chosen
+    gates = (
+        *evaluate_gates(
+            ctx.limits,
+            ctx.profile,
+            GateEvidence(
+                measurement=contents.measurement,
+                verification=contents.verification,
+                size_bytes=sum(loaded or [manifest.onnx.bytes]),
+                measured_on_device=ctx.on_device,
+                predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
+            ),
+            contents.dataset.labels,
+        ),
+        *(evaluate_slices(ctx.limits, contents.metrics.slices, contents.dataset.labels) if contents.metrics else ()),
+        *evaluate_parity(contents.verification),
+        *(evaluate_threshold(contents.abstention.threshold, ctx.config.abstain) if contents.abstention else ()),
+    )
+    passed = all(gate.verdict != "FAIL" for gate in gates)
+    return replace(contents, manifest=replace(manifest, gates=gates, passed=passed))

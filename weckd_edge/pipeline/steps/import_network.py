@@ -1,0 +1,139 @@
+"""An imported network becomes a chain of one link: it is evaluated, and mistakes in its description are looked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.store import Stage
+from weckd_edge.devices.runtime.stored_predictions import predict_once
+from weckd_edge.pipeline.context import BuildContext
+from weckd_edge.pipeline.network_sources.base import ImportedModel, NetworkSource
+from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
+
+MAX_TRIAL_IMAGES = 128
+"""Largest number of images that an imported network is shown under other descriptions of its input."""
+
+_SOURCES = "weckd_edge.pipeline.network_sources.open"
+"""Module that imports every kind of source, for the keys of steps."""
+
+
+def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex) -> TrainedChain:
+    """Return an imported network as a chain of one link, with what may be wrong with its description.
+
+    Raises:
+        WeckdError: The network does not fit the data set.
+    """
+    imported = ctx.step(
+        "import",
+        ImportedModel,
+        key_of(
+            {
+                "imported": source.key(),
+                "labels": index.labels,
+                "images": index.identity(*HELD_OUT),
+                "input": ctx.config.input,
+                "frame": sorted({(r.height, r.width) for r in index.images}),
+                "known": source.former is not None,
+            },
+            _SOURCES,
+        ),
+        lambda folder: source.import_into(ctx, index, folder),
+    )
+    link, folder = imported.artifact.link, imported.folder
+    for line in imported.artifact.notes:
+        ctx.progress.note(line)
+    for doubt in source.doubts:
+        ctx.progress.warn(doubt)
+    network = TrainedNetwork(
+        link=Stage(name="import", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
+        name_in_reports=source.trained_name,
+        export=lambda out, cast_first: source.export(link, folder, out, cast_first=cast_first),
+        modules=(_SOURCES,),
+        predictor=lambda: source.predictor(link, folder),
+        predict=lambda images: predict_once(
+            ctx.workspace,
+            source.recorded_as(link.weights.sha256, link.input),
+            images,
+            lambda: source.predict(link, folder, images),
+        ),
+    )
+    doubts = _find_description_mistakes(ctx, source, network, index)
+    for sentence in doubts.sentences:
+        ctx.progress.warn(sentence)
+    return TrainedChain(
+        networks=(network,),
+        labels_used=link.labels_used,
+        import_notes=imported.artifact.notes,
+        import_warnings=(*source.doubts, *doubts.sentences),
+    )
+
+
+def _find_description_mistakes(
+    ctx: BuildContext, source: NetworkSource, network: TrainedNetwork, index: DatasetIndex
+) -> DescriptionDoubts:
+    """Try other descriptions of the network's input, on images outside the test split."""
+    records = choose_trial_images(index, ctx.config.seed)
+    return ctx.step(
+        "check-description",
+        DescriptionDoubts,
+        key_of(
+            {
+                "link": network.link.artifact,
+                "is_bgr": source.is_bgr,
+                "images": [[r.pixels_sha256, r.label] for r in records],
+            },
+            "weckd_edge.compile.verify.usual_mistakes",
+            _SOURCES,
+        ),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, network, records)),
+    ).artifact
+
+
+def _mistakes(
+    ctx: BuildContext,
+    source: NetworkSource,
+    network: TrainedNetwork,
+    records: Sequence[ImageRecord],
+) -> tuple[str, ...]:
+    from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
+    from weckd_edge.train.distill.evaluate import network_images
+
+    link = network.link.artifact
+    run, is_bgr = source.run(link, network.link.folder), source.is_bgr
+    return find_mistakes(
+        (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
+        network_images([ctx.root / record.path for record in records], link.input),
+        np.array([record.label for record in records]),
+        InputDescription(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
+        link.labels,
+        ctx.progress,
+        takes_bytes=source.takes_bytes,
+        takes_luminance=source.takes_luminance,
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DescriptionDoubts:
+    """Doubts about how a user described a network's input.
+
+    Attributes:
+        sentences: One sentence for each doubt.
+        schema_version: Version of this record's format.
+    """
+
+    sentences: tuple[str, ...]
+    schema_version: int = SCHEMA_VERSION
+
+
+def choose_trial_images(index: DatasetIndex, seed: int) -> list[ImageRecord]:
+    """Return up to ``MAX_TRIAL_IMAGES`` images: validation images first, then training images, none of the test split."""
+    found: list[ImageRecord] = []
+    for records in (index.split("val"), index.split("train")):
+        order = np.random.default_rng(seed).permutation(len(records))
+        found += [records[at] for at in order]
+    return found[:MAX_TRIAL_IMAGES]

@@ -1,0 +1,177 @@
+"""What ``--json`` prints of a bundle and of a bench: plain data, the figures that a script reads."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from weckd_edge.artifacts import Latency, LinkEvaluation, Measurement, Metric, MetricsRecord
+from weckd_edge.core.words import with_plain_spaces
+from weckd_edge.report.chapters.summary import summarize_bundle
+from weckd_edge.report.evidence import BundleContents
+
+
+def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
+    """Return the summary of a bundle that was written to a folder."""
+    manifest, verification, chain = contents.manifest, contents.verification, contents.chain
+    compiled, baseline = verification.accuracy_compiled, chain.baseline
+    return {
+        "bundle": str(folder),
+        "passed": manifest.passed,
+        "warnings": [with_plain_spaces(warning) for warning in summarize_bundle(contents).warnings],
+        "links": [
+            {
+                "name": link.name,
+                "model": link.model,
+                "input_size": link.input.network.size,
+                "parameters": link.parameters,
+                "macs": link.macs,
+                "labels_used": link.labels_used,
+                "epochs": link.epochs,
+                "accuracy": link.test_accuracy.value,
+                "baseline_accuracy": baseline.test_accuracy.value if baseline and link is chain.links[-1] else None,
+            }
+            for link in chain.links
+        ],
+        "deployed": {
+            "link": contents.link_selection.chosen,
+            "precision": verification.precision,
+            "backend": verification.backend,
+            "reason": contents.link_selection.reason,
+        },
+        "candidates": [_candidate(link) for link in contents.link_selection.links],
+        "accuracy": {
+            "fp32": verification.accuracy_fp32.value,
+            "compiled": compiled.value,
+            "low": compiled.low,
+            "high": compiled.high,
+            "test_images": compiled.images,
+            "test_groups": compiled.groups,
+        },
+        "metrics": metrics_summary(contents.metrics, manifest.labels) if contents.metrics else None,
+        "gates": [
+            {"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict, "reason": g.reason}
+            for g in manifest.gates
+        ],
+        "steps": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.steps],
+        "imported": list(chain.import_notes),
+    }
+
+
+def _candidate(link: LinkEvaluation) -> dict[str, Any]:
+    latency = link.latency
+    return {
+        "name": link.name,
+        "precision": link.precision,
+        "bytes": link.bytes,
+        "val_accuracy": link.val_accuracy.value,
+        "latency": {
+            "label": latency.label,
+            "p90_ns": latency.p90_ns,
+            "low_ns": latency.low_ns,
+            "high_ns": latency.high_ns,
+            "reason": latency.reason,
+        },
+        "build_machine_p90_ns": link.build_machine_p90_ns,
+        "passes": link.passes,
+        "gates": [{"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict} for g in link.gates],
+    }
+
+
+def metrics_summary(metrics: MetricsRecord, labels: Sequence[str]) -> dict[str, Any]:
+    """Return the clinical figures of the compiled model; every figure is in ``evidence/metrics.json``.
+
+    Args:
+        metrics: Metrics on the test split.
+        labels: Names of the classes, in the order of the model's outputs.
+    """
+    compiled = metrics.compiled
+    slices = [
+        {
+            "column": one.column,
+            "value": one.value,
+            "images": one.images,
+            "groups": one.groups,
+            "right": one.right,
+            "accuracy": _figure(one.compiled.accuracy) if one.compiled else None,
+            "note": one.note,
+        }
+        for one in metrics.slices
+    ]
+    return {
+        "balanced_accuracy": _figure(compiled.balanced_accuracy),
+        "macro_f1": _figure(compiled.macro_f1),
+        "macro_auc": _figure(compiled.macro_auc),
+        "classes": [
+            {"label": labels[c.label], "sensitivity": _figure(c.sensitivity), "specificity": _figure(c.specificity)}
+            for c in compiled.classes
+        ],
+        "worst_class": None if metrics.worst_class is None else labels[metrics.worst_class],
+        "worst_slice": None if metrics.worst_slice is None else slices[metrics.worst_slice],
+        "slices": slices,
+        "flips": [
+            {
+                "before": f.before,
+                "after": f.after,
+                "better": f.total.better,
+                "worse": f.total.worse,
+                "other": f.total.other,
+                "mcnemar_p": f.mcnemar_p,
+            }
+            for f in metrics.flips
+        ],
+        "notes": list(metrics.notes),
+    }
+
+
+def _figure(found: Metric | None) -> dict[str, Any] | None:
+    return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
+
+
+def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
+    """Return the summary of a bench.
+
+    Args:
+        found: The measurement.
+        verdict: Whether its latencies can be relied on, in a word.
+        reason: Why, in a sentence.
+    """
+    return {
+        "device": found.device,
+        "host": found.host,
+        "backend": found.backend,
+        "backend_version": found.backend_version,
+        "precision": found.precision,
+        "threads": found.threads,
+        "rules": found.rules,
+        "rule_set": found.rule_set,
+        "rules_met": found.rules_met,
+        "generator": found.generator,
+        "verdict": verdict,
+        "reason": reason,
+        "end_to_end": _latency_summary(found.end_to_end),
+        "network": _latency_summary(found.network),
+        "early_stopping": found.early_stopping,
+        "loadgen": found.loadgen,
+        "duration_ns": found.duration_ns,
+        "cold_start_ns": found.cold_start_ns,
+        "peak_rss_bytes": found.peak_rss_bytes,
+        "energy_mj": found.energy_mj,
+        "power": found.power,
+        "machine": found.machine,
+        "cut_off": found.cut_off,
+        "warnings": found.warnings,
+    }
+
+
+def _latency_summary(latency: Latency | None) -> dict[str, Any] | None:
+    if latency is None:
+        return None
+    return {
+        "p50_ns": latency.p50_ns,
+        "p90_ns": latency.p90_ns,
+        "p99_ns": latency.p99_ns,
+        "samples": len(latency.samples_ns),
+        "iqr_over_median": latency.iqr_over_median,
+    }
