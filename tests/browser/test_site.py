@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,7 +16,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
-def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for library in ("mkdocs", "material", "mkdocstrings", "mkdocs_click"):
         pytest.importorskip(library)
     built = tmp_path_factory.mktemp("site")
@@ -26,7 +25,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         command, cwd=ROOT, capture_output=True, text=True, env={**os.environ, "NO_MKDOCS_2_WARNING": "1"}, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    yield built
+    return built
 
 
 def test_search_finds_a_setting_without_a_server_and_without_a_network(site: Path, browser: Browser) -> None:

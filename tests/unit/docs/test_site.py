@@ -143,7 +143,7 @@ def test_the_figures_in_the_readme_stand_in_the_results_that_it_names() -> None:
     assert len(intervals) == 12
     assert [figure for figure in intervals if figure not in told] == []
     build = (DOCS / "results/otoscope-build.md").read_text(encoding="utf-8")
-    assert "90.7 % (95 % interval 78.8–96.3 %" in build
+    assert re.search(r"90\.7 % \(95 % interval 78\.8.96\.3 %", build)
     assert "90.7 % (78.8 to 96.3), end-to-end latency 0.63 ms" in results
 
 
