@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,15 +11,17 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.artifacts.frame import crop_box
-from weckd_edge.core.errors import DataError, StoreError
-from weckd_edge.core.store import explain_os_errors, write_atomic
+from weckd_edge.core.errors import DataError
+from weckd_edge.core.store import write_atomic
 from weckd_edge.devices.attribution.deletion import Deletion, measure_deletion
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_attribution
-from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay, encode_png
+from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay
+from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.images.decoding import read_image_file
 from weckd_edge.devices.images.frames import frame_of
+from weckd_edge.devices.images.picture_paths import make_picture_paths
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
-from weckd_edge.devices.runtime.predict import ImagePrediction, OpenModel, find_images, predict_file, predict_frame
+from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
 
 SMALL_PIXELS = 240
 
@@ -35,7 +37,7 @@ class Explanation:
         deletion: What tells a map that means something from one that does not; None where there is none.
     """
 
-    prediction: ImagePrediction
+    prediction: Prediction
     overlay: str | None
     method: str | None
     deletion: Deletion | None
@@ -43,33 +45,25 @@ class Explanation:
 
 def explain_images(
     model: OpenModel, images: Sequence[Path], out: Path, *, ignore_guard: bool = False
-) -> tuple[Explanation, ...]:
+) -> Iterator[Explanation]:
     """Classify images, and write a picture of each that has a prediction: where the model finds its evidence.
 
     Args:
-        model: The bundle, open.
+        model: The bundle, open until the last image was asked for.
         images: Image files and folders.
         out: Folder for the pictures, ``<image's name>.png``; it is made where it is missing.
         ignore_guard: Predict frames that the bundle's guard refuses, too; without it they get no picture.
 
+    Returns:
+        An explanation for each image, in their order, made when it is asked for.
+
     Raises:
-        StoreError: A picture of that name is there already, or ``out`` cannot be written or lies in the bundle.
+        StoreError: A picture of that name exists already, or ``out`` cannot be written or lies in the bundle.
         WeckdError: A named path does not exist, or the model fails.
     """
     files = find_images(images)
-    pictures = _names(files, out)
-    bundle = model.bundle.folder
-    if out.resolve().is_relative_to(bundle.resolve()):
-        raise StoreError(f"{out}: lies in the sealed bundle; choose a folder outside {bundle}", code="E_STORE_OCCUPIED")
-    for picture in pictures:
-        if picture.exists():
-            raise StoreError(
-                f"{picture}: is there already and is not overwritten; name another folder, or remove it",
-                code="E_STORE_OCCUPIED",
-            )
-    with explain_os_errors(out):
-        out.mkdir(parents=True, exist_ok=True)
-    return tuple(_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
+    pictures = make_picture_paths(files, out, bundle=model.bundle.folder)
+    return (_explain(model, file, picture, ignore_guard) for file, picture in zip(files, pictures, strict=True))
 
 
 def explain_frame(model: OpenModel, frame: Frame, label: int) -> tuple[AttributionMap, Deletion]:
@@ -157,17 +151,3 @@ def _explain(model: OpenModel, file: Path, picture: Path, ignore_guard: bool) ->
     figure = draw_figure(frame[0], found, title, tuple(lines))
     write_atomic(picture, encode_png(figure))
     return Explanation(prediction=prediction, overlay=str(picture), method=method_words(found), deletion=check)
-
-
-def _names(files: Sequence[Path], out: Path) -> list[Path]:
-    """Name a picture for every image: by its stem, numbered where several share one."""
-    taken: set[str] = set()
-    names = []
-    for file in files:
-        stem, number = file.stem, 1
-        while stem.casefold() in taken:
-            number += 1
-            stem = f"{file.stem}-{number}"
-        taken.add(stem.casefold())
-        names.append(out / f"{stem}.png")
-    return names

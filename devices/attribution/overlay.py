@@ -6,14 +6,12 @@ The frame under the colours is grey, so that colour means evidence and nothing e
 
 from __future__ import annotations
 
-import io
-import re
-
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, Box
+from weckd_edge.devices.images.annotate import break_text
 
 Picture = NDArray[np.uint8]
 
@@ -88,7 +86,7 @@ def draw_figure(frame: Picture, found: AttributionMap, title: str, lines: tuple[
     width = left.shape[1] + right.shape[1] + 3 * _GAP
     below = left.shape[0] + 2 * _GAP
     body = ImageFont.load_default(15)
-    wrapped = [part for line in lines for part in _broken(line, body, width - 2 * _GAP)]
+    wrapped = [part for line in lines for part in break_text(line, body, width - 2 * _GAP)]
     page = Image.new("RGB", (width, below + 34 + _LINE * len(wrapped) + _GAP), _PAPER)
     page.paste(Image.fromarray(left), (_GAP, _GAP))
     page.paste(Image.fromarray(right), (left.shape[1] + 2 * _GAP, _GAP))
@@ -98,13 +96,6 @@ def draw_figure(frame: Picture, found: AttributionMap, title: str, lines: tuple[
     for number, line in enumerate(wrapped):
         pen.text((_GAP, below + 34 + _LINE * number), line, _SOFT, body)
     return np.array(page, dtype=np.uint8)
-
-
-def encode_png(picture: Picture) -> bytes:
-    """Return a picture as the bytes of a PNG file."""
-    buffer = io.BytesIO()
-    Image.fromarray(picture).save(buffer, "PNG")
-    return buffer.getvalue()
 
 
 def _model_view(box: Box, shape: tuple[int, ...], size: tuple[int, int]) -> NDArray[np.bool_]:
@@ -137,19 +128,3 @@ def _legend(page: Image.Image, pen: ImageDraw.ImageDraw, right: int, top: int) -
     page.paste(Image.fromarray(bar), (right - 8 - length, top + 3))
     words = "little"
     pen.text((right - 16 - length - int(small.getlength(words)), top), words, _SOFT, small)
-
-
-def _broken(line: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont, space: int) -> list[str]:
-    """Break a line between words, and a word where it alone is too long."""
-    lines: list[str] = []
-    for word in re.split(r"\s+", line.strip()):
-        joined = f"{lines[-1]} {word}" if lines else word
-        if lines and font.getlength(joined) <= space:
-            lines[-1] = joined
-            continue
-        while font.getlength(word) > space:
-            fits = next(n for n in range(len(word), 0, -1) if font.getlength(word[:n]) <= space)
-            lines.append(word[:fits])
-            word = word[fits:]
-        lines.append(word)
-    return lines

@@ -21,9 +21,10 @@ from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.attribution.explain_images import explain_frame, method_words, sanity_words
-from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, Picture, draw_model_view, draw_overlay, encode_png
+from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, Picture, draw_model_view, draw_overlay
+from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame, unreadable
 
@@ -141,8 +142,7 @@ class DemoSession:
             yield
 
     def _frame(self, image: Picture) -> Frame:
-        spec = self.model.bundle.manifest.input.frame
-        return np.ascontiguousarray(fit_to_frame(image, spec.height, spec.width)[None])
+        return frame_from_pixels(image, self.model.bundle.manifest.input.frame)
 
 
 def _data_url(picture: Picture) -> str:

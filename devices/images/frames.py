@@ -89,5 +89,20 @@ def frame_of(data: bytes, spec: FrameSpec) -> Framed:
         DataError: The bytes cannot be read as an image; the message is a short reason that does not name the file.
     """
     with decoded_image(data) as found:
-        fitted = fit_to_frame(found.pixels, spec.height, spec.width)[None]
-        return Framed(frame=np.ascontiguousarray(fitted), notes=found.notes)
+        return Framed(frame=frame_from_pixels(found.pixels, spec), notes=found.notes)
+
+
+def frame_from_pixels(image: Pixels, spec: FrameSpec) -> Pixels:
+    """Bring decoded pixels to the camera frame a model expects.
+
+    Args:
+        image: uint8 ``[H, W, 3]``, RGB, at most ``MAX_SIDE`` pixels a side.
+        spec: Size of the camera frame.
+
+    Returns:
+        uint8 ``[1, height, width, 3]``, contiguous.
+
+    Raises:
+        DataError: A side has more than ``MAX_SIDE`` pixels.
+    """
+    return np.ascontiguousarray(fit_to_frame(image, spec.height, spec.width)[None])

@@ -250,7 +250,7 @@ def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:
     if base is None:
         return data
     if not isinstance(base, str):
-        raise DeviceError(f"{where}: extends: expected a text, got {base!r}", code="E_DEVICE_PROFILE")
+        raise DeviceError(f"{where}: extends: expected a string, got {base!r}", code="E_DEVICE_PROFILE")
     if data.get("id") in (None, base):
         raise DeviceError(f"{where}: a profile that extends '{base}' needs an 'id' of its own", code="E_DEVICE_PROFILE")
     if is_path and base.endswith(".toml"):

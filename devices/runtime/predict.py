@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -25,21 +26,25 @@ ABSTAIN = "unable to analyze"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class ImagePrediction:
-    """The prediction to one image.
+class Prediction:
+    """The prediction for one image.
 
     Attributes:
-        file: The image, as it was named.
-        label: The likeliest label; None where the image could not be read.
-        probabilities: By label; empty where the image could not be read.
+        file: Path of the image, as it was named; empty for an array.
+        label: Label with the largest probability; None where the network did not run.
+        probabilities: Probability of each label, 0..1, in the order of the bundle's labels; empty where the network did not
+            run.
         decision: The label, or "unable to analyze".
-        reason: Why it could not be analyzed, in words; None where a decision was made.
-        code: The same as a name: ``unreadable``, what the guard says (``too_dark``, ``too_bright``, ``flat``, ``blurred``,
-            ``unfamiliar``), or what became of the prediction: ``no_number``, ``unsure``, ``refused_label``.
-        guard: What the guard says; where it refuses, there is a prediction only if one was asked for all the same.
-        quality: How good the frame is; None where the bundle has no guard or the image could not be read.
-        ood_score: How far the frame is from the training frames, at least 0; None likewise.
-        notes: What is worth saying of the image itself, such as that it is nearly of one colour.
+        reason: Sentence on why there is no decision; None where there is one.
+        code: Name of that reason: ``unreadable``; of the guard, ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or
+            ``out_of_distribution``; of the network, ``not_a_number``, ``low_probability`` or ``non_gradeable_label``. None
+            where there is a decision.
+        guard: Code of the input guard's rejection; None where it accepts the frame, or the bundle has no guard.
+        quality: Quality of the frame; None where the bundle has no guard or the image could not be read.
+        ood_score: Distance of the frame from the training frames, at least 0; None where ``quality`` is None.
+        notes: Notes on the image file, such as that it is nearly of one colour.
+        latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; decoding and scaling of the image
+            come before it. None where the image could not be read. Two predictions that differ in it alone are equal.
     """
 
     file: str
@@ -52,6 +57,7 @@ class ImagePrediction:
     quality: FrameQuality | None = None
     ood_score: float | None = None
     notes: tuple[DataNote, ...] = ()
+    latency_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +123,24 @@ def open_bundle_model(
         BundleError: It is no bundle, was changed, or is not the owner's.
         WeckdError: See ``choose_model`` and ``open_runner``.
     """
-    bundle = open_bundle(folder, key=key, min_version=min_version)
+    return open_model(open_bundle(folder, key=key, min_version=min_version), backend=backend, threads=threads)
+
+
+def open_model(bundle: Bundle, *, backend: str | None = None, threads: int = 1) -> OpenModel:
+    """Open one of a bundle's models, from the bytes that were verified when the bundle was opened.
+
+    Args:
+        bundle: The bundle, opened and so verified.
+        backend: Name of the backend that runs the model; None takes the best one that is here.
+        threads: Processor threads one query may use.
+
+    Raises:
+        BundleError: A file was changed since the bundle was opened, or the guard does not fit the bundle.
+        ConfigError: No backend has that name, or there are fewer than one thread.
+        DeviceError: The bundle holds nothing that the backend runs.
+        MissingDependency: The backend's library is not installed.
+        ModelError: The backend refuses the model, or the model takes other frames than the manifest says.
+    """
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
     runner = open_runner(choice.backend, choice.model, threads=threads)
@@ -203,7 +226,7 @@ def predict_images(
     ignore_guard: bool = False,
     key: Path | None = None,
     min_version: int = 0,
-) -> tuple[ImagePrediction, ...]:
+) -> tuple[Prediction, ...]:
     """Classify images.
 
     An image that cannot be read gets an entry that says so; the others are answered all the same.
@@ -225,7 +248,7 @@ def predict_images(
         return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
 
 
-def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> ImagePrediction:
+def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> Prediction:
     """Classify an image file; one that cannot be read is "unable to analyze"."""
     try:
         found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
@@ -235,18 +258,24 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
     return replace(prediction, notes=found.notes)
 
 
-def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> ImagePrediction:
-    """Answer one camera frame: the guard first, then the network, then the operating point, whoever asks.
+def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
+    """Classify one camera frame: the input guard first, then the network, then the operating point.
 
     Args:
         model: The bundle, open.
         frame: uint8 ``[1, height, width, 3]``, contiguous.
-        file: How the frame is called in the prediction.
-        ignore_guard: Answer also what the guard refuses.
+        file: Name of the frame in the prediction.
+        ignore_guard: Classify also frames that the guard rejects.
 
     Raises:
-        ModelError: See ``decide_prediction``.
+        ModelError: The model gives another number of probabilities than the bundle has labels.
     """
+    start_ns = time.monotonic_ns()
+    found = _predict_frame(model, frame, file, ignore_guard)
+    return replace(found, latency_ns=time.monotonic_ns() - start_ns)
+
+
+def _predict_frame(model: OpenModel, frame: Frame, file: str, ignore_guard: bool) -> Prediction:
     decision = model.guard.check(frame) if model.guard is not None else None
     if decision is not None and decision.code is not None and not ignore_guard:
         return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
@@ -254,24 +283,22 @@ def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guar
     return decided if decision is None else _with_guard_decision(decided, decision)
 
 
-def unreadable(file: str, reason: str) -> ImagePrediction:
+def unreadable(file: str, reason: str) -> Prediction:
     """Return the prediction to an image that cannot be read."""
     return _abstain(file, "unreadable", reason)
 
 
-def _with_guard_decision(prediction: ImagePrediction, decision: GuardDecision) -> ImagePrediction:
+def _with_guard_decision(prediction: Prediction, decision: GuardDecision) -> Prediction:
     return replace(prediction, guard=decision.code, quality=decision.quality, ood_score=decision.ood_score)
 
 
 def _abstain(
     file: str, code: str, reason: str, label: str | None = None, probabilities: dict[str, float] | None = None
-) -> ImagePrediction:
-    return ImagePrediction(
-        file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code
-    )
+) -> Prediction:
+    return Prediction(file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code)
 
 
-def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> ImagePrediction:
+def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> Prediction:
     """Turn one prediction ``[classes]`` into a decision at the bundle's operating point.
 
     Raises:
@@ -291,4 +318,4 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         return _abstain(file, "low_probability", f"not sure enough: {text}", label, values)
     if label in point.non_gradeable_labels:
         return _abstain(file, "non_gradeable_label", label, label, values)
-    return ImagePrediction(file=file, label=label, probabilities=values, decision=label, reason=None)
+    return Prediction(file=file, label=label, probabilities=values, decision=label, reason=None)

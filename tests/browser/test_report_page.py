@@ -222,10 +222,10 @@ def test_the_threshold_moves_by_keyboard_and_its_figures_are_those_that_python_f
         tab.page.keyboard.press("ArrowRight")
     assert slider.get_attribute("aria-valuetext") == "0.650"
     check(0.65)
-    tab.until("document.getElementById('threshold-status').textContent.startsWith('Threshold 0.650: answered')")
+    tab.until("document.getElementById('threshold-status').textContent.startsWith('Threshold 0.650: with a decision')")
     tab.page.keyboard.press("Home")
     check(0.0)
-    tab.page.get_by_role("button", name="Back to the build's").press("Enter")
+    tab.page.get_by_role("button", name="Back to this build's").press("Enter")
     check(BELOW)
 
 

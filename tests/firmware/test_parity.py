@@ -16,7 +16,7 @@ from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import ImagePrediction, choose_model, decide_prediction, predict_images
+from weckd_edge.devices.runtime.predict import Prediction, choose_model, decide_prediction, predict_images
 
 REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
 
@@ -35,7 +35,7 @@ def c_predictions(
     return list(firmware.read_predictions(out))
 
 
-def is_same(row: tuple[int, int, int, list[float]], by_python: ImagePrediction, manifest: Manifest) -> bool:
+def is_same(row: tuple[int, int, int, list[float]], by_python: Prediction, manifest: Manifest) -> bool:
     """Compare decision, prediction label, reason and every probability, to the bit."""
     decision, prediction, reason, probabilities = row
     labels = manifest.labels

@@ -279,7 +279,7 @@ def texts(good: bytes) -> dict[str, tuple[str | None, bytes]]:
         "a denormal number": (None, good.replace(b'"limit": 0.8', b'"limit": 4e-324')),
         "the largest number": (None, good.replace(b'"limit": 0.8', b'"limit": 1.7976931348623157e308')),
         "a number that rounds to infinity": ("format", good.replace(b'"limit": 0.8', b'"limit": 1.7976931348623159e308')),
-        "a whole number as a bar": (None, good.replace(b'"limit": 0.8', b'"limit": 9223372036854775807')),
+        "a whole number as a limit": (None, good.replace(b'"limit": 0.8', b'"limit": 9223372036854775807')),
         "a whole bar of 65 bits": ("format", good.replace(b'"limit": 0.8', b'"limit": 18446744073709551616')),
         "a list too many": ("format", good.replace(b'"value": null', b'"value": ' + b"[" * 20 + b"]" * 20)),
         "33 deep": ("format", good.replace(b'"value": null', b'"value": ' + b"[" * 33 + b"]" * 33)),

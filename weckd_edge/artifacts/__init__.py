@@ -1,4 +1,4 @@
-"""What travels between the stages: small, frozen, schema-versioned records, written as JSON.
+"""Records that the steps of a build hand on: small, frozen, schema-versioned, written as JSON.
 
 Paths in an artefact are relative to the folder it lies in, and nothing in it depends on when or where it was made
 (times and measurements are kept apart in ``Measurement``), so that equal inputs give equal bytes.

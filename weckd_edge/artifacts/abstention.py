@@ -1,4 +1,4 @@
-"""What a build knows of its own "unable to analyze"."""
+"""Abstention ("unable to analyze"): the input guard, the confidence threshold, and their effect on test images."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardRecord:
-    """The frame guard and what it rests on.
+    """The input guard of a build, and the frames that it was fitted on.
 
     Attributes:
-        guard: What is deployed; None: there is none.
-        frames: How many frames it was fitted on.
-        groups: How many groups its limit of unfamiliarity rests on.
+        guard: The guard that is deployed; None: the bundle has none.
+        frames: Number of frames that the guard was fitted on.
+        groups: Number of independent groups that the limit on the OOD score was set from.
         false_reject_rate: Requested fraction of in-distribution frames that the OOD score may reject, 0..1.
-        false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
-            there are too few groups.
-        note: In words.
-        schema_version: Of this record.
+        false_reject_bound: Largest expected fraction of a new group's frames that is rejected, 0..1; above the requested
+            rate where there are too few groups.
+        note: How the limits were found, in words.
+        schema_version: Schema version of this record.
     """
 
     guard: FrameGuard | None
@@ -35,11 +35,12 @@ class GuardRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OperatingPoint:
-    """How probabilities become a decision: from the settings, or from the threshold that was found, to the device.
+    """How probabilities become a decision on the device.
 
     Attributes:
-        confidence_threshold: The decision is "unable to analyze" where no probability reaches this; 0 never abstains.
-        non_gradeable_labels: The decision is "unable to analyze" where it would be one of these.
+        confidence_threshold: Smallest largest-class probability that gives a decision, 0..1; below it the result is "unable
+            to analyze". 0 never abstains.
+        non_gradeable_labels: Classes whose prediction means "unable to analyze".
     """
 
     confidence_threshold: float = 0.0
@@ -53,18 +54,21 @@ class OperatingPoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThresholdRecord:
-    """The threshold on the largest probability that was sought on validation images.
+    """The search for a confidence threshold on the validation images, and its result.
 
     Attributes:
-        max_group_error: Asked for: part of the answered groups that may be wrong.
-        confidence: With which it must hold.
-        confidence_threshold: The lowest threshold that keeps it; 0: every image may be answered; None: there is none.
-        val_groups: Groups of validation images, answered or not.
-        decided_groups: Of them, answered at the threshold, or where it came nearest; 0 where none could be.
-        val_group_error: Mean loss of those.
-        p_value: Of the hypothesis that the risk is over what was asked.
-        more_groups: How many more validation groups it would take, about as many of them wrong; None: none are needed, or
-            no number would do.
+        max_group_error: Requested limit: largest fraction of the decided groups whose decision may be wrong, 0..1.
+        confidence: Requested probability with which the limit must hold, 0.5..1.
+        confidence_threshold: Lowest threshold that keeps the limit, 0..1; 0: every image may be decided; None: no threshold
+            keeps it.
+        val_groups: Number of groups of validation images, decided or not.
+        decided_groups: Number of groups with a decision at the threshold, or at the one that came nearest to the limit; 0
+            where there was none.
+        val_group_error: Mean error of the decided groups on the validation images, 0..1.
+        p_value: P value of the hypothesis that the error exceeds the limit, 0..1; the limit holds where it is at most 1 -
+            confidence.
+        more_groups: Number of further validation groups that a decision would need, at the same error; None: none are
+            needed, or no number would be enough.
     """
 
     max_group_error: float
@@ -79,15 +83,15 @@ class ThresholdRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OodSet:
-    """Frames of one kind that should be refused.
+    """Frames of one out-of-distribution kind, and how well the guard tells them from test frames.
 
     Attributes:
-        name: What they are.
-        frames: How many were looked at.
-        score_auroc: Chance that one of them has a larger score than a test frame; 0.5 is chance.
-        guard_auroc: The same for the whole guard: how far a frame is over the limit it comes nearest to.
-        network_auroc: The same for the network's own doubt: one less its largest probability, without any guard.
-        reject_rate: Part of them that the guard refuses.
+        name: Name of the kind, such as ``noise`` or a folder's name.
+        frames: Number of frames.
+        score_auroc: AUROC of the OOD score against the test frames, 0..1; 0.5 is chance.
+        guard_auroc: AUROC of the whole guard, 0..1; its score is how far a frame exceeds the limit it comes nearest to.
+        network_auroc: AUROC of the network alone, 0..1; its score is 1 minus the largest probability.
+        reject_rate: Fraction of the frames that the guard rejects, 0..1.
     """
 
     name: str
@@ -103,8 +107,8 @@ class CoveragePoint:
     """One point of the risk-coverage curve.
 
     Attributes:
-        coverage: Part of the test images that is answered.
-        risk: Part of those that is wrong.
+        coverage: Fraction of the test images with a decision, 0..1.
+        risk: Fraction of those decisions that is wrong, 0..1.
     """
 
     coverage: float
@@ -113,22 +117,22 @@ class CoveragePoint:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Abstention:
-    """The file ``evidence/abstention.json``.
+    """The file ``evidence/abstention.json``: when the bundle abstains, measured on the test split.
 
     Attributes:
-        guard: See ``GuardRecord``; its numbers themselves are in ``guard/guard.json``.
-        threshold: None where none was sought.
-        operating_point: How the build decides: by the threshold of the settings, or by the one that was found.
-        rejected_test: Part of the test images that the guard refuses; None without one.
-        rejected_by_reason: How many of them for what, by reason code.
-        coverage: Part of the test images that is answered at all: by guard, threshold and label.
-        selective_error: Part of the answered test images that is wrong; None where none is answered.
-        group_error: Mean over answered test groups of the part of their answered images that is wrong: what the threshold
-            promises; None likewise.
-        curve: Risk against coverage on the test images, surest first, by the network's probability alone.
-        aurc: Area under that curve, 0..1.
-        ood_sets: Frames that should be refused.
-        schema_version: Of this record.
+        guard: How the input guard was fitted; its numbers are in ``guard/guard.json``.
+        threshold: Search for the confidence threshold; None where no search was asked for.
+        operating_point: Operating point of the bundle, from the settings or from the search.
+        rejected_test: Fraction of the test images that the guard rejects; None without a guard.
+        rejected_by_reason: Number of rejected test images by reason code.
+        coverage: Fraction of the test images with a decision, after guard, threshold and non-gradeable labels.
+        selective_error: Fraction of the decisions on test images that is wrong; None where there is no decision.
+        group_error: Mean over the decided test groups of the fraction of wrong decisions in the group, 0..1: the error that
+            the threshold limits; None where there is no decision.
+        curve: Risk-coverage curve on the test images, by the network's largest probability alone, most confident first.
+        aurc: Area under the risk-coverage curve, 0..1; smaller is better.
+        ood_sets: Results on frames that should be rejected, one entry for each kind.
+        schema_version: Schema version of this record.
     """
 
     guard: GuardRecord

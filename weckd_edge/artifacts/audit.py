@@ -1,4 +1,4 @@
-"""Would the figures lie? What was found of leaks, shortcuts and doubtful labels in a data set."""
+"""The data audit: leaks between splits, shortcuts and doubtful labels of a data set."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeakPair:
-    """Two images of different splits that are alike.
+    """Two images of different splits that show the same, or nearly the same.
 
     Attributes:
         held_out: Path of the validation or test image.
         other: Path of the other image.
-        splits: Where the two are used, such as ``test, train``.
+        splits: Splits of the two images, such as ``test, train``.
         same_label: Whether both carry the same label.
-        similarity: 0..1; of pictures their correlation, of features the cosine of their distances from the mean.
-        how: ``pixels`` (the same), ``picture`` (near duplicates) or ``features`` (nearest to a frozen network).
+        similarity: Similarity, 0..1: the correlation of pictures, or the cosine of features about their mean.
+        how: How the pair was found: ``pixels`` (equal pixels), ``picture`` (near duplicates) or ``features`` (nearest
+            neighbours by a frozen network).
     """
 
     held_out: str
@@ -33,14 +34,14 @@ class LeakPair:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitLeaks:
-    """What one split leaks.
+    """Images of a split's held-out parts that training has as good as seen.
 
     Attributes:
-        held_out: Images that are not for training.
-        copies: Of these, how many hold the same pixels as an image of another split.
-        near: Of these, how many look like an image of another split, copies among them.
-        grouped: Of these, how many share a group with an image of another split.
-        pairs: The worst pairs, copies first; at most 20 of each kind.
+        held_out: Number of images that are not for training.
+        copies: Number of held-out images with the same pixels as an image of another split.
+        near: Number of held-out images that look like an image of another split, copies included.
+        grouped: Number of held-out images that share a group with an image of another split.
+        pairs: Most similar pairs, copies first; at most 20 of each kind.
     """
 
     held_out: int
@@ -52,16 +53,16 @@ class SplitLeaks:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoldComparison:
-    """The same classifier by folds that cut groups and by folds that do not.
+    """Cross-validated accuracy of one classifier with random folds and with group folds.
 
     Attributes:
-        folds: Parts that the images are dealt into.
-        repeats: How often they are dealt anew.
-        images: How many were answered.
-        by_image: Accuracy where images are dealt one by one.
-        by_group: Accuracy where whole groups are dealt.
-        optimism: The first less the second, with the wider of two intervals: a bootstrap over groups, and the corrected
-            resampled t (Nadeau and Bengio 2003).
+        folds: Number of folds.
+        repeats: Number of times that the folds are drawn.
+        images: Number of images with a prediction.
+        by_image: Accuracy with random folds, which may split a group, 0..1.
+        by_group: Accuracy with group folds, which never split a group, 0..1.
+        optimism: ``by_image`` minus ``by_group``; its interval is the wider of two: a bootstrap over groups, and the
+            corrected resampled t (Nadeau and Bengio 2003).
     """
 
     folds: int
@@ -74,16 +75,17 @@ class FoldComparison:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskScore:
-    """What is answered where a part of every picture is covered by the middle colour.
+    """How well the label is predicted when a part of every image is covered with middle grey.
 
     Attributes:
-        shows: ``whole``: all of it; ``surroundings``: without the centre; ``centre``: nothing else; ``shape``: the outline
-            of the given region alone.
-        disc: Diameter of the centred disc, in parts of the picture's side; None where the region was given for each image.
-        visible: Mean part of the picture that is left, 0..1.
-        accuracy: Of a linear classifier trained and tested on such pictures, by group folds.
-        auc: Its area under the ROC curve, mean over the classes; None where it is not defined.
-        deployed: Accuracy on the test images of the trained network, which never saw a covered picture; None without one.
+        shows: What stays visible: ``whole`` (all of it), ``surroundings`` (all but the centre), ``centre`` (the centre
+            alone) or ``shape`` (the outline of the given region alone).
+        disc: Diameter of the centred disc as a fraction of the image's side; None where each image has its own region.
+        visible: Mean fraction of the image that stays visible, 0..1.
+        accuracy: Accuracy of a linear classifier trained and tested on such images, by group folds.
+        auc: AUC of that classifier, mean over the classes, 0..1; None where it is not defined.
+        deployed: Accuracy of the trained network on the covered test images, though it never saw a covered image; None
+            without a network.
     """
 
     shows: Literal["whole", "surroundings", "centre", "shape"]
@@ -96,13 +98,14 @@ class MaskScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MaskAudit:
-    """How much of the label is told by the middle of the picture, and how much by what is around it.
+    """How much of the label the centre of an image tells, and how much its surroundings.
 
     Attributes:
-        images: How many were probed; a sample of whole groups where there are many.
-        majority: Share of their commonest class, 0..1: what is right without looking.
-        deployed_majority: Likewise of the test images that the trained network answered; None without one.
-        rows: The whole picture first, then by growing discs, then the regions that were given.
+        images: Number of audited images; a sample of whole groups where there are many.
+        majority: Fraction of the most common class among them, 0..1: the accuracy of always predicting it.
+        deployed_majority: Fraction of the most common class among the test images that the trained network saw, 0..1; None
+            without a network.
+        rows: One entry for each mask: the whole image, then growing discs, then the given regions.
     """
 
     images: int
@@ -113,13 +116,13 @@ class MaskAudit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FingerprintAudit:
-    """How well the label is told from one thing that should not matter by itself.
+    """How well the label is predicted from one property that should not matter by itself.
 
     Attributes:
-        name: ``size``, ``compression``, ``bytes``, ``colour``, ``border`` or ``source``.
-        features: What the classifier was given, in words.
-        accuracy: By group folds.
-        auc: Mean over the classes; None where it is not defined.
+        name: The property: ``size``, ``compression``, ``bytes``, ``colour``, ``border`` or ``source``.
+        features: Inputs of the classifier, in words.
+        accuracy: Accuracy by group folds.
+        auc: AUC, mean over the classes, 0..1; None where it is not defined.
     """
 
     name: str
@@ -130,18 +133,19 @@ class FingerprintAudit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceScore:
-    """One source (a site, a device) left out of the training.
+    """Results on one source of images (a site, a device) when training leaves it out.
 
     Attributes:
-        source: Its name.
-        images: Of it.
-        groups: Of it.
-        labels: Classes it holds.
-        majority: Share of its commonest class, 0..1.
-        left_out: Accuracy on it, trained on all other sources; None where that cannot be done.
-        auc: Likewise; None too where it holds one class alone.
-        seen: Accuracy on the same images where others of this source are trained on, by group folds.
-        note: What limits the figure, in words; empty: nothing.
+        source: Name of the source.
+        images: Number of its images.
+        groups: Number of its independent groups.
+        labels: Classes that it holds.
+        majority: Fraction of its most common class, 0..1.
+        left_out: Accuracy on it when training uses all other sources; None where that cannot be done.
+        auc: AUC on it when training uses all other sources, 0..1; None where it cannot be measured, or where the source
+            holds one class.
+        seen: Accuracy on the same images when training also uses other groups of this source, by group folds.
+        note: Why the result is limited, in words; empty where nothing limits it.
     """
 
     source: str
@@ -157,11 +161,11 @@ class SourceScore:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SourceAudit:
-    """Every source left out in turn.
+    """Results on each source of images when training leaves it out.
 
     Attributes:
-        column: What the CSV calls the source.
-        sources: By name.
+        column: CSV column that names the source.
+        sources: One entry for each source, sorted by name.
     """
 
     column: str
@@ -170,14 +174,14 @@ class SourceAudit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelIssue:
-    """An image whose label is doubted.
+    """An image whose label may be wrong.
 
     Attributes:
-        path: Of the image.
-        label: As given.
-        predicted_label: What it looks like.
-        given_probability: Of the given label, 0..1.
-        predicted_probability: Of the likelier one.
+        path: Path of the image.
+        label: Label as given.
+        predicted_label: Label that the classifier predicts.
+        given_probability: Predicted probability of the given label, 0..1.
+        predicted_probability: Predicted probability of the predicted label, 0..1.
     """
 
     path: str
@@ -189,12 +193,12 @@ class LabelIssue:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LabelIssueAudit:
-    """Images whose label a classifier that has not seen their group surely contradicts (confident learning).
+    """Images whose label is confidently contradicted by a classifier that has not seen their group (confident learning).
 
     Attributes:
-        images: How many were looked at.
-        found: How many are doubted.
-        label_issues: The most doubtful first, at most 500.
+        images: Number of images that were checked.
+        found: Number of images whose label may be wrong.
+        label_issues: The most doubtful images first; at most 500.
     """
 
     images: int
@@ -204,24 +208,25 @@ class LabelIssueAudit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataAudit:
-    """All probes of one data set.
+    """The file ``evidence/audit.json``: every check of the data audit.
 
     Attributes:
-        features: What the pictures were described by, in words.
-        pretrained: Whether that is a network trained on other images; else a fixed description of colours and edges.
-        images: Images that were probed.
-        groups: Groups among them.
-        labels: Class names.
-        majority: Share of the commonest class, 0..1.
-        published: What the split leaks that the data set came with; None where it has none.
-        this_split: What this build's split leaks; None where no split was made.
+        features: What the images were embedded with, in words.
+        pretrained: Whether the embedding is a network pretrained on other images; otherwise it is a fixed description of
+            colours and edges.
+        images: Number of audited images.
+        groups: Number of independent groups among them.
+        labels: Class names, in label order.
+        majority: Fraction of the most common class, 0..1.
+        published: Leaks of the split that the data set came with; None where it came with none.
+        this_split: Leaks of this build's split; None where no split was made.
         folds: Random folds against group folds; None where no folds can be made.
-        masking: The masks; None likewise.
-        fingerprints: By name; empty likewise.
-        sources: None where the data set names no source.
-        label_issues: None where no folds can be made.
-        notes: What limits all this, in words.
-        schema_version: Of this record.
+        masking: Accuracy with parts of the image covered; None where no folds can be made.
+        fingerprints: Predictions from properties that should not matter, sorted by name; empty where no folds can be made.
+        sources: Results by source; None where the data set names no source.
+        label_issues: Labels that may be wrong; None where no folds can be made.
+        notes: Limits of this audit, in words.
+        schema_version: Schema version of this record.
     """
 
     features: str

@@ -1,4 +1,4 @@
-"""What every record is made of: rates with an interval, the words for splits and verdicts."""
+"""Types that every record uses: a rate with its interval, the splits, the verdicts."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ Precision = Literal["int8", "fp16", "fp32"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rate:
-    """A share of images with its 95 % interval, which counts groups rather than images where groups are correlated.
+    """A fraction of images with its 95 % interval; where images of a group are correlated, the interval counts groups.
 
     Attributes:
-        value: ``correct / images``.
-        low: Lower bound.
-        high: Upper bound.
-        correct: Images answered correctly.
-        images: Images in all.
-        groups: Independent groups among them.
+        value: ``correct / images``, 0..1.
+        low: Lower end of the 95 % interval, 0..1.
+        high: Upper end of the 95 % interval, 0..1.
+        correct: Number of images that count, such as those predicted correctly.
+        images: Number of images.
+        groups: Number of independent groups among the images.
     """
 
     value: float

@@ -1,4 +1,4 @@
-"""What changed between two bundles: data, model, thresholds, results."""
+"""Differences between two bundles: data, model, settings, thresholds, results."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ComparedBundle:
-    """One of the two bundles.
+    """One of two bundles that are compared.
 
     Attributes:
-        name: As its manifest has it.
-        version: See ``Manifest``; 0: it has none.
-        software: Version of this software that built it; ``unknown`` where it does not say.
-        manifest_sha256: See ``Manifest``.
-        synthetic: Whether its images were drawn.
+        name: Name from its manifest.
+        version: Version of its content, from its manifest; 0: it has none.
+        software: Version of weckd-edge that built it; ``unknown`` where it is not recorded.
+        manifest_sha256: SHA-256 of its manifest, hexadecimal.
+        synthetic: Whether its images are synthetic.
     """
 
     name: str
@@ -30,12 +30,12 @@ class ComparedBundle:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangedField:
-    """One thing that is not the same in both.
+    """One value that differs between the two bundles.
 
     Attributes:
-        what: Its name.
-        old: Its value in the old bundle; None where that has none.
-        new: Its value in the new bundle; None where that has none.
+        what: Name of the value.
+        old: Value in the old bundle; None where it has none.
+        new: Value in the new bundle; None where it has none.
     """
 
     what: str
@@ -45,14 +45,15 @@ class ChangedField:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ImageChange:
-    """One image, known by the digest of its pixels, that is not used alike in both.
+    """One image, identified by the digest of its pixels, that the two data sets use differently.
 
     Attributes:
-        path: In the new data set; of a removed one, in the old.
-        old_label: None where the old data set lacks it.
-        new_label: None where the new data set lacks it.
-        old_split: Likewise.
-        new_split: Likewise; ``unlabelled`` where it became a frame without a label.
+        path: Path in the new data set; of a removed image, in the old one.
+        old_label: Label in the old data set; None where it lacks the image.
+        new_label: Label in the new data set; None where it lacks the image.
+        old_split: Split in the old data set; None where it lacks the image.
+        new_split: Split in the new data set; None where it lacks the image, ``unlabelled`` where it became an unlabelled
+            image.
     """
 
     path: str
@@ -64,24 +65,25 @@ class ImageChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataChange:
-    """The two data sets, image by image.
+    """Differences between two data sets, image by image.
 
     Attributes:
-        old_images: Labelled images of the old one.
-        new_images: Of the new one.
-        common: Images of both.
-        old_groups: Groups of the old one.
-        new_groups: Of the new one.
-        added: Images that only the new one has.
-        removed: Images that only the old one has.
-        moved: Images of both that are used in another split.
-        relabelled: Images of both with another label.
-        renamed: How many images of both have another path.
-        regrouped: Of the images of both, how many are grouped with other images of both.
-        entered_training: Test images of the old one that are training images, or frames without a label, of the new one: a
-            leak between versions, where the old figures guided what was changed.
-        entered_validation: Test images of the old one that are validation images of the new one.
-        grouped_with_training: Of the remaining old test images, how many share a group with a training image of the new one.
+        old_images: Number of labelled images of the old data set.
+        new_images: Number of labelled images of the new data set.
+        common: Number of images that both have.
+        old_groups: Number of groups of the old data set.
+        new_groups: Number of groups of the new data set.
+        added: Images that only the new data set has.
+        removed: Images that only the old data set has.
+        moved: Common images that are in another split.
+        relabelled: Common images with another label.
+        renamed: Number of common images with another path.
+        regrouped: Number of common images that are grouped with other common images than before.
+        entered_training: Old test images that are training or unlabelled images of the new data set: a leak between
+            versions, where the old results guided the changes.
+        entered_validation: Old test images that are validation images of the new data set.
+        grouped_with_training: Number of the remaining old test images that share a group with a training image of the new
+            data set.
     """
 
     old_images: int
@@ -102,24 +104,26 @@ class DataChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ResultChange:
-    """Both bundles' answers to the same test images, as deployed.
+    """Predictions of both bundles, as deployed, on the test images that they have in common.
 
     Attributes:
-        labels: Class names, to which label numbers in the figures refer.
-        images: Test images of both, with the same label in both.
-        groups: Independent groups among them: what either version groups counts as one.
-        relabelled: Further common test images that are left out, as their label changed.
-        foreign: Further common test images that are left out, as one of the two does not know their label.
-        tied: Of the images, how many share a group with a training image of either version.
-        old: Figures of the old bundle, every image decided.
-        new: Figures of the new bundle.
-        difference: New less old.
-        specificity: New less old, for each class in label order; None where there are too few images or groups.
+        labels: Class names; label numbers in the metrics are indices into them.
+        images: Number of test images of both bundles with the same label in both.
+        groups: Number of independent groups among them; images that either version groups count as one group.
+        relabelled: Number of further common test images that are left out because their label changed.
+        foreign: Number of further common test images that are left out because one bundle does not know their label.
+        tied: Number of the compared images that share a group with a training image of either version.
+        old: Metrics of the old bundle, with a decision on every image.
+        new: Metrics of the new bundle, with a decision on every image.
+        difference: New minus old, with paired intervals.
+        specificity: New minus old specificity of each class, in label order; None where there are too few images or groups.
         flips: Decisions that changed, with McNemar's exact test.
-        old_coverage: Share of images that the old bundle answers, by threshold and refused labels, without its frame guard.
-        new_coverage: Likewise.
-        coverage_difference: New less old; None where there are too few images or groups.
-        notes: What the figures cannot tell.
+        old_coverage: Fraction of images that the old bundle decides, by threshold and non-gradeable labels, without its
+            input guard.
+        new_coverage: Fraction of images that the new bundle decides, by threshold and non-gradeable labels, without its
+            input guard.
+        coverage_difference: New minus old coverage; None where there are too few images or groups.
+        notes: Limits of the comparison, in words.
     """
 
     labels: tuple[str, ...]
@@ -141,20 +145,20 @@ class ResultChange:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleDiff:
-    """What changed from one bundle to another.
+    """Differences between two bundles, as ``weckd-edge report --baseline`` finds them.
 
     Attributes:
-        old: The one that is compared with.
-        new: The one that is looked at.
-        data: None where it cannot be compared; ``unknown`` says why.
-        model: Chain, sizes, precision, digests.
-        settings: Of the build.
-        thresholds: Operating point, frame guard, limits and their verdicts.
-        software: Versions of what built them.
-        own_results: Figures of each on its own test images, which need not be the same.
-        results: On the test images of both; None where there are none, or where it cannot be compared.
-        unknown: What could not be compared, and why.
-        schema_version: Of this record.
+        old: The bundle that is the reference.
+        new: The bundle that is compared with it.
+        data: Differences of the data sets; None where they cannot be compared, with the reason in ``unknown``.
+        model: Differences of chain, sizes, precision and digests.
+        settings: Differences of the build settings.
+        thresholds: Differences of operating point, input guard, limits and verdicts.
+        software: Differences of the software versions that built the bundles.
+        own_results: Differences of each bundle's metrics on its own test images, which need not be the same images.
+        results: Differences on the common test images; None where there are none, or where they cannot be compared.
+        unknown: What could not be compared, with the reason.
+        schema_version: Schema version of this record.
     """
 
     old: ComparedBundle

@@ -12,27 +12,27 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Link:
-    """One trained student of the chain.
+    """One network of the chain, trained, with its accuracies.
 
     Attributes:
         name: ``M1``, ``M2``, ... or ``baseline``; ``imported`` for a network that was not trained here.
-        model: timm name; of an imported ONNX file its own.
-        options: Keyword arguments for ``timm.create_model`` that shape the network; none that makes timm read, fetch or run
-            something.
-        input: The frame and the preprocessing it was trained with.
-        labels: Class names in the order of its outputs.
-        parameters: Number of weights, head included.
-        macs: MACs of one image.
-        weights: safetensors file with this student's weights alone; of an imported ONNX file the network as ONNX.
-        parent: SHA-256 of the teacher's weights; None for the first link and the baseline.
-        labelled_subset: Which labelled share it learned from.
-        labels_used: Number of labels it saw; 0 for a network that was imported, of which it is not known.
-        images_used: Number of distinct training images it saw, labelled or not; likewise.
-        val_accuracy: On the validation split.
-        test_accuracy: On the held-out test split, in FP32.
-        epochs: Epochs that it was trained for, fewer than the setting where early stopping ended the training; None where
-            that is not known, as of an imported network.
-        schema_version: Of this record.
+        model: timm name; of an imported ONNX file, the file's name.
+        options: Keyword arguments of ``timm.create_model`` that shape the network; arguments that make timm read, fetch or
+            run something are refused.
+        input: Camera frame and preprocessing that the link was trained with.
+        labels: Class names, in the order of the outputs.
+        parameters: Number of weights, classifier included.
+        macs: Multiply-accumulate operations (MACs) for one image.
+        weights: safetensors file with this link's weights alone; of an imported ONNX file, the network as ONNX.
+        parent: SHA-256 of the teacher's weights, hexadecimal; None for the first link and the baseline.
+        labelled_subset: Index of the labelled subset that the link learned from.
+        labels_used: Number of labels that the link saw; 0 for an imported model, for which it is not known.
+        images_used: Number of distinct training images that the link saw, labelled or not; 0 for an imported model.
+        val_accuracy: Accuracy on the validation split, in FP32.
+        test_accuracy: Accuracy on the held-out test split, in FP32.
+        epochs: Number of epochs that the link was trained for, fewer than the setting where early stopping ended the
+            training; None where it is not known, as for an imported model.
+        schema_version: Schema version of this record.
     """
 
     name: str
@@ -58,16 +58,16 @@ class Link:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChainRecord:
-    """The whole chain as evidence: what each link is and reached, and what stands beside it.
+    """The file ``evidence/chain.json``: every link of the chain, and the baseline.
 
     Attributes:
-        links: In training order, largest first.
-        baseline: The last link's architecture trained without a teacher; None where the build left it out.
-        labels_used: Distinct training images whose label any link saw.
-        deployed: Name of the link that is deployed; None means the last, as bundles had it that weighed no link.
-        import_notes: Where the one link was not trained here but brought: what was found in it and decided, in words.
-        import_warnings: What may be wrong with how that link was described, a sentence each.
-        schema_version: Of this record.
+        links: Links in training order, largest first.
+        baseline: The last link's network trained alone, without a teacher; None where the build left it out.
+        labels_used: Number of distinct training images whose label any link saw.
+        deployed: Name of the deployed link; None means the last link, in bundles that made no selection.
+        import_notes: What was found in an imported model and what was decided about it, in words; empty for a trained chain.
+        import_warnings: What may be wrong with the description of an imported model, one sentence each.
+        schema_version: Schema version of this record.
     """
 
     links: tuple[Link, ...]
@@ -81,12 +81,12 @@ class ChainRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StageTime:
-    """How long one stage of a build took.
+    """Duration of one step of a build.
 
     Attributes:
-        name: The stage.
-        seconds: In this run.
-        reused: Whether an earlier run had made it.
+        name: Name of the step.
+        seconds: Duration in this run, seconds.
+        reused: Whether the result of an earlier run was used.
     """
 
     name: str
@@ -96,13 +96,13 @@ class StageTime:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildRecord:
-    """How a bundle was built.
+    """The file ``evidence/build.json``: settings and durations of a build.
 
     Attributes:
-        config: JSON text of the whole ``BuildConfig``.
-        steps: In order.
-        data_name: The data set's folder name.
-        schema_version: Of this record.
+        config: Every setting of the build (``BuildConfig``), as JSON text.
+        steps: Durations of the steps, in order.
+        data_name: Name of the data set's folder.
+        schema_version: Schema version of this record.
     """
 
     config: str

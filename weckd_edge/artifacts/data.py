@@ -1,4 +1,4 @@
-"""The data set: which image is used where, by digest."""
+"""The data set: every image by digest, and the split that uses it."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attribute:
-    """What a further column of the data CSV says of an image, such as site or age.
+    """The value of a further column of the data CSV for one image, such as site or age.
 
     Attributes:
         column: The column's name, lower case.
-        value: As it is written; empty where the cell is.
+        value: Text of the cell; empty where the cell is empty.
     """
 
     column: str
@@ -28,17 +28,17 @@ class ImageRecord:
     """One labelled image.
 
     Attributes:
-        path: Relative to the data set's root, POSIX.
+        path: Path relative to the data set's root, with forward slashes.
         label: Index into ``DatasetIndex.labels``.
-        group: What a split must never cut: a patient, an exam, or a cluster of near-identical frames.
-        split: Where the image is used.
+        group: What no split may separate: a patient, an examination, or a cluster of near-identical frames.
+        split: Split that uses the image.
         labelled_subset: Index of its labelled subset (training images only); None: its label is not used in training.
-        sha256: Digest of the file.
-        pixels_sha256: Digest of size and decoded RGB pixels: equal for copies, whatever the file around them.
-        width: Pixels, after the EXIF orientation is applied.
-        height: Pixels, after the EXIF orientation is applied.
-        published_split: The split the data set came with, if its folders or its CSV name one.
-        attributes: What the CSV's further columns say of it, by column; empty without any.
+        sha256: SHA-256 of the file, hexadecimal.
+        pixels_sha256: SHA-256 of size and decoded RGB pixels, hexadecimal: equal for copies, whatever the file format.
+        width: Width after the EXIF orientation is applied, pixels.
+        height: Height after the EXIF orientation is applied, pixels.
+        published_split: Split that the data set's folders or CSV name; None where they name none.
+        attributes: Values of the CSV's further columns, sorted by column; empty without any.
     """
 
     path: str
@@ -54,10 +54,10 @@ class ImageRecord:
     attributes: tuple[Attribute, ...] = ()
 
     def identity(self, *, files: bool = False) -> list[str | int | None]:
-        """Return what a result that is made from the image depends on, for the key it is kept under: no path and no name.
+        """Return what results made from this image depend on, for their keys in the store: neither path nor class name.
 
         Args:
-            files: Whether it depends on the digest of the file itself, not of its pixels alone.
+            files: Whether the result depends on the file's digest as well, not on the pixels alone.
         """
         return [
             self.pixels_sha256,
@@ -71,12 +71,12 @@ class ImageRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnlabelledImage:
-    """One frame without a label, which only teachers comment on.
+    """One image without a label, which only teachers predict.
 
     Attributes:
-        path: Relative to the folder of unlabelled frames, POSIX.
-        sha256: Digest of the file.
-        pixels_sha256: Digest of size and decoded RGB pixels.
+        path: Path relative to the folder of unlabelled images, with forward slashes.
+        sha256: SHA-256 of the file, hexadecimal.
+        pixels_sha256: SHA-256 of size and decoded RGB pixels, hexadecimal.
     """
 
     path: str
@@ -86,7 +86,7 @@ class UnlabelledImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BadFile:
-    """A file that is named as data and cannot be used, with the reason in words."""
+    """A file that the data set names and that cannot be used, with the reason in words."""
 
     path: str
     reason: str
@@ -94,11 +94,11 @@ class BadFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataNote:
-    """What is worth saying of a data set as it came.
+    """A decision or a warning about a data set as it was read.
 
     Attributes:
-        code: Stable, for scripts: ``I_`` before what was decided, ``W_`` before what may be wrong.
-        text: For people, one line.
+        code: Stable code for scripts: ``I_`` marks a decision, ``W_`` something that may be wrong.
+        text: One line for people.
     """
 
     code: str
@@ -107,22 +107,23 @@ class DataNote:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetIndex:
-    """Which images there are and how each is used.
+    """The file ``evidence/dataset_index.json``: every image of the data set, by digest, and how it is used.
 
     Attributes:
-        name: The data set's folder name, for reports.
-        labels: Class names, sorted, or in the order of an imported network's outputs; ``ImageRecord.label`` indexes them.
-        images: Sorted by path.
-        bad_files: Files that were skipped.
-        synthetic: True for synthetic images; every report that uses them says so.
-        seed: Seed of the split and the shares.
-        near_duplicate_groups: Number of groups of more than one image that near-duplicate search found.
-        exact_copies: Images left out because an earlier path holds the same pixels under the same label.
-        unlabelled: Frames of the folder of unlabelled ones, sorted by path.
-        unlabelled_left_out: Frames of that folder that copy another image or resemble a held-out one.
-        named_groups: How many of the images had a group named by the user; None in an index that did not count them.
-        notes: What was decided where the layout left a choice, and what may be wrong with the data set.
-        schema_version: Of this record.
+        name: Name of the data set's folder, for reports.
+        labels: Class names, sorted or in the order of an imported model's outputs; ``ImageRecord.label`` is an index into
+            them.
+        images: Labelled images, sorted by path.
+        bad_files: Files that were skipped, with the reason.
+        synthetic: Whether the images are synthetic; every report that uses them says so.
+        seed: Seed of the split and of the labelled subsets.
+        near_duplicate_groups: Number of groups of two or more images that the search for near duplicates found.
+        exact_copies: Number of images left out because an earlier path holds the same pixels under the same label.
+        unlabelled: Unlabelled images, sorted by path.
+        unlabelled_left_out: Number of unlabelled images left out because they copy another image or resemble a held-out one.
+        named_groups: Number of images whose group the user named; None in an index that did not count them.
+        notes: Decisions where the layout left a choice, and warnings about the data set.
+        schema_version: Schema version of this record.
     """
 
     name: str
@@ -150,16 +151,16 @@ class DatasetIndex:
         """Return the same data set with its classes in the order of a network's outputs.
 
         Raises:
-            ConfigError: They are not the same classes.
+            ConfigError: The names are not the same classes.
         """
         labels = self.labels.with_order(names)
         place = labels.indices(self.labels)
         return replace(self, labels=labels, images=tuple(replace(one, label=place[one.label]) for one in self.images))
 
     def split(self, *names: Split) -> tuple[ImageRecord, ...]:
-        """Return the images of a split, or of several, sorted by path."""
+        """Return the images of one split or of several, sorted by path."""
         return tuple(image for image in self.images if image.split in names)
 
     def identity(self, *names: Split, files: bool = False) -> list[list[str | int | None]]:
-        """Return the identities of the images of a split, of several, or of all where none is named."""
+        """Return the identities of the images of the named splits, or of all images where none is named."""
         return [image.identity(files=files) for image in (self.split(*names) if names else self.images)]

@@ -1,4 +1,4 @@
-"""What built a bundle: the machine, and every installed distribution with its licence."""
+"""The machine that built a bundle, and the installed distributions with their licences."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ class Distribution:
     """One installed Python distribution.
 
     Attributes:
-        name: As it calls itself.
-        version: Of it.
-        licence: What its own metadata say: an SPDX expression, or words; ``unknown`` where they say nothing.
+        name: Name from its metadata.
+        version: Version from its metadata.
+        licence: Licence from its metadata: an SPDX expression or words; ``unknown`` where there is none.
     """
 
     name: str
@@ -24,14 +24,14 @@ class Distribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackboneLicence:
-    """The pretrained weights a link started from.
+    """The pretrained weights that a link started from, and their licence.
 
     Attributes:
-        link: Such as ``M1``.
-        model: Of the link.
-        weights: Name of their file, or ``pretrained`` where the model library's own were asked for.
-        sha256: Digest of that file; None where the model library fetched it, or where it is no longer there.
-        licence: As the builder stated it; None: not stated.
+        link: Name of the link, such as ``M1``.
+        model: timm name of the link's network.
+        weights: File name of the weights; ``pretrained`` where timm's own weights were used.
+        sha256: SHA-256 of that file, hexadecimal; None where timm fetched it, or where it is no longer there.
+        licence: Licence as the builder stated it; None: not stated.
     """
 
     link: str
@@ -43,16 +43,18 @@ class BackboneLicence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Environment:
-    """What the last stage of a build ran on; it holds no paths, no names of users or machines and no variables.
+    """The file ``evidence/environment.json``: the machine and the software of a build's last step.
+
+    It holds no paths, no names of users or machines and no environment variables.
 
     Attributes:
-        python: Version, with the implementation.
-        system: The operating system as it calls itself.
-        kernel: Its kernel's name, release and architecture.
-        processor: In words.
-        distributions: This package and what it can use of what is installed, with what those require, by name.
+        python: Python version, with the implementation.
+        system: Name of the operating system.
+        kernel: Name, release and architecture of the kernel.
+        processor: Name of the processor.
+        distributions: weckd-edge and the installed distributions that it uses, with their own requirements, sorted by name.
         backbones: Pretrained weights that links started from, in the order of the chain.
-        schema_version: Of this record.
+        schema_version: Schema version of this record.
     """
 
     python: str

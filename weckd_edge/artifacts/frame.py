@@ -1,4 +1,4 @@
-"""The frame a network is given, and which of its pixels are taken."""
+"""The camera frame and the network's input."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameSpec:
-    """The camera frame a caller hands over, and which of its pixels the graph makes the network's input from.
+    """The camera frame that a caller hands over, and the pixels of it that the graph makes the network's input from.
 
     The frame is ``[1, height, width, 3]``, uint8, RGB, rows first. Inside the graph it is cropped to the centred square of
     side ``min(height, width)`` (``crop = "center"``) or left whole (``"stretch"``), and resized.
@@ -25,10 +25,10 @@ class FrameSpec:
     float32, so every implementation gives the same pixels. ``"bilinear"``: half-pixel centres, no antialiasing.
 
     Attributes:
-        height: Pixels.
-        width: Pixels.
-        crop: What is kept of the frame.
-        resize: How the network's input is made from the frame's pixels.
+        height: Height of the frame, pixels.
+        width: Width of the frame, pixels.
+        crop: Part of the frame that is used: ``center`` (the centred square) or ``stretch`` (all of it).
+        resize: How the used part becomes the network's input: ``diagonal`` or ``bilinear``.
     """
 
     height: int
@@ -39,12 +39,12 @@ class FrameSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkInput:
-    """What the network is given of a resized frame: float32 ``[1, 3, size, size]``, ``(x / 255 - mean) / std`` per channel.
+    """The network's input, made of a resized frame: float32 ``[1, 3, size, size]``, ``(x / 255 - mean) / std`` per channel.
 
     Attributes:
         size: Side of the network's input, pixels.
-        mean: Per RGB channel, of values in 0..1.
-        std: Per RGB channel, of values in 0..1.
+        mean: Mean of each RGB channel, of values in 0..1.
+        std: Standard deviation of each RGB channel, of values in 0..1.
     """
 
     size: int
@@ -54,7 +54,7 @@ class NetworkInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputSpec:
-    """What goes into a model: the frame that the device hands over, and the network's input that the graph makes of it.
+    """The input of a model: the camera frame, and the network's input that the graph makes of it.
 
     Attributes:
         frame: The camera frame.
@@ -66,7 +66,7 @@ class InputSpec:
 
 
 def as_colour(values: Sequence[float]) -> Colour:
-    """Return one number for each colour channel, from three numbers or from one that the channels share.
+    """Return one number for each colour channel, from three numbers or from one for all channels.
 
     Raises:
         ValueError: There are neither three numbers nor one.
@@ -78,7 +78,7 @@ def as_colour(values: Sequence[float]) -> Colour:
 
 
 def crop_box(spec: FrameSpec) -> tuple[int, int, int, int]:
-    """Return what is kept of a frame: ``top, left, height, width`` in pixels."""
+    """Return the part of a frame that is used: ``top, left, height, width`` in pixels."""
     if spec.crop == "stretch":
         return 0, 0, spec.height, spec.width
     side = min(spec.height, spec.width)
@@ -86,14 +86,14 @@ def crop_box(spec: FrameSpec) -> tuple[int, int, int, int]:
 
 
 def diagonal_positions(source: int, target: int) -> tuple[tuple[int, int], ...]:
-    """Return the two old pixels, along one axis, whose mean is each new pixel.
+    """Return, along one axis, the pair of source pixels whose mean becomes each target pixel.
 
     New pixel ``i`` stands for the old ones from ``i * source / target`` on; they are the ones that hold the points at a
     quarter and at three quarters of that part. The first of the pair along both axes is one old pixel, the second of the
     pair along both axes the other.
 
     Args:
-        source: Old pixels along the axis.
-        target: New ones.
+        source: Number of source pixels along the axis.
+        target: Number of target pixels along the axis.
     """
     return tuple(((4 * i + 1) * source // (4 * target), (4 * i + 3) * source // (4 * target)) for i in range(target))

@@ -1,4 +1,4 @@
-"""The frame guard that travels in a bundle: which frames are not given to the network."""
+"""The input guard in a bundle: limits on image quality and on the OOD score."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameQuality:
-    """How good one frame is, counted on the guard's grid of points.
+    """Image quality of one frame, measured on the guard's grid of points.
 
     Attributes:
         sharpness: Standard deviation of the Laplacian of the luminance, grey levels.
         contrast: Standard deviation of the luminance, grey levels.
-        dark_fraction: Part of the points that are near black, 0..1.
-        bright_fraction: Part of the points that are near white, 0..1.
+        dark_fraction: Fraction of the points that are near black, 0..1.
+        bright_fraction: Fraction of the points that are near white, 0..1.
     """
 
     sharpness: float
@@ -26,13 +26,13 @@ class FrameQuality:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QualityLimits:
-    """What a frame must reach to be answered; None: nothing is asked.
+    """Limits on image quality; the guard rejects a frame beyond one of them. None: no limit.
 
     Attributes:
-        min_sharpness: See ``FrameQuality``.
-        min_contrast: See ``FrameQuality``.
-        max_dark_fraction: Of ``dark_fraction``, at most.
-        max_bright_fraction: Of ``bright_fraction``, at most.
+        min_sharpness: Smallest accepted sharpness, grey levels.
+        min_contrast: Smallest accepted contrast, grey levels.
+        max_dark_fraction: Largest accepted fraction of near-black points, 0..1.
+        max_bright_fraction: Largest accepted fraction of near-white points, 0..1.
     """
 
     min_sharpness: float | None = None
@@ -43,15 +43,15 @@ class QualityLimits:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameGuard:
-    """The file ``guard/guard.json``: limits, and what the training frames look like.
+    """The file ``guard/guard.json``: limits on image quality, and the distribution of the training frames' features.
 
     Attributes:
-        limits: Of quality.
-        mean: Of the frames' features, ``D`` numbers in the order of ``devices/runtime/input_guard.py``.
-        whitening: Lower triangle, row ``i`` with ``i + 1`` numbers: it turns a frame's distance from the mean into
-            ``D`` numbers whose squares add up to the score.
-        max_ood_score: Largest score that is answered; None: any.
-        schema_version: Of this record.
+        limits: Limits on image quality.
+        mean: Mean of the training frames' features: ``D`` numbers in the order of ``devices/runtime/input_guard.py``.
+        whitening: Whitening matrix ``[D, D]``, its lower triangle alone: row ``i`` has ``i + 1`` numbers. The OOD score is
+            the squared length of the whitened distance from the mean.
+        max_ood_score: Largest accepted OOD score; None: no limit.
+        schema_version: Schema version of this record.
     """
 
     limits: QualityLimits

@@ -1,4 +1,4 @@
-"""The classes and their order."""
+"""Class names in the order of the labels."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Labels(tuple[str, ...]):
     __slots__ = ()
 
     def name(self, index: int) -> str:
-        """Return the class of an index."""
+        """Return the class name at an index."""
         return self[index]
 
     def indices(self, names: Iterable[str]) -> list[int]:
-        """Return where the names stand.
+        """Return the index of each class name.
 
         Raises:
-            ValueError: One of them is no class.
+            ValueError: A name is no class.
         """
         return [self.index(name) for name in names]
 
@@ -31,7 +31,7 @@ class Labels(tuple[str, ...]):
         """Return the same classes in the order of a network's outputs.
 
         Raises:
-            ConfigError: They are not the same classes.
+            ConfigError: The names are not the same classes.
         """
         ordered = Labels(names)
         missing, unknown = sorted(set(self) - set(ordered)), sorted(set(ordered) - set(self))

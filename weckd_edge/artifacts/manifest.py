@@ -1,4 +1,4 @@
-"""The bundle's manifest: what a device reads first."""
+"""The bundle's manifest, which firmware reads first."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenFrames:
-    """Frames with the predictions they must give, for a self-test on the device.
+    """Frames with the predictions they must give: the self-test on the device.
 
     Attributes:
-        frames: uint8 ``[N, height, width, 3]`` as a ``.npy`` file.
-        expected: float32 ``[N, classes]`` as a ``.npy`` file: the predictions of the reference backend.
-        reference: Which backend, version and precision gave them.
-        tolerance: Largest difference of a probability allowed, per backend name: 0 to 0.5.
+        frames: ``.npy`` file of the frames: uint8 ``[N, height, width, 3]``.
+        expected: ``.npy`` file of the expected probabilities: float32 ``[N, classes]``, from the reference backend.
+        reference: Backend, version and precision that gave the expected probabilities.
+        tolerance: Largest accepted difference of a probability for each backend, 0..0.5.
     """
 
     frames: FileRef
@@ -32,33 +32,33 @@ class GoldenFrames:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Manifest:
-    """What a bundle holds: the file ``manifest.json`` that firmware reads first.
+    """The file ``manifest.json``: the bundle's contents, which firmware reads first.
 
     Attributes:
-        name: Of the bundle.
-        target: ``cpu`` or ``jetson``.
-        device: Id of the device profile it was built for.
+        name: Name of the bundle.
+        target: Kind of device: ``cpu`` or ``jetson``.
+        device: Id of the device profile that the bundle was built for.
         labels: Class names in output order.
-        input: The camera frame, and the network's input.
+        input: The camera frame and the network's input.
         input_name: Name of the graph's input.
         network_input_name: Name of the tensor between preprocessing and network.
         output_name: Name of the graph's output.
-        operating_point: How a decision is made.
-        models: What each backend runs, or builds on the device.
-        onnx: The graph, source of every engine.
-        onnx_precision: Of that graph: what OpenVINO runs may be int8 of another make, from a graph in FP32.
-        selftest: Golden frames.
-        gates: Every limit with its verdict.
-        passed: True when no gate failed.
-        synthetic: True when the training data were synthetic images.
-        files: Every file of the bundle but the manifest and the signature.
-        versions: Of this software and of the libraries that made the bundle.
-        manifest_sha256: SHA-256 of the bytes of ``manifest.json`` itself with this value written as 64 zeros; filled in when
-            the bundle is sealed. It finds a damaged manifest in a bundle without a signature.
-        guard: The frame guard, a ``FrameGuard`` as JSON; None: every frame is given to the network.
-        version: Of the bundle's content, for firmware that never goes back to a lower one; 0: it has none. It is worth as
-            much as the signature over it.
-        schema_version: Of the bundle's format.
+        operating_point: How probabilities become a decision.
+        models: One entry for each backend: the model that it runs, or the recipe to build it on the device.
+        onnx: The ONNX graph, source of every backend's model.
+        onnx_precision: Precision of the ONNX graph; a backend's int8 model may also be made from an FP32 graph.
+        selftest: Golden frames of the self-test.
+        gates: Every gate with its limit, value and verdict.
+        passed: Whether no gate failed.
+        synthetic: Whether the training images were synthetic.
+        files: Every file of the bundle except the manifest and the signature.
+        versions: Versions of weckd-edge and of the libraries that made the bundle.
+        manifest_sha256: SHA-256 of ``manifest.json`` with this value written as 64 zeros, hexadecimal; filled in when the
+            bundle is sealed. It finds a damaged manifest in a bundle without a signature.
+        guard: Input guard, a ``FrameGuard`` as JSON; None: the network sees every frame.
+        version: Version of the bundle's content, for firmware that never returns to a lower one; 0: it has none. Only a
+            signature protects it.
+        schema_version: Version of the bundle format.
     """
 
     name: str

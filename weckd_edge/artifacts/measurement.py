@@ -1,4 +1,4 @@
-"""A bench: times, power, the machine's state."""
+"""The record of a benchmark: latencies, power, and the machine's state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Latency:
-    """Times of single queries, one after another.
+    """Latencies of single queries, one after another.
 
     Attributes:
-        samples_ns: Every query, in order.
-        p50_ns: Median.
-        p90_ns: 90th percentile.
-        p99_ns: 99th percentile.
-        iqr_over_median: Spread; over 0.1 the machine was too noisy to trust the figures.
+        samples_ns: Latency of every query, in order, nanoseconds.
+        p50_ns: Median latency, nanoseconds.
+        p90_ns: 90th percentile of the latencies, nanoseconds.
+        p99_ns: 99th percentile of the latencies, nanoseconds.
+        iqr_over_median: Spread: interquartile range over median; above 0.1 the machine was too noisy to trust the latencies.
     """
 
     samples_ns: tuple[int, ...]
@@ -28,14 +28,15 @@ class Latency:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EarlyStop:
-    """What a run proves about a percentile: MLPerf's early-stopping estimate.
+    """Upper bound of a latency percentile that a run proves: MLPerf's early-stopping estimate.
 
     Attributes:
-        percent: Which percentile, 1 to 99.
-        estimate_ns: The percentile lies under this time, with that confidence; None: too few queries to say so of any.
-        confidence: Between 0 and 1, for queries that are independent of each other.
-        over: How many of the slowest queries stand at or above the estimate.
-        needed: Fewest queries that give an estimate.
+        percent: The percentile, 1..99.
+        estimate_ns: Time that the percentile lies under with the given confidence, nanoseconds; None: too few queries for an
+            estimate.
+        confidence: Confidence of the estimate, 0..1, for queries that are independent of each other.
+        over: Number of queries at or above the estimate.
+        needed: Smallest number of queries that gives an estimate.
     """
 
     percent: int
@@ -47,16 +48,16 @@ class EarlyStop:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LoadgenRecord:
-    """What MLPerf's LoadGen says of a run; its times hold its own call into Python.
+    """MLPerf LoadGen's own results for a run; its latencies include its call into Python.
 
     Attributes:
-        version: Of LoadGen.
-        valid: Its own verdict.
-        queries: How many it counted.
-        p90_ns: 90th percentile.
-        p99_ns: 99th percentile.
-        early_stopping_p90_ns: Its estimate of the 90th percentile; None: too few queries.
-        early_stopping_p99_ns: Likewise of the 99th.
+        version: Version of LoadGen.
+        valid: LoadGen's own verdict: whether the run is valid.
+        queries: Number of queries that LoadGen counted.
+        p90_ns: 90th percentile of the latencies, nanoseconds.
+        p99_ns: 99th percentile of the latencies, nanoseconds.
+        early_stopping_p90_ns: Early-stopping estimate of the 90th percentile, nanoseconds; None: too few queries.
+        early_stopping_p99_ns: Early-stopping estimate of the 99th percentile, nanoseconds; None: too few queries.
     """
 
     version: str
@@ -70,18 +71,18 @@ class LoadgenRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerRecord:
-    """Power and energy of a run. None means that it cannot be measured there, and ``reason`` says why.
+    """Power and energy of a run. None means that the value cannot be measured there, and ``reason`` says why.
 
     Attributes:
-        source: What was read, such as ``ina3221``.
-        rails: What it measures, such as ``VDD_IN``.
-        idle_mw: Mean power before the run, model open and nothing running.
-        run_mw: Mean power over the timed run.
-        gross_mj: Energy of one frame, idle power included.
-        net_mj: Energy of one frame above idle.
-        resolution_mj: What one reading more or less at each end would change in either.
-        readings: How many fell into the timed run.
-        reason: In words, where something is None.
+        source: Source of the readings, such as ``ina3221``.
+        rails: Power rails that were read, such as ``VDD_IN``.
+        idle_mw: Mean power before the run, with the model open and nothing running, milliwatts.
+        run_mw: Mean power over the timed run, milliwatts.
+        gross_mj: Energy of one frame, idle power included, millijoules.
+        net_mj: Energy of one frame above idle, millijoules.
+        resolution_mj: Change of either energy by one reading more or less at each end of the run, millijoules.
+        readings: Number of readings within the timed run.
+        reason: Why a value is None, in words.
     """
 
     source: str
@@ -97,16 +98,16 @@ class PowerRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineState:
-    """One look at the machine. None means that the machine does not show it.
+    """State of the machine at one moment. None means that the machine does not show the value.
 
     Attributes:
-        at_ns: When, counted from the start of the timed run; negative before it.
-        cpu_khz: Clock of the core that runs fastest.
-        gpu_hz: Clock of the GPU.
-        hottest_celsius: Temperature of the hottest zone.
-        hottest_zone: Its name.
-        load_average: Of the last minute.
-        throttling: What slows the machine down at this moment, in words.
+        at_ns: Time from the start of the timed run, nanoseconds; negative before it.
+        cpu_khz: Clock of the fastest core, kHz.
+        gpu_hz: Clock of the GPU, Hz.
+        hottest_celsius: Temperature of the hottest zone, degrees Celsius.
+        hottest_zone: Name of the hottest zone.
+        load_average: Load average of the last minute.
+        throttling: What slows the machine down at that moment, in words.
     """
 
     at_ns: int
@@ -120,17 +121,17 @@ class MachineState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineRecord:
-    """The machine before, during and after a timed run.
+    """State of the machine before, during and after a timed run.
 
     Attributes:
-        before: Before the warm-up.
-        during: Once a second.
-        after: After the run.
-        mode_before: Power mode and clock governors before; None where none is shown.
-        mode_after: The same after.
-        throttle_events: Counters of throttling that went up during the run, with how much, in words.
-        shown: What the machine shows, in words such as ``clocks``; what is not here could not be watched.
-        emulated: As what on what, in words, where an emulator ran the model; None where nothing shows one.
+        before: State before the warm-up.
+        during: States during the run, one a second.
+        after: State after the run.
+        mode_before: Power mode and clock governors before the run; None where the machine shows none.
+        mode_after: Power mode and clock governors after the run; None where the machine shows none.
+        throttle_events: Throttling counters that rose during the run, each with its increase, in words.
+        shown: What the machine shows, in words such as ``clocks``; anything else could not be watched.
+        emulated: Emulated machine and host, in words, where an emulator ran the model; None where no emulator was found.
     """
 
     before: MachineState
@@ -145,33 +146,33 @@ class MachineRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Measurement:
-    """One bench of one bundle on one machine. None means that it cannot be measured there.
+    """One benchmark of one bundle on one machine. None means that the value cannot be measured there.
 
     Attributes:
-        device: What was recognised: a profile's id, or ``unknown``.
-        host: Processor or board in words.
-        backend: What ran the model.
-        backend_version: Its version.
+        device: Id of the device profile that was recognised, or ``unknown``.
+        host: Name of the processor or board.
+        backend: Backend that ran the model.
+        backend_version: Version of the backend.
         precision: Precision of the model.
-        rules: By which rules, such as ``single-stream, 1024 queries``.
-        threads: Processor threads the backend was given.
-        link: The link that was timed as it would ship, for the choice between links; None: what is deployed.
-        end_to_end: From a uint8 frame in memory to probabilities.
-        network: The network alone, preprocessing cut away.
-        cold_start_ns: From opening the model to its first answer.
-        peak_rss_bytes: Largest resident memory of the process.
-        energy_mj: Energy of one frame above idle, millijoule; ``power`` has the whole of it.
-        warnings: What makes the figures doubtful.
-        rule_set: Name of the rules the run was made by.
-        generator: What sent the queries: ``builtin`` or LoadGen with its version.
-        duration_ns: Of the timed run, end-to-end latency.
-        rules_met: Whether the run was as long as its rules ask; False for one that was cut off.
-        early_stopping: What the run proves about the 90th and the 99th percentile, end-to-end latency.
-        loadgen: What LoadGen says of the same run; None where the builtin generator sent the queries.
-        power: Power and energy; None where nobody asked for it.
-        machine: The machine's state around the run; None where nobody watched.
-        cut_off: Why the run ended before its time; None: it did not. Its times are never VALID.
-        schema_version: Of this record.
+        rules: Rules of the run in words, such as ``single-stream, 1024 queries``.
+        threads: Number of processor threads that the backend was given.
+        link: Link that was timed as it would be deployed, to select among links; None: the deployed model.
+        end_to_end: End-to-end latency: a uint8 frame in memory in, probabilities out.
+        network: Latency of the network alone, without preprocessing.
+        cold_start_ns: Time from opening the model to its first prediction, nanoseconds.
+        peak_rss_bytes: Largest resident memory of the process, bytes.
+        energy_mj: Energy of one frame above idle, millijoules; ``power`` has the details.
+        warnings: What makes the results doubtful, one sentence each.
+        rule_set: Name of the rules of the run.
+        generator: Sender of the queries: ``builtin``, or LoadGen with its version.
+        duration_ns: Duration of the timed end-to-end run, nanoseconds.
+        rules_met: Whether the run was as long as its rules ask; False where it was cut off.
+        early_stopping: Proven upper bounds of the 90th and the 99th percentile of the end-to-end latency.
+        loadgen: LoadGen's own results for the same run; None where the builtin generator sent the queries.
+        power: Power and energy; None where they were not asked for.
+        machine: State of the machine around the run; None where it was not recorded.
+        cut_off: Why the run ended early; None where it did not. A run that was cut off is never VALID.
+        schema_version: Schema version of this record.
     """
 
     device: str

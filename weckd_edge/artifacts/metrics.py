@@ -1,4 +1,4 @@
-"""What a build is worth in a clinic, in figures: per class, per slice of the data, and what compression cost."""
+"""Clinical metrics of a build: by class, by slice of the data, and what compression changed."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metric:
-    """A figure between 0 and 1 with its 95 % interval by groups.
+    """A value between 0 and 1 with its 95 % interval by groups.
 
     Attributes:
-        value: The figure.
-        low: Lower bound; None where too few images or groups stand behind it for an interval.
-        high: Upper bound; likewise.
-        images: How many images it is taken over.
-        groups: How many independent groups they belong to.
+        value: The value, 0..1.
+        low: Lower end of the 95 % interval; None where there are too few images or groups for one.
+        high: Upper end of the 95 % interval; None where there are too few images or groups for one.
+        images: Number of images that the value is taken over.
+        groups: Number of independent groups among them.
     """
 
     value: float
@@ -29,20 +29,22 @@ class Metric:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ClassMetrics:
-    """One class against the rest; a figure is None where no image decides it.
+    """Metrics of one class against all others; a metric is None where no image decides it.
 
     Attributes:
-        label: Index of the class.
-        images: Images of it.
-        found: How many of them are decided for it.
-        sensitivity: Of its images, how many are decided for it.
-        specificity: Of the others, how many are not.
-        ppv: Of the decisions for it, how many are right, with the class mix of these images.
-        npv: Of the decisions against it, how many are right, likewise.
-        f1: Harmonic mean of ``sensitivity`` and ``ppv``.
-        auc: Area under the ROC curve of its probability.
-        ppv_at_prevalence: ``ppv`` as it would be at the prevalences that were stated; None where none were.
-        npv_at_prevalence: ``npv`` likewise.
+        label: Label index of the class.
+        images: Number of images of the class.
+        found: Number of them that are predicted as the class.
+        sensitivity: Fraction of the class's images that are predicted as the class.
+        specificity: Fraction of the other images that are not predicted as the class.
+        ppv: Positive predictive value: fraction of the predictions of the class that are correct, with the class mix of
+            these images.
+        npv: Negative predictive value: fraction of the predictions of another class that are correct, with the class mix of
+            these images.
+        f1: F1 score: harmonic mean of ``sensitivity`` and ``ppv``.
+        auc: Area under the ROC curve of the class's probability.
+        ppv_at_prevalence: Positive predictive value at the stated prevalences; None where none are stated.
+        npv_at_prevalence: Negative predictive value at the stated prevalences; None where none are stated.
     """
 
     label: int
@@ -60,14 +62,14 @@ class ClassMetrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Metrics:
-    """One implementation's answers to some images.
+    """Metrics of one implementation's predictions on a set of images.
 
     Attributes:
-        accuracy: Share of right decisions.
-        balanced_accuracy: Mean sensitivity of the classes that are there.
-        macro_f1: Mean F1 of the classes that are there.
-        macro_auc: Mean area under the ROC curve of the classes that are there; None where there is one class alone.
-        classes: Each class, in label order.
+        accuracy: Fraction of correct decisions.
+        balanced_accuracy: Mean sensitivity of the classes that have images.
+        macro_f1: Mean F1 score of the classes that have images.
+        macro_auc: Mean area under the ROC curve of the classes that have images; None where only one class has any.
+        classes: Metrics of each class, in label order.
     """
 
     accuracy: Metric
@@ -79,14 +81,14 @@ class Metrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricDifferences:
-    """What is deployed less FP32, on the same images, with 95 % intervals of a bootstrap over groups on the pair.
+    """Metrics of the deployed model minus those of FP32, on the same images, with paired 95 % intervals by groups.
 
     Attributes:
-        accuracy: Difference of accuracies; under 0 where compiling cost some. None where there are too few images or groups.
-        balanced_accuracy: Likewise.
-        macro_f1: Likewise.
-        macro_auc: Likewise.
-        sensitivity: For each class, in label order.
+        accuracy: Difference of accuracy; negative where compiling lost some. None where there are too few images or groups.
+        balanced_accuracy: Difference of balanced accuracy; None where there are too few images or groups.
+        macro_f1: Difference of macro F1; None where there are too few images or groups.
+        macro_auc: Difference of macro AUC; None where there are too few images or groups.
+        sensitivity: Difference of each class's sensitivity, in label order.
     """
 
     accuracy: Estimate | None
@@ -98,13 +100,13 @@ class MetricDifferences:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectiveMetrics:
-    """What is deployed where it may decline to answer; see ``OperatingPoint``.
+    """Metrics of the deployed model with its operating point, where it may abstain.
 
     Attributes:
-        confidence_threshold: No decision is made where no probability reaches this.
-        coverage: Share of images that are answered.
-        class_coverage: The same for each class, in label order; None for a class the images lack.
-        figures: Of the answered images alone; None where none is.
+        confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
+        coverage: Fraction of the images with a decision.
+        class_coverage: Fraction of each class's images with a decision, in label order; None for a class without images.
+        figures: Metrics of the images with a decision; None where there is none.
     """
 
     confidence_threshold: float
@@ -115,21 +117,21 @@ class SelectiveMetrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Slice:
-    """The images that share one value of one column.
+    """Test images that share one value of one column, and the metrics on them.
 
     Attributes:
-        column: Such as ``site``.
-        value: Such as ``Temuco``, or a band of numbers such as ``2 to 6``.
-        images: How many.
-        groups: Independent groups among them.
-        right_fp32: How many FP32 decides rightly.
-        right: How many what is deployed decides rightly.
-        class_images: Images of each class, in label order.
-        class_found: How many of those what is deployed decides rightly.
-        fp32: Figures of FP32; None where the slice is too small.
-        compiled: Figures of what is deployed; likewise.
-        difference: What is deployed less FP32; likewise.
-        note: What cannot be said of it, and why; None where all can.
+        column: Name of the column, such as ``site``.
+        value: Value of the column, such as ``Temuco``, or a band of numbers such as ``2 to 6``.
+        images: Number of images.
+        groups: Number of independent groups among them.
+        right_fp32: Number of images that FP32 predicts correctly.
+        right: Number of images that the deployed model predicts correctly.
+        class_images: Number of images of each class, in label order.
+        class_found: Number of them that the deployed model predicts correctly, in label order.
+        fp32: Metrics of FP32; None where the slice is too small.
+        compiled: Metrics of the deployed model; None where the slice is too small.
+        difference: Deployed model minus FP32; None where the slice is too small.
+        note: Names of missing metrics with the reason; None where none are missing.
     """
 
     column: str
@@ -147,20 +149,20 @@ class Slice:
 
     @property
     def name(self) -> str:
-        """Column and value in one."""
+        """Column and value as one text."""
         return f"{self.column} {self.value}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlipCount:
-    """Decisions that changed between two implementations, among some images.
+    """Number of decisions that changed between two implementations on a set of images.
 
     Attributes:
-        of: The class or the slice they are counted in.
-        images: How many images there are.
-        better: Wrong before, right after.
-        worse: Right before, wrong after.
-        other: Wrong before and after, in different ways.
+        of: Class or slice that the images belong to.
+        images: Number of images.
+        better: Number of images that were wrong before and are correct after.
+        worse: Number of images that were correct before and are wrong after.
+        other: Number of images that are wrong before and after, with different decisions.
     """
 
     of: str
@@ -175,12 +177,12 @@ class Flips:
     """Decisions that changed between two implementations.
 
     Attributes:
-        before: The first, such as ``M1 torch fp32``.
-        after: The second.
-        total: All images together.
-        mcnemar_p: McNemar's exact test of better against worse, images taken as independent.
-        classes: By true class, in label order.
-        slices: By slice, in the order of ``MetricsRecord.slices``.
+        before: First implementation, such as ``M1 torch fp32``.
+        after: Second implementation, such as ``M1 openvino int8``.
+        total: Flips on all images.
+        mcnemar_p: P value of McNemar's exact test of better against worse, 0..1; images are taken as independent.
+        classes: Flips by true class, in label order.
+        slices: Flips by slice, in the order of ``MetricsRecord.slices``.
     """
 
     before: str
@@ -193,14 +195,14 @@ class Flips:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FlippedFrame:
-    """A test image on which not all of teacher, FP32 and what is deployed agree.
+    """A test image on which teacher, FP32 and the deployed model do not all agree.
 
     Attributes:
-        path: The image.
-        label: Its true label index.
-        teacher: What the first link decides; None where the first link is the one that is deployed, or nothing was taught.
-        fp32: What the link that is deployed decides before it is compiled.
-        compiled: What is deployed decides.
+        path: Path of the image.
+        label: True label index.
+        teacher: Decision of the first link; None where the first link is deployed, or nothing was taught.
+        fp32: Decision of the deployed link before compiling.
+        compiled: Decision of the deployed model.
     """
 
     path: str
@@ -212,26 +214,28 @@ class FlippedFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsRecord:
-    """The figures a clinic asks for, on the test split.
+    """The file ``evidence/metrics.json``: clinical metrics on the test split.
 
     Attributes:
-        fp32_name: Who answers before compiling, such as ``M3 torch fp32``.
-        compiled_name: Who answers as deployed, such as ``M3 openvino int8``.
-        teacher_name: The first link; None where it is the one that is deployed, or nothing was taught.
-        images: Test images.
-        groups: Independent groups among them.
-        fp32: Figures before compiling.
-        compiled: Figures of what is deployed, every image decided.
-        difference: What is deployed less FP32.
-        selective: Figures where it may decline to answer; None where it always answers.
-        prevalence: The stated prevalence of each class, in label order, summing to 1; None where none was stated.
-        slices: By column, then value.
-        worst_class: Label index of the class found least often, among those with an interval; None where none has one.
-        worst_slice: Index into ``slices`` of the one with the lowest accuracy, among those large enough; None where none is.
-        flips: Teacher to FP32, FP32 to what is deployed, teacher to what is deployed; without a teacher the second alone.
-        frames: Every image with a flip, by path.
-        notes: What these figures cannot tell, and why.
-        schema_version: Of this record.
+        fp32_name: Name of the model before compiling, such as ``M3 torch fp32``.
+        compiled_name: Name of the deployed model, such as ``M3 openvino int8``.
+        teacher_name: Name of the first link; None where it is the deployed link, or nothing was taught.
+        images: Number of test images.
+        groups: Number of independent groups among them.
+        fp32: Metrics before compiling.
+        compiled: Metrics of the deployed model, with a decision on every image.
+        difference: Deployed model minus FP32.
+        selective: Metrics with the operating point, where the model may abstain; None where it never abstains.
+        prevalence: Stated prevalence of each class, in label order, adding up to 1; None where none is stated.
+        slices: Metrics by slice, sorted by column, then value.
+        worst_class: Label index of the class with the lowest sensitivity, among those with an interval; None where none has
+            one.
+        worst_slice: Index into ``slices`` of the slice with the lowest accuracy, among those large enough; None where none
+            is.
+        flips: Teacher to FP32, FP32 to deployed, teacher to deployed; without a teacher, FP32 to deployed alone.
+        frames: Every image with a flip, sorted by path.
+        notes: Limits of these metrics, in words.
+        schema_version: Schema version of this record.
     """
 
     fp32_name: str

@@ -1,4 +1,4 @@
-"""A link's graph: exported, in every precision that was tried, built, recalibrated."""
+"""Models of a link: exported, quantized, built for a backend, recalibrated."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExportedModel:
-    """One ONNX graph from a uint8 RGB frame to probabilities ``[1, classes]`` float32.
+    """One ONNX graph from a uint8 RGB frame to probabilities, float32 ``[1, classes]``.
 
     Attributes:
-        onnx: The graph.
-        opset: ONNX operator set.
+        onnx: The ONNX file.
+        opset: Version of the ONNX operator set.
         input_name: Name of the frame input.
-        network_input_name: Name of the tensor between preprocessing and network, where a bench of the network alone cuts.
-        output_name: Name of the probabilities.
-        input: The camera frame, and the network's input.
-        labels: Class names.
-        link_sha256: Digest of the weights it was made from.
-        quantized: Whether a user brought it quantized already, so that nothing of it is there in FP32.
-        schema_version: Of this record.
+        network_input_name: Name of the tensor between preprocessing and network, where a benchmark of the network alone
+            cuts.
+        output_name: Name of the output, the probabilities.
+        input: The camera frame and the network's input.
+        labels: Class names, in output order.
+        link_sha256: SHA-256 of the weights that the graph was made from, hexadecimal.
+        quantized: Whether an imported model was quantized already, so that it has no FP32 version.
+        schema_version: Schema version of this record.
     """
 
     onnx: FileRef
@@ -42,17 +43,18 @@ class ExportedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizedModel:
-    """The same graph with explicit symmetric int8 Q/DQ nodes.
+    """An exported graph with explicit symmetric int8 Q/DQ nodes.
 
     Attributes:
-        onnx: The graph.
-        method: How activation ranges were found; ``imported`` where the graph is the user's own, quantized already.
-        calibration_images: How many training images they were found on; 0 of the user's own.
-        calibration_sha256: Digest of the sorted pixel digests of those images; ``""`` of the user's own.
-        quantized_nodes: Names of the operators that read quantized inputs.
-        float_nodes: Names of the network's convolutions and matrix products left in floating point.
-        source_sha256: Digest of the FP32 graph.
-        schema_version: Of this record.
+        onnx: The ONNX file.
+        method: How activation ranges were estimated; ``imported`` for an imported int8 model.
+        calibration_images: Number of training images for range estimation; 0 for an imported int8 model.
+        calibration_sha256: SHA-256 of the sorted pixel digests of those images, hexadecimal; ``""`` for an imported int8
+            model.
+        quantized_nodes: Names of the operators with quantized inputs.
+        float_nodes: Names of the network's convolutions and matrix products that stay in floating point.
+        source_sha256: SHA-256 of the FP32 graph, hexadecimal.
+        schema_version: Schema version of this record.
     """
 
     onnx: FileRef
@@ -67,19 +69,20 @@ class QuantizedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuiltModel:
-    """What one backend made of the graph, or the recipe from which the device will make it.
+    """One backend's model made from the graph, or the recipe from which the device makes it.
 
     Attributes:
-        backend: ``openvino``, ``tensorrt`` or ``tensorrt-rtx``.
-        backend_version: Of the library that built it; ``""`` for a recipe.
+        backend: Name of the backend: ``openvino``, ``tensorrt`` or ``tensorrt-rtx``.
+        backend_version: Version of the library that built the model; ``""`` for a recipe.
         precision: ``int8`` or ``fp32``.
-        kind: ``model`` runs as it is, ``recipe`` is built on the device, ``preflight`` only proves that a parser and builder
+        kind: ``model`` runs as it is; ``recipe`` is built on the device; ``preflight`` only proves that a parser and builder
             accept the graph.
-        files: Its files.
-        source_sha256: Digest of the ONNX graph it came from.
+        files: Files of the model.
+        source_sha256: SHA-256 of the ONNX graph that the model came from, hexadecimal.
         detail: Findings in words: layers, sizes, what was refused.
-        settings: With what the runtime must open it to answer as it was verified; its own names for them.
-        schema_version: Of this record.
+        settings: Settings that the runtime must open the model with to predict as it was verified, under the backend's own
+            names.
+        schema_version: Schema version of this record.
     """
 
     backend: str
@@ -95,24 +98,25 @@ class BuiltModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizationTrial:
-    """One precision that was tried for the graph.
+    """One precision that was tried for the graph, with its accuracy, size and speed.
 
     Attributes:
-        name: Such as ``int8 minmax``.
-        precision: Of the network.
-        method: How int8 ranges were found; ``imported`` for a user's own int8; None for the others.
-        float_nodes: Layers with weights that an int8 graph leaves in floating point, because they hurt the predictions most.
-        unsupported_nodes: Operators that it leaves in floating point because a backend refuses them in int8.
-        accuracy: On the validation images; None where it could not be made.
-        net_lost: Validation images that FP32 answers rightly and this one does not, less the opposite.
+        name: Name of the trial, such as ``int8 minmax``.
+        precision: Precision of the network.
+        method: How int8 activation ranges were estimated; ``imported`` for an imported int8 model; None for other
+            precisions.
+        float_nodes: Layers with weights that an int8 graph keeps in floating point because they cost the most accuracy.
+        unsupported_nodes: Operators that an int8 graph keeps in floating point because a backend refuses them in int8.
+        accuracy: Accuracy on the validation images; None where the model could not be made.
+        net_lost: Number of validation images that only FP32 predicts correctly, minus the number that only this model does.
         divergence: Mean Kullback-Leibler divergence of its predictions from FP32's on the validation images, nats.
-        bytes: Size of what would ship.
-        median_ns: End-to-end latency; None where it was not timed.
-        relative_time: Its time divided by FP32's, both timed in turn; the median over rounds.
-        relative_low: First quartile of the rounds.
-        relative_high: Third quartile.
-        within_limits: Whether it keeps to the limits.
-        note: Why it does not, or why it could not be made; ``""`` where there is nothing to say.
+        bytes: Size of the files that the device would load, bytes.
+        median_ns: Median end-to-end latency, nanoseconds; None where it was not timed.
+        relative_time: Latency divided by FP32's, timed in turn: the median over rounds.
+        relative_low: First quartile of that ratio over the rounds.
+        relative_high: Third quartile of that ratio over the rounds.
+        within_limits: Whether the trial is within the limits on accuracy and recall.
+        note: Why it is not within the limits, or could not be made; ``""`` where there is nothing to say.
     """
 
     name: str
@@ -134,20 +138,20 @@ class QuantizationTrial:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionSelection:
-    """Which precision ships, out of those that were tried, and why.
+    """The file ``evidence/precision_selection.json``: which precision is deployed, out of those tried, and why.
 
     Attributes:
-        trials: FP32 first.
-        chosen: Name of the one that is deployed.
-        reason: In a sentence.
-        images: Validation images it was judged on; calibration never saw them.
-        timed_on: The machine whose times decided; None where none were taken.
-        precision: Of what is deployed.
-        onnx: Its graph.
+        trials: Every precision that was tried, FP32 first.
+        chosen: Name of the trial that is deployed.
+        reason: Reason for the choice, in a sentence.
+        images: Number of validation images that the trials were judged on; range estimation never saw them.
+        timed_on: Machine whose latencies decided; None where none were taken.
+        precision: Precision of the deployed model.
+        onnx: ONNX graph of the deployed model.
         quantized: How that graph was quantized; None where it was not.
-        built: What is deployed, where it was built for the trial already.
-        quantize_aware_link: The last link as it was trained further for int8, where the graph was made from that one.
-        schema_version: Of this record.
+        built: Deployed model, where the trial built it already.
+        quantize_aware_link: Last link after quantization-aware training, where the graph was made from it.
+        schema_version: Schema version of this record.
     """
 
     trials: tuple[QuantizationTrial, ...]
@@ -165,17 +169,17 @@ class PrecisionSelection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recalibration:
-    """The temperature that the logits are divided by, found on validation images.
+    """Temperature that the logits are divided by, fitted on the validation images.
 
     Attributes:
-        temperature: The logits are divided by it, inside the graph; 1 changes nothing.
-        unshrunk: What fits the validation images best, before the pull towards 1 that few images call for.
-        val_images: Validation images it was found on.
-        val_groups: Independent groups among them.
-        val_nll_before: Negative log likelihood of the validation labels as it was, nat.
-        val_nll_after: The same with the temperature.
-        predicted_by: Which implementation answered them: what is deployed.
-        note: What to know about it, in words.
+        temperature: Divisor of the logits inside the graph; 1 changes nothing.
+        unshrunk: Temperature that fits the validation images best, before it is pulled towards 1 where images are few.
+        val_images: Number of validation images.
+        val_groups: Number of independent groups among them.
+        val_nll_before: Negative log likelihood of the validation labels without the temperature, nats.
+        val_nll_after: Negative log likelihood of the validation labels with the temperature, nats.
+        predicted_by: Implementation that predicted the validation images: the deployed one.
+        note: How the temperature was found and how far to trust it, in words.
     """
 
     temperature: float
@@ -190,14 +194,14 @@ class Recalibration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecalibratedModel:
-    """The quantized graph with a temperature in front of its last Softmax.
+    """The deployed graph with a temperature in front of its last Softmax.
 
     Attributes:
-        onnx: The graph; where the temperature is 1, the very bytes it was made from.
-        recalibration: The temperature, and how it was found.
-        source_sha256: Digest of the graph without the temperature.
-        built: What is deployed, with the temperature inside, where it is built here.
-        schema_version: Of this record.
+        onnx: The ONNX file; where the temperature is 1, the unchanged graph.
+        recalibration: The temperature, and how it was fitted.
+        source_sha256: SHA-256 of the graph without the temperature, hexadecimal.
+        built: Deployed model with the temperature inside, where it is built on this machine.
+        schema_version: Schema version of this record.
     """
 
     onnx: FileRef

@@ -1,4 +1,4 @@
-"""limits, and the link that is deployed."""
+"""Gates with their verdicts, and the selection of the deployed link."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gate:
-    """One bar, what was reached, and the verdict.
+    """One gate: a limit, the value that was reached, and the verdict.
 
     Attributes:
-        name: Such as ``max_latency_p90_ms``.
-        limit: The limit.
-        value: The figure; None where it cannot be had here.
-        verdict: INCONCLUSIVE where the figure was not measured on the device itself.
-        reason: In words.
+        name: Name of the gate, such as ``max_latency_p90_ms``; its end names the unit.
+        limit: Limit that the value is checked against.
+        value: Value that was reached; None where it cannot be had here.
+        verdict: ``PASS``, ``FAIL``, or ``INCONCLUSIVE`` where the value was not measured on the device itself.
+        reason: Reason for the verdict, in words.
     """
 
     name: str
@@ -30,14 +30,14 @@ class Gate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkLatency:
-    """End-to-end latency of one link on the device that is built for, and how that is known.
+    """End-to-end latency of one link on the device that the bundle is built for, and where it comes from.
 
     Attributes:
-        label: ``measured`` on that device, ``predicted`` for it, or ``unknown``.
-        p90_ns: 90th percentile where it was measured; where it was predicted, the median of undisturbed queries.
-        low_ns: Lower end of the predicted 90 % interval.
-        high_ns: Upper end.
-        reason: Where the figure is from, or why there is none.
+        label: Origin: ``measured`` on that device, ``estimated`` for it, or ``unknown``.
+        p90_ns: 90th percentile where it was measured, the median of undisturbed queries where it was estimated, nanoseconds.
+        low_ns: Lower end of the estimate's 90 % interval, nanoseconds.
+        high_ns: Upper end of the estimate's 90 % interval, nanoseconds.
+        reason: Source of the latency, or why there is none.
     """
 
     label: Literal["measured", "estimated", "unknown"]
@@ -49,19 +49,19 @@ class LinkLatency:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkEvaluation:
-    """One link as it would ship: quantized, compiled, and held against every limit, on images no training has seen.
+    """One link as it would be deployed: quantized, compiled, and checked against every limit on validation images.
 
     Attributes:
-        name: Such as ``M2``.
-        precision: The one its own search chose.
-        backend: What answered and was timed.
-        method: Name of the chosen trial.
-        bytes: Size of what the device would load.
-        val_accuracy: On the validation images, compiled: what the choice between links hangs on. Test images are shown to
-            the link that is deployed alone.
-        latency: On the device that is built for.
-        build_machine_p90_ns: End-to-end latency on the machine that builds, 90th percentile.
-        gates: The limits, accuracies on the validation images.
+        name: Name of the link, such as ``M2``.
+        precision: Precision that its own quantization step chose.
+        backend: Backend that predicted and was timed.
+        method: Name of the chosen quantization trial.
+        bytes: Size of the files that the device would load, bytes.
+        val_accuracy: Compiled accuracy on the validation images, which the selection uses. Only the deployed link sees test
+            images.
+        latency: End-to-end latency on the device that the bundle is built for.
+        build_machine_p90_ns: 90th percentile of the end-to-end latency on the build machine, nanoseconds.
+        gates: Verdict on every limit, with accuracies on the validation images.
     """
 
     name: str
@@ -76,20 +76,20 @@ class LinkEvaluation:
 
     @property
     def passes(self) -> bool:
-        """Whether no bar was missed; one that could not be judged is not missed."""
+        """Whether no limit is missed; a limit that cannot be judged counts as met."""
         return all(gate.verdict != "FAIL" for gate in self.gates)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkSelection:
-    """Which link ships and why.
+    """The file ``evidence/link_selection.json``: which link is deployed and why.
 
     Attributes:
-        chosen: Its name.
-        reason: In a sentence.
-        links: Every link that was weighed, largest first; empty where there was nothing to choose.
-        advice: Where none passes: what is closest, and what to change.
-        schema_version: Of this record.
+        chosen: Name of the deployed link.
+        reason: Reason for the selection, in a sentence.
+        links: Every link that was evaluated, largest first; empty where there was nothing to choose.
+        advice: Closest link and what to change, where no link meets every limit.
+        schema_version: Schema version of this record.
     """
 
     chosen: str

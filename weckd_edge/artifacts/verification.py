@@ -1,4 +1,4 @@
-"""What the compiled artefact answers: parity, layers, calibration, accuracy."""
+"""Verification of the compiled model: parity, layers, calibration, accuracy."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from weckd_edge.core.store import SCHEMA_VERSION
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A figure with its 95 % interval from a bootstrap over groups."""
+    """A value with its 95 % interval from a bootstrap over groups."""
 
     value: float
     low: float
@@ -20,12 +20,12 @@ class Estimate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReliabilityBin:
-    """the predictions whose largest probability lies in one of the bins of equal width.
+    """Predictions whose largest probability lies in one of the bins of equal width.
 
     Attributes:
-        images: How many there are.
-        confidence: Their mean largest probability; 0 in an empty bin.
-        accuracy: The share of them that is right; 0 in an empty bin.
+        images: Number of predictions in the bin.
+        confidence: Mean largest probability of the bin, 0..1; 0 in an empty bin.
+        accuracy: Fraction of correct predictions in the bin, 0..1; 0 in an empty bin.
     """
 
     images: int
@@ -35,18 +35,19 @@ class ReliabilityBin:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationMetrics:
-    """How far the probabilities of one implementation can be taken at their word.
+    """How well the probabilities of one implementation match how often it is correct.
 
     Attributes:
-        ece: Expected calibration error of the largest probability, 15 bins of equal width (Naeini et al. 2015, AAAI).
-        rms_debiased: Root of the squared calibration error over bins of equal content, less what chance alone would give
-            (Kumar, Liang and Ma 2019, NeurIPS); 0 where chance explains all.
-        brier: Brier score summed over classes, 0 to 2.
-        nll: Negative log likelihood of the true class, nat.
-        bins: The bins of ``ece``, from 0 to 1.
-        ece_by_chance: ``ece`` of as many images with the same probabilities, were each true as often as it says, by chance
-            alone (images taken as independent; where groups hold several it would be larger): mean, and where 95 % of
-            the draws lie. None in records from before it was kept.
+        ece: Expected calibration error of the largest probability, 0..1, with 15 bins of equal width (Naeini et al. 2015,
+            AAAI).
+        rms_debiased: Root of the squared calibration error over bins of equal content, less what chance alone would give,
+            0..1 (Kumar, Liang and Ma 2019, NeurIPS); 0 where chance explains all of it.
+        brier: Brier score summed over classes, 0..2; smaller is better.
+        nll: Negative log likelihood of the true class, nats.
+        bins: Bins of ``ece``, from probability 0 to 1.
+        ece_by_chance: ECE of perfectly calibrated predictions on as many images, by chance alone: mean and 95 % interval.
+            Images are taken as independent; with several images in a group it would be larger. None in records that do not
+            hold it.
     """
 
     ece: Estimate
@@ -59,12 +60,12 @@ class CalibrationMetrics:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationCheck:
-    """What the temperature did on the test split, by the bytes that ship.
+    """Effect of the temperature on the test split, measured on the compiled model.
 
     Attributes:
-        recalibration: The temperature, and how it was found.
-        before: On the test split, as it was compiled without the temperature.
-        after: On the test split, as deployed.
+        recalibration: The temperature, and how it was fitted.
+        before: Calibration on the test split without the temperature.
+        after: Calibration on the test split as deployed.
     """
 
     recalibration: Recalibration
@@ -77,8 +78,8 @@ class DisagreementFrame:
     """One frame on which two implementations differ, with both predictions.
 
     Attributes:
-        path: The image.
-        label: Its true label index.
+        path: Path of the image.
+        label: True label index.
         a: Probabilities of the first implementation.
         b: Probabilities of the second.
     """
@@ -91,16 +92,17 @@ class DisagreementFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerParity:
-    """One tensor inside a graph, in two implementations.
+    """Difference of one tensor inside a graph between two implementations.
 
     Attributes:
-        name: Name of the operator that makes it.
-        kind: Its ONNX type.
-        sqnr_db: Energy of the tensor over that of the difference, all frames together, dB; None where they are equal.
-        max_abs: Largest difference of an element.
-        peak: Largest element of the first implementation, by absolute value.
-        disturbed: By how much reading the tensor changed a probability of the second implementation, as its fusion had to
-            change; 0: what was read is what runs.
+        name: Name of the operator that computes the tensor.
+        kind: ONNX type of that operator.
+        sqnr_db: Signal-to-noise ratio over all frames: energy of the tensor over energy of the difference, dB; None where
+            they are equal.
+        max_abs: Largest absolute difference of an element.
+        peak: Largest absolute element of the first implementation.
+        disturbed: Largest change of a probability of the second implementation when the tensor is read, because reading it
+            changes how layers are fused; 0: the tensor is the one that runs.
     """
 
     name: str
@@ -113,16 +115,17 @@ class LayerParity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerDivergence:
-    """Where two implementations of one graph part, layer by layer.
+    """Layer divergence: where two implementations of one graph differ, layer by layer.
 
     Attributes:
-        a: The reference.
-        b: The other.
-        frames: On how many frames: those on which their predictions differ most.
-        threshold_db: They are said to part where a layer's SQNR is under this.
-        first: Index into ``layers`` of the first one under it; None where there is none.
-        steepest: Index of the layer that falls furthest under the lowest before it; None where they hardly differ anywhere.
-        layers: In graph order.
+        a: Reference implementation.
+        b: Implementation that is compared with it.
+        frames: Number of frames: those on which the predictions differ most.
+        threshold_db: SQNR below which a layer counts as diverging, dB.
+        first: Index into ``layers`` of the first diverging layer; None where there is none.
+        steepest: Index into ``layers`` of the layer that falls furthest below the lowest before it; None where layers hardly
+            differ.
+        layers: Differences of the layers, in graph order.
     """
 
     a: str
@@ -136,13 +139,13 @@ class LayerDivergence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ExecutedLayer:
-    """One layer as a backend really runs it.
+    """One layer as a backend runs it.
 
     Attributes:
-        name: As the backend calls it.
-        kind: Its type, as the backend calls it.
-        precision: The type it computes in, such as ``u8``, ``i8``, ``f32``.
-        kernel: The implementation that was chosen.
+        name: Name that the backend gives it.
+        kind: Type that the backend gives it.
+        precision: Data type that it computes in, such as ``u8``, ``i8``, ``f32``.
+        kernel: Kernel that the backend chose.
     """
 
     name: str
@@ -153,23 +156,25 @@ class ExecutedLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
-    """Two implementations of one model on the same frames.
+    """Comparison of two implementations of one model on the same frames.
 
     Attributes:
-        a: Reference, such as ``torch fp32``.
-        b: Candidate, such as ``openvino int8``.
-        frames: How many frames.
-        max_abs: Largest difference of a probability, over all frames.
-        p95_abs: The same for the 95th percentile of the frames, each by its largest difference.
-        sqnr_db: Signal to quantization noise of the probabilities, dB; None where they are equal.
-        flips: Frames on which the decision differs.
-        tolerance: Largest ``p95_abs`` allowed; None where only reported (quantized against FP32).
-        passed: Whether it is within the tolerance.
-        only_a_right: Frames that only the first answers rightly; None where nobody knows what is right.
-        only_b_right: Frames that only the second answers rightly.
-        mcnemar_p: Chance of a split at least as uneven if both were equally good (McNemar's exact test, frames taken as
-            independent).
-        worst: The frames that differ most, largest difference first.
+        a: Reference implementation, such as ``torch fp32``.
+        b: Implementation that is compared with it, such as ``openvino int8``.
+        frames: Number of frames.
+        max_abs: Largest absolute difference of a probability, over all frames, 0..1.
+        p95_abs: 95th percentile over the frames of each frame's largest difference of a probability, 0..1.
+        sqnr_db: Signal to quantization noise ratio of the probabilities, dB; None where they are equal.
+        flips: Number of frames whose decision differs.
+        tolerance: Largest accepted ``p95_abs``; None where the difference is only reported (quantized against FP32).
+        passed: Whether ``p95_abs`` is within the tolerance.
+        only_a_right: Number of frames that only the first implementation predicts correctly; None where the labels are
+            unknown.
+        only_b_right: Number of frames that only the second implementation predicts correctly; None where the labels are
+            unknown.
+        mcnemar_p: P value of McNemar's exact test, 0..1: probability of so uneven a split if both were equally good; frames
+            are taken as independent.
+        worst: Frames that differ most, largest difference first.
     """
 
     a: str
@@ -189,15 +194,16 @@ class Parity:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Prediction:
-    """One test image's predictions.
+    """Predictions of one test image, before and after compiling.
 
     Attributes:
-        path: The image.
-        group: Its group.
-        label: Its true label index.
-        fp32: Probabilities before quantization.
-        compiled: Probabilities of the artefact that is deployed.
-        teacher: Probabilities of the chain's first link in FP32; None where that link is deployed or nothing was taught.
+        path: Path of the image.
+        group: Group of the image.
+        label: True label index.
+        fp32: Probabilities before quantization ``[classes]``.
+        compiled: Probabilities of the deployed model ``[classes]``.
+        teacher: Probabilities of the chain's first link in FP32 ``[classes]``; None where that link is deployed, or nothing
+            was taught.
     """
 
     path: str
@@ -210,22 +216,23 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Verification:
-    """Whether the compiled artefact still answers as the trained network did.
+    """The file ``evidence/verification.json``: whether the compiled model predicts as the trained network did.
 
     Attributes:
-        parity: Every pair that was compared.
-        accuracy_fp32: On the test split.
-        accuracy_compiled: On the test split, by the bytes that ship.
-        recall_fp32: Per class, in label order; None for a class the test split lacks.
-        recall_compiled: Likewise, by the bytes that ship.
-        flips: Test images whose decision changed between FP32 and the compiled artefact.
-        predictions: Every test image.
-        precision: Precision of the compiled artefact.
-        backend: Its backend.
-        calibration: What the temperature did to its probabilities; None where none was sought.
-        layer_divergences: Layer by layer, for the pairs that failed.
-        executed: The layers as the backend runs them on the machine that built it; empty where it cannot tell.
-        schema_version: Of this record.
+        parity: Every comparison of two implementations.
+        accuracy_fp32: Test accuracy in FP32.
+        accuracy_compiled: Test accuracy of the compiled model.
+        recall_fp32: Test recall of each class in FP32, in label order; None for a class the test split lacks.
+        recall_compiled: Test recall of each class of the compiled model, in label order; None for a class the test split
+            lacks.
+        flips: Number of test images whose decision differs between FP32 and the compiled model.
+        predictions: Predictions of every test image.
+        precision: Precision of the compiled model.
+        backend: Backend of the compiled model.
+        calibration: Effect of the temperature; None where none was fitted.
+        layer_divergences: Layer-by-layer comparison of the pairs that failed.
+        executed: Layers as the backend runs them on the build machine; empty where it cannot tell.
+        schema_version: Schema version of this record.
     """
 
     parity: tuple[Parity, ...]

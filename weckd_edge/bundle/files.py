@@ -1,4 +1,4 @@
-"""Files below a bundle's folder, opened without following a link, and proved by the very bytes that are then used."""
+"""Files of a bundle: opened without following a link, and verified by the very bytes that are used."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from types import TracebackType
 from weckd_edge.core.errors import BundleError
 
 MAX_FOLDERS = 16
-"""Folders below each other that a bundle may have."""
+"""Largest depth of nested folders in a bundle."""
 
 MAX_PATH_BYTES = 511
-"""Of a path below the bundle's folder."""
+"""Largest length of a path below the bundle's folder, bytes."""
 
 _CHUNK = 1 << 20
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -30,13 +30,13 @@ _CODES: dict[int | None, str] = {
 
 
 class BundleFolder:
-    """A bundle's folder, held open: whatever its path leads to later, this is the folder that is read.
+    """A bundle's folder, held open: this folder is read, whatever its path leads to later.
 
     Args:
-        folder: Its path; use it as a context.
+        folder: Path of the folder; use the object as a context manager.
 
     Raises:
-        BundleError: It is no folder, or cannot be opened.
+        BundleError: The path is not a folder, or it cannot be opened.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -66,8 +66,8 @@ class BundleFolder:
         """Return a file's bytes.
 
         Args:
-            path: Relative, parts with ``/`` between them; none of them may be a link.
-            at_most: Bytes that such a file may have.
+            path: Path relative to the folder, with forward slashes; no part may be a link.
+            at_most: Largest size that such a file may have, bytes.
 
         Raises:
             BundleError: There is no such file (``E_BUNDLE_FILE_MISSING``), it is a link, too large, or cannot be read.
@@ -82,16 +82,17 @@ class BundleFolder:
         return data
 
     def prove(self, path: str, size: int, sha256: str, *, keep: bool) -> bytes:
-        """Read a file once, and compare it with the size and the digest that were listed.
+        """Read a file once, and compare it with its listed size and digest.
 
         Args:
-            path: As for ``read``.
-            size: Bytes it must have.
-            sha256: Their digest, hexadecimal.
-            keep: Return the bytes that were hashed; otherwise nothing is returned, and no large file lies in memory.
+            path: Path relative to the folder, with forward slashes; no part may be a link.
+            size: Listed size, bytes.
+            sha256: Listed SHA-256, hexadecimal.
+            keep: Whether to return the bytes; False returns nothing, so that a large file does not stay in memory.
 
         Raises:
-            BundleError: As for ``read``; or the file is another (``E_BUNDLE_DIGEST``).
+            BundleError: The file is missing, a link or unreadable, or its bytes differ from what is listed
+                (``E_BUNDLE_DIGEST``).
         """
         digest, kept, left = hashlib.sha256(), [], size
         with self._open(path) as file:
@@ -112,7 +113,7 @@ class BundleFolder:
         return b"".join(kept)
 
     def _open(self, path: str) -> io.FileIO:
-        """Go down one folder after the other, so that none of them can be a link."""
+        """Open a file folder by folder, so that no part of the path can be a link."""
         *folders, name = path.split("/")
         at = os.dup(self._handle)
         try:

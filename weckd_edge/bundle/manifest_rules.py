@@ -1,4 +1,4 @@
-"""What a manifest must hold beyond its types (docs/reference/bundle-format.md); the C library checks the same."""
+"""Rules for a manifest beyond the types of its values (docs/reference/bundle-format.md); the C library checks the same."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from weckd_edge.core.serialization import from_data, parse_json
 from weckd_edge.core.store import refs_in, sha256_bytes
 
 DEVICE_FOLDER = "device"
-"""What is built on the device itself; not part of what was sealed."""
+"""Folder of what is built on the device itself; the manifest does not list it."""
 
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_DEPTH = 32
-"""Lists and objects in each other."""
+"""Largest depth of nested lists and objects in a manifest."""
 
 MAX_FILES = 4096
 MAX_MODEL_FILES = 4
 MAX_MODEL_BYTES = 2 << 30
 MAX_TOLERANCE = 0.5
-"""Of a self-test: an answer that is half of a probability off may be any decision."""
+"""Largest tolerance of a self-test, as a difference of a probability; with more, any decision would pass."""
 
 SETTINGS: dict[str, dict[str, str]] = {"openvino": {"INFERENCE_PRECISION_HINT": "f32"}}
 """Every setting that a model may name, by backend. The backends set them themselves: nothing else of a manifest reaches a
@@ -39,14 +39,14 @@ _PLAIN = re.compile(r"[ -\[\]-~]+")
 
 
 def read_manifest(raw: bytes, where: str) -> Manifest:
-    """Return the manifest that some bytes are.
+    """Return the manifest in some bytes, after every check of its format.
 
     Args:
         raw: Bytes of ``manifest.json``.
-        where: How the file is called in messages.
+        where: Name of the file in messages.
 
     Raises:
-        BundleError: They are no manifest of this format, or were changed.
+        BundleError: The bytes are not a manifest of this format, or they were changed.
     """
     data = read_plain(raw, where)
     for holder, key in ((data, "schema_version"), (data.get("operating_point"), "confidence_threshold")):
@@ -58,10 +58,10 @@ def read_manifest(raw: bytes, where: str) -> Manifest:
 
 
 def read_plain(raw: bytes, where: str) -> dict[str, Any]:
-    """Return a manifest of this or an older format as plain data, once its own digest is right.
+    """Return a manifest of this or an older format as plain data, after a check of its own digest.
 
     Raises:
-        BundleError: It is no manifest, of a newer format, or was changed.
+        BundleError: The bytes are not a manifest, are of a newer format, or were changed.
     """
     data = parse_json(raw, where=where, error=BundleError, deepest=MAX_DEPTH)
     if not isinstance(data, dict):
@@ -89,10 +89,10 @@ def _check_own_digest(where: str, raw: bytes, named: object) -> None:
 
 
 def check_manifest(manifest: Manifest) -> None:
-    """Refuse a manifest that no reader takes.
+    """Raise an error where a manifest breaks a rule of the format.
 
     Raises:
-        BundleError: The first thing that is wrong.
+        BundleError: A rule is broken; the message names the first one.
     """
     if manifest.schema_version != SCHEMA_VERSION or manifest.version < 0:
         raise BundleError(
@@ -117,15 +117,15 @@ def check_manifest(manifest: Manifest) -> None:
 
 
 def is_device(path: str) -> bool:
-    """Tell whether a path belongs to the folder that is built on the device and is not sealed."""
+    """Return whether a path belongs to the folder that is built on the device and is not listed."""
     return path.partition("/")[0] == DEVICE_FOLDER
 
 
 def check_refs(refs: tuple[FileRef, ...]) -> None:
-    """Refuse a list of files that is not sound.
+    """Raise an error where a list of files breaks a rule of the format.
 
     Raises:
-        BundleError: There are too many, one has no digest or no size, or a path that may not be listed, or is there twice.
+        BundleError: There are too many files, one has no digest or no size, or a path may not be listed or is listed twice.
     """
     _check_size(MANIFEST_FILE, "the list of files", len(refs), MAX_FILES, "files")
     seen = set()
@@ -155,7 +155,7 @@ def _check_ref(ref: FileRef) -> None:
 
 
 def _check_listing(manifest: Manifest) -> None:
-    """Refuse a manifest that names a file which is not, the same, in its list."""
+    """Raise an error where a manifest uses a file that is not listed, or is listed differently."""
     check_refs(manifest.files)
     listed = {ref.path: ref for ref in manifest.files}
     for ref in refs_in(replace(manifest, files=())):

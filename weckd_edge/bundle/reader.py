@@ -1,4 +1,4 @@
-"""A bundle on disk, opened without trusting a byte of it.
+"""Opening of a bundle, with every byte verified before it is used.
 
 The layout is described in docs/reference/bundle.md. Every file but ``manifest.json``, ``signature`` and what ``finalize``
 builds below ``device/`` is named in the manifest with its size and SHA-256.
@@ -31,15 +31,15 @@ __all__ = ["DEVICE_FOLDER", "AnyBundle", "Bundle", "is_bundle", "open_any_bundle
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bundle:
-    """A bundle whose every byte was checked when it was opened.
+    """A bundle whose every byte was verified when it was opened.
 
     Attributes:
-        folder: Where it lies.
-        manifest: What it holds.
-        signature: ``valid`` (by the key that was given), ``unsigned``, or ``unchecked``: signed, and no key was given.
-        manifest_bytes: Of ``manifest.json``: the ones that were proved and parsed. Empty in one that is not sealed yet.
-        signature_bytes: Of the signature that was found valid; None where none was checked.
-        kept: By path, the bytes of what runs: they were read once, to be proved and to be used.
+        folder: Folder of the bundle.
+        manifest: Contents of the bundle.
+        signature: ``valid`` (by the given key), ``unsigned``, or ``unchecked`` (signed, but no key was given).
+        manifest_bytes: Verified bytes of ``manifest.json``; empty where the bundle is not sealed yet.
+        signature_bytes: Bytes of the verified signature; None where none was verified.
+        kept: Verified bytes of the files that run, by path; they are read once.
     """
 
     folder: Path
@@ -50,7 +50,7 @@ class Bundle:
     kept: Mapping[str, bytes] = field(default_factory=dict, repr=False)
 
     def read(self, ref: FileRef) -> bytes:
-        """Return the proved bytes of a file: the kept ones, or the file's own, read again and proved again.
+        """Return the verified bytes of a file: the kept bytes, or the file's own, read and verified again.
 
         Raises:
             BundleError: The file was changed since the bundle was opened.
@@ -61,7 +61,7 @@ class Bundle:
             return below.prove(ref.path, ref.bytes, ref.sha256, keep=True)
 
     def read_path(self, path: str) -> bytes | None:
-        """Return the proved bytes of a file that the manifest lists by its path; None where it lists none such.
+        """Return the verified bytes of a file that the manifest lists, by its path; None where it is not listed.
 
         Raises:
             BundleError: The file was changed since the bundle was opened.
@@ -70,10 +70,10 @@ class Bundle:
         return None if ref is None else self.read(ref)
 
     def read_signature(self) -> bytes | None:
-        """Return the signature's bytes: those that were checked, or where none were, what lies there; None: it is unsigned.
+        """Return the signature's bytes, verified or as they are in the folder; None where the bundle is unsigned.
 
         Raises:
-            BundleError: It is no plain file, or too large.
+            BundleError: The signature is not a plain file, or is too large.
         """
         if self.signature_bytes is not None or self.signature == "unsigned":
             return self.signature_bytes
@@ -82,7 +82,7 @@ class Bundle:
 
 
 def is_bundle(folder: Path) -> bool:
-    """Tell whether a folder looks like a bundle of any version, whole or damaged; nothing is verified."""
+    """Return whether a folder looks like a bundle of any version, whole or damaged; nothing is verified."""
     try:
         raw = read_bounded(folder / MANIFEST_FILE, at_most=MAX_MANIFEST_BYTES, error=BundleError)
         data = parse_json(raw, where=MANIFEST_FILE, error=BundleError)
@@ -92,19 +92,20 @@ def is_bundle(folder: Path) -> bool:
 
 
 def open_bundle(folder: Path, *, key: Path | None = None, min_version: int = 0) -> Bundle:
-    """Open a bundle, checking the signature first, then every file.
+    """Open a bundle after verifying its signature, then every file.
 
     Each file is read once: the bytes of the manifest that are signed are the ones that are parsed, and the bytes of the
     models and of the guard that are proved are kept, for them to run.
 
     Args:
-        folder: The bundle.
-        key: PEM public key. With it, a bundle that its owner did not sign is refused.
-        min_version: Lowest version that is taken; only a signed version keeps an attacker from going back.
+        folder: Folder of the bundle.
+        key: PEM public key of the owner; a bundle that this owner did not sign is refused. None: no signature is verified.
+        min_version: Lowest accepted version; only a signed version protects against a rollback.
 
     Raises:
-        BundleError: It is no bundle, of a newer format, of a lower version, changed, incomplete, or holds a link or a file
-            of no entry; the message names the file. A ``SignatureError`` where the signature is at fault.
+        BundleError: The folder is not a bundle, is of a newer format or a lower version, was changed, is incomplete, or
+            holds a link or a file that is not listed; the message names the file. ``SignatureError`` where the signature is
+            wrong.
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """
@@ -131,7 +132,7 @@ def open_bundle(folder: Path, *, key: Path | None = None, min_version: int = 0) 
 
 
 def sealed_files(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
-    """Yield each file of a bundle by its path, as it was proved: the manifest, the signature, then all others, sorted.
+    """Yield the path and the verified bytes of each file: the manifest, the signature, then all others, sorted.
 
     Raises:
         BundleError: A file was changed since the bundle was opened.
@@ -146,12 +147,12 @@ def sealed_files(bundle: Bundle) -> Iterator[tuple[str, bytes]]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AnyBundle:
-    """A bundle of this or an older format whose bytes are as they were sealed; nothing that runs may rest on it.
+    """A bundle of this or an older format whose bytes are verified; it may be read, but not run.
 
     Attributes:
-        folder: Where it lies.
-        data: Its manifest as plain data.
-        files: What the manifest lists.
+        folder: Folder of the bundle.
+        data: Manifest as plain data.
+        files: Files that the manifest lists.
     """
 
     folder: Path
@@ -159,7 +160,7 @@ class AnyBundle:
     files: tuple[FileRef, ...]
 
     def read_path(self, path: str) -> bytes | None:
-        """Return the proved bytes of a listed file; None where it is not listed.
+        """Return the verified bytes of a listed file; None where it is not listed.
 
         Raises:
             BundleError: The file was changed since the bundle was opened.
@@ -172,16 +173,17 @@ class AnyBundle:
 
 
 def open_any_bundle(folder: Path, *, key: Path | None = None) -> AnyBundle:
-    """Open a bundle of this or an older format, once its bytes and its files' are checked.
+    """Open a bundle of this or an older format after verifying its bytes.
 
     Unlike ``open_bundle`` it takes keys that this version does not know, or lacks.
 
     Args:
-        folder: The bundle.
-        key: PEM public key. With it, a bundle that its owner did not sign is refused.
+        folder: Folder of the bundle.
+        key: PEM public key of the owner; a bundle that this owner did not sign is refused. None: no signature is verified.
 
     Raises:
-        BundleError: It is no bundle, of a newer format, changed or incomplete; or as for ``open_bundle``.
+        BundleError: The folder is not a bundle, is of a newer format, was changed or is incomplete; ``SignatureError`` where
+            the signature is wrong.
     """
     with BundleFolder(folder) as below:
         raw, _ = _read_signed(below, key)
@@ -194,7 +196,7 @@ def open_any_bundle(folder: Path, *, key: Path | None = None) -> AnyBundle:
 
 
 def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | None]:
-    """Return the bytes of the manifest and, with a key, of the signature that holds over them."""
+    """Return the bytes of the manifest and, with a key, of the verified signature."""
     try:
         raw = below.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
     except BundleError as err:
@@ -225,7 +227,7 @@ def _what_runs(manifest: Manifest) -> frozenset[str]:
 
 
 def _prove(below: BundleFolder, names: set[str], refs: tuple[FileRef, ...], keep: frozenset[str]) -> dict[str, bytes]:
-    """Compare what lies in the folder with a list of files, and return the bytes of those to be kept."""
+    """Compare the files in the folder with the listed ones, and return the bytes of those to be kept."""
     listed, found = {ref.path for ref in refs}, listable(names)
     for path in sorted(found - listed):
         raise BundleError(
@@ -242,5 +244,5 @@ def _prove(below: BundleFolder, names: set[str], refs: tuple[FileRef, ...], keep
 
 
 def listable(names: Iterable[str]) -> set[str]:
-    """Return the paths that a manifest must list: all but its own, the signature's and those of ``device/``."""
+    """Return the paths that a manifest must list: all but the manifest, the signature and the files under ``device/``."""
     return {path for path in names if path not in (MANIFEST_FILE, SIGNATURE_FILE) and not is_device(path)}

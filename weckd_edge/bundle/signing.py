@@ -29,11 +29,11 @@ _PAYLOAD_TYPE = "application/vnd.in-toto+json"
 _STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 _PREDICATE_TYPE = "https://model_signing/signature/v1.0"
 _HASHES = {"secp256r1": "SHA256", "secp384r1": "SHA384", "secp521r1": "SHA512"}
-"""Which digest goes with a key's curve: nothing inside the signature chooses it."""
+"""Digest that each curve signs; nothing inside the signature chooses it."""
 
 
 class SignatureError(BundleError):
-    """A signature is missing, is not a signature, or was not made by this key over this manifest."""
+    """The signature is missing, damaged, or not made by this key over this manifest."""
 
 
 def sign(folder: Path, private_key: Path) -> None:
@@ -75,10 +75,10 @@ def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, wher
         manifest: Bytes of ``manifest.json``.
         signature: Bytes of ``signature``.
         public_key: PEM file of the elliptic-curve public key.
-        where: How the signature is called in messages.
+        where: Name of the signature in messages.
 
     Raises:
-        SignatureError: It is damaged, or not this key's over this manifest.
+        SignatureError: The signature is damaged, or not made by this key over this manifest.
         ConfigError: The key cannot be used.
         MissingDependency: The extra ``sign`` is not installed.
     """
@@ -94,7 +94,7 @@ def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, wher
 
 
 class _RefusedError(WeckdError):
-    """Why a signature does not hold, in words."""
+    """The reason why a signature is not valid, in words."""
 
     def __init__(self, message: str, *, code: str = "E_BUNDLE_SIGNATURE") -> None:
         super().__init__(message, code=code)
@@ -114,7 +114,7 @@ def _load_key(path: Path) -> Any:
 
 
 def _check(manifest: bytes, signature: bytes, key: Any) -> None:
-    """Take the envelope apart, check its signature, and then that what is signed is this manifest."""
+    """Verify the envelope's signature, then that the signed statement names this manifest."""
     ec = require("cryptography.hazmat.primitives.asymmetric.ec", "check a bundle's signature")
     hashes = require("cryptography.hazmat.primitives.hashes", "check a bundle's signature")
     keys = require("cryptography.hazmat.primitives.serialization", "check a bundle's signature")
@@ -143,7 +143,7 @@ def _check(manifest: bytes, signature: bytes, key: Any) -> None:
 
 
 def _take_apart(signature: bytes) -> tuple[bytes, bytes, str]:
-    """Return the payload, the signature over it, and the hint at the key."""
+    """Return the payload, the signature over it, and the hint that names the key."""
     root = _object(_parse(signature), {"mediaType", "verificationMaterial", "dsseEnvelope"})
     material = _object(root["verificationMaterial"], {"publicKey"}, {"tlogEntries": []})
     hint = _object(material["publicKey"], {"hint"})["hint"]
@@ -162,7 +162,7 @@ def _parse(text: bytes) -> dict[str, Any]:
 
 
 def _object(data: object, keys: set[str], optional: dict[str, object] | None = None) -> dict[str, Any]:
-    """Return an object that has these keys, and at most the optional ones beside them, with these values."""
+    """Return an object that has all the keys, and no others except the optional ones with these values."""
     if not isinstance(data, dict) or not keys <= data.keys():
         raise _RefusedError(f"it lacks {' or '.join(sorted(keys))}")
     for key in data.keys() - keys:
@@ -179,7 +179,7 @@ def _only_item(data: object) -> dict[str, Any]:
 
 
 def _canonical(text: object) -> bytes:
-    """Refuse base64 with stray bits, so that no byte of the file can change unnoticed."""
+    """Decode base64; refuse stray bits, so that no byte of the file can change unnoticed."""
     try:
         data = base64.b64decode(text, validate=True) if isinstance(text, str) else b""
     except ValueError as err:

@@ -11,32 +11,31 @@ from weckd_edge.core.words import plural
 GATE_NAMES = {
     "max_latency_p90_ms": ("End-to-end latency, 90th percentile", "at most", "ms"),
     "max_memory_mib": ("Peak memory", "at most", "MiB"),
-    "max_size_mib": ("Size of what the device loads", "at most", "MiB"),
+    "max_size_mib": ("Size of the files that the device loads", "at most", "MiB"),
     "min_accuracy": ("Accuracy of the deployed model", "at least", "%"),
     "parity": ("Difference between implementations", "at most", ""),
     "max_accuracy_drop": ("Accuracy lost by compiling", "at most", "points"),
-    "max_energy_mj": ("Energy of one frame, above idle", "at most", "mJ"),
+    "max_energy_mj": ("Energy of one frame above idle", "at most", "mJ"),
     "min_per_class_recall": ("Minimum per-class sensitivity", "at least", "%"),
     "min_slice_accuracy": ("Minimum accuracy in a slice", "at least", "%"),
-    "better_than_chance": ("Balanced accuracy by groups, against guessing", "over", "%"),
+    "better_than_chance": ("Balanced accuracy by groups, compared with guessing", "over", "%"),
     "min_slice_recall": ("Minimum per-class sensitivity in a slice", "at least", "%"),
 }
-"""Title, direction and unit of each bar."""
+"""Title, direction and unit of each gate."""
 
 SYNTHETIC = (
-    "Trained and tested on synthetic images. Every figure below shows that the tool chain works, and says nothing about "
-    "real images."
+    "Trained and tested on synthetic images. The results show that the tool chain works; they say nothing about real images."
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleVerdict:
-    """The outcome of all limits.
+    """The outcome of all gates together.
 
     Attributes:
-        kind: ``pass``, ``fail`` or ``open`` (nothing failed, something could not be judged here).
-        title: In a few words.
-        detail: In a sentence.
+        kind: ``pass``, ``fail`` or ``open`` (nothing failed, but something could not be checked).
+        title: Outcome in a few words.
+        detail: Outcome in a sentence.
     """
 
     kind: str
@@ -45,18 +44,16 @@ class BundleVerdict:
 
 
 def sum_up_gates(manifest: Manifest) -> BundleVerdict:
-    """Sum up the limits of a bundle."""
+    """Return the outcome of a bundle's gates."""
     tally = Counter(gate.verdict for gate in manifest.gates)
     failed = [GATE_NAMES.get(g.name, (g.name,))[0].lower() for g in manifest.gates if g.verdict == "FAIL"]
     if failed or not manifest.passed:
-        detail = f"Missed: {', '.join(failed)}." if failed else "The build marked this bundle as not passing."
+        detail = f"Missed: {', '.join(failed)}." if failed else "The build marked this bundle as not passed."
         return BundleVerdict(kind="fail", title="Not passed", detail=detail)
     if not manifest.gates:
-        return BundleVerdict(
-            kind="open", title="No limit was set", detail="This build has no limits, so nothing was checked."
-        )
+        return BundleVerdict(kind="open", title="No limits set", detail="This build set no limits, so nothing was checked.")
     passed = f"{tally['PASS']} of {plural(len(manifest.gates), 'limit')} met"
     if tally["INCONCLUSIVE"]:
-        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'limit')} could not be checked here, for the reasons below."
+        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'limit')} could not be checked; the reasons are below."
         return BundleVerdict(kind="open", title="Inconclusive: not every limit could be checked", detail=detail)
     return BundleVerdict(kind="pass", title="Passed", detail=f"{passed}.")

@@ -1,4 +1,4 @@
-"""A bundle is sealed: every file by its digest, in one manifest."""
+"""Sealing of a bundle: one manifest that lists every file by its digest."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from weckd_edge.core.store import file_ref, sha256_bytes, write_atomic
 
 
 def seal(folder: Path, draft: Manifest) -> Manifest:
-    """List every file with its digest, and write ``manifest.json``: the last step before a signature.
+    """List every file with its digest, and write ``manifest.json``: the last step before signing.
 
     Args:
-        folder: Holds everything that is deployed. An earlier manifest or signature there is replaced.
+        folder: Folder with everything that is deployed. An earlier manifest or signature there is replaced.
         draft: The manifest; its ``files`` and ``manifest_sha256`` are filled in.
 
     Returns:
         The manifest as written.
 
     Raises:
-        BundleError: There is a link or a special file, or the draft names a file that is not there or is another, or holds
-            what no reader would take.
+        BundleError: There is a link or a special file, or the draft names a file that is missing or differs, or breaks a
+            rule of the format.
     """
     with BundleFolder(folder) as below:
         paths = listable(below.names())

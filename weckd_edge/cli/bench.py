@@ -190,35 +190,21 @@ def command(
 
 
 def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: BenchOutput) -> int:
-    from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices.bench.bench import bench
-    from weckd_edge.devices.bench.power.table import open_source
+    from weckd_edge.api.bundle import load
     from weckd_edge.devices.bench.verdict import verdict_of
-    from weckd_edge.devices.bench.watched_run import BenchMachine
-    from weckd_edge.report.bench_page import write_bench_page
+    from weckd_edge.report.bench_page import PAGE
     from weckd_edge.report.json_summaries import bench_summary
 
-    source = open_source(run.power)
-    try:
-        with output.progress() as progress:
-            found = bench(
-                open_bundle(bundle, key=trust.key, min_version=trust.min_version),
-                run.settings(),
-                backend=run.backend,
-                machine=BenchMachine(power=source),
-                out=output.out,
-                progress=progress,
-            )
-    finally:
-        source.close()
-    page = write_bench_page(output.out, found) if output.out is not None else None
+    loaded = load(bundle, key=trust.key, min_version=trust.min_version)
+    with output.progress() as progress:
+        found = loaded.bench(run.settings(), backend=run.backend, power=run.power, out=output.out, progress=progress)
     verdict, reason = verdict_of(found)
     if output.as_json:
         print_json(bench_summary(found, verdict, reason))
     else:
         _print_bench(found, verdict, reason)
-        if page is not None:
-            click.echo(f"Page: {page}")
+        if output.out is not None:
+            click.echo(f"Page: {output.out / PAGE}")
     return 0
 
 

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import click
 
-from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import AcceptedBundle, Output, Runtime
+from weckd_edge.cli.console.output import print_message
+from weckd_edge.cli.image_arguments import expand_patterns
+from weckd_edge.cli.option_groups import AcceptedBundle, ProgressOutput, Runtime
 from weckd_edge.cli.options import Command, option, takes
 from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.prediction_results import ImageResult, PredictionResults
+
+if TYPE_CHECKING:
+    from weckd_edge.devices.attribution.explain_images import Explanation
+    from weckd_edge.devices.runtime.predict import Prediction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,9 +30,18 @@ class PredictRun(Runtime):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class PredictOutput(Output):
-    """Output of a prediction: what is printed, and which pictures are drawn."""
+class PredictOutput(ProgressOutput):
+    """Output of a prediction: what is printed and written, and which pictures are drawn."""
 
+    out: Path | None = option(
+        "--out",
+        type=PATH,
+        metavar="FILE",
+        help="File for the predictions, one row an image: .csv or .jsonl. Only a summary is printed then.",
+    )
+    save: Path | None = option(
+        "--save", type=PATH, metavar="DIR", help="Folder for a copy of each image with its prediction drawn below it."
+    )
     attributions: Path | None = option(
         "--explain",
         type=PATH,
@@ -33,65 +49,73 @@ class PredictOutput(Output):
         help="Folder for an attribution map of each image; --json says how reliable it is.",
     )
 
+    def check_places(self, images: Sequence[Path]) -> None:
+        """Refuse outputs that would lie among the images or in a bundle.
+
+        Raises:
+            ConfigError: One does, or the name of the file does not say how it is written.
+        """
+        from weckd_edge.devices.runtime.prediction_file import check_suffix
+        from weckd_edge.pipeline.output_paths import ReadPath, check_place
+
+        sources = [ReadPath("the folder of images", image) for image in images if image.is_dir()]
+        for name, folder in (("--explain", self.attributions), ("--save", self.save)):
+            if folder is not None:
+                check_place(folder, sources, option=name)
+        if self.out is not None:
+            check_suffix(self.out)
+            check_place(self.out, sources, makes="file")
+
 
 @click.command("predict", cls=Command)
 @click.argument("bundle", type=PATH)
 @click.argument("images", nargs=-1, required=True, type=PATH)
 @takes(run=PredictRun, trust=AcceptedBundle, output=PredictOutput)
 def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: AcceptedBundle, output: PredictOutput) -> None:
-    """Classify IMAGES (files and folders) with a BUNDLE.
+    """Classify IMAGES with a BUNDLE: files, folders, and patterns such as 'images/**/*.png' (in quotes).
 
     An image that cannot be read is listed as "unable to analyze"; the command fails only where none can be read. Other
     files of a folder are listed as skipped, with the kind of file that each is.
     """
-    from weckd_edge.core.errors import DataError
-    from weckd_edge.devices.runtime.predict import find_image_files, predict_images
-    from weckd_edge.pipeline.output_paths import ReadPath, check_place
+    from weckd_edge.devices.runtime.predict import find_image_files
 
-    pictures = output.attributions
-    if pictures is not None:
-        check_place(
-            pictures, [ReadPath("the folder of images", image) for image in images if image.is_dir()], option="--explain"
-        )
-    opening: dict[str, Any] = {
-        "backend": run.backend,
-        "threads": run.threads,
-        "key": trust.key,
-        "min_version": trust.min_version,
-    }
-    skipped = find_image_files(images).skipped
-    if pictures is None:
-        predictions = predict_images(bundle, images, ignore_guard=run.ignore_guard, **opening)
-        found: list[object] = list(predictions)
-    else:
-        from weckd_edge.core.serialization import to_data
-        from weckd_edge.devices.attribution.explain_images import explain_images
-        from weckd_edge.devices.runtime.predict import open_bundle_model
+    named = expand_patterns(images)
+    output.check_places(named)
+    found = find_image_files(named)
+    results = PredictionResults(skipped=found.skipped, file=output.out)
+    with output.progress() as progress, progress.task("predict", len(found.images)) as task:
+        for result in _predictions(bundle, found.images, run, trust, output):
+            results.add(result)
+            task.advance()
+    results.print(as_json=output.as_json)
+    for folder, number in ((output.attributions, results.explained), (output.save, results.saved)):
+        if folder is not None:
+            print_message(f"pictures: {number} of {len(found.images)} in {folder}")
+    results.check()
 
-        with closing(open_bundle_model(bundle, **opening)) as model:
-            explained = explain_images(model, images, pictures, ignore_guard=run.ignore_guard)
-        predictions = tuple(one.prediction for one in explained)
-        found = [
-            {**to_data(one.prediction), "overlay": one.overlay, "method": one.method, "deletion": to_data(one.deletion)}
-            for one in explained
-        ]
-    if output.as_json:
-        print_json({"images": found, "skipped": list(skipped)})
-    else:
-        rows = [
-            (a.file, a.decision, f"{max(a.probabilities.values()):.3f}" if a.probabilities else None, a.reason or "")
-            for a in predictions
-        ]
-        print_table(("image", "decision", "probability", "reason"), rows)
-        noted = [(a.file, note.text) for a in predictions for note in a.notes]
-        if noted:
-            print_table(("image", "noticed"), noted)
-        if skipped:
-            print_table(("skipped", "because"), [(one.file, one.reason) for one in skipped])
-    if pictures is not None:
-        print_message(f"pictures: {sum(one.overlay is not None for one in explained)} of {len(predictions)} in {pictures}")
-    if all(prediction.code in ("unreadable", "not_a_number") for prediction in predictions):
-        raise DataError(
-            f"none of {len(predictions)} images could be classified; the first: {predictions[0].reason}",
-            code="E_DATA_NO_PREDICTION",
-        )
+
+def _predictions(
+    bundle: Path, images: Sequence[Path], run: PredictRun, trust: AcceptedBundle, output: PredictOutput
+) -> Iterator[ImageResult]:
+    """Classify images one after another; each is written and drawn before the next one is classified."""
+    from weckd_edge.api.bundle import load
+    from weckd_edge.devices.images.picture_paths import make_picture_paths
+    from weckd_edge.devices.runtime.prediction_file import write_predictions
+    from weckd_edge.devices.runtime.prediction_picture import save_prediction
+
+    loaded = load(bundle, key=trust.key, min_version=trust.min_version)
+    pictures = None if output.save is None else make_picture_paths(images, output.save, bundle=bundle)
+    with ExitStack() as stack:
+        model = stack.enter_context(loaded.open(run.backend, threads=run.threads))
+        found: Iterator[tuple[Prediction, Explanation | None]]
+        if output.attributions is None:
+            found = ((one, None) for one in model.predict_many(images, ignore_guard=run.ignore_guard))
+        else:
+            explanations = model.explain(images, output.attributions, ignore_guard=run.ignore_guard)
+            found = ((one.prediction, one) for one in explanations)
+        file = None if output.out is None else stack.enter_context(write_predictions(output.out, loaded.labels))
+        for number, (prediction, explanation) in enumerate(found):
+            if file is not None:
+                file.write(prediction)
+            is_saved = pictures is not None and save_prediction(images[number], prediction, pictures[number])
+            yield ImageResult(prediction, explanation, is_saved)

@@ -1,4 +1,4 @@
-"""Everything a build can be told, as frozen dataclasses read from TOML.
+"""Settings of a build: frozen dataclasses, read from TOML.
 
 Each class refuses what contradicts itself when it is made, so that a wrong setting is one line before any work starts.
 Each module here holds some of the tables; everything is imported from ``weckd_edge.config`` itself.

@@ -1,4 +1,4 @@
-"""When a prediction is confident enough to be a decision."""
+"""Settings ``[abstain]``: the confidence that a decision needs."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AbstainConfig:
-    """When the model abstains: the threshold on its largest probability.
+    """Abstention: a threshold on the largest probability, below which the model makes no decision.
 
     Attributes:
-        threshold: The model abstains where no probability reaches this, 0 up to under 1; 0: never.
-        max_group_error: Largest fraction of the decided groups whose decision may be wrong, 0..1. The build finds the lowest
-            threshold that keeps it on the validation images. None: no threshold is sought.
-        confidence: Probability, over draws of validation images, with which the limit must hold, 0.5..1.
-        on_failure: Where no threshold keeps the limit: ``fail`` the build, or only ``report`` it.
+        threshold: The model abstains where no probability reaches this, 0 up to (not including) 1; 0 never abstains.
+        max_group_error: Largest fraction of the decided groups whose decision may be wrong, over 0 and under 1. The build
+            finds the lowest threshold that keeps it on the validation images. None searches for no threshold.
+        confidence: Probability, over draws of validation images, with which the limit must hold, 0.5 up to (not including)
+            1.
+        on_failure: What happens when no threshold keeps the limit: ``fail`` the build, or only ``report`` it.
     """
 
     threshold: float = 0.0

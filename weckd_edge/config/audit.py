@@ -1,4 +1,4 @@
-"""What the data audit looks for."""
+"""Settings ``[audit]``: the data audit."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ class AuditConfig:
 
     Attributes:
         enabled: Whether a build audits its data.
-        images: Largest number of images that are embedded; of more, a sample of whole groups.
-        masked_images: Largest number of images that are also embedded under every mask.
-        discs: Diameters of the centred discs that are covered, or shown alone, as fractions of the image's side; rising.
+        images: Largest number of images that are embedded, at least 16; of more, a sample of whole groups is taken.
+        masked_images: Largest number of images that are also embedded under every mask, at least 16.
+        discs: Diameters of the centred discs that are covered or shown alone, as fractions of the image's side, over 0 and
+            at most 1.2, rising.
         masks: Folder of masks, relative to the configuration file, named like the images (``label/name.png``). Pixels
             brighter than black mark the clinical content. A CSV column ``box`` (left top right bottom, pixels) works too.
-        source_column: CSV column that names where an image comes from. None: ``source``, ``site``, ``hospital`` or
+        source_column: CSV column that names the source of an image. None takes ``source``, ``site``, ``hospital`` or
             ``device``, where there is one.
     """
 

@@ -1,4 +1,4 @@
-"""What every table of settings is checked with."""
+"""Checks and path handling that every table of settings uses."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ def path_field(*, default: T) -> T:
 
 
 def map_paths(table: Table, change: Callable[[str], str]) -> Table:
-    """Return a table of settings with every path in it changed, and in the tables within it; empty ones stay."""
+    """Return a table of settings with every path in it and in its inner tables changed; empty paths stay."""
     return replace(table, **{item.name: _mapped(getattr(table, item.name), change, item) for item in fields(table)})
 
 
 def paths_of(table: DataclassInstance, within: str = "") -> Iterator[tuple[str, str]]:
-    """Yield every path of a table of settings and of the tables within it, after its name such as ``data.unlabelled``."""
+    """Yield the name (such as ``data.unlabelled``) and value of every path in a table of settings and its inner tables."""
     for item in fields(table):
         name, value = f"{within}{item.name}", getattr(table, item.name)
         for one in value if isinstance(value, tuple) else (value,):
@@ -55,13 +55,13 @@ def _mapped(value: Any, change: Callable[[str], str], item: Field[Any]) -> Any:
 
 
 def check_setting(ok: bool, message: str, *, code: str = "E_CONFIG_RANGE") -> None:
-    """Refuse a setting with a message, unless it is all right; mostly it is a number beyond its limits."""
+    """Raise a ``ConfigError`` with the message unless the setting is all right; most settings are numbers with limits."""
     if not ok:
         raise ConfigError(message, code=code)
 
 
 def check_within(name: str, value: float, minimum: float, maximum: float) -> None:
-    """Refuse a number that is not between two others, them included."""
+    """Raise a ``ConfigError`` unless the number is finite and lies between two limits, both included."""
     check_setting(
         math.isfinite(value) and minimum <= value <= maximum, f"{name} = {value}: expected {minimum:.9g} to {maximum:.9g}"
     )

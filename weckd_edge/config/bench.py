@@ -1,4 +1,4 @@
-"""The latency run of a build."""
+"""Settings ``[bench]``: the latency measurement of a build."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ class BenchConfig:
     """The latency measurement of a build.
 
     Attributes:
-        queries: Number of timed frames, one after another; at least 64.
-        warmup: Number of untimed frames before them.
-        threads: Processor threads that the model may use.
+        queries: Number of timed frames, one after another, 64 to 10,000,000.
+        warmup: Number of untimed frames before them, 0 to 10,000,000.
+        threads: Number of processor threads that the model may use.
     """
 
     queries: int = 1024

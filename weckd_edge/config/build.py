@@ -1,4 +1,4 @@
-"""The whole configuration of a build, read from TOML."""
+"""The settings of a whole build, read from TOML."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ from weckd_edge.core.toml_file import read_toml
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildConfig:
-    """A whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
+    """Settings of a whole build. Each attribute is a table of the TOML file; ``link`` is a list of tables.
 
     Attributes:
-        seed: Seed of splits, weights, batches and synthetic images; 0 to ``MAX_SEED``.
-        link: The chain, largest link first; empty where a model is imported.
-        data: Splits and labelled subsets.
+        seed: Seed of splits, weights, batches and synthetic images, 0 to 2,147,483,647.
+        link: The chain, two links or more, largest first; empty where a model is imported.
+        data: Data set, splits and labelled subsets.
         input: The camera frame.
         train: The training loop.
         distill: Distillation.
@@ -47,14 +47,14 @@ class BuildConfig:
         quantize_aware: Quantization-aware training of the last link.
         gates: Limits that the build must meet.
         bench: The latency measurement.
-        select: Which link is deployed.
+        select: Selection of the deployed link.
         selftest: The golden frames.
         verify: The comparison of backends.
         audit: The data audit.
-        report: The report.
+        report: Contents of the report.
         guard: The input guard.
-        abstain: When the model abstains.
-        model_card: The builder's statements for the model card.
+        abstain: Confidence that a decision needs.
+        model_card: Statements of the builder for the model card.
     """
 
     seed: int = 0
@@ -116,5 +116,5 @@ def load_config(path: Path | None, settings: Mapping[str, Any] = MappingProxyTyp
 
 
 def without_folders(config: BuildConfig) -> BuildConfig:
-    """Return settings with the last part of every path alone: a folder of one machine has no place in a bundle."""
+    """Return settings with only the last part of every path, because a bundle holds no folders of the build machine."""
     return map_paths(config, lambda path: Path(path).name)

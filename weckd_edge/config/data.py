@@ -1,4 +1,4 @@
-"""The data set, its splits and its labelled subsets."""
+"""Settings ``[data]``: the data set, its splits and its labelled subsets."""
 
 from __future__ import annotations
 
@@ -9,24 +9,26 @@ from weckd_edge.config.base import check_setting, path_field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataConfig:
-    """How images are split.
+    """Data set, splits and labelled subsets.
 
     Attributes:
-        labelled_fraction: Fraction of the training images in one labelled subset, 0..1; there is one subset for each link.
-        test_fraction: Fraction of all images in the test split, in whole groups.
-        val_fraction: Fraction of all images in the validation split, in whole groups.
-        near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes at which two images are compared
-            as near duplicates; None finds exact copies only. At 10, of the pairs of frames that otoscopy_chile's own
-            clusters keep together 83 % are found and 98 % of the found are right (at 6: 69 % and 100 %).
+        labelled_fraction: Fraction of the training images in one labelled subset, over 0 and at most 1. Every link has a
+            subset of its own, so the fractions of all links together are at most 1.
+        test_fraction: Fraction of all images in the test split, in whole groups, over 0 and under 0.5.
+        val_fraction: Fraction of all images in the validation split, in whole groups, over 0 and under 0.5.
+        near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes, 0 to 16, at which two images are
+            compared as near duplicates; None finds exact copies only. On otoscopy_chile, 10 finds 83 % of the pairs of
+            frames that its own clusters keep together, and 98 % of the pairs found are right (6: 69 % and 100 %).
         unlabelled: Folder of unlabelled images, relative to the configuration file. Links with a teacher see them where the
             strategy ends in ``+pool``. Copies, and images that resemble a held-out one, are left out.
         use_published_split: Keep the test split (and the validation split) that the data set came with, as folders or as a
-            column, with its leaks, which are reported; False makes a new one by whole groups. None keeps it where every
-            image has a split and each split has every class, and says why otherwise.
-        path_column: CSV column that names the images; None finds it.
-        label_column: CSV column that names the class; None finds it.
-        group_column: CSV column of what no split may separate (a patient, an examination); None takes ``group``.
-        split_column: CSV column that names the published split; None takes ``split`` or ``published_split``.
+            CSV column; the report shows its leaks. False makes a new split by whole groups. None keeps the published split
+            where every image has a split and each split has every class; otherwise it makes a new one and says why.
+        path_column: CSV column with the paths of the images; None finds it.
+        label_column: CSV column with the class; None finds it.
+        group_column: CSV column with the groups that no split may separate (a patient, an examination); None takes
+            ``group``.
+        split_column: CSV column with the published split; None takes ``split`` or ``published_split``.
     """
 
     labelled_fraction: float = 0.1

@@ -1,4 +1,4 @@
-"""How a link learns from its teachers."""
+"""Settings ``[distill]``: how a link learns from its teachers."""
 
 from __future__ import annotations
 
@@ -10,26 +10,32 @@ from weckd_edge.config.base import check_setting, check_within
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DistillConfig:
-    """How a link learns from its teachers.
+    """Distillation: how a link learns from its teachers.
 
     Attributes:
-        strategy: Who teaches whom with which data; see ``weckd_edge.train.distill.strategies``.
-        loss: ``kl`` (soft targets), ``dkd``, ``dist`` or ``standardised``; the last two need three classes or more.
+        strategy: Name of the teaching strategy: the links that teach each other, and the images that they see. ``weckd-edge
+            study`` compares them.
+        loss: Distillation loss: ``kl`` (soft targets), ``dkd``, ``dist`` or ``standardised``; the last two need three
+            classes or more.
         distill_weight: Weight of the teachers' term in the loss, 0..1; the rest is cross-entropy on the link's own labels.
-            None: the strategy's weight, else 0.7.
-        temperature_start: Softmax temperature in the first epoch.
-        temperature_end: Softmax temperature in the last epoch.
-        attention: Weight of the spatial-attention term; 0 leaves it out.
-        mixup: Fraction of the batches whose images are mixed in pairs, alike for teacher and student (Zhang 2018).
-        view_reuse: Number of times that each random view of an image is used within an epoch, in different batches; its
-            teacher's outputs are computed once. 1 uses every view once.
-        unlabelled_per_labelled: Unlabelled images in a step for each labelled one, where a link has a teacher and its
-            strategy ends in ``+pool``. Instead of labelled images they cost four-class MRI slices two points.
-        teacher_dropout: With several teachers, the probability that one is left out of a step (Son 2021, arXiv 2009.08825).
-        last_link_step_fraction: Fraction of the chain's gradient steps for its last link; the others share the rest
-            equally. None: all links get the same. The deployed link needs its steps; a teacher is good after fewer.
-        label_only_fraction: Last fraction of a link's training that uses its labels alone, before it teaches, 0..0.5.
-        baseline: Also train the last link's network alone, without a teacher, to show whether the chain helped.
+            None takes the strategy's weight, else 0.7.
+        temperature_start: Softmax temperature in the first epoch, ``temperature_end`` to 1000; it falls to
+            ``temperature_end``.
+        temperature_end: Softmax temperature in the last epoch, over 0.
+        attention: Weight of the spatial-attention term in the loss, 0 to 1,000,000; 0 leaves it out.
+        mixup: Fraction of the batches whose images are mixed in pairs, 0..1, alike for teacher and student (Zhang 2018).
+        view_reuse: Number of times that each random view of an image is used within an epoch, in different batches, 1 to 16.
+            The teacher's outputs for a view are computed once.
+        unlabelled_per_labelled: Number of unlabelled images in a step for each labelled one, over 0 and at most 16, where a
+            link has a teacher and its strategy ends in ``+pool``. They are added to the labelled images: in place of
+            labelled images they cost two points of accuracy on four-class MRI slices.
+        teacher_dropout: Probability, 0..0.9, that one of several teachers is left out of a step (Son 2021, arXiv
+            2009.08825).
+        last_link_step_fraction: Fraction of the chain's gradient steps for its last link, over 0 and under 1; the other
+            links share the rest equally. None gives every link the same number. The deployed link needs its steps; a teacher
+            is good after fewer.
+        label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
+        baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
     """
 
     strategy: str = "guided"
@@ -74,5 +80,5 @@ class DistillConfig:
 
     @property
     def teachers_part(self) -> float:
-        """Part of the loss that comes from the teachers, 0..1."""
+        """Weight of the teachers' term in the loss, 0..1."""
         return 0.7 if self.distill_weight is None else self.distill_weight

@@ -1,4 +1,4 @@
-"""The limits that a build must meet."""
+"""Settings ``[gates]``: the limits that a build must meet."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ class GateConfig:
     """Limits that a build must meet. None takes the device profile's limit; where that is None too, nothing is checked.
 
     Attributes:
-        max_latency_p90_ms: Largest end-to-end latency, 90th percentile, milliseconds.
-        max_memory_mib: Largest peak resident memory, MiB.
-        max_size_mib: Largest size of the files that the device loads, MiB.
+        max_latency_p90_ms: Largest end-to-end latency, 90th percentile, milliseconds, over 0.
+        max_memory_mib: Largest peak resident memory, MiB, over 0.
+        max_size_mib: Largest size of the files that the device loads, MiB, over 0.
         min_accuracy: Smallest test accuracy of the compiled model, 0..1.
         max_accuracy_drop: Largest loss of test accuracy between FP32 and the compiled model, 0..1.
-        max_energy_mj: Largest energy of one frame above idle, millijoules.
+        max_energy_mj: Largest energy of one frame above idle, millijoules, over 0.
         min_per_class_recall: Smallest test recall of the compiled model for any class, 0..1.
-        min_slice_accuracy: Smallest test accuracy of the compiled model in any slice, 0..1; see ``ReportConfig.slices``.
+        min_slice_accuracy: Smallest test accuracy of the compiled model in any slice, 0..1; ``report.slices`` names the
+            slices.
         min_slice_recall: Smallest test recall of the compiled model for any class in any slice, 0..1.
         better_than_chance: Whether test predictions must be better than chance, and than the best constant prediction.
             On unless the build or the device profile says ``false``.

@@ -1,4 +1,4 @@
-"""The input guard: which frames are not classified."""
+"""Settings ``[guard]``: the input guard, which rejects frames before the network sees them."""
 
 from __future__ import annotations
 
@@ -14,17 +14,21 @@ QualityLimit = float | Literal["auto", "off"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardConfig:
-    """The input guard: which frames it rejects before the network sees them.
+    """Input guard: which frames it rejects before the network sees them.
 
     Attributes:
         enabled: Fit an input guard and put it into the bundle.
-        false_reject_rate: Fraction of in-distribution frames that the OOD score may reject, 0..0.5; 0: it rejects none.
-        min_sharpness: Smallest standard deviation of the Laplacian, grey levels, or ``auto`` (from the training frames), or
+        false_reject_rate: Fraction of in-distribution frames that the OOD score may reject, 0..0.5; 0 rejects no frame by
+            its OOD score.
+        min_sharpness: Smallest standard deviation of the Laplacian, grey levels, or ``auto`` (found from the training
+            frames), or ``off``.
+        min_contrast: Smallest standard deviation of the luminance, grey levels, or ``auto`` (found from the training
+            frames), or ``off``.
+        max_dark_fraction: Largest fraction of near-black points, 0..1, or ``auto`` (found from the training frames), or
             ``off``.
-        min_contrast: Smallest standard deviation of the luminance, grey levels, or ``auto``, or ``off``.
-        max_dark_fraction: Largest fraction of near-black points, 0..1, or ``auto``, or ``off``.
-        max_bright_fraction: Largest fraction of near-white points, 0..1, or ``auto``, or ``off``.
-        non_gradeable_labels: Classes on which the model abstains, such as wax that covers the drum.
+        max_bright_fraction: Largest fraction of near-white points, 0..1, or ``auto`` (found from the training frames), or
+            ``off``.
+        non_gradeable_labels: Classes whose prediction means "unable to analyze", such as wax that covers the drum.
         ood_dirs: Folders of frames that the guard should reject, relative to the configuration file; the build measures
             how many it rejects.
     """

@@ -1,4 +1,4 @@
-"""How a camera frame reaches the network."""
+"""Settings ``[input]``: the camera frame."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputConfig:
-    """The camera frame the graph will be fed with.
+    """The camera frame, and how the network's input is made of it.
 
     Attributes:
-        frame: ``[height, width]`` in pixels; None takes the commonest size in the data set.
-        crop: Keep the centred square of the frame, or stretch the whole of it.
-        resize: ``diagonal`` means two of the frame's pixels into one of the network's, in a fraction of the time of
-            ``bilinear``, which suits networks that were trained elsewhere. None takes ``diagonal`` for what a build trains
-            and ``bilinear`` for an imported network.
+        frame: Size of the frame, ``[height, width]``, 16 to 8192 pixels. None takes the most common size in the data set.
+        crop: ``center`` keeps the centred square of the frame; ``stretch`` keeps all of it and changes its proportions.
+        resize: ``diagonal`` averages two pixels of the frame for each pixel of the network's input, in a fraction of the
+            time of ``bilinear``, which suits networks that were trained elsewhere. None takes ``diagonal`` for a chain that
+            the build trains and ``bilinear`` for an imported model.
     """
 
     frame: tuple[int, int] | None = None

@@ -1,4 +1,4 @@
-"""The links of a chain."""
+"""Settings ``[[link]]``: the links of a chain."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from weckd_edge.core.network_options import NetworkOptions, check_network_option
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkConfig:
-    """One student.
+    """One link of the chain.
 
     Attributes:
-        model: A timm name, or ``hf_hub:owner/name``.
-        input_size: Side of the network's input, pixels.
-        weights: A local checkpoint (safetensors, or a PyTorch file of plain tensors), relative to the config file; its
-            classifier is left out where its shape differs.
-        pretrained: Ask timm for its own pretrained weights (needs a network or a filled cache).
-        options: Keyword arguments for ``timm.create_model`` that shape the network, such as
-            ``{ channels = [16, 32, 64, 128] }`` for a narrow ResNet; none that makes timm read, fetch or run something.
-        mean: Per-channel mean the weights were trained with; None takes the model's own, or middle grey (128/255) for random
-            weights. 0.5 is taken as middle grey, which int8 holds without rounding.
-        std: Standard deviation of each RGB channel, of values in 0..1, in the same order as ``mean``.
-        weights_licence: Under which licence the weights it starts from were given, in words or as SPDX says it; it is
-            written into the model card. None: not stated.
+        model: timm name of the network, or ``hf_hub:owner/name``.
+        input_size: Side of the network's input, 32 to 1024 pixels.
+        weights: Checkpoint to start from (safetensors, or a PyTorch file of plain tensors), relative to the configuration
+            file. Its classifier is left out where the shape differs.
+        pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache.
+        options: Keyword arguments of ``timm.create_model`` that shape the network, such as ``{ channels = [16, 32, 64, 128]
+            }`` for a narrow ResNet. Arguments that make timm read, fetch or run something are refused.
+        mean: Mean of each RGB channel, of values in 0..1, that the weights were trained with. None takes the model's own;
+            random weights take middle grey (128/255), which int8 holds without rounding. 0.5 is taken as middle grey.
+        std: Standard deviation of each RGB channel, of values in 0..1; given together with ``mean``, or not at all.
+        weights_licence: Licence of the weights that the link starts from, in words or as an SPDX expression, for the model
+            card. None: not stated.
     """
 
     model: str

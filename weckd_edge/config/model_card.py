@@ -1,4 +1,4 @@
-"""What the builder states for the model card."""
+"""Settings ``[model_card]``: what the builder states for the model card."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ class ModelCardConfig:
     What is left out appears as "not stated by the builder".
 
     Attributes:
-        owner: Who is responsible for the model.
-        contact: Where to ask, such as a mail address.
+        owner: Person or organisation responsible for the model.
+        contact: Contact for questions, such as a mail address.
         licence: Licence of the model.
-        intended_use: What the model is made for.
-        intended_users: Who is to use it.
-        out_of_scope: What it is not made for, one entry each.
-        data_origin: Where the images are from: sites, devices, years, how they were labelled.
-        data_owner: Who holds the images.
+        intended_use: Purpose of the model.
+        intended_users: Intended users of the model.
+        out_of_scope: Uses that the model is not made for, one entry each.
+        data_origin: Origin of the images: sites, devices, years, how they were labelled.
+        data_owner: Holder of the images.
         data_licence: Terms under which the images may be used.
         ethical: Ethical considerations: consent, privacy, who could be harmed and how.
-        caveats: What else a user must know, one entry each.
+        caveats: Further cautions for users, one entry each.
     """
 
     owner: str | None = None

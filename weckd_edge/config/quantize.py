@@ -1,4 +1,4 @@
-"""Which precisions are tried, and what quantization may cost."""
+"""Settings ``[quantize]``: which precisions are tried, and how much accuracy quantization may cost."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from weckd_edge.config.base import check_setting, check_within
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeConfig:
-    """Which precisions are tried, and what quantization may cost. The fastest within the limits is chosen.
+    """Quantization: the precisions that are tried, and the accuracy they may cost. The fastest within the limits is chosen.
 
     Attributes:
-        precision: ``auto`` tries int8, fp16 and fp32; another value leaves no choice.
-        method: How activation ranges are estimated: see ``weckd_edge.compile.quantize.ranges``. ``auto`` takes the one whose
-            predictions on the validation images stay closest to FP32.
-        images: Number of training images for range estimation.
+        precision: ``auto`` tries int8, fp16 and fp32; another value tries that precision alone.
+        method: How activation ranges are estimated. ``auto`` takes the method whose predictions on the validation images
+            stay closest to FP32.
+        images: Number of training images for range estimation, 8 to 1,000,000.
         max_accuracy_drop: Largest loss of validation accuracy against FP32, 0..1; one image may always be lost.
         min_relative_accuracy: Smallest validation accuracy as a fraction of FP32's, 0..1 (MLPerf asks for 0.99).
         max_recall_drop: Largest loss of validation recall of any class, 0..1; one image may always be lost.
-        max_float_layers: Where all-int8 exceeds a limit: largest number of layers, the most sensitive first, that are kept
-            in floating point.
-        qat: Whether the last link is also trained further under int8 rounding (``quantize_aware``); ``when-needed``: where
-            all-int8 exceeds a limit.
-        nncf: Also try NNCF's own int8, where it is installed and the target is a processor.
+        max_float_layers: Largest number of layers that are kept in floating point, most sensitive first, where all-int8
+            exceeds a limit; 0 to 10,000.
+        qat: Whether the last link is also trained further under int8 rounding (``quantize_aware``): ``never``, ``always``,
+            or ``when-needed`` (all-int8 exceeds a limit).
+        nncf: Try NNCF's own int8 as well, where NNCF is installed and the target is ``cpu``.
     """
 
     precision: Literal["auto", "int8", "fp16", "fp32"] = "auto"

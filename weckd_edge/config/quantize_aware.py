@@ -1,4 +1,4 @@
-"""Training under int8 rounding."""
+"""Settings ``[quantize_aware]``: further training of the last link under int8 rounding."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ class QuantizeAwareConfig:
     """Quantization-aware distillation: further training of the last link under int8 rounding.
 
     Attributes:
-        epochs: Number of epochs, each as long as one of ``train``.
-        learning_rate: Peak learning rate. Small, as the link is trained already: AdamW's steps are this long however small
-            the loss is.
+        epochs: Number of epochs, each as long as one of ``train``, 1 to 100,000.
+        learning_rate: Peak learning rate, over 0 and under 1. It is small because the link is trained already, and AdamW's
+            steps are this long however small the loss is.
         teacher: The link ``itself``, as it was without rounding, or its ``predecessor``.
         distill_weight: Weight of the teacher's term in the loss, 0..1; the rest is cross-entropy on the link's own labels.
         augment: Strength of the random views, 0..1.

@@ -1,4 +1,4 @@
-"""What the report shows."""
+"""Settings ``[report]``: contents of the report."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from weckd_edge.config.base import check_setting
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BandConfig:
-    """Where a numeric column is cut into slices.
+    """Edges at which a numeric CSV column is cut into slices.
 
     Attributes:
         column: Name of the column in the data CSV, such as ``age``.
-        edges: Rising; a number on an edge belongs to the band above it.
+        edges: Edges of the bands, rising; a number on an edge belongs to the band above it.
     """
 
     column: str
@@ -27,10 +27,10 @@ class BandConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrevalenceConfig:
-    """How frequent a class is where the device will be used.
+    """Prevalence of a class where the device will be used.
 
     Attributes:
-        label: The class.
+        label: Name of the class.
         fraction: Fraction of all examined patients, over 0 and under 1.
     """
 
@@ -43,15 +43,16 @@ class PrevalenceConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ReportConfig:
-    """What the report shows.
+    """Contents of the report.
 
     Attributes:
-        sample_frames: Number of test frames that are shown with their predictions; 0 keeps every image out of the report.
+        sample_frames: Number of test frames that are shown with their predictions, 0 to 200; 0 keeps every image out of the
+            report.
         slices: Columns of the data CSV whose values are evaluated separately, such as ``["site", "age"]``. None: every
             further column with 2 to 20 values, and numeric columns.
-        bands: Where numeric columns are cut; others are cut at their terciles.
-        prevalence: Prevalence of every class in the clinic, for predictive values there; empty: predictive values are given
-            for the test images' own mix alone.
+        bands: Edges at which numeric columns are cut; other numeric columns are cut at their terciles.
+        prevalence: Prevalence of every class in the clinic, adding up to 1, for predictive values there. Empty gives
+            predictive values for the class mix of the test images alone.
     """
 
     sample_frames: int = 12

@@ -1,4 +1,4 @@
-"""Which link of the chain is deployed."""
+"""Settings ``[select]``: which link of the chain is deployed."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from weckd_edge.config.base import check_setting, path_field
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelectConfig:
-    """Which link of the chain is deployed.
+    """Selection of the link that is deployed.
 
     Attributes:
-        link: ``smallest``: every link is quantized, compiled, timed and evaluated on validation images; the smallest that
-            meets every limit is deployed. Else ``last``, or a link's name such as ``M2``, and no other is compiled.
+        link: ``smallest`` quantizes, compiles, times and evaluates every link on validation images, and deploys the smallest
+            link that meets every limit. ``last``, or a link's name such as ``M2``, deploys that link; no other is compiled.
         measurements: File that ``weckd-edge estimate --calibrate`` wrote on the device, relative to the configuration file.
-            Where the build does not run on the device, latencies are estimated from it.
+            A build on another machine estimates the device's latencies from it. None: no estimates from measurements of the
+            device.
     """
 
     link: str = "smallest"

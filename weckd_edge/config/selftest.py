@@ -1,4 +1,4 @@
-"""The golden frames inside the bundle."""
+"""Settings ``[selftest]``: the golden frames inside the bundle."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class SelftestConfig:
     """The golden frames inside the bundle.
 
     Attributes:
-        frames: Number of validation images in the bundle, with their expected predictions; 1 to 64. They are real images:
+        frames: Number of validation images in the bundle, with their expected predictions, 1 to 64. They are real images:
             where none may leave the clinic, build from images that may.
     """
 

@@ -1,4 +1,4 @@
-"""The training loop."""
+"""Settings ``[train]``: the training loop."""
 
 from __future__ import annotations
 
@@ -14,32 +14,34 @@ class TrainConfig:
     """The training loop.
 
     Attributes:
-        epochs: Number of epochs: the schedule moves on, and a checkpoint is written, once in each.
+        epochs: Number of epochs, 1 to 100,000. In each, the schedule moves on once and one checkpoint is written.
         patience: Number of epochs without a better validation score after which a link's training ends; 0 trains for all
             epochs. A score is better where the validation accuracy is higher, or is the same with a lower cross-entropy.
             The weights of the best epoch are kept, also where all epochs were needed. The learning rate falls along a
             cosine that is planned for all ``epochs``, so a training that ends early has not seen the low rates at its end.
-        steps_per_epoch: Gradient steps in one epoch.
-        batch: Labelled images in one step; unlabelled ones come on top, see ``distill.unlabelled_per_labelled``.
-        learning_rate: Peak learning rate. A classifier that starts from random weights takes ten times as much.
+        steps_per_epoch: Number of gradient steps in one epoch, 1 to 1,000,000.
+        batch: Number of labelled images in one step, 4 to 65,536; unlabelled images are added to them
+            (``distill.unlabelled_per_labelled``).
+        learning_rate: Peak learning rate, over 0 and under 1. A classifier that starts from random weights takes ten times
+            as much.
         linear_probe: Start the classifier of a pretrained backbone from a ridge regression on its features (linear probing
             before fine-tuning, arXiv 2202.10054).
         weight_decay: AdamW's weight decay, 0..1.
         augment: Strength of flips, crops, rotation and colour changes, 0 (none) to 1.
-        balance: How far rare classes are shown as often as common ones: 0 shows them as they come, 1 shows all alike. It
-            changes which images a step holds; ``class_weights`` changes what each counts.
-        class_weights: Weight of an image in the loss of the labels. ``none`` weights all alike. ``balanced`` weights each
-            class by the inverse of the number of its labels that the link may see; the mean over these labels is 1. The
-            weights know nothing of ``balance``: both together count a rare class twice, so set ``balance = 0`` with
+        balance: How far rare classes are shown as often as common ones: 0 keeps the data set's own mix, 1 shows all equally
+            often. It changes which images a step holds; ``class_weights`` changes how much each counts.
+        class_weights: Weight of an image in the loss on the labels. ``none`` weights all images alike. ``balanced`` weights
+            each class by the inverse of the number of its labels that the link may see; the mean over these labels is 1.
+            ``balance`` is not taken into account, and both together count a rare class twice: set ``balance = 0`` with
             ``balanced``.
-        ema: Fraction of the training over which weights are averaged, exponentially, towards its end; 0 keeps the last
-            weights. A fraction, not a number of steps, so that a short training is not left with its first weights.
-        precision: ``32-true``, ``bf16-mixed`` or ``16-mixed`` (a GPU).
-        accelerator: Where to train.
-        accumulate: Number of parts of a step's batch that are processed one after another, where it does not fit the
-            device; batch norms see one part at a time.
-        compile: Let ``torch.compile`` write the student's kernels: pays on a GPU from some thousand steps on.
-        threads: Processor threads; 0 takes all cores.
+        ema: Final fraction of the training, 0 to 0.5, over which weights are averaged exponentially; 0 keeps the last
+            weights. It is a fraction, not a number of steps, so that a short training does not keep its first weights.
+        precision: Number format of the training: ``32-true``, ``bf16-mixed``, or ``16-mixed`` (needs a GPU).
+        accelerator: Device that trains: ``auto`` (a GPU if there is one), ``cpu`` or ``gpu``.
+        accumulate: Number of parts, 1 to 65,536, that a step's batch is processed in, one after another, where it does not
+            fit the device; batch norms see one part at a time.
+        compile: Let ``torch.compile`` write the student's kernels; it pays on a GPU from some thousand steps on.
+        threads: Number of processor threads; 0 takes all cores.
     """
 
     epochs: int = 10

@@ -1,4 +1,4 @@
-"""What verification compares."""
+"""Settings ``[verify]``: what verification compares."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import Literal
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyConfig:
-    """What verification does beyond comparing predictions.
+    """Verification beyond comparing predictions.
 
     Attributes:
-        layers: Compare the int8 graph and the deployed model layer by layer: where their predictions differ too much
-            (``on-failure``), or ``always``.
+        layers: Compare the int8 graph and the deployed model layer by layer: ``on-failure`` (where their predictions differ
+            too much), or ``always``.
     """
 
     layers: Literal["on-failure", "always"] = "on-failure"

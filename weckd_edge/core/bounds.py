@@ -1,4 +1,4 @@
-"""What is refused before anything is trained, as nothing could be done with what would be made.
+"""Limits that a build checks before it trains, and that every reader of a bundle enforces.
 
 Every reader of a bundle holds this much; ``devices/firmware`` has the same numbers, and a test compares them.
 """
@@ -9,30 +9,30 @@ import re
 import unicodedata
 
 MAX_LABEL_BYTES = 127
-"""Of a class's name, in UTF-8."""
+"""Largest length of a class name, bytes of UTF-8."""
 
 MAX_CLASSES = 1024
 MIN_SIDE, MAX_SIDE = 3, 8192
-"""Of a frame, pixels: the guard looks at a pixel's neighbours."""
+"""Smallest and largest side of a frame, pixels; the input guard needs a pixel's neighbours."""
 
 MAX_NAME = 100
-"""Letters in the name of a bundle or a device, as update systems take them."""
+"""Largest length of the name of a bundle or a device, characters; update systems take no more."""
 
 MAX_VERSION = 2**63 - 1
-"""Of a bundle."""
+"""Largest version of a bundle's content."""
 
 MAX_THREADS = 1024
-"""Of a processor, for one model."""
+"""Largest number of processor threads for one model."""
 
 MAX_SEED = 2**31 - 1
-"""Every library that draws takes seeds up to twice this one; a study counts on from it."""
+"""Largest seed; libraries take seeds up to twice this one, and a study counts on from its seed."""
 
 PLAIN_NAME = re.compile(rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}")
-"""What can stand in an update's metadata: the name of a bundle, and that of the device it is for."""
+"""Form of a name in an update's metadata: the name of a bundle, or of the device it is for."""
 
 
 def plain_name(text: str) -> str:
-    """Return a text in the letters of ``PLAIN_NAME``: accents are left out, and a dash stands for anything else.
+    """Return a text in the letters of ``PLAIN_NAME``: without accents, and with a dash for anything else.
 
     The result is empty where nothing is left, and may be too long.
     """

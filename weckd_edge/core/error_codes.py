@@ -120,6 +120,7 @@ MEANINGS = {
     "E_MODEL_BRANCHES": "The graph decides at run time what is computed.",
     "E_MODEL_CHAIN_ORDER": "A link of the chain is not smaller than the one before it.",
     "E_MODEL_CLASSES": "The model has another number of classes than there are labels.",
+    "E_MODEL_CLOSED": "The model was closed; open it again to predict.",
     "E_MODEL_COLD_START": "A fresh process could not predict one frame.",
     "E_MODEL_COUNTS": "A file of a network's operations is not one, or is damaged.",
     "E_MODEL_DLA": "Layers of the model cannot run on a DLA.",

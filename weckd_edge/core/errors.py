@@ -1,4 +1,4 @@
-"""The one family of errors a user can meet, and the exit code each of them ends with.
+"""The errors that a user can meet, each with its code and the exit code of the command line.
 
 A message says what was expected, what came, and what to do next, in one line. Everything that derives from
 ``WeckdError`` is shown without a traceback; anything else is a defect of this software.
@@ -15,15 +15,15 @@ OUTSIDE_KEYS = "says what went wrong"
 
 
 class WeckdError(Exception):
-    """Something the user can act on.
+    """An error that the user can act on.
 
     Args:
-        message: What was expected, what came, and what to do next, in one line.
-        code: What kind of failure it is, for tests and scripts: one of ``weckd_edge.core.error_codes.MEANINGS``.
-        lines: Of a program that mends it, to be copied; shown below the message, each on a line of its own.
+        message: What was expected, what was found, and what to do, in one line.
+        code: Kind of failure, for tests and scripts: one of ``weckd_edge.core.error_codes.MEANINGS``.
+        lines: Lines of a program that solves it, for the user to copy; shown below the message.
 
     Attributes:
-        exit_code: What the command line exits with: 1 for a failure, 2 for a wrong request, 3 for a missed gate.
+        exit_code: Exit code of the command line: 1 for a failure, 2 for a wrong request, 3 for a missed gate.
     """
 
     exit_code = 1
@@ -69,7 +69,7 @@ class MissingDependency(WeckdError):  # noqa: N818 - it names what is missing, a
 
 
 def first_line(text: BaseException | str, *, skip: tuple[str, ...] = ()) -> str:
-    """Return the first line that says something, at most 200 characters of it, to be quoted in a message of our own.
+    """Return the first line that is not empty, at most 200 characters of it, to quote in a message.
 
     Args:
         text: An error of a library, or its text. An error without a text gives the name of its type.
@@ -82,13 +82,13 @@ def first_line(text: BaseException | str, *, skip: tuple[str, ...] = ()) -> str:
 
 
 def last_line(err: BaseException) -> str:
-    """Return the last line that says something, at most 200 characters of it: where some libraries put the reason."""
+    """Return the last line that is not empty, at most 200 characters of it; some libraries put the reason there."""
     lines = [line.strip() for line in str(err).splitlines() if line.strip()]
     return (lines or [type(err).__name__])[-1][:200]
 
 
 def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return ``"; did you mean 'x'? Known: a, b, c"`` for an unknown name (the guess only where one is close)."""
+    """Return ``"; did you mean 'x'? Known: a, b, c"`` for an unknown name; the guess only where a known name is close."""
     choices = sorted(known)
     close = difflib.get_close_matches(name, choices, n=1, cutoff=0.5)
     guess = f"; did you mean '{close[0]}'?" if close else "."

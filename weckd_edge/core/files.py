@@ -1,4 +1,4 @@
-"""Files that somebody else wrote: only regular ones are read, and never more bytes than such a file may have."""
+"""Reading of files from outside: regular files only, and never more bytes than such a file may have."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from weckd_edge.core.errors import StoreError, WeckdError
 
 
 def read_bounded(path: Path, *, at_most: int, where: str = "", error: type[WeckdError] = StoreError) -> bytes:
-    """Return a regular file's bytes, once its size is known to be within bounds.
+    """Return a regular file's bytes, after a check of its size.
 
     A pipe or a device is never waited for, and a file that grows while it is read is refused as too large.
 
     Args:
         path: The file; a link to one is followed.
-        at_most: Bytes that such a file may have.
-        where: What the error's message begins with, usually the path.
+        at_most: Largest size that such a file may have, bytes.
+        where: Beginning of the error's message, usually the path.
         error: The kind of error that is raised.
 
     Returns:
         All of the file's bytes; they may be none.
 
     Raises:
-        WeckdError: Of the kind ``error``: there is no such file, it is no regular file, it is larger than ``at_most``, or
-            it cannot be read. The message says which.
+        WeckdError: ``error``, where there is no such file, it is not a regular file, it is larger than ``at_most``, or it
+            cannot be read. The message says which.
     """
     before = f"{where}: " if where else ""
     try:
@@ -61,11 +61,11 @@ def read_start(path: Path, count: int, *, error: type[WeckdError] = StoreError) 
 
     Args:
         path: The file; a link to one is followed.
-        count: So many bytes.
+        count: Number of bytes.
         error: The kind of error that is raised.
 
     Raises:
-        WeckdError: Of the kind ``error``: it is no regular file, or it cannot be read.
+        WeckdError: ``error``, where the file is not a regular file or cannot be read.
     """
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -80,19 +80,19 @@ def read_start(path: Path, count: int, *, error: type[WeckdError] = StoreError) 
 
 
 def describe_os_error(err: OSError) -> str:
-    """Return what the system has refused, with the file where it is known, and what to do, in one line."""
+    """Return what the system refused, the file where it is known, and what to do, in one line."""
     names = [os.fsdecode(name) for name in (err.filename, err.filename2) if isinstance(name, (str, bytes))]
     where = " and ".join(names) or "the output or a file"
     reason = err.strerror or str(err) or type(err).__name__
     if err.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-        return f"{where}: no space left to write ({reason}); free some and run it again"
+        return f"{where}: no space left to write ({reason}); free some space, then run again"
     if err.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
-        return f"{where}: not allowed ({reason}); change its permissions, or name another place"
+        return f"{where}: not allowed ({reason}); change its permissions or choose another folder"
     if err.errno == errno.ENAMETOOLONG:
-        return f"{where}: no file can be called so ({reason}); choose a shorter name"
+        return f"{where}: the name is too long ({reason}); choose a shorter one"
     if err.errno in (errno.EMFILE, errno.ENFILE):
-        return f"{where}: {reason}; raise the limit (ulimit -n) and run it again"
-    return f"{where}: {reason}; see whether it is there, whole and in reach, and run it again"
+        return f"{where}: {reason}; raise the limit (ulimit -n), then run again"
+    return f"{where}: {reason}; check that it exists and can be read, then run again"
 
 
 def _size(count: int) -> str:
@@ -104,13 +104,13 @@ _MAX_LINKS = 8
 
 
 def through_stored_links(path: Path) -> Path:
-    """Return the place that a path means where a folder on its way is a link that was stored as text.
+    """Return the path that is meant where a folder on the way is a symbolic link that Git stored as a text file.
 
     Git stores links so where there are none (on Windows, in downloaded archives): a small file with one line, the link's
     relative target.
 
     Args:
-        path: Of a file or folder.
+        path: Path of a file or folder.
 
     Returns:
         The path itself where no such file is on its way.
@@ -125,7 +125,7 @@ def through_stored_links(path: Path) -> Path:
 
 
 def _stored_target(file: Path) -> Path | None:
-    """Return the folder that a link stored as text leads to; None where the file is none."""
+    """Return the folder that a link stored as text leads to; None where the file is no such link."""
     if file.stat().st_size > _MAX_LINK_BYTES:
         return None
     try:

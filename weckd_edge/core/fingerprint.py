@@ -1,8 +1,8 @@
-"""What a result depends on beside its inputs: the code that made it, and the versions of what that code imports.
+"""Keys of steps: the code that made a result, and the versions of the libraries that this code imports.
 
-A step names the modules that it calls. Everything else is found: the modules that those import
-(``weckd_edge.core.import_graph``), a SHA-256 over their code, and the libraries among their imports. The code is hashed
-without comments, docstrings and layout, so that a reworded sentence makes nothing anew; any other edit does.
+A step names the modules that it calls; the modules that those import are found by ``weckd_edge.core.import_graph``. The key
+holds a SHA-256 over the code of all of them, and the versions of the libraries among their imports. The code is hashed
+without comments, docstrings and layout: rewording a sentence keeps the results of earlier runs, any other edit does not.
 """
 
 from __future__ import annotations
@@ -31,17 +31,17 @@ DISTRIBUTION_OF = {
     "packageurl": "packageurl-python",
     "pynvml": "nvidia-ml-py",
 }
-"""Distributions that are not called like the module they bring."""
+"""Distribution of each module whose name differs from its distribution's name."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Key:
-    """Everything that a step's result depends on; made by ``key_of``.
+    """Everything that a step's result depends on; ``key_of`` makes it.
 
     Attributes:
-        inputs: Digests of its inputs, and its settings.
-        code: SHA-256 of the code that it runs, hexadecimal.
-        libraries: Version of each installed library that this code imports, and of Python without its last number.
+        inputs: Digests of the step's inputs, and its settings.
+        code: SHA-256 of the code that the step runs, hexadecimal.
+        libraries: Version of each installed library that this code imports, and of Python (major and minor).
     """
 
     inputs: object
@@ -53,19 +53,19 @@ def key_of(inputs: object, entry: str, *more: str) -> Key:
     """Return the key of a step.
 
     Args:
-        inputs: Digests of its inputs, and its settings.
-        entry: Name of the module of this package that it calls; what that imports is found.
-        more: Further ones.
+        inputs: Digests of the step's inputs, and its settings.
+        entry: Name of the module of this package that the step calls; the modules that it imports are found.
+        more: Names of further modules that the step calls.
 
     Raises:
-        StoreError: See ``code_of``.
+        StoreError: A source is missing, as in an installation of compiled files alone, or cannot be read.
     """
     return Key(inputs=inputs, code=code_of(entry, *more), libraries=_library_versions((entry, *more)))
 
 
 @functools.cache
 def code_of(*entries: str) -> str:
-    """Return the SHA-256 of the code of modules and of all that they depend on, hexadecimal; read once in a process.
+    """Return the SHA-256 of the code of modules and of all modules that they depend on, hexadecimal.
 
     Raises:
         StoreError: A source is missing, as in an installation of compiled files alone, or cannot be read.
@@ -115,7 +115,7 @@ def _library_versions(entries: tuple[str, ...]) -> dict[str, str]:
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of this software and of the libraries that a bundle's numbers depend on, where installed."""
+    """Return the versions of weckd-edge, Python and the installed libraries that a bundle's numbers depend on."""
     installed = {name: _version(name) for name in LIBRARIES}
     found = {"weckd-edge": weckd_edge.__version__, "python": platform.python_version()}
     return found | {name: number for name, number in installed.items() if number is not None}

@@ -1,11 +1,11 @@
-"""Which modules of this package a module runs, read from their sources: nothing is imported to find out.
+"""The import graph of this package, read from its sources: no module is imported to find it.
 
-Two questions are answered. What a module *depends on* follows each name to the module that defines it: a package whose
-``__init__`` only passes names on does not count, and neither does a module that says so (``OUTSIDE_KEYS``). What a module
-*needs to run* is every file that Python reads to import it: packages on the way, with all that their ``__init__`` imports.
+There are two relations. A module *depends on* the modules that define the names it imports: a package whose ``__init__``
+only passes names on does not count, and neither does a module that assigns ``OUTSIDE_KEYS``. A module *needs to run* every
+file that Python reads to import it: packages on the way, with all that their ``__init__`` imports.
 
-An import counts wherever it stands, in a function too, but in an ``if TYPE_CHECKING:``. So does a string that names a
-module, such as in a table of backends or in the program of a child process; docstrings do not.
+An import counts wherever it stands, also inside a function, except under ``if TYPE_CHECKING:``. A string that names a module
+counts too, such as in a table of backends or in the program of a child process; docstrings do not.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from weckd_edge.core.errors import StoreError
 ROOT = "weckd_edge"
 
 MARK = "OUTSIDE_KEYS"
-"""A module that assigns a reason to this name changes no result: no fingerprint counts it, nor what it imports."""
+"""Name that a module assigns a reason to if it changes no result: no fingerprint counts it or its imports."""
 
 _NAME = re.compile(rf"\b{ROOT}(?:\.\w+)+")
 
@@ -33,16 +33,16 @@ OUTSIDE_KEYS = "finds what other modules import"
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """One module as it is written.
+    """One module's source, and what it imports.
 
     Attributes:
         name: Dotted name of the module.
-        path: Its file.
+        path: File of the module.
         is_package: Whether the file is an ``__init__.py``.
-        tree: Its syntax tree.
-        imports: Modules and, of ``from ... import``, the name that is taken; in the order of the file.
-        named: Modules of this package that strings of its code name.
-        is_outside: Whether it carries ``OUTSIDE_KEYS``.
+        tree: Syntax tree of the module.
+        imports: Imported modules, each with the name taken by ``from ... import`` or None, in the order of the file.
+        named: Modules of this package that strings in its code name.
+        is_outside: Whether the module assigns ``OUTSIDE_KEYS``.
     """
 
     name: str
@@ -55,7 +55,7 @@ class Source:
 
 
 def find_source(module: str) -> Path | None:
-    """Return the file of a module of this package; None where there is none."""
+    """Return the file of a module of this package; None where there is no such module."""
     if module != ROOT and not module.startswith(f"{ROOT}."):
         return None
     folder = _folder(module)
@@ -69,7 +69,7 @@ def find_source(module: str) -> Path | None:
 
 @functools.cache
 def _folder(package: str) -> Path | None:
-    """Return a package's folder; None where it is none."""
+    """Return a package's folder; None where there is no such package."""
     if package == ROOT:
         return Path(__file__).parent.parent
     parent, _, name = package.rpartition(".")
@@ -87,10 +87,10 @@ def _folder(package: str) -> Path | None:
 
 @functools.cache
 def read_source(module: str) -> Source:
-    """Read a module of this package.
+    """Read the source of a module of this package.
 
     Raises:
-        StoreError: Its source is not there, or is no Python of this version.
+        StoreError: The source is missing, or is not Python of this version.
     """
     path = find_source(module)
     if path is None:
@@ -118,7 +118,7 @@ def read_source(module: str) -> Source:
 
 
 def _what_runs(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node below one but docstrings and those of blocks that only type checkers read."""
+    """Yield every node below a node, without docstrings and without blocks that only type checkers read."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
             continue
@@ -166,7 +166,7 @@ def _assigns_mark(node: ast.stmt) -> bool:
 
 
 def depends_on(*entries: str) -> tuple[str, ...]:
-    """Return the modules whose code the results of some modules depend on, the modules themselves too, sorted.
+    """Return the modules whose code the results of some modules depend on, including the modules themselves, sorted.
 
     Raises:
         StoreError: A source is missing or cannot be read.
@@ -176,7 +176,7 @@ def depends_on(*entries: str) -> tuple[str, ...]:
 
 
 def needs_to_run(*entries: str) -> tuple[str, ...]:
-    """Return the modules whose files Python reads to run some modules, the modules themselves too, sorted.
+    """Return the modules whose files Python reads to run some modules, including the modules themselves, sorted.
 
     Raises:
         StoreError: A source is missing or cannot be read.
@@ -212,7 +212,7 @@ def _defining_modules(source: Source) -> Iterator[str]:
 
 
 def _defining_module(module: str, name: str | None) -> str | None:
-    """Return the module that defines what an import takes; None where it is none of this package."""
+    """Return the module that defines an imported name; None where it is outside this package."""
     if name is not None and find_source(f"{module}.{name}") is not None:
         return f"{module}.{name}"
     if find_source(module) is None:

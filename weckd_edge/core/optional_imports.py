@@ -1,4 +1,4 @@
-"""Import an optional library where it is used: with its telemetry off, and in plain words where it is missing."""
+"""Import of optional libraries: with their telemetry switched off, and with a clear error where one is missing."""
 
 from __future__ import annotations
 
@@ -34,23 +34,23 @@ EXTRA_OF = {
     "torch_tensorrt": "torch-tensorrt",
     "torchvision": "train",
 }
-"""Which extra of this package brings each optional top-level module."""
+"""Extra of this package that installs each optional top-level module."""
 
 
 def is_installed(module: str) -> bool:
-    """Tell whether a module can be found, without importing it."""
+    """Return whether a module can be found, without importing it."""
     return find_spec(module) is not None
 
 
 def require(module: str, purpose: str) -> ModuleType:
-    """Import ``module``, which then reports to nobody, or say what is missing.
+    """Import an optional module with its telemetry switched off, or raise an error that says how to install it.
 
     Args:
-        module: Dotted module name; its first part is looked up in ``EXTRA_OF``.
-        purpose: What it is needed for, in words that complete "... is needed to".
+        module: Dotted name of the module; its first part is looked up in ``EXTRA_OF``.
+        purpose: Purpose, in words that complete "... is needed to".
 
     Raises:
-        MissingDependency: The library is absent, or is there and fails to import (two different messages).
+        MissingDependency: The library is absent, or is installed and fails to import (two different messages).
     """
     telemetry.switch_off_telemetry()
     top = module.partition(".")[0]

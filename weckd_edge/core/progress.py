@@ -1,4 +1,4 @@
-"""How long work reports its progress: a protocol, and the silent implementation libraries default to."""
+"""Progress of long work: a protocol, and an implementation that shows nothing."""
 
 from __future__ import annotations
 
@@ -6,27 +6,27 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Protocol
 
-OUTSIDE_KEYS = "shows what is going on"
+OUTSIDE_KEYS = "shows progress"
 
 
 class ProgressTask(Protocol):
-    """One piece of work that is under way."""
+    """One piece of work in progress."""
 
     def advance(self, steps: int = 1, **values: float) -> None:
-        """Say that ``steps`` more are done; ``values`` (loss, accuracy) are shown beside the limit."""
+        """Report that ``steps`` more steps are done; ``values`` (loss, accuracy) are shown with it."""
 
     def end_after(self, total: int) -> None:
         """Say that the work ends after ``total`` steps in all, fewer than it was opened with."""
 
 
 class Progress(Protocol):
-    """Where work is shown. The command line decides between a live display, plain lines and nothing."""
+    """Display of progress; the command line chooses between a live display, plain lines and nothing."""
 
     def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[ProgressTask]:
-        """Open a piece of work of ``total`` steps, of which ``done`` were finished in an earlier run."""
+        """Begin a piece of work of ``total`` steps, of which an earlier run finished ``done``."""
 
     def note(self, text: str) -> None:
-        """Say one line that stays on the screen."""
+        """Show one line that stays on the screen."""
 
     def warn(self, text: str) -> None:
         """Say one line that nobody must miss: something may be wrong; it is shown also where progress is not."""
@@ -41,7 +41,7 @@ class _SilentTask:
 
 
 class SilentProgress:
-    """Shows nothing."""
+    """Progress that shows nothing."""
 
     @contextmanager
     def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:

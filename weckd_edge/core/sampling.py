@@ -1,4 +1,4 @@
-"""Each class in turn."""
+"""Orders that sample every class alike."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Protocol, TypeVar
 
 
 class Labelled(Protocol):
-    """What belongs to a class."""
+    """An item that belongs to a class."""
 
     @property
     def label(self) -> int:
-        """Number of its class."""
+        """Index of the item's class."""
 
 
 T = TypeVar("T", bound=Labelled)
 
 
 def round_robin(items: Iterable[T]) -> list[T]:
-    """Put things in an order that takes one of each class in turn, keeping the order inside a class."""
+    """Return the items in an order that takes one of each class in turn and keeps the order inside a class."""
     seen: dict[int, int] = {}
     placed = []
     for item in items:

@@ -1,7 +1,8 @@
-"""Between JSON or TOML and the frozen dataclasses of this package: strict both ways.
+"""Conversion between JSON or TOML and this package's frozen dataclasses, strict in both directions.
 
-Unknown keys, missing keys and values of another type are refused in the user's own words; nothing is coerced. This is own
-code, as msgspec and pydantic refuse in words that name types of Python, and a device would need another compiled library.
+Unknown keys, missing keys and values of another type are refused with a message in terms of the file; nothing is coerced.
+This is own code because msgspec and pydantic name Python types in their messages, and a device would need another compiled
+library.
 """
 
 from __future__ import annotations
@@ -44,13 +45,13 @@ def from_data(kind: type[T], data: object, *, where: str = "", error: type[Weckd
 
     Args:
         kind: The type to build.
-        data: What was read from JSON or TOML.
-        where: How the place is called in messages, such as ``build.toml: [train]``.
-        error: The error to raise.
+        data: Plain data, as read from JSON or TOML.
+        where: Name of the place in messages, such as ``build.toml: [train]``.
+        error: Class of the error to raise.
 
     Raises:
-        WeckdError: ``error``, on an unknown or missing key, a value of another type, or a contradiction that the
-            dataclass itself refuses.
+        WeckdError: ``error``, for an unknown or missing key, a value of another type, or a contradiction that the dataclass
+            refuses.
     """
     result: T = _build(kind, data, where or kind.__name__, error)
     return result
@@ -62,17 +63,17 @@ def from_json(kind: type[T], text: str | bytes, *, where: str, error: type[Weckd
 
 
 def parse_json(text: str | bytes, *, where: str, error: type[WeckdError], deepest: int | None = None) -> Any:
-    """Parse JSON strictly: what one reader takes and another refuses is refused here.
+    """Parse JSON strictly: anything that some readers take and others refuse is refused.
 
     Refused are: bytes that are not UTF-8 or begin with a byte order mark, a key twice in one object, ``NaN``, infinities,
     numbers that are infinite as doubles, whole numbers of more than 63 bits and a sign, and texts with U+0000 or with half
     of a surrogate pair.
 
     Args:
-        text: The text; bytes are UTF-8.
-        where: How the place is called in messages.
-        error: The error to raise.
-        deepest: How many lists and objects may lie in each other; None: what the parser takes.
+        text: JSON text; bytes are UTF-8.
+        where: Name of the place in messages.
+        error: Class of the error to raise.
+        deepest: Largest depth of nested lists and objects; None: as deep as the parser goes.
 
     Raises:
         WeckdError: ``error``, with what was found.
@@ -93,7 +94,7 @@ def parse_json(text: str | bytes, *, where: str, error: type[WeckdError], deepes
 
 
 _NO_TEXT = re.compile("[\0\ud800-\udfff]")
-"""What an escape in JSON can write and UTF-8, or a text of C, cannot."""
+"""Characters that an escape in JSON can write and UTF-8, or a string of C, cannot."""
 
 
 def _no_number(text: str) -> float:
@@ -204,7 +205,7 @@ def _build_scalar(kind: Any, data: Any, where: str, error: type[WeckdError]) -> 
     return data
 
 
-_NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+_NAMES = {int: "an integer", float: "a number", str: "a string", bool: "true or false"}
 
 
 def _describe(data: object) -> str:

@@ -1,8 +1,8 @@
-"""What is written to disk is whole or not there: atomic files, atomic folders, digests, and stages that resume.
+"""Files and folders that are written whole or not at all, with digests, and steps of a build that resume.
 
-A stage is a pure function from a key (everything its result depends on) to one artefact in one folder. A finished
-stage is a folder ``<name>-<key>`` whose ``artifact.json`` names every other file with its digest; it is made under a
-temporary name and renamed, so a process killed at any moment leaves either the whole stage or none of it.
+A step is a pure function from a key (everything its result depends on) to one artefact in one folder. A finished step is a
+folder ``<name>-<key>`` whose ``artifact.json`` names every other file with its digest. The folder is made under a temporary
+name and renamed, so a process killed at any moment leaves the whole result or none of it.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ _MAX_ARTIFACT_BYTES = 1 << 30
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FileRef:
-    """A file below a folder, by its content.
+    """A file below a folder, identified by its content.
 
     Attributes:
-        path: Relative POSIX path.
-        sha256: Digest of its bytes, hexadecimal.
-        bytes: Size.
+        path: Path relative to the folder, with forward slashes.
+        sha256: SHA-256 of the file's bytes, hexadecimal.
+        bytes: Size of the file, bytes.
     """
 
     path: str
@@ -56,12 +56,12 @@ class FileRef:
 
 
 def sha256_bytes(data: bytes) -> str:
-    """Return the SHA-256 of some bytes in hexadecimal."""
+    """Return the SHA-256 of bytes, hexadecimal."""
     return hashlib.sha256(data).hexdigest()
 
 
 def sha256_file(path: Path) -> str:
-    """Return the SHA-256 of a file's bytes in hexadecimal."""
+    """Return the SHA-256 of a file's bytes, hexadecimal."""
     digest = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(1 << 20):
@@ -70,20 +70,20 @@ def sha256_file(path: Path) -> str:
 
 
 def digest_of(value: object) -> str:
-    """Return the SHA-256 of a value's canonical JSON."""
+    """Return the SHA-256 of a value's canonical JSON, hexadecimal."""
     return sha256_bytes(to_json(value).encode())
 
 
 def file_ref(folder: Path, path: Path) -> FileRef:
-    """Describe a file by its path below ``folder``, its digest and its size."""
+    """Return a reference to a file: its path below ``folder``, its digest and its size."""
     return FileRef(path=path.relative_to(folder).as_posix(), sha256=sha256_file(path), bytes=path.stat().st_size)
 
 
 def check_ref(folder: Path, ref: FileRef) -> Path:
-    """Return the file a reference names.
+    """Return the path of a referenced file, after a check of its size and digest.
 
     Raises:
-        StoreError: It leaves the folder, is a link, is missing, or its size or digest differ.
+        StoreError: The path leaves the folder, the file is a link or is missing, or its size or digest differs.
     """
     relative = PurePosixPath(ref.path)
     if relative.is_absolute() or ".." in relative.parts or not relative.parts:
@@ -105,12 +105,12 @@ def check_ref(folder: Path, ref: FileRef) -> Path:
 
 @contextlib.contextmanager
 def explain_os_errors(path: Path) -> Iterator[None]:
-    """Turn a full disk, a missing permission, a read-only place or an impossible name into one clear line.
+    """Turn an ``OSError`` of writing to ``path`` (full disk, missing permission, impossible name) into one clear line.
 
     An error that names a file elsewhere, such as an image that is read meanwhile, is left as it is.
 
     Raises:
-        StoreError: In place of the ``OSError``.
+        StoreError: Raised instead of the ``OSError``.
     """
     try:
         yield
@@ -131,15 +131,16 @@ def explain_os_errors(path: Path) -> Iterator[None]:
 
 
 def no_space(path: Path) -> StoreError:
-    """Return the error that says that the disk a path lies on is full."""
+    """Return the error for a full disk, with the free space at the path."""
     free = shutil.disk_usage(_existing_parent(path)).free >> 20
     return StoreError(
-        f"{path}: no space left to write ({free} MiB free); free some and run it again", code="E_STORE_NO_SPACE"
+        f"{path}: no space left to write ({free} MiB free); free some space, then run again",
+        code="E_STORE_NO_SPACE",
     )
 
 
 def _is_beside(path: Path, name: str | bytes | int) -> bool:
-    """Tell whether an error speaks of a path, of its temporary, of something below, or of a folder it lies in."""
+    """Return whether an error is about a path, its temporary file, something below it, or a folder above it."""
     if isinstance(name, int):
         return True
     place, named = path.absolute(), Path(os.fsdecode(name)).absolute()
@@ -156,7 +157,7 @@ def _existing_parent(path: Path) -> Path:
 
 
 def write_atomic(path: Path, data: bytes | str) -> None:
-    """Write a file so that a reader, or a process killed now, sees the old content or the new, never a part."""
+    """Write a file atomically: a reader, or a process killed now, sees the old content or the new, never a part."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     with explain_os_errors(path):
         try:
@@ -170,10 +171,10 @@ def write_atomic(path: Path, data: bytes | str) -> None:
 
 
 def write_array(path: Path, array: NDArray[Any]) -> None:
-    """Write an array as ``.npy``: whole, or not at all.
+    """Write an array as ``.npy``, whole or not at all.
 
     Raises:
-        StoreError: It cannot be written; NumPy's own writer leaves out why.
+        StoreError: The file cannot be written; NumPy's own writer leaves out why.
     """
     import numpy as np
 
@@ -184,7 +185,7 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
 
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
-    """Give a temporary folder beside ``path`` and rename it to ``path`` when the block ends well.
+    """Yield a temporary folder beside ``path``, which replaces ``path`` when the block ends without an error.
 
     What stood at ``path`` is moved aside first and removed last. After an error nothing of the new folder is left.
     """
@@ -217,14 +218,14 @@ def _sync_tree(folder: Path) -> None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Stage(Generic[T]):
-    """One finished stage.
+    """One finished step of a build, with its artefact.
 
     Attributes:
-        name: What the stage is called in reports.
-        artifact: What it made.
-        folder: Where the files lie that the artefact names.
-        seconds: How long it took, in this run (the loading alone where it was reused).
-        reused: Whether an earlier run had made it.
+        name: Name of the step in reports.
+        artifact: Record that the step made.
+        folder: Folder of the files that the artefact names.
+        seconds: Duration in this run, seconds; where an earlier result was reused, of loading it.
+        reused: Whether the result of an earlier run was used.
     """
 
     name: str
@@ -235,14 +236,14 @@ class Stage(Generic[T]):
 
 
 class Workspace:
-    """The folder in which a build keeps its finished stages, so that the same command goes on where it stopped."""
+    """Folder in which a build keeps its finished steps, so that the same command resumes after an interruption."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the folder for this process.
+        """Lock the folder for this process.
 
         Raises:
             StoreError: Another process holds it.
@@ -261,7 +262,7 @@ class Workspace:
 
     @contextlib.contextmanager
     def in_use(self) -> Iterator[None]:
-        """Hold the folder for this process; where nothing was finished in it, take it away afterwards.
+        """Lock the folder for this process; remove it afterwards where nothing was finished in it.
 
         Raises:
             StoreError: Another process holds it.
@@ -273,25 +274,25 @@ class Workspace:
             self.remove_if_empty()
 
     def remove_if_empty(self) -> None:
-        """Take the folder away where no stage was finished and none is in progress."""
+        """Remove the folder where no step was finished and none is in progress."""
         if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):
             shutil.rmtree(self.root, ignore_errors=True)
 
     def scratch(self, name: str, key: Key) -> Path:
-        """Return a folder for work in progress of a stage, which survives until that stage is finished."""
+        """Return a folder for a step's work in progress, which stays until that step is finished."""
         folder = self.root / "scratch" / f"{name}-{digest_of(key)[:16]}"
         with explain_os_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def stage(self, name: str, kind: type[T], key: Key, make: Callable[[Path], T]) -> Stage[T]:
-        """Return a stage's artefact, making it only if no earlier run has.
+        """Return a step's artefact; make it only if no earlier run has.
 
         Args:
-            name: The stage.
-            kind: The artefact's class.
-            key: Everything the result depends on, the code too; digested.
-            make: Called with an empty folder; writes its files there and returns the artefact.
+            name: Name of the step.
+            kind: Class of the artefact.
+            key: Everything that the result depends on, code included.
+            make: Function that is called with an empty folder, writes its files there and returns the artefact.
         """
         start_ns = time.monotonic_ns()
         folder = self._folder(name, key)
@@ -306,7 +307,7 @@ class Workspace:
         return Stage(name=name, artifact=artifact, folder=folder, seconds=seconds, reused=reused)
 
     def find(self, name: str, kind: type[T], key: Key) -> Stage[T] | None:
-        """Return a stage that an earlier run has finished, or None."""
+        """Return a step that an earlier run has finished, or None."""
         folder = self._folder(name, key)
         artifact = self._load(folder, kind)
         return None if artifact is None else Stage(name=name, artifact=artifact, folder=folder, seconds=0.0, reused=True)

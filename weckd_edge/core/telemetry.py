@@ -1,8 +1,8 @@
-"""Libraries that report to their makers are told not to, before they load.
+"""Switches that keep libraries from reporting to their makers, set before the libraries load.
 
-``weckd_edge.core.optional_imports.require`` and the package ``weckd_edge.train`` call this, and all such libraries come in
-by these two doors. A process that imports ``weckd_edge`` and loads none of them is left as it is. Setting variables of the
-own process is no choice of this module: the libraries ask nothing else, and ask once, while they load.
+``weckd_edge.core.optional_imports.require`` and the package ``weckd_edge.train`` call this before they load such a library.
+A process that imports ``weckd_edge`` and loads none of them is left as it is. Environment variables of the own process are
+set because the libraries read nothing else, and read them once, while they load.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "huggingface_hub and hf_xet: which libraries a download was for, and how it went",
     "ORT_DISABLE_TELEMETRY": "ONNX Runtime: a lasting device id, a database of events, the processor and the program's name",
 }
-"""What each variable keeps back where it is 1. They are read while the library loads."""
+"""Environment variables that stop a report where they are 1, with what the report holds. Libraries read them when they load.
+"""
 
 MODULES = {"openvino_telemetry": "OpenVINO and NNCF: a lasting client id, each import and each conversion"}
-"""What each module sends. Its users do without it where it cannot be imported; no variable or argument of theirs stops it,
-only a file in the home folder, which is not ours to write."""
+"""Modules that send reports, with what they send."""
 
 ON = "0"
-"""The value of a variable by which a user asks for a report; every other value becomes 1."""
+"""Value of a variable by which a user asks for a report; every other value becomes 1."""
 
 
 def switch_off_telemetry() -> None:

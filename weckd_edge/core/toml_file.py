@@ -1,4 +1,4 @@
-"""TOML files that a user wrote or was given: bounded, in any depth that makes sense, with numbers that exist in TOML."""
+"""Reading of TOML files: bounded in size, depth and numbers."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ else:
 
 MAX_BYTES = 1 << 20
 DEEPEST = 32
-"""Tables and lists inside each other."""
+"""Largest depth of nested tables and lists."""
 
 _MAX_KEY_PARTS = 1000
 _KEY_LETTERS = re.compile(r"""[A-Za-z0-9_\-."' \t]+""")
 
 
 def read_toml(path: Path, *, error: type[WeckdError] = ConfigError) -> dict[str, Any]:
-    """Read a TOML file; a byte order mark in front of it is left out.
+    """Read a TOML file; a byte order mark at its start is skipped.
 
     Args:
         path: The file.
-        error: The kind of error that is raised.
+        error: Class of the error to raise.
 
     Raises:
-        WeckdError: Of the kind ``error``: it cannot be read, is larger than 1 MiB, or is no TOML that anything here takes.
+        WeckdError: ``error``, where the file cannot be read, is larger than 1 MiB, or is not TOML within these limits.
     """
     data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=error)
     try:
@@ -43,15 +43,15 @@ def read_toml(path: Path, *, error: type[WeckdError] = ConfigError) -> dict[str,
 
 
 def parse_toml(text: str, *, where: str, error: type[WeckdError] = ConfigError) -> dict[str, Any]:
-    """Read TOML text.
+    """Parse TOML text.
 
     Args:
-        text: Without a byte order mark.
-        where: How the place is called in messages.
-        error: The kind of error that is raised.
+        text: TOML text without a byte order mark.
+        where: Name of the place in messages.
+        error: Class of the error to raise.
 
     Raises:
-        WeckdError: Of the kind ``error``: it is no TOML, is nested too deeply, or holds a number that is not finite or
+        WeckdError: ``error``, where the text is not TOML, is nested too deeply, or holds a number that is not finite or
             takes more than 64 bits.
     """
     # The parser's time grows with the square of a key's parts.
@@ -80,11 +80,9 @@ def _check(data: dict[str, Any], where: str, error: type[WeckdError]) -> None:
         elif isinstance(value, list):
             waiting += [(name, inner, depth + 1) for inner in value]
         elif isinstance(value, float) and not math.isfinite(value):
-            raise error(
-                f"{where}: {name} = {value}: expected a finite number; leave it out where there is none", code="E_TOML"
-            )
+            raise error(f"{where}: {name} = {value}: expected a finite number; remove it if there is none", code="E_TOML")
         elif isinstance(value, int) and not -(2**63) <= value < 2**63:
             raise error(
-                f"{where}: {name}: expected a whole number of at most 64 bits, found one of {value.bit_length()}",
+                f"{where}: {name}: expected an integer of at most 64 bits, found one of {value.bit_length()}",
                 code="E_TOML",
             )

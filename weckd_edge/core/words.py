@@ -1,4 +1,4 @@
-"""Words in a row: class names as the command line takes them, and numbers with their noun."""
+"""Texts of lists and numbers: class names on the command line, numbers with their noun."""
 
 from __future__ import annotations
 

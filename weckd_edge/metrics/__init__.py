@@ -1,8 +1,8 @@
-"""Clinical figures from answers: per class, per slice, with intervals that count groups, and what compression changed.
+"""Clinical metrics of predictions: by class and by slice, with intervals that count groups, and prediction flips.
 
-``counts`` turns answers into figures for any weights of the groups, ``intervals`` turns those into intervals, ``measure``
-into artefacts, ``slices`` says which images share a value of a column, ``harm`` which decisions flipped, ``paired`` compares
-two models, and ``record`` puts all of it together. NumPy alone does the work, in seconds.
+``counts`` computes metrics for any weights of the groups, ``group_bootstrap`` their intervals, ``classification`` the
+records, ``slices`` the images that share a value of a column, ``prediction_flips`` the decisions that changed, ``paired``
+the comparison of two models, and ``record`` puts all of it together. NumPy alone does the work, in seconds.
 """
 
 from weckd_edge.metrics.paired import compare_predictions

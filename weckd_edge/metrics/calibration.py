@@ -1,7 +1,7 @@
-"""How far probabilities can be taken at their word, the one number that mends most of it, and a test of two classifiers.
+"""Calibration error, temperature scaling, and McNemar's test of two classifiers.
 
-The temperature is Guo et al. 2017 (ICML), "On Calibration of Modern Neural Networks": logits are divided by it, so that no
-decision changes.
+Temperature scaling divides the logits by one number, so that no decision changes (Guo et al. 2017, ICML, "On Calibration of
+Modern Neural Networks").
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Floats = NDArray[np.float64]
 BINS = 15
 RESAMPLES = 1000
 MIN_GROUPS = 10
-"""With fewer independent groups no temperature is sought."""
+"""Smallest number of independent groups for which a temperature is fitted."""
 
 FEW_GROUPS = 50
-"""With fewer the report says that the temperature was pulled towards 1 for want of images."""
+"""Number of independent groups below which the report says that the temperature was pulled towards 1."""
 
 PRIOR_SD = 0.5
 """Spread of the normal prior on a temperature's logarithm: before an image is seen, 95 % of temperatures are taken to lie
@@ -37,14 +37,14 @@ _SMALLEST = float(np.finfo(np.float32).tiny)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Temperature:
-    """A temperature and how it was found.
+    """A fitted temperature and how it was found.
 
     Attributes:
-        value: Divide logits by it; 1 changes nothing.
-        unshrunk: What fits the images best, without the prior.
-        nll_before: Mean negative log likelihood of the labels without it, nat.
-        nll_after: The same with it; never larger than ``nll_before``.
-        note: In words.
+        value: Divisor of the logits; 1 changes nothing.
+        unshrunk: Temperature that fits the images best, without the prior.
+        nll_before: Mean negative log likelihood of the labels without the temperature, nats.
+        nll_after: Mean negative log likelihood of the labels with the temperature, nats; never larger than ``nll_before``.
+        note: How the temperature was found and how far to trust it, in words.
     """
 
     value: float
@@ -55,7 +55,7 @@ class Temperature:
 
 
 def apply_temperature(probabilities: NDArray[Any], temperature: float) -> Floats:
-    """Return softmax(logits / temperature) of probabilities ``[N, classes]`` = softmax(logits); rows sum to 1."""
+    """Return softmax(logits / temperature) for probabilities ``[N, classes]`` = softmax(logits)."""
     logits = np.log(np.maximum(probabilities.astype(np.float64), _SMALLEST)) / temperature
     raised = np.exp(logits - logits.max(axis=1, keepdims=True))
     scaled: Floats = raised / raised.sum(axis=1, keepdims=True)
@@ -63,25 +63,25 @@ def apply_temperature(probabilities: NDArray[Any], temperature: float) -> Floats
 
 
 def nll(probabilities: NDArray[Any], labels: NDArray[Any]) -> Floats:
-    """Return each image's negative log likelihood ``[N]``, nat, of its label's probability (at least float32's smallest)."""
+    """Return each image's negative log likelihood ``[N]``, nats; probabilities count as at least float32's smallest."""
     taken: Floats = probabilities[np.arange(len(labels)), labels].astype(np.float64)
     return -np.log(np.maximum(taken, _SMALLEST))
 
 
 def brier(probabilities: NDArray[Any], labels: NDArray[Any]) -> Floats:
-    """Return each image's Brier score ``[N]``: squared distance to the one-hot label, 0 to 2."""
+    """Return each image's Brier score ``[N]``: squared distance to the one-hot label, 0..2."""
     wanted = np.eye(probabilities.shape[1])[labels]
     distance: Floats = ((probabilities.astype(np.float64) - wanted) ** 2).sum(axis=1)
     return distance
 
 
 def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: Sequence[str]) -> Temperature:
-    """Find the temperature under which the labels are likeliest, pulled towards 1 where there are few groups.
+    """Fit the temperature that makes the labels most likely, pulled towards 1 where there are few groups.
 
     Args:
-        probabilities: ``[N, classes]``, answered by what is deployed, on images that it was not trained on.
+        probabilities: Predictions of the deployed model ``[N, classes]`` on images that it was not trained on.
         labels: True label indices ``[N]``.
-        groups: The group of each image; images of a group are alike and count as one together.
+        groups: Group of each image ``[N]``; images of a group are alike and together count as one.
 
     Raises:
         MissingDependency: scipy is not installed.
@@ -89,7 +89,7 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
     count = len(set(groups))
     if count < MIN_GROUPS:
         before = float(nll(probabilities, labels).mean()) if len(labels) else 0.0
-        note = f"left at 1: {count} independent groups of validation images, a temperature needs at least {MIN_GROUPS}"
+        note = f"left at 1: a temperature needs {MIN_GROUPS} independent groups of validation images, found {count}"
         return Temperature(value=1.0, unshrunk=1.0, nll_before=before, nll_after=before, note=note)
 
     def mean_nll(log_temperature: float) -> float:
@@ -100,17 +100,18 @@ def fit_temperature(probabilities: NDArray[Any], labels: NDArray[Any], groups: S
     before, after = mean_nll(0.0), mean_nll(pulled)
     unshrunk = math.exp(best)
     if not after < before:
-        note = "left at 1: no temperature makes the validation labels likelier"
+        note = "left at 1: no temperature raises the likelihood of the validation labels"
         return Temperature(value=1.0, unshrunk=unshrunk, nll_before=before, nll_after=before, note=note)
     few = (
-        f"few validation images ({count} independent groups), so {unshrunk:.3g}, which fits them best, was pulled towards 1"
+        f"pulled towards 1 from {unshrunk:.3g}, the best fit, because there are few validation images "
+        f"({count} independent groups)"
     )
-    note = few if count < FEW_GROUPS else f"found on {len(labels)} validation images in {count} groups"
+    note = few if count < FEW_GROUPS else f"fitted on {len(labels)} validation images in {count} groups"
     return Temperature(value=math.exp(pulled), unshrunk=unshrunk, nll_before=before, nll_after=after, note=note)
 
 
 def _minimum(cost: Callable[[float], float]) -> float:
-    """Return where a smooth function of a temperature's logarithm is smallest: a coarse grid, then Brent's method."""
+    """Return where a smooth function of a temperature's logarithm is smallest, by a coarse grid, then Brent's method."""
     optimize = require("scipy.optimize", "recalibrate probabilities")
     grid = np.linspace(-_LOG_RANGE, _LOG_RANGE, 61)
     at = int(np.argmin([cost(float(point)) for point in grid]))
@@ -126,10 +127,10 @@ def calibration_metrics(
     A calibration error can only grow by resampling, so its interval leans upward; it always holds the value itself.
 
     Args:
-        probabilities: ``[N, classes]``, N at least 1.
+        probabilities: Predictions ``[N, classes]``, N at least 1.
         labels: True label indices ``[N]``.
-        groups: The group of each image; they are drawn whole.
-        seed: Of the bootstrap.
+        groups: Group of each image ``[N]``; groups are drawn whole.
+        seed: Seed of the bootstrap.
     """
     confidence = probabilities.max(axis=1).astype(np.float64)
     right = (probabilities.argmax(axis=1) == labels).astype(np.float64)
@@ -164,7 +165,7 @@ def calibration_metrics(
 
 
 def _ece_by_chance(confidence: Floats, bins: NDArray[np.int64], random: np.random.Generator) -> Estimate:
-    """Return the calibration error of answers that are right exactly as often as they say: what few images alone make."""
+    """Return the calibration error that perfectly calibrated predictions on so few images have by chance."""
     gap = np.zeros(RESAMPLES)
     for held in (confidence[bins == k] for k in range(BINS)):
         right = (random.random((RESAMPLES, len(held)), dtype=np.float32) < held).sum(axis=1)
@@ -196,11 +197,11 @@ def _bin(confidence: Floats, right: Floats) -> ReliabilityBin:
 
 
 def mcnemar(a_right: NDArray[np.bool_], b_right: NDArray[np.bool_]) -> tuple[int, int, float]:
-    """Count the frames that only one of two classifiers answers rightly, and test whether that is chance.
+    """Count the frames that only one of two classifiers predicts correctly, and test whether the split is chance.
 
     Returns:
-        Frames that only a answers rightly, frames that only b does, and the two-sided p value of McNemar's exact test
-        (McNemar 1947, Psychometrika 12:153), a binomial test of one half on the frames of which one is right; 1 without any.
+        Number of frames that only a predicts correctly, number that only b does, and the two-sided p value of McNemar's
+        exact test (McNemar 1947, Psychometrika 12:153): a binomial test of one half on these frames; 1 without any.
 
     Raises:
         MissingDependency: scipy is not installed.

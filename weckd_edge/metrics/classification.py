@@ -1,4 +1,4 @@
-"""From answers to the figures that are kept: each with its value, its interval and what stands behind it."""
+"""Metrics of predictions, each with its value, its interval, and the images and groups behind it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,13 @@ from weckd_edge.metrics.intervals import few_groups_factor, rate_by_group
 def measure_images(
     predictions: Predictions, weights: Floats, prevalence: Floats | None = None
 ) -> tuple[Metrics, BootstrapDraws]:
-    """Return the figures of some images, at least one, and their draws for comparisons.
+    """Return the metrics of predictions on at least one image, and their bootstrap draws for comparisons.
 
     Args:
-        predictions: To N images.
-        weights: See ``draw_metrics``; the first weighting counts each group once.
-        prevalence: Of each class, in label order; predictive values at it are None where a class has no image.
+        predictions: Predictions of N images.
+        weights: Weightings of the groups ``[B, groups]``, as ``draw_weights`` makes them; the first counts each group once.
+        prevalence: Prevalence of each class ``[classes]``, in label order; predictive values at it are None where a class
+            has no image.
     """
     truth, decided, member = predictions.truth, predictions.decided, predictions.member
     counts = np.bincount(truth, minlength=predictions.classes)
@@ -63,7 +64,7 @@ def measure_images(
 
 
 def compare_metrics(before: BootstrapDraws, after: BootstrapDraws, predictions: Predictions) -> MetricDifferences:
-    """Return what is deployed less FP32, from draws with the same weights."""
+    """Return the metrics of the deployed model minus those of FP32, from draws with the same weights."""
     member, counts = predictions.member, np.bincount(predictions.truth, minlength=predictions.classes)
     present = np.flatnonzero(counts)
     by_class = {int(label): group_sizes(member, as_mass(predictions.truth == label)) for label in present}
@@ -96,7 +97,7 @@ def compare_metrics(before: BootstrapDraws, after: BootstrapDraws, predictions: 
 
 
 def fraction_of(mask: Bools, among: Bools, member: NDArray[np.intp]) -> Metric | None:
-    """Return the share of the images of ``among`` that are in ``mask`` too; None where there is no such image."""
+    """Return the fraction of the images of ``among`` that are in ``mask`` too; None where ``among`` is empty."""
     return _rate(mask[among], member[among]) if among.any() else None
 
 

@@ -1,4 +1,4 @@
-"""Figures of answers for many weightings of the groups at once: what a bootstrap over groups asks for.
+"""Metrics for many weightings of the groups at once, for a bootstrap over groups.
 
 A weighting says how often each group was drawn. Decisions are counted once a group, and the counts multiplied by the
 weights; areas under ROC curves come from weighted ranks.
@@ -20,12 +20,12 @@ RESAMPLES = 1000
 
 @dataclass(frozen=True, slots=True)
 class Predictions:
-    """One implementation's answers to some images.
+    """Predictions of one implementation on N images.
 
     Attributes:
         truth: True label indices ``[N]``.
-        probabilities: ``[N, classes]``.
-        member: The group of each image ``[N]``, counted from 0.
+        probabilities: Predicted probabilities ``[N, classes]``.
+        member: Group number of each image ``[N]``, from 0.
     """
 
     truth: NDArray[np.intp]
@@ -34,24 +34,24 @@ class Predictions:
 
     @property
     def decided(self) -> NDArray[np.intp]:
-        """The likeliest class of each image ``[N]``."""
+        """Most probable class of each image ``[N]``."""
         likeliest: NDArray[np.intp] = self.probabilities.argmax(axis=1)
         return likeliest
 
     @property
     def classes(self) -> int:
-        """How many classes there are."""
+        """Number of classes."""
         return int(self.probabilities.shape[1])
 
     @property
     def groups(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return int(self.member.max()) + 1
 
 
 @dataclass(frozen=True, slots=True)
 class BootstrapDraws:
-    """Figures for each weighting ``[B]`` or ``[B, classes]``, NaN where a weighting leaves nothing to divide by."""
+    """Metrics for each weighting, ``[B]`` or ``[B, classes]``; NaN where a weighting leaves nothing to divide by."""
 
     accuracy: Floats
     balanced_accuracy: Floats
@@ -65,23 +65,23 @@ class BootstrapDraws:
 
 
 def group_numbers(groups: Sequence[str]) -> NDArray[np.intp]:
-    """Number groups from 0, in the order of their names ``[N]``."""
+    """Return the number of each image's group ``[N]``, from 0 in the order of the names."""
     return np.unique(np.asarray(groups), return_inverse=True)[1].astype(np.intp)
 
 
 def draw_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Floats:
-    """Return weightings ``[1 + resamples, groups]``: each group once, then as a bootstrap draws them with replacement."""
+    """Return weightings ``[1 + resamples, groups]``: each group once, then bootstrap draws with replacement."""
     drawn = np.random.default_rng(seed).multinomial(groups, np.full(groups, 1 / groups), resamples)
     return np.vstack([np.ones(groups), drawn])
 
 
 def draw_metrics(predictions: Predictions, weights: Floats, prevalence: Floats | None = None) -> BootstrapDraws:
-    """Return every figure that needs a bootstrap.
+    """Return every metric that needs a bootstrap, for each weighting.
 
     Args:
-        predictions: Of N images.
-        weights: How often each group counts, ``[B, groups]``.
-        prevalence: Of each class, summing to 1; every class must have images.
+        predictions: Predictions of N images.
+        weights: Number of times that each group counts ``[B, groups]``.
+        prevalence: Prevalence of each class ``[classes]``, adding up to 1; every class must have images.
     """
     classes = predictions.classes
     cells = np.zeros((predictions.groups, classes, classes))
@@ -114,20 +114,20 @@ def draw_metrics(predictions: Predictions, weights: Floats, prevalence: Floats |
 
 
 def _at_prevalence(rates: Floats, prevalence: Floats) -> tuple[Floats, Floats]:
-    """Return predictive values ``[B, classes]`` by Bayes' rule from the shares ``[B, truth, decision]`` of each class."""
+    """Return predictive values ``[B, classes]`` by Bayes' rule from the rates ``[B, truth, decision]`` of each class."""
     mixed = rates * prevalence[:, None]
     predicted, hit = mixed.sum(axis=1), np.einsum("bcc->bc", mixed)
     return hit / predicted, (1 - predicted - (prevalence - hit)) / (1 - predicted)
 
 
 def weighted_auc(score: Floats, positive: Bools, member: NDArray[np.intp], weights: Floats) -> Floats:
-    """Return the area under the ROC curve ``[B]``: the weighted share of pairs that are in order, ties counted half.
+    """Return the area under the ROC curve ``[B]``: the weighted fraction of ordered pairs; ties count half.
 
     Args:
-        score: Of each image ``[N]``.
-        positive: Which images are of the class ``[N]``.
-        member: The group of each image ``[N]``.
-        weights: ``[B, groups]``.
+        score: Score of each image ``[N]``.
+        positive: Mask of the images of the class ``[N]``.
+        member: Group number of each image ``[N]``.
+        weights: Number of times that each group counts ``[B, groups]``.
     """
     order = np.argsort(score, kind="stable")
     ranked, positive, member = score[order], positive[order], member[order]

@@ -1,4 +1,4 @@
-"""95 % intervals of figures between 0 and 1, and of differences, when images come in groups.
+"""95 % intervals of values between 0 and 1, and of differences, for images that come in groups.
 
 Rates (sensitivity, accuracy, predictive values) take Wilson's interval on the effective number of images. Other figures are
 drawn again with whole groups; the variance of the draws says how many independent images would leave as much doubt, and
@@ -23,25 +23,25 @@ Floats = NDArray[np.float64]
 
 MIN_IMAGES = 10
 MIN_GROUPS = 5
-"""With fewer images or groups behind a figure no interval is given."""
+"""Smallest number of groups for which a value gets an interval."""
 
 _NO_SPREAD = 1e-12
 
 
 def group_sizes(member: NDArray[np.intp], mass: Floats) -> Floats:
-    """Return how much each group counts that counts at all, from how much each of its images does."""
+    """Return the weight of each group that counts, from the weights of its images."""
     sizes: Floats = np.bincount(member, weights=mass).astype(np.float64)
     return sizes[sizes > 0]
 
 
 def bounded(draws: Floats, sizes: Floats, *, logit: bool = False, factor: float | None = None) -> tuple[float, float]:
-    """Return the interval of a figure between 0 and 1.
+    """Return the 95 % interval of a value between 0 and 1.
 
     Args:
-        draws: The figure itself, then as it came out of each draw of groups ``[1 + B]``; draws that are NaN are left out.
-        sizes: How much each group counts in it.
-        logit: Take the interval on the logit scale.
-        factor: By how much the variance is raised as there are few groups; None: as few as ``sizes`` says.
+        draws: The value itself, then its value in each draw of groups ``[1 + B]``; NaN draws are left out.
+        sizes: Weight of each group in the value.
+        logit: Whether to take the interval on the logit scale.
+        factor: Factor that raises the variance because there are few groups; None takes it from ``sizes``.
     """
     value, trials = float(draws[0]), effective_images(draws, sizes, factor)
     if not logit:
@@ -53,13 +53,13 @@ def bounded(draws: Floats, sizes: Floats, *, logit: bool = False, factor: float 
 
 
 def mean_factor(by_class: Floats, sizes: Sequence[Floats]) -> float:
-    """Return by how much the variance of a mean over classes is raised, as each class has few groups of its own.
+    """Return the factor that raises the variance of a mean over classes, because each class has few groups.
 
     The degrees of freedom of a sum of variances (Satterthwaite 1946, Biometrics Bulletin 2:110).
 
     Args:
-        by_class: Draws of each class's figure ``[1 + B, classes]``.
-        sizes: How much each group counts in it, by class.
+        by_class: Draws of each class's value ``[1 + B, classes]``.
+        sizes: Weight of each group, for each class.
     """
     variances = np.array([_variance(draws) for draws in by_class.T]) + _NO_SPREAD
     freedom = np.array([max(equal_groups(of_class) - 1, 1.0) for of_class in sizes])
@@ -69,7 +69,7 @@ def mean_factor(by_class: Floats, sizes: Sequence[Floats]) -> float:
 
 
 def effective_images(draws: Floats, sizes: Floats, factor: float | None = None) -> float:
-    """Return how many independent images would leave as much doubt about a figure as its draws show.
+    """Return the number of independent images that would leave as much uncertainty as the draws show.
 
     Where the draws show none, because every answer is right or wrong, images of a group are taken to count as one.
     """
@@ -80,13 +80,13 @@ def effective_images(draws: Floats, sizes: Floats, factor: float | None = None) 
 
 
 def bootstrap_difference(before: Floats, after: Floats, factor: float, *, unseen: float = 0.0) -> Estimate | None:
-    """Return how much a figure changed between two implementations on the same images, by a bootstrap on the pair.
+    """Return how much a value changed between two implementations on the same images, by a paired bootstrap.
 
     Args:
-        before: Draws of the figure ``[1 + B]``.
-        after: Draws of the same groups.
-        factor: By how much the variance is raised, as there are few groups.
-        unseen: Variance that is added, so that no flip seen is not taken for none possible; see ``half_an_image``.
+        before: Draws of the first implementation's value ``[1 + B]``.
+        after: Draws of the second implementation's value ``[1 + B]``, with the same groups.
+        factor: Factor that raises the variance because there are few groups.
+        unseen: Variance that is added because a flip that was not seen may still happen (``half_an_image``).
     """
     difference = after - before
     if not math.isfinite(float(difference[0])):
@@ -96,23 +96,23 @@ def bootstrap_difference(before: Floats, after: Floats, factor: float, *, unseen
 
 
 def half_an_image(images: int) -> float:
-    """Return the variance that half an image more on either side gives a difference (Agresti and Min 2005)."""
+    """Return the variance that half an image more on either side adds to a difference (Agresti and Min 2005)."""
     return 1 / (images + 2) ** 2
 
 
 def _variance(draws: Floats) -> float:
-    """Return the variance of the draws behind the figure itself, those left out that are NaN."""
+    """Return the variance of the draws after the value itself, without those that are NaN."""
     again = draws[1:][np.isfinite(draws[1:])]
     return float(again.var()) if len(again) > 1 else 0.0
 
 
 def has_enough_images(groups: int, images: int) -> bool:
-    """Tell whether a figure over so many images and groups gets an interval."""
+    """Return whether a value over so many images and groups gets an interval."""
     return images >= MIN_IMAGES and groups >= MIN_GROUPS
 
 
 def smaller_groups(sizes: Floats, others: Floats) -> Floats:
-    """Return which of two sets of groups tells less, for figures that compare a class with the rest."""
+    """Return the set of groups that tells less, of the two behind a comparison of a class with the rest."""
     return min(sizes, others, key=lambda s: equal_groups(s) if len(s) else 0.0)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 PERMUTATIONS = (1999, 199)
-"""How many shuffles a test takes, of up to ``MANY_GROUPS`` groups and of more."""
+"""Number of shuffles in a test, for up to ``MANY_GROUPS`` groups and for more."""
 MANY_GROUPS = 5000
 SIGNIFICANT = 0.05
 """Largest p value at which predictions count as better than guessing, one-sided."""
@@ -22,17 +22,17 @@ SIGNIFICANT = 0.05
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuessingTest:
-    """Predictions held against guessing and against the best constant prediction.
+    """Comparison of predictions with guessing and with the best constant prediction.
 
     Attributes:
         balanced_accuracy: Mean sensitivity over the classes that occur, each group counted once, 0..1.
-        chance: What guessing, and any constant prediction, reaches of it: one over the number of classes that occur.
-        p_value: Share of shuffles of the predictions among the groups that reach as much, 0..1.
-        best_possible_p: The p value of predictions that are all right: above ``SIGNIFICANT`` there are too few groups.
-        accuracy: Share of images predicted correctly, 0..1.
-        constant_accuracy: Share of images that the best constant prediction gets right, 0..1.
-        constant: Index of that class.
-        groups: How many groups there are.
+        chance: Balanced accuracy of guessing, and of any constant prediction: one over the number of classes that occur.
+        p_value: Fraction of shuffles of the predictions among the groups that reach as much, 0..1.
+        best_possible_p: P value that perfect predictions would have; above ``SIGNIFICANT`` there are too few groups.
+        accuracy: Fraction of images predicted correctly, 0..1.
+        constant_accuracy: Fraction of images that the best constant prediction gets right, 0..1.
+        constant: Label index of that class.
+        groups: Number of groups.
     """
 
     balanced_accuracy: float
@@ -46,12 +46,12 @@ class GuessingTest:
 
     @property
     def is_better(self) -> bool:
-        """Tell whether the predictions are better than guessing."""
+        """Whether the predictions are better than guessing."""
         return self.p_value <= SIGNIFICANT
 
     @property
     def can_tell(self) -> bool:
-        """Tell whether there are groups enough for right predictions to be told from guessing."""
+        """Whether there are enough groups to tell correct predictions from guessing."""
         return self.best_possible_p <= SIGNIFICANT
 
 
@@ -92,7 +92,7 @@ def compare_with_guessing(
 
 
 def _group_fractions(labels: NDArray[np.intp], member: NDArray[np.intp], groups: int, classes: int) -> NDArray[np.float64]:
-    """Return which share of each group has each label, ``[groups, classes]``."""
+    """Return the fraction of each group that has each label, ``[groups, classes]``."""
     found = np.zeros((groups, classes))
     np.add.at(found, (member, labels), 1.0)
     fractions: NDArray[np.float64] = found / found.sum(axis=1, keepdims=True)

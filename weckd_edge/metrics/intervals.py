@@ -1,4 +1,4 @@
-"""Rates and their 95 % intervals, counted by groups.
+"""Rates with 95 % intervals that count groups.
 
 The quantile of Student's t is worked out here, as a bundle's report is written again where no SciPy is installed. Wilson's
 interval alone would not be worth statsmodels.
@@ -20,7 +20,7 @@ MIN_FREEDOM = 1.0
 
 
 def wilson(correct: float, trials: float, z: float = Z_95) -> tuple[float, float]:
-    """Return Wilson's score interval of a rate (Wilson 1927, JASA 22:209), within 0..1.
+    """Return Wilson's score interval of a rate, within 0..1 (Wilson 1927, JASA 22:209).
 
     ``correct`` and ``trials`` may be fractional: an effective number of trials.
     """
@@ -52,7 +52,7 @@ def equal_groups(sizes: NDArray[Any]) -> float:
 
 
 def hidden_spread(sizes: NDArray[Any]) -> float:
-    """Return by how much groups of these sizes vary more than is seen, as large ones draw the mean towards themselves.
+    """Return the factor by which the variance of a mean is underestimated because large groups draw the mean to themselves.
 
     The CR2 correction (Bell and McCaffrey 2002, Survey Methodology 28:169) of a mean; ``k / (k - 1)`` for k equal groups.
     """
@@ -61,7 +61,7 @@ def hidden_spread(sizes: NDArray[Any]) -> float:
 
 
 def few_groups_factor(sizes: NDArray[Any]) -> float:
-    """Return by how much a variance that was estimated between groups of these sizes is to be raised before 1.96 holds.
+    """Return the factor that raises a variance estimated between groups of these sizes, so that 1.96 holds.
 
     By what is hidden, and as Student's t takes the place of the normal quantile, with as many groups as would tell as much
     if all were equally large (Dean and Pagano 2015).
@@ -70,12 +70,12 @@ def few_groups_factor(sizes: NDArray[Any]) -> float:
 
 
 def t_factor(freedom: float) -> float:
-    """Return by how much a variance is to be raised for Student's t to take the place of the normal quantile."""
+    """Return the factor that raises a variance so that the normal quantile gives Student's t interval."""
     return (student_t_95(max(freedom, MIN_FREEDOM)) / Z_95) ** 2
 
 
 def design_effect(correct: NDArray[np.bool_], groups: Sequence[Hashable]) -> float:
-    """Return by how much the variance of a rate grows because images of one group are alike (at least 1).
+    """Return the factor by which the variance of a rate grows because images of one group are alike (at least 1).
 
     The ratio of the cluster-robust variance of a mean (Cochran 1977, section 9A.2) to that of independent images, raised by
     ``few_groups_factor``. Exactly 1 where every group has one image.
@@ -103,9 +103,9 @@ def rate_by_group(correct: NDArray[np.bool_], groups: Sequence[Hashable]) -> Rat
     How often such intervals hold the truth is measured by ``benchmarks/bench_intervals.py``.
 
     Args:
-        correct: One truth value an image, shape ``[N]``, N at least 1.
-        groups: The group of each image. Where every answer is right (or wrong) the correlation inside groups cannot be
-            seen and is taken as complete.
+        correct: Whether each image is correct ``[N]``, N at least 1.
+        groups: Group of each image ``[N]``. Where every image is correct (or none is), the correlation inside groups cannot
+            be seen and is taken as complete.
     """
     images = len(correct)
     right = int(correct.sum())
@@ -117,11 +117,11 @@ def rate_by_group(correct: NDArray[np.bool_], groups: Sequence[Hashable]) -> Rat
 
 
 def images_to_decide(rate: Rate, limit: float) -> int | None:
-    """Return how many more images would take a limit out of a rate's 95 % interval, if as large a share of them is right.
+    """Return how many more images would take a limit out of a rate's 95 % interval, at the same rate.
 
     Args:
-        rate: With an interval that holds the limit; images of a group count together as they did in it.
-        limit: 0..1.
+        rate: Rate whose interval holds the limit; further images are taken to be grouped as its own are.
+        limit: The limit, 0..1.
 
     Returns:
         None where no number would (the rate is the limit), or where the interval says nothing of how much images count.
@@ -142,7 +142,7 @@ def images_to_decide(rate: Rate, limit: float) -> int | None:
 
 
 def _first_number(holds: Callable[[float], bool]) -> float:
-    """Return about the smallest number from which on something holds that holds for ever after."""
+    """Return, approximately, the smallest number from which on a condition holds."""
     low, high = 1e-3, 1.0
     while not holds(high):
         low, high = high, high * 2

@@ -1,4 +1,4 @@
-"""Two models' answers to the same images, side by side: figures of each, their differences, and which decisions changed."""
+"""Paired comparison of two models on the same images: metrics, differences, flips."""
 
 from __future__ import annotations
 
@@ -17,17 +17,18 @@ from weckd_edge.metrics.prediction_flips import count_flips
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PairedComparison:
-    """What ``compare_predictions`` found.
+    """Metrics of two models on the same images, with their differences.
 
     Attributes:
-        before: Figures of the first.
-        after: Figures of the second.
-        difference: Second less first.
-        specificity: Likewise, for each class in label order; None where there are too few images or groups.
+        before: Metrics of the first model.
+        after: Metrics of the second model.
+        difference: Second minus first.
+        specificity: Second minus first specificity of each class, in label order; None where there are too few images or
+            groups.
         flips: Decisions that changed.
-        before_coverage: Share of images that the first answers.
-        after_coverage: Share of images that the second answers.
-        coverage_difference: Second less first; None where there are too few images or groups.
+        before_coverage: Fraction of images that the first model decides.
+        after_coverage: Fraction of images that the second model decides.
+        coverage_difference: Second minus first coverage; None where there are too few images or groups.
     """
 
     before: Metrics
@@ -43,14 +44,14 @@ class PairedComparison:
 def compare_predictions(
     before: Predictions, after: Predictions, *, decided: tuple[Bools, Bools], labels: Sequence[str], seed: int
 ) -> PairedComparison:
-    """Compare two models on the same images, by a bootstrap over groups on the pair.
+    """Compare two models on the same images, by a paired bootstrap over groups.
 
     Args:
-        before: Of the first model, to N images, at least one.
-        after: Of the second, to the same images in the same order, with the same groups.
-        decided: Which images each of them answers ``[N]``.
+        before: Predictions of the first model on N images, N at least 1.
+        after: Predictions of the second model on the same images in the same order, with the same groups.
+        decided: Whether each model decides each image ``[N]``, first and second model.
         labels: Class names.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
 
     Raises:
         MissingDependency: scipy is not installed.

@@ -1,4 +1,4 @@
-"""What compression changed: which decisions flipped between teacher, student and what is deployed, and to whose good."""
+"""Prediction flips: decisions that changed between teacher, student and deployed model, for better or worse."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ def count_flips(
     labels: Sequence[str],
     slices: Sequence[tuple[str, Bools]],
 ) -> Flips:
-    """Count the decisions that changed, in all, by class and by slice.
+    """Count the decisions that changed: all of them, by class, and by slice.
 
     Args:
-        names: Of the two implementations.
-        before: Decisions of the first ``[N]``.
-        after: Decisions of the second ``[N]``.
+        names: Names of the two implementations.
+        before: Decisions of the first implementation ``[N]``.
+        after: Decisions of the second implementation ``[N]``.
         truth: True label indices ``[N]``.
         labels: Class names.
-        slices: Each slice's name and which images are in it ``[N]``.
+        slices: Name of each slice, and the mask of its images ``[N]``.
 
     Raises:
         MissingDependency: scipy is not installed.
@@ -57,7 +57,7 @@ def count_flips(
 
 
 def flipped_frames(predictions: Sequence[Prediction]) -> tuple[FlippedFrame, ...]:
-    """Return every image on which teacher, FP32 and what is deployed do not all agree, by path."""
+    """Return every image on which teacher, FP32 and deployed model do not all agree, sorted by path."""
     frames = []
     for prediction in predictions:
         teacher = None if prediction.teacher is None else int(np.argmax(prediction.teacher))

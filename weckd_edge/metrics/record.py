@@ -1,4 +1,4 @@
-"""The whole record: figures, slices, the worst of them, flips, and in words what cannot be told."""
+"""The whole record of metrics: by class, by slice, flips, and their limits in words."""
 
 from __future__ import annotations
 
@@ -36,14 +36,14 @@ def measure_metrics(
     confidence_threshold: float = 0.0,
     names: tuple[str | None, str, str] = (None, "fp32", "compiled"),
 ) -> MetricsRecord:
-    """Return the clinical figures of what is deployed, from the predictions that verification kept.
+    """Return the clinical metrics of the deployed model, from the predictions that verification kept.
 
     Args:
-        verification: With the predictions to every test image.
-        index: The data set: columns, groups and class names.
-        config: Which slices, bands and prevalences.
-        confidence_threshold: See ``OperatingPoint``.
-        names: Who answered: the teacher (None without one), FP32, what is deployed.
+        verification: Verification with the predictions of every test image.
+        index: Data set: columns, groups and class names.
+        config: Settings of slices, bands and prevalences.
+        confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
+        names: Names of the teacher (None without one), of FP32 and of the deployed model.
 
     Raises:
         MissingDependency: scipy is not installed.
@@ -77,13 +77,13 @@ def measure_metrics(
 
 
 def measure_slices(verification: Verification, index: DatasetIndex, config: ReportConfig) -> tuple[Slice, ...]:
-    """Return the figures of every slice alone, for limits that a link must clear before it is chosen."""
+    """Return the metrics of every slice alone, for limits that a link must meet before it is selected."""
     cuts, _ = cut_slices(config, index)
     return _slices(cuts, verification.predictions, index, None)
 
 
 def find_worst_class(metrics: Metrics) -> int | None:
-    """Return the label index of the class found least often, among those with an interval."""
+    """Return the label index of the class with the lowest sensitivity, among those with an interval."""
     known = [(c.sensitivity.value, c.label) for c in metrics.classes if c.sensitivity and c.sensitivity.low is not None]
     return min(known)[1] if known else None
 

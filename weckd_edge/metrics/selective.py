@@ -1,17 +1,17 @@
-"""Answering only where it is safe to: a threshold with a promise, and what answering less is worth.
+"""Selective prediction: a confidence threshold that limits the error (Learn then Test), and risk-coverage curves.
 
-The threshold is found by Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052): hypotheses "at this threshold more
-than ``risk`` of the answered groups are wrong", tested in a fixed sequence from the strictest threshold down, each at the
-full level, until one cannot be rejected. With many groups there are two such sequences, at half the level each: one from
-the strictest threshold at which anything can be proved, where a single wrong group ends it, and one from where half of the
-groups are answered.
+Learn then Test (Angelopoulos et al. 2021, arXiv 2110.01052) finds the threshold. It tests the hypotheses "at this
+threshold, more than ``risk`` of the decided groups are wrong" in a fixed sequence, from the strictest threshold down, each
+at the full level, until one cannot be rejected. With many groups there are two such sequences, each at half the level: one
+starts at the strictest threshold at which anything can be proved, where a single wrong group ends it; the other starts
+where half of the groups are decided.
 
-What is counted are groups: a group of which at least one image is answered has as its loss the part of its answered images
-that are wrong, 0..1. Groups are independent, images of a group are not. Where every group has one image the p value is the
-binomial's; else Hoeffding and Bentkus's for bounded losses (Bates et al. 2021, arXiv 2101.02703).
+The unit is the group. A group with at least one decided image has a loss: the fraction of its decided images that are
+wrong, 0..1. Groups are independent; images of a group are not. Where every group has one image, the p value is the
+binomial one, otherwise Hoeffding and Bentkus's for bounded losses (Bates et al. 2021, arXiv 2101.02703).
 
-Thresholds at which so few groups are answered that not even a perfect answer could be proved are passed over; that the
-promise still holds takes that answers above a threshold are not more often wrong than those just below it.
+Thresholds with so few decided groups that not even perfect decisions could prove the limit are skipped. The limit still
+holds if decisions above a threshold are not wrong more often than decisions just below it.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
 
 GRID = tuple(round(1 - 0.005 * step, 3) for step in range(1, 200))
-"""Thresholds on the largest probability, strictest first; fixed, whatever the images."""
+"""Candidate thresholds on the largest probability, strictest first; the same for all images."""
 
 
 TWO_STARTS = 10
-"""From so many times the least number of groups on there are two sequences."""
+"""Number of groups, in multiples of the smallest that can prove a threshold, from which two sequences are tested."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Tested:
-    """What the test of one threshold showed: how many groups are answered at it, their mean loss, the p value."""
+    """Result of the test of one threshold: number of decided groups, their mean loss, p value."""
 
     value: float
     groups: int
@@ -50,15 +50,15 @@ class _Tested:
 def find_threshold(
     confidence: Floats, wrong: Bools, groups: Sequence[str], *, risk: float, certainty: float, all_groups: int | None = None
 ) -> ThresholdRecord:
-    """Find the lowest threshold under which ``risk`` holds with probability ``certainty``.
+    """Find the lowest threshold that keeps the error within ``risk`` with probability ``certainty``.
 
     Args:
-        confidence: Largest calibrated probability of each validation image that may be answered at all.
-        wrong: Whether it is wrong.
-        groups: The group of each.
-        risk: Largest mean loss of answered groups, 0..1.
-        certainty: Chance that the threshold keeps it, 0..1.
-        all_groups: How many groups there are, answered or not; None: those that are named.
+        confidence: Largest calibrated probability of each validation image that may be decided ``[N]``.
+        wrong: Whether the decision on each image is wrong ``[N]``.
+        groups: Group of each image ``[N]``.
+        risk: Largest mean loss of the decided groups, 0..1.
+        certainty: Probability with which the threshold must keep it, 0..1.
+        all_groups: Number of groups, decided or not; None counts those that are named.
 
     Raises:
         MissingDependency: scipy is not installed.
@@ -90,14 +90,14 @@ def find_threshold(
 
 
 def _min_groups(level: float, risk: float) -> int:
-    """Return how many groups it takes to prove the risk where not one is wrong."""
+    """Return how many groups without any error it takes to prove the limit."""
     return math.ceil(math.log(level) / math.log(1 - risk) - 1e-9)
 
 
 def _descend(
     confidence: Floats, wrong: Bools, member: NDArray[np.int64], single: bool, risk: float, level: float, start: int
 ) -> tuple[_Tested | None, _Tested | None]:
-    """Test from where ``start`` groups are answered on; return the last threshold that holds, the first that does not."""
+    """Test thresholds downwards from ``start`` decided groups; return the last that holds and the first that does not."""
     found: _Tested | None = None
     groups = int(member.max()) + 1 if len(member) else 0
     for at in (*GRID, 0.0):
@@ -114,7 +114,7 @@ def _descend(
 
 
 def _more_groups(nearest: _Tested | None, total: int, minimum: int, single: bool, risk: float, level: float) -> int | None:
-    """Return how many more groups it would take to prove the risk where the threshold came nearest; None: no number."""
+    """Return how many more groups would prove the limit at the nearest threshold; None where no number would."""
     if nearest is None:
         return max(1, minimum - total)
     if nearest.risk >= risk:
@@ -131,13 +131,13 @@ def _more_groups(nearest: _Tested | None, total: int, minimum: int, single: bool
 
 
 def group_losses(decided: Bools, wrong: Bools, member: NDArray[np.int64], groups: int) -> Floats:
-    """Return the part of wrong images among the answered ones of each group that has any.
+    """Return the fraction of wrong decisions in each group that has any decision.
 
     Args:
-        decided: Of each image ``[N]``.
-        wrong: Of each image ``[N]``.
-        member: The group of each image, whole numbers under ``groups``.
-        groups: How many there are.
+        decided: Whether each image is decided ``[N]``.
+        wrong: Whether the decision on each image is wrong ``[N]``.
+        member: Group number of each image ``[N]``, from 0 to under ``groups``.
+        groups: Number of groups.
     """
     count = np.bincount(member[decided], minlength=groups)
     errors = np.bincount(member[decided & wrong], minlength=groups)
@@ -146,7 +146,7 @@ def group_losses(decided: Bools, wrong: Bools, member: NDArray[np.int64], groups
 
 
 def binomial_p(losses: Floats, risk: float) -> float:
-    """Return the chance of at most as many losses of 1 if each has the chance ``risk``; losses are 0 or 1."""
+    """Return the probability of at most as many losses of 1 if each has the probability ``risk``; losses are 0 or 1."""
     return _binomial(int(losses.sum()), len(losses), risk)
 
 
@@ -158,9 +158,9 @@ def hoeffding_bentkus(mean: float, count: int, risk: float) -> float:
     """Return a p value of "the mean is over ``risk``" for independent losses in 0..1 (Bates et al. 2021, theorem 4.1).
 
     Args:
-        mean: Of the losses seen.
-        count: How many were seen.
-        risk: 0..1.
+        mean: Mean of the losses seen, 0..1.
+        count: Number of losses seen.
+        risk: Mean that is tested, 0..1.
     """
     low = min(mean, risk)
     hoeffding = math.exp(-count * _divergence(low, risk))
@@ -175,13 +175,13 @@ def _divergence(a: float, b: float) -> float:
 
 
 def risk_coverage(confidence: Floats, wrong: Bools) -> tuple[Floats, Floats]:
-    """Return coverages and the error rates among the images that are answered at them, surest first.
+    """Return the coverages and the error rate among the decided images at each, most confident first.
 
     Images of one confidence are answered together (El-Yaniv and Wiener 2010, JMLR 11:1605).
 
     Args:
-        confidence: ``[N]``, N at least 1.
-        wrong: ``[N]``.
+        confidence: Largest probability of each image ``[N]``, N at least 1.
+        wrong: Whether the decision on each image is wrong ``[N]``.
     """
     order = np.argsort(-confidence, kind="stable")
     last = np.flatnonzero(np.append(np.diff(confidence[order]) != 0, True))
@@ -196,7 +196,7 @@ def aurc(confidence: Floats, wrong: Bools) -> float:
 
 
 def auroc(familiar: Floats, other: Floats) -> float:
-    """Return the chance that a frame of the other kind has the larger score; ties count half."""
+    """Return the probability that a frame of the other kind has the larger score; ties count half."""
     ordered = np.sort(familiar)
     below = np.searchsorted(ordered, other, "left")
     same = np.searchsorted(ordered, other, "right") - below

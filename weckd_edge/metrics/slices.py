@@ -1,4 +1,4 @@
-"""Which images share a value of a column of the data CSV: sites, devices, bands of age."""
+"""Slices: images that share a value of a column of the data CSV, such as a site, a device or a band of age."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from weckd_edge.config import ReportConfig
 from weckd_edge.core.errors import ConfigError, did_you_mean
 
 MAX_VALUES = 20
-"""A column of texts with more different values is not cut into slices by itself."""
+"""Largest number of different texts in a column that is cut into slices without being asked for."""
 
 UNKNOWN = "not given"
+"""Value of an image whose cell in the column is empty."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SliceCut:
-    """One value of one column and the images that have it.
+    """One value of one column, and the images that have it.
 
     Attributes:
-        column: Its name.
-        value: Its value, or a band of numbers.
-        paths: The images.
+        column: Name of the column.
+        value: Value of the column, or a band of numbers.
+        paths: Paths of the images.
     """
 
     column: str
@@ -34,7 +35,7 @@ class SliceCut:
 
 
 def check_report(config: ReportConfig, index: DatasetIndex) -> None:
-    """Refuse slices and prevalences that the data set does not have.
+    """Raise an error where the settings name slices or prevalences that the data set does not have.
 
     Raises:
         ConfigError: A column or a class is not there, has too many values, or is not made of numbers.
@@ -52,7 +53,7 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
         if len(values) > MAX_VALUES and _numbers(values) is None:
             raise ConfigError(
                 f"report.slices: column '{column}' holds {len(values)} different texts, expected at most {MAX_VALUES}; "
-                "join some, or leave it out",
+                "merge some values, or remove the column from report.slices",
                 code="E_CONFIG_COLUMN",
             )
     for band in config.bands:
@@ -69,7 +70,7 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
 
 
 def cut_slices(config: ReportConfig, index: DatasetIndex) -> tuple[tuple[SliceCut, ...], tuple[str, ...]]:
-    """Return the slices of a whole data set, by column and value, and what is to be said about columns left out.
+    """Return the slices of a whole data set by column and value, and notes on columns that are not cut.
 
     A column of numbers with more than ``MAX_VALUES`` of them, or one with bands, is cut into bands: at the edges that were
     given, else at the terciles of all images, so that every split has the same bands.
@@ -97,17 +98,17 @@ def cut_slices(config: ReportConfig, index: DatasetIndex) -> tuple[tuple[SliceCu
 
 
 def slice_columns(index: DatasetIndex) -> tuple[str, ...]:
-    """Return the further columns of a data set, sorted."""
+    """Return the names of the further columns of a data set, sorted."""
     return tuple(sorted({attribute.column for record in index.images for attribute in record.attributes}))
 
 
 def value_of(record: ImageRecord, column: str) -> str:
-    """Return what an image says in a column."""
+    """Return an image's value in a column."""
     return next((a.value for a in record.attributes if a.column == column and a.value), UNKNOWN)
 
 
 def terciles(index: DatasetIndex, column: str) -> tuple[float, ...]:
-    """Return the two numbers that cut a column of numbers into three parts with about as many images."""
+    """Return the two numbers that cut a numeric column into three parts with about as many images."""
     numbers = [number for record in index.images if (number := _number(value_of(record, column))) is not None]
     return tuple(sorted({float(edge) for edge in np.quantile(numbers, (1 / 3, 2 / 3), method="nearest")}))
 

@@ -1,4 +1,4 @@
-"""What a bundle says about itself: the report, the model card and the bill of materials, from its evidence alone."""
+"""Report, model card and SBOM of a bundle, written from its evidence alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The files below ``evidence/`` from which everything in a report is taken."""
+"""The files under ``evidence/``, and the record of everything a bundle holds."""
 
 from __future__ import annotations
 
@@ -49,24 +49,24 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleContents:
-    """Everything a bundle holds and says of itself: what a build assembles, a report shows, and a build returns.
+    """Contents of a bundle: what a build assembles and returns, and what a report shows.
 
     Attributes:
-        manifest: As it is sealed; while a bundle is being made, the draft of it.
-        dataset: Which images there were and how each was used.
-        chain: The links and the baseline.
-        verification: What the compiled artefact answers.
-        measurement: The bench of what is deployed; None where it was not measured.
-        link_measurements: Benches of links that do not ship, each of which names its link.
-        build: How the bundle was built.
-        selection: Which precisions were tried and why this one ships.
-        link_selection: Which links were weighed and why this one ships.
-        audit: What was found of leaks, shortcuts and doubtful labels; None where the build did not look.
-        metrics: Clinical figures, by class and slice; None in a bundle that was made before they were kept.
-        abstention: What is not answered; None in bundles from before there were guards.
-        environment: What built it; None in a bundle that was made before this was kept.
-        files: For each file of model, self-test and guard, by its path in the bundle: where it lies, or its bytes; empty for
-            a bundle that was read.
+        manifest: Sealed manifest; while a bundle is being made, the draft of it.
+        dataset: Images, and how each was used.
+        chain: Links and baseline.
+        verification: Predictions of the compiled model, compared with those before compiling.
+        measurement: Benchmark of the deployed model; None where it was not measured.
+        link_measurements: Benchmarks of links that are not deployed; each names its link.
+        build: Settings and durations of the build.
+        selection: Precisions that were tried, and why one was chosen.
+        link_selection: Links that were evaluated, and why one was chosen.
+        audit: Data audit; None where the build skipped it.
+        metrics: Clinical metrics, by class and slice; None in a bundle without them.
+        abstention: Input guard and threshold, and their effect; None in a bundle without them.
+        environment: Machine and software of the build; None in a bundle without it.
+        files: Path on disk, or bytes, of each file of model, self-test and guard, by its path in the bundle; empty for a
+            bundle that was read.
     """
 
     manifest: Manifest
@@ -86,7 +86,7 @@ class BundleContents:
 
     @property
     def deployed(self) -> Link:
-        """The link that is deployed."""
+        """Deployed link."""
         by_name = {link.name: link for link in self.chain.links}
         return by_name.get(self.chain.deployed or "", self.chain.links[-1])
 
@@ -95,8 +95,8 @@ def write_evidence(folder: Path, contents: BundleContents) -> None:
     """Write the evidence files of a bundle that is not sealed yet.
 
     Args:
-        folder: The bundle; ``evidence/`` is made where it lacks.
-        contents: What to write.
+        folder: Folder of the bundle; ``evidence/`` is made in it.
+        contents: Contents to write.
     """
     below = folder / EVIDENCE_FOLDER
     benches = (*([contents.measurement] if contents.measurement else []), *contents.link_measurements)
@@ -125,18 +125,18 @@ def measurement_lines(measurements: Iterable[Measurement]) -> Iterable[str]:
 
 
 Read = Callable[[str], bytes | None]
-"""Gives the bytes of a file of a bundle by its path; None: there is none."""
+"""Function that returns the bytes of a bundle's file by its path; None where there is no such file."""
 
 
 def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
-    """Read what a bundle, sealed or not, says of itself.
+    """Read the contents of a bundle, sealed or not.
 
     Args:
-        source: The folder of a bundle that is being made; or what gives the proved bytes of one that was opened.
-        manifest: Its manifest; its labels must be those of the evidence.
+        source: Folder of a bundle that is being made; or a function that returns the verified bytes of an opened one.
+        manifest: Manifest; its labels must be those of the evidence.
 
     Raises:
-        BundleError: A file is missing, is not what it should be, or belongs to other labels.
+        BundleError: A file is missing, is of another format, or belongs to other labels.
     """
     read = _reader(source) if isinstance(source, Path) else source
     dataset = _read(read, DATASET_FILE, DatasetIndex)
@@ -191,10 +191,10 @@ def _check(contents: BundleContents) -> None:
     for prediction in contents.verification.predictions:
         if len(prediction.compiled) != classes or not 0 <= prediction.label < classes:
             raise BundleError(
-                f"{VERIFICATION_FILE}: {prediction.path}: expected answers for {classes} labels", code="E_BUNDLE_EVIDENCE"
+                f"{VERIFICATION_FILE}: {prediction.path}: expected predictions of {classes} labels", code="E_BUNDLE_EVIDENCE"
             )
     if contents.metrics is not None and len(contents.metrics.compiled.classes) != classes:
-        raise BundleError(f"{METRICS_FILE}: expected the figures of {classes} labels", code="E_BUNDLE_EVIDENCE")
+        raise BundleError(f"{METRICS_FILE}: expected the metrics of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(

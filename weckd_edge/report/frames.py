@@ -1,4 +1,4 @@
-"""Pictures for the report: test frames as the device sees them, and where what is deployed finds its evidence in them."""
+"""Pictures of test frames for the report, with maps of where the deployed model finds its evidence."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ def picture_frames(
     mapped: Collection[str],
     predicted: Mapping[str, Mapping[str, Probabilities]],
 ) -> dict[str, Picture]:
-    """Return pictures of test frames by path; what cannot be mapped is told in the picture's note.
+    """Return pictures of test frames by path; a picture's note says why it has no map.
 
     Args:
-        folder: The bundle, sealed or not, with its models.
-        manifest: Its manifest or the draft of it.
-        frames: The frames by path, uint8 ``[H, W, 3]``.
-        mapped: Paths of frames whose evidence is mapped too, some 220 queries each.
-        predicted: What is known already of the model's predictions of these frames: by backend, then by path.
+        folder: Folder of the bundle, sealed or not, with its models.
+        manifest: Manifest of the bundle, or the draft of it.
+        frames: Frames by path, uint8 ``[H, W, 3]``.
+        mapped: Paths of frames that get a map, at some 220 queries each.
+        predicted: Known predictions of these frames: by backend, then by path.
     """
     runner, why = _open(folder, manifest) if mapped else (None, "")
     known = predicted.get(runner.name, {}) if runner is not None else {}
@@ -55,13 +55,13 @@ def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
     try:
         choice = choose_model(Bundle(folder=folder, manifest=manifest, signature="unsigned"))
         return open_runner(choice.backend, choice.model), ""
-    except WeckdError:  # its words name files of this machine, which have no place in a bundle
-        return None, "what ships cannot be opened on the machine that built it"
+    except WeckdError:  # the message names files of this machine, which have no place in a bundle
+        return None, "the deployed model cannot be opened on the build machine"
 
 
 def _map(frame: NDArray[np.uint8], manifest: Manifest, runner: Runner, predicted: Probabilities | None) -> Picture:
     try:
         overlay = overlay_of(frame, runner, manifest.input.frame, predicted=predicted, width_pixels=SMALL_PIXELS)
     except WeckdError as err:
-        return Picture(frame=frame, note=f"the evidence cannot be mapped ({err})")
+        return Picture(frame=frame, note=f"no evidence map ({err})")
     return Picture(frame=frame, overlay=overlay)

@@ -1,4 +1,4 @@
-"""The page around every report: head, colours, contents, scripts. Without templates, as devices write pages too.
+"""HTML around every page: head, styles, table of contents, scripts. It needs no templates, as devices write pages too.
 
 A page may run the scripts and use the styles whose digests its own policy names, and nothing else; it may fetch nothing.
 """
@@ -25,15 +25,15 @@ def document(
     data: Any = None,
     kind: str = "",
 ) -> str:
-    """Return a whole page that needs no network and nothing beside it.
+    """Return a whole page that needs no network and no other file.
 
     Args:
-        title: Of the window.
+        title: Title of the window.
         body: HTML of the sections.
-        contents: Identifier and name of every section, in order; empty: the page has no table of contents.
-        scripts: Files below ``templates/report/`` that are run after the page is there.
-        data: What the scripts read as JSON from the element ``answers``; None: nothing.
-        kind: Class of the main part.
+        contents: Identifier and name of every section, in order; empty for a page without a table of contents.
+        scripts: Names of files under ``templates/report/`` that run when the page is there.
+        data: Data that the scripts read as JSON from the element ``predictions``; None: no data.
+        kind: CSS class of the main part.
     """
     style, first = asset("style.css"), asset("theme.js")
     code = [asset(name) for name in scripts]
@@ -56,7 +56,7 @@ def document(
     ]
     if data is not None:
         text = json.dumps(data, ensure_ascii=False, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c")
-        parts.append(f'<script type="application/json" id="answers">{text}</script>')
+        parts.append(f'<script type="application/json" id="predictions">{text}</script>')
     parts += [f"<script>{text}</script>" for text in code]
     return "\n".join((*parts, "</body>\n</html>\n"))
 
@@ -67,7 +67,7 @@ def asset(name: str) -> str:
 
 
 def digest(text: str) -> str:
-    """Return how a content security policy names an inline text."""
+    """Return an inline text's digest as a content security policy writes it."""
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 

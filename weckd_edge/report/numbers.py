@@ -1,4 +1,4 @@
-"""How numbers are written for people: few digits, always a unit, and a no-break space before it."""
+"""Numbers as people read them: few digits, always a unit, and a no-break space before it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ EN_DASH = "\u2013"
 
 
 def significant(value: float, digits: int = 3) -> str:
-    """Write a number with so many significant digits, never in exponents: 1234, 12.3, 0.0123."""
+    """Return a number as text with so many significant digits, never with an exponent: 1234, 12.3, 0.0123."""
     if value == 0 or not math.isfinite(value):
         return f"{value:g}"
     decimals = max(0, digits - 1 - math.floor(math.log10(abs(value))))
@@ -20,7 +20,7 @@ def significant(value: float, digits: int = 3) -> str:
 
 
 def format_difference(value: float) -> str:
-    """Write a difference of probabilities: two digits, as a power of ten where it is tiny."""
+    """Return a difference of probabilities as text: two digits, as a power of ten where it is tiny."""
     if value == 0 or abs(value) >= 1e-4:
         return f"{value:.2g}"
     exponent = math.floor(math.log10(abs(value)))
@@ -29,28 +29,28 @@ def format_difference(value: float) -> str:
 
 
 def percent(fraction: float, decimals: int = 1) -> str:
-    """Write a share 0..1 as a percentage."""
+    """Return a fraction 0..1 as a percentage."""
     return f"{fraction * 100:.{decimals}f}{NBSP}%"
 
 
 def interval(rate: Rate) -> str:
-    """Write a rate's 95 % interval, such as ``84.1-92.0 %``."""
+    """Return a rate's 95 % interval as text, such as ``84.1-92.0 %``."""
     return f"{rate.low * 100:.1f}{EN_DASH}{rate.high * 100:.1f}{NBSP}%"
 
 
 def points(difference: float) -> str:
-    """Write a difference of two shares in percentage points, with its sign."""
+    """Return a difference of two fractions in percentage points, with its sign."""
     sign = "+" if difference > 0 else MINUS if difference < 0 else "±"
     return f"{sign}{abs(difference) * 100:.1f}{NBSP}points"
 
 
 def milliseconds(time_ns: float) -> str:
-    """Write a time given in nanoseconds."""
+    """Return a time in nanoseconds as milliseconds."""
     return f"{significant(time_ns / 1e6)}{NBSP}ms"
 
 
 def seconds(value: float) -> str:
-    """Write a duration: ``0.4 s``, ``12 s``, ``3 min 20 s``."""
+    """Return a duration as text: ``0.4 s``, ``12 s``, ``3 min 20 s``."""
     if value < 10:
         return f"{value:.1f}{NBSP}s"
     whole = round(value)
@@ -63,7 +63,7 @@ def seconds(value: float) -> str:
 
 
 def format_count(value: float) -> str:
-    """Write a large count: ``950``, ``12.3 k``, ``2.22 M``, ``1.10 G``."""
+    """Return a large number as text: ``950``, ``12.3 k``, ``2.22 M``, ``1.10 G``."""
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= size:
             return f"{significant(value / size)}{NBSP}{unit}"
@@ -71,7 +71,7 @@ def format_count(value: float) -> str:
 
 
 def size(amount: int) -> str:
-    """Write a number of bytes."""
+    """Return a number of bytes as text, with a binary unit."""
     if amount >= 1 << 20:
         return f"{significant(amount / (1 << 20))}{NBSP}MiB"
     if amount >= 1 << 10:

@@ -1,4 +1,4 @@
-"""The report: one HTML file that needs no network and nothing beside it, and tells the essential without a script."""
+"""The report: one HTML file that needs no network and no other file, and is complete without scripts."""
 
 from __future__ import annotations
 
@@ -31,31 +31,31 @@ CONTENTS = (
     ("change", "What changed"),
     ("gates", "Gates"),
     ("metrics", "Classes and slices"),
-    ("operating", "Threshold"),
-    ("confusion", "Confusion and images"),
+    ("operating", "Confidence threshold"),
+    ("confusion", "Confusion matrix, images"),
     ("prediction_flips", "Prediction flips"),
     ("calibration", "Calibration"),
     ("abstention", "Unable to analyze"),
-    ("audit", "Leaks and shortcuts"),
+    ("audit", "Data audit"),
     ("chain", "Chain and baseline"),
-    ("precision", "Precision and parity"),
-    ("speed", "Latency and memory"),
+    ("precision", "Precision, agreement"),
+    ("speed", "Latency, memory"),
     ("data", "Data"),
-    ("documents", "Digests"),
+    ("documents", "Build and digests"),
     ("limits", "Limitations"),
 )
-"""Identifier and short name of each section; the template ``report/IDENTIFIER.html.j2`` writes it."""
+"""Identifier and short name of each section, in order; ``report/IDENTIFIER.html.j2`` is its template."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Sample:
-    """One test frame with its answer.
+    """One test frame with its prediction.
 
     Attributes:
         image: uint8 ``[H, W, 3]``, RGB.
-        truth: Its true label.
-        predicted: The decision of what is deployed.
-        probability: Of that decision, 0..1.
+        truth: True label.
+        predicted: Decision of the deployed model.
+        probability: Probability of that decision, 0..1.
     """
 
     image: NDArray[np.uint8]
@@ -74,12 +74,12 @@ def write_report(
     """Write the report of a bundle, sealed or not.
 
     Args:
-        contents: What the bundle holds; the list of files in its manifest may still be empty.
-        out: The HTML file. It must not lie in a sealed bundle.
-        samples: Test frames to picture; they become part of the file.
-        frames: Pictures by the path of their image: of those whose decision changed, and on which two implementations
-            differ most. They become part of the file; where one is not there, its place says so.
-        change: What changed since another bundle, as a section of its own.
+        contents: Contents of the bundle; the list of files in its manifest may still be empty.
+        out: HTML file to write; it must not lie in a sealed bundle.
+        samples: Test frames to show; they become part of the file.
+        frames: Pictures by the path of their image, for frames with flips and frames on which two implementations differ
+            most. They become part of the file; the page says where one is missing.
+        change: Differences from another bundle, shown as a section; None: no such section.
 
     Raises:
         MissingDependency: The extra ``report`` is not installed.
@@ -92,7 +92,7 @@ def write_report(
         "sections": [name for name, _ in sections],
     }
     title = f"{contents.manifest.name}: build report"
-    data = context["answers"]
+    data = context["explorer"]
     scripts = () if data is None else ("report.js",)
     body = render("report/report.html.j2", context)
     write_atomic(out, document(title, body, contents=sections, scripts=scripts, data=data))
@@ -112,7 +112,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "verification": verification,
         "selection": contents.selection,
         "link_selection": contents.link_selection,
-        "weighed": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
+        "evaluated": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
         "measurement": measurement,
         "deployed": contents.deployed,
         "gates": verdicts.gate_rows(manifest.gates),
@@ -125,7 +125,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "data": data,
         "abstention": found,
         "abstaining": abstention.abstention_sentences(found) if found else [],
-        "far_kinds": abstention.kind_rows(found) if found else [],
+        "ood_rows": abstention.kind_rows(found) if found else [],
         "risk_chart": safe(charts.risk_coverage_chart(found.curve, found.aurc)) if found and found.curve else None,
         "frame": verdicts.frame_text(manifest.input),
         "disclaimer": verdicts.DISCLAIMER,
@@ -139,8 +139,8 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
-        "probes_about": audit.about_data(contents.audit) if contents.audit else "",
-        "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
+        "audit_about": audit.about_data(contents.audit) if contents.audit else "",
+        "audit_sections": audit.audit_sections(contents.audit) if contents.audit else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],
     }
 
@@ -162,7 +162,7 @@ def _images(
 
 
 def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
-    """Return what the report shows of single answers, and of the threshold on them."""
+    """Return what the report shows of single predictions, and of the threshold on them."""
     predictions, labels, point = verification.predictions, manifest.labels, manifest.operating_point
     counts, abstained = verdicts.confusion(
         predictions, len(labels), point.confidence_threshold, point.non_gradeable_labels, labels
@@ -181,7 +181,7 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         for p in explorer.first_rows(predictions)
     ]
     return {
-        "answers": data,
+        "explorer": data,
         "confusion": counts,
         "abstained": abstained,
         "confusion_csv": csv_url(confusion_csv(verification, manifest)),
@@ -199,13 +199,13 @@ def _parity(
 ) -> dict[str, Any]:
     """Return what the report shows of parity, calibration and precisions."""
     check = verification.calibration
-    difference = [
+    differing = [
         {
             "pair": pair,
             "frames": [
                 {
                     "url": urls.get(f"frame:{frame.path}"),
-                    "note": frames[frame.path].note if frame.path in frames else "the page was written without the images",
+                    "note": frames[frame.path].note if frame.path in frames else "this page was written without the images",
                     "path": frame.path,
                     "truth": manifest.labels[frame.label],
                     "gap": max(abs(p - q) for p, q in zip(frame.a, frame.b, strict=True)),
@@ -218,10 +218,10 @@ def _parity(
         if pair.worst
     ]
     return {
-        "apart": difference,
+        "differing": differing,
         "flips": [sentence for pair in verification.parity if pair.worst and (sentence := parity.pair_flips_sentence(pair))],
         "layer_divergences": [
-            {"parting": found, "sentence": parity.divergence_sentence(found), "chart": safe(charts.layers(found))}
+            {"divergence": found, "sentence": parity.divergence_sentence(found), "chart": safe(charts.layers(found))}
             for found in verification.layer_divergences
             if found.layers
         ],

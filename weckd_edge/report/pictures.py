@@ -1,4 +1,4 @@
-"""Pictures inside the page: as large as their number allows, so that the file stays small."""
+"""Pictures inside a page: as large as their number allows, so that the file stays small."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from numpy.typing import NDArray
 Image = NDArray[np.uint8]
 
 MAX_BYTES = 1_300_000
-"""For all pictures of one page, as they are written into it."""
+"""Largest size of all pictures of a page, as they are written into it, bytes."""
 SIZES = ((240, 82), (200, 78), (160, 72), (128, 66), (96, 60), (72, 50))
-"""Longer side in pixels and JPEG quality, tried in order until all fit."""
+"""Longer side in pixels and JPEG quality; tried in order until all pictures fit."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Picture:
-    """One test frame for the page.
+    """One test frame for a page.
 
     Attributes:
-        frame: uint8 ``[H, W, 3]``, RGB; None where it cannot be shown.
-        overlay: The same with a map of where the shipped artefact finds its evidence; None where there is none.
+        frame: Frame, uint8 ``[H, W, 3]``, RGB; None where it cannot be shown.
+        overlay: Frame with a map of where the deployed model finds its evidence, uint8 ``[H, W, 3]``; None where there is
+            none.
         note: Why one of the two is missing, in words.
     """
 
@@ -34,11 +35,11 @@ class Picture:
 
 
 def encode(images: Mapping[str, Image], most_bytes: int = MAX_BYTES) -> dict[str, str]:
-    """Return images as ``data:`` addresses, smaller the more there are; those that do not fit even so are left out.
+    """Return images as ``data:`` addresses, smaller the more there are; images that do not fit are left out.
 
     Args:
-        images: uint8 ``[H, W, 3]`` by name, the most important first.
-        most_bytes: Of all addresses together.
+        images: Images by name, uint8 ``[H, W, 3]``, most important first.
+        most_bytes: Largest size of all addresses together, bytes.
     """
     for pixels, quality in SIZES:
         urls = {name: data_url(image, pixels, quality) for name, image in images.items()}
@@ -57,9 +58,9 @@ def data_url(image: Image, pixels: int, quality: int) -> str:
     """Return one image as a ``data:`` address.
 
     Args:
-        image: uint8 ``[H, W, 3]``, RGB.
-        pixels: Its longer side is scaled down to this at most.
-        quality: Of JPEG, 1..95.
+        image: Image, uint8 ``[H, W, 3]``, RGB.
+        pixels: Largest length of its longer side, pixels; a larger image is scaled down.
+        quality: JPEG quality, 1..95.
     """
     from PIL import Image as Pillow
 

@@ -1,4 +1,4 @@
-"""Templates filled in: HTML escaped, numbers written for people."""
+"""Rendering of templates: HTML escaped, numbers as people read them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from weckd_edge.report.chapters import parity, verdicts
 
 
 def render(template: str, context: Mapping[str, Any]) -> str:
-    """Fill in one of this package's templates; HTML is escaped.
+    """Render one of this package's templates; HTML is escaped.
 
     Raises:
         MissingDependency: The extra ``report`` is not installed.
@@ -51,7 +51,7 @@ def render(template: str, context: Mapping[str, Any]) -> str:
 
 
 def safe(svg: str) -> Any:
-    """Mark a picture as HTML that is not to be escaped."""
+    """Mark a chart as HTML that is not escaped again."""
     return require("markupsafe", "write a report").Markup(svg)
 
 

@@ -1,4 +1,4 @@
-"""The page of a study: one picture, the words, the figures."""
+"""The page of a study: a chart, the findings, the metrics."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from weckd_edge.report.rendering import render, safe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRow:
-    """One strategy. Rates are 0..1; bounds are None where one seed says nothing of the spread.
+    """Results of one strategy. Rates are 0..1; bounds are None where one seed gives no spread.
 
     Attributes:
-        name: Of the strategy.
-        labels: Distinct labels any link saw.
-        images: Distinct training images the last link saw.
-        by_run: Accuracy of the last link, by seed and fold.
-        mean: Over seeds.
-        low: Of its 95 % interval.
-        high: Of its 95 % interval.
-        gain: Over the first strategy, paired by seed; None for the first itself.
-        gain_low: Of its 95 % interval.
-        gain_high: Of its 95 % interval.
-        seconds: Of training all links, all seeds.
-        cpu_seconds: Processor time of the same.
-        joules: Energy of the same; None where the machine does not tell.
+        name: Name of the strategy.
+        labels: Number of distinct labels that any link saw.
+        images: Number of distinct training images that the last link saw.
+        by_run: Accuracy of the last link, for each seed and fold.
+        mean: Mean accuracy over the runs.
+        low: Lower end of the mean's 95 % interval.
+        high: Upper end of the mean's 95 % interval.
+        gain: Gain over the first strategy, paired by seed and fold; None for the first strategy itself.
+        gain_low: Lower end of the gain's 95 % interval.
+        gain_high: Upper end of the gain's 95 % interval.
+        seconds: Training time of all links and runs, seconds.
+        cpu_seconds: Processor time of all links and runs, seconds.
+        joules: Energy of all links and runs, joules; None where the machine does not measure it.
     """
 
     name: str
@@ -89,5 +89,5 @@ def write_study(page: StudyPage, out: Path) -> None:
 
 
 def order_of(names: Sequence[str]) -> tuple[str, ...]:
-    """Return strategies as they are shown: controls first, in the order they were asked for."""
+    """Return strategies in the order they are shown: controls first, then as they were asked for."""
     return tuple(sorted(names, key=lambda name: not name.startswith("single")))

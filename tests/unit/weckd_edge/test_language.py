@@ -60,7 +60,6 @@ APPROVED = {
     "overlay.py: bar": "a bar of a legend",
     "predictions.py: bar": "a bar of a chart",
     "predictions.py: fraction_bar": "a bar of a chart",
-    "explain_images.py: answer": "a key of what the command prints as JSON",
 }
 """Names that may hold such a word, by module, each with what it means there."""
 

@@ -1,1 +1,1 @@
-"""Bundles in the formats of update systems: a plain tar, RAUC, SWUpdate, Mender. See docs/how-to/updates.md."""
+"""Packages for update systems (docs/how-to/updates.md): a plain tar, RAUC, SWUpdate, Mender."""

@@ -1,4 +1,4 @@
-"""What every format is given, and what is found out about a bundle before it is packed."""
+"""Records that every package format uses, and the checks before a bundle is packed."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from weckd_edge.core.bounds import PLAIN_NAME
 from weckd_edge.core.errors import BundleError
 
 PAYLOAD_NAME = "weckd-bundle.tar"
-"""How the tar is called inside the other formats."""
+"""Name of the tar inside the other formats."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Signer:
-    """The key of an update system, which is not the bundle's own.
+    """Signing key of an update system; it is not the bundle's own key.
 
     Attributes:
         key: PEM file of the private key.
@@ -29,18 +29,18 @@ class Signer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PackagedFile:
-    """One update file.
+    """A written update file.
 
     Attributes:
-        bundle: Folder of the bundle that it holds.
-        format: Name in the table of formats.
-        file: The update.
-        bytes: Its size.
-        sha256: Of its bytes.
-        compatible: What the device must call itself: id of the device profile the bundle was built for.
-        version: Of the bundle's content, as the update system sees it.
-        signed: Whether the update itself is signed; the bundle inside has a signature of its own or none.
-        warnings: What should be known before it is sent to anyone.
+        bundle: Folder of the bundle inside.
+        format: Name of the format.
+        file: Path of the update file.
+        bytes: Size of the update file, bytes.
+        sha256: SHA-256 of the update file, hexadecimal.
+        compatible: Device that the update is for: id of the device profile that the bundle was built for.
+        version: Version of the bundle's content, as the update system sees it.
+        signed: Whether the update itself is signed; the bundle inside may have its own signature.
+        warnings: Reasons not to send the update yet, one sentence each.
     """
 
     bundle: str
@@ -55,21 +55,22 @@ class PackagedFile:
 
 
 Write = Callable[[Bundle, Path, "Signer | None"], None]
-"""Writes one format: a proved bundle, where to, and who signs the update."""
+"""Function that writes one format, from a verified bundle to a path, signed or not."""
 
 
 def open_for_export(folder: Path, key: Path | None) -> tuple[Bundle, tuple[str, ...]]:
-    """Prove a bundle whole, and say what speaks against sending it.
+    """Verify a bundle, and return it with warnings against sending it.
 
     Args:
-        folder: The bundle.
+        folder: Folder of the bundle.
         key: PEM public key of the bundle's owner; with it, a bundle that its owner did not sign is refused.
 
     Returns:
         The bundle and its warnings, most serious first.
 
     Raises:
-        BundleError: It is not whole, not signed by the key, or its name or device cannot stand in an update's metadata.
+        BundleError: The bundle is not whole, is not signed by the key, or its name or device cannot stand in an update's
+            metadata.
         ConfigError: The key cannot be used.
         MissingDependency: A key was given and the extra ``sign`` is not installed.
     """

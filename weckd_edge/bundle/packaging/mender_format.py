@@ -20,7 +20,7 @@ _HINT = "expected a key that begins with 'BEGIN EC PRIVATE KEY' or 'BEGIN RSA PR
 
 
 def artifact_name_of(bundle: Bundle) -> str:
-    """Return the artifact's name: of the bundle, its version, and the start of its digest, so that no two share one."""
+    """Return a unique name of the artifact: the bundle's name, its version and the start of its digest."""
     manifest = bundle.manifest
     return f"{manifest.name}-{manifest.version}-{manifest.manifest_sha256[:12]}"
 

@@ -1,4 +1,4 @@
-"""From a bundle to an update file: proved first, written whole or not at all."""
+"""Packing of a bundle into an update file: verified first, written whole or not at all."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from weckd_edge.core.store import explain_os_errors, sha256_file
 def package_bundle(
     folder: Path, out: Path, *, format_name: str, key: Path | None = None, signer: Signer | None = None
 ) -> PackagedFile:
-    """Pack a bundle for an update system.
+    """Pack a bundle into an update file.
 
     Args:
-        folder: The bundle; its signature and every digest are checked first.
-        out: The update file; one that stands there is replaced.
+        folder: Folder of the bundle; its signature and every digest are verified first.
+        out: Update file to write; an existing file is replaced.
         format_name: ``tar``, ``rauc``, ``swupdate`` or ``mender``.
         key: PEM public key of the bundle's owner.
-        signer: Who signs the update itself; None: nobody.
+        signer: Key that signs the update itself; None leaves it unsigned.
 
     Raises:
-        BundleError: The bundle is not whole, or not its owner's.
-        ConfigError: The format or a key does not fit, or a tool refuses what it was given.
+        BundleError: The bundle is not whole, or not signed by its owner.
+        ConfigError: The format or a key does not fit, or a tool refuses its input.
         MissingDependency: A tool, or the extra ``sign``, is not installed.
         StoreError: The file cannot be written.
     """

@@ -32,7 +32,7 @@ def write(bundle: Bundle, out: Path, signer: Signer | None) -> None:
     """Write the RAUC bundle.
 
     Raises:
-        ConfigError: There is nobody to sign it, or ``rauc`` refuses.
+        ConfigError: There is no key to sign with, or ``rauc`` refuses its input.
         MissingDependency: ``rauc`` or ``mksquashfs`` is not installed.
     """
     if signer is None or signer.certificate is None:

@@ -19,7 +19,7 @@ from weckd_edge.core.store import sha256_file
 DESCRIPTION = "sw-description"
 SCRIPT_NAME = "weckd-install.sh"
 INCOMING = f"/var/lib/weckd/incoming/{PAYLOAD_NAME}"
-"""Where SWUpdate puts the tar on the device."""
+"""Path on the device where SWUpdate puts the tar."""
 
 _SCRIPT = f"""#!/bin/sh
 # SWUpdate runs this with "postinst" once the tar lies in its place; whatever the outcome, the tar goes.
@@ -64,7 +64,7 @@ def write(bundle: Bundle, out: Path, signer: Signer | None) -> None:
 
     Raises:
         ConfigError: ``openssl`` refuses key or certificate.
-        MissingDependency: It is to be signed and ``openssl`` is not installed.
+        MissingDependency: The update is to be signed and ``openssl`` is not installed.
     """
     with tempfile.TemporaryDirectory(dir=out.parent) as scratch:
         folder = Path(scratch)

@@ -1,4 +1,4 @@
-"""The formats, as a literal table: the command line answers from it without importing them."""
+"""The package formats, as a literal table that needs no import of the formats themselves."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from weckd_edge.core.errors import ConfigError, did_you_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FormatRow:
-    """One format.
+    """One package format.
 
     Attributes:
-        module: Where its ``write`` lies.
-        help: What it makes, in one line.
-        suffix: The usual end of a file's name.
-        tool: Program that makes it; None where none is needed.
+        module: Module of the format's ``write``.
+        help: Description in one line.
+        suffix: Usual end of the file's name.
+        tool: Program that makes the package; None where none is needed.
         package: Debian package of the tool.
-        signs: What an update must be signed with: ``certificate`` (and its key), ``key``, or None where it cannot be.
-        must_sign: Whether an unsigned update is of no use.
+        signs: Key that signs the update: ``certificate`` (with its key), ``key``, or None where it cannot be signed.
+        must_sign: Whether the update must be signed.
     """
 
     module: str
@@ -67,10 +67,10 @@ FORMATS = {
 
 
 def find_format(name: str) -> FormatRow:
-    """Return a format's row.
+    """Return a format's row in the table.
 
     Raises:
-        ConfigError: There is none of that name.
+        ConfigError: There is no such format.
     """
     row = FORMATS.get(name)
     if row is None:
@@ -79,6 +79,6 @@ def find_format(name: str) -> FormatRow:
 
 
 def load_writer(row: FormatRow) -> Write:
-    """Import a format's module and return what writes it."""
+    """Import a format's module and return its ``write``."""
     write: Write = importlib.import_module(row.module).write
     return write

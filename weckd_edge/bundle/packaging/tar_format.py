@@ -16,11 +16,11 @@ from weckd_edge.core.errors import BundleError
 
 
 def write(bundle: Bundle, out: Path, signer: Signer | None = None) -> None:
-    """Write the tar.
+    """Write the tar of a bundle.
 
     Args:
-        bundle: Proved whole.
-        out: Where.
+        bundle: Verified bundle.
+        out: Path of the tar.
         signer: Not used; a tar has no signature.
 
     Raises:

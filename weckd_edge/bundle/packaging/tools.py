@@ -13,17 +13,17 @@ _TIMEOUT_S = 900
 
 
 def run_tool(tool: str, arguments: Sequence[str | Path], *, package: str, hint: str) -> str:
-    """Run a program and return what it printed.
+    """Run a program and return its output.
 
     Args:
-        tool: Its name.
-        arguments: For it; nothing is seen by a shell.
-        package: Debian package that brings it.
-        hint: What to look at where it refuses.
+        tool: Name of the program.
+        arguments: Arguments of the program; no shell sees them.
+        package: Debian package of the program.
+        hint: Advice where the program refuses its input.
 
     Raises:
-        MissingDependency: It is not installed.
-        ConfigError: It fails, or does not end.
+        MissingDependency: The program is not installed.
+        ConfigError: The program fails, or does not end within 900 s.
     """
     path = shutil.which(tool)
     if path is None:

@@ -212,7 +212,7 @@ def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig)
     if threshold is None:
         return ()
     if threshold.confidence_threshold is not None:
-        text = f"{threshold.val_group_error:.1%} of {threshold.decided_groups} answered validation groups were wrong"
+        text = f"{threshold.val_group_error:.1%} of {threshold.decided_groups} validation groups with a decision were wrong"
         reason = (
             f"no decision under a probability of {threshold.confidence_threshold:g}: {text} (p = {threshold.p_value:.2g})"
         )

@@ -84,7 +84,7 @@ def make_guard(
         guard=None, frames=0, groups=0, false_reject_rate=config.false_reject_rate, false_reject_bound=0.0, note=""
     )
     if not config.enabled:
-        return replace(record, note="no guard was asked for")
+        return replace(record, note="no guard: the settings switch it off")
     _, _, height, width = crop_box(spec)
     if min(height, width) < MIN_SIDE:
         return replace(record, note=f"no guard: the frame is smaller than {MIN_SIDE} pixels")
@@ -100,16 +100,16 @@ def make_guard(
     if found is None:
         groups = len(set(features[0].groups))
         return replace(record, note=f"no guard: {groups} groups of training images, it takes at least {MIN_GROUPS}")
-    short = f"; {found.groups} groups cannot promise the {config.false_reject_rate:.1%} that was asked"
+    short = f"; {found.groups} groups are too few to promise {config.false_reject_rate:.1%}, as the settings ask"
     more = short if found.false_reject_bound > config.false_reject_rate else ""
-    note = f"at most {found.false_reject_bound:.1%} of familiar frames are refused{more}"
+    note = f"at most {found.false_reject_bound:.1%} of frames like the training frames are rejected{more}"
     return GuardRecord(
         guard=found.guard,
         frames=len(features[0].groups),
         groups=found.groups,
         false_reject_rate=config.false_reject_rate,
         false_reject_bound=found.false_reject_bound,
-        note=note if found.guard.max_ood_score is not None else "quality alone is judged",
+        note=note if found.guard.max_ood_score is not None else "only the quality of a frame is checked",
     )
 
 

@@ -1,4 +1,4 @@
-"""The probes in words and rows: for the page, the terminal, whoever shows them."""
+"""The data audit in sentences and tables, for the page, the terminal and the model card."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import EN_DASH, MINUS, interval, percent, points
 
 PAIRS_SHOWN = 10
-SUSPECTS_SHOWN = 20
+LABELS_SHOWN = 20
 
 Row = tuple[str, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AuditSection:
-    """One probe.
+    """One check of the data audit, in words.
 
     Attributes:
-        title: Its question.
-        finding: In a sentence or two.
-        columns: Of the table.
-        rows: Of the table; empty: there is none.
+        title: Question that the check answers.
+        finding: Result in a sentence or two.
+        columns: Headings of the table.
+        rows: Rows of the table; empty where there is no table.
     """
 
     title: str
@@ -43,15 +43,15 @@ class AuditSection:
 
 
 def audit_sections(audits: DataAudit) -> tuple[AuditSection, ...]:
-    """Word every probe that was made."""
+    """Return every check that was made, in words."""
     return tuple(_sections(audits))
 
 
 def _sections(audits: DataAudit) -> Iterator[AuditSection]:
     if audits.published is not None:
-        yield _leaks("Does the published split leak?", "the published split", audits.published)
+        yield _leaks("Leaks of the published split", "the published split", audits.published)
     if audits.this_split is not None:
-        yield _leaks("Does this build's split leak?", "this build's split", audits.this_split)
+        yield _leaks("Leaks of this build's split", "this build's split", audits.this_split)
     if audits.folds is not None:
         yield _folds(audits.folds)
     if audits.masking is not None:
@@ -60,27 +60,30 @@ def _sections(audits: DataAudit) -> Iterator[AuditSection]:
         yield _fingerprints(audits)
     yield _sources(audits.sources)
     if audits.label_issues is not None:
-        yield _suspects(audits.label_issues)
+        yield _label_issues(audits.label_issues)
 
 
 def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
     if leaks.near or leaks.grouped:
         finding = (
-            f"Of {plural(leaks.held_out, 'held-out image')} of {name}, {leaks.copies} hold the very pixels of an image of "
-            f"another split, {leaks.near} look like one (copies among them), and {leaks.grouped} share a group with one."
+            f"Of {plural(leaks.held_out, 'held-out image')} of {name}, {leaks.copies} have the same pixels as an image of "
+            f"another split, {leaks.near} look like one (copies included), and {leaks.grouped} share a group with one."
         )
         if leaks.grouped == leaks.copies == 0:
-            finding += " No copy and no group is cut; the look-alikes lie in groups that were kept apart on purpose."
+            finding += " There is no copy and no group in two splits; the look-alikes are in groups that differ."
     else:
-        finding = f"No: of {plural(leaks.held_out, 'held-out image')} none copies, resembles or is grouped with another's."
+        finding = (
+            f"None found: none of {plural(leaks.held_out, 'held-out image')} copies, resembles or shares a group with an "
+            "image of another split."
+        )
     if any(pair.how == "features" for pair in leaks.pairs):
-        finding += " The nearest pairs are listed for you to look at: they are the likeliest leaks if there are any."
-    how = {"pixels": "the same pixels", "picture": "look alike", "features": "nearest by features"}
+        finding += " The most similar pairs are listed to look at: if there are leaks, they are among these."
+    how = {"pixels": "same pixels", "picture": "look alike", "features": "nearest by features"}
     shown = [pair for kind in how for pair in [p for p in leaks.pairs if p.how == kind][:PAIRS_SHOWN]]
     return AuditSection(
         title=title,
         finding=finding,
-        columns=("held out", "and", "splits", "similarity", "how", "label"),
+        columns=("held-out image", "similar image", "splits", "similarity", "found by", "label"),
         rows=tuple(
             (p.held_out, p.other, p.splits, f"{p.similarity:.3f}", how[p.how], "same" if p.same_label else "differs")
             for p in shown
@@ -89,24 +92,25 @@ def _leaks(title: str, name: str, leaks: SplitLeaks) -> AuditSection:
 
 
 def folds_sentence(folds: FoldComparison) -> str:
-    """Say by how much random folds flatter."""
+    """Return a sentence on how much random folds overestimate the accuracy."""
     gap = folds.optimism
     size = f"{abs(gap.value) * 100:.1f}{NBSP}points (95{NBSP}% interval {_points(gap)})"
     if gap.low > 0:
         return (
-            f"Random splits would have flattered this by {size}: "
+            f"Random splits would overestimate the accuracy by {size}: "
             f"{percent(folds.by_image.value)} instead of {percent(folds.by_group.value)}."
         )
     if gap.high < 0:
-        return f"Random splits come out {size} lower than splits by groups, which is not what leaks do."
-    return f"Random splits are not shown to flatter: {points(gap.value)} (95{NBSP}% interval {_points(gap)})."
+        return f"Random splits give an accuracy {size} lower than splits by groups, which leaks cannot cause."
+    return f"No overestimation by random splits was found: {points(gap.value)} (95{NBSP}% interval {_points(gap)})."
 
 
 def _folds(folds: FoldComparison) -> AuditSection:
     return AuditSection(
-        title="Would random splits have flattered?",
+        title="Random splits against splits by groups",
         finding=folds_sentence(folds)
-        + f" The same features and linear classifier, {folds.repeats} times {folds.folds} folds of {folds.images:,} images.",
+        + f" Both use the same features and linear classifier, {folds.repeats} times {folds.folds} folds of "
+        f"{folds.images:,} images.",
         columns=("folds of", "accuracy", f"95{NBSP}% interval"),
         rows=(
             ("single images", percent(folds.by_image.value), _fraction_rows(folds.by_image)),
@@ -115,38 +119,61 @@ def _folds(folds: FoldComparison) -> AuditSection:
     )
 
 
-def masking_sentence(audit: MaskAudit) -> str:
-    """Say whether the label is told by the centre, by what is around it, or by both."""
+@dataclass(frozen=True, slots=True)
+class MaskingFinding:
+    """What the masks show, in words.
+
+    Attributes:
+        text: The finding, followed by the numbers behind it.
+        warns: Whether the surroundings predict the label, so that the camera may be what a network recognises.
+    """
+
+    text: str
+    warns: bool = False
+
+    @property
+    def brief(self) -> str:
+        """The first sentence of the finding."""
+        return f"{self.text.split('. ')[0]}."
+
+
+def masking_finding(audit: MaskAudit) -> MaskingFinding:
+    """Return how well the surroundings of the centre predict the label, and the centre itself, in words."""
     whole = audit.rows[0].accuracy
     base = audit.majority
     above = whole.value - base
     if whole.low <= base:
-        return (
-            f"Nothing can be told from the masks: whole pictures give {percent(whole.value)}, no better than the "
-            f"commonest class ({percent(base)})."
+        return MaskingFinding(
+            f"Inconclusive: whole images give an accuracy of {percent(whole.value)}, no better than always predicting the "
+            f"most common class ({percent(base)})."
         )
     given = [row for row in audit.rows if row.disc is None and row.shows == "surroundings"]
     discs = [row for row in audit.rows if row.disc is not None and row.shows == "surroundings"]
-    text = [row for row in discs if row.accuracy.low > base]
-    applied = given or text[-1:] or discs[-1:]
+    telling = [row for row in discs if row.accuracy.low > base]
+    applied = given or telling[-1:] or discs[-1:]
     if not applied:
-        return "No mask was applied."
+        return MaskingFinding("No mask was applied.")
     outside = applied[0]
-    where = "the given regions" if outside.disc is None else f"a centred disc of {percent(outside.disc, 0)} of the side"
+    where = "the given regions" if outside.disc is None else f"a centred disc ({percent(outside.disc, 0)} of the side)"
     kept = max(0.0, (outside.accuracy.value - base) / above)
     facts = (
-        f"With {where} covered ({percent(outside.visible, 0)} of the picture is left), {percent(outside.accuracy.value)} "
-        f"({interval(outside.accuracy)}) are answered right; {percent(whole.value)} with whole pictures, {percent(base)} by "
-        "the commonest class alone."
+        f"With {where} covered ({percent(outside.visible, 0)} of the image stays visible), the accuracy is "
+        f"{percent(outside.accuracy.value)} ({interval(outside.accuracy)}); it is {percent(whole.value)} with whole images "
+        f"and {percent(base)} when always predicting the most common class."
     )
     if outside.accuracy.low <= base:
-        return f"The surroundings do not tell the label. {facts}"
+        return MaskingFinding(f"The surroundings do not predict the label. {facts}")
     inside = next(row for row in audit.rows if row.shows == "centre" and row.disc == outside.disc)
     if inside.accuracy.low <= base:
-        return f"The label is told by the surroundings, and not by the centre: a network can read the camera. {facts}"
-    return (
-        f"The surroundings alone keep {percent(kept, 0)} of what whole pictures tell beyond the commonest class. Unless "
-        f"what they show is part of the finding, that much may be the camera. {facts}"
+        return MaskingFinding(
+            "The surroundings predict the label and the centre does not: a network can recognise the camera instead. "
+            f"{facts}",
+            warns=True,
+        )
+    return MaskingFinding(
+        f"The surroundings alone keep {percent(kept, 0)} of the accuracy of whole images above the most common class. "
+        f"Unless they show part of the finding, this may be the camera. {facts}",
+        warns=True,
     )
 
 
@@ -158,18 +185,18 @@ def _deployed_sentence(audit: MaskAudit) -> str:
     covered = rows[-1]
     if covered.deployed is None:
         return ""
-    what = "the given regions" if covered.disc is None else f"a disc of {percent(covered.disc, 0)} of the side"
+    what = "the given regions" if covered.disc is None else f"a disc ({percent(covered.disc, 0)} of the side)"
     return (
-        f" The trained network, which never saw a covered picture, answers {percent(whole.value)} of the test images right, "
-        f"and {percent(covered.deployed.value)} with {what} covered ({percent(audit.deployed_majority)}: commonest class)."
+        f" The trained network, which never saw a covered image, has a test accuracy of {percent(whole.value)}, and "
+        f"{percent(covered.deployed.value)} with {what} covered (most common class: {percent(audit.deployed_majority)})."
     )
 
 
 def _masking(audit: MaskAudit) -> AuditSection:
     return AuditSection(
-        title="Does the label lie in the centre, or around it?",
-        finding=masking_sentence(audit) + _deployed_sentence(audit),
-        columns=("shown", "of the picture", "accuracy", "AUC", "trained network"),
+        title="Centre against surroundings",
+        finding=masking_finding(audit).text + _deployed_sentence(audit),
+        columns=("visible part", "fraction of the image", "accuracy", "AUC", "trained network"),
         rows=tuple(
             (
                 _shown(row),
@@ -185,13 +212,13 @@ def _masking(audit: MaskAudit) -> AuditSection:
 
 def _shown(row: MaskScore) -> str:
     if row.shows == "whole":
-        return "all of it"
+        return "whole image"
     if row.shows == "shape":
-        return "the outline of the given region alone"
+        return "outline of the given region"
     if row.disc is None:
-        return "all but the given region" if row.shows == "surroundings" else "the given region alone"
-    disc = f"a disc of {percent(row.disc, 0)} of the side"
-    return f"all but {disc}" if row.shows == "surroundings" else f"{disc} alone"
+        return "all but the given region" if row.shows == "surroundings" else "given region alone"
+    disc = f"disc of {percent(row.disc, 0)} of the side"
+    return f"all but a {disc}" if row.shows == "surroundings" else f"{disc} alone"
 
 
 def _fingerprints(audits: DataAudit) -> AuditSection:
@@ -200,16 +227,16 @@ def _fingerprints(audits: DataAudit) -> AuditSection:
     if telling:
         text = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
         finding = (
-            f"Some tell the label better than the commonest class ({percent(base)}): {text}. Colour and file size may "
-            "follow from the finding; image size, compression and source cannot: where they tell the label, classes come "
-            "from different cameras."
+            f"These properties predict the label better than the most common class ({percent(base)}): {text}. Colour and "
+            "file size may follow from the finding. Image size, compression and source cannot: where they predict the "
+            "label, the classes come from different cameras."
         )
     else:
-        finding = f"No: none of them tells the label better than the commonest class ({percent(base)})."
+        finding = f"None found: no property predicts the label better than the most common class ({percent(base)})."
     return AuditSection(
-        title="Do things tell the label that should not matter?",
+        title="Shortcuts: properties that should not predict the label",
         finding=finding,
-        columns=("from", "that is", "accuracy", "AUC"),
+        columns=("property", "inputs", "accuracy", "AUC"),
         rows=tuple(
             (f.name, f.features, f"{percent(f.accuracy.value)} ({interval(f.accuracy)})", _area(f.auc))
             for f in audits.fingerprints
@@ -218,20 +245,35 @@ def _fingerprints(audits: DataAudit) -> AuditSection:
 
 
 def _sources(audit: SourceAudit | None) -> AuditSection:
-    title = "How is a source answered that was not trained on?"
+    title = "Sources left out of training"
     if audit is None:
-        return AuditSection(title=title, finding="Not known: the data set names no source of its images (a site, a device).")
+        return AuditSection(
+            title=title, finding="Not known: the data set names no sources of its images, such as sites or devices."
+        )
     if len(audit.sources) < 2:
-        return AuditSection(title=title, finding=f"Not known: the column '{audit.column}' names one source alone.")
+        return AuditSection(title=title, finding=f"Not known: the column '{audit.column}' names only one source.")
     both = [(s, s.left_out, s.seen) for s in audit.sources if s.left_out is not None and s.seen is not None]
-    finding = f"Each '{audit.column}' is left out of the training in turn."
+    finding = f"Training leaves out each '{audit.column}' in turn."
     if both:
         source, left, seen = min(both, key=lambda item: item[1].value - item[2].value)
-        finding += f" The largest loss: {source.source}, {percent(seen.value)} (trained on too) to {percent(left.value)}."
+        finding += (
+            f" The largest loss is for {source.source}: the accuracy is {percent(seen.value)} when training uses it too, "
+            f"and {percent(left.value)} when it does not."
+        )
     return AuditSection(
         title=title,
         finding=finding,
-        columns=("source", "images", "groups", "classes", "left out", "AUC", "trained on too", "commonest class", "note"),
+        columns=(
+            "source",
+            "images",
+            "groups",
+            "classes",
+            "left out",
+            "AUC",
+            "used in training",
+            "most common class",
+            "note",
+        ),
         rows=tuple(
             (
                 s.source,
@@ -249,22 +291,25 @@ def _sources(audit: SourceAudit | None) -> AuditSection:
     )
 
 
-def _suspects(audit: LabelIssueAudit) -> AuditSection:
+def _label_issues(audit: LabelIssueAudit) -> AuditSection:
     finding = (
-        f"{plural(audit.found, 'label')} of {audit.images:,} {'is' if audit.found == 1 else 'are'} surely contradicted by a "
-        "classifier that has not seen the image's group. It may be the classifier that errs: look before you change a label."
+        f"A classifier that has not seen the image's group confidently contradicts {plural(audit.found, 'label')} of "
+        f"{audit.images:,}. The classifier may be wrong: look at the image before you change a label."
     )
     if not audit.found:
-        finding = f"No label of {audit.images:,} is surely contradicted by a classifier that has not seen the image's group."
-    if audit.found > SUSPECTS_SHOWN:
-        finding += f" The {SUSPECTS_SHOWN} most doubtful:"
+        finding = (
+            "None found: a classifier that has not seen the image's group confidently contradicts none of "
+            f"{audit.images:,} labels."
+        )
+    if audit.found > LABELS_SHOWN:
+        finding += f" The {LABELS_SHOWN} most doubtful are listed."
     return AuditSection(
-        title="Which labels may be wrong?",
+        title="Labels that may be wrong",
         finding=finding,
-        columns=("image", "label", "likelier", "probability of each"),
+        columns=("image", "label", "predicted label", "probability of each"),
         rows=tuple(
             (s.path, s.label, s.predicted_label, f"{s.given_probability:.2f}, {s.predicted_probability:.2f}")
-            for s in audit.label_issues[:SUSPECTS_SHOWN]
+            for s in audit.label_issues[:LABELS_SHOWN]
         ),
     )
 
@@ -287,8 +332,8 @@ def _points(estimate: Estimate) -> str:
 
 
 def about_data(audits: DataAudit) -> str:
-    """Say what was probed, and by what."""
+    """Return a sentence on the audited images and their features."""
     return (
-        f"{plural(audits.images, 'image')} in {plural(audits.groups, 'group')}, described by {audits.features}; linear "
-        "classifiers on that, by folds of whole groups."
+        f"{plural(audits.images, 'image')} in {plural(audits.groups, 'group')}, embedded by {audits.features}; linear "
+        "classifiers on these features, by folds of whole groups."
     )

@@ -1,4 +1,4 @@
-"""The test images' answers as the page's scripts read them: columns of small integers, so that 10,000 images stay small."""
+"""Predictions of the test images as the page's scripts read them: columns of small integers, up to 10,000 images."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import Any
 from weckd_edge.artifacts import Manifest, Prediction
 
 SCALE = 10_000
-"""Probabilities are kept as whole ten-thousandths, rounded down: a threshold of so many is met exactly where it was."""
+"""Number of steps between probability 0 and 1; probabilities are rounded down to one, so that thresholds stay exact."""
 MAX_BYTES = 1_500_000
-"""Over this the names of the files are left out, and over twice this the whole."""
+"""Largest size of the data with file names, bytes; more leaves the names out, twice as much leaves all of it out."""
 FIRST_ROWS = 25
 
 
 def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict[str, Any] | None:
-    """Return every test image's truth and answers; None where there are too many for a page.
+    """Return the label and predictions of every test image; None where there are too many for a page.
 
     Args:
-        predictions: Of the test split.
+        predictions: Predictions of the test images.
         manifest: Class names and operating point.
     """
     if not predictions:
@@ -37,7 +37,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
         "labels": list(manifest.labels),
         "truth": [p.label for p in predictions],
         "decided": decided,
-        "unanswered": [
+        "undecided": [
             at for at, p in enumerate(predictions) if max(p.compiled) < point.confidence_threshold or decided[at] in refused
         ],
         "fp32": [likeliest(p.fp32) for p in predictions],
@@ -59,7 +59,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
 
 
 def first_rows(predictions: Sequence[Prediction]) -> list[Prediction]:
-    """Return the images that are listed before a script runs: wrong answers first, the surest on top."""
+    """Return the images that are listed before a script runs: wrong predictions first, most confident on top."""
 
     def doubt(prediction: Prediction) -> tuple[bool, int]:
         wrong = likeliest(prediction.compiled) != prediction.label

@@ -1,4 +1,4 @@
-"""The frames on which compressing changed the decision: what each of the chain's ends says, and to whose good."""
+"""Prediction flips, frame by frame: the decision of teacher, FP32 and deployed model."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ MAX_ROWS = 200
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GalleryFrame:
-    """One frame whose decision changed.
+    """One frame with a prediction flip.
 
     Attributes:
-        path: The image.
-        truth: Label index.
-        decided: Label index that what is deployed decides for.
-        kind: ``worse`` (right before), ``better`` (wrong before) or ``other``.
-        teacher: Whose label the first link gives; empty without one.
-        fp32: The same of FP32.
-        deployed: The same of what is deployed.
-        picture: Address of the frame; None where it is not shown.
-        overlay: Address of the map; None where it is not shown.
-        note: Why something is not shown.
+        path: Path of the image.
+        truth: True label index.
+        decided: Label index that the deployed model decides for.
+        kind: ``worse`` (correct before, wrong now), ``better`` (wrong before, correct now) or ``other``.
+        teacher: Label and probability of the first link; empty without one.
+        fp32: Label and probability of FP32.
+        deployed: Label and probability of the deployed model.
+        picture: ``data:`` address of the frame; None where it is not shown.
+        overlay: ``data:`` address of the evidence map; None where it is not shown.
+        note: Why a picture is not shown.
     """
 
     path: str
@@ -44,12 +44,12 @@ class GalleryFrame:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Gallery:
-    """All changed decisions.
+    """All prediction flips.
 
     Attributes:
-        frames: Those that are shown.
-        more: How many more there are, in words; empty where all are shown.
-        rows: All of them, or the first ``MAX_ROWS``.
+        frames: Frames that are shown.
+        more: Number of further frames, in words; empty where all are shown.
+        rows: Rows of the table: all flips, or the first ``MAX_ROWS``.
     """
 
     frames: tuple[GalleryFrame, ...]
@@ -58,13 +58,13 @@ class Gallery:
 
 
 def by_severity(performance: MetricsRecord) -> list[FlippedFrame]:
-    """Return the changed frames, those where what is deployed is wrong and was not before first."""
+    """Return the frames with flips; first those on which the deployed model became wrong."""
     order = {"worse": 0, "other": 1, "better": 2}
     return sorted(performance.frames, key=lambda frame: (order[outcome_of(frame)], frame.path))
 
 
 def outcome_of(frame: FlippedFrame) -> str:
-    """Say whether what is deployed lost (``worse``), gained (``better``) or neither (``other``) against those before it."""
+    """Return whether the deployed model became wrong (``worse``), became correct (``better``) or neither (``other``)."""
     before = {frame.fp32, frame.teacher} - {None}
     if frame.compiled == frame.label:
         return "better"
@@ -78,20 +78,20 @@ def gallery(
     pictures: Mapping[str, Picture],
     urls: Mapping[str, str],
 ) -> Gallery:
-    """Word every changed decision.
+    """Return every prediction flip in words, with its pictures.
 
     Args:
-        performance: Which frames changed.
-        verification: How sure each answer was.
+        performance: Metrics with the frames that have flips.
+        verification: Verification with the probabilities.
         labels: Class names.
-        pictures: By path of the image.
-        urls: Addresses by ``frame:PATH`` and ``overlay:PATH``.
+        pictures: Pictures by the path of the image.
+        urls: ``data:`` addresses by ``frame:PATH`` and ``overlay:PATH``.
     """
     sure = {p.path: p for p in verification.predictions}
     frames = []
     for frame in by_severity(performance):
         found, picture = sure[frame.path], pictures.get(frame.path)
-        note = picture.note if picture else "the page was written without the images"
+        note = picture.note if picture else "this page was written without the images"
         if picture and picture.frame is not None and f"frame:{frame.path}" not in urls:
             note = "left out to keep the file small"
         frames.append(
@@ -109,7 +109,7 @@ def gallery(
             )
         )
     hidden = len(frames) - MAX_FRAMES
-    more = f"{plural(hidden, 'more frame')} not shown; the table below lists them." if hidden > 0 else ""
+    more = f"{plural(hidden, 'further frame')} not shown; the table below lists them." if hidden > 0 else ""
     return Gallery(frames=tuple(frames[:MAX_FRAMES]), more=more, rows=tuple(frames[:MAX_ROWS]))
 
 

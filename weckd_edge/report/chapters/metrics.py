@@ -1,4 +1,4 @@
-"""Clinical figures in words and rows: each class, each slice, what compiling changed, and what cannot be told."""
+"""Clinical metrics in sentences and tables: each class, each slice, prediction flips, and limits."""
 
 from __future__ import annotations
 
@@ -18,22 +18,22 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.core.words import NBSP, plural
-from weckd_edge.report.chapters.parity import SURE, p_value
+from weckd_edge.report.chapters.parity import SURE, p_equals, p_value
 from weckd_edge.report.numbers import EN_DASH, MINUS, interval, percent, points
 
 OLD_BUNDLE = (
-    "This bundle was made before figures by class and slice were kept; build it again to have them. "
-    "Accuracy and sensitivity are all there is."
+    "The evidence of this bundle has no metrics by class and slice, only accuracy and sensitivity. Build the bundle again "
+    "to get them."
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsCell:
-    """One figure of a table.
+    """One value of a table.
 
     Attributes:
-        value: Such as ``93.1 %``; a dash where there is none.
-        interval: Such as ``88.0-96.2 %``; empty where none is given.
+        value: Value as text, such as ``93.1 %``; a dash where there is none.
+        interval: 95 % interval as text, such as ``88.0-96.2 %``; empty where none is given.
     """
 
     value: str
@@ -45,9 +45,9 @@ class MetricsRow:
     """One line of a table.
 
     Attributes:
-        name: What it is about.
-        about: More of it, in small print.
-        cells: One a column.
+        name: Name of the row.
+        about: Details of the row, in small print.
+        cells: Values, one for each column.
     """
 
     name: str
@@ -57,12 +57,12 @@ class MetricsRow:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsTable:
-    """A table.
+    """A table of metrics.
 
     Attributes:
-        title: What it shows.
-        columns: Heads; the first is that of the rows' names.
-        rows: Its lines.
+        title: Title of the table.
+        columns: Headings; the first is that of the rows' names.
+        rows: Rows of the table.
     """
 
     title: str
@@ -72,13 +72,13 @@ class MetricsTable:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsText:
-    """Everything a page shows of a performance record.
+    """Everything that a page shows of the clinical metrics.
 
     Attributes:
-        headline: The worst class, the worst slice and the flips, a sentence each.
-        tables: In order.
-        flips: Decisions that changed, by class and slice; None of an old bundle.
-        notes: What cannot be told, and why.
+        headline: Sentences on the worst class, the worst slice and the flips.
+        tables: Tables, in order.
+        flips: Table of the flips by class and slice; None for a bundle without metrics.
+        notes: Limits of the metrics, in words.
     """
 
     headline: tuple[str, ...]
@@ -88,10 +88,10 @@ class MetricsText:
 
 
 def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> MetricsText:
-    """Word a performance record; None: of a bundle that was made before there were any."""
+    """Return the clinical metrics in words; None gives the text for a bundle without them."""
     if performance is None:
         return MetricsText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
-    tables = [_overall(performance), _classes("Each class against the rest, as deployed", performance.compiled, labels)]
+    tables = [_overall(performance), _classes("Each class against all others, as deployed", performance.compiled, labels)]
     if performance.prevalence is not None:
         tables.append(_at_prevalence(performance, labels))
     if performance.selective is not None:
@@ -107,7 +107,7 @@ def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> Me
 
 
 def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTable:
-    """Return the sensitivity of each class, for a bundle that kept nothing more."""
+    """Return a table of each class's sensitivity, for a bundle without clinical metrics."""
 
     def cell(rate: Rate | None) -> MetricsCell:
         return (
@@ -127,13 +127,13 @@ def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTa
 
 
 def headline(performance: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
-    """Name the class and the slice that are served worst, and what compiling changed."""
+    """Return sentences on the worst class, the worst slice and the flips."""
     worst = (worst_class_sentence(performance, labels), worst_slice(performance))
     return (*(line for line in worst if line), *(flip_counts_sentence(flips) for flips in performance.flips))
 
 
 def worst_class_sentence(performance: MetricsRecord, labels: Sequence[str]) -> str:
-    """Name the class that is found least often; empty where no class has enough images."""
+    """Return a sentence on the class with the lowest sensitivity; empty where no class has enough images."""
     if performance.worst_class is None:
         return ""
     metric = performance.compiled.classes[performance.worst_class].sensitivity
@@ -141,29 +141,30 @@ def worst_class_sentence(performance: MetricsRecord, labels: Sequence[str]) -> s
 
 
 def worst_slice(performance: MetricsRecord) -> str:
-    """Name the slice with the lowest accuracy; empty where the data has no slices."""
+    """Return a sentence on the slice with the lowest accuracy; empty where the data has no slices."""
     if not performance.slices:
         return ""
     small = sum(one.compiled is None for one in performance.slices)
-    unjudged = f"; {plural(small, 'slice')} too small to judge" if small else ""
+    unjudged = f"; {plural(small, 'slice')} too small for an interval" if small else ""
     if performance.worst_slice is None:
-        return f"Worst slice: none can be named{unjudged}."
+        return f"Worst slice: not known{unjudged}."
     one = performance.slices[performance.worst_slice]
     accuracy = one.compiled.accuracy if one.compiled else None
     overall = percent(performance.compiled.accuracy.value)
-    return f"Worst slice: {one.name}, accuracy {_text(accuracy)}, {overall} over all{unjudged}."
+    return f"Worst slice: {one.name}, accuracy {_text(accuracy)}; {overall} on all test images{unjudged}."
 
 
 def flip_counts_sentence(flips: Flips) -> str:
-    """Say how many decisions changed between two implementations, and whether that can be chance."""
+    """Return a sentence on how many decisions changed between two implementations, with McNemar's p value."""
     total = flips.total
     changed = total.better + total.worse + total.other
     if not changed:
         return f"{flips.before} to {flips.after}: no decision changed."
-    sure = "not significant" if flips.mcnemar_p >= SURE else "a difference"
+    sure = "not significant" if flips.mcnemar_p >= SURE else "significant"
     return (
-        f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed, {total.better} to the better, "
-        f"{total.worse} to the worse (McNemar p{NBSP}={NBSP}{p_value(flips.mcnemar_p)}: {sure})."
+        f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed; {total.better} for the better, "
+        f"{total.worse} for the worse, {total.other} wrong before and after ({sure}: McNemar "
+        f"p{NBSP}{p_equals(flips.mcnemar_p)})."
     )
 
 
@@ -173,11 +174,11 @@ def _text(metric: Metric | None) -> str:
 
 
 def metric_cell(metric: Metric | None) -> MetricsCell:
-    """Return a figure with its interval; a dash where there is none, the number of images where they are too few for one."""
+    """Return a metric with its interval; a dash where it is None, the number of images where there is no interval."""
     if metric is None:
         return MetricsCell(value=EN_DASH)
     if metric.low is None or metric.high is None:
-        return MetricsCell(value=percent(metric.value), interval=f"of{NBSP}{metric.images}, too few")
+        return MetricsCell(value=percent(metric.value), interval=f"{metric.images}{NBSP}images, too few")
     return MetricsCell(
         value=percent(metric.value), interval=f"{metric.low * 100:.1f}{EN_DASH}{metric.high * 100:.1f}{NBSP}%"
     )
@@ -193,10 +194,10 @@ def _difference_cell(estimate: Estimate | None) -> MetricsCell:
 
 def _overall(performance: MetricsRecord) -> MetricsTable:
     kinds = (
-        ("Accuracy", "right decisions", "accuracy"),
+        ("Accuracy", "correct decisions", "accuracy"),
         ("Balanced accuracy", "mean sensitivity of the classes", "balanced_accuracy"),
-        ("Macro F1", "mean of the classes", "macro_f1"),
-        ("Macro AUC", "mean of the classes, each against the rest", "macro_auc"),
+        ("Macro F1", "mean F1 score of the classes", "macro_f1"),
+        ("Macro AUC", "mean of the classes, each against all others", "macro_auc"),
     )
     difference: MetricDifferences = performance.difference
     rows = tuple(
@@ -212,7 +213,7 @@ def _overall(performance: MetricsRecord) -> MetricsTable:
         for name, about, key in kinds
     )
     what = f"{plural(performance.images, 'test image')} in {plural(performance.groups, 'group')}"
-    return MetricsTable(title=f"All classes, {what}", columns=("figure", "FP32", "as deployed", "difference"), rows=rows)
+    return MetricsTable(title=f"All classes, {what}", columns=("metric", "FP32", "as deployed", "difference"), rows=rows)
 
 
 def _classes(title: str, metrics: Metrics, labels: Sequence[str]) -> MetricsTable:
@@ -231,7 +232,7 @@ def _at_prevalence(performance: MetricsRecord, labels: Sequence[str]) -> Metrics
     rows = tuple(
         MetricsRow(
             name=labels[c.label],
-            about=f"{percent(fraction)} of all",
+            about=f"prevalence {percent(fraction)}",
             cells=(metric_cell(c.ppv_at_prevalence), metric_cell(c.npv_at_prevalence)),
         )
         for c, fraction in zip(performance.compiled.classes, performance.prevalence or (), strict=True)
@@ -242,19 +243,19 @@ def _at_prevalence(performance: MetricsRecord, labels: Sequence[str]) -> Metrics
 def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
     decided = performance.selective
     if decided is None:
-        raise ValueError("nothing abstains")
+        raise ValueError("expected metrics with an operating point")
     metrics = decided.figures
     rows = [
         MetricsRow(
             name="all",
-            about="accuracy among answered",
+            about="accuracy of the decisions",
             cells=(metric_cell(decided.coverage), metric_cell(metrics.accuracy if metrics else None)),
         )
     ]
     rows += [
         MetricsRow(
             name=label,
-            about="sensitivity among answered",
+            about="sensitivity among the decisions",
             cells=(
                 metric_cell(decided.class_coverage[k]),
                 metric_cell(metrics.classes[k].sensitivity if metrics else None),
@@ -263,8 +264,8 @@ def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> Metri
         for k, label in enumerate(labels)
     ]
     return MetricsTable(
-        title=f"Where it answers: a probability of at least {decided.confidence_threshold:g}",
-        columns=("class", "answered", "right among answered"),
+        title=f"With the confidence threshold of {decided.confidence_threshold:g}",
+        columns=("class", "with a decision", "correct decisions"),
         rows=tuple(rows),
     )
 
@@ -298,7 +299,7 @@ def _slices(slices: Sequence[Slice], labels: Sequence[str]) -> MetricsTable:
         )
     return MetricsTable(
         title="Slices, as deployed",
-        columns=("slice", "accuracy", "balanced accuracy", "lowest sensitivity", "accuracy, less FP32"),
+        columns=("slice", "accuracy", "balanced accuracy", "lowest sensitivity", "accuracy minus FP32"),
         rows=tuple(rows),
     )
 
@@ -322,7 +323,7 @@ def _flips(flips: Sequence[Flips]) -> MetricsTable:
         MetricsRow(name="McNemar's exact p", about="", cells=tuple(MetricsCell(value=p_value(f.mcnemar_p)) for f in flips))
     )
     return MetricsTable(
-        title="Decisions that compression changed: + to the better, \u2212 to the worse",
-        columns=("among", *(f"{f.before} to {f.after}" for f in flips)),
+        title="Prediction flips: + for the better, \u2212 for the worse",
+        columns=("images", *(f"{f.before} to {f.after}" for f in flips)),
         rows=tuple(rows),
     )

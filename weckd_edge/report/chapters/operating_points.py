@@ -1,4 +1,4 @@
-"""What the threshold does: who is answered, and who of those wrongly, at some thresholds and at the build's own."""
+"""Effect of the confidence threshold on the test images: fraction decided, fraction of those wrong."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThresholdRow:
-    """One threshold on the largest probability.
+    """One threshold on the largest probability, with its effect.
 
     Attributes:
-        threshold: No decision is made under it.
-        chosen: Whether it is the build's.
-        coverage: Part of the test images that is answered.
-        wrong: Part of those that is wrong; None where none is answered.
+        threshold: Smallest probability that gives a decision, 0..1.
+        chosen: Whether it is this build's threshold.
+        coverage: Fraction of the test images with a decision.
+        wrong: Fraction of those decisions that is wrong; None where there is none.
     """
 
     threshold: float
@@ -32,7 +32,7 @@ class ThresholdRow:
 
 
 def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[ThresholdRow]:
-    """Return what some thresholds do on the test images, by the network's probabilities alone."""
+    """Return the effect of some thresholds on the test images, by the network's probabilities alone."""
     best = np.array([max(p.compiled) for p in predictions])
     wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
     groups = np.array([p.group for p in predictions])
@@ -51,7 +51,7 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[Thr
 
 
 def point_sentence(confidence_threshold: float) -> str:
-    """Say what the build decided."""
+    """Return a sentence on this build's threshold."""
     if confidence_threshold > 0:
-        return f"This build makes no decision where no probability reaches {significant(confidence_threshold)}."
-    return "This build decides for the likeliest class however unsure it is: its threshold is 0."
+        return f"This build makes a decision where the largest probability is at least {significant(confidence_threshold)}."
+    return "This build always decides for the most probable class: its threshold is 0."

@@ -1,4 +1,4 @@
-"""What verification found beyond accuracy, in words and rows: flips, layers that part, calibration, executed precisions."""
+"""Verification in sentences and tables: flips, layer divergence, calibration, executed precisions."""
 
 from __future__ import annotations
 
@@ -11,41 +11,46 @@ from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import significant
 
 SURE = 0.05
-"""Under this McNemar's p value is called a difference."""
+"""McNemar's p value below which two models are called different."""
 
 
 def pair_flips_sentence(pair: Parity) -> str:
-    """Say whether one of a pair answers better than the other, as far as the frames can tell."""
+    """Return a sentence on whether one of two implementations predicts better, by McNemar's test."""
     if pair.only_a_right is None or pair.only_b_right is None or pair.mcnemar_p is None:
         return ""
     if pair.only_a_right + pair.only_b_right == 0:
-        return f"{pair.a} and {pair.b} are right on the same frames."
-    text = (
-        f"{plural(pair.only_a_right, 'frame')} only {pair.a} answers rightly, {pair.only_b_right} only {pair.b}: "
-        f"McNemar's exact test gives p{NBSP}={NBSP}{p_value(pair.mcnemar_p)}"
+        return f"{pair.a} and {pair.b} are correct on the same frames."
+    sure = "significant" if pair.mcnemar_p < SURE else "not significant"
+    return (
+        f"Only {pair.a} is correct on {plural(pair.only_a_right, 'frame')}, only {pair.b} on {pair.only_b_right} "
+        f"({sure}: McNemar p{NBSP}{p_equals(pair.mcnemar_p)})."
     )
-    return f"{text}, a difference." if pair.mcnemar_p < SURE else f"{text}, not significant."
 
 
 def p_value(p: float) -> str:
-    """Write a p value; tiny ones are bounded."""
-    return f"under{NBSP}0.001" if p < 0.001 else significant(p, 2)
+    """Return a p value as text; tiny ones are bounded."""
+    return f"<{NBSP}0.001" if p < 0.001 else significant(p, 2)
+
+
+def p_equals(p: float) -> str:
+    """Return a p value with its sign of relation: ``= 0.03``, ``< 0.001``."""
+    return f"<{NBSP}0.001" if p < 0.001 else f"={NBSP}{significant(p, 2)}"
 
 
 def divergence_sentence(divergence: LayerDivergence) -> str:
-    """Say where two implementations part."""
+    """Return a sentence on the layer at which two implementations diverge."""
     limit = f"{significant(divergence.threshold_db)}{NBSP}dB"
     fall = ""
     if divergence.steepest is not None:
         layer = divergence.layers[divergence.steepest]
-        fall = f" They fall apart most at {layer.name} ({layer.kind}), to {decibel(layer.sqnr_db)}."
+        fall = f" The steepest fall is at {layer.name} ({layer.kind}), to {decibel(layer.sqnr_db)}."
     if divergence.first is None:
-        return f"No layer's SQNR is under {limit}.{fall}"
+        return f"No layer has an SQNR under {limit}.{fall}"
     layer = divergence.layers[divergence.first]
-    text = f"The first layer under {limit} is {layer.name} ({layer.kind}), with {decibel(layer.sqnr_db)}."
+    text = f"The first layer with an SQNR under {limit} is {layer.name} ({layer.kind}): {decibel(layer.sqnr_db)}."
     disturbed = (
-        f" Reading it made {divergence.b} fuse otherwise, "
-        f"which alone moves a probability by {significant(layer.disturbed, 2)}."
+        f" Reading this layer changes how {divergence.b} fuses layers, which alone changes a probability by "
+        f"{significant(layer.disturbed, 2)}."
         if layer.disturbed
         else ""
     )
@@ -53,13 +58,13 @@ def divergence_sentence(divergence: LayerDivergence) -> str:
 
 
 def decibel(value: float | None) -> str:
-    """Write an SQNR."""
+    """Return an SQNR as text."""
     return "equal" if value is None else f"{significant(value)}{NBSP}dB"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CalibrationRow:
-    """One figure before and after."""
+    """One calibration metric before and after recalibration."""
 
     name: str
     about: str
@@ -68,12 +73,12 @@ class CalibrationRow:
 
 
 def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
-    """Return the figures of a recalibration, before and after."""
+    """Return the calibration metrics before and after recalibration."""
     rows = (
         ("ece", "Expected calibration error", "15 bins of equal width"),
         ("rms_debiased", "Calibration error, debiased", "root mean square, bins of equal content"),
-        ("brier", "Brier score", "0 to 2"),
-        ("nll", "Negative log likelihood", "nat"),
+        ("brier", "Brier score", "0 to 2, summed over classes"),
+        ("nll", "Negative log likelihood", "nats"),
     )
     return [
         CalibrationRow(name=name, about=about, before=getattr(check.before, key), after=getattr(check.after, key))
@@ -82,39 +87,40 @@ def calibration_rows(check: CalibrationCheck) -> list[CalibrationRow]:
 
 
 def calibration_sentence(check: CalibrationCheck) -> str:
-    """Say which temperature ships, where it comes from, and what it did to likelihoods on validation."""
+    """Return a sentence on the temperature of the deployed model, and its effect on validation images."""
     found = check.recalibration
     if found.temperature == 1:
-        return f"No temperature was put into the graph: {found.note}."
-    how = "less sure" if found.temperature > 1 else "surer"
+        return f"The graph has no temperature: {found.note}."
+    how = "lower" if found.temperature > 1 else "higher"
     return (
-        f"Logits are divided by {significant(found.temperature)} inside the graph, which makes answers {how} and changes no "
-        f"decision; {found.note}. {found.predicted_by} answered them; on them the negative log likelihood went from "
-        f"{significant(found.val_nll_before)} to {significant(found.val_nll_after)}."
+        f"The graph divides the logits by a temperature of {significant(found.temperature)}, which makes the largest "
+        f"probability {how} and changes no decision; {found.note}. On the validation images, as predicted by "
+        f"{found.predicted_by}, the negative log likelihood went from {significant(found.val_nll_before)} to "
+        f"{significant(found.val_nll_after)}."
     )
 
 
 def chance_sentence(check: CalibrationCheck) -> str:
-    """Say which calibration error chance alone would make of as many images; empty where it was not kept."""
+    """Return a sentence on the calibration error that chance alone would give; empty where it is not recorded."""
     chance = check.after.ece_by_chance
     if chance is None:
         return ""
     found = check.after.ece.value
-    more = "more than that" if found > chance.high else "no more than that"
+    more = "above" if found > chance.high else "within"
     return (
-        f"As many images whose probabilities are true to the word would show an expected calibration error of "
-        f"{chance.value:.3f} by chance alone (95{NBSP}% of the time {chance.low:.3f} to {chance.high:.3f}); "
-        f"as deployed it is {found:.3f}, {more}."
+        f"On as many images, perfectly calibrated probabilities would give an expected calibration error of "
+        f"{chance.value:.3f} by chance alone (95{NBSP}% interval {chance.low:.3f} to {chance.high:.3f}). As deployed it is "
+        f"{found:.3f}, {more} that interval."
     )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PrecisionTable:
-    """How many layers of each kind run in which precision.
+    """Number of executed layers by kind and precision.
 
     Attributes:
-        precisions: The columns.
-        rows: Kind and counts, the most frequent kind first.
+        precisions: Precisions, one for each column.
+        rows: Kind and number of layers in each precision, most frequent kind first.
     """
 
     precisions: tuple[str, ...]

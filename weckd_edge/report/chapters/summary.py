@@ -1,4 +1,4 @@
-"""What a report says first, and a terminal too: the verdict, three numbers, and what a reader must not miss."""
+"""Summary of a report, for the first screen and the terminal: verdict, three key numbers, warnings."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class KeyNumber:
-    """One of the three numbers.
+    """One of the three key numbers.
 
     Attributes:
-        name: What it is.
-        value: Such as ``93.1 %``; in words where there is none.
-        about: Its interval and what stands behind it.
+        name: Name of the number.
+        value: Value as text, such as ``93.1 %``; words where there is none.
+        about: Interval of the value, and the images and groups behind it.
     """
 
     name: str
@@ -34,12 +34,11 @@ class Summary:
     """The first screen of a report.
 
     Attributes:
-        verdict: Over all limits.
-        limits: Which bar decided it, a line each; empty where all were cleared.
-        numbers: Accuracy, sensitivity of the worst class, end-to-end latency.
-        lines: Worst slice, flips, unable to analyze: a sentence each.
-        warnings: What may be wrong with an imported network's description and with the data set, and what leaks and
-            shortcuts may have done to the figures; empty where nothing was found.
+        verdict: Outcome of all gates together.
+        failed_gates: Gates that are missed or could not be checked, a line each; empty where all passed.
+        numbers: Accuracy, lowest per-class sensitivity, end-to-end latency.
+        lines: Sentences on the worst slice, the flips and abstention.
+        warnings: Warnings on an imported model's description, the data set, leaks and shortcuts; empty where there are none.
     """
 
     verdict: BundleVerdict
@@ -50,18 +49,20 @@ class Summary:
 
 
 def summarize_bundle(contents: BundleContents) -> Summary:
-    """Sum up a bundle, from its manifest and its evidence alone."""
+    """Return the summary of a bundle, from its manifest and its evidence alone."""
     manifest, performance = contents.manifest, contents.metrics
     lines = []
     if performance is not None:
-        lines += [worst_slice(performance) or "Worst slice: the data names none (a site, a device, an age)."]
+        lines += [
+            worst_slice(performance) or "Worst slice: not known, because the data set names no sites, devices or ages."
+        ]
         lines += [flip_counts_sentence(flips) for flips in performance.flips]
     if contents.abstention is not None:
         lines.append(abstention.brief_sentence(contents.abstention))
     return Summary(
         verdict=sum_up_gates(manifest),
         failed_gates=tuple(
-            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'not checked here'}"
+            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'could not be checked'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
         ),
@@ -80,7 +81,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
 
 
 def terminal_lines(summary: Summary) -> tuple[str, ...]:
-    """Return what a terminal shows of a summary, with plain spaces."""
+    """Return a summary as lines for a terminal, with plain spaces."""
     text = [f"{summary.verdict.title}. {summary.verdict.detail}", *(f"  {limit}" for limit in summary.failed_gates)]
     text += [f"{number.name}: {number.value} ({number.about})" for number in summary.numbers]
     return tuple(with_plain_spaces(line) for line in (*text, *summary.lines))
@@ -99,16 +100,16 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
     if performance is not None:
         name = "Lowest per-class sensitivity"
         if performance.worst_class is None:
-            return KeyNumber(name=name, value="not known", about="no class has enough test images for an interval")
+            return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
         metric = performance.compiled.classes[performance.worst_class].sensitivity
         if metric is None or metric.low is None or metric.high is None:
-            return KeyNumber(name=name, value="not known", about="no class has enough test images for an interval")
+            return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
         low, high, value, images, groups = metric.low, metric.high, metric.value, metric.images, metric.groups
         label = labels[performance.worst_class]
     else:
         known = [(rate.value, at, rate) for at, rate in enumerate(verification.recall_compiled) if rate is not None]
         if not known:
-            return KeyNumber(name="Sensitivity", value="not known", about="the test split is empty")
+            return KeyNumber(name="Lowest per-class sensitivity", value="not known", about="the test split is empty")
         _, at, rate = min(known, key=lambda entry: entry[:2])
         low, high, value, images, groups, label = rate.low, rate.high, rate.value, rate.images, rate.groups, labels[at]
     return KeyNumber(
@@ -122,12 +123,14 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
 def _time(measurement: Measurement | None, manifest: Manifest) -> KeyNumber:
     name = "End-to-end latency, 90th percentile"
     gate = next((gate for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
-    word = {"PASS": "met", "FAIL": "exceeded", "INCONCLUSIVE": "not checked here"}
-    limit = f"limit {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no limit was set"
+    word = {"PASS": "met", "FAIL": "exceeded", "INCONCLUSIVE": "could not be checked"}
+    limit = f"limit {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no limit set"
     if measurement is None:
-        return KeyNumber(name=name, value="not measured", about=f"{limit}; no bench of what ships is in the evidence")
+        return KeyNumber(
+            name=name, value="not measured", about=f"{limit}; the evidence has no benchmark of the deployed model"
+        )
     queries = plural(len(measurement.end_to_end.samples_ns), "query", "queries")
-    other = "" if measurement.device == manifest.device else f", which is not the {manifest.device} it was built for"
+    other = "" if measurement.device == manifest.device else f", not on {manifest.device}, which the bundle is built for"
     return KeyNumber(
         name=name,
         value=milliseconds(measurement.end_to_end.p90_ns),

@@ -1,4 +1,4 @@
-"""What the evidence says, worked out once for the report and the model card: verdict, tables, honest sentences."""
+"""Gates, links, chain and data set in sentences and tables, for the report and the model card."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ from weckd_edge.core.words import plural
 from weckd_edge.report.numbers import interval, milliseconds, percent, points, significant
 
 DISCLAIMER = (
-    "This document reports measurements. It claims no clinical performance and no regulatory compliance: nothing in it "
-    "has been reviewed, cleared or approved by any authority, and a figure on held-out images of one data set says "
-    "nothing about other cameras, sites or patients. Do not use the bundle for diagnosis on the strength of it."
+    "This document reports measurements. It makes no claim of clinical performance or of regulatory compliance: no "
+    "authority has reviewed, cleared or approved it, and results on held-out images of one data set say nothing about other "
+    "cameras, sites or patients. Do not use the bundle for diagnosis on the basis of this document."
 )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateRow:
-    """One bar in words."""
+    """One gate, in words."""
 
     title: str
     limit: str
@@ -42,10 +42,10 @@ class GateRow:
 
 
 def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
-    """Word every limit: the limit, the figure, and by how much it was cleared or missed."""
+    """Return every gate in words: limit, value, and the margin to the limit."""
     rows = []
     for gate in gates:
-        title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "bar", ""))
+        title, direction, unit = GATE_NAMES.get(gate.name, (gate.name, "limit", ""))
         scale = 100 if unit in ("%", "points") else 1
         suffix = f"\u00a0{unit}" if unit else ""
         margin = "\u2013"
@@ -68,7 +68,7 @@ def gate_rows(gates: Sequence[Gate]) -> list[GateRow]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EvaluationRow:
-    """One link of the choice in words."""
+    """One link of the selection, in words."""
 
     name: str
     form: str
@@ -81,7 +81,7 @@ class EvaluationRow:
 
 
 def evaluation_row(link: LinkEvaluation) -> EvaluationRow:
-    """Word what one link would be if it shipped."""
+    """Return a link of the selection in words."""
     verdicts = {gate.verdict for gate in link.gates}
     verdict = "FAIL" if "FAIL" in verdicts else "INCONCLUSIVE" if "INCONCLUSIVE" in verdicts else "PASS"
     return EvaluationRow(
@@ -99,45 +99,46 @@ def evaluation_row(link: LinkEvaluation) -> EvaluationRow:
 
 
 def latency_text(latency: LinkLatency, build_machine_p90_ns: int) -> str:
-    """Word a time, with the interval where it was predicted; where it is unknown, what this machine takes."""
+    """Return a link's latency in words, with its interval if it is estimated."""
     if latency.p90_ns is None:
-        return f"{milliseconds(build_machine_p90_ns)} on the machine that built it"
+        return f"{milliseconds(build_machine_p90_ns)} on the build machine"
     if latency.low_ns is None or latency.high_ns is None:
         return milliseconds(latency.p90_ns)
     return f"{milliseconds(latency.p90_ns)} ({milliseconds(latency.low_ns)} to {milliseconds(latency.high_ns)})"
 
 
 def chain_sentence(chain: ChainRecord) -> str:
-    """Answer "did the chain help?" as far as one run can; of a network that was imported, say what was found in it."""
+    """Return a sentence on whether the chain helped; for an imported model, its import notes."""
     if chain.import_notes:
         return " ".join(chain.import_notes)
     baseline, last = chain.baseline, chain.links[-1]
     if baseline is None:
-        return "Whether the chain helped is not known: the build trained no baseline, the same network without a teacher."
+        return "Not known: the build trained no baseline (the same network without a teacher)."
     ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value
     difference = ours.low > alone.high or alone.low > ours.high
     if abs(gap) < 5e-4:
-        prediction = "No difference was seen"
+        finding = "No difference"
     elif not difference:
-        prediction = "Not shown" if gap > 0 else "It does not look so"
+        finding = "Inconclusive" if gap > 0 else "Not on this test split, though inconclusive"
     else:
-        prediction = "Yes, on this test split" if gap > 0 else "No"
-    overlap = "do not overlap" if difference else "overlap, so that this may be chance"
+        finding = "Yes, on this test split" if gap > 0 else "No"
+    overlap = "do not overlap" if difference else "overlap, so the difference may be chance"
     return (
-        f"{prediction}: {last.name} with its predecessors answers {percent(ours.value)} correctly, the same network alone "
-        f"{percent(alone.value)}, a difference of {points(gap)}; the two 95\u00a0% intervals {overlap}. The whole chain "
-        f"used {plural(chain.labels_used, 'label')}, the network alone {plural(baseline.labels_used, 'label')} and "
-        f"{_steps_of(chain, baseline)}, and this is one seed; weckd-edge study compares over several."
+        f"{finding}. Test accuracy is {percent(ours.value)} for {last.name}, the last link of the chain, and "
+        f"{percent(alone.value)} for the baseline, the same network trained alone: a difference of {points(gap)}. The two "
+        f"95\u00a0% intervals {overlap}. The chain used {plural(chain.labels_used, 'label')} in all, the baseline "
+        f"{plural(baseline.labels_used, 'label')}, {_steps_of(chain, baseline)}. This is one seed; weckd-edge study "
+        "compares several."
     )
 
 
 def _steps_of(chain: ChainRecord, baseline: Link) -> str:
-    """Word how long the baseline was trained beside the chain: as long, unless early stopping ended one of them sooner."""
+    """Return how long the baseline was trained compared with the chain; early stopping may have ended one sooner."""
     epochs = [link.epochs for link in chain.links if link.epochs is not None]
     if baseline.epochs is None or len(epochs) < len(chain.links) or sum(epochs) == baseline.epochs:
-        return "as many gradient steps"
-    return f"{plural(baseline.epochs, 'epoch')} of training against {sum(epochs)}"
+        return "with the same number of gradient steps"
+    return f"trained for {plural(baseline.epochs, 'epoch')} instead of {sum(epochs)}"
 
 
 def confusion(
@@ -147,17 +148,17 @@ def confusion(
     non_gradeable_labels: Sequence[str] = (),
     labels: Sequence[str] = (),
 ) -> tuple[list[list[int]], list[int]]:
-    """Count decisions by true class.
+    """Count decisions by true class and predicted class.
 
     Args:
-        predictions: Of the test images.
-        classes: How many there are.
-        confidence_threshold: See ``OperatingPoint``.
-        non_gradeable_labels: Likewise; names out of ``labels``.
-        labels: Class names; needed where some are refused.
+        predictions: Predictions of the test images.
+        classes: Number of classes.
+        confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
+        non_gradeable_labels: Classes, out of ``labels``, whose prediction gives no decision.
+        labels: Class names; needed where there are non-gradeable labels.
 
     Returns:
-        Counts ``[true][decided]`` and, for each true class, how many images are not answered.
+        Counts ``[true][decided]`` and, for each true class, the number of images without a decision.
     """
     refused = {labels.index(label) for label in non_gradeable_labels}
     counts = [[0] * classes for _ in range(classes)]
@@ -174,17 +175,17 @@ def confusion(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataFacts:
-    """What the data set is like.
+    """Numbers about the data set.
 
     Attributes:
-        splits: Name and number of images of each use, shares apart.
-        rows: For each label: its name and its images in train, val and test.
-        groups: Distinct groups.
-        exact_copies: Images whose pixels another image has too.
-        cut_groups: Groups that lie in more than one split; anything but 0 is a leak.
-        published_leaks: Test images of the published split whose pixels, or whose group, its training part holds too;
-            None where the data set came without a split.
-        published_test: Test images of the published split.
+        splits: Name and number of images of each use; every labelled subset is one.
+        rows: Name of each class, and its number of images in train, val and test.
+        groups: Number of groups.
+        exact_copies: Number of images whose pixels another image has too.
+        cut_groups: Number of groups in more than one split; anything but 0 is a leak.
+        published_leaks: Number of the published split's test images whose pixels, or whose group, its training part holds
+            too; None where the data set came without a split.
+        published_test: Number of test images of the published split.
     """
 
     splits: tuple[tuple[str, int], ...]
@@ -197,11 +198,11 @@ class DataFacts:
 
 
 def data_facts(index: DatasetIndex) -> DataFacts:
-    """Work out the data section from the index."""
+    """Return the numbers about a data set from its index."""
     uses = Counter((image.split, image.labelled_subset if image.split == "train" else None) for image in index.images)
     fractions = sorted(fraction for split, fraction in uses if split == "train" and fraction is not None)
-    splits = [(f"train, share {fraction + 1}", uses["train", fraction]) for fraction in fractions]
-    splits += [("train, label unused", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
+    splits = [(f"train, labelled subset {fraction + 1}", uses["train", fraction]) for fraction in fractions]
+    splits += [("train, label not used", uses["train", None]), ("val", uses["val", None]), ("test", uses["test", None])]
     per_label = Counter((image.label, image.split) for image in index.images)
     where: dict[str, set[str]] = {}
     for image in index.images:
@@ -225,12 +226,12 @@ def data_facts(index: DatasetIndex) -> DataFacts:
 
 
 def data_warnings(index: DatasetIndex) -> tuple[str, ...]:
-    """Return what may be wrong with the data set as it came, a sentence each."""
+    """Return warnings about the data set, a sentence each."""
     return tuple(f"Data: {note.text}." for note in index.notes if note.code.startswith("W_"))
 
 
 def loaded_bytes(manifest: Manifest) -> int:
-    """Return the size of what the device loads: the built model, or the graph from which it builds one."""
+    """Return the size of what the device loads, bytes: the built model, or the graph from which it builds one."""
     for model in manifest.models:
         if model.kind == "model":
             return sum(ref.bytes for ref in model.files)
@@ -238,16 +239,16 @@ def loaded_bytes(manifest: Manifest) -> int:
 
 
 def frame_text(spec: InputSpec) -> str:
-    """Describe the frame a caller hands over."""
-    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched whole"
+    """Return a description of the camera frame."""
+    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched to a square"
     return (
-        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels, {crop} and resized to "
-        f"{spec.network.size} x {spec.network.size} ({spec.frame.resize}) inside the graph"
+        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels; the graph takes it {crop} and resized to "
+        f"{spec.network.size} x {spec.network.size} pixels ({spec.frame.resize})"
     )
 
 
 def accuracy_text(rate: Rate) -> str:
-    """Write a rate with its interval and what it counts."""
+    """Return a rate as text, with its interval and counts."""
     return (
         f"{percent(rate.value)} (95\u00a0% interval {interval(rate)}; {plural(rate.images, 'image')}, "
         f"{plural(rate.groups, 'group')})"
@@ -255,5 +256,5 @@ def accuracy_text(rate: Rate) -> str:
 
 
 def teacher_of(link: Link, links: Sequence[Link]) -> str:
-    """Name the link that taught this one."""
+    """Return the name of the link that taught a link, or ``none``."""
     return next((other.name for other in links if other.weights.sha256 == link.parent), "none")

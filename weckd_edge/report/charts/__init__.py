@@ -1,4 +1,4 @@
-"""Pictures as plain SVG text, one module a subject."""
+"""Charts as plain SVG text, one module for each subject."""
 
 from __future__ import annotations
 

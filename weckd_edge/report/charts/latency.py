@@ -1,4 +1,4 @@
-"""How long answers take: how often each time came, and when."""
+"""Charts of latencies: their distribution, and their course over the run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from weckd_edge.report.numbers import milliseconds, significant
 
 
 def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
-    """Draw how often each time came, with the median, the 90th and the 99th percentile, and the limit if one was set.
+    """Draw the distribution of latencies, with median, 90th and 99th percentile, and the limit if there is one.
 
-    Times beyond a quarter over the 99th percentile are counted in words, so that one hiccup does not flatten the rest.
+    Latencies far above the 99th percentile are counted in words, so that one outlier does not flatten the rest.
     """
     height, left, right, top, bottom = 280, 14, 14, 64, 44
     start = min(latency.samples_ns)
@@ -54,19 +54,19 @@ def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
     for row, (name, time_ns, style) in enumerate(marks):
         parts += _mark(x(time_ns), 14 + row * 17, floor, f"{name} {milliseconds(time_ns)}", style)
     if limit_ms is not None and limit_ms * 1e6 <= end:
-        parts += _mark(x(limit_ms * 1e6), 14, floor, f"limit {significant(limit_ms)}{NBSP}ms", "mark bar")
+        parts += _mark(x(limit_ms * 1e6), 14, floor, f"limit {significant(limit_ms)}{NBSP}ms", "mark limit")
     description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
     return draw.svg(height, "Histogram of end-to-end latencies", description, parts)
 
 
 def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
-    """Draw each time over the moment of the run it came in, column by column: the median and the middle eight tenths.
+    """Draw latencies over the time of the run, column by column: the median and the middle 80 %.
 
-    A dot on the upper edge is a moment at which the machine was throttled; a single hiccup is counted in words.
+    A dot on the upper edge marks a moment at which the machine was throttled; outliers are counted in words.
 
     Args:
-        latency: With every time, in order.
-        states: The machine during the run.
+        latency: Latencies, in order.
+        states: States of the machine during the run.
     """
     height, left, right, top, bottom = 250, 46, 14, 30, 50
     ends = list(accumulate(latency.samples_ns))
@@ -99,20 +99,20 @@ def time_line(latency: Latency, states: Sequence[MachineState] = ()) -> str:
             at = x((index + 0.5) / columns * total)
             parts.append(draw.line(at, y(span[2]), at, y(span[0]), "whisker"))
             medians.append(f"{draw.number(at)},{draw.number(y(span[1]))}")
-    parts.append(f'<polyline class="thread shipped" points="{" ".join(medians)}"/>')
+    parts.append(f'<polyline class="thread deployed" points="{" ".join(medians)}"/>')
     parts.append(draw.line(left, y(latency.p90_ns), WIDTH - right, y(latency.p90_ns), "mark strong"))
-    # Above the picture, where no time is drawn over it.
+    # Above the chart, where no latency is drawn over it.
     parts.append(draw.text(WIDTH - right, 14, f"line: p90 {milliseconds(latency.p90_ns)}", "mark strong text", "end"))
     throttled = [state for state in states if state.throttling]
     for state in throttled:
         parts.append(
             f'<circle class="dot deployed" cx="{draw.number(x(max(state.at_ns, 0)))}" cy="{draw.number(top - 5)}" r="3.5"/>'
         )
-    note = f"; {slower} above, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
+    note = f"; {slower} slower, up to {milliseconds(max(latency.samples_ns))}" if slower else ""
     note += "; dots: throttled" if throttled else ""
-    parts.append(draw.text(6, 14, f"ms: median, middle 80{NBSP}%", "label"))
-    parts.append(draw.text(WIDTH / 2, height - 8, f"seconds{note}", "label", "middle"))
-    return draw.svg(height, "Times over the run", f"{len(ends)} queries in {total / 1e9:.1f} s", parts)
+    parts.append(draw.text(6, 14, f"ms: median and middle 80{NBSP}%", "label"))
+    parts.append(draw.text(WIDTH / 2, height - 8, f"time in the run (s){note}", "label", "middle"))
+    return draw.svg(height, "Latency over the run", f"{len(ends)} queries in {total / 1e9:.1f} s", parts)
 
 
 def _eight_tenths(ordered: Sequence[int]) -> tuple[int, int, int]:

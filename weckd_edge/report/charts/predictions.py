@@ -1,4 +1,4 @@
-"""Answers and how far they can be taken at their word: reliability, layers, pairs of answers, parts of a whole."""
+"""Charts of predictions: reliability, layer divergence, pairs of predictions, fractions of a whole."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from weckd_edge.report.charts.draw import WIDTH
 
 
 def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
-    """Draw how often answers are right over how sure they are, before (hollow) and after (filled) recalibration.
+    """Draw accuracy over confidence, before (hollow) and after (filled) recalibration.
 
-    A dot's area grows with the images in its bin; on the dashed line answers are as right as they are sure.
+    A dot's area grows with the images in its bin; on the dashed line, accuracy equals confidence.
     """
     height, left, right, top, bottom = 300, 46, 16, 34, 46
     maximum = max(b.images for figures in (before, after) for b in figures.bins)
@@ -29,7 +29,7 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
     parts = draw.horizontal_grid(0.0, 1.0, 0.25, y, left, WIDTH - right)
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(draw.text(x(tick), height - bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
-    parts.append(draw.text(x(0.5), height - 8, "how sure: mean of the largest probability", "label", "middle"))
+    parts.append(draw.text(x(0.5), height - 8, "confidence: mean of the largest probability", "label", "middle"))
     parts.append(draw.line(x(0), y(0), x(1), y(1), "mark"))
     for figures, kind in ((before, "baseline"), (after, "deployed")):
         filled = [b for b in figures.bins if b.images]
@@ -43,13 +43,13 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
             )
     parts.append(f'<circle class="dot baseline" cx="20" cy="12" r="4.5"/>{draw.text(30, 16.5, "before", "label")}')
     parts.append(f'<circle class="dot deployed" cx="96" cy="12" r="5"/>{draw.text(106, 16.5, "as deployed", "label")}')
-    parts.append(draw.text(WIDTH - right, 16.5, "how often right", "label", "end"))
+    parts.append(draw.text(WIDTH - right, 16.5, "accuracy", "label", "end"))
     text = f"expected calibration error {before.ece.value:.3f} before, {after.ece.value:.3f} as deployed"
-    return draw.svg(height, "How often answers are right over how sure they are", text, parts)
+    return draw.svg(height, "Reliability diagram: accuracy over confidence", text, parts)
 
 
 def layers(divergence: LayerDivergence) -> str:
-    """Draw every layer's SQNR in graph order, with the threshold; hollow dots are layers that reading disturbed.
+    """Draw every layer's SQNR in graph order, with the threshold; hollow dots are layers that reading changed.
 
     Layers that are equal lie on the upper edge.
     """
@@ -71,10 +71,10 @@ def layers(divergence: LayerDivergence) -> str:
         parts.append(draw.line(left, y(tick), WIDTH - right, y(tick), "grid"))
         parts.append(draw.text(left - 8, y(tick) + 4.5, f"{tick:.0f}{NBSP}dB", "tick", "end"))
     bar = y(divergence.threshold_db)
-    parts.append(draw.line(left, bar, WIDTH - right, bar, "mark bar"))
-    parts.append(draw.text(left + 4, bar + 15, f"{divergence.threshold_db:g}{NBSP}dB", "mark bar text"))
+    parts.append(draw.line(left, bar, WIDTH - right, bar, "mark limit"))
+    parts.append(draw.text(left + 4, bar + 15, f"{divergence.threshold_db:g}{NBSP}dB", "mark limit text"))
     path = " ".join(f"{draw.number(x(at))},{draw.number(y(value))}" for at, value in enumerate(values))
-    parts.append(f'<polyline class="thread shipped" points="{path}"/>')
+    parts.append(f'<polyline class="thread deployed" points="{path}"/>')
     for at, layer in enumerate(divergence.layers):
         kind, radius = "baseline" if layer.disturbed else "deployed", 6 if at == divergence.first else 3.5
         parts.append(
@@ -82,19 +82,21 @@ def layers(divergence: LayerDivergence) -> str:
             f"<title>{escape(layer.name)}</title></circle>"
         )
     parts.append(f'<circle class="dot deployed" cx="20" cy="12" r="4"/>{draw.text(30, 16.5, "layer", "label")}')
-    changed = draw.text(94, 16.5, "reading it changed the fusion", "label")
+    changed = draw.text(94, 16.5, "changed by reading it", "label")
     parts.append(f'<circle class="dot baseline" cx="84" cy="12" r="4"/>{changed}')
-    parts.append(draw.text(x(len(values) // 2), height - 8, "layers in graph order, upper edge: equal", "label", "middle"))
+    parts.append(
+        draw.text(x(len(values) // 2), height - 8, "layers in graph order (at the upper edge: equal)", "label", "middle")
+    )
     first = (
-        "none under the threshold"
+        "no layer is under the threshold"
         if divergence.first is None
-        else f"first under it: {divergence.layers[divergence.first].name}"
+        else f"first layer under the threshold: {divergence.layers[divergence.first].name}"
     )
     return draw.svg(height, "SQNR of every layer", first, parts)
 
 
 def two_predictions(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
-    """Draw two predictions to one frame as limits, one above the other for each class; the true class is marked."""
+    """Draw two predictions of one frame as bars, one pair for each class; the true class is marked."""
     row, width, room = 36, 150, 24
     parts = []
     for index, label in enumerate(labels):
@@ -103,17 +105,17 @@ def two_predictions(labels: Sequence[str], a: Sequence[float], b: Sequence[float
         parts.append(draw.text(0, y + 12, draw.shorten(label, 24) + mark, "name plain" if index == truth else "tick"))
         for shift, value, kind in ((16, a[index], "before"), (23, b[index], "after")):
             at = f'x="0" y="{y + shift}" width="{draw.number(max(value * width, 0.5))}" height="6"'
-            parts.append(f'<rect class="answer {kind}" {at}/>')
+            parts.append(f'<rect class="probability {kind}" {at}/>')
             if value >= 0.005:
                 parts.append(draw.text(value * width + 3, y + shift + 7, f"{value * 100:.0f}", "digit"))
     text = "; ".join(f"{n}: {p:.1%} and {q:.1%}" for n, p, q in zip(labels, a, b, strict=True))
-    return draw.svg(row * len(labels), "Two answers to one frame", text, parts).replace(
+    return draw.svg(row * len(labels), "Two predictions of one frame", text, parts).replace(
         f"0 0 {WIDTH} ", f"0 0 {width + room} "
     )
 
 
 def fraction_bar(parts_of_whole: Iterable[tuple[str, int]]) -> str:
-    """Draw how a whole is divided, as one bar."""
+    """Draw the fractions of a whole as one bar of pieces."""
     pieces = [(name, number) for name, number in parts_of_whole if number]
     total, at, parts = sum(number for _, number in pieces), 0.0, []
     for index, (name, number) in enumerate(pieces):

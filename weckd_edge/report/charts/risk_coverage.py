@@ -1,4 +1,4 @@
-"""What declining to answer does: shares over a threshold, and risk over coverage."""
+"""Charts of abstention: fraction decided and wrong over the threshold, and risk over coverage."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from weckd_edge.report.numbers import significant
 
 
 def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
-    """Draw who is answered and who of those wrongly over the threshold; the page's script draws other shares in its place.
+    """Draw the fraction decided, and the fraction of those wrong, over the threshold; the page's script redraws it.
 
     Args:
-        predictions: Of the test images.
-        chosen: The build's threshold, marked below the axis.
+        predictions: Predictions of the test images.
+        chosen: Threshold of this build, marked below the axis.
     """
     height, left, right, top, bottom = 250, 46, 466, 14, 200
     best = np.array([max(p.compiled) for p in predictions])
@@ -43,16 +43,16 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
         parts.append(f'<polyline id="{name}" class="{style}" points="{path}"/>')
     parts.append(draw.text(x(chosen), bottom + 14, "▲", "label", "middle"))
     parts.append(draw.line(left, top, left, bottom, "cursor").replace("<line", '<line id="cursor" visibility="hidden"'))
-    parts.append(draw.text((left + right) / 2, height - 8, "threshold", "label", "middle"))
-    text = f"At the build's {significant(chosen)}: {float((best >= chosen).mean()):.1%} answered"
-    picture = draw.svg(height, "Shares over the threshold", text, parts)
+    parts.append(draw.text((left + right) / 2, height - 8, "confidence threshold", "label", "middle"))
+    text = f"At this build's {significant(chosen)}: {float((best >= chosen).mean()):.1%} with a decision"
+    picture = draw.svg(height, "Images with a decision, and wrong decisions, over the threshold", text, parts)
     return picture.replace(
         "<svg", f'<svg id="curves" data-left="{left}" data-right="{right}" data-top="{top}" data-bottom="{bottom}"'
     )
 
 
 def risk_coverage_chart(curve: Sequence[CoveragePoint], aurc: float) -> str:
-    """Draw which part of the answered images is wrong, over the part that is answered, the surest first."""
+    """Draw the error rate among decided images over the fraction decided, most confident first."""
     height, left, right, top, bottom = 250, 52, 466, 14, 200
     low, high, step = draw.axis([0.0], [max(0.05, *(point.risk for point in curve))])
 
@@ -66,8 +66,8 @@ def risk_coverage_chart(curve: Sequence[CoveragePoint], aurc: float) -> str:
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
         parts.append(draw.text(x(tick), bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
     path = " ".join(f"{draw.number(x(point.coverage))},{draw.number(y(point.risk))}" for point in curve)
-    parts.append(f'<polyline class="thread shipped" points="{path}"/>')
-    parts.append(draw.text((left + right) / 2, height - 8, "answered", "label", "middle"))
+    parts.append(f'<polyline class="thread deployed" points="{path}"/>')
+    parts.append(draw.text((left + right) / 2, height - 8, "coverage: images with a decision", "label", "middle"))
     last = curve[-1]
-    text = f"{last.risk:.1%} wrong where {last.coverage:.0%} are answered; area {aurc:.3f}"
-    return draw.svg(height, "Wrong among answered over the part that is answered", text, parts)
+    text = f"{last.risk:.1%} wrong at a coverage of {last.coverage:.0%}; area {aurc:.3f}"
+    return draw.svg(height, "Error rate over coverage", text, parts)

@@ -1,4 +1,4 @@
-"""One of the two bundles, read as far as it can be: what cannot be read is None, and a line says why."""
+"""One of two compared bundles, read as far as possible: what cannot be read is None, with the reason."""
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Data = dict[str, Any]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BundleSide:
-    """What is known of one bundle; None: not there, or not readable.
+    """Contents of one of two bundles; None: not there, or not readable.
 
     Attributes:
-        manifest: As plain data, of whatever format.
-        dataset: Which images there were.
-        verification: the predictions to the test images.
-        chain: As plain data.
-        selection: As plain data.
+        manifest: Manifest as plain data, of any format.
+        dataset: Index of the images.
+        verification: Verification with the predictions of the test images.
+        chain: Chain record as plain data.
+        selection: Precision selection as plain data.
         verification_data: The verification as plain data.
-        config: Of the build, as plain data.
-        guard: Of ``guard/guard.json``, as plain data.
-        abstention: As plain data.
-        environment: As plain data.
-        unknown: What cannot be read, and why.
+        config: Build settings as plain data.
+        guard: Input guard (``guard/guard.json``) as plain data.
+        abstention: Abstention record as plain data.
+        environment: Environment record as plain data.
+        unknown: What cannot be read, with the reason.
     """
 
     manifest: Data
@@ -58,7 +58,7 @@ class BundleSide:
 
     @property
     def identity(self) -> ComparedBundle:
-        """What names the bundle."""
+        """Name, versions and digest of the bundle."""
         versions = self.manifest.get("versions")
         software = versions.get("weckd-edge") if isinstance(versions, dict) else None
         version = self.manifest.get("version", 0)
@@ -72,24 +72,22 @@ class BundleSide:
 
 
 def read_bundle_side(folder: Path, called: str, key: Path | None = None) -> BundleSide:
-    """Read a bundle; one of an older format too, if every byte is as it was sealed.
+    """Read a bundle of this or an older format, after verifying every byte.
 
     Args:
-        folder: The bundle.
-        called: How it is called in messages: ``old`` or ``new``.
+        folder: Folder of the bundle.
+        called: Name of the bundle in messages: ``old`` or ``new``.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
 
     Raises:
-        BundleError: It is no bundle, was changed, is incomplete, or is newer than what this version reads.
+        BundleError: The folder is not a bundle, was changed, is incomplete, or is of a newer format than this version reads.
     """
     unknown: list[str] = []
     bundle = open_any_bundle(folder, key=key)
     try:
         open_bundle(folder)
     except BundleError as err:
-        unknown.append(
-            f"the manifest of the {called} bundle is of another format ({err}); what it shares with this one is used"
-        )
+        unknown.append(f"the manifest of the {called} bundle is of another format ({err}); only its known parts were used")
 
     def typed(name: str, kind: type[T]) -> T | None:
         data = bundle.read_path(f"{EVIDENCE_FOLDER}/{name}")

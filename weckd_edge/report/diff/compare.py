@@ -1,4 +1,4 @@
-"""The whole comparison of two bundles."""
+"""Comparison of two bundles."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from weckd_edge.report.diff.results import compare_results
 
 
 def compare_bundles(old: Path, new: Path, key: Path | None = None) -> BundleDiff:
-    """Return what changed from one bundle to another.
+    """Return the differences from one bundle to another.
 
     Args:
-        old: The one that is compared with; it may be of an older format: what cannot be compared is named in ``unknown``.
-        new: The one that is looked at.
-        key: PEM public key; with it, a bundle that its owner did not sign is refused, whichever of the two it is.
+        old: Bundle that is the reference; it may be of an older format, and ``unknown`` names what cannot be compared.
+        new: Bundle that is compared with it.
+        key: PEM public key of the owner; if either bundle is not signed by this owner, it is refused.
 
     Raises:
-        BundleError: One of them is no bundle, was changed, is incomplete, or is newer than what this version reads.
+        BundleError: A folder is not a bundle, was changed, is incomplete, or is of a newer format than this version reads.
         MissingDependency: scipy is not installed.
     """
     before, after = read_bundle_side(old, "old", key), read_bundle_side(new, "new", key)

@@ -1,4 +1,4 @@
-"""Two data sets, image by image, by the digest of their pixels."""
+"""Comparison of two data sets, image by image, by the digest of the pixels."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weckd_edge.artifacts import SPLITS, DataChange, DatasetIndex, ImageChange, 
 
 
 def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
-    """Return what became of every image."""
+    """Return the differences of two data sets, image by image."""
     before, after = by_pixels(old), by_pixels(new)
     common = [key for key in after if key in before]
     groups = JointGroups(old, new)
@@ -52,7 +52,7 @@ def compare_data(old: DatasetIndex, new: DatasetIndex) -> DataChange:
 
 
 def by_pixels(index: DatasetIndex) -> dict[str, ImageRecord]:
-    """Return a data set's images by the digest of their pixels; of copies the one in training counts, else the first."""
+    """Return a data set's images by the digest of their pixels; of copies the one in training, else the first."""
     found: dict[str, ImageRecord] = {}
     for image in sorted(index.images, key=lambda image: (SPLITS.index(image.split), image.path)):
         found.setdefault(image.pixels_sha256, image)
@@ -60,7 +60,7 @@ def by_pixels(index: DatasetIndex) -> dict[str, ImageRecord]:
 
 
 class JointGroups:
-    """What either version groups, counted as one: groups of both are joined where they share an image."""
+    """Groups of two data sets, joined where they share an image."""
 
     def __init__(self, old: DatasetIndex, new: DatasetIndex) -> None:
         self._parents: dict[tuple[str, str], tuple[str, str]] = {}
@@ -84,7 +84,7 @@ class JointGroups:
         return self._root(("new", group))
 
     def with_split(self, *, old: Split | None = None, new: Split | None = None) -> set[tuple[str, str]]:
-        """Return the joint groups that hold an image which the old, or the new, data set uses so."""
+        """Return the joint groups with an image in a split of the old, or of the new, data set."""
         found = {self.of_old(image.group) for image in (self._old.split(old) if old else ())}
         return found | {self.of_new(image.group) for image in (self._new.split(new) if new else ())}
 

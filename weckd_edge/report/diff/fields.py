@@ -1,4 +1,4 @@
-"""Settings, models, thresholds and software of two bundles, compared by name as they are written."""
+"""Comparison of settings, models, thresholds and software of two bundles, by name."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ Facts = dict[str, str]
 Reader = Callable[[BundleSide], Facts | None]
 
 _THRESHOLDS = ("gates", "guard", "abstain")
-"""Tables of the configuration that belong to the thresholds."""
+"""Tables of the settings that belong to the thresholds."""
 _LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used", "epochs")
 
 
 def compare_fields(
     old: BundleSide, new: BundleSide, sources: Mapping[str, Reader]
 ) -> tuple[tuple[ChangedField, ...], tuple[str, ...]]:
-    """Return what differs, and what could not be compared.
+    """Return the values that differ, and what could not be compared.
 
     Args:
-        old: The bundle that is compared with.
-        new: The bundle that is looked at.
-        sources: What is read, by how it is called.
+        old: Bundle that is the reference.
+        new: Bundle that is compared with it.
+        sources: Function that reads the values, by the name of their source.
     """
     changed: list[ChangedField] = []
     unknown: list[str] = []
@@ -34,9 +34,7 @@ def compare_fields(
         if before is None and after is None:
             continue
         if before is None or after is None:
-            unknown.append(
-                f"{name}: not in the evidence of the {'old' if before is None else 'new'} bundle, so not compared"
-            )
+            unknown.append(f"{name}: not in the evidence of the {'old' if before is None else 'new'} bundle")
             continue
         keys = dict.fromkeys([*before, *after])
         changed += [ChangedField(what=k, old=before.get(k), new=after.get(k)) for k in keys if before.get(k) != after.get(k)]
@@ -78,13 +76,13 @@ def _selection(side: BundleSide) -> Facts | None:
 def _calibration(side: BundleSide) -> Facts | None:
     if side.verification_data is None:
         return None
-    return {"temperature": str(_at(side.verification_data, "calibration", "temperature"))}
+    return {"temperature": str(_at(side.verification_data, "calibration", "recalibration", "temperature"))}
 
 
 MODEL: Mapping[str, Reader] = {
     "manifest": _manifest,
     "chain": _chain,
-    "choice of precision": _selection,
+    "precision selection": _selection,
     "temperature": _calibration,
 }
 
@@ -120,9 +118,9 @@ def _gates(side: BundleSide) -> Facts:
 
 def _guard(side: BundleSide) -> Facts:
     if side.guard is None:
-        return {"frame guard": "none"}
+        return {"input guard": "none"}
     limits = side.guard.get("limits")
-    facts = {"frame guard": "in the bundle", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
+    facts = {"input guard": "in the bundle", "guard.json.sha256": str(_at(side.manifest, "guard", "sha256"))}
     return facts | dict(flatten({"guard.limits": limits or {}, "guard.max_ood_score": side.guard.get("max_ood_score")}))
 
 
@@ -130,17 +128,17 @@ def _threshold(side: BundleSide) -> Facts | None:
     if side.abstention is None:
         return None
     return {
-        "threshold that was found": field_text(_at(side.abstention, "threshold", "confidence_threshold")),
-        "threshold, risk asked for": field_text(_at(side.abstention, "threshold", "max_group_error")),
+        "confidence threshold found": field_text(_at(side.abstention, "threshold", "confidence_threshold")),
+        "confidence threshold, requested error": field_text(_at(side.abstention, "threshold", "max_group_error")),
     }
 
 
 THRESHOLDS: Mapping[str, Reader] = {
     "operating point": _operating_point,
-    "frame guard": _guard,
-    "threshold for a stated risk": _threshold,
-    "thresholds asked for": _build_settings,
-    "bars": _gates,
+    "input guard": _guard,
+    "confidence threshold": _threshold,
+    "settings of thresholds": _build_settings,
+    "gates": _gates,
 }
 
 
@@ -167,18 +165,18 @@ def _own_results(side: BundleSide) -> Facts | None:
         return None
     labels = [str(label) for label in side.manifest.get("labels", [])]
     facts = {"accuracy, as deployed": rate_text(side.verification_data.get("accuracy_compiled"))}
-    facts["accuracy, fp32"] = rate_text(side.verification_data.get("accuracy_fp32"))
+    facts["accuracy, FP32"] = rate_text(side.verification_data.get("accuracy_fp32"))
     recalls = side.verification_data.get("recall_compiled")
     for label, recall in zip(labels, recalls if isinstance(recalls, list) else (), strict=False):
         facts[f"sensitivity of {label}"] = rate_text(recall)
     facts["expected calibration error"] = field_text(_at(side.verification_data, "calibration", "after", "ece", "value"))
     if side.abstention is not None:
-        facts["test images answered"] = rate_text(side.abstention.get("coverage"))
-        facts["of these wrong"] = rate_text(side.abstention.get("selective_error"))
+        facts["test images with a decision"] = rate_text(side.abstention.get("coverage"))
+        facts["wrong decisions"] = rate_text(side.abstention.get("selective_error"))
     return facts
 
 
-OWN_RESULTS: Mapping[str, Reader] = {"figures": _own_results}
+OWN_RESULTS: Mapping[str, Reader] = {"metrics": _own_results}
 
 
 def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
@@ -194,12 +192,12 @@ def flatten(data: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, st
 
 
 def field_text(value: object) -> str:
-    """Write one value: texts as they are, the rest as JSON."""
+    """Return one value as text: strings as they are, the rest as JSON."""
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
 def rate_text(data: object) -> str:
-    """Write a rate with its interval and counts; ``none`` without one."""
+    """Return a rate as text, with its interval and counts; ``none`` without one."""
     if not isinstance(data, dict):
         return "none"
     try:

@@ -1,4 +1,4 @@
-"""Both bundles' answers to the test images of both, with paired differences that count groups."""
+"""Comparison of two bundles' predictions on their common test images, with paired intervals by groups."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True, slots=True)
 class _Pair:
-    """One test image in both: the two predictions, its label, its joint group."""
+    """One common test image: both predictions, its label, its joint group."""
 
     old: Prediction
     new: Prediction
@@ -30,13 +30,13 @@ class _Pair:
 
 
 def compare_results(old: BundleSide, new: BundleSide) -> tuple[ResultChange | None, str]:
-    """Return the comparison; or None, and why there is none.
+    """Return the comparison of the predictions; or None with the reason why there is none.
 
     Raises:
         MissingDependency: scipy is not installed.
     """
     if old.dataset is None or new.dataset is None or old.verification is None or new.verification is None:
-        return None, "results: the images or the answers of one of the two are not readable, so they were not compared"
+        return None, "results: the images or the predictions of one bundle cannot be read"
     before, after = _tested(old.dataset, old.verification.predictions), _tested(new.dataset, new.verification.predictions)
     common = sorted(before.keys() & after.keys())
     labels = _labels(old.dataset.labels, new.dataset.labels)
@@ -55,7 +55,7 @@ def compare_results(old: BundleSide, new: BundleSide) -> tuple[ResultChange | No
             joint = groups.of_new(now.group)
             pairs.append(_Pair(was, now, label, " ".join(joint), joint in trained))
     if not pairs:
-        return None, "results: the two have no test image in common with the same label, so they were not compared"
+        return None, "results: the bundles have no test image with the same label in common"
     predictions = [
         _to_predictions(pairs, [getattr(pair, side) for pair in pairs], own, labels)
         for side, own in (("old", old.dataset.labels), ("new", new.dataset.labels))
@@ -96,7 +96,7 @@ def _labels(old: Labels, new: Labels) -> Labels:
 
 
 def _to_predictions(pairs: Sequence[_Pair], given: Sequence[Prediction], own: Labels, labels: Labels) -> Predictions:
-    """Put answers into the order of all labels; one that a bundle does not know gets the probability 0."""
+    """Return predictions in the order of all labels; a label that a bundle does not know gets probability 0."""
     probabilities: Floats = np.zeros((len(pairs), len(labels)))
     probabilities[:, labels.indices(own)] = [prediction.compiled for prediction in given]
     truth = np.array(labels.indices(pair.label for pair in pairs), dtype=np.intp)
@@ -113,17 +113,17 @@ def _decided_images(side: BundleSide, labels: Labels, predictions: Predictions) 
 
 
 def _notes(old: BundleSide, new: BundleSide, pairs: Sequence[_Pair]) -> list[str]:
-    notes = ["every image is decided by its likeliest class; thresholds and frame guards play no part but where it says so"]
+    notes = ["every image counts with its most probable class, without thresholds and input guards, except for coverage"]
     if old.dataset and new.dataset and set(old.dataset.labels) != set(new.dataset.labels):
         gone = sorted(set(old.dataset.labels) - set(new.dataset.labels))
         come = sorted(set(new.dataset.labels) - set(old.dataset.labels))
         notes.append(
             f"the labels differ (only old: {', '.join(gone) or 'none'}; only new: {', '.join(come) or 'none'}): images of "
-            "the labels of both are compared, and a decision for a label of one alone counts as wrong"
+            "the labels of both are compared, and a decision for a label that only one bundle knows counts as wrong"
         )
     if any(pair.tied for pair in pairs):
         notes.append(
             f"{sum(pair.tied for pair in pairs)} of these images share a group with a training image of one of the two, "
-            "which flatters that one"
+            "which favours that bundle"
         )
     return notes

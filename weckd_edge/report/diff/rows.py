@@ -1,4 +1,4 @@
-"""A change between two bundles in words and rows: for the terminal, for Markdown and for the page."""
+"""Differences of two bundles in sentences and tables, for the terminal, Markdown and the page."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from dataclasses import dataclass
 from weckd_edge.artifacts import BundleDiff, ChangedField, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell
-from weckd_edge.report.chapters.parity import SURE, p_value
+from weckd_edge.report.chapters.parity import SURE, p_equals
 from weckd_edge.report.numbers import EN_DASH, points
 
 IMAGES_SHOWN = 20
 PURPOSE = (
-    "What is listed was read from the evidence of the two bundles. It is meant as input to a change-control plan; it judges "
-    "no change, and claims no compliance with any."
+    "This list was read from the evidence of the two bundles. It is input for a change-control plan: it does not judge any "
+    "change and makes no claim of compliance."
 )
 
 _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
@@ -24,12 +24,12 @@ _DIGEST = re.compile(r"\b([0-9a-f]{12})[0-9a-f]{52}\b")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeSection:
-    """One part of the comparison.
+    """One section of the comparison.
 
     Attributes:
-        title: What it is about.
-        sentences: In order.
-        tables: Behind them.
+        title: Title of the section.
+        sentences: Sentences, in order.
+        tables: Tables after the sentences.
     """
 
     title: str
@@ -39,13 +39,13 @@ class ChangeSection:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ChangeText:
-    """Everything that is shown of a comparison.
+    """A whole comparison in words.
 
     Attributes:
-        title: Names the two.
-        purpose: What the text is, and what it is not.
-        warnings: What nobody may overlook.
-        sections: Data, model, settings, thresholds, results, software, what is unknown.
+        title: Names of the two bundles.
+        purpose: Purpose of the text.
+        warnings: Warnings that come first.
+        sections: Sections: data, model, thresholds, results, settings, software, what was not compared.
     """
 
     title: str
@@ -55,18 +55,18 @@ class ChangeText:
 
 
 def change_text(change: BundleDiff) -> ChangeText:
-    """Word a comparison."""
+    """Return a comparison in words."""
     sections = [
         _data(change.data),
         _field_rows("Model", change.model),
         _field_rows("Thresholds and limits", change.thresholds),
         _results(change.results),
-        _field_rows("Figures on the test images of each", change.own_results, _OWN),
+        _field_rows("Metrics of each bundle on its own test images", change.own_results, _OWN),
         _field_rows("Settings of the build", change.settings),
         _field_rows("Software", change.software),
     ]
     if change.unknown:
-        sections.append(ChangeSection(title="Not known", sentences=tuple(_ended(line) for line in change.unknown)))
+        sections.append(ChangeSection(title="Not compared", sentences=tuple(_ended(line) for line in change.unknown)))
     return ChangeText(
         title=f"What changed: {_name(change.old)} to {_name(change.new)}",
         purpose=PURPOSE,
@@ -75,7 +75,7 @@ def change_text(change: BundleDiff) -> ChangeText:
     )
 
 
-_OWN = "Each on its own test images: where these are not the same, the difference is not one between models alone."
+_OWN = "Where the two sets of test images differ, the difference is not one of the models alone."
 
 
 def _name(bundle: ComparedBundle) -> str:
@@ -86,14 +86,14 @@ def _name(bundle: ComparedBundle) -> str:
 def _warnings(change: BundleDiff) -> Iterator[str]:
     if change.old.synthetic or change.new.synthetic:
         which = "both bundles" if change.old.synthetic and change.new.synthetic else "one of the bundles"
-        yield f"Synthetic data: the images of {which} are drawn, and their figures say nothing about real ones."
+        yield f"Synthetic data: the images of {which} are synthetic, and the results say nothing about real images."
     data = change.data
     if data is None:
         return
     if data.entered_training:
         yield (
             f"A leak between versions: {plural(len(data.entered_training), 'test image')} of the old bundle "
-            f"{'is' if len(data.entered_training) == 1 else 'are'} used in training by the new one. They are named below."
+            f"{'is' if len(data.entered_training) == 1 else 'are'} used in training by the new one; the list is below."
         )
     if data.grouped_with_training:
         yield (
@@ -104,12 +104,12 @@ def _warnings(change: BundleDiff) -> Iterator[str]:
 
 def _data(data: DataChange | None) -> ChangeSection:
     if data is None:
-        return ChangeSection(title="Data", sentences=("Not known: an index of images cannot be read.",))
+        return ChangeSection(title="Data", sentences=("Not compared: the index of images of one bundle cannot be read.",))
     sentences = [
-        f"{plural(data.old_images, 'image')} in {plural(data.old_groups, 'group')} became "
-        f"{plural(data.new_images, 'image')} in {plural(data.new_groups, 'group')}; {data.common:,} are in both, known by "
-        "their pixels.",
-        f"{data.renamed:,} of these have another path, {data.regrouped:,} are grouped with other images.",
+        f"Old: {plural(data.old_images, 'image')} in {plural(data.old_groups, 'group')}. New: "
+        f"{plural(data.new_images, 'image')} in {plural(data.new_groups, 'group')}. {data.common:,} are in both, identified "
+        "by their pixels.",
+        f"Of these, {data.renamed:,} have another path and {data.regrouped:,} are grouped with other images.",
     ]
     numbers = [
         ("added", data.added),
@@ -117,7 +117,7 @@ def _data(data: DataChange | None) -> ChangeSection:
         ("moved to another split", data.moved),
         ("with another label", data.relabelled),
         ("old test images now used in training", data.entered_training),
-        ("old test images now used for choosing", data.entered_validation),
+        ("old test images now used in validation", data.entered_validation),
     ]
     count = MetricsTable(
         title="Images",
@@ -162,9 +162,9 @@ def _images(title: str, found: Sequence[ImageChange], maximum: int) -> MetricsTa
 
 def _field_rows(title: str, changed: Sequence[ChangedField], about: str = "") -> ChangeSection:
     if not changed:
-        return ChangeSection(title=title, sentences=("Nothing that both bundles tell of is different.",))
+        return ChangeSection(title=title, sentences=("No difference in what both bundles record.",))
     rows = [MetricsRow(name=one.what, about="", cells=(_value(one.old), _value(one.new))) for one in changed]
-    table = MetricsTable(title=f"{title}: what differs", columns=("what", "old", "new"), rows=tuple(rows))
+    table = MetricsTable(title=f"{title}: differences", columns=("value", "old", "new"), rows=tuple(rows))
     return ChangeSection(title=title, sentences=(about,) if about else (), tables=(table,))
 
 
@@ -173,23 +173,22 @@ def _value(text: str | None) -> MetricsCell:
 
 
 def _results(results: ResultChange | None) -> ChangeSection:
-    title = "Results on the test images of both"
+    title = "Results on the common test images"
     if results is None:
-        return ChangeSection(title=title, sentences=("Not compared; the reason is under what is not known.",))
+        return ChangeSection(title=title, sentences=("Not compared; the reason is at the end, under “Not compared”.",))
     flips = results.flips.total
-    sure = "not significant" if results.flips.mcnemar_p >= SURE else "a difference"
+    sure = "not significant" if results.flips.mcnemar_p >= SURE else "significant"
     left = ""
     if results.relabelled or results.foreign:
         left = (
-            f"; {results.relabelled + results.foreign} more were left out: {results.relabelled} with another label, "
-            f"{results.foreign} of a label of one alone"
+            f"; {results.relabelled + results.foreign} more were left out: {results.relabelled} have another label, "
+            f"{results.foreign} have a label that only one bundle knows"
         )
     changed = plural(flips.better + flips.worse + flips.other, "decision")
-    p = p_value(results.flips.mcnemar_p)
     sentences = [
         f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as deployed{left}.",
-        f"{changed} changed, {flips.better} to the better, {flips.worse} to the worse (McNemar p{NBSP}={NBSP}{p}, images "
-        f"taken as independent: {sure}).",
+        f"{changed} changed; {flips.better} for the better, {flips.worse} for the worse, {flips.other} wrong before and "
+        f"after ({sure}: McNemar p{NBSP}{p_equals(results.flips.mcnemar_p)}, images taken as independent).",
         *(_ended(note) for note in results.notes),
     ]
     return ChangeSection(title=title, sentences=tuple(sentences), tables=(_overall(results), _classes(results)))
@@ -216,8 +215,8 @@ def _overall(results: ResultChange) -> MetricsTable:
     ]
     rows.append(
         MetricsRow(
-            name="Share answered",
-            about="by threshold and refused labels, without the frame guard",
+            name="Images with a decision",
+            about="by threshold and non-gradeable labels, without the input guard",
             cells=(
                 metric_cell(results.old_coverage),
                 metric_cell(results.new_coverage),
@@ -225,7 +224,7 @@ def _overall(results: ResultChange) -> MetricsTable:
             ),
         )
     )
-    columns = ("figure", "old", "new", f"new less old, 95{NBSP}% interval")
+    columns = ("metric", "old", "new", f"new minus old, 95{NBSP}% interval")
     return MetricsTable(title="All classes", columns=columns, rows=tuple(rows))
 
 
@@ -246,8 +245,8 @@ def _classes(results: ResultChange) -> MetricsTable:
         )
         rows.append(MetricsRow(name=results.labels[new.label], about=plural(new.images, "image"), cells=cells))
     columns = (
-        *("class", "sensitivity, old", "new", f"new less old, 95{NBSP}% interval"),
-        *("specificity, old", "new", f"new less old, 95{NBSP}% interval", "decisions to the better and worse"),
+        *("class", "sensitivity, old", "new", f"new minus old, 95{NBSP}% interval"),
+        *("specificity, old", "new", f"new minus old, 95{NBSP}% interval", "flips: better, worse"),
     )
     return MetricsTable(title="Each class", columns=columns, rows=tuple(rows))
 

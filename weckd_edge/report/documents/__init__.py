@@ -1,1 +1,1 @@
-"""The model card and the bill of materials, and what they state."""
+"""The model card and the SBOM."""

@@ -1,4 +1,4 @@
-"""Reads what built a bundle from the metadata of what is installed; see ``artifacts/environment.py``."""
+"""Installed distributions with their licences, read from their metadata."""
 
 from __future__ import annotations
 
@@ -17,21 +17,21 @@ from weckd_edge.core.store import sha256_file
 UNKNOWN = "unknown"
 OWN_NAME = "weckd-edge"
 ROOTS = ("click", "numpy", "pillow", "rich", "openvino", "torch", "timm", "onnx", "onnxruntime", "jinja2")
-"""Where to start where this package runs from its source folder and has no metadata of its own."""
+"""Distributions to start from where this package runs from its source folder and has no metadata of its own."""
 
 _LEFT_OUT = frozenset({"dev"})
 _LONGEST = 120
 
 
 class Metadata(Protocol):
-    """What is read of a distribution's metadata."""
+    """Metadata of a distribution, as far as they are read."""
 
     def get_all(self, name: str, failobj: None = None) -> list[str] | None:
-        """Return every value of a field; None without any."""
+        """Return every value of a field; None where there is none."""
 
 
 class Installed(Protocol):
-    """What is read of an installed distribution."""
+    """An installed distribution, as far as it is read."""
 
     @property
     def metadata(self) -> Metadata: ...
@@ -44,11 +44,11 @@ class Installed(Protocol):
 
 
 def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
-    """Describe this machine and what is installed, as far as this package can use it.
+    """Return a description of this machine and of the installed distributions that this package uses.
 
     Args:
-        links: Of the chain, for the weights they start from.
-        host: The processor in words.
+        links: Links of the chain, for the weights that they start from.
+        host: Name of the processor.
     """
     try:
         system = platform.freedesktop_os_release()["PRETTY_NAME"]
@@ -75,13 +75,13 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
 
 
 def used_distributions(find: Callable[[str], Installed]) -> tuple[Distribution, ...]:
-    """Return this package and everything that is installed of what it requires, in turn, by name.
+    """Return this package and every installed distribution that it requires, directly or not, sorted by name.
 
     Markers are evaluated for this Python and machine: what is required elsewhere alone does not count, even where it is
     installed.
 
     Args:
-        find: Returns an installed distribution by name, or raises ``PackageNotFoundError``.
+        find: Function that returns an installed distribution by name, or raises ``PackageNotFoundError``.
 
     Raises:
         MissingDependency: packaging is not installed.
@@ -116,8 +116,8 @@ def requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple
     A line that is no requirement (PEP 508), as a few old distributions have, is left out.
 
     Args:
-        lines: Such as ``fsspec[http]>=2; extra == 'all'``.
-        extras: Which extras were asked for.
+        lines: Requirements, such as ``fsspec[http]>=2; extra == 'all'``.
+        extras: Extras that were asked for.
 
     Raises:
         MissingDependency: packaging is not installed.
@@ -135,7 +135,7 @@ def requirements(lines: Iterable[str], extras: frozenset[str]) -> Iterator[tuple
 
 
 def licence_of(about: Metadata) -> str:
-    """Return what a distribution says its licence is.
+    """Return a distribution's licence, from its own metadata.
 
     Its ``License-Expression``, else its licence classifiers, else the first line of its ``License`` text, else ``unknown``.
 

@@ -1,4 +1,4 @@
-"""Which limits a build found in itself: every line rests on a figure, or on something that was not looked at."""
+"""Limits of a build, found in its own evidence, a sentence each."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from weckd_edge.report.chapters.verdicts import data_facts, data_warnings
 from weckd_edge.report.evidence import BundleContents
 
 WIDE = 0.1
-"""An interval of the accuracy that is wider than this (share of images) is named."""
+"""Width of the accuracy's 95 % interval, as a fraction of images, above which it is named as a limit."""
 
 
 def limits(contents: BundleContents) -> tuple[str, ...]:
-    """Return the limits that were found, a sentence each."""
+    """Return the limits of a build, a sentence each."""
     return (*_of_metrics(contents), *_of_data(contents), *_of_checks(contents))
 
 
@@ -24,11 +24,11 @@ def _of_metrics(contents: BundleContents) -> Iterator[str]:
     yield from contents.chain.import_warnings
     if rate.high - rate.low > WIDE:
         yield (
-            f"{plural(rate.images, 'test image')} in {plural(rate.groups, 'group')} leave the accuracy uncertain by "
-            f"{(rate.high - rate.low) * 100:.1f}\u00a0points from end to end of its 95\u00a0% interval."
+            f"The 95\u00a0% interval of the accuracy is {(rate.high - rate.low) * 100:.1f}\u00a0points wide, because there "
+            f"are only {plural(rate.images, 'test image')} in {plural(rate.groups, 'group')}."
         )
     if performance is None:
-        yield "Figures by class and slice were not kept."
+        yield "The evidence has no metrics by class and slice."
         return
     for line in (worst_class_sentence(performance, contents.manifest.labels), worst_slice(performance)):
         if line:
@@ -38,7 +38,7 @@ def _of_metrics(contents: BundleContents) -> Iterator[str]:
 
 
 def _of_data(contents: BundleContents) -> Iterator[str]:
-    yield "One data set, one seed, one split: what another camera or clinic gives was not measured."
+    yield "One data set, one seed and one split were used; results on other cameras or clinics were not measured."
     yield from data_warnings(contents.dataset)
     data = data_facts(contents.dataset)
     if data.cut_groups:
@@ -46,42 +46,42 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
     if data.published_leaks is not None and any(data.published_leaks):
         copies, grouped = data.published_leaks
         yield (
-            f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')} {copies} hold "
-            f"the pixels of a training image, and {grouped} share a group with one."
+            f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')}, {copies} "
+            f"copy a training image and {grouped} share a group with one."
         )
     audit = contents.audit
     if audit is None:
-        yield "Leaks by resemblance, shortcuts and doubtful labels were not looked for."
+        yield "The data audit was skipped: leaks by resemblance, shortcuts and label errors were not looked for."
         return
     if audit.folds is not None and audit.folds.optimism.low > 0:
         yield (
-            f"Images of a group are alike: splits that cut groups would flatter by "
+            f"Images of a group are alike: splits that separate them would overestimate the accuracy by "
             f"{audit.folds.optimism.value * 100:.1f}\u00a0points."
         )
     telling = [one.name for one in audit.fingerprints if one.accuracy.low > audit.majority]
     if telling:
         yield (
-            f"Labels can be told, better than by the commonest class, from {', '.join(telling)} alone; the network may use "
-            "that too."
+            f"Properties that should not matter predict the label better than the most common class: {', '.join(telling)}. "
+            "The network may use them too."
         )
     if audit.label_issues is not None and audit.label_issues.found:
-        yield f"{plural(audit.label_issues.found, 'label')} of {audit.label_issues.images:,} looked at are doubtful."
+        yield f"{plural(audit.label_issues.found, 'label')} of {audit.label_issues.images:,} may be wrong."
     if audit.sources is None:
-        yield "The data set names no sites or devices that could be left out in turn."
+        yield "The data set names no sites or devices, so results on an unseen site were not measured."
 
 
 def _of_checks(contents: BundleContents) -> Iterator[str]:
     for gate in contents.manifest.gates:
         if gate.verdict != "PASS":
             name = GATE_NAMES.get(gate.name, (gate.name,))[0]
-            yield f"{name}: {'missed' if gate.verdict == 'FAIL' else 'not judged'} ({gate.reason})."
+            yield f"{name}: {'missed' if gate.verdict == 'FAIL' else 'could not be checked'} ({gate.reason})."
     if contents.abstention is None:
-        yield "What happens with frames that show something else was not measured."
+        yield "Abstention was not measured: it is not known what happens with out-of-distribution frames."
     elif not contents.abstention.ood_sets:
-        yield "No frames that show something else were given, so how many of them are refused was not measured."
+        yield "No out-of-distribution frames were given, so it was not measured how many of them the input guard rejects."
     if contents.verification.calibration is None:
-        yield "Whether probabilities can be taken at their word was not measured."
+        yield "Calibration was not measured: probabilities may not match how often a decision is correct."
     if contents.measurement is None:
         yield "The end-to-end latency was not measured."
     elif contents.measurement.device != contents.manifest.device:
-        yield f"The time was measured on {contents.measurement.host}, not on {contents.manifest.device}."
+        yield f"The latency was measured on {contents.measurement.host}, not on {contents.manifest.device}."

@@ -1,4 +1,4 @@
-"""What only the builder could say of a model: the table ``[model_card]`` of the configuration that the evidence keeps."""
+"""Statements that only the builder can make, from the settings ``[model_card]`` in the evidence."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NOT_STATED = "not stated by the builder"
 
 
 def stated(build: BuildRecord) -> ModelCardConfig:
-    """Return what the builder stated; everything is left out in a bundle that was made before it could be.
+    """Return the builder's statements; empty for a bundle without them.
 
     Raises:
-        BundleError: The configuration is not what a build writes.
+        BundleError: The settings in the evidence are not those of a build.
     """
     try:
         config = json.loads(build.config)

@@ -1,4 +1,4 @@
-"""The model card inside a CycloneDX bill of materials: parameters, figures with intervals, considerations."""
+"""The model card inside a CycloneDX SBOM: parameters, metrics with intervals, considerations."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
     """Return the ``modelCard`` of CycloneDX 1.6.
 
     Args:
-        contents: Of the bundle.
-        card: What the builder stated; what was not is left out.
+        contents: Contents of the bundle.
+        card: Statements of the builder; missing ones are left out.
     """
     taught = len(contents.chain.links) > 1 and not contents.chain.import_notes
     pool = taught and bool(contents.dataset.unlabelled)
@@ -122,7 +122,7 @@ def _overall(metrics: Metrics, where: str) -> Iterator[CardMetric]:
 
 
 def _metric_entries(metrics: Metrics, where: str, labels: Sequence[str], *, short: bool = False) -> Iterator[CardMetric]:
-    """Yield the figures of some images; ``short``: of each class its sensitivity alone."""
+    """Yield metrics as CycloneDX writes them; ``short`` yields only the sensitivity of each class."""
     yield from _overall(metrics, where)
     for one in metrics.classes:
         yield from _of_class(one, f"{where}, class {labels[one.label]}", _BY_CLASS[:1] if short else _BY_CLASS)

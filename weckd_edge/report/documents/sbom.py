@@ -1,7 +1,7 @@
-"""The bill of materials: CycloneDX 1.6 JSON with the model, the files it ships as, its data and the software that made it.
+"""The SBOM (bill of materials): CycloneDX 1.6 JSON with the model, its files, its data and the software that made it.
 
-The model's licence is its owner's to state, and so is who governs the data: what was not stated is left out, and called so.
-The licences of libraries are those that ``evidence/environment.json`` names.
+Only the owner can state the model's licence and who governs the data; what the owner did not state is left out, and the SBOM
+says so. The licences of libraries are those in ``evidence/environment.json``.
 """
 
 from __future__ import annotations
@@ -26,11 +26,10 @@ _UNKNOWN = "unknown"
 
 
 def write_sbom(contents: BundleContents) -> str:
-    """Return the bill of materials as JSON text; equal inputs give equal bytes.
+    """Return the SBOM as JSON text; equal inputs give equal bytes.
 
     Args:
-        contents: Of the bundle; the list of files in its manifest does not matter. The serial number is derived from all
-            that is written.
+        contents: Contents of the bundle; the list of files in its manifest does not matter.
 
     Raises:
         MissingDependency: The extra ``report`` is not installed.
@@ -75,7 +74,7 @@ def write_sbom(contents: BundleContents) -> str:
 
 
 def _finish(data: dict[str, Any], contents: BundleContents, card: ModelCardConfig) -> str:
-    """Add what the library has no classes for, and put a serial number made from the content in place of time and chance."""
+    """Add what the library has no classes for, and a serial number made from the content instead of time and chance."""
     del data["metadata"]["timestamp"], data["serialNumber"]
     data["metadata"]["component"]["modelCard"] = model_card_json(contents, card)
     for part in data["components"]:
@@ -139,7 +138,7 @@ def _backbone(backbone: BackboneLicence) -> Any:
     return component.Component(
         name=backbone.weights,
         type=component.ComponentType.MACHINE_LEARNING_MODEL,
-        bom_ref=f"trunk:{backbone.link}",
+        bom_ref=f"backbone:{backbone.link}",
         description=f"pretrained weights that {backbone.link} ({backbone.model}) started from",
         hashes=[_sha256(backbone.sha256)] if backbone.sha256 else [],
         licenses=_licences(backbone.licence),
@@ -177,7 +176,7 @@ def _library(about: Distribution) -> Any:
 
 
 def _licences(text: str | None) -> list[Any]:
-    """Return a licence as an SPDX identifier or expression where it is one, else by its name; none without any."""
+    """Return a licence as an SPDX identifier or expression where it is one, else by its name; an empty list without one."""
     if not text:
         return []
     spdx = require("cyclonedx.spdx", _PURPOSE)

@@ -1,4 +1,4 @@
-"""The model card, the bill of materials and the confusion matrix that travel in ``evidence/``."""
+"""Writing of the model card, the SBOM and the confusion matrix into ``evidence/``."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from weckd_edge.report.rendering import render
 
 
 def write_documents(folder: Path, contents: BundleContents) -> None:
-    """Write model card, bill of materials and confusion matrix below ``evidence/`` of a bundle that is not sealed yet.
+    """Write model card, SBOM and confusion matrix into ``evidence/`` of a bundle that is not sealed yet.
 
     Args:
-        folder: The bundle, with its ``evidence/``.
-        contents: What it holds; the list of files in its manifest may still be empty.
+        folder: Folder of the bundle, with its ``evidence/``.
+        contents: Contents of the bundle; the list of files in its manifest may still be empty.
 
     Raises:
-        BundleError: The settings in the evidence are not what a build writes.
+        BundleError: The settings in the evidence are not those of a build.
         MissingDependency: The extra ``report`` is not installed.
         StoreError: A file cannot be written.
     """
@@ -62,9 +62,9 @@ def model_card(contents: BundleContents) -> str:
             "calibration_sentence": parity.calibration_sentence(check) if check else "",
             "calibration_rows": parity.calibration_rows(check) if check else [],
             "abstaining": abstention.abstention_sentences(contents.abstention) if contents.abstention else [],
-            "far_kinds": abstention.kind_rows(contents.abstention) if contents.abstention else [],
-            "probes_about": audit.about_data(contents.audit) if contents.audit else "",
-            "probe_sections": audit.audit_sections(contents.audit) if contents.audit else (),
+            "ood_rows": abstention.kind_rows(contents.abstention) if contents.abstention else [],
+            "audit_about": audit.about_data(contents.audit) if contents.audit else "",
+            "audit_sections": audit.audit_sections(contents.audit) if contents.audit else (),
             "limits": limits(contents),
             "environment": contents.environment,
         },

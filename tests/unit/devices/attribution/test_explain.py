@@ -222,7 +222,7 @@ def images(tmp_path: Path) -> Path:
 
 def explain(bundle: Path, images: list[Path], out: Path) -> tuple[Explanation, ...]:
     with closing(open_bundle_model(bundle, backend="onnxruntime")) as model:
-        return explain_images(model, images, out)
+        return tuple(explain_images(model, images, out))
 
 
 def test_every_readable_image_gets_its_picture_and_a_bad_one_its_line(toy: ModuleType, tmp_path: Path, images: Path) -> None:

@@ -190,7 +190,7 @@ def test_a_recipe_that_contradicts_itself_is_refused(changes: dict[str, Any], co
         ({"precision": "int4"}, "unknown value 'int4'"),
         ({"schema_version": 2}, "schema 2, this version reads 1; update weckd-edge"),
         ({"timing_cache": "/etc/passwd"}, "expected a plain file name"),
-        ({"onnx_sha256": None}, "expected a text"),
+        ({"onnx_sha256": None}, "expected a string"),
     ],
 )
 def test_a_recipe_file_that_is_wrong_is_reported_by_its_name(tmp_path: Path, change: dict[str, Any], told: str) -> None:

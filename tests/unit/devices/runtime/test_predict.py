@@ -18,7 +18,13 @@ from weckd_edge.core.store import file_ref
 from weckd_edge.devices.runtime import model_choice as choice_module
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.devices.runtime.predict import ABSTAIN, decide_prediction, find_images, open_bundle_model, predict_images
+from weckd_edge.devices.runtime.predict import (
+    ABSTAIN,
+    decide_prediction,
+    find_images,
+    open_bundle_model,
+    predict_images,
+)
 
 
 def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: str = "fp32") -> BuiltModel:
@@ -250,8 +256,10 @@ def test_the_command_prints_a_list_and_fails_where_no_image_was_classified(toy: 
     save(tmp_path / "images/b.png")
     good = CliRunner().invoke(command, arguments)
     assert good.exit_code == 0
-    assert [set(row) for row in json.loads(good.stdout)["images"]] == [
-        {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"}
-    ] * 2
+    unread, read = json.loads(good.stdout)["images"]
+    keys = {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"}
+    assert set(unread) == set(read) == {*keys, "latency_ns"}
+    assert unread["latency_ns"] is None
+    assert read["latency_ns"] > 0
     shown = CliRunner().invoke(command, arguments[:-1])
     assert ABSTAIN in shown.stdout

@@ -73,5 +73,5 @@ def test_labels_know_their_order_and_are_a_list_of_names_in_json(index: DatasetI
     read = from_json(DatasetIndex, text, where="index", error=ConfigError)
     assert read == index
     assert isinstance(read.labels, Labels)
-    with pytest.raises(ConfigError, match=r"labels\[1\]: expected a text, got 3"):
+    with pytest.raises(ConfigError, match=r"labels\[1\]: expected a string, got 3"):
         from_json(DatasetIndex, text.replace('"y"', "3"), where="index", error=ConfigError)

@@ -50,7 +50,8 @@ def as_text(printed: str, folder: Path, *, measured: bool) -> str:
 
 def stable(value: Any, folder: str, measured: bool) -> Any:
     if isinstance(value, dict):
-        return {key: stable(inner, folder, measured) for key, inner in value.items()}
+        kept = {key: stable(inner, folder, measured) for key, inner in value.items()}
+        return kept if kept.get("latency_ns") is None else {**kept, "latency_ns": "<nanoseconds>"}
     if measured:  # what a machine does not show is null there: only the keys are the same everywhere
         records = isinstance(value, list) and value and isinstance(value[0], dict) and "at_ns" not in value[0]
         return [stable(value[0], folder, measured)] if records else "..."

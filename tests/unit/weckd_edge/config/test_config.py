@@ -103,7 +103,7 @@ def test_weights_are_taken_from_the_config_files_own_folder(tmp_path: Path) -> N
         ("[input]\nframe = [4, 4]\n", "expected 16 to 8192 pixels"),
         ("[abstain]\nthreshold = 1.0\n", "threshold = 1.0: expected 0 up to under 1"),
         ("[abstain]\nthreshold = 0.5\nmax_group_error = 0.05\n", "threshold and max_group_error contradict each other"),
-        ("seed = 'x'\n", "expected a whole number"),
+        ("seed = 'x'\n", "expected an integer"),
         ("not toml", "expected TOML"),
     ],
 )

@@ -59,7 +59,7 @@ def no_module() -> object:
         (no_module, "the installation is not whole"),
         (os_error(errno.EACCES, "/x/y"), "/x/y: not allowed (Permission denied); change its permissions"),
         (os_error(errno.ENOENT, "/x/y"), "/x/y: No such file or directory"),
-        (os_error(errno.ENAMETOOLONG, "/x/y"), "/x/y: no file can be called so"),
+        (os_error(errno.ENAMETOOLONG, "/x/y"), "/x/y: the name is too long"),
         (os_error(errno.EMFILE, "/x/y"), "ulimit -n"),
         (os_error(errno.ENOSPC), "the output or a file: no space left to write"),
         (os_error(errno.EIO), "the output or a file: Input/output error"),
@@ -102,8 +102,8 @@ def shell(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
         ),
         (
             ">/dev/full",
-            "error[E_SYSTEM_FILE]: the output or a file: no space left to write (No space left on device); free some and "
-            "run it again\n",
+            "error[E_SYSTEM_FILE]: the output or a file: no space left to write (No space left on device); free some "
+            "space, then run again\n",
         ),
     ],
 )

@@ -46,10 +46,10 @@ def test_a_whole_build_config_survives_json() -> None:
     [
         ({"name": "x", "ratio": 1.0, "nmae": 1}, "unknown key 'nmae'; did you mean 'name'?"),
         ({"name": "x"}, "the key 'ratio' is missing"),
-        ({"name": 3, "ratio": 1.0}, "x.name: expected a text, got 3"),
+        ({"name": 3, "ratio": 1.0}, "x.name: expected a string, got 3"),
         ({"name": "x", "ratio": True}, "x.ratio: expected a number, got True"),
         ({"name": "x", "ratio": 1.0, "inner": [{"size": [1]}]}, "x.inner[0].size: expected 2 values, got 1"),
-        ({"name": "x", "ratio": 1.0, "inner": [{"size": [1, 2.5]}]}, "expected a whole number, got 2.5"),
+        ({"name": "x", "ratio": 1.0, "inner": [{"size": [1, 2.5]}]}, "expected an integer, got 2.5"),
         ({"name": "x", "ratio": 1.0, "inner": [{"size": [1, 2], "mode": "c"}]}, "unknown value 'c'"),
         ({"name": "x", "ratio": 1.0, "inner": {}}, "expected a list"),
         ([], "expected a table"),

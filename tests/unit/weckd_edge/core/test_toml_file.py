@@ -19,7 +19,7 @@ from weckd_edge.devices.profiles.profile import load_profile
     ("text", "said"),
     [
         ("seed = -1", "seed = -1: expected 0 to 2147483647"),
-        (f"seed = {'9' * 26}", "seed: expected a whole number of at most 64 bits"),
+        (f"seed = {'9' * 26}", "seed: expected an integer of at most 64 bits"),
         (f"seed = {'9' * 5000}", "expected TOML"),
         ("seed = 4294967296", "expected 0 to 2147483647"),
         ("[gates]\nmax_latency_p90_ms = inf", "gates.max_latency_p90_ms = inf: expected a finite number"),

@@ -76,7 +76,7 @@ def test_too_few_groups_leave_the_temperature_at_one_and_say_so() -> None:
     answers, labels, _ = sample(200, 3.0)
     found = fit_temperature(answers, labels, [f"g{k % (MIN_GROUPS - 1)}" for k in range(200)])
     assert (found.value, found.nll_after) == (1.0, found.nll_before)
-    assert found.note == "left at 1: 9 independent groups of validation images, a temperature needs at least 10"
+    assert found.note == "left at 1: a temperature needs 10 independent groups of validation images, found 9"
 
 
 def test_figures_are_those_worked_out_by_hand() -> None:

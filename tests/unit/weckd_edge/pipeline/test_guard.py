@@ -103,9 +103,9 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     assert found.guard.guard is None  # its numbers are in a file of their own
     assert from_json(type(found), to_json(found), where="x", error=ValueError) == found  # type: ignore[type-var]
     told = " ".join(abstention.abstention_sentences(found))
-    assert "No answer are: dim" in told
+    assert "no decision: dim." in told
     assert len(abstention.kind_rows(found)) == len(found.ood_sets)
-    assert "answered" in abstention.brief_sentence(found)
+    assert "% get a decision" in abstention.brief_sentence(found)
 
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_what_a_threshold_refuses_is_compared_as_a_share() -> None:
 def test_without_a_common_test_image_nothing_is_compared_and_why_is_reported() -> None:
     found, why = compare_results(side(index([record(n) for n in range(4)])), side(index([record(n) for n in range(4, 8)])))
     assert found is None
-    assert "no test image in common" in why
+    assert "no test image with the same label in common" in why
 
 
 def test_an_image_that_one_version_groups_with_its_training_is_counted() -> None:
@@ -169,7 +169,7 @@ def test_an_image_that_one_version_groups_with_its_training_is_counted() -> None
     found, _ = compare_results(side(old), side(new))
     assert found is not None
     assert found.tied == 2
-    assert any("flatters that one" in note for note in found.notes)
+    assert any("favours that bundle" in note for note in found.notes)
 
 
 def test_tables_are_flattened_by_name() -> None:
@@ -244,7 +244,7 @@ def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: P
     text = change_text(found)
     assert "version 2" in text.title
     assert text.warnings == ()
-    assert "claims no compliance" in text.purpose
+    assert "makes no claim of compliance" in text.purpose
 
 
 def test_a_bundle_of_an_older_format_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
@@ -277,7 +277,7 @@ def test_predictions_in_another_format_leave_results_unknown(tmp_path: Path) -> 
     assert any(line.startswith("verification.json of the old bundle is of another format") for line in found.unknown)
     assert "the old bundle has no dataset_index.json" in found.unknown
     titles = [section.title for section in change_text(found).sections]
-    assert titles[-1] == "Not known"
+    assert titles[-1] == "Not compared"
 
 
 @pytest.mark.parametrize("harm", ["added", "changed", "missing", "manifest"])

@@ -101,16 +101,16 @@ def test_the_card_has_the_sections_of_mitchell_and_what_is_ours(tmp_path: Path) 
     assert heads == [
         "Model details",
         "Intended use",
-        "How it was trained",
+        "Training",
         "Data",
-        "Figures",
+        "Metrics",
         "Calibration",
         "Unable to analyze",
-        "What compression changed",
-        "Leaks and shortcuts",
-        "Bars",
+        "Prediction flips: what compression changed",
+        "Data audit: leaks and shortcuts",
+        "Gates",
         "Ethical considerations",
-        "Limits found, caveats and recommendations",
+        "Limitations, caveats and recommendations",
         "Environment and licences",
         "How to verify this bundle",
     ]
@@ -163,10 +163,10 @@ def test_evidence_that_is_not_there_is_reported_and_not_filled_in(tmp_path: Path
     bare = dataclasses.replace(report.make_evidence(), measurement=None)
     card, bom = papers(tmp_path, bare)
     for line in (
-        "Figures by class and slice were not kept.",
-        "Not measured: the evidence holds no record of refused frames.",
-        "Not looked for in this build.",
-        "Not kept in this bundle.",
+        "The evidence has no metrics by class and slice.",
+        "Not measured: the evidence has no record of abstention.",
+        "The data audit was skipped.",
+        "The evidence has no record of the environment.",
         "| end-to-end latency | not measured |",
     ):
         assert line in card
@@ -191,13 +191,13 @@ def test_figures_of_classes_and_slices_are_in_both_documents_with_intervals(tmp_
 
 def test_limits_rest_on_what_was_found(tmp_path: Path) -> None:
     card, _ = papers(tmp_path, full())
-    assert "from size alone; the network may use that too." in card.split("## Limits")[1]
+    assert "than the most common class: size. The network may use them too." in card.split("## Limitations")[1]
     evidence = full()
     assert evidence.audit is not None
     assert evidence.audit.folds is not None
-    flattered = dataclasses.replace(evidence.audit.folds, optimism=Estimate(value=0.08, low=0.05, high=0.11))
-    card, _ = papers(tmp_path, dataclasses.replace(evidence, audit=dataclasses.replace(evidence.audit, folds=flattered)))
-    assert "would flatter by 8.0 points" in card.split("## Limits")[1]
+    optimistic = dataclasses.replace(evidence.audit.folds, optimism=Estimate(value=0.08, low=0.05, high=0.11))
+    card, _ = papers(tmp_path, dataclasses.replace(evidence, audit=dataclasses.replace(evidence.audit, folds=optimistic)))
+    assert "would overestimate the accuracy by 8.0 points" in card.split("## Limitations")[1]
 
 
 def test_licences_and_hashes_are_named_and_an_unknown_licence_is_called_so(tmp_path: Path) -> None:

@@ -43,4 +43,4 @@ def test_a_model_that_does_not_open_leaves_frames_without_maps(toy: ModuleType, 
     (found,) = picture_frames(bundle.folder, lost, frames(1, bundle.manifest), ["0.png"], {}).values()
     assert found.frame is not None
     assert found.overlay is None
-    assert found.note == "what ships cannot be opened on the machine that built it"
+    assert found.note == "the deployed model cannot be opened on the build machine"

@@ -303,7 +303,7 @@ def test_the_report_is_whole_fetches_nothing_and_runs_only_what_its_policy_names
     assert all(url.startswith(("data:", "#")) for url in checker.fetched)
     assert "url(" not in html
     assert " style=" not in html
-    assert "truth: normal" in html
+    assert "true class: normal" in html
     policy = html.split('Content-Security-Policy" content="')[1].split('"')[0]
     scripts = re.findall(r"<script>(.*?)</script>", html, re.DOTALL)
     assert len(scripts) == 2
@@ -326,9 +326,9 @@ def test_every_section_is_there_and_in_the_contents(tmp_path: Path) -> None:
 def test_a_bundle_of_before_says_of_each_part_what_it_lacks(tmp_path: Path) -> None:
     words = text_of(write(tmp_path, make_evidence(), make_manifest()))
     for told in (
-        "made before figures by class and slice were kept",
-        "made before changed decisions were kept",
-        'made before "unable to analyze" was judged',
+        "has no metrics by class and slice",
+        "does not list flips frame by frame",
+        "has no record of abstention",
         "The data audit was skipped.",
     ):
         assert told in words
@@ -336,7 +336,7 @@ def test_a_bundle_of_before_says_of_each_part_what_it_lacks(tmp_path: Path) -> N
 
 def test_the_three_numbers_and_the_interval_are_at_the_top(tmp_path: Path) -> None:
     evidence = make_evidence()
-    top = text_of(write(tmp_path, evidence, make_manifest())).split("Every limit with its verdict")[0]
+    top = text_of(write(tmp_path, evidence, make_manifest())).split("Every gate with its verdict")[0]
     accuracy = evidence.verification.accuracy_compiled
     for expected in (
         "Passed 3 of 3 limits met",
@@ -376,7 +376,9 @@ def test_synthetic_data_are_named_before_anything_else(tmp_path: Path) -> None:
 
 
 def test_no_clinical_claim_is_made_and_that_is_reported(tmp_path: Path) -> None:
-    assert "claims no clinical performance and no regulatory compliance" in write(tmp_path, make_evidence(), make_manifest())
+    assert "makes no claim of clinical performance or of regulatory compliance" in write(
+        tmp_path, make_evidence(), make_manifest()
+    )
 
 
 @pytest.mark.parametrize(
@@ -385,7 +387,7 @@ def test_no_clinical_claim_is_made_and_that_is_reported(tmp_path: Path) -> None:
         (("PASS", "FAIL"), "fail", "accuracy of the deployed model"),
         (("PASS", "INCONCLUSIVE"), "open", "1 of 2\u00a0limits met"),
         (("PASS", "PASS"), "pass", "2 of 2\u00a0limits met"),
-        ((), "open", "This build has no limits"),
+        ((), "open", "This build set no limits"),
     ],
 )
 def test_the_verdict_says_what_is_open(outcomes: tuple, kind: str, words: str) -> None:
@@ -412,10 +414,10 @@ def test_a_failed_gate_says_by_how_much() -> None:
     ("chain", "alone", "groups", "answer", "overlap"),
     [
         (150, 100, 160, "Yes, on this test split", "do not overlap"),
-        (146, 140, 62, "Not shown", "overlap"),
-        (140, 146, 62, "It does not look so", "overlap"),
-        (100, 150, 160, "No:", "do not overlap"),
-        (140, 140, 62, "No difference was seen", "overlap"),
+        (146, 140, 62, "Inconclusive.", "overlap"),
+        (140, 146, 62, "Not on this test split, though inconclusive.", "overlap"),
+        (100, 150, 160, "No.", "do not overlap"),
+        (140, 140, 62, "No difference.", "overlap"),
     ],
 )
 def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
@@ -433,9 +435,9 @@ def test_whether_the_chain_helped_is_stated_no_bolder_than_the_intervals_allow(
 @pytest.mark.parametrize(
     ("links", "baseline", "words"),
     [
-        ((10, 10, 10), 30, "and as many gradient steps"),
-        ((10, 4, 6), 30, "and 30 epochs of training against 20"),
-        ((10, None, 10), 30, "and as many gradient steps"),
+        ((10, 10, 10), 30, "with the same number of gradient steps"),
+        ((10, 4, 6), 30, "trained for 30 epochs instead of 20"),
+        ((10, None, 10), 30, "with the same number of gradient steps"),
     ],
 )
 def test_a_chain_and_a_baseline_that_early_stopping_ended_apart_are_not_called_equally_long(
@@ -536,7 +538,7 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
     [
         ("measured", "end-to-end latency, p90, measured for generic-x86 (ms"),
         ("estimated", "end-to-end latency, estimated for generic-x86 (ms"),
-        ("unknown", "end-to-end latency, p90, on the machine that built it (ms"),
+        ("unknown", "end-to-end latency, p90, on the build machine (ms"),
     ],
 )
 def test_evaluated_links_are_drawn_over_their_time_and_listed_in_a_table(tmp_path: Path, label: str, axis: str) -> None:
@@ -545,17 +547,28 @@ def test_evaluated_links_are_drawn_over_their_time_and_listed_in_a_table(tmp_pat
     page = write(tmp_path, dataclasses.replace(evidence, link_selection=choose_link(links)), make_manifest())
     assert axis in page
     text = text_of(page)
-    assert "Link that is deployed, and why" in text
-    assert "M3 alone, fp32" in page
+    assert "Selection of the deployed link" in text
+    assert "baseline, FP32" in page
     assert ("M1 int8" in page, "M3 int8, deployed" in page) == (True, True)
     if label == "estimated":
         assert "0.706\u00a0ms (0.564\u00a0ms to 0.917\u00a0ms)" in page
 
 
+def test_the_deployed_link_is_drawn_at_the_latency_that_its_gate_was_checked_with(tmp_path: Path) -> None:
+    links = tuple(weighed(name, scale) for name, scale in (("M1", 3.1), ("M2", 1.6), ("M3", 0.84)))
+    gate = Gate(name="max_latency_p90_ms", limit=2.0, value=1.25, verdict="PASS", reason="1.25 ms is within 2 ms")
+    contents = dataclasses.replace(make_evidence(), link_selection=choose_link(links))
+    page = write(tmp_path, contents, make_manifest(gates=(gate,)))
+    assert re.search(r"M2 int8: \d+\.\d% at 1\.34 ms; M3 int8, deployed: \d+\.\d% at 1\.25 ms", page)
+    unchecked = dataclasses.replace(gate, value=None, verdict="INCONCLUSIVE")
+    page = write(tmp_path, contents, make_manifest(gates=(unchecked,)))
+    assert "% at 0.706 ms" in page
+
+
 def test_without_evaluated_links_the_chain_is_drawn_over_macs(tmp_path: Path) -> None:
     page = write(tmp_path, make_evidence(), make_manifest())
     assert "MACs of one image (million" in page
-    assert "Which link ships" not in page
+    assert "Selection of the deployed link" not in page
 
 
 def test_missing_torn_and_foreign_evidence_is_one_clear_error(tmp_path: Path) -> None:
@@ -599,7 +612,12 @@ def test_the_model_card_tells_figures_limits_and_the_chain(tmp_path: Path) -> No
     assert card.startswith("# Model card: ears on generic-x86\n")
     accuracy = make_evidence().verification.accuracy_compiled
     assert f"| accuracy, as deployed | {numbers.percent(accuracy.value)} (95\u00a0% interval" in card
-    for words in ("Synthetic data.", "no regulatory compliance", "Not shown: M3", "| recall of normal, as deployed |"):
+    for words in (
+        "Synthetic data.",
+        "or of regulatory compliance",
+        "Inconclusive. Test accuracy",
+        "| sensitivity of normal, as deployed |",
+    ):
         assert words in card
 
 
@@ -685,7 +703,7 @@ def test_a_study_of_folds_says_so_and_shows_its_notes(tmp_path: Path) -> None:
     note = "Folds share most of their training images."
     write_study(study_page(folds=5, notes=(note,), equal_steps=False), tmp_path / "study.html")
     text = text_of((tmp_path / "study.html").read_text())
-    for words in ("2 seeds of 5 folds", "mean over folds", "fold by fold", note):
+    for words in ("2 seeds of 5 folds", "mean over folds", "paired by fold", note):
         assert words in text, words
     assert "gradient steps" not in text
     write_study(study_page(), tmp_path / "study.html")
@@ -708,7 +726,7 @@ def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     )
     write_study(study_page(rows=rows, seeds=1, synthetic=False), tmp_path / "study.html")
     html = (tmp_path / "study.html").read_text()
-    assert " to " not in text_of(html).split("Figures")[1].split("Intervals")[0]
+    assert " to " not in text_of(html).split("Results")[1].split("Intervals")[0]
     assert 'class="whisker' not in html
     assert "Synthetic data" not in html
 
@@ -783,15 +801,15 @@ def test_the_frames_that_differ_most_are_shown_with_both_predictions(tmp_path: P
     checker = Checker()
     checker.feed(html)
     assert checker.open == []
-    assert html.count('class="apart"') == 2
-    assert html.count("Two answers to one frame. chronic_otitis_media: 70.0% and 20.0%") == 2
+    assert html.count('class="differing"') == 2
+    assert html.count("Two predictions of one frame. chronic_otitis_media: 70.0% and 20.0%") == 2
     words = text_of(html).replace(" ", "")
     assert "Framesthatdiffermost:onnxruntimeint8andopenvinoint8" in words
     assert "nopicture:truncated" in words
     assert html.count('src="data:image/jpeg') == 1
     assert first.path in words
     assert second.path in words
-    assert "0.5apart" in words
+    assert "difference0.5" in words
 
 
 def test_a_report_without_pictures_names_every_frame(tmp_path: Path) -> None:
@@ -802,23 +820,23 @@ def test_a_report_without_pictures_names_every_frame(tmp_path: Path) -> None:
 
 def test_the_layer_where_two_implementations_part_is_named(tmp_path: Path) -> None:
     words = text_of(write(tmp_path, full_evidence(), make_manifest()))
-    assert "The first layer under 20.0 dB is block.1 (Conv), with 12.5 dB." in words
-    assert 'aria-label="SQNR of every layer. first under it: block.1"' in (tmp_path / "r.html").read_text()
+    assert "The first layer with an SQNR under 20.0 dB is block.1 (Conv): 12.5 dB." in words
+    assert 'aria-label="SQNR of every layer. first layer under the threshold: block.1"' in (tmp_path / "r.html").read_text()
 
 
 def test_what_is_reported_of_a_divergence_is_no_bolder_than_what_was_seen() -> None:
-    assert parity.divergence_sentence(parting(first=None)).startswith("No layer's SQNR is under 20.0\u00a0dB.")
+    assert parity.divergence_sentence(parting(first=None)).startswith("No layer has an SQNR under 20.0\u00a0dB.")
     told = parity.divergence_sentence(parting(disturbed=0.03))
-    assert "Reading it made openvino int8 fuse otherwise, which alone moves a probability by 0.030." in told
-    assert "They fall apart most at block.1 (Conv), to 12.5\u00a0dB." in told
+    assert "Reading this layer changes how openvino int8 fuses layers, which alone changes a probability by 0.030." in told
+    assert "The steepest fall is at block.1 (Conv), to 12.5\u00a0dB." in told
 
 
 @pytest.mark.parametrize(
     ("only_a", "only_b", "p", "words"),
     [
-        (6, 0, 0.03125, "p\u00a0=\u00a00.031, a difference."),
-        (3, 1, 0.625, "p\u00a0=\u00a00.62, not significant."),
-        (0, 0, 1.0, "are right on the same frames."),
+        (6, 0, 0.03125, "on 0 (significant: McNemar p\u00a0=\u00a00.031)."),
+        (3, 1, 0.625, "on 1 (not significant: McNemar p\u00a0=\u00a00.62)."),
+        (0, 0, 1.0, "are correct on the same frames."),
     ],
 )
 def test_flips_are_called_a_difference_only_where_the_test_says_so(only_a: int, only_b: int, p: float, words: str) -> None:
@@ -828,7 +846,10 @@ def test_flips_are_called_a_difference_only_where_the_test_says_so(only_a: int, 
 
 def test_calibration_is_shown_before_and_after(tmp_path: Path) -> None:
     words = text_of(write(tmp_path, full_evidence(), make_manifest()))
-    assert "Logits are divided by 1.62 inside the graph, which makes answers less sure and changes no decision" in words
+    assert (
+        "divides the logits by a temperature of 1.62, which makes the largest probability lower and changes no decision"
+        in words
+    )
     assert re.search(
         r"Expected calibration error +15 bins of equal width +0\.112 *0\.056\u20130\.224 +0\.041 *0\.021\u20130\.082", words
     )
@@ -839,13 +860,13 @@ def test_what_chance_alone_would_show_stands_beside_the_calibration_error() -> N
     kept = Estimate(value=0.03, low=0.02, high=0.04)
     told = dataclasses.replace(check(), after=dataclasses.replace(figures(0.041), ece_by_chance=kept))
     assert "0.030 by chance alone" in parity.chance_sentence(told)
-    assert parity.chance_sentence(told).endswith("as deployed it is 0.041, more than that.")
+    assert parity.chance_sentence(told).endswith("As deployed it is 0.041, above that interval.")
     assert parity.chance_sentence(check()) == ""
 
 
 def test_a_temperature_of_one_says_why() -> None:
-    assert parity.calibration_sentence(check(1.0)) == "No temperature was put into the graph: few validation images."
-    assert "surer" in parity.calibration_sentence(check(0.8))
+    assert parity.calibration_sentence(check(1.0)) == "The graph has no temperature: few validation images."
+    assert "probability higher" in parity.calibration_sentence(check(0.8))
 
 
 def test_executed_precisions_are_counted_by_kind_with_8_bits_first(tmp_path: Path) -> None:
@@ -869,7 +890,7 @@ def test_the_model_card_names_the_temperature_and_the_calibration_error(tmp_path
     write_evidence(tmp_path, full_evidence())
     write_documents(tmp_path, read_contents(tmp_path, make_manifest()))
     card = (tmp_path / "evidence/model_card.md").read_text()
-    assert "Logits are divided by 1.62 inside the graph" in card
+    assert "divides the logits by a temperature of 1.62" in card
     assert re.search(r"\| Expected calibration error \(15 bins of equal width\) \| 0\.112 \(.*\) \| 0\.041 \(", card)
 
 
@@ -901,11 +922,11 @@ def probes() -> DataAudit:
 
 def test_probes_are_reported_in_words_and_a_bundle_without_them_still_has_a_report(tmp_path: Path) -> None:
     evidence = make_evidence()
-    assert "Would the figures lie?" not in write(tmp_path, evidence, make_manifest())
+    assert "Random splits" not in write(tmp_path, evidence, make_manifest())
     probed = dataclasses.replace(evidence, audit=probes())
     page = write(tmp_path, probed, make_manifest())
     words = text_of(page).replace("\u00a0", " ")
-    assert "Random splits would have flattered this by 7.0 points (95 % interval 3.0 to 11.0)" in words
-    assert "Not known: the data set names no source" in words
+    assert "Random splits would overestimate the accuracy by 7.0 points (95 % interval 3.0 to 11.0)" in words
+    assert "Not known: the data set names no sources" in words
     assert "&lt;i&gt;one&lt;/i&gt; note" in page
     assert read_contents(tmp_path, make_manifest()) == probed

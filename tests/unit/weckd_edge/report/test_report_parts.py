@@ -85,7 +85,7 @@ def test_what_is_not_classified_is_marked_by_threshold_and_by_label() -> None:
     found = [prediction(0, 0, 0.45), prediction(1, 1, 0.9), prediction(2, 0, 0.1)]
     data = explorer.explorer_data(found, manifest(confidence_threshold=0.6, non_gradeable_labels=("b",)))
     assert data is not None
-    assert data["unanswered"] == [0, 1]
+    assert data["undecided"] == [0, 1]
     assert data["decided"] == [0, 1, 0]
     assert data["below"] == 6000
 
@@ -168,13 +168,13 @@ def test_newly_wrong_predictions_come_first_in_the_gallery_and_what_is_not_shown
     by_path = {frame.path: frame for frame in found.frames}
     assert len(found.frames) == MAX_FRAMES
     assert len(found.rows) == MAX_FRAMES + 3
-    assert found.more.startswith("3\u00a0more frames not shown")
+    assert found.more.startswith("3\u00a0further frames not shown")
     first = by_path["a/0.png"]
     assert (first.picture, first.overlay) == ("data:1", "data:2")
     assert (first.teacher, first.fp32, first.deployed) == ("a 80\u00a0%", "a 80\u00a0%", "b 70\u00a0%")
     assert by_path["a/1.png"].note == "1.png: truncated"
     assert by_path["a/2.png"].note == "left out to keep the file small"
-    assert by_path["a/3.png"].note == "the page was written without the images"
+    assert by_path["a/3.png"].note == "this page was written without the images"
 
 
 def test_a_decision_that_stays_wrong_in_another_way_is_neither_better_nor_worse() -> None:
@@ -220,7 +220,7 @@ def about(value: float, half: float) -> Estimate:
                     optimism=about(0.1, 0.05),
                 )
             },
-            "would have flattered",
+            "would overestimate",
         ),
         (
             {
@@ -255,7 +255,7 @@ def test_audits_that_find_nothing_warn_of_nothing() -> None:
 def test_what_is_embedded_cannot_end_its_script() -> None:
     html = html_shell.document("t", "b", scripts=(), data={"labels": ["</script><script>alert(1)</script>"]})
     assert "</script><script>alert" not in html
-    text = html.split('id="answers">')[1].split("</script>")[0]
+    text = html.split('id="predictions">')[1].split("</script>")[0]
     assert json.loads(text) == {"labels": ["</script><script>alert(1)</script>"]}
 
 

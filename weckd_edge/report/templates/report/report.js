@@ -1,15 +1,15 @@
 
 "use strict";
-// The threshold, the matrix and the list of test images, all worked out from the answers that the page carries.
+// The threshold, the matrix and the list of test images, all computed from the predictions in the page.
 (() => {
-  const data = JSON.parse(document.getElementById("answers").textContent);
+  const data = JSON.parse(document.getElementById("predictions").textContent);
   const { labels, truth, decided, fp32, teacher, member, groups, scale, below, probabilities } = data;
   const images = truth.length;
   const classes = labels.length;
   const at = (id) => document.getElementById(id);
   const best = decided.map((label, i) => probabilities[i * classes + label]);
-  const unanswered = new Set(data.unanswered);
-  const given = (i) => (unanswered.has(i) ? classes : decided[i]);
+  const undecided = new Set(data.undecided);
+  const given = (i) => (undecided.has(i) ? classes : decided[i]);
   const percent = (share) => `${(share * 100).toFixed(1)}\u00a0%`;
   for (const part of document.querySelectorAll("[data-script]")) part.hidden = false;
 
@@ -80,16 +80,16 @@
     if (k < 0) {
       const sure = (i) => best[i] >= t;
       return [
-        ["answered", "test images", rate(everyone, sure)],
-        ["wrong among answered", "answered images", rate(sure, wrong)],
-        ["correct, but below the threshold", "images it decides rightly", rate((i) => !wrong(i), (i) => !sure(i))],
+        ["with a decision", "test images", rate(everyone, sure)],
+        ["wrong decisions", "decisions", rate(sure, wrong)],
+        ["correct, but below the threshold", "correct predictions", rate((i) => !wrong(i), (i) => !sure(i))],
       ];
     }
     const called = (i) => probabilities[i * classes + k] >= t;
     return [
       ["sensitivity", `images of ${labels[k]}`, rate((i) => truth[i] === k, called)],
       ["specificity", "other images", rate((i) => truth[i] !== k, (i) => !called(i))],
-      ["right calls", `images called ${labels[k]}`, rate(called, (i) => truth[i] === k)],
+      ["positive predictive value", `images called ${labels[k]}`, rate(called, (i) => truth[i] === k)],
     ];
   };
   const curve = (value) => {
@@ -123,8 +123,8 @@
         .join(" ");
     at("curve-first").setAttribute("points", points(first));
     at("curve-second").setAttribute("points", points(second));
-    at("name-first").textContent = k < 0 ? "answered" : "sensitivity";
-    at("name-second").textContent = k < 0 ? "wrong among answered" : "specificity";
+    at("name-first").textContent = k < 0 ? "with a decision" : "sensitivity";
+    at("name-second").textContent = k < 0 ? "wrong decisions" : "specificity";
   };
   let exact = false, spoken = 0;
   const show = () => {
@@ -174,11 +174,11 @@
     teacher: (i) => word(teacher && teacher[i]),
   };
   const state = { sort: "", down: false, page: 0, truth: "", given: "", kind: "", text: "" };
-  const doubt = (i) => (wrong(i) ? 2 * scale : 0) + best[i]; // Wrong answers first, the surest on top.
+  const doubt = (i) => (wrong(i) ? 2 * scale : 0) + best[i]; // Wrong decisions first, most confident on top.
   const kinds = {
     wrong: (i) => wrong(i),
     changed: (i) => fp32[i] !== decided[i] || (teacher && teacher[i] !== decided[i]),
-    unable: (i) => unanswered.has(i),
+    unable: (i) => undecided.has(i),
   };
   let found = [];
   const find = () => {
@@ -239,7 +239,7 @@
       if (!figure.hidden) shown++;
     }
     if (at("gallery-status"))
-      at("gallery-status").textContent = shown < frames.length ? `${shown} of ${frames.length} shown frames fit the choice made in the matrix.` : "";
+      at("gallery-status").textContent = shown < frames.length ? `${shown} of ${frames.length} frames match the cell chosen in the matrix.` : "";
   };
   const renew = () => { find(); list(); };
   for (const head of document.querySelectorAll("#images th[data-key]")) {
@@ -266,7 +266,7 @@
     const button = document.createElement("button");
     button.type = "button";
     Object.assign(button.dataset, { truth: held.dataset.truth, given: held.dataset.given });
-    button.setAttribute("aria-label", `List the ${held.querySelector("b").textContent} images: true ${word(Number(held.dataset.truth))}, answer ${word(Number(held.dataset.given))}`);
+    button.setAttribute("aria-label", `List the ${held.querySelector("b").textContent} images: true class ${word(Number(held.dataset.truth))}, decision ${word(Number(held.dataset.given))}`);
     button.append(...held.childNodes);
     held.append(button);
     button.addEventListener("click", () => {

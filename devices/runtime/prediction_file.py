@@ -1,0 +1,84 @@
+"""Predictions as a file: CSV for a table, JSON lines for a script, one row an image, written as they come."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, TextIO
+
+from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.serialization import to_data
+from weckd_edge.core.store import explain_os_errors
+from weckd_edge.devices.runtime.predict import Prediction
+
+SUFFIXES = (".csv", ".jsonl")
+
+
+class PredictionWriter(Protocol):
+    """An open file that takes predictions one after another."""
+
+    def write(self, prediction: Prediction) -> None:
+        """Write one prediction as one row."""
+
+
+@contextmanager
+def write_predictions(path: Path, labels: Sequence[str]) -> Iterator[PredictionWriter]:
+    """Open a file of predictions: ``.csv`` or ``.jsonl``, by its suffix.
+
+    Rows go to ``<path>.part``, which takes the place of ``path`` at the end. So ``path`` is always whole, and what an
+    interrupted run had written is kept beside it.
+
+    Args:
+        path: The file; it is replaced where it exists.
+        labels: Class names, in the order of the columns.
+
+    Raises:
+        ConfigError: The name ends in neither suffix.
+        StoreError: The file cannot be written.
+    """
+    check_suffix(path)
+    part = path.with_name(f"{path.name}.part")
+    with explain_os_errors(part):
+        is_csv = path.suffix.lower() == ".csv"
+        # The name of an image that is not UTF-8: a table keeps its bytes, JSON writes them as escapes.
+        with part.open(
+            "w", encoding="utf-8", errors="surrogateescape" if is_csv else "backslashreplace", newline=""
+        ) as file:
+            yield _CsvWriter(file, labels) if is_csv else _JsonLinesWriter(file)
+        part.replace(path)
+
+
+def check_suffix(path: Path) -> None:
+    """Refuse a file whose name does not say how it is written.
+
+    Raises:
+        ConfigError: The name ends in neither ``.csv`` nor ``.jsonl``.
+    """
+    if path.suffix.lower() not in SUFFIXES:
+        raise ConfigError(
+            f"{path}: expected a name that ends in .csv (a table) or .jsonl (JSON lines)", code="E_CONFIG_VALUE"
+        )
+
+
+class _CsvWriter:
+    def __init__(self, file: TextIO, labels: Sequence[str]) -> None:
+        self._rows, self._labels = csv.writer(file, lineterminator="\n"), labels
+        probabilities = [f"probability_{label}" for label in labels]
+        self._rows.writerow(["file", "decision", "label", *probabilities, "code", "reason", "latency_ns"])
+
+    def write(self, prediction: Prediction) -> None:
+        probabilities = [prediction.probabilities.get(label, "") for label in self._labels]
+        why = [prediction.code or "", prediction.reason or ""]
+        latency = "" if prediction.latency_ns is None else prediction.latency_ns
+        self._rows.writerow([prediction.file, prediction.decision, prediction.label or "", *probabilities, *why, latency])
+
+
+class _JsonLinesWriter:
+    def __init__(self, file: TextIO) -> None:
+        self._file = file
+
+    def write(self, prediction: Prediction) -> None:
+        self._file.write(json.dumps(to_data(prediction), ensure_ascii=False, allow_nan=False) + "\n")

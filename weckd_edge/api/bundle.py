@@ -1,0 +1,245 @@
+"""A sealed bundle: what it says of itself, its self-test, its bench, and its model."""
+
+from __future__ import annotations
+
+import os
+from contextlib import closing
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from weckd_edge.api.model import Model
+from weckd_edge.artifacts import Gate, InputSpec, Manifest, Measurement, MetricsRecord, Target
+from weckd_edge.bundle import reader
+from weckd_edge.core.progress import Progress
+from weckd_edge.devices.runtime.predict import open_model
+from weckd_edge.devices.runtime.verify_bundle import VerifyResult, verify_bundle
+
+if TYPE_CHECKING:
+    from weckd_edge.devices.bench.settings import BenchSettings
+    from weckd_edge.report import BundleContents
+
+
+def load(path: str | os.PathLike[str], *, key: str | os.PathLike[str] | None = None, min_version: int = 0) -> Bundle:
+    """Load a bundle: its signature is checked first, then the digest of every file; no model is opened.
+
+    Args:
+        path: The bundle's folder.
+        key: PEM public key of the bundle's owner; with it, an unsigned bundle is refused. None checks no signature.
+        min_version: Smallest version that is accepted.
+
+    Returns:
+        The bundle.
+
+    Raises:
+        BundleError: The folder holds no bundle, or one that was changed, is too old, or is not signed with the key.
+        ConfigError: The key cannot be used.
+        MissingDependency: A key was given, and the extra ``sign`` is not installed.
+
+    Example:
+        >>> import weckd_edge
+        >>> bundle = weckd_edge.load("ear-bundle")
+        >>> bundle.labels
+        ('effusion', 'normal', 'wax')
+        >>> with bundle.open() as model:
+        ...     model.predict("eardrum.png").decision
+        'normal'
+    """
+    folder, public_key = Path(path), None if key is None else Path(key)
+    return Bundle(reader.open_bundle(folder, key=public_key, min_version=min_version), public_key, min_version)
+
+
+class Bundle:
+    """A sealed bundle whose signature and digests were checked when it was loaded; ``load`` and ``build`` return one.
+
+    Attributes:
+        path: The bundle's folder.
+        manifest: The bundle's manifest, as it was sealed.
+        signature: ``valid``; ``unsigned``; or ``unchecked``, where there is a signature and no key was given.
+    """
+
+    def __init__(self, opened: reader.Bundle, key: Path | None, min_version: int) -> None:
+        """Take a bundle that was opened with a public key and a smallest version; ``load`` calls this."""
+        self._opened = opened
+        self._key = key
+        self._min_version = min_version
+        self.path: Path = opened.folder
+        self.manifest: Manifest = opened.manifest
+        self.signature: str = opened.signature
+
+    @property
+    def name(self) -> str:
+        """Name of the bundle."""
+        return self.manifest.name
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """Class names, in the order of the network's outputs."""
+        return self.manifest.labels
+
+    @property
+    def input(self) -> InputSpec:
+        """The camera frame, and the network's input that is made of it."""
+        return self.manifest.input
+
+    @property
+    def target(self) -> Target:
+        """Kind of device that the bundle is for: ``cpu`` or ``jetson``."""
+        return self.manifest.target
+
+    @property
+    def device(self) -> str:
+        """Id of the device profile that the bundle was built for."""
+        return self.manifest.device
+
+    @property
+    def version(self) -> int:
+        """Version of the bundle, for firmware that refuses older ones; 0 where it has none."""
+        return self.manifest.version
+
+    @property
+    def gates(self) -> tuple[Gate, ...]:
+        """Every limit with the value that was found and its verdict."""
+        return self.manifest.gates
+
+    @property
+    def passed(self) -> bool:
+        """Whether no gate failed."""
+        return self.manifest.passed
+
+    @property
+    def report(self) -> Path | None:
+        """Path of the report, an HTML page; None where the bundle has none."""
+        from weckd_edge.report.evidence import EVIDENCE_FOLDER, REPORT_FILE
+
+        path = f"{EVIDENCE_FOLDER}/{REPORT_FILE}"
+        return self.path / path if any(ref.path == path for ref in self.manifest.files) else None
+
+    @property
+    def metrics(self) -> MetricsRecord | None:
+        """Metrics on the test images, by class and slice, with intervals; None where the bundle has none.
+
+        Example:
+            >>> import weckd_edge
+            >>> metrics = weckd_edge.load("ear-bundle").metrics
+            >>> round(metrics.compiled.accuracy.value, 2)
+            0.83
+        """
+        return self.contents.metrics
+
+    @cached_property
+    def contents(self) -> BundleContents:
+        """Everything that the build recorded: data set, chain, verification, benches, audit and more.
+
+        Raises:
+            BundleError: A file of evidence is missing, or is not what a build writes.
+        """
+        from weckd_edge.report import read_contents
+
+        return read_contents(self._opened.read_path, self.manifest)
+
+    def verify(self) -> VerifyResult:
+        """Check the signature and every digest again, and run the self-test on every backend here.
+
+        A bundle that does not pass is a result, not an exception.
+
+        Returns:
+            The state of signature and digests, and for each backend how far it is from the expected predictions.
+
+        Raises:
+            ConfigError: The key that the bundle was loaded with cannot be used any more.
+
+        Example:
+            >>> import weckd_edge
+            >>> result = weckd_edge.load("ear-bundle").verify()
+            >>> result.passed
+            True
+        """
+        return verify_bundle(self.path, self._key, self._min_version)
+
+    def bench(
+        self,
+        settings: BenchSettings | None = None,
+        *,
+        backend: str | None = None,
+        power: str = "auto",
+        out: str | os.PathLike[str] | None = None,
+        progress: Progress | None = None,
+    ) -> Measurement:
+        """Measure latency, memory and energy on this machine, with the bundle's golden frames.
+
+        Args:
+            settings: Length of the run, threads and load generator; None takes MLPerf-like rules that last seconds.
+            backend: Backend that runs the model; None takes the best one that is here.
+            power: Power source: ``ina3221``, ``ina238``, ``rapl``, ``replay:FILE``, ``none``, or ``auto``.
+            out: Folder for the record, every latency and a page; None keeps none.
+            progress: Receiver of the progress; None shows nothing.
+
+        Returns:
+            The measurement; latencies are in nanoseconds.
+
+        Raises:
+            ConfigError: A setting is out of range, or ``out`` lies in a bundle.
+            WeckdError: The bundle's model cannot be opened here, or ``out`` cannot be written.
+
+        Example:
+            >>> import weckd_edge
+            >>> settings = weckd_edge.BenchSettings(queries=100)
+            >>> found = weckd_edge.load("ear-bundle").bench(settings, power="none")
+            >>> len(found.end_to_end.samples_ns)
+            100
+        """
+        from weckd_edge.devices.bench.bench import bench
+        from weckd_edge.devices.bench.power.table import open_source
+        from weckd_edge.devices.bench.settings import QUICK
+        from weckd_edge.devices.bench.watched_run import BenchMachine
+
+        folder = None if out is None else Path(out)
+        if folder is not None:
+            from weckd_edge.pipeline.output_paths import check_place
+
+            check_place(folder)
+        with closing(open_source(power)) as source:
+            found = bench(
+                self._opened,
+                settings or QUICK,
+                backend=backend,
+                machine=BenchMachine(power=source),
+                out=folder,
+                progress=progress,
+            )
+        if folder is not None:
+            from weckd_edge.report.bench_page import write_bench_page
+
+            write_bench_page(folder, found)
+        return found
+
+    def open(self, backend: str | None = None, *, threads: int = 1) -> Model:
+        """Open the bundle's model on this machine, from the bytes whose digests were checked.
+
+        Args:
+            backend: Backend that runs the model: ``openvino``, ``onnxruntime`` or ``tensorrt``; None takes the best one that
+                is here.
+            threads: Processor threads that one prediction may use.
+
+        Returns:
+            The model; use it as a context, or close it.
+
+        Raises:
+            BundleError: A file was changed since the bundle was loaded.
+            ConfigError: The backend is unknown, or there are fewer than one thread.
+            DeviceError: The bundle holds nothing that the backend runs.
+            MissingDependency: The backend's library is not installed; the message names the extra.
+            ModelError: The backend refuses the model.
+
+        Example:
+            >>> import weckd_edge
+            >>> with weckd_edge.load("ear-bundle").open("openvino", threads=2) as model:
+            ...     model.precision
+            'int8'
+        """
+        return Model(open_model(self._opened, backend=backend, threads=threads))
+
+    def __repr__(self) -> str:
+        verdict = "passes" if self.passed else "does not pass"
+        return f"<Bundle {self.name} for {self.device}: {', '.join(self.labels)}; {verdict}>"

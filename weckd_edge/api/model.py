@@ -1,0 +1,201 @@
+"""A bundle's model that is open and predicts."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.core.errors import DataError, ModelError
+from weckd_edge.devices.images.arrays import frame_from_array
+from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
+
+if TYPE_CHECKING:
+    from weckd_edge.devices.attribution.explain_images import Explanation
+
+Image = str | os.PathLike[str] | NDArray[np.uint8]
+"""Path of an image file, or an array: uint8 ``[H, W, 3]``, or grey ``[H, W]``."""
+
+
+class Model:
+    """A bundle's model, open on one backend; use it as a context, or close it.
+
+    Threads may share a model: their predictions run one after another. For more at a time, open the bundle several times.
+
+    Attributes:
+        labels: Class names, in the order of the network's outputs.
+        backend: Backend that runs the model: ``openvino``, ``onnxruntime`` or ``tensorrt``.
+        backend_version: Version of the backend's library.
+        precision: Precision of the model: ``int8`` or ``fp32``.
+    """
+
+    def __init__(self, opened: OpenModel) -> None:
+        """Take an open model; ``Bundle.open`` calls this."""
+        self._opened = opened
+        self._one_at_a_time = threading.Lock()
+        self._is_closed = False
+        self.labels: tuple[str, ...] = opened.bundle.manifest.labels
+        self.backend: str = opened.choice.backend
+        self.backend_version: str = opened.runner.version
+        self.precision: str = opened.choice.precision
+        try:  # one frame for nothing, so that the first prediction takes no longer than the others
+            opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
+        except BaseException:
+            opened.close()
+            raise
+
+    def predict(self, image: Image, *, colour: Literal["rgb", "bgr"] = "rgb", ignore_guard: bool = False) -> Prediction:
+        """Predict one image.
+
+        An image file that cannot be read is a prediction too: its decision is "unable to analyze", its code
+        ``unreadable``.
+
+        Args:
+            image: Path of an image file, or an array: uint8 ``[H, W, 3]``, or grey ``[H, W]``. Images of another size than
+                the bundle's camera frame are scaled to cover it, and the centre is taken.
+            colour: Channel order of an array: ``rgb``, or ``bgr`` as OpenCV reads images. Files say theirs themselves.
+            ignore_guard: Predict also frames that the input guard rejects.
+
+        Returns:
+            The label, the probabilities and the decision.
+
+        Raises:
+            ConfigError: The channel order is unknown.
+            DataError: There is no such file, it is a folder, or a side of the array has more than 8192 pixels.
+            ModelError: The model was closed, or the array has another type or shape.
+
+        Example:
+            >>> import numpy, weckd_edge
+            >>> bundle = weckd_edge.load("ear-bundle")
+            >>> with bundle.open() as model:
+            ...     from_file = model.predict("eardrum.png")
+            ...     from_camera = model.predict(numpy.zeros((480, 640, 3), numpy.uint8), colour="bgr")
+            >>> from_file.decision
+            'normal'
+            >>> from_camera.decision, from_camera.code
+            ('unable to analyze', 'low_probability')
+        """
+        if isinstance(image, str | os.PathLike):
+            path = Path(image)
+            if path.is_dir():
+                raise DataError(
+                    f"{path}: expected an image file, found a folder; predict_many predicts the images in it",
+                    code="E_DATA_SOURCE",
+                )
+            (file,) = find_images([path])
+            return self._predict_file(file, ignore_guard)
+        frame = frame_from_array(image, self._opened.bundle.manifest.input.frame, colour=colour)
+        with self._one_at_a_time:
+            self._check_open()
+            return predict_frame(self._opened, frame, ignore_guard=ignore_guard)
+
+    def predict_many(
+        self, images: Iterable[Image], *, colour: Literal["rgb", "bgr"] = "rgb", ignore_guard: bool = False
+    ) -> Iterator[Prediction]:
+        """Predict images one after another, each when its prediction is asked for.
+
+        Args:
+            images: Paths and arrays, as ``predict`` takes them; of a folder, the images in it and below are predicted,
+                sorted by path.
+            colour: Channel order of the arrays: ``rgb`` or ``bgr``.
+            ignore_guard: Predict also frames that the input guard rejects.
+
+        Yields:
+            A prediction for each image, in their order.
+
+        Raises:
+            ConfigError: The channel order is unknown.
+            DataError: There is no such file or folder, or a folder holds no image.
+            ModelError: The model was closed, or an array has another type or shape.
+
+        Example:
+            >>> import weckd_edge
+            >>> with weckd_edge.load("ear-bundle").open() as model:
+            ...     for prediction in model.predict_many(["pictures/"]):
+            ...         print(prediction.file, prediction.decision)
+            pictures/a.png normal
+            pictures/b.png effusion
+        """
+        for image in images:
+            if isinstance(image, str | os.PathLike):
+                for file in find_images([Path(image)]):
+                    yield self._predict_file(file, ignore_guard)
+            else:
+                yield self.predict(image, colour=colour, ignore_guard=ignore_guard)
+
+    def explain(
+        self, images: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, ignore_guard: bool = False
+    ) -> Iterator[Explanation]:
+        """Predict image files one after another, and write a picture for each: where the model finds its evidence.
+
+        Args:
+            images: Paths of image files and folders.
+            out: Folder for the pictures, ``<name of the image>.png``; it is made where it is missing.
+            ignore_guard: Explain also frames that the input guard rejects.
+
+        Returns:
+            For each image, in their order, the prediction, the picture's path, and how far the map can be trusted; each is
+            made when it is asked for.
+
+        Raises:
+            DataError: A path is missing, or a folder holds no image.
+            ModelError: The model was closed.
+            StoreError: A picture of that name is there already, or ``out`` lies in the bundle or cannot be written.
+
+        Example:
+            >>> import weckd_edge
+            >>> with weckd_edge.load("ear-bundle").open() as model:
+            ...     (explained,) = model.explain(["eardrum.png"], "maps")
+            >>> explained.overlay
+            'maps/eardrum.png'
+        """
+        from weckd_edge.devices.attribution.explain_images import explain_images
+
+        with self._one_at_a_time:
+            self._check_open()
+        paths = [Path(image) for image in images]
+        return self._one_by_one(explain_images(self._opened, paths, Path(out), ignore_guard=ignore_guard))
+
+    def _one_by_one(self, explanations: Iterator[Explanation]) -> Iterator[Explanation]:
+        while True:
+            with self._one_at_a_time:
+                self._check_open()
+                found = next(explanations, None)
+            if found is None:
+                return
+            yield found
+
+    def close(self) -> None:
+        """Close the model and free its memory, after a prediction that is under way; closing twice is allowed."""
+        with self._one_at_a_time:
+            if not self._is_closed:
+                self._is_closed = True
+                self._opened.close()
+
+    def __enter__(self) -> Model:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        state = "closed" if self._is_closed else f"{self.precision} on {self.backend}"
+        return f"<Model of {self._opened.bundle.manifest.name}: {state}>"
+
+    def _predict_file(self, file: Path, ignore_guard: bool) -> Prediction:
+        with self._one_at_a_time:
+            self._check_open()
+            return predict_file(self._opened, file, ignore_guard=ignore_guard)
+
+    def _check_open(self) -> None:
+        if self._is_closed:
+            raise ModelError(
+                "expected an open model, found one that was closed; predict inside 'with bundle.open() as model'",
+                code="E_MODEL_CLOSED",
+            )
