@@ -28,7 +28,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-PAGES = sorted((ROOT / "docs/tutorials").glob("*.md"))
+PAGES = [ROOT / "docs/get-started/quick-start.md", *sorted((ROOT / "docs/tutorials").glob("*.md"))]
 BLOCK = re.compile(
     r"^<!-- (?P<hidden>setup|setup kept): (?P<setup>.*?) -->$|"
     r"(?:^<!-- (?P<mark>varies|kept: [^\n]*?) -->\n)?^```console\n(?P<shown>.*?)^```$",
@@ -77,7 +77,7 @@ def blocks_of(page: str) -> Iterator[Block]:
 def commands_of(shown: str) -> Iterator[tuple[str, str]]:
     """Yield the commands of a block with the output that it shows of each."""
     for part in re.split(r"^\$ ", shown, flags=re.MULTILINE)[1:]:
-        match = re.match(r"((?:.*\\\n)*.*)\n(.*)", part, re.DOTALL)
+        match = re.match(r"((?:[^\n]*\\\n)*[^\n]*)\n(.*)", part, re.DOTALL)
         if match is None:
             raise ValueError(f"expected a command and its output, got {part!r}")
         yield match[1], match[2]
@@ -127,13 +127,14 @@ def run(command: str, folder: Path) -> str:
     return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
 
 
-def run_page(page: Path, *, update: bool = False, kept: bool = False) -> list[str]:
+def run_page(page: Path, *, update: bool = False, kept: bool = False, folder: Path | None = None) -> list[str]:
     """Run the commands of a page.
 
     Args:
         page: The Markdown file.
         update: Write what the commands printed into it.
         kept: Run the kept blocks as well.
+        folder: Where to run; it must be empty. None: a folder that is removed afterwards.
 
     Returns:
         Differences between what the page shows and what was printed, as lines of a diff; none where it was updated.
@@ -145,7 +146,7 @@ def run_page(page: Path, *, update: bool = False, kept: bool = False) -> list[st
     wrong: list[str] = []
     changes: list[tuple[Block, str]] = []
     with tempfile.TemporaryDirectory(prefix="tutorial-") as scratch:
-        folder = Path(scratch)
+        folder = folder or Path(scratch)
         for name in ("docs", "tests"):
             (folder / name).symlink_to(ROOT / name)
         for block in blocks_of(text):
@@ -174,9 +175,14 @@ def main() -> int:
     asked = argparse.ArgumentParser(description="Run the commands of the tutorials.")
     asked.add_argument("pages", nargs="*", type=Path, help="pages to run; all of docs/tutorials")
     asked.add_argument("--update", action="store_true", help="write what the commands print into the pages")
+    asked.add_argument("--folder", type=Path, help="with one page: an empty folder to run in, which is kept")
     asked.add_argument("--kept", action="store_true", help="run the kept blocks as well")
     given = asked.parse_args()
-    wrong = [line for page in given.pages or PAGES for line in run_page(page, update=given.update, kept=given.kept)]
+    wrong = [
+        line
+        for page in given.pages or PAGES
+        for line in run_page(page, update=given.update, kept=given.kept, folder=given.folder)
+    ]
     print("\n".join(wrong) or "the pages show what their commands print")  # noqa: T201
     return int(bool(wrong))
 
