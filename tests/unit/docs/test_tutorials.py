@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterator
@@ -77,3 +78,32 @@ def test_a_kept_block_is_run_only_when_it_is_asked_for(tutorials: ModuleType, tm
     assert tutorials.run_page(page) == []
     with pytest.raises(RuntimeError):
         tutorials.run_page(page, kept=True)
+
+
+@pytest.fixture(scope="module")
+def notebooks() -> Iterator[ModuleType]:
+    sys.path.insert(0, str(DOCS / "tools"))
+    yield importlib.import_module("run_notebook")
+    sys.path.remove(str(DOCS / "tools"))
+    del sys.modules["run_notebook"]
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_what_it_printed(notebooks: ModuleType) -> None:
+    """Accuracy and latency depend on the machine: what is compared is what does not."""
+    for library in ("timm", "onnxruntime", "openvino", "jinja2"):
+        pytest.importorskip(library)
+    cells = json.loads(notebooks.NOTEBOOK.read_text(encoding="utf-8"))["cells"]
+    shown = [notebooks.output_of(cell) for cell in cells if cell["cell_type"] == "code"]
+    printed = notebooks.run_notebook(notebooks.NOTEBOOK)
+    assert len(printed) == len(shown) > 5
+    same = [number for number, (one, other) in enumerate(zip(shown, printed, strict=True)) if one == other]
+    assert {0, 1, 4, 6} <= set(same)
+    assert [text.split("|")[0] for text in (shown[5], printed[5])] == [shown[5].split("|")[0]] * 2
+
+
+def test_a_cell_shows_what_it_prints_and_the_value_of_its_last_line(notebooks: ModuleType) -> None:
+    names: dict[str, object] = {}
+    assert notebooks.run_cell("number = 3\nprint('one')\nnumber + 1", names) == "one\n4\n"
+    assert notebooks.run_cell("number = number * 2", names) == ""
+    assert names["number"] == 6
