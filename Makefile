@@ -55,7 +55,7 @@ lowest-test: install
 
 # A bundle of the present format for tests of later readers; made anew only while the format was never released.
 bundle-fixture: install
-	PYTHONPATH=tests $(BIN)/python -m support.bundle_fixture
+	PYTHONPATH=tests $(BIN)/python -m support.bundles.kept_bundle
 
 clean:
 	rm -rf $(VENV) $(DEMO) build dist *.egg-info

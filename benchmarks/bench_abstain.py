@@ -1,10 +1,10 @@
 """Does the threshold keep its promise? ``python benchmarks/bench_abstain.py [PREDICTIONS.npz ...]``.
 
-500 trials each: groups are drawn for validation, the threshold is sought for a risk of 5 and of 10 % with 95 % confidence,
-and the error rate of what it answers is taken from the truth. In worlds that are drawn the truth is a hundred thousand
-further answers. With real predictions (``probabilities`` [N, classes], ``labels`` [N], ``groups`` [N], each answered by a
-network that was not trained on its group) as many groups as there are are drawn with replacement, and all of them are the
-truth. A trial without a threshold keeps its promise. Appends one line to results/abstain.jsonl.
+Each world has 500 trials: groups are drawn for validation, the threshold is sought for a risk of 5 and of 10 % with 95 %
+confidence, and the error rate of the predictions above it is taken from the truth. In synthetic worlds the truth is a
+hundred thousand further predictions. With real predictions (``probabilities`` [N, classes], ``labels`` [N], ``groups`` [N],
+each made by a network that was not trained on its group) all groups are the truth, and as many are drawn with replacement.
+A trial without a threshold keeps its promise. Appends one line to results/abstain.jsonl.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ Drawn = tuple[NDArray[np.float64], NDArray[np.bool_], list[str]]
 
 
 def world(kind: str, random: np.random.Generator, groups: int, size: int) -> Drawn:
-    """Draw answers: wrong as often as they say (``honest``), three times as often (``vain``), by groups (``clusters``)."""
+    """Draw predictions, as often wrong as they say (``honest``), three times so (``vain``) or by groups (``clusters``)."""
     sure = random.beta(12, 1, (groups, size)) if kind != "clusters" else np.repeat(random.beta(12, 1, (groups, 1)), size, 1)
     rate = (1 - sure) * (3 if kind == "vain" else 1)
     chance = np.repeat(random.random((groups, 1)), size, 1) if kind == "clusters" else random.random((groups, size))
@@ -34,7 +34,7 @@ def world(kind: str, random: np.random.Generator, groups: int, size: int) -> Dra
 
 
 def group_error(drawn: Drawn, member: NDArray[np.int64], threshold: float) -> float:
-    """Return the mean over answered groups of the part of their answered images that is wrong."""
+    """Return the error rate of the images above a threshold, averaged over the groups that have one."""
     sure, wrong, _ = drawn
     given = sure >= threshold
     count, errors = (np.bincount(member[rows], minlength=member.max() + 1) for rows in (given, given & wrong))

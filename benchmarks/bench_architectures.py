@@ -1,4 +1,4 @@
-"""Which small classifiers of timm and torchvision can be compiled, and what int8 and FP16 give: one line a network.
+"""Small classifiers of timm and torchvision, compiled, in FP16 and in int8: one line a network.
 
 ``python benchmarks/bench_architectures.py`` goes on where an earlier run was stopped, appends to results/architectures.jsonl
 and writes docs/results/architectures.md; ``--table`` only writes the page, ``--again NAME ...`` measures some again.
@@ -30,14 +30,18 @@ import numpy as np
 import timm
 import torch
 import torchvision
-from record import HERE, _git, _processor
+from architectures_page import write_page
+from record import HERE, git, processor
 from torch import nn
 
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.backends import tensorrt_rtx_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
-from weckd_edge.compile.quantize.fp16_variants import make_half
+from weckd_edge.compile.quantize.calibration_images import CalibrationImages
+from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork
+from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import DataConfig, QuantizeConfig
@@ -46,7 +50,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.devices.machine.detect import detect
+from weckd_edge.devices.machine.detect import detect, needs_half_range
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
@@ -126,7 +130,7 @@ class Headed(nn.Module):
         return logits
 
 
-def trunk_of(network: Network) -> nn.Module:
+def backbone_of(network: Network) -> nn.Module:
     """Return the network without its last layer, with random weights that are always the same."""
     torch.manual_seed(0)
     if network.name.startswith("torchvision/"):
@@ -149,8 +153,8 @@ def input_of(network: Network) -> InputSpec:
 
 
 def fitted(network: Network, index: DatasetIndex, root: Path) -> nn.Module:
-    """Return a network that answers the drawn images, by the training ones of them."""
-    backbone, spec = trunk_of(network), input_of(network)
+    """Return a network with a last layer that is fitted to the training images."""
+    backbone, spec = backbone_of(network), input_of(network)
     records = index.split("train")
     frames = np.stack([frame_from_file(root / record.path, spec.frame)[0] for record in records])
     pixels = (torch.from_numpy(frames).float() / 255 - torch.tensor(spec.network.mean)) / torch.tensor(spec.network.std)
@@ -220,7 +224,7 @@ def flips(one: Any, other: Any) -> int:
 
 
 def on_jetson(exported: ExportedModel, folder: Path, index: DatasetIndex, root: Path) -> dict[str, Any]:
-    """Choose for a Jetson, and let TensorRT-RTX parse and build FP32, FP16 and what was chosen."""
+    """Choose for a Jetson, and let TensorRT-RTX parse and build FP32, FP16 and the chosen form."""
     proofs = {"fp32": proof(folder / exported.onnx.path)}
     half = folder / "half.onnx"
     try:
@@ -257,22 +261,23 @@ def selector_for(target: Any, exported: ExportedModel, folder: Path, index: Data
     out = folder / f"select-{target}"
     out.mkdir()
     profile = load_profile("generic-x86" if target == "cpu" else "jetson-orin-nano-8gb")
-    from weckd_edge.devices.machine.detect import needs_half_range
-
     return Selector(
-        exported,
-        folder,
-        decode_split(Workspace(folder / "work"), index, "val", root, exported.input.frame, SilentProgress()),
+        FloatNetwork(exported=exported, folder=folder),
+        CalibrationImages(index=index, root=root, seed=0),
+        Evaluation(
+            images=decode_split(Workspace(folder / "work"), index, "val", root, exported.input.frame, SilentProgress()),
+            labels=exported.labels,
+            predict=predict_frames,
+        ),
         SETTINGS,
-        calibration=(index, root),
-        predict=predict_frames,
-        target=target,
-        folder=out,
-        seed=0,
-        threads=1,
-        host=detect().host,
-        progress=SilentProgress(),
-        reduce_range=target == "cpu" and needs_half_range(profile, detect()),
+        Deployment(
+            target=target,
+            host=detect().host,
+            threads=1,
+            reduce_range=target == "cpu" and needs_half_range(profile, detect()),
+        ),
+        out,
+        SilentProgress(),
     )
 
 
@@ -308,8 +313,8 @@ def circumstances() -> dict[str, Any]:
     libraries = ("openvino", "onnxruntime", "tensorrt_rtx", "timm", "torch", "torchvision")
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "HEAD"),
-        "processor": _processor(),
+        "commit": git("rev-parse", "HEAD"),
+        "processor": processor(),
         "system": platform.system(),
         "load_average": round(os.getloadavg()[0], 1),
         "versions": {library: metadata.version(library) for library in libraries},
@@ -321,105 +326,6 @@ def read_results() -> dict[str, dict[str, Any]]:
     lines = [json.loads(line) for line in RESULTS.read_text(encoding="utf-8").splitlines()] if RESULTS.exists() else []
     newest = {line["network"]: line for line in lines}
     return {network.name: newest[network.name] for network in NETWORKS if network.name in newest}
-
-
-def page(results: dict[str, dict[str, Any]]) -> str:
-    """Return docs/results/architectures.md."""
-    head = [
-        "# Architectures that were compiled",
-        "",
-        "<!-- Written by benchmarks/bench_architectures.py from benchmarks/results/architectures.jsonl. -->",
-        "",
-        "Each network went through export, the choice of its precision and, for a Jetson, TensorRT-RTX's parser and",
-        "builder. Weights are random and the last layer is fitted to synthetic images, so there is no accuracy. Times",
-        "are end-to-end latencies on one core, each form in turn with FP32. The machine had other work, so only",
-        "ratios within a row mean something, and those roughly. *Chosen* is the fastest. *Divergence* is that of",
-        "int8 predictions from FP32's in nats, and how many of the validation images int8 decides otherwise. Random",
-        "weights amplify rounding as no trained network does.",
-        "",
-        "## For a processor (OpenVINO)",
-        "",
-        "| network | px | parameters | FP32 | FP16 | int8 | int8 divergence | chosen here | in float in int8, and why |",
-        "|---|---|---|---|---|---|---|---|---|",
-        *(cpu_row(line) for line in results.values()),
-        "",
-        "## For a Jetson (graphs that TensorRT-RTX builds; nothing is timed)",
-        "",
-        "| network | FP32 | FP16 | int8 | int8 divergence | chosen |",
-        "|---|---|---|---|---|---|",
-        *(jetson_row(line) for line in results.values()),
-        "",
-        "Norms, softmax, activations written out in products (GELU, SiLU), multiplications by a constant and sums that no",
-        "layer reads stay in floating point in every network: [Precision](../concepts/precision.md) says why.",
-        "",
-    ]
-    return "\n".join(head)
-
-
-def name_of(line: dict[str, Any]) -> str:
-    """Return family and name of a network."""
-    return f"{line['family']} `{line['network'].removeprefix('torchvision/')}`" + (
-        " (torchvision)" if line["network"].startswith("torchvision/") else ""
-    )
-
-
-def best_int8(forms: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the int8 form that answers closest to FP32, of those that answer."""
-    answered = [form for form in forms.values() if form["precision"] == "int8" and form["divergence"] is not None]
-    return min(answered, key=lambda form: (len(form["left"]), form["divergence"]), default=None)
-
-
-def cpu_row(line: dict[str, Any]) -> str:
-    """Return a row of the first table."""
-    start = f"| {name_of(line)} | {line['side']} | {line['parameters'] / 1e6:.1f} M |"
-    found = line["cpu"]
-    if "error" in found:
-        return f"{start} - | - | - | - | - | {found['error']} |"
-    forms = found["forms"]
-    fp32, fp16, int8 = forms["fp32"], forms.get("fp16"), best_int8(forms)
-    timed = next((f for f in forms.values() if f["precision"] == "int8" and f["relative"]), None)
-    if int8 is None:
-        notes = "; ".join(form["note"] for form in forms.values() if form["precision"] == "int8")
-        apart, left = "-", f"int8 cannot be built: {notes}"
-    else:
-        apart, left = f"{int8['divergence']:.2g}; {int8['flips']} of {found['images']}", left_words(int8)
-    times = f"{fp32['median_ns'] / 1e6:.2f} ms | {factor(fp16)} | {factor(timed)}"
-    return f"{start} {times} | {apart} | {found['chosen']} | {left} |"
-
-
-def factor(form: dict[str, Any] | None) -> str:
-    """Return how many times as fast as FP32 a form is."""
-    return f"{1 / form['relative']:.2f} x" if form and form["relative"] else "-"
-
-
-def left_words(form: dict[str, Any]) -> str:
-    """Say which layers stay in floating point, and why."""
-    said = []
-    for kind, count in form.get("float", {}).items():
-        if kind == "attention":
-            said.append(f"{count} products of two activations: int8 gains nothing")
-    if form["refused"]:
-        said.append(f"{len(form['refused'])} operators that the backend refuses in int8")
-    return "; ".join(said) or "none"
-
-
-def jetson_row(line: dict[str, Any]) -> str:
-    """Return a row of the second table."""
-    found = line["jetson"]
-    if "error" in found:
-        return f"| {name_of(line)} | - | - | - | - | {found['error']} |"
-    forms = found["forms"]
-    proofs = {name: "built" if not why else f"refused: {why}" for name, why in found["proofs"].items()}
-    int8 = best_int8(forms)
-    refused = [f["note"] for f in forms.values() if f["precision"] == "int8" and f["note"].startswith("cannot be built")]
-    if refused:
-        state = refused[0]
-    elif found["precision"] == "int8":
-        state = "built"
-    else:
-        state = next((f["note"] for f in forms.values() if f["precision"] == "int8"), "-") + " (not built)"
-    apart = f"{int8['divergence']:.2g}" if int8 else "-"
-    return f"| {name_of(line)} | {proofs['fp32']} | {proofs['fp16']} | {state} | {apart} | {found['chosen']} |"
 
 
 def main() -> None:
@@ -445,7 +351,7 @@ def main() -> None:
                 with RESULTS.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(line, sort_keys=True) + "\n")
                 print(network.name, {t: line[t].get("error") or line[t]["chosen"] for t in ("cpu", "jetson")}, flush=True)
-    PAGE.write_text(page(read_results()), encoding="utf-8")
+    PAGE.write_text(write_page(read_results()), encoding="utf-8")
 
 
 if __name__ == "__main__":

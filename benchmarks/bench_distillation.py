@@ -103,8 +103,9 @@ def main() -> None:
     }
     optimizers = {name: make_optimizer(_student(module), TrainConfig()) for name, (module, _) in steps.items()}
     times: dict[str, list[int]] = {name: [] for name in steps}
-    warm = list(epoch_batches(feed, seed=0, epoch=0, steps=WARMUP, batch=BATCH, augment=0.5))
-    timed = list(epoch_batches(feed, seed=0, epoch=1, steps=STEPS, batch=BATCH, augment=0.5, uses=USES))
+    shown = TrainConfig(steps_per_epoch=STEPS, batch=BATCH, augment=0.5, balance=0.0)
+    warm = list(epoch_batches(feed, replace(shown, steps_per_epoch=WARMUP), seed=0, epoch=0))
+    timed = list(epoch_batches(feed, shown, seed=0, epoch=1, uses=USES))
     for batch in [*warm, *timed]:
         for name, (_, step) in steps.items():
             given = replace(batch, images=batch.images.clone())

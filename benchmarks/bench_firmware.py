@@ -30,7 +30,7 @@ from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.model_choice import choose_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from support.firmware import Built, build, missing
+from support.firmware.library import Built, build, missing
 
 ROUNDS, FRAMES, STARTS = 15, 300, 15
 

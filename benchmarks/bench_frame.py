@@ -1,4 +1,4 @@
-"""What lies between a camera frame and its answer: ``python benchmarks/bench_frame.py [NAME=IR:SIDE]...``.
+"""Time between a camera frame and its prediction: ``python benchmarks/bench_frame.py [NAME=IR:SIDE]...``.
 
 One 640x480 uint8 frame, one core, OpenVINO, int8, random weights (they do not matter to time). In one process, in turns of a
 few frames each, of which the first does not count:
@@ -52,7 +52,7 @@ MODELS = ("mobilenetv2_035", "mobilenetv4_conv_small_050")
 SIDES = (96, 128, 224)
 HEIGHT, WIDTH = 480, 640
 ROUNDS, REPEATS, WARMUP = 100, 4, 10
-Answer = Callable[[], Any]
+Query = Callable[[], Any]
 
 
 def build(
@@ -88,7 +88,7 @@ def opencv_crop(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def variants(
     model: str, side: int, data: tuple[Path, DatasetIndex], others: dict[str, tuple[Path, int]]
-) -> dict[str, Answer]:
+) -> dict[str, Query]:
     frame = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
     place = data[0].parent / f"{model}-{side}"
     ours = build(model, side, "diagonal", data, place / "ours")
@@ -96,7 +96,7 @@ def variants(
     network = open_network("openvino", ours / "model.onnx", "network_input")
     ready = np.random.default_rng(0).integers(-128, 128, network.input_shape).astype(np.float32)
     whole, older = (open_runner("openvino", folder / "model.xml") for folder in (ours, bilinear))
-    runs: dict[str, Answer] = {
+    runs: dict[str, Query] = {
         "network": lambda: network.run(ready),
         "frame": lambda: whole.run(frame),
         "bilinear": lambda: older.run(frame),
@@ -131,7 +131,7 @@ def open_network_of(path: Path) -> Any:
     return open_network("openvino", path, next(iter(model.input(0).get_names())))
 
 
-def measure(runs: dict[str, Answer]) -> dict[str, list[int]]:
+def measure(runs: dict[str, Query]) -> dict[str, list[int]]:
     times: dict[str, list[int]] = {name: [] for name in runs}
     order, random = list(runs), Random(0)
     for round_ in range(ROUNDS + WARMUP):
@@ -156,8 +156,8 @@ def main() -> None:
     others = {}
     for argument in sys.argv[1:]:
         name, _, rest = argument.partition("=")
-        path, _, side = rest.rpartition(":")
-        others[name] = (Path(path), int(side))
+        path, _, pixels = rest.rpartition(":")
+        others[name] = (Path(path), int(pixels))
     torch.set_num_threads(1)
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:

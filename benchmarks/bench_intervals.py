@@ -1,8 +1,8 @@
-"""How often the intervals of a report hold the truth: answers are drawn from a known law, over and over.
+"""How often the intervals of a report hold the truth: predictions are drawn from a known law, over and over.
 
-Each scenario draws groups of images, sizes as those of a real data set, answers that are alike within a group (``alike``:
+Each scenario draws groups of images with the sizes of a real data set, predictions that are alike within a group (``alike``:
 the correlation of logits), and classes of different difficulty. The truth is what the same law gives on very many groups.
-For each figure the line tells in what share of the repeats the 95 % interval of ``weckd_edge.metrics`` held it, and, to
+For each figure the line tells in what part of the repeats the 95 % interval of ``weckd_edge.metrics`` held it, and, to
 compare, a bootstrap's plain percentiles.
 
     python benchmarks/bench_intervals.py [repeats]
@@ -30,20 +30,22 @@ SIZES = {
     "one image": ((1, 1),),
     "patients": ((10, 28), (11, 15), (13, 8), (15, 8), (17, 7), (20, 44)),
 }
-"""How many images groups have, and how many groups have so many: frames of one ear, by near-identity; independent images;
-cells of one patient (a quarter of those that malaria_cells has)."""
+"""Sizes of groups, as pairs of a number of images and a number of groups that have so many.
+
+They are frames of one ear, by near-identity; independent images; and cells of one patient (a quarter of malaria_cells).
+"""
 
 ENOUGH_IMAGES = 100_000
 RESAMPLES = 200
-"""Fewer than a build takes, as there are thousands of repeats."""
+"""Resamples of a bootstrap, fewer than a build takes, as there are thousands of repeats."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scenario:
-    """One law that answers are drawn from.
+    """One law that predictions are drawn from.
 
     Attributes:
-        name: In words.
+        name: Name of the law, for the result.
         sizes: Key of ``SIZES``.
         groups: How many groups a test split has.
         mix: Share of each class.
@@ -123,7 +125,7 @@ SCENARIOS = (
 
 
 def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[Predictions, Predictions]:
-    """Draw a test split: FP32's answers and those of what it was compiled to."""
+    """Draw a test split: the predictions in FP32, and those of the compiled model."""
     sizes, counts = np.array(SIZES[scenario.sizes]).T
     member = np.repeat(np.arange(groups), random.choice(sizes, groups, p=counts / counts.sum()))
     images, classes = len(member), len(scenario.mix)

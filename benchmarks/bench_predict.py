@@ -269,9 +269,9 @@ def time_all(work: Path) -> dict[str, list[int]]:
                 todo.append((f"{folder.name}/{precision}", (opener, frame if recipe.frame else image)))
     left = [item for item in todo if len(turns.get(item[0], ())) < ROUNDS]
     with kept.open("a") as file:
-        for place, median_ns in time_in_rounds([network for _, network in left], rounds=ROUNDS) if left else ():
-            turns.setdefault(left[place][0], []).append(median_ns)
-            file.write(json.dumps([left[place][0], median_ns]) + "\n")
+        for at, median_ns in time_in_rounds([network for _, network in left], rounds=ROUNDS) if left else ():
+            turns.setdefault(left[at][0], []).append(median_ns)
+            file.write(json.dumps([left[at][0], median_ns]) + "\n")
             file.flush()
     return turns
 

@@ -1,4 +1,4 @@
-"""Which networks are worth their time in int8 on this processor: ``python benchmarks/bench_students.py``.
+"""Time of small networks in int8 on this processor: ``python benchmarks/bench_students.py``.
 
 Every network is quantized, compiled by OpenVINO and timed in turn with the others, end to end from a 640x480 frame, on
 one core, with random weights: times do not depend on them. The front is drawn against MACs, which stand for what a
@@ -46,8 +46,8 @@ OTHERS = (
 def main() -> None:
     torch.set_num_threads(1)
     links = [*CANDIDATES, *(LinkConfig(model=name, input_size=SIDE) for name in OTHERS)]
-    links = list(dict.fromkeys((link.model, link.input_size) for link in links))
-    candidates = [LinkConfig(model=model, input_size=size) for model, size in links]
+    known = dict.fromkeys((link.model, link.input_size) for link in links)
+    candidates = [LinkConfig(model=model, input_size=size) for model, size in known]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "phantoms"
         write_phantoms(root, SilentProgress(), images=160)

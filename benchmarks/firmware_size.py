@@ -19,8 +19,9 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
 from arm64_check import DEFAULT_CPU, ArmCheck, Skipped
-from support import footprint, toy
-from support.firmware import build, missing
+from support.bundles import toy
+from support.firmware import footprint
+from support.firmware.library import build, missing
 
 HERE = Path(__file__).resolve().parent
 

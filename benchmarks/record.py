@@ -1,4 +1,4 @@
-"""What every benchmark here writes: one line of JSON with the environment, the commit and the raw times."""
+"""Lines of results: one JSON object with the environment, the commit and the raw times."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ def append(
     """Append one line to ``results/<name>.jsonl``, print the medians, and return them in nanoseconds.
 
     Args:
-        name: Of the result file.
+        name: Name of the result file, without its suffix.
         what: What was measured, in words.
         times_ns: Raw times of each variant, taken alternately in one run.
         libraries: Distributions whose versions matter.
-        **figures: Whatever else belongs to the result, such as ratios.
+        **figures: Other figures of the result, such as ratios.
     """
     medians = {key: statistics.median(samples) for key, samples in times_ns.items()}
     spreads = {key: round(spread(samples), 4) for key, samples in times_ns.items() if len(samples) > 1}
     line = {
         "what": what,
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": _git("rev-parse", "HEAD"),
-        "changed": bool(_git("status", "--porcelain", "--untracked-files=no")),
+        "commit": git("rev-parse", "HEAD"),
+        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
         "environment": {
             "python": platform.python_version(),
             **{library: metadata.version(library) for library in libraries},
             "system": f"{platform.system()} {platform.release()}",
-            "processor": _processor(),
+            "processor": processor(),
             "cores": os.cpu_count(),
             "load_average": os.getloadavg()[0],
         },
@@ -67,12 +67,14 @@ def spread(samples_ns: Sequence[int]) -> float:
     return (high - low) / statistics.median(samples_ns)
 
 
-def _git(*arguments: str) -> str | None:
+def git(*arguments: str) -> str | None:
+    """Return what git prints in this folder; None where it fails."""
     done = subprocess.run(["git", *arguments], cwd=HERE, capture_output=True, text=True, check=False)
     return done.stdout.strip() if done.returncode == 0 else None
 
 
-def _processor() -> str:
+def processor() -> str:
+    """Return the name of this machine's processor."""
     for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
         if line.startswith("model name"):
             return line.partition(":")[2].strip()

@@ -1,4 +1,4 @@
-"""The ONNX graph: its fixed names, its clean-up, and the few questions that several modules ask of it."""
+"""Read, check and clean up ONNX graphs; their fixed names, and look-ups of nodes that several modules need."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
 
 MAX_BYTES = (2 << 30) - 1
-"""Of an ONNX file, as its format has it."""
+"""Largest size of an ONNX file, bytes; its format has this limit."""
 
 MAX_NODES = 20_000
-"""Operators of a graph that somebody brings: some seconds of work for each step."""
+"""Most operators of an imported graph: some seconds of work for each step."""
 
 OPSET = 17
-"""The newest operator set that the TensorRT of JetPack 5 and 6.0 (8.4 to 8.6) reads."""
+"""Newest operator set that the TensorRT of JetPack 5 and 6.0 (8.4 to 8.6) reads."""
 
 IR_VERSION = 8
-"""The ONNX file format that belongs to opset 17."""
+"""Version of the ONNX file format that belongs to opset 17."""
 
 INPUT_NAME = "frame"
 NETWORK_INPUT_NAME = "network_input"
@@ -39,13 +39,13 @@ _KEPT_AS_THEY_ARE = [
 
 
 def clean_up(model: ModelProto) -> ModelProto:
-    """Fold constants, paddings and batch norms, drop what is unused, and make the bytes depend on the network alone.
+    """Fold constants, paddings and batch norms, drop unused nodes, and make the bytes depend on the network alone.
 
     ONNX Runtime's basic optimizations do the folding: they keep to standard operators. The network's input may be a
     second output of ``model``; it keeps its name and stops being an output.
 
     Raises:
-        ModelError: The graph is not a valid one.
+        ModelError: The graph is not valid.
     """
     onnx = require("onnx", "export a network")
     folded: ModelProto = _fold(model)
@@ -113,7 +113,7 @@ def check_graph(model: ModelProto) -> None:
     """Refuse a graph that is not valid ONNX.
 
     Raises:
-        ModelError: The checker's first complaint.
+        ModelError: The checker found a fault; the message holds its first one.
     """
     onnx = require("onnx", "check a graph")
     try:
@@ -126,7 +126,7 @@ def load_graph(path: Path) -> ModelProto:
     """Read an ONNX file.
 
     Raises:
-        ModelError: It is missing or not ONNX.
+        ModelError: The file is missing or not ONNX.
     """
     onnx = require("onnx", "read a graph")
     from google.protobuf.message import DecodeError

@@ -1,1 +1,1 @@
-"""What runs on, or is known about, a device: profiles, detection, running a bundle, measuring it. Imports no torch."""
+"""Devices: their profiles and detection, and how a bundle is run, measured and finalized on one. It imports no torch."""

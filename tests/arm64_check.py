@@ -282,8 +282,8 @@ class ArmCheck:
 
 
 def _networks() -> Any:
-    spec = importlib.util.spec_from_file_location("weckd_tests_networks", ROOT / "tests/support/networks.py")
-    ensure(spec is not None and spec.loader is not None, "tests/support/networks.py cannot be loaded")
+    spec = importlib.util.spec_from_file_location("weckd_tests_networks", ROOT / "tests/support/training/networks.py")
+    ensure(spec is not None and spec.loader is not None, "tests/support/training/networks.py cannot be loaded")
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     return module

@@ -111,7 +111,8 @@ class FirmwareCheck:
     def measure_the_c_library(self) -> dict[str, int]:
         """Return size, stack and heap in bytes."""
         sys.path.insert(0, str(ROOT / "tests"))
-        from support import footprint, toy
+        from support.bundles import toy
+        from support.firmware import footprint
 
         toy_folder = self.work / "signed-toy"
         toy_folder.mkdir()
@@ -120,7 +121,7 @@ class FirmwareCheck:
 
     def size_stack_and_heap_there(self) -> str:
         measured = self.measure_the_c_library()
-        from support import footprint
+        from support.firmware import footprint
 
         wrong = footprint.what_is_apart(measured, footprint.read_table()["arm64"])
         if wrong:

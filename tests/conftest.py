@@ -1,6 +1,7 @@
 """Helpers for every test folder, as fixtures: under ``--import-mode=importlib`` test files cannot import each other."""
 
 import ctypes
+import importlib
 import importlib.util
 import os
 import signal
@@ -12,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from support import goldens
+from support import goldens, sharing
 from weckd_edge.core import telemetry
 
 _HERE = Path(__file__).parent
@@ -48,6 +49,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-goldens", action="store_true", help="Write the golden files anew instead of comparing.")
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Hand out tests in groups that share a build, unless ``--dist`` asks for something else: ``support/sharing.py``."""
+    return sharing.make_scheduler(config, log) if config.getvalue("dist") == "load" else None
+
+
 @pytest.fixture
 def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
     """Compare a text with a golden file; with ``--update-goldens``, write the file instead: see ``support/goldens.py``."""
@@ -56,54 +63,54 @@ def golden(request: pytest.FixtureRequest) -> Callable[[Path, str], None]:
 
 @pytest.fixture(scope="session")
 def machines() -> ModuleType:
-    """Folders that look like ``/`` of some machine: see ``support/machines.py``."""
-    return _load("weckd_tests_machines", _HERE / "support/machines.py")
+    """Folders that look like ``/`` of some machine: see ``support/machines/machines.py``."""
+    return importlib.import_module("support.machines.machines")
 
 
 @pytest.fixture(scope="session")
 def fake_jetson() -> ModuleType:
-    """A folder that looks like ``/`` of a Jetson, by board and JetPack: see ``support/fake_jetson.py``."""
-    return _load("weckd_tests_fake_jetson", _HERE / "support/fake_jetson.py")
+    """A folder that looks like ``/`` of a Jetson, by board and JetPack: see ``support/machines/fake_jetson.py``."""
+    return importlib.import_module("support.machines.fake_jetson")
 
 
 @pytest.fixture(scope="session")
 def toy() -> ModuleType:
-    """A toy graph and bundles of it: see ``support/toy.py``."""
+    """A toy graph and bundles of it: see ``support/bundles/toy.py``."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    return _load("weckd_tests_toy", _HERE / "support/toy.py")
+    return importlib.import_module("support.bundles.toy")
 
 
 @pytest.fixture(scope="session")
 def crafted() -> ModuleType:
-    """Image files that are none, or claim too much: see ``support/crafted.py``."""
-    return _load("weckd_tests_crafted", _HERE / "support/crafted.py")
+    """Image files that are none, or claim too much: see ``support/crafted_images.py``."""
+    return importlib.import_module("support.crafted_images")
 
 
 @pytest.fixture(scope="session")
 def crafted_bundles() -> ModuleType:
-    """Parts of bundles that are shown to both readers: see ``support/crafted_bundles.py``."""
-    return _load("weckd_tests_crafted_bundles", _HERE / "support/crafted_bundles.py")
+    """Parts of bundles that are shown to both readers: see ``support/bundles/crafted_bundles.py``."""
+    return importlib.import_module("support.bundles.crafted_bundles")
 
 
 @pytest.fixture(scope="session")
 def outside() -> ModuleType:
-    """Graphs that take data from outside their file: see ``support/outside.py``."""
+    """Graphs that take data from outside their file: see ``support/graphs/outside.py``."""
     pytest.importorskip("onnx")
-    return _load("weckd_tests_outside", _HERE / "support/outside.py")
+    return importlib.import_module("support.graphs.outside")
 
 
 @pytest.fixture(scope="session")
 def readers() -> ModuleType:
-    """The C library's reader and Python's, side by side: see ``support/readers.py``."""
-    return _load("weckd_tests_readers", _HERE / "support/readers.py")
+    """The C library's reader and Python's, side by side: see ``support/firmware/readers.py``."""
+    return importlib.import_module("support.firmware.readers")
 
 
 @pytest.fixture(scope="session")
 def sshd() -> ModuleType:
-    """Real ssh servers on loopback: see ``support/sshd.py``."""
+    """Real ssh servers on loopback: see ``support/programs/sshd.py``."""
     pytest.importorskip("asyncssh")
-    module = _load("weckd_tests_sshd", _HERE / "support/sshd.py")
+    module = importlib.import_module("support.programs.sshd")
     reason = module.missing()
     if reason is not None:
         pytest.skip(reason)
@@ -112,24 +119,24 @@ def sshd() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def networks() -> ModuleType:
-    """Toy torch networks, frames, and their graphs: see ``support/networks.py``."""
+    """Toy torch networks, frames, and their graphs: see ``support/training/networks.py``."""
     pytest.importorskip("torch")
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
-    return _load("weckd_tests_networks", _HERE / "support/networks.py")
+    return importlib.import_module("support.training.networks")
 
 
 @pytest.fixture(scope="session")
 def onnx_toys() -> ModuleType:
-    """Small random ONNX classifiers in the form of each opset: see ``support/onnx_toys.py``."""
+    """Small random ONNX classifiers in the form of each opset: see ``support/graphs/onnx_toys.py``."""
     pytest.importorskip("onnx")
-    return _load("weckd_tests_onnx_toys", _HERE / "support/onnx_toys.py")
+    return importlib.import_module("support.graphs.onnx_toys")
 
 
 @pytest.fixture
 def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    """A stand-in for ``libcudart``, found in place of a real one: see ``support/stand_ins/cuda_runtime.py``."""
-    module = _load("weckd_tests_cuda_runtime", _HERE / "support/stand_ins/cuda_runtime.py")
+    """A stand-in for ``libcudart``, found in place of a real one: see ``support/machines/stand_ins/cuda_runtime.py``."""
+    module = _load("weckd_tests_cuda_runtime", _HERE / "support/machines/stand_ins/cuda_runtime.py")
     real = ctypes.CDLL
     monkeypatch.setattr(ctypes, "CDLL", lambda name, *args, **kw: module.load(name) or real(name, *args, **kw))
     return module
@@ -137,10 +144,10 @@ def cuda(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
 
 @pytest.fixture
 def tensorrt(monkeypatch: pytest.MonkeyPatch, cuda: ModuleType) -> ModuleType:
-    """A stand-in for the binding ``tensorrt``, version 10.3.0, with its CUDA: see ``support/stand_ins/tensorrt.py``."""
+    """A stand-in for the binding ``tensorrt`` 10.3.0, with its CUDA: see ``support/machines/stand_ins/tensorrt.py``."""
     pytest.importorskip("onnxruntime")
     monkeypatch.delitem(sys.modules, "tensorrt", raising=False)
-    module = _load("tensorrt", _HERE / "support/stand_ins/tensorrt.py")
+    module = _load("tensorrt", _HERE / "support/machines/stand_ins/tensorrt.py")
     monkeypatch.setitem(sys.modules, "tensorrt", module)
     return module
 
@@ -186,8 +193,8 @@ def ears(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def watch(tmp_path: Path) -> Any:
-    """Programs that are watched in an empty home folder: see ``support/watching.py``."""
-    module = _load("weckd_tests_watching", _HERE / "support/watching.py")
+    """Programs that are watched in an empty home folder: see ``support/programs/watching.py``."""
+    module = importlib.import_module("support.programs.watching")
     reason = module.missing()
     if reason is not None:
         pytest.skip(f"no program can be watched: {reason}")
@@ -196,8 +203,8 @@ def watch(tmp_path: Path) -> Any:
 
 @pytest.fixture(scope="session")
 def firmware() -> ModuleType:
-    """What builds the C library: see ``support/firmware.py``."""
-    module = _load("weckd_tests_firmware", _HERE / "support/firmware.py")
+    """What builds the C library: see ``support/firmware/library.py``."""
+    module = importlib.import_module("support.firmware.library")
     reason = module.missing()
     if reason is not None:
         pytest.skip(f"the C library cannot be built here: {reason}")
@@ -206,14 +213,14 @@ def firmware() -> ModuleType:
 
 @pytest.fixture(scope="session")
 def update_support() -> ModuleType:
-    """What calls ``weckd-update``: see ``support/updates.py``."""
-    return _load("weckd_tests_updates", _HERE / "support/updates.py")
+    """What calls ``weckd-update``: see ``support/firmware/updates.py``."""
+    return importlib.import_module("support.firmware.updates")
 
 
 @pytest.fixture(scope="session")
 def browser_support() -> ModuleType:
-    """What drives a headless Chromium: see ``support/browser.py``."""
-    module = _load("weckd_tests_browser", _HERE / "support/browser.py")
+    """What drives a headless Chromium: see ``support/programs/browser.py``."""
+    module = importlib.import_module("support.programs.browser")
     reason = module.missing()
     if reason is not None:
         pytest.skip(reason)

@@ -266,8 +266,8 @@ def _contents(wheel: Path) -> dict[str, bytes]:
 
 
 def _toy() -> Any:
-    spec = importlib.util.spec_from_file_location("weckd_tests_toy", ROOT / "tests/support/toy.py")
-    ensure(spec is not None and spec.loader is not None, "tests/support/toy.py cannot be loaded")
+    spec = importlib.util.spec_from_file_location("weckd_tests_toy", ROOT / "tests/support/bundles/toy.py")
+    ensure(spec is not None and spec.loader is not None, "tests/support/bundles/toy.py cannot be loaded")
     module = importlib.util.module_from_spec(spec)  # type: ignore[arg-type]
     spec.loader.exec_module(module)  # type: ignore[union-attr]
     return module

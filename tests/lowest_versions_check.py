@@ -38,7 +38,7 @@ TESTS = (
     "tests/unit/train/tuning/test_tune.py",
     "tests/unit/train/quantize_aware/test_quantize_aware.py",
     "tests/unit/compile/export/test_onnx_export.py",
-    "tests/unit/compile/quantize/test_fp16_variants.py",
+    "tests/unit/compile/quantize/test_fp16_form.py",
     "tests/unit/compile/quantize/test_quantize.py",
     "tests/unit/compile/test_backends.py",
     "tests/unit/compile/verify/test_parity.py",

@@ -1,4 +1,4 @@
-"""Data, the chain of students and the loop that trains them. Meets the compile stage only in ``weckd_edge.artifacts``."""
+"""Data, data audit, and the training of the chain. It meets the compile stage only in ``weckd_edge.artifacts``."""
 
 from weckd_edge.core import telemetry
 

@@ -1,1 +1,1 @@
-"""One file a library: what turns the quantized ONNX graph into the form a device runs."""
+"""Backends that turn the quantized ONNX graph into the form a device runs, one file a library."""

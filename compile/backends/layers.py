@@ -1,4 +1,4 @@
-"""What a backend gives for a comparison layer by layer: its answer to a frame, with tensors from inside the graph."""
+"""Values that a backend computes for one frame, inside the graph and at its end, for a comparison layer by layer."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerValues:
-    """One frame through a graph.
+    """Values of one frame on its way through a graph.
 
     Attributes:
-        probabilities: Probabilities ``[classes]``.
-        tensors: The tensors that were asked for, by name; float32, in the graph's shapes.
+        probabilities: Predicted probabilities, float32 ``[classes]``.
+        tensors: Requested tensors by name, float32, in the graph's shapes.
     """
 
     probabilities: Probabilities

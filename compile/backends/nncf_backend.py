@@ -1,7 +1,8 @@
-"""int8 as NNCF makes it for processors alone: ranges and places of its own, straight to OpenVINO IR.
+"""Quantize a graph with NNCF into an int8 OpenVINO IR, for processors alone.
 
-Its activations may be unsigned and, before depthwise convolutions, quantized per channel: OpenVINO runs that, TensorRT and
-ONNX Runtime do not, so it is a candidate for processors and never the source of an engine.
+NNCF finds ranges and places of its own. Its activations may be unsigned and, before depthwise convolutions, quantized per
+channel: OpenVINO runs that, TensorRT and ONNX Runtime do not, so it is a candidate for processors and never the source of an
+engine.
 """
 
 from __future__ import annotations
@@ -26,14 +27,14 @@ from weckd_edge.core.store import sha256_file
 def build_int8_ir(
     onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path
 ) -> BuiltModel:
-    """Write an int8 IR.
+    """Write an int8 IR that NNCF has quantized.
 
     Args:
         onnx: The FP32 graph.
         frames: Calibration frames ``[1, H, W, 3]``.
-        count: How many there are.
-        first: Name of the network's input tensor inside the graph; what lies before it is left in floating point.
-        folder: Where to write; exists.
+        count: Number of frames.
+        first: Name of the network's input tensor inside the graph; operators before it stay in floating point.
+        folder: Folder to write to; exists.
 
     Raises:
         ModelError: NNCF or OpenVINO refuses the graph.

@@ -1,4 +1,4 @@
-"""ONNX Runtime with tensors from inside the graph, for a comparison layer by layer."""
+"""Run a graph in ONNX Runtime with tensors from inside it, for a comparison layer by layer."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from weckd_edge.devices.runtime.backends.base import Frame
 
 
 def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
-    """Open an ONNX graph as it is written, without any fusion, so that it also hands out these tensors.
+    """Open an ONNX graph as it is written, without any fusion, so that it also returns these tensors.
 
     Raises:
-        ModelError: It cannot be read, or ONNX Runtime refuses it.
+        ModelError: The graph cannot be read, or ONNX Runtime refuses it.
     """
     onnx, ort = require("onnx", "compare layers"), require("onnxruntime", "compare layers")
     graph = load_graph(model)
@@ -34,7 +34,7 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         raise ModelError(
-            f"{model.name}: ONNX Runtime cannot hand out its layers ({first_line(err)})",
+            f"{model.name}: ONNX Runtime cannot return its layers ({first_line(err)})",
             code="E_MODEL_BACKEND_RUN",
         ) from err
     frame_name = session.get_inputs()[0].name

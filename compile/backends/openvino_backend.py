@@ -1,4 +1,4 @@
-"""OpenVINO IR from the graph, and what the processor of this machine makes of it."""
+"""Build an OpenVINO IR from a graph, and tell how this machine's processor runs it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def build_ir(onnx: Path, precision: str, folder: Path) -> BuiltModel:
     Args:
         onnx: The graph.
         precision: ``int8``, ``fp16`` (weights alone; the processor computes in FP32) or ``fp32``.
-        folder: Where to write; exists.
+        folder: Folder to write to; exists.
 
     Raises:
         ModelError: OpenVINO cannot read or compile the graph.
@@ -44,7 +44,7 @@ def read_graph(onnx: Path) -> Any:
     """Return a graph as an ``openvino.Model``.
 
     Raises:
-        ModelError: OpenVINO cannot read it.
+        ModelError: OpenVINO cannot read the graph.
         MissingDependency: The extra ``cpu`` is not installed.
     """
     ov = require("openvino", "build an OpenVINO IR")
@@ -55,16 +55,16 @@ def read_graph(onnx: Path) -> Any:
 
 
 def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
-    """Write an OpenVINO model and compile it once, to tell what the processor makes of it.
+    """Write an OpenVINO model and compile it once, to tell how the processor runs it.
 
     Args:
         model: An ``openvino.Model``.
-        precision: See ``build_ir``.
-        source_sha256: Digest of the graph it came from.
-        folder: Where to write; exists.
+        precision: ``int8``, ``fp16`` or ``fp32``, as for ``build_ir``.
+        source_sha256: Digest of the graph that the model came from.
+        folder: Folder to write to; exists.
 
     Raises:
-        ModelError: OpenVINO cannot compile it.
+        ModelError: OpenVINO cannot compile the model.
     """
     ov = require("openvino", "build an OpenVINO IR")
     path = folder / MODEL_FILE
@@ -100,7 +100,7 @@ def _write_ir(model: Any, path: Path, *, compress: bool) -> None:
 
 
 def _name_by_place(model: Any) -> None:
-    """Give each operator without a name of its own one by its place: OpenVINO counts them over the whole process."""
+    """Name each operator that has no name of its own by its place, as OpenVINO counts them over the whole process."""
     for place, op in enumerate(model.get_ordered_ops()):
         if op.get_friendly_name() == op.get_name():
             op.set_friendly_name(f"{op.get_type_name()}_{place}")
@@ -112,12 +112,12 @@ def set_ir_temperature(model: Path, temperature: float, folder: Path) -> tuple[F
     For an IR that no ONNX graph stands for; one that was built from a graph is built again from ``recalibrate``'s.
 
     Args:
-        model: The IR.
-        temperature: Over 0.
-        folder: Where to write ``model.xml`` and ``model.bin``; exists, and is another one.
+        model: Path of the IR's ``.xml``.
+        temperature: Temperature, over 0.
+        folder: Folder for ``model.xml`` and ``model.bin``; exists, and is not the IR's own.
 
     Raises:
-        ModelError: OpenVINO cannot read it, or it does not end in a Softmax.
+        ModelError: OpenVINO cannot read the IR, or it does not end in a Softmax.
     """
     ov = require("openvino", "recalibrate an IR")
     try:
@@ -160,7 +160,7 @@ def _executed_layers(compiled: Any) -> tuple[ExecutedLayer, ...]:
         info = op.get_rt_info()
         kind, precision, kernel = (str(info[key].value) for key in ("layerType", "runtimePrecision", "primitiveType"))
         if kind not in _NO_LAYERS:
-            # What a fusion makes is named by a count over the whole process: by its place it is always the same.
+            # OpenVINO numbers fused layers over the whole process; named by its place, a layer is always called the same.
             name = re.sub(r"^[A-Za-z]+_\d+$", f"{kind}_{len(layers)}", str(op.get_friendly_name()))
             layers.append(ExecutedLayer(name=name, kind=kind, precision=precision, kernel=kernel))
     return tuple(layers)
@@ -183,10 +183,10 @@ def describe_precisions(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
 
 
 def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
-    """Open an IR or ONNX graph so that it also hands out these tensors; see ``layers.LayerReader``.
+    """Open an IR or ONNX graph so that it also returns these tensors.
 
     Raises:
-        ModelError: OpenVINO cannot read or compile it, or it has no such tensor.
+        ModelError: OpenVINO cannot read or compile the model, or it has no such tensor.
     """
     ov = require("openvino", "compare layers")
     try:
@@ -196,7 +196,7 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
     except RuntimeError as err:
         raise ModelError(
-            f"{model.name}: OpenVINO cannot hand out its layers ({last_line(err)})",
+            f"{model.name}: OpenVINO cannot return its layers ({last_line(err)})",
             code="E_MODEL_BACKEND_RUN",
         ) from err
     request = compiled.create_infer_request()

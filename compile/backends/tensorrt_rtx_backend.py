@@ -1,4 +1,4 @@
-"""A look ahead at the Jetson from a host without a GPU: TensorRT-RTX's real parser and ahead-of-time builder.
+"""Prove a graph for the Jetson on a host without a GPU, by TensorRT-RTX's real parser and ahead-of-time builder.
 
 It proves that the graph parses and that every layer finds an implementation in strongly typed int8 and floating point. Its
 engine runs on desktop GPUs only and is thrown away; the Jetson builds its own with ``weckd-edge finalize``. The engine
@@ -32,7 +32,7 @@ class PreflightLayers:
         graph: Name of the graph.
         parsed: The network's layers before anything is fused, with the types of their outputs.
         built: The kernels of TensorRT-RTX's own engine; a Jetson's are others.
-        schema_version: Of this record.
+        schema_version: Schema version of this record.
     """
 
     graph: str
@@ -42,11 +42,11 @@ class PreflightLayers:
 
 
 def preflight(onnx: Path, folder: Path) -> BuiltModel:
-    """Parse and build a Q/DQ graph strongly typed, keeping only the findings.
+    """Parse and build a Q/DQ graph strongly typed, and keep only what was found.
 
     Args:
         onnx: The graph.
-        folder: Where the table of its layers goes; exists.
+        folder: Folder for the table of its layers; exists.
 
     Raises:
         ModelError: The parser refuses a node, or the builder finds no implementation; the message names it.

@@ -1,8 +1,8 @@
-"""Another way to an engine, where CUDA is present: torch-tensorrt converts the network itself, without ONNX between.
+"""Try torch-tensorrt where CUDA is present: it converts the network itself into an engine, without ONNX between.
 
-It adds nothing to the ONNX path for a plain network and costs a torch on the machine that builds, so no engine of its making
-ships: a build for a Jetson tries it where it can, and says how it went. The network runs in the type its weights have; for
-int8, quantize the ONNX graph. Not yet run: no GPU was at hand.
+For a plain network it adds nothing to the ONNX path and needs torch on the machine that builds, so no engine of its making
+is deployed: a build for a Jetson tries it where it can, and reports how it went. The network runs in the type its weights
+have; for int8, quantize the ONNX graph. Not yet run: no GPU was at hand.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ def can_build_here() -> bool:
 
 
 def preflight(network: Module, spec: InputSpec, weights_sha256: str) -> BuiltModel:
-    """Build an engine from the torch network for the GPU of this host, and keep only whether it could be built.
+    """Build an engine from the torch network for this host's GPU, and report only whether it could be built.
 
     Args:
-        network: See ``build_torch_tensorrt_engine``.
-        spec: See ``build_torch_tensorrt_engine``.
+        network: Module from normalised ``[1, 3, S, S]`` to logits ``[1, classes]``.
+        spec: The frame that the engine takes, ``[1, height, width, 3]``, and the network's input.
         weights_sha256: Digest of the network's weights.
     """
     try:
@@ -51,11 +51,11 @@ def preflight(network: Module, spec: InputSpec, weights_sha256: str) -> BuiltMod
 
 
 def build_torch_tensorrt_engine(network: Module, spec: InputSpec, *, workspace_mib: int = 512) -> bytes:
-    """Build an engine for this machine's GPU that takes a uint8 frame and gives probabilities.
+    """Build an engine for this machine's GPU, from a uint8 frame to probabilities.
 
     Args:
-        network: Takes normalised ``[1, 3, S, S]``, gives logits ``[1, classes]``.
-        spec: The frame the engine takes, ``[1, height, width, 3]``, and the network's input.
+        network: Module from normalised ``[1, 3, S, S]`` to logits ``[1, classes]``.
+        spec: The frame that the engine takes, ``[1, height, width, 3]``, and the network's input.
         workspace_mib: Largest scratch memory a layer may use.
 
     Returns:

@@ -1,1 +1,1 @@
-"""Operations and bytes of a graph."""
+"""Counts of a graph's operations and bytes, layer by layer."""

@@ -1,6 +1,6 @@
-"""A ladder of small networks to time on a device: no framework, random weights, every kind of layer in several mixtures.
+"""Write a ladder of small networks to time on a device: no framework, random weights, every kind of layer in mixtures.
 
-What predicts latency is fitted to them (``weckd_edge.devices.latency_model``). They are families of blocks as classifiers
+The latency model is fitted to them (``weckd_edge.devices.latency_model``). They are families of blocks as classifiers
 have them, not copies of any: plain and residual convolutions, bottlenecks with and without groups, inverted residuals with
 each activation and gate, layers that are put together by concatenation, wide depthwise windows, and big fully connected
 ones.
@@ -30,19 +30,19 @@ class NetworkRecipe:
     """One network of the ladder.
 
     Attributes:
-        block: What its stages repeat.
+        block: Kind of block that its stages repeat.
         width: Channels of the first stage.
-        growth: How many times as many each further stage has, rounded to whole eights: real networks seldom have powers of
-            two, and kernels that work on many channels at once pay for it.
-        side: Pixels of the input.
+        growth: Factor by which channels grow from stage to stage, rounded to whole eights: real networks seldom have powers
+            of two, and kernels that work on many channels at once pay for it.
+        side: Side of the input, pixels.
         depth: Blocks of each of the four stages.
-        activation: Behind every convolution but a block's last.
-        window: Side of depthwise kernels.
+        activation: Activation behind every convolution but a block's last.
+        window: Side of depthwise kernels, pixels.
         group: Channels of a group in a bottleneck.
-        expand: How much wider an inverted block is inside.
+        expand: Factor by which an inverted block is wider inside.
         gate: Whether blocks have squeeze-and-excitation.
-        head: Width of a layer before the classes; 0: none.
-        frame: Height and width of a uint8 frame that is made an image first; None: a float32 image comes in.
+        head: Width of a layer before the classes; 0 for none.
+        frame: Height and width of the uint8 frame that the graph takes; None where it takes a float32 image.
     """
 
     block: Block
@@ -60,7 +60,7 @@ class NetworkRecipe:
 
     @property
     def name(self) -> str:
-        """A name that tells it from the others."""
+        """Name that no other recipe of the ladder has."""
         more = [f"g{self.group}"] if self.group else []
         more += [f"k{self.window}"] if self.window != 3 else []
         more += [f"e{self.expand}"] if self.expand != 4 else []
@@ -72,35 +72,8 @@ class NetworkRecipe:
 
 
 def _recipes() -> Iterator[NetworkRecipe]:
-    for width, side, depth, growth in (
-        (16, 96, (1, 1, 1, 1), 2.0),
-        (32, 128, (1, 1, 2, 1), 1.7),
-        (48, 160, (1, 2, 2, 1), 1.5),
-        (64, 96, (1, 1, 1, 2), 2.0),
-        (40, 192, (1, 1, 2, 2), 1.7),
-    ):
-        yield NetworkRecipe(block="plain", width=width, side=side, depth=depth, growth=growth)
-        yield NetworkRecipe(
-            block="residual",
-            width=width,
-            side=side,
-            depth=depth,
-            growth=growth,
-            activation="SiLU" if width == 32 else "Relu",
-        )
-    for width, side, group, growth in (
-        (16, 128, 0, 2.0),
-        (32, 160, 0, 1.7),
-        (24, 224, 8, 1.7),
-        (32, 128, 16, 2.0),
-        (48, 128, 24, 2.0),
-        (64, 96, 0, 2.0),
-        (16, 224, 32, 2.0),
-    ):
-        gate = group in (16, 24)
-        yield NetworkRecipe(
-            block="bottleneck", width=width, side=side, depth=(1, 2, 2, 1), group=group, gate=gate, growth=growth
-        )
+    yield from _plain_and_residual()
+    yield from _bottlenecks()
     for width, side, activation, window, expand, gate, head in _INVERTED:
         yield NetworkRecipe(
             block="inverted",
@@ -118,28 +91,54 @@ def _recipes() -> Iterator[NetworkRecipe]:
         yield NetworkRecipe(
             block="separable", width=width, side=side, depth=(1, 2, 3, 2), window=window, activation=activation
         )
-    for width, side, depth in (
-        (16, 128, (2, 3, 4, 3)),
-        (24, 160, (3, 3, 3, 3)),
-        (32, 96, (4, 6, 6, 4)),
-        (12, 224, (2, 2, 4, 4)),
-    ):
+    for width, side, depth in _DENSE:
         yield NetworkRecipe(block="dense", width=width, side=side, depth=depth)
     for width, side, activation in _AGGREGATE:
         yield NetworkRecipe(block="aggregate", width=width, side=side, activation=activation, growth=1.5)
         yield NetworkRecipe(block="partial", width=width + 8, side=side, activation=activation, depth=(1, 2, 2, 1))
-    yield NetworkRecipe(
-        block="inverted", width=12, side=128, depth=(1, 2, 3, 2), activation="Relu6", head=640, frame=(480, 640)
-    )
-    yield NetworkRecipe(block="separable", width=24, side=96, depth=(1, 2, 3, 2), frame=(480, 640))
-    yield NetworkRecipe(block="residual", width=24, side=160, frame=(480, 640))
-    yield NetworkRecipe(
-        block="inverted", width=16, side=224, depth=(1, 2, 3, 2), activation="HardSwish", gate=True, frame=(480, 640)
-    )
-    for width, side, window in ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9)):
+    yield from _from_frames()
+    for width, side, window in _WIDE:
         yield NetworkRecipe(
             block="wide", width=width, side=side, depth=(1, 1, 3, 1), window=window, activation="SiLU", head=768
         )
+
+
+def _plain_and_residual() -> Iterator[NetworkRecipe]:
+    for width, side, depth, growth in (
+        (16, 96, (1, 1, 1, 1), 2.0),
+        (32, 128, (1, 1, 2, 1), 1.7),
+        (48, 160, (1, 2, 2, 1), 1.5),
+        (64, 96, (1, 1, 1, 2), 2.0),
+        (40, 192, (1, 1, 2, 2), 1.7),
+    ):
+        yield NetworkRecipe(block="plain", width=width, side=side, depth=depth, growth=growth)
+        activation: Activation = "SiLU" if width == 32 else "Relu"
+        yield NetworkRecipe(block="residual", width=width, side=side, depth=depth, growth=growth, activation=activation)
+
+
+def _bottlenecks() -> Iterator[NetworkRecipe]:
+    for width, side, group, growth in (
+        (16, 128, 0, 2.0),
+        (32, 160, 0, 1.7),
+        (24, 224, 8, 1.7),
+        (32, 128, 16, 2.0),
+        (48, 128, 24, 2.0),
+        (64, 96, 0, 2.0),
+        (16, 224, 32, 2.0),
+    ):
+        gate = group in (16, 24)
+        yield NetworkRecipe(
+            block="bottleneck", width=width, side=side, depth=(1, 2, 2, 1), group=group, gate=gate, growth=growth
+        )
+
+
+def _from_frames() -> Iterator[NetworkRecipe]:
+    """Yield networks with the preprocessing of a camera frame in front."""
+    frame, depth = (480, 640), (1, 2, 3, 2)
+    yield NetworkRecipe(block="inverted", width=12, side=128, depth=depth, activation="Relu6", head=640, frame=frame)
+    yield NetworkRecipe(block="separable", width=24, side=96, depth=depth, frame=frame)
+    yield NetworkRecipe(block="residual", width=24, side=160, frame=frame)
+    yield NetworkRecipe(block="inverted", width=16, side=224, depth=depth, activation="HardSwish", gate=True, frame=frame)
 
 
 _INVERTED: tuple[tuple[int, int, Activation, int, int, bool, int], ...] = (
@@ -172,8 +171,16 @@ _AGGREGATE: tuple[tuple[int, int, Activation], ...] = (
     (48, 128, "HardSwish"),
 )
 
+_DENSE: tuple[tuple[int, int, tuple[int, int, int, int]], ...] = (
+    (16, 128, (2, 3, 4, 3)),
+    (24, 160, (3, 3, 3, 3)),
+    (32, 96, (4, 6, 6, 4)),
+    (12, 224, (2, 2, 4, 4)),
+)
+_WIDE: tuple[tuple[int, int, int], ...] = ((24, 128, 7), (40, 96, 7), (32, 160, 7), (32, 128, 9))
+
 RECIPES: tuple[NetworkRecipe, ...] = tuple(_recipes())
-"""The ladder."""
+"""Every network of the ladder."""
 
 
 def build_network(recipe: NetworkRecipe, *, classes: int = 10) -> ModelProto:
@@ -219,7 +226,7 @@ class _Writer:
         return result
 
     def pixels(self, x: str, height: int, width: int) -> str:
-        """Make an image of a frame as the export does: two pixels a new one, by tables of places, and their mean."""
+        """Resize a frame as the export does: each new pixel is the mean of two, which tables of places name."""
         side = self.recipe.side
         bands = math.gcd(height, side)
         x = self.node("Reshape", x, self._keep(np.array([1, bands, -1], np.int64)))

@@ -1,11 +1,11 @@
-"""Counts of a graph's layers, fused as runtimes fuse them, for the prediction of latency.
+"""Count a graph's layers, fused as runtimes fuse them, for the latency model.
 
 What is fused: an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum
 into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs
 nothing. Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
 
-onnx-tool and fvcore count operators; a prediction needs layers as a runtime fuses them, of OpenVINO IR too. A test holds the
-MACs to those that PyTorch counts.
+onnx-tool and fvcore count operators; a latency model needs layers as a runtime fuses them, of OpenVINO IR too. A test holds
+the MACs to those that PyTorch counts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _TAKES_IN: tuple[Kind, ...] = (
     "fully_connected",
     "elementwise",
 )
-"""Layers that what follows is fused into."""
+"""Kinds of layers that following operators are fused into."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,20 +35,21 @@ class Operator:
     """One operator of a graph, whatever file it came from; quantize pairs and what only renames axes are left out.
 
     Attributes:
-        role: What it is for the fusion.
-        reads: Tensors that are no constants; those that were renamed or quantized on the way by their first name.
-        writes: Its output.
-        in_shape: Of the first tensor it reads.
-        out_shape: Of its output.
-        precision: Of the first tensor it reads.
-        read_bytes: Of each tensor it reads.
-        written_bytes: Of its output, one byte an element where every reader quantizes it.
-        macs: MACs, or elements touched.
-        window: Pixels of a kernel.
-        groups: Of a convolution.
-        channels: In and out, of a convolution or matrix product.
-        weight_bytes: Constants it reads.
-        joins: Whether it reads what was put together or cut out of other tensors.
+        role: Part that it plays in the fusion.
+        reads: Tensors that it reads, constants left out; a tensor that was renamed or quantized on the way has its first
+            name.
+        writes: Name of its output.
+        in_shape: Shape of the first tensor it reads.
+        out_shape: Shape of its output.
+        precision: Precision of the first tensor it reads.
+        read_bytes: Size of each tensor it reads, bytes.
+        written_bytes: Size of its output, bytes: one an element where every reader quantizes it.
+        macs: Number of MACs; of elements touched, where it multiplies nothing.
+        window: Number of pixels in a kernel.
+        groups: Groups of a convolution.
+        channels: Channels in and out, of a convolution or matrix product.
+        weight_bytes: Size of the constants it reads, bytes.
+        joins: Whether it reads a tensor that was concatenated or sliced from others.
         adds: Whether a ``binary`` step is a sum of two tensors of one shape.
     """
 
@@ -70,10 +71,10 @@ class Operator:
 
 
 def fuse_operators(steps: list[Operator]) -> NetworkCounts:
-    """Put steps, in graph order, together to layers.
+    """Fuse operators, in graph order, into layers.
 
     Raises:
-        ModelError: There is no step.
+        ModelError: There is no operator.
     """
     readers: dict[str, int] = {}
     for step in steps:
@@ -106,7 +107,7 @@ def fuse_operators(steps: list[Operator]) -> NetworkCounts:
 
 
 def _host(step: Operator, layers: list[LayerCount], made_by: dict[str, int], readers: dict[str, int]) -> int | None:
-    """Return the layer that a step is fused into, or None; of two, the larger one, whatever order they stand in."""
+    """Return the layer that an operator is fused into, or None; of two, the larger one, whatever order they stand in."""
     if step.role not in ("plain", "curved", "binary") or (step.role == "binary" and len(step.reads) > 1 and not step.adds):
         return None
     hosts = [made_by[name] for name in step.reads if name in made_by and readers[name] == 1]

@@ -1,4 +1,4 @@
-"""What TensorRT can fuse of a quantized network, and what stays in floating point, by NVIDIA's published rules.
+"""Find what TensorRT can fuse of a quantized network and what stays in floating point, by NVIDIA's published rules.
 
 A convolution writes int8 where a quantize layer follows it with nothing between but its activation and a residual sum
 whose other branch is int8 too; else its output leaves in floating point, and the quantize layer is a kernel of its own.
@@ -12,11 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 NAMED = 4
-"""So many layers of a kind are named in a sentence."""
+"""Number of layers of a kind that a sentence names."""
 
 _WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "FULLY_CONNECTED")
 _PASSING = ("ACTIVATION", "SHUFFLE", "IDENTITY", "MAX_POOLING")
-"""A quantize layer is moved in front of the largest of several values: it commutes with it."""
+"""Kinds of layers that a quantize layer can be moved in front of: it commutes with them."""
 _TAKES_INT8 = (*_WEIGHTED, "ELEMENTWISE", "POOLING", "MAX_POOLING", "CONCATENATION", "RESIZE")
 
 
@@ -25,11 +25,11 @@ class NetworkLayer:
     """One layer of a parsed network, before anything is fused.
 
     Attributes:
-        name: Of the layer, as the parser takes it from the ONNX node.
+        name: Name of the layer, as the parser takes it from the ONNX node.
         kind: TensorRT's layer type, such as ``CONVOLUTION``; ``MAX_POOLING`` for the pooling that takes the largest.
         reads: Names of its input tensors.
         writes: Names of its output tensors.
-        types: Types of its outputs, as many.
+        types: Type of each output.
     """
 
     name: str
@@ -41,11 +41,11 @@ class NetworkLayer:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Remark:
-    """A layer and what is to be said of it.
+    """A remark on one layer.
 
     Attributes:
-        layer: Its name.
-        why: In a few words.
+        layer: Name of the layer.
+        why: Reason, in a few words.
     """
 
     layer: str
@@ -54,15 +54,15 @@ class Remark:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fusion:
-    """What became of the quantized network.
+    """Convolutions and matrix products of a quantized network, by the type they read and write.
 
     Attributes:
-        kinds: How many layers of each kind were parsed.
+        kinds: Number of layers of each kind that were parsed.
         weighted: Names of convolutions and matrix products.
-        float_in: Those that do not read int8.
-        float_out: Those that read int8 and write floating point, with the reason.
-        lone_quantize: Quantize layers that nothing before them can take in.
-        lone_dequantize: Dequantize layers that nothing behind them can take in.
+        float_in: Names of those that do not read int8.
+        float_out: Remarks on those that read int8 and write floating point.
+        lone_quantize: Quantize layers that no layer before them can take in.
+        lone_dequantize: Dequantize layers that no layer behind them can take in.
     """
 
     kinds: dict[str, int]
@@ -73,7 +73,7 @@ class Fusion:
     lone_dequantize: tuple[Remark, ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Say it in words, naming the first layers that stand out; the table of layers has all."""
+        """Say what was fused in words, naming the first layers that stand out; the table of layers has all."""
         inside = len(self.weighted) - len(self.float_in)
         sentences = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
         for what, remarks in (
@@ -94,7 +94,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def find_fusions(layers: Sequence[NetworkLayer]) -> Fusion:
-    """Follow the output of every convolution and matrix product to where it is quantized again."""
+    """Find what of a network is fused, from the output of each convolution and matrix product to its next quantize layer."""
     network = _Network(layers)
     weighted = [layer for layer in layers if layer.kind in _WEIGHTED]
     inside = [layer for layer in weighted if network.reads_int8(layer)]

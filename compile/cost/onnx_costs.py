@@ -1,4 +1,4 @@
-"""Counts of an ONNX graph: float32, or int8 where quantize pairs stand."""
+"""Count the layers of an ONNX graph, in float32, or in int8 where quantize pairs stand."""
 
 from __future__ import annotations
 
@@ -74,7 +74,8 @@ def count_onnx(model: ModelProto, *, behind: str | None = None) -> NetworkCounts
 
     Args:
         model: The graph; shapes are inferred where it names none.
-        behind: A tensor: only what is computed from it is counted, such as the network without its preprocessing.
+        behind: Name of a tensor that counting starts from, such as the network's input behind the preprocessing; None counts
+            all.
 
     Raises:
         ModelError: A shape is open, the tensor is not there, or the graph has no operators.
@@ -145,7 +146,7 @@ class _Reader:
         return places
 
     def _follow(self) -> None:
-        """Find for every tensor, in graph order, what it stands for, whether it is constant, and whether it is in int8."""
+        """Find for every tensor which tensor it renames, whether it is constant, and whether it is in int8."""
         for node in self.graph.node:
             first = node.input[0] if node.input else ""
             renames = bool(node.input) and self._renames(node)
@@ -184,7 +185,7 @@ class _Reader:
         return name in self.small
 
     def _self_gates(self) -> dict[str, str]:
-        """Return for the output of each product ``x * Sigmoid(x)`` its gate's."""
+        """Return the gate's output for the output of each product ``x * Sigmoid(x)``."""
         found = {}
         for node in self.graph.node:
             if node.op_type != "Mul":
@@ -212,7 +213,7 @@ class _Reader:
         return found
 
     def _written_small(self) -> set[str]:
-        """Return tensors that every reader quantizes, also behind what only moves values."""
+        """Return tensors that every reader quantizes, also behind operators that only move values."""
         small: set[str] = set()
         readers = consumers(self.graph)
         for node in reversed(self.graph.node):

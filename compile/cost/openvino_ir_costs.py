@@ -1,6 +1,6 @@
-"""Counts of an OpenVINO IR: its XML, read without OpenVINO, becomes the skeleton of an ONNX graph, and that is counted.
+"""Count the layers of an OpenVINO IR: its XML, read without OpenVINO, becomes the skeleton of an ONNX graph.
 
-Weights are not read; a constant is its shape and type. Behind a FakeQuantize, what converts and scales belongs to the pair.
+Weights are not read; a constant is its shape and type. Behind a FakeQuantize, conversions and scales belong to the pair.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.latency_model.counts import NetworkCounts
 
 MAX_BYTES = 64 << 20
-"""Of an IR's XML."""
+"""Largest size of an IR's XML, bytes."""
 
 _NAMES = {
     "Convolution": "Conv",
@@ -63,11 +63,11 @@ def count_ir(path: Path, *, behind: str | None = None) -> NetworkCounts:
     """Count the layers of an IR.
 
     Args:
-        path: The ``.xml``; its ``.bin`` is opened only for the order of transposed axes.
-        behind: A tensor, by one of the names the IR keeps: only what is computed from it is counted.
+        path: Path of the ``.xml``; its ``.bin`` is opened only for the order of transposed axes.
+        behind: Name of a tensor that counting starts from, one of the names that the IR keeps; None counts all.
 
     Raises:
-        ModelError: It is no IR, has an open shape, or no such tensor.
+        ModelError: The file is no IR, has an open shape, or has no such tensor.
         MissingDependency: ``onnx`` is not installed.
     """
     try:
@@ -155,7 +155,7 @@ class _IrGraph:
         return self.fixed[name]
 
     def in_pair(self, name: str) -> bool:
-        """Tell whether a tensor is what a FakeQuantize gave, converted or scaled back."""
+        """Tell whether a tensor is a FakeQuantize's output, converted or scaled back."""
         layer = self.made_by[name]
         if layer.kind == "FakeQuantize":
             return True

@@ -1,1 +1,1 @@
-"""A trained network as an ONNX graph that takes camera frames."""
+"""Export of a trained network as an ONNX graph that takes camera frames."""

@@ -1,7 +1,7 @@
-"""From a trained network to one ONNX graph: a uint8 camera frame in, probabilities out, preprocessing inside.
+"""Export a trained network as one ONNX graph: a uint8 camera frame in, probabilities out, preprocessing inside.
 
-The only module of ``compile`` that imports torch. The exporter is the TorchScript one (``dynamo=False``): its opset-17
-graphs are what both the TensorRT of JetPack 5 and 6 and OpenVINO read.
+It uses the TorchScript exporter (``dynamo=False``), whose opset-17 graphs are what both the TensorRT of JetPack 5 and 6 and
+OpenVINO read.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ if TYPE_CHECKING:
 ONNX_FILE = "model.onnx"
 
 LONGEST_PATTERN = 64
-"""Rows of pixels after which the places they are taken from must repeat, or their table leaves the processor's cache."""
+"""Most rows of pixels in a resize's repeating pattern; a longer table of places leaves the processor's cache."""
 
 
 class Preprocess(torch.nn.Module):
-    """What stands between a camera frame and the network, as ``InputSpec`` describes it.
+    """Preprocessing from a camera frame to the network's input, as ``InputSpec`` describes it.
 
     Args:
         spec: The frame, and the network's input.
-        cast_first: Turn the whole frame into floating point before anything is taken from it. TensorRT's parser asks for
-            that; a processor is several times as fast where only what was taken is turned. The pixels are the same.
+        cast_first: Whether the whole frame is cast to floating point before pixels are taken from it. TensorRT's parser asks
+            for that; a processor is several times as fast where only the taken pixels are cast. The pixels are the same.
     """
 
     mean: torch.Tensor
@@ -84,7 +84,7 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("places", torch.from_numpy(np.stack(places).reshape(2, -1)), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Turn frames, uint8 RGB ``[B, height, width, 3]``, into float32 ``[B, 3, S, S]``, normalised."""
+        """Preprocess frames, uint8 RGB ``[B, height, width, 3]``, to normalised float32 ``[B, 3, S, S]``."""
         pixels = self._diagonal(frames) if self.spec.frame.resize == "diagonal" else self._bilinear(frames)
         return (pixels - self.mean) * self.scale
 
@@ -110,7 +110,7 @@ class Preprocess(torch.nn.Module):
 
 
 def _channels(values: Iterable[float]) -> torch.Tensor:
-    """Return one value for each channel, or a single one where all are alike: OpenVINO then works pixel after pixel."""
+    """Return one value for each channel, or a single one where all are equal: OpenVINO then works pixel after pixel."""
     three = torch.tensor(list(values))
     return three[0] if bool((three == three[0]).all()) else three.reshape(1, 3, 1, 1)
 
@@ -119,9 +119,9 @@ class FrameModel(torch.nn.Module):
     """Preprocessing, network and softmax as one module.
 
     Args:
-        network: Takes normalised float32 ``[B, 3, S, S]``, gives logits ``[B, classes]``.
-        spec: What goes into it.
-        cast_first: See ``Preprocess``.
+        network: Module from normalised float32 ``[B, 3, S, S]`` to logits ``[B, classes]``.
+        spec: The frame that the graph takes, and the network's input.
+        cast_first: Whether the whole frame is cast to floating point first, as for ``Preprocess``.
     """
 
     def __init__(self, network: torch.nn.Module, spec: InputSpec, *, cast_first: bool = False) -> None:
@@ -130,13 +130,13 @@ class FrameModel(torch.nn.Module):
         self.network = network
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """Turn frames, uint8 RGB ``[B, height, width, 3]``, into probabilities ``[B, classes]``."""
+        """Predict probabilities ``[B, classes]`` from frames, uint8 RGB ``[B, height, width, 3]``."""
         probabilities: torch.Tensor = torch.softmax(self.network(self.preprocess(frame)), dim=1)
         return probabilities
 
 
 class _TwoOutputs(torch.nn.Module):
-    """``FrameModel`` that also hands out the network's input, which gives that tensor its name in the graph."""
+    """``FrameModel`` that also returns the network's input, which gives that tensor its name in the graph."""
 
     def __init__(self, model: FrameModel) -> None:
         super().__init__()
@@ -159,15 +159,15 @@ def export_onnx(
     """Write ``model.onnx`` into ``folder``: batch 1, opset 17, batch norms and scales folded into convolutions.
 
     Args:
-        network: Takes normalised float32 ``[B, 3, S, S]``, gives logits ``[B, classes]``; it is put into evaluation mode.
-        spec: The frame the graph takes, and the network's input.
+        network: Module from normalised float32 ``[B, 3, S, S]`` to logits ``[B, classes]``; it is put into evaluation mode.
+        spec: The frame that the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of the weights.
-        folder: Where to write; exists.
-        cast_first: Write the form that TensorRT reads, which is slower on a processor; see ``Preprocess``.
+        folder: Folder to write to; exists.
+        cast_first: Whether to write the form that TensorRT reads, which is slower on a processor.
 
     Returns:
-        The artefact, its path relative to ``folder``.
+        Record of the graph, its path relative to ``folder``.
 
     Raises:
         ModelError: The network does not fit its input or the labels, or holds an operator that ONNX cannot express.
@@ -190,11 +190,11 @@ def write_graph(
 
     Args:
         proto: The graph, with the names of inputs and outputs that this module gives.
-        spec: What goes into it.
+        spec: The frame that the graph takes, and the network's input.
         labels: Class names, in the order of its output.
-        link_sha256: Digest of the weights that it was made from.
-        folder: Where to write; exists.
-        quantized: Whether it came quantized, so that nothing of it is there in FP32.
+        link_sha256: Digest of the weights that the graph was made from.
+        folder: Folder to write to; exists.
+        quantized: Whether the graph was imported quantized, so that no FP32 form of it exists.
     """
     path = folder / ONNX_FILE
     write_atomic(path, proto.SerializeToString(deterministic=True))
@@ -212,7 +212,7 @@ def write_graph(
 
 
 def preprocessing_graph(spec: InputSpec, *, cast_first: bool = False) -> ModelProto:
-    """Return what stands before a network as a graph of its own, from ``frame`` to ``network_input``."""
+    """Return a network's preprocessing as a graph of its own, from ``frame`` to ``network_input``."""
     onnx = require("onnx", "export a network")
     frame = torch.zeros(1, spec.frame.height, spec.frame.width, 3, dtype=torch.uint8)
     model: ModelProto = onnx.load_from_string(

@@ -1,4 +1,4 @@
-"""What stands between the camera frame and the network's first convolution, made as cheap as it can be without a change.
+"""Make the preprocessing between frame and first convolution as cheap as it can be without changing a prediction.
 
 The exported graph normalises by a subtraction and a product. The product goes into the convolution's weights: zeros, with
 which the convolution pads, stay zeros. What is left is a whole number of grey levels, and where the middle of the scale was
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 MIDDLE = 128
-"""The grey level that becomes 0 where pixels are to fit int8: 0..255 become -128..127."""
+"""Grey level that becomes 0 where pixels are to fit int8: 0..255 become -128..127."""
 
 
 def fold_scale(model: ModelProto) -> bool:
@@ -27,7 +27,7 @@ def fold_scale(model: ModelProto) -> bool:
     Nothing is changed where something else than one convolution reads the network's input.
 
     Returns:
-        Whether it was folded; the network's input is then in grey levels, zero being the mean.
+        Whether the scale was folded; the network's input is then in grey levels, zero being the mean.
     """
     onnx = require("onnx", "export a network")
     graph = model.graph
@@ -57,9 +57,9 @@ def _has_own_weights(conv: NodeProto, constants: dict[str, TensorProto], graph: 
 
 
 def keep_pixels_whole(model: ModelProto) -> bool:
-    """Let the network's input be quantized in steps of one grey level, where it then fits int8: no pixel is changed.
+    """Quantize the network's input in steps of one grey level, where it then fits int8, so that no pixel changes.
 
-    What rounded the mean of two pixels to a whole level is left out: quantizing now does the very same.
+    The operators that rounded the mean of two pixels to a whole level are left out: quantizing now does the same.
 
     Args:
         model: A Q/DQ graph of which ``fold_scale`` took the product.
@@ -87,7 +87,7 @@ def keep_pixels_whole(model: ModelProto) -> bool:
 
 
 def _leave_out(graph: GraphProto, kind: str) -> None:
-    """Take the preprocessing's only operator of a kind out of it, if it has one."""
+    """Remove the preprocessing's only operator of a kind, if it has one."""
     for node in [n for n in preprocessing_nodes(graph) if n.op_type == kind]:
         for reader in consumers(graph)[node.output[0]]:
             reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]

@@ -1,1 +1,1 @@
-"""An ONNX classifier from elsewhere, brought to the one form that the rest of the project works on."""
+"""Import of an ONNX classifier that a user has, into the one form that the rest of the project works on."""

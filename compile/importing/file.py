@@ -22,26 +22,26 @@ if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto, TensorProto
 
 MAX_BYTES = 1 << 30
-"""Of the file and the weights beside it; an ONNX file itself cannot be larger than 2 GiB."""
+"""Largest size of the file and the weights beside it, bytes; an ONNX file alone cannot be larger than 2 GiB."""
 
 MAX_TENSORS = 100_000
 DEEPEST_CALLS = 32
-"""Functions inside each other."""
+"""Deepest nesting of functions that call each other."""
 
 MAX_TENSOR_BYTES = 1 << 30
-"""Of one tensor that the graph makes."""
+"""Largest size of one tensor that the graph makes, bytes."""
 
 _EXTERNAL = 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OnnxFile:
-    """What a file holds.
+    """An ONNX file with the weights that lay beside it.
 
     Attributes:
-        model: Its network, with the weights inside.
+        model: Network of the file, with the weights inside.
         sha256: Digest of the file and of the weights that lay beside it.
-        bytes: Their size.
+        bytes: Size of both, bytes.
     """
 
     model: ModelProto
@@ -53,7 +53,7 @@ def load_file(path: Path) -> OnnxFile:
     """Read an ONNX file.
 
     Raises:
-        ModelError: It is none, not whole, or holds too much.
+        ModelError: The file is not ONNX, not whole, or holds too much.
     """
     onnx = require("onnx", "read an ONNX file")
     from google.protobuf.message import DecodeError
@@ -92,7 +92,7 @@ def _refuse_huge(name: str, size: int) -> None:
 
 
 def _refuse_many(name: str, model: ModelProto) -> None:
-    """Refuse a graph of more operators or tensors than can be worked through in seconds, functions written out."""
+    """Refuse a graph that, with its functions written out, has more operators or tensors than seconds of work allow."""
     bodies = {(function.domain, function.name): function.node for function in model.functions}
     sizes: dict[tuple[str, str], int] = {}
 
@@ -127,15 +127,15 @@ def _refuse_many(name: str, model: ModelProto) -> None:
 
 
 def check_sizes(name: str, model: ModelProto) -> None:
-    """Refuse a graph that makes a tensor larger than any device could hold, as far as its shapes can be told beforehand.
+    """Refuse a graph that makes a tensor larger than any device could hold, as far as its shapes are known beforehand.
 
     Raises:
-        ModelError: It does.
+        ModelError: The graph makes such a tensor.
     """
     onnx = require("onnx", "read an ONNX file")
     try:
         graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
-    except Exception:  # what is wrong with its shapes is told when it is adopted
+    except Exception:  # wrong shapes are reported when the network is imported
         return
     for info in (*graph.value_info, *graph.output):
         kind = info.type.tensor_type

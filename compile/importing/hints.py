@@ -1,4 +1,4 @@
-"""What an ONNX file may not tell, and its user must."""
+"""Hints of the user about a network, for what its ONNX file may not tell."""
 
 from __future__ import annotations
 
@@ -13,25 +13,26 @@ Layout = Literal["nchw", "nhwc"]
 ChannelOrder = Literal["rgb", "bgr"]
 
 MAX_SIDE = 2048
-"""Of the network's input, pixels."""
+"""Largest side of the network's input, pixels."""
 
 MAX_OF_UNIT = 2.0
-"""A mean or standard deviation above it cannot be of values in 0..1."""
+"""Largest mean or standard deviation that values in 0..1 may have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputHints:
-    """What an ONNX file may not tell.
+    """Hints about a network's input and output; None leaves it to the file.
 
     Attributes:
         input_size: Side of the network's input, pixels.
         layout: Channels before rows (``nchw``) or behind columns (``nhwc``).
-        mean: Of values in 0..1, red, green, blue, that its pixels are normalised with.
-        std: Their standard deviation, in the same form.
-        channels: Colour channels of its input: 3, or 1 for a network that takes the luminance.
-        channel_order: Which of them comes first. It changes nothing about the order of ``mean`` and ``std``.
+        mean: Mean that its pixels are normalised with, of values in 0..1, in the order red, green, blue.
+        std: Standard deviation that its pixels are normalised with, in the same form.
+        channels: Number of its input's colour channels: 3, or 1 for a network that takes the luminance.
+        channel_order: Order of the three, ``rgb`` or ``bgr``. ``mean`` and ``std`` keep their order red, green, blue.
         output: Name of the output with the classes, where there are several.
-        to_inference: Set operators that were exported in training mode to inference, instead of refusing the file.
+        to_inference: Whether operators that were exported in training mode are set to inference, instead of refusing the
+            file.
     """
 
     input_size: int | None = None

@@ -1,6 +1,6 @@
-"""From an ONNX classifier that was read to this project's graph.
+"""Turn an ONNX classifier that was read into this project's graph.
 
-It is given the one form of input and output, proved to answer as its file does, and wrapped with the same preprocessing
+It is given the one form of input and output, proved to predict as its file does, and wrapped with the same preprocessing
 as a network that was trained here.
 """
 
@@ -21,9 +21,9 @@ from weckd_edge.compile.graph import NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, che
 from weckd_edge.compile.importing.file import check_sizes
 from weckd_edge.compile.importing.input_form import LUMINANCE, InputForm, plain_input
 from weckd_edge.compile.importing.network import OnnxNetwork
-from weckd_edge.compile.importing.operators import EXPORT_AGAIN
 from weckd_edge.compile.importing.outputs import interpret_outputs, plain_output, to_probabilities
-from weckd_edge.compile.importing.quantized_file import is_quantized
+from weckd_edge.compile.importing.rewrites.operators import EXPORT_AGAIN
+from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized
 from weckd_edge.compile.importing.running import error_line, run_network
 from weckd_edge.compile.quantize.qdq_nodes import PAIR
 from weckd_edge.compile.verify.parity import INT8_TOLERANCE
@@ -38,10 +38,10 @@ NETWORK_FILE = "network.onnx"
 PREFIX = "network/"
 
 SAME = 1e-4
-"""Largest difference of a probability allowed between the file as it was brought and the network made of it."""
+"""Largest allowed difference of a probability between the imported file and the network made of it."""
 
 SAME_AS_HALF = 2e-2
-"""The same where the file computes in float16, which rounds every value to 11 bits, and the network made of it does not."""
+"""Largest allowed difference where the file computes in float16, which rounds every value to 11 bits."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,10 +49,10 @@ class ImportedNetwork:
     """An imported network in one form: normalised float32 ``[1, 3, S, S]`` in, probabilities ``[1, classes]`` out.
 
     Attributes:
-        onnx: The network, before anything is folded.
-        parameters: Its weights, statistics of batch norms left out.
+        onnx: Record of the network's file, before anything is folded.
+        parameters: Number of its weights, statistics of batch norms left out.
         macs: MACs of one image.
-        notes: What was found and decided, in words.
+        notes: Findings and decisions, in words.
     """
 
     onnx: FileRef
@@ -64,16 +64,16 @@ class ImportedNetwork:
 def import_network(
     network: OnnxNetwork, samples: Sequence[NDArray[np.float32]], labels: Sequence[str], folder: Path
 ) -> ImportedNetwork:
-    """Write ``network.onnx`` into ``folder`` and prove on samples that it answers as the file does.
+    """Write ``network.onnx`` into ``folder`` and prove on samples that it predicts as the file does.
 
     Args:
-        network: What was read.
+        network: Network as it was read.
         samples: Images as they leave the preprocessing, normalised float32 ``[1, 3, S, S]``, red first.
         labels: Class names in the order of its outputs, as the user gave them or sorted.
-        folder: Where to write; exists.
+        folder: Folder to write to; exists.
 
     Raises:
-        ModelError: It cannot run, has another number of outputs, or the network made of it answers otherwise.
+        ModelError: The network cannot run, has another number of outputs, or what was made of it predicts otherwise.
     """
     try:
         raw = np.stack(
@@ -83,8 +83,7 @@ def import_network(
         raise ModelError(f"{err}; {network.form.advice()}", code=err.code) from err
     if not np.isfinite(raw).all():
         raise ModelError(
-            f"{network.name}: it answers with values that are no numbers; are --mean and --std right? "
-            f"{network.form.advice()}",
+            f"{network.name}: it predicts values that are not numbers; are --mean and --std right? {network.form.advice()}",
             code="E_MODEL_NOT_FINITE",
         )
     decision = interpret_outputs(raw, network.model.graph, labels, network.name)
@@ -96,14 +95,14 @@ def import_network(
     deviation = float(np.quantile(per_image, 0.95) if network.quantized else per_image.max())
     if deviation > (INT8_TOLERANCE if network.quantized else SAME_AS_HALF if network.computes_in == "float16" else SAME):
         raise ModelError(
-            f"{network.name}: brought from opset {network.opset} to {OPSET} it answers otherwise, by {deviation:.2g} of a "
-            f"probability; {EXPORT_AGAIN}",
+            f"{network.name}: converted from opset {network.opset} to {OPSET} it predicts otherwise, by {deviation:.2g} of "
+            f"a probability; {EXPORT_AGAIN}",
             code="E_MODEL_OPSET",
         )
     folded = clean_up(model)
     _require_fixed_shapes(folded.graph, network.name)
-    raised = "" if network.opset == OPSET else f"Brought from opset {network.opset} to {OPSET}. "
-    proof = f"{raised}On {len(samples)} images its answers differ from those of the file by at most {deviation:.1g}."
+    raised = "" if network.opset == OPSET else f"Converted from opset {network.opset} to {OPSET}. "
+    proof = f"{raised}On {len(samples)} images its predictions differ from those of the file by at most {deviation:.1g}."
     return ImportedNetwork(
         onnx=file_ref(folder, path),
         parameters=count_parameters(model.graph),
@@ -125,7 +124,7 @@ def to_file_input(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:
 
 
 def _in_this_form(network: OnnxNetwork, meaning: Any, classes: int) -> ModelProto:
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     model: ModelProto = onnx.compose.add_prefix(network.model, PREFIX)
     plain_input(model, network.form, PREFIX)
     del model.graph.value_info[:]
@@ -151,20 +150,20 @@ def wrap_network(
     *,
     cast_first: bool = False,
 ) -> ExportedModel:
-    """Write ``model.onnx`` into ``folder``: preprocessing and an adopted network in one graph, as ``export_onnx`` does.
+    """Write ``model.onnx`` into ``folder``: preprocessing and an imported network in one graph, as ``export_onnx`` does.
 
     Args:
-        network: What ``import_network`` wrote.
-        spec: The frame the graph takes, and the network's input.
+        network: Path of the file that ``import_network`` wrote.
+        spec: The frame that the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of ``network``.
-        folder: Where to write; exists.
-        cast_first: Turn the whole frame into floating point first, as TensorRT's parser asks for.
+        folder: Folder to write to; exists.
+        cast_first: Whether the whole frame is cast to floating point first, as TensorRT's parser asks for.
 
     Raises:
         ModelError: The graph is not valid.
     """
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     before = preprocessing_graph(spec, cast_first=cast_first)
     behind = load_graph(network)
     before.ir_version = behind.ir_version = max(before.ir_version, behind.ir_version)
@@ -175,7 +174,7 @@ def wrap_network(
 
 
 def count_parameters(graph: GraphProto) -> int:
-    """Count the weights that training sets: not the constants of shapes, nor the statistics of batch norms."""
+    """Count the weights that training sets; constants of shapes and statistics of batch norms are left out."""
     sizes = {tensor.name: math.prod(tensor.dims) for tensor in graph.initializer}
     counted: set[str] = set()
     for node in graph.node:
@@ -203,7 +202,7 @@ def _shapes(graph: GraphProto) -> dict[str, list[int]]:
 
 
 def _require_fixed_shapes(graph: GraphProto, name: str) -> None:
-    """Refuse a network in which the size of a tensor is only known when an image is there."""
+    """Refuse a network in which the size of a tensor depends on the image."""
     shapes = _shapes(graph)
     for node in graph.node:
         for made in node.output:

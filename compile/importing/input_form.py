@@ -1,6 +1,6 @@
-"""What a network takes: its image's layout, size, type, channels and their order, and how every form becomes one.
+"""Forms of a network's input: layout, size, type, channels and their order; and how each becomes the one form.
 
-In the end a network takes float32 ``[1, 3, S, S]``, red first. What is needed for that goes into the graph: whole grey
+In the end a network takes float32 ``[1, 3, S, S]``, red first. The operators for that go into the graph: whole grey
 levels are rounded, halves to the even one, channels last are turned, blue and red are exchanged, and one channel is the
 luminance 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601, as Pillow and OpenCV have it). The last two go into the weights of
 the first convolution where that alone reads the image: they then cost nothing.
@@ -29,16 +29,16 @@ _FLOATS = ("float", "float16", "double")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputForm:
-    """What a network takes.
+    """Form of a network's input.
 
     Attributes:
-        layout: Channels first or last.
-        kind: ``uint8`` takes whole grey levels and normalises them itself.
-        side: Pixels.
-        channels: 3, or 1 for the luminance.
-        order: Of the three.
-        mean: Of values in 0..1, red, green, blue, that its pixels are normalised with; for ``uint8`` 0.
-        std: Their standard deviation; for ``uint8`` such that pixels stay as they are.
+        layout: ``nchw`` with channels first, or ``nhwc`` with channels last.
+        kind: Type; a network that takes ``uint8`` takes whole grey levels and normalises them itself.
+        side: Side of the square image, pixels.
+        channels: Number of channels: 3, or 1 for the luminance.
+        order: Order of the three, ``rgb`` or ``bgr``.
+        mean: Mean that its pixels are normalised with, of values in 0..1, in the order red, green, blue; 0 for ``uint8``.
+        std: Standard deviation that its pixels are normalised with; for ``uint8`` such that pixels stay as they are.
     """
 
     layout: Layout
@@ -50,13 +50,13 @@ class InputForm:
     std: Colour
 
     def advice(self) -> str:
-        """Return what to look at where a network cannot run on what it was given."""
+        """Return advice on the options to check where a network cannot run on its input."""
         other = "nhwc" if self.layout == "nchw" else "nchw"
         given = f"it was given {self.side} by {self.side} pixels as {self.layout}"
         return f"{given}: is --layout {other} or another --input-size right?"
 
     def notes(self, name: str, opset: int) -> tuple[str, ...]:
-        """Return what was found and decided, in words."""
+        """Return findings and decisions about the input, in words."""
         order = "channels first" if self.layout == "nchw" else "channels last"
         found = [f"ONNX file {name}: opset {opset}, {self.kind} input of {self.side} by {self.side} pixels, {order}."]
         if self.channels == 1:
@@ -74,7 +74,7 @@ def only_input(name: str, graph: GraphProto) -> ValueInfoProto:
     """Return a network's input.
 
     Raises:
-        ModelError: It has several, or none.
+        ModelError: The network has several inputs, or none.
     """
     constants = {tensor.name for tensor in graph.initializer}
     inputs = [entry for entry in graph.input if entry.name not in constants]
@@ -89,11 +89,11 @@ def only_input(name: str, graph: GraphProto) -> ValueInfoProto:
 
 
 def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
-    """Tell what a network takes from its input and what the user says.
+    """Return the form of a network's input, from the file and the user's hints.
 
     Raises:
         ConfigError: The file does not tell something, and neither does the user; or they contradict each other.
-        ModelError: It takes something else than one image.
+        ModelError: The network takes something else than one image.
     """
     onnx = require("onnx", "read an ONNX file")
     code = entry.type.tensor_type.elem_type
@@ -120,7 +120,7 @@ def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
 
 
 def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout, int, int]:
-    """Return an input's layout, side and channels."""
+    """Return an input's layout, its side in pixels, and its number of channels."""
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in entry.type.tensor_type.shape.dim]
     shown = "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
     if len(dims) != 4:
@@ -217,7 +217,7 @@ def _normalisation(name: str, kind: str, channels: int, hints: InputHints) -> tu
 
 
 def fix_shape(model: ModelProto, entry: ValueInfoProto, form: InputForm) -> None:
-    """Fix an input to one image, and drop the shapes that were inferred for an open one."""
+    """Fix an input to one image, and drop the shapes that belonged to an open one."""
     dims = entry.type.tensor_type.shape.dim
     side, channels = form.side, form.channels
     for dim, value in zip(
@@ -233,11 +233,11 @@ def plain_input(model: ModelProto, form: InputForm, prefix: str) -> None:
     """Give a network the input float32 ``[1, 3, S, S]``, red first, in place.
 
     Args:
-        model: Of one input.
-        form: What it takes.
-        prefix: Of the names of what is added.
+        model: Network of one input.
+        form: Form of that input.
+        prefix: Prefix of the names of added nodes and tensors.
     """
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     graph = model.graph
     was = graph.input[0].name
     name = prefix + NETWORK_INPUT_NAME
@@ -306,13 +306,13 @@ def _fold_order(graph: GraphProto, image: str, layout: Layout) -> bool:
 
 
 def _fold_luminance(graph: GraphProto, image: str, layout: Layout) -> bool:
-    """Let the first convolution take three channels and mix them; tell whether there was one."""
+    """Let the first convolution take three channels and mix them into the luminance; tell whether there was one."""
     mix = np.array(LUMINANCE, np.float64).reshape(1, 3, 1, 1)
     return _change_weights(graph, image, layout, 1, lambda weights: weights.astype(np.float64) * mix)
 
 
 def _change_weights(graph: GraphProto, image: str, layout: Layout, channels: int, change: object) -> bool:
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     conv = _first_convolution(graph, image, layout)
     if conv is None:
         return False

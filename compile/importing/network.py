@@ -1,4 +1,4 @@
-"""An ONNX classifier that a user brings: every reason to refuse it is found here, before any work is done."""
+"""Read an ONNX classifier that a user has; every reason to refuse it is found here, before any work is done."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.compile.importing.classical import class_names, drop_zip_maps, write_classical_out
-from weckd_edge.compile.importing.constants import drop_unread, fold_constants, sort_nodes
 from weckd_edge.compile.importing.file import check_sizes, load_file
 from weckd_edge.compile.importing.hints import InputHints
 from weckd_edge.compile.importing.input_form import InputForm, fix_shape, only_input, read_form
-from weckd_edge.compile.importing.operators import (
+from weckd_edge.compile.importing.outputs import choose_output, keep_output
+from weckd_edge.compile.importing.rewrites.classical import class_names, drop_zip_maps, write_classical_out
+from weckd_edge.compile.importing.rewrites.constants import drop_unread, fold_constants, sort_nodes
+from weckd_edge.compile.importing.rewrites.operators import (
     CLASSICAL,
     STANDARD,
     check_opset,
@@ -20,12 +21,11 @@ from weckd_edge.compile.importing.operators import (
     write_complement_out,
     write_functions_out,
 )
-from weckd_edge.compile.importing.opset import let_runtime_read, to_opset
-from weckd_edge.compile.importing.outputs import choose_output, keep_output
-from weckd_edge.compile.importing.padding import fold_padding
-from weckd_edge.compile.importing.quantized_file import is_quantized, normalise_quantized
-from weckd_edge.compile.importing.training_mode import set_to_inference
-from weckd_edge.compile.importing.weights import check_weights, half_of, to_float32
+from weckd_edge.compile.importing.rewrites.opset import let_runtime_read, to_opset
+from weckd_edge.compile.importing.rewrites.padding import fold_padding
+from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
+from weckd_edge.compile.importing.rewrites.training_mode import set_to_inference
+from weckd_edge.compile.importing.rewrites.weights import check_weights, half_of, to_float32
 from weckd_edge.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -37,18 +37,18 @@ class OnnxNetwork:
     """An ONNX classifier that was read, checked, and fixed to one image.
 
     Attributes:
-        name: The file's name without its ending.
-        file_model: As the file has it, with its weights inside, one output and every input dimension fixed.
-        model: The same in float32 and opset 17, standard operators only, nothing left that only depends on shapes.
+        name: Name of the file without its ending.
+        file_model: Network as the file has it, with its weights inside, one output and every input dimension fixed.
+        model: Network in float32 and opset 17, of standard operators alone, without any that depend on shapes alone.
         sha256: Digest of the file and of the weights that lay beside it.
-        bytes: Their size.
-        opset: Of the file.
-        computes_in: Another floating type that the file computes in; None: float32.
-        form: What it takes.
-        labels: Classes in the order of its outputs, where the file names them.
-        notes: What was found and decided, in words.
-        doubts: What may be wrong with it, in words.
-        quantized: Whether it holds int8 of its own; ``model`` then has it as pairs: see ``quantized_file``.
+        bytes: Size of both, bytes.
+        opset: Opset of the file.
+        computes_in: Floating type that the file computes in, other than float32; None for float32.
+        form: Form of its input.
+        labels: Class names in the order of its outputs; None where the file names none.
+        notes: Findings and decisions, in words.
+        doubts: Possible faults of it, in words.
+        quantized: Whether it was quantized by its user; ``model`` then holds Q/DQ pairs, as ``quantized_file`` writes them.
     """
 
     name: str
@@ -70,7 +70,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
 
     Raises:
         ConfigError: The file does not tell something, and neither do the hints; or they contradict it.
-        ModelError: It cannot be used, with the reason.
+        ModelError: The network cannot be used; the message holds the reason.
     """
     name = path.name
     file = load_file(path)
@@ -92,7 +92,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     fix_shape(model, only_input(name, model.graph), form)
     check_sizes(name, model)
     computes_in = half_of(model)
-    if computes_in == "double":  # in which ONNX Runtime has no convolution
+    if computes_in == "double":  # ONNX Runtime has no convolution in double
         to_float32(model)
     model = let_runtime_read(name, model)
     notes = form.notes(name, opset)
@@ -117,7 +117,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
 
 
 def _drop_optional_inputs(model: ModelProto) -> None:
-    """Files of IR version 3 list weights among the inputs, with the weights as their default; a newer one need not."""
+    """Remove weights from a model's inputs, where files of IR version 3 list them with the weights as their default."""
     constants = {tensor.name for tensor in model.graph.initializer}
     for entry in [entry for entry in model.graph.input if entry.name in constants]:
         model.graph.input.remove(entry)

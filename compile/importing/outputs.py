@@ -1,6 +1,6 @@
-"""What a network answers: which output holds the classes, whether they are logits, and how each form becomes one.
+"""Forms of a network's output: which output holds the classes, whether they are logits, and how each becomes one form.
 
-In the end a network answers probabilities ``[1, classes]``, out of a Softmax over logits where that can be had: so a
+In the end a network predicts probabilities ``[1, classes]``, out of a Softmax over logits where that can be had, so that a
 temperature can be put before it.
 """
 
@@ -30,11 +30,11 @@ _SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OutputMeaning:
-    """What a network's predictions are.
+    """Meaning of the values that a network predicts.
 
     Attributes:
-        meaning: ``logit`` and ``probability`` are one value that stands for two classes.
-        why: In words.
+        meaning: Kind of value; ``logit`` and ``probability`` are one value that stands for two classes.
+        why: Reason for taking it so, in words.
     """
 
     meaning: Meaning
@@ -47,8 +47,8 @@ def choose_output(name: str, graph: GraphProto, requested: str | None) -> ValueI
     Where there are several, as skl2onnx has labels beside probabilities, the only one of floating point is taken.
 
     Raises:
-        ConfigError: There is none of the name that was asked for.
-        ModelError: There are several, and none was asked for.
+        ConfigError: There is no output of the name that was asked for.
+        ModelError: There are several outputs, and none was asked for.
     """
     onnx = require("onnx", "read an ONNX file")
     floats = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.DOUBLE, onnx.TensorProto.BFLOAT16)
@@ -74,22 +74,23 @@ def choose_output(name: str, graph: GraphProto, requested: str | None) -> ValueI
 
 
 def keep_output(graph: GraphProto, output: ValueInfoProto) -> None:
-    """Drop every other output."""
+    """Drop every output of a graph but one."""
     for entry in [entry for entry in graph.output if entry.name != output.name]:
         graph.output.remove(entry)
 
 
 def interpret_outputs(outputs: NDArray[np.float32], graph: GraphProto, labels: Sequence[str], name: str) -> OutputMeaning:
-    """Tell what a network's predictions are, from its last operator and from what it answers.
+    """Return the meaning of a network's predictions, from its last operator and from predictions of some images.
 
     Args:
-        outputs: Of some images, ``[N, values]``.
-        graph: Of the network.
-        labels: In the order that the user gave, or sorted by name.
-        name: Of the network.
+        outputs: Predictions of some images, ``[N, values]``.
+        graph: Graph of the network.
+        labels: Class names in the order that the user gave, or sorted by name.
+        name: Name of the network, for messages.
 
     Raises:
-        ModelError: They are neither logits nor probabilities of exclusive classes, or of another number.
+        ModelError: The predictions are neither logits nor probabilities of exclusive classes, or of another number of
+            classes.
     """
     last = last_operator(graph)
     count = outputs.shape[1]
@@ -124,7 +125,7 @@ def _of_many(outputs: NDArray[np.float32], last: str, name: str) -> OutputMeanin
     if last == "Softmax":
         if not add_up:
             raise ModelError(
-                f"{name}: ends in a Softmax, but its answers add up to {sums.min():.3g} to {sums.max():.3g}, not 1; "
+                f"{name}: ends in a Softmax, but its predictions add up to {sums.min():.3g} to {sums.max():.3g}, not 1; "
                 "is it over the classes?",
                 code="E_MODEL_OUTPUT",
             )
@@ -139,7 +140,8 @@ def _of_many(outputs: NDArray[np.float32], last: str, name: str) -> OutputMeanin
         )
     if add_up:
         return OutputMeaning(
-            meaning="probabilities", why=f"It ends in {last}, and its answers add up to 1: its outputs are probabilities."
+            meaning="probabilities",
+            why=f"It ends in {last}, and its predictions add up to 1: its outputs are probabilities.",
         )
     if last == "LogSoftmax":
         return OutputMeaning(
@@ -148,12 +150,12 @@ def _of_many(outputs: NDArray[np.float32], last: str, name: str) -> OutputMeanin
         )
     return OutputMeaning(
         meaning="logits",
-        why=f"It ends in {last}, and its answers do not add up to 1: its outputs are logits; a softmax was added.",
+        why=f"It ends in {last}, and its predictions do not add up to 1: its outputs are logits; a softmax was added.",
     )
 
 
 def to_probabilities(outputs: NDArray[np.float32], meaning: Meaning) -> NDArray[np.float32]:
-    """Return probabilities ``[N, classes]`` from answers ``[N, values]``."""
+    """Return probabilities ``[N, classes]`` from predicted values ``[N, values]``."""
     if meaning == "probabilities":
         return outputs
     wide = outputs.astype(np.float64)
@@ -167,7 +169,7 @@ def to_probabilities(outputs: NDArray[np.float32], meaning: Meaning) -> NDArray[
 
 
 def last_operator(graph: GraphProto) -> str:
-    """Return what makes the predictions, behind anything that only gives them another shape."""
+    """Return the type of the operator that makes the predictions; operators that only reshape them are passed over."""
     node = _behind_shapes(graph)
     return node.op_type if node is not None else "an input"
 
@@ -187,12 +189,12 @@ def plain_output(model: ModelProto, meaning: Meaning, classes: int, prefix: str)
     """Name the predictions ``to_probabilities``, ``[1, classes]``, in place.
 
     Args:
-        model: Of one output.
-        meaning: What it answers.
-        classes: How many.
-        prefix: Of the names of what is added.
+        model: Network of one output.
+        meaning: Meaning of that output.
+        classes: Number of classes.
+        prefix: Prefix of the names of added nodes and tensors.
     """
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     graph = model.graph
     if meaning == "probabilities" and _take_out(graph, ("Softmax", "LogSoftmax")):
         meaning = "logits"
@@ -228,12 +230,12 @@ def plain_output(model: ModelProto, meaning: Meaning, classes: int, prefix: str)
 
 
 def _take_out(graph: GraphProto, kinds: Sequence[str]) -> bool:
-    """Take the last operator out where it is of one of these kinds and nothing else reads what it makes."""
+    """Remove the last operator where it is of one of these kinds and nothing else reads its output; tell whether it was."""
     node = _behind_shapes(graph)
     if node is None or node.op_type not in kinds:
         return False
     if len(consumers(graph).get(node.output[0], [])) + (node.output[0] == graph.output[0].name) != 1:
         return False
-    onnx = require("onnx", "adopt a network")
+    onnx = require("onnx", "import a network")
     node.CopyFrom(onnx.helper.make_node("Identity", [node.input[0]], list(node.output), node.name))
     return True

@@ -1,4 +1,4 @@
-"""Run a network that nobody has run yet: within bounds, and as its file has it."""
+"""Run an imported network for the first time: within bounds of memory, and as its file has it."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 MAX_WORKING_BYTES = 8 << 30
-"""What a network that nobody has run yet may take beside what this process has."""
+"""Memory that a network's first run may take beside what this process has, bytes."""
 
 _ERRORS_ONLY = 3
 
 
 @contextlib.contextmanager
 def bounded_memory(more: int = MAX_WORKING_BYTES) -> Iterator[None]:
-    """Let this process take so many bytes more, and no more: what asks for them fails, instead of the whole machine."""
+    """Bound how many more bytes this process may take: a request beyond fails, instead of the whole machine."""
     soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
     pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[5])
     wanted = pages * resource.getpagesize() + more
@@ -42,15 +42,15 @@ def run_network(model: ModelProto, images: Sequence[NDArray[Any]], name: str) ->
     """Run a network as its graph is written, with nothing optimized.
 
     Args:
-        model: One input, one output.
-        images: One input each; turned to the type that the network takes.
-        name: Of the network, for messages.
+        model: Network of one input and one output.
+        images: Inputs, one for each run; cast to the type that the network takes.
+        name: Name of the network, for messages.
 
     Returns:
-        What it answers to each, flat, float32.
+        Prediction of each image, flat, float32.
 
     Raises:
-        ModelError: ONNX Runtime cannot load or run it.
+        ModelError: ONNX Runtime cannot load or run the network.
     """
     ort = require("onnxruntime", "run an ONNX graph")
     with bounded_memory():  # shapes that only show at run time
@@ -64,7 +64,7 @@ def run_network(model: ModelProto, images: Sequence[NDArray[Any]], name: str) ->
         kind = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}.get(entry.type)
         try:
             found = [session.run(None, {entry.name: image.astype(kind or np.float32)})[0] for image in images]
-        except Exception as err:  # likewise
+        except Exception as err:  # ONNX Runtime's own errors have no common base class
             if "allocate memory" in str(err) or "bad_alloc" in str(err):
                 raise ModelError(
                     f"{name}: it takes more memory on one image than there is, or than a device could have",
@@ -79,7 +79,7 @@ def can_load(model: ModelProto) -> bool:
     with bounded_memory():
         try:
             open_session(model)
-        except Exception:  # likewise
+        except Exception:  # ONNX Runtime's own errors have no common base class
             return False
     return True
 
@@ -96,7 +96,7 @@ def open_session(model: ModelProto) -> Any:
 
 
 def error_line(err: Exception) -> str:
-    """Return a library's first line about what went wrong, without the codes that ONNX Runtime puts before it."""
+    """Return the first line of a library's error, without the codes that ONNX Runtime puts before it."""
     plain = re.sub(r"^\[ONNXRuntimeError\] : \d+ : \w+ : ", "", str(err))
     lines = [line.strip() for line in plain.splitlines() if line.strip()]
     return (lines or [type(err).__name__])[0][:200]

@@ -1,1 +1,1 @@
-"""Lower precisions: ranges, Q/DQ nodes, candidates, and the choice among them."""
+"""Quantization of a network: ranges, Q/DQ nodes, candidates in lower precisions, and the choice among them."""

@@ -1,6 +1,6 @@
-"""Bias correction: what rounding shifts a layer's mean output by is taken from its bias (Nagel 2019, arXiv 1906.04721).
+"""Correct biases: the shift that rounding gives a layer's mean output is taken off (Nagel 2019, arXiv 1906.04721).
 
-The shift is worked out layer by layer from the FP32 network's own values: the mean of each input channel, as it is and as
+The shift is computed layer by layer from the FP32 network's own values: the mean of each input channel, as it is and as
 int8 holds it, through the weights as they are and as int8 holds them. Borders are left out of account.
 """
 
@@ -31,14 +31,14 @@ def correct_biases(
     """Change the biases of an int8 graph's convolutions and linear layers in place.
 
     Args:
-        int8: The graph; weights stand in it as floating point behind a pair of their own.
-        fp32: The graph it came from.
-        input_name: Of both.
+        int8: Int8 graph, its weights in floating point behind a pair of their own.
+        fp32: Graph that it was made from.
+        input_name: Name of both graphs' input.
         frames: Training frames ``[1, H, W, 3]``.
-        task: Moves on by one a frame.
+        task: Progress, which advances by one a frame.
 
     Returns:
-        The names of the corrected layers.
+        Names of the corrected layers.
 
     Raises:
         DataError: A frame cannot be read.

@@ -1,8 +1,9 @@
-"""Which images activation ranges are found on: training images alone, each proved by its pixels."""
+"""Choose the images that activation ranges are found on: training images alone, each proved by its pixels."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -16,16 +17,39 @@ from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.images.pixels import pixels_sha256
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CalibrationImages:
+    """Images that activation ranges may be found on: the training images of a data set.
+
+    Attributes:
+        index: The data set.
+        root: Folder that the index's paths start from.
+        seed: Seed of the choice among them.
+    """
+
+    index: DatasetIndex
+    root: Path
+    seed: int
+
+    def choose(self, count: int) -> tuple[ImageRecord, ...]:
+        """Choose ``count`` training images, every class in its proportion."""
+        return choose_images(self.index, count, self.seed)
+
+    def frames(self, chosen: Sequence[ImageRecord], spec: FrameSpec) -> Iterator[NDArray[np.uint8]]:
+        """Yield images as camera frames ``[1, height, width, 3]``, uint8."""
+        return calibration_frames(self.root, chosen, spec)
+
+
 def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageRecord, ...]:
     """Choose training images, every class in its proportion.
 
     Args:
         index: The data set.
-        count: How many; all of them where there are fewer.
-        seed: Of the choice.
+        count: Number of images; where there are fewer, all of them.
+        seed: Seed of the choice.
 
     Returns:
-        Sorted by path.
+        The images, sorted by path.
     """
     held_out = {record.pixels_sha256 for record in index.split(*HELD_OUT)}
     train = sorted((r for r in index.split("train") if r.pixels_sha256 not in held_out), key=lambda r: r.path)
@@ -45,7 +69,7 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
     """Refuse anything but training images of this data set: ranges fitted to test images would flatter the figures.
 
     Raises:
-        DataError: Naming the first image that is held out, copies a held-out one, or is not in the index.
+        DataError: An image is held out, copies a held-out one, or is not in the index; the message names the first.
     """
     known = {record.path: record for record in index.images}
     held_out = {record.pixels_sha256: record for record in index.split(*HELD_OUT)}
@@ -70,7 +94,7 @@ def check_images(index: DatasetIndex, chosen: Sequence[ImageRecord]) -> None:
 
 
 def calibration_digest(chosen: Sequence[ImageRecord]) -> str:
-    """Return the digest that names a calibration set: of the sorted digests of its images' pixels."""
+    """Return the digest of a calibration set, made of the sorted digests of its images' pixels."""
     return digest_of(sorted(record.pixels_sha256 for record in chosen))
 
 

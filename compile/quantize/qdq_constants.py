@@ -1,4 +1,4 @@
-"""The constants of a graph with Q/DQ pairs: their codes, the numbers these stand for, and weights in pairs."""
+"""Read and change the constants of a graph with Q/DQ pairs: codes, the numbers these stand for, weights in pairs."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def float_values(arrays: dict[str, NDArray[Any]], codes: NDArray[Any], dq: NodeP
 
 
 def pair_weights(model: ModelProto) -> None:
-    """Put the Q back in front of weights that are kept as int8, in place: TensorRT before 10 reads pairs alone."""
+    """Put a Q back in front of weights that are kept as int8, in place: TensorRT before 10 reads pairs alone."""
     onnx = require("onnx", "read a quantized network")
     graph = model.graph
     arrays, made_by = arrays_of(onnx, graph), producers(graph)

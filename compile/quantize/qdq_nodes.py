@@ -1,4 +1,4 @@
-"""Q/DQ pairs in a graph: taking some out, opening residual sums, keeping weights as int8, and telling what is quantized."""
+"""Change the Q/DQ pairs of a graph: remove some, open residual sums, keep weights as int8, list quantized operators."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def leave_float(model: ModelProto, nodes: Collection[str], fp32: ModelProto) -> 
     """Return a copy of an int8 graph in which the named operators read floating point again, with the biases they had.
 
     Args:
-        model: The int8 graph, weights in floating point behind a pair of their own.
-        nodes: Names of operators.
-        fp32: The graph it came from.
+        model: Int8 graph, its weights in floating point behind a pair of their own.
+        nodes: Names of the operators.
+        fp32: Graph that it was made from.
     """
     mixed = type(model)()
     mixed.CopyFrom(model)
@@ -47,7 +47,7 @@ def leave_float(model: ModelProto, nodes: Collection[str], fp32: ModelProto) -> 
 
 
 def _drop_dead_pairs(graph: GraphProto) -> None:
-    """Take out Q and DQ nodes that nothing reads any more, and what only they read."""
+    """Remove Q and DQ nodes that nothing reads any more, and nodes that only they read."""
     while True:
         used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
         dead = [n for n in graph.node if n.op_type in PAIR and n.output[0] not in used]
@@ -59,7 +59,7 @@ def _drop_dead_pairs(graph: GraphProto) -> None:
 
 
 def store_int8_weights(model: ModelProto) -> None:
-    """Keep quantized weights as int8 behind a lone DQ, a quarter of the size; what TensorRT before 10 reads are pairs."""
+    """Store quantized weights as int8 behind a lone DQ, in a quarter of the size; TensorRT before 10 reads pairs alone."""
     onnx = require("onnx", "quantize a network")
     graph = model.graph
     constants = {tensor.name: tensor for tensor in graph.initializer}
@@ -72,13 +72,13 @@ def store_int8_weights(model: ModelProto) -> None:
 
 
 def quantize_values(values: NDArray[np.float32], steps: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
-    """Return what QuantizeLinear makes of values: int8, zero point 0, one step or one for each index of ``axis``."""
+    """Quantize values to int8 as QuantizeLinear does: zero point 0, one step or one for each index of ``axis``."""
     small: NDArray[np.int8] = np.clip(np.rint(values / broadcast_steps(steps, values.ndim, axis)), -128, 127).astype(np.int8)
     return small
 
 
 def broadcast_steps(steps: NDArray[np.float32], dimensions: int, axis: int) -> NDArray[np.float32]:
-    """Return steps in a shape that meets a tensor of so many dimensions: one step, or one for each index of ``axis``."""
+    """Return steps in a shape that broadcasts to a tensor of so many dimensions: one, or one for each index of ``axis``."""
     if steps.ndim == 0:
         return steps
     return np.expand_dims(steps, tuple(d for d in range(dimensions) if d != axis % dimensions))
@@ -90,7 +90,7 @@ def axis_of(node: NodeProto) -> int:
 
 
 def open_residual_sums(graph: GraphProto) -> None:
-    """Take the Q/DQ pair from between a convolution and a sum whose other branch is quantized.
+    """Remove, in place, the Q/DQ pair between a convolution and a sum whose other branch is quantized.
 
     TensorRT then fuses convolution, sum and the following Q into one int8 kernel; with the pair it cannot.
     """

@@ -1,6 +1,6 @@
-"""Which operators read int8 values: those that have an int8 kernel and hand their result to one.
+"""Choose the operators that read int8 values: those that have an int8 kernel and whose result goes to another.
 
-What is left in floating point, although its type could be int8: scales and shifts by a constant, activations and norms that
+Left in floating point, although their type could be int8, are scales and shifts by a constant, activations and norms that
 are written out in sums and products (GELU, SiLU, a layer norm), matrix products of two activations (attention), and sums,
 products and averages whose result no layer with weights reads: there int8 would round and speed nothing up. A pair on the
 constant of such an operator is worse: TensorRT and OpenVINO take an int8 constant for a layer's weights, and refuse it
@@ -17,8 +17,10 @@ if TYPE_CHECKING:
     from onnx import GraphProto
 
 QUANTIZED_TYPES = (*WEIGHTED, "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean")
-"""Operators that may get int8 inputs. Others run between them on whatever type they are given; so does an activation, which
-belongs to the convolution before it."""
+"""Operators that may get int8 inputs.
+
+Others run between them on whatever type they are given; so does an activation, which belongs to the convolution before it.
+"""
 
 ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Elu", "PRelu", "Mish", "Gelu")
 _POINTWISE = (*ACTIVATIONS, "Add", "Sub", "Mul", "Div", "Pow", "Erf", "Exp", "Log", "Softplus", "Sqrt", "Neg", "Min", "Max")
@@ -41,7 +43,7 @@ _PASSING = (
 
 
 def left_in_float(graph: GraphProto) -> tuple[str, ...]:
-    """Return the names of the operators of ``QUANTIZED_TYPES`` that are to read floating point, in graph order."""
+    """Return the names of the operators of ``QUANTIZED_TYPES`` that must read floating point, in graph order."""
     constants = constants_of(graph)
     layers = {n.name for n in graph.node if n.op_type in WEIGHTED and constants.intersection(n.input)}
     single = _functions_of_one_tensor(graph, constants)
@@ -65,7 +67,7 @@ def constants_of(graph: GraphProto) -> set[str]:
 
 
 def _functions_of_one_tensor(graph: GraphProto, constants: set[str]) -> set[str]:
-    """Return the names of the operators that make a function of one tensor, element by element, out of it and constants."""
+    """Return the names of the operators that compute, element by element, a function of one tensor and constants."""
     origin: dict[str, str] = {}
     found: set[str] = set()
     for node in graph.node:
@@ -77,7 +79,7 @@ def _functions_of_one_tensor(graph: GraphProto, constants: set[str]) -> set[str]
 
 
 def _read_by(layers: set[str], graph: GraphProto, single: set[str]) -> set[str]:
-    """Return the tensors that layers read, directly or behind operators that hand values on."""
+    """Return the tensors that layers read, directly or behind operators that pass values on."""
     found: set[str] = set()
     for node in reversed(graph.node):
         hands_on = node.op_type in _PASSING or node.name in single

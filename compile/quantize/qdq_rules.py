@@ -1,6 +1,6 @@
-"""What a Q/DQ graph must keep so that TensorRT, OpenVINO and ONNX Runtime all read the same int8 network from it.
+"""Rules of a Q/DQ graph from which TensorRT, OpenVINO and ONNX Runtime all read the same int8 network.
 
-Rules after NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and what ONNX Runtime and OpenVINO's
+They follow NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and what ONNX Runtime and OpenVINO's
 arm64 kernels accept; the sources are in docs/design/architecture.md.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 _ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Elu", "PRelu", "Mish", "Gelu")
 _NEWEST_OPSET = (("8.4", 17), ("10.0", 20), ("10.9", 22), ("10.13", 24))
-"""The newest operator set of TensorRT's parser, from a version on: onnx-tensorrt's docs/operators.md by release branch."""
+"""Newest operator set of TensorRT's parser, from a version on: onnx-tensorrt's docs/operators.md by release branch."""
 
 Severity = Literal["error", "fusion", "advice"]
 WHOLE_GRAPH = "(graph)"
@@ -34,10 +34,10 @@ class Violation:
     """One broken rule.
 
     Attributes:
-        node: Name of the node; ``(graph)`` where it concerns all.
-        rule: What was expected and what is there.
-        severity: ``error``: refused, or read as another network; ``fusion``: it is built, but runs apart or in floating
-            point what could be one int8 kernel; ``advice``: TensorRT runs it, and it may be slow.
+        node: Name of the node; ``(graph)`` where the rule concerns the whole graph.
+        rule: Expectation and finding, in words.
+        severity: ``error``: it is refused, or read as another network; ``fusion``: it is built, but runs apart or in
+            floating point what could be one int8 kernel; ``advice``: TensorRT runs it, and it may be slow.
     """
 
     node: str
@@ -46,21 +46,22 @@ class Violation:
 
 
 def find_violations(model: ModelProto, *, tensorrt: str | None = None) -> tuple[Violation, ...]:
-    """Name every node that breaks a rule whose breach is an error, in graph order.
+    """Return every breach of a rule that is an error, in graph order.
 
     Args:
         model: The graph.
-        tensorrt: Check also what this version of TensorRT asks; None checks what TensorRT, OpenVINO and ONNX Runtime share.
+        tensorrt: Version of TensorRT whose own rules are checked too; None checks the rules that all three share.
     """
     return tuple(found for found in check_rules(model, tensorrt=tensorrt) if found.severity == "error")
 
 
 def check_rules(model: ModelProto, *, tensorrt: str | None = None) -> tuple[Violation, ...]:
-    """Name everything there is to say of a graph's Q/DQ nodes, errors first, each kind in graph order.
+    """Return every finding about a graph's Q/DQ nodes, errors first, each kind in graph order.
 
     Args:
         model: The graph.
-        tensorrt: See ``find_violations``; what concerns fusion and speed on TensorRT is named with a version only.
+        tensorrt: Version of TensorRT whose own rules are checked too, fusion and speed among them; None checks the shared
+            ones.
     """
     rules = _Rules(model, version_tuple(tensorrt) if tensorrt is not None else None)
     for node in model.graph.node:
@@ -124,10 +125,10 @@ class _Rules:
         if others:
             self._blame(node.name, f"only DequantizeLinear may read it, {others[0]} does")
         elif not readers or node.output[0] in self._outputs:
-            self._blame(node.name, "a DequantizeLinear must read it; the graph's answer is floating point")
+            self._blame(node.name, "a DequantizeLinear must read it; the graph's output is floating point")
 
     def _stored(self, node: NodeProto) -> bool:
-        """Tell whether it dequantizes weights that are stored in int8, which TensorRT reads from 10.0 on."""
+        """Tell whether a node dequantizes weights that are stored in int8, which TensorRT reads from 10.0 on."""
         stored = self._constants.get(node.input[0])
         return stored is not None and stored.dtype == np.int8 and self._version is not None and self._version >= (10, 0)
 
@@ -166,7 +167,7 @@ class _Rules:
             self._check_activation(node)
 
     def _pair_before(self, name: str) -> tuple[NodeProto, NodeProto, NodeProto] | None:
-        """Return the convolution, Q and DQ that a tensor comes from, where nothing else reads any of them."""
+        """Return the convolution, Q and DQ that a tensor comes from; None where anything else reads one of them."""
         dq = self._made_by.get(name)
         q = self._made_by.get(dq.input[0]) if dq is not None and dq.op_type == "DequantizeLinear" else None
         conv = self._made_by.get(q.input[0]) if q is not None and q.op_type == "QuantizeLinear" else None
@@ -186,7 +187,7 @@ class _Rules:
             if found is not None and readers[0].op_type in _ACTIVATIONS:
                 self._blame(
                     q.name,
-                    f"a pair between {found[0].name} and its activation {readers[0].name} parts what is one kernel, and "
+                    f"a pair between {found[0].name} and its activation {readers[0].name} splits what is one kernel, and "
                     "rounds a range of which the activation keeps a part; put it behind the activation",
                     "fusion",
                 )
@@ -199,7 +200,9 @@ class _Rules:
         if all(dequantized) and pairs:
             last, q, _ = pairs[-1]
             self._blame(
-                q.name, f"a pair between {last.name} and the sum {add.name} parts what is one kernel; leave it out", "fusion"
+                q.name,
+                f"a pair between {last.name} and the sum {add.name} splits what is one kernel; leave it out",
+                "fusion",
             )
         for name, other, known in (
             (add.input[0], add.input[1], dequantized[1]),
@@ -285,10 +288,10 @@ def require_rules(model: ModelProto, *, tensorrt: str | None = None) -> None:
 
     Args:
         model: The graph.
-        tensorrt: See ``find_violations``.
+        tensorrt: Version of TensorRT whose own rules are checked too; None checks the rules that all three share.
 
     Raises:
-        ModelError: Naming the first three nodes.
+        ModelError: A rule is broken; the message names the first three nodes.
     """
     broken = find_violations(model, tensorrt=tensorrt)
     if broken:

@@ -1,4 +1,4 @@
-"""int8 by calibration: explicit symmetric Q/DQ nodes that both TensorRT and OpenVINO read, from one set of ranges.
+"""Quantize to int8 by calibration: explicit symmetric Q/DQ nodes that TensorRT and OpenVINO read, from one set of ranges.
 
 ONNX Runtime's quantizer places the nodes; logits stay in floating point.
 """
@@ -42,23 +42,24 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "model.onnx"
 IMPORTED = "imported"
-"""In place of a kind of range: the user's own."""
+"""Name of the method that stands for a user's own quantization, in place of a kind of range."""
 BIAS_IMAGES = 32
-"""On how many of the calibration images, about, the means for bias correction are taken."""
+"""Number of calibration images, about, on which the means for bias correction are taken."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Calibration:
-    """What the calibration frames showed of one FP32 graph.
+    """Values that the calibration frames gave each tensor of one FP32 graph.
 
     Attributes:
         graph: The FP32 graph.
-        input_name: Of its frame.
-        spec: The frame.
+        input_name: Name of the graph's input.
+        spec: Frame that the graph takes.
         root: The data set's folder.
-        chosen: The training images that were answered.
-        outside: Names of the nodes that take no part: the preprocessing, and what ``places`` leaves out.
-        histograms: By tensor.
+        chosen: Training images that the graph was run on.
+        outside: Names of the nodes that stay in floating point: the preprocessing, and those that ``qdq_placement`` leaves
+            out.
+        histograms: Histogram of each tensor's values, by its name.
         source_sha256: Digest of the FP32 graph's file.
     """
 
@@ -82,16 +83,16 @@ def calibrate(
     seed: int,
     progress: Progress,
 ) -> Calibration:
-    """Classify training images once and keep what every tensor held.
+    """Classify training images once and count the values of every tensor.
 
     Args:
         exported: The FP32 graph.
-        source: The folder it lies in.
+        source: Folder that it lies in.
         index: The data set; only its training images are read.
         root: The data set's folder.
-        config: How many images.
-        seed: Of the choice of images.
-        progress: Where the reading is shown.
+        config: Settings, of which the number of images is used.
+        seed: Seed of the choice of images.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: A calibration image cannot be read or is not the one of the index.
@@ -131,13 +132,13 @@ def quantize(
     """Make the int8 graph: activations per tensor, weights per channel, zero points 0, biases corrected.
 
     Args:
-        calibration: Of the FP32 graph.
-        method: How ranges are clipped; see ``weckd_edge.compile.quantize.ranges``.
-        open_sums: Leave nothing between a convolution and the residual sum it feeds, as TensorRT's int8 fusion asks.
-            OpenVINO fuses the sum with the pair in place and runs it apart without.
-        reduce_range: Keep weights to seven bits, for processors whose 16-bit sums of 8-bit products overflow (x86 without
-            VNNI).
-        progress: Where it is shown.
+        calibration: Calibration of the FP32 graph.
+        method: How ranges are clipped.
+        open_sums: Whether nothing is left between a convolution and the residual sum it feeds, as TensorRT's int8 fusion
+            asks. OpenVINO fuses the sum with the pair in place and runs it apart without.
+        reduce_range: Whether weights are kept to seven bits, for processors whose 16-bit sums of 8-bit products overflow
+            (x86 without VNNI).
+        progress: Receiver of the progress.
 
     Raises:
         DataError: A calibration image cannot be read.
@@ -162,11 +163,11 @@ def write_quantized(
     """Write an int8 graph as ``model.onnx`` into a folder that exists.
 
     Args:
-        calibration: Where its ranges are from.
-        model: The graph; ``small`` changes it.
+        calibration: Source of its ranges.
+        model: Int8 graph; ``small`` changes it.
         method: How its ranges were clipped.
-        small: Keep weights as int8 instead of a pair behind floating point.
-        folder: Where to write.
+        small: Whether weights are stored as int8 instead of a pair behind floating point.
+        folder: Folder to write to.
     """
     made = _write_int8(model, method, calibration.source_sha256, small, folder)
     images = len(calibration.chosen)
@@ -177,16 +178,16 @@ def write_imported(onnx: Path, source_sha256: str, small: bool, folder: Path) ->
     """Write a graph that a user quantized as ``model.onnx`` into a folder that exists.
 
     Args:
-        onnx: The graph.
-        source_sha256: Its digest.
-        small: Keep weights as int8 instead of a pair behind floating point.
-        folder: Where to write.
+        onnx: Path of the graph.
+        source_sha256: Digest of the graph.
+        small: Whether weights are stored as int8 instead of a pair behind floating point.
+        folder: Folder to write to.
 
     Raises:
-        ModelError: It breaks a rule of the targets.
+        ModelError: The graph breaks a rule of the targets.
     """
     model = load_graph(onnx)
-    pair_weights(model)  # folding constants took them apart
+    pair_weights(model)  # folding constants has split the pairs
     require_rules(model)
     return _write_int8(model, IMPORTED, source_sha256, small, folder)
 
@@ -209,12 +210,12 @@ def _write_int8(model: ModelProto, method: str, source_sha256: str, small: bool,
 
 
 def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, reduce_range: bool = False) -> ModelProto:
-    """Make an int8 graph that runs as ``quantize``'s would and is of no other use: any frames will do, no bias is corrected.
+    """Make an int8 graph for timing alone: it runs as fast as ``quantize``'s, on any frames, with no bias corrected.
 
     Args:
         graph: The FP32 graph, with the types of its tensors; with or without preprocessing.
-        frames: What the ranges are taken from.
-        reduce_range: See ``quantize``.
+        frames: Frames that the ranges are taken from.
+        reduce_range: Whether weights are kept to seven bits, as for ``quantize``.
 
     Raises:
         ModelError: The graph cannot be run or quantized.
@@ -239,7 +240,7 @@ def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, re
 def _place_pairs(
     graph: ModelProto, histograms: dict[str, Histogram], outside: Sequence[str], method: Method, reduce_range: bool
 ) -> ModelProto:
-    """Let ONNX Runtime's quantizer place the pairs, with these ranges: it reads them as its own calibration's."""
+    """Place the pairs by ONNX Runtime's quantizer, which reads these ranges as its own calibration's."""
     quantization: Any = require("onnxruntime.quantization", "quantize a network")
     calibrate: Any = require("onnxruntime.quantization.calibrate", "quantize a network")
     limits = {name: np.float32(seen.limit(method)) for name, seen in histograms.items()}
@@ -262,7 +263,7 @@ def _place_pairs(
                     "WeightSymmetric": True,
                     "QuantizeBias": False,
                     "AddQDQPairToWeight": True,
-                    # Only what an operator reads is quantized: a pair behind a convolution would part it from its
+                    # Only inputs of operators are quantized: a pair behind a convolution would split it from its
                     # activation, and round the whole range of which ReLU keeps half.
                     "OpTypesToExcludeOutputQuantization": list(QUANTIZED_TYPES),
                 },
@@ -279,7 +280,7 @@ def _place_pairs(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the quantizer's advice (to optimize first: the export has) off the screen, and what it prints off stdout."""
+    """Silence the quantizer's logging (advice to optimize first, which the export has done) and its prints."""
     root = logging.getLogger()
     before = root.level
     root.setLevel(logging.ERROR)

@@ -1,9 +1,9 @@
-"""Which values each tensor takes: one pass over the calibration frames, from which every way of clipping is worked out.
+"""Find the range of each tensor: one pass over the calibration frames, from which every way of clipping is computed.
 
 A pass keeps one histogram of magnitudes a tensor, so that its memory does not grow with the number of frames. The ways:
 
 - ``minmax``: nothing is clipped;
-- ``percentile``: the rarest thousandth of a percent is;
+- ``percentile``: the largest thousandth of a percent of the values is clipped;
 - ``entropy``: the clipped and rounded histogram keeps the most information (least Kullback-Leibler divergence; Migacz,
   "8-bit inference with TensorRT", GTC 2017);
 - ``mse``: rounding and clipping together make the least squared error.
@@ -32,16 +32,16 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 BINS = 2048
 LEVELS = 127
-"""Steps of a symmetric int8 range on each side of zero."""
+"""Number of steps of a symmetric int8 range on each side of zero."""
 
 PERCENTILE_FRACTION = 0.99999
-"""Part of a tensor's values inside a ``percentile`` range."""
+"""Part of a tensor's values inside a ``percentile`` range, 0..1."""
 
 _STRIDE = 8
 
 
 class Histogram:
-    """Magnitudes of one tensor's values, in ``BINS`` equal bins that widen twofold when a larger value comes."""
+    """Histogram of one tensor's magnitudes, in ``BINS`` equal bins that widen twofold when a larger value comes."""
 
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
@@ -52,7 +52,7 @@ class Histogram:
         """Count values of any shape.
 
         Raises:
-            ValueError: One is not finite.
+            ValueError: A value is not finite.
         """
         magnitudes = np.abs(values, dtype=np.float32).ravel()
         largest = float(magnitudes.max(initial=0.0))
@@ -69,25 +69,25 @@ class Histogram:
         self.counts += np.bincount(np.minimum(places, BINS - 1, out=places), minlength=BINS)
 
     def limit(self, method: Method) -> float:
-        """Return the largest magnitude that int8 is to hold; 0 where every value was 0."""
+        """Return the largest magnitude that int8 holds when clipped by a method; 0 where every value was 0."""
         if method == "minmax" or self.width == 0.0:
             return self.largest
         return min(self.largest, _LIMITS[method](self.counts) * self.width)
 
 
 def _percentile(counts: NDArray[np.int64]) -> float:
-    """Return the bins that hold ``PERCENTILE_FRACTION`` of the values."""
+    """Return the place to clip, in bins, below which ``PERCENTILE_FRACTION`` of the values lie."""
     return float(np.searchsorted(np.cumsum(counts), PERCENTILE_FRACTION * counts.sum()) + 1)
 
 
 def _mse(counts: NDArray[np.int64]) -> float:
-    """Return where to clip, in bins, for the least squared error of rounding and clipping."""
+    """Return the place to clip, in bins, with the least squared error of rounding and clipping."""
     centres = np.arange(BINS) + 0.5
     best, minimum = float(BINS), np.inf
     for last in range(LEVELS, BINS + 1, _STRIDE):
         step = last / LEVELS
         kept = np.minimum(np.rint(centres / step), LEVELS) * step
-        # Inside one bin the values spread evenly around its centre: what that adds is alike for every choice.
+        # Inside one bin the values spread evenly around its centre, which adds the same error to every choice.
         error = float(counts @ (centres - kept) ** 2)
         if error < minimum:
             best, minimum = float(last), error
@@ -95,7 +95,7 @@ def _mse(counts: NDArray[np.int64]) -> float:
 
 
 def _entropy(counts: NDArray[np.int64]) -> float:
-    """Return where to clip, in bins, for the least divergence between the histogram and its rounded form."""
+    """Return the place to clip, in bins, with the least divergence between the histogram and its rounded form."""
     shape = counts.astype(np.float64)
     shape[0] = shape[1]  # after a ReLU half of all values are 0, which every range holds exactly
     best, minimum = float(BINS), np.inf
@@ -123,14 +123,14 @@ _LIMITS: dict[str, Callable[[NDArray[np.int64]], float]] = {"percentile": _perce
 def observe_ranges(
     model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> dict[str, Histogram]:
-    """Classify calibration frames and count what the named tensors hold.
+    """Classify calibration frames and count the values of the named tensors.
 
     Args:
-        model: The FP32 graph, with the types of its tensors inferred.
-        names: Float tensors.
-        input_name: Of the graph's input.
-        frames: What goes in, one after another.
-        task: Moves on by one a frame.
+        model: FP32 graph, with the types of its tensors inferred.
+        names: Names of float tensors.
+        input_name: Name of the graph's input.
+        frames: Inputs, one after another.
+        task: Progress, which advances by one a frame.
 
     Raises:
         DataError: A frame cannot be read.
@@ -151,15 +151,15 @@ def observe_ranges(
 def watch_tensors(
     model: ModelProto, names: Sequence[str], input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> Iterator[list[NDArray[Any]]]:
-    """Classify frames, and yield for each what the named tensors hold. The arguments are those of ``observe_ranges``.
+    """Classify frames, and yield for each the values of the named tensors. The arguments are those of ``observe_ranges``.
 
-    Where nothing is named, nothing is answered.
+    Where no tensor is named, no frame is classified.
 
     Raises:
         DataError: A frame cannot be read.
         ModelError: ONNX Runtime cannot run the graph.
     """
-    if not names:  # ONNX Runtime would take that for every output
+    if not names:  # ONNX Runtime would return every output
         return
     ort: Any = require("onnxruntime", "quantize a network")
     watched = with_outputs(model, names)
@@ -177,7 +177,7 @@ def watch_tensors(
 
 
 def with_outputs(model: ModelProto, names: Sequence[str]) -> ModelProto:
-    """Return a copy of a graph that also hands out the named tensors.
+    """Return a copy of a graph that has the named tensors as further outputs.
 
     Raises:
         ModelError: The graph does not tell a tensor's type.

@@ -1,1 +1,1 @@
-"""What is deployed is compared with what was trained."""
+"""Verification that what is deployed predicts as what was trained."""

@@ -1,4 +1,4 @@
-"""Golden frames: a few real frames with the predictions they must give, for the self-test at boot."""
+"""Choose golden frames: a few real frames with the predictions they must give, for the self-test at boot."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from weckd_edge.artifacts import GoldenFrames
 from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
-from weckd_edge.compile.verify.implementations import Candidate, Predict
+from weckd_edge.compile.verify.implementations import Implementation, Predict
 from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.store import file_ref, write_array
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -19,12 +19,13 @@ FRAMES_FILE = "frames.npy"
 EXPECTED_FILE = "expected.npy"
 
 TOLERANCE_FACTOR = 4.0
+"""Factor of a self-test's tolerance over the largest difference of implementations on the host, on the same frames."""
+
 MIN_TOLERANCE = 0.02
-"""What a self-test allows is this many times what implementations on the host differ by on the same frames, and at least
-this much of a probability."""
+"""Least tolerance of a self-test, of a probability."""
 
 MIN_TENSORRT_TOLERANCE = 0.1
-"""TensorRT runs what lies between the int8 layers in float16 where it may; its difference was not measured yet."""
+"""Least tolerance of a self-test on TensorRT, which may compute between int8 layers in float16; not measured yet."""
 
 _MAX_CANDIDATES = 96
 
@@ -32,8 +33,8 @@ _MAX_CANDIDATES = 96
 def make_golden(
     images: SplitFrames,
     count: int,
-    deployed: Candidate,
-    others: Sequence[Candidate],
+    deployed: Implementation,
+    others: Sequence[Implementation],
     predict: Predict,
     folder: Path,
 ) -> GoldenFrames:
@@ -44,10 +45,10 @@ def make_golden(
     Args:
         images: The validation images.
         count: How many frames.
-        deployed: Whose answers are expected.
+        deployed: Implementation whose predictions are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
-        predict: Gives what an implementation predicts of some of the images.
-        folder: Where to write; exists.
+        predict: Returns what an implementation predicts of some of the images.
+        folder: Folder to write to; exists.
 
     Raises:
         DataError: There is no validation image.

@@ -1,4 +1,4 @@
-"""Implementations of one model on this machine, and what they predict."""
+"""Run implementations of one model on this machine and return their predictions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from weckd_edge.devices.runtime.backends.table import open_runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Candidate:
-    """One implementation of the model.
+class Implementation:
+    """One implementation of a model: a backend with the file that it runs.
 
     Attributes:
-        backend: A name of the backend table.
-        model: What it opens.
-        precision: ``int8`` or ``fp32``.
-        reference: Whether the graph is answered exactly as it is written; see ``open_runner``.
+        backend: Name of the backend in the table of backends.
+        model: Path of the model that the backend opens.
+        precision: Precision of the model, such as ``int8`` or ``fp32``.
+        reference: Whether the graph runs exactly as it is written, without any fusion.
     """
 
     backend: str
@@ -35,7 +35,7 @@ class Candidate:
 
     @property
     def name(self) -> str:
-        """What it is called in a report."""
+        """Name in a report, such as ``openvino int8``."""
         return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
 
     def digest(self) -> str:
@@ -50,15 +50,15 @@ def _sha256(file: Path, size: int, modified_ns: int) -> str:  # size and time ar
     return sha256_file(file)
 
 
-Predict = Callable[[Candidate, SplitFrames], Probabilities]
+Predict = Callable[[Implementation, SplitFrames], Probabilities]
 """Returns what an implementation predicts of images ``[N, classes]``."""
 
 
 class PredictionError(ModelError):
-    """A model was opened, and fails on a frame."""
+    """Error of a model that was opened and fails on a frame."""
 
 
-def predict_frames(candidate: Candidate, images: Iterable[NDArray[np.uint8]]) -> Probabilities:
+def predict_frames(candidate: Implementation, images: Iterable[NDArray[np.uint8]]) -> Probabilities:
     """Run an implementation on frames ``[1, H, W, 3]``, on one thread.
 
     Returns:
@@ -66,7 +66,7 @@ def predict_frames(candidate: Candidate, images: Iterable[NDArray[np.uint8]]) ->
 
     Raises:
         ModelError: The backend refuses the model.
-        PredictionError: It fails on a frame.
+        PredictionError: The model fails on a frame.
     """
     runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
     try:

@@ -1,13 +1,13 @@
-"""Where two implementations of one graph part: their tensors compared layer by layer.
+"""Find the layer where two implementations of one graph diverge, by comparing their tensors layer by layer.
 
 A tensor is only looked at where an operator reads it: there it lies in memory, whatever was fused before it. Even so, one
 more reader can change what a backend fuses (a residual sum, say). So the predictions are compared with those of the graph
-that hands out nothing: where all are the same to the bit, what was read is what runs. Where they are not, fewer
-tensors are asked for at a time, down to one, and one that disturbs alone is marked with by how much. What a sum reads and
-makes is asked for alone from the start, as it nearly always disturbs.
+without further outputs: where all are the same to the bit, the tensors that were read are those of the model that runs.
+Where they are not, fewer tensors are asked for at a time, down to one, and one that disturbs alone is marked with the
+disturbance. Inputs and outputs of a sum are asked for alone from the start, as they nearly always disturb.
 
-Each asking compiles the graph once more. After ``MAX_OPENED`` of them what is left is asked for together, and marked; what
-lies next to where the others part comes first.
+Each request compiles the graph once more. After ``MAX_OPENED`` requests the remaining tensors are asked for together, and
+marked; those next to the layer where the others diverge come first.
 """
 
 from __future__ import annotations
@@ -31,20 +31,23 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 INT8_THRESHOLD_DB = 20.0
-"""Two int8 implementations part where the difference holds more than a hundredth of a tensor's energy. Rounding alone comes
-first: one step up or down on a fifth of the elements leaves 30 to 40 dB behind the first layers, less in deep networks."""
+"""SQNR under which two int8 implementations diverge, dB: the difference holds a hundredth of a tensor's energy.
+
+Rounding alone stays over it: one step up or down on a fifth of the elements leaves 30 to 40 dB behind the first layers, less
+in deep networks.
+"""
 
 FLOAT_THRESHOLD_DB = 60.0
-"""The same for float32: a millionth of the energy, far over the rounding of sums in another order."""
+"""SQNR under which two float32 implementations diverge, dB; sums rounded in another order stay far over it."""
 
 EQUAL_DB = 40.0
-"""Falls are counted from so much over the threshold downwards: above it a handful of elements is one step apart."""
+"""Margin over the threshold under which a fall counts, dB: above it a handful of elements is one step apart."""
 
 CHUNK = 32
-"""So many tensors are asked for at a time, at first."""
+"""Number of tensors that are first asked for at a time."""
 
 MAX_OPENED = 16
-"""So often a graph is compiled with some of its tensors handed out."""
+"""How many times a graph is compiled with some of its tensors as further outputs."""
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 _READERS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Softmax")
@@ -54,7 +57,7 @@ OPENERS: dict[str, Callable[[Path, Sequence[str]], LayerReader]] = {
     "onnxruntime": onnxruntime_backend.open_layers,
     "openvino": openvino_backend.open_layers,
 }
-"""Backends whose tensors can be read."""
+"""Functions that open a model with tensors from inside it, by backend."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -62,9 +65,9 @@ class TensorTap:
     """A tensor that an operator reads.
 
     Attributes:
-        tensor: Its name in the graph.
+        tensor: Name of the tensor in the graph.
         name: Name of the operator that makes it (the one in front of a Q/DQ pair).
-        kind: That operator's ONNX type.
+        kind: ONNX type of that operator.
         alone: Whether a sum reads or makes it, so that it is asked for alone.
     """
 
@@ -87,11 +90,11 @@ def find_divergence(
 
     Args:
         onnx: The graph.
-        other: What the backend opens: the same graph, or a model made from it that keeps its tensors' names.
-        backend: A key of ``OPENERS``.
-        frames: uint8 ``[1, H, W, 3]`` each, at least one; best those on which the predictions differ most.
-        names: How the two are called in a report.
-        threshold_db: They part where a layer's SQNR is under this.
+        other: Path of the model that the backend opens: the same graph, or one made from it that keeps its tensors' names.
+        backend: Name of the backend, a key of ``OPENERS``.
+        frames: Frames, uint8 ``[1, H, W, 3]`` each, at least one; best those on which the predictions differ most.
+        names: Names of the two in a report.
+        threshold_db: SQNR of a layer under which the two diverge, dB.
 
     Raises:
         ModelError: A graph cannot be read, or not one frame was given.
@@ -137,7 +140,7 @@ def _is_under(layer: LayerParity, threshold_db: float) -> bool:
 
 
 def steepest_fall(sqnr_db: Sequence[float | None], top: float) -> int | None:
-    """Return which layer falls furthest under the lowest before it; None where none is under ``top``."""
+    """Return the place of the layer whose SQNR falls furthest under the lowest before it; None where all reach ``top``."""
     lowest, falls = top, []
     for value in sqnr_db:
         here = lowest if value is None else min(value, lowest)
@@ -171,13 +174,13 @@ def _source(node: NodeProto, made_by: dict[str, NodeProto]) -> NodeProto | None:
 
 
 class _Comparison:
-    """What is known so far of the tensors of two implementations.
+    """Comparison of two implementations, tensor by tensor.
 
     Args:
-        written: The graph as it is written, with every tensor that will be asked for: nothing is fused in it.
-        open_other: Opens the other.
-        frames: What both answer.
-        plain: The other's answers where it hands out nothing.
+        written: Reader of the graph as it is written, unfused, with every tensor that will be asked for.
+        open_other: Opens a reader of the other implementation.
+        frames: Frames that both classify, uint8 ``[1, H, W, 3]``.
+        plain: Predictions of the other without further outputs, ``[classes]`` for each frame.
     """
 
     def __init__(
@@ -192,7 +195,7 @@ class _Comparison:
         self.found: dict[str, LayerParity] = {}
 
     def compare(self, taps: Sequence[TensorTap]) -> None:
-        """Compare tensors, fewer at a time where handing them out disturbs, until the graph was opened too often."""
+        """Compare tensors, fewer at a time where reading them disturbs, until the graph was opened too often."""
         if not taps:
             return
         self.opened += 1
@@ -235,7 +238,7 @@ def _run_reader(reader: LayerReader, frame: NDArray[np.uint8]) -> LayerValues:
 
 
 def _decibel(signal: float, noise: float) -> float | None:
-    """Return the ratio in dB; None where nothing differs, and the least float where there is no signal at all."""
+    """Return the ratio in dB; None where nothing differs, -300 where there is no signal at all."""
     if noise == 0:
         return None
     return 10 * math.log10(max(signal / noise, 1e-30))

@@ -1,10 +1,10 @@
-"""Whether what was compiled still answers as the trained network did: parity, accuracy and flips on held-out frames."""
+"""Verify that what was compiled predicts as the trained network did: parity, accuracy and flips on the test images."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -22,7 +22,7 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.compile.backends import openvino_backend
-from weckd_edge.compile.verify.implementations import Candidate, Predict
+from weckd_edge.compile.verify.implementations import Implementation, Predict
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
@@ -33,32 +33,70 @@ FLOAT_TOLERANCE = 1e-3
 """Largest 95th percentile, over frames, of a probability's difference between two float32 implementations of a graph."""
 
 INT8_TOLERANCE = 0.1
-"""The same for two implementations of one int8 graph. A value between two steps may be rounded either way, and the network
-carries that on: changing twenty pixels of a frame by one grey level moves some int8 answers as much."""
+"""Largest 95th percentile, over frames, of a probability's difference between two implementations of one int8 graph.
+
+A value between two steps may be rounded either way, and the network carries that on: changing twenty pixels of a frame by
+one grey level moves some int8 predictions as much.
+"""
 
 
 WORST_FRAMES = 6
-"""So many of the frames that differ most are kept with both answers, for a pair that a report shows."""
+"""Number of frames kept with both predictions for a pair that a report shows: those that differ most."""
 
 DIVERGENCE_FRAMES = 6
-"""Layers are compared on so many of the frames whose answers differ most."""
+"""Number of frames that layers are compared on: those whose predictions differ most."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedPredictions:
+    """What the trained network predicts of the test images, which its implementations are compared with.
+
+    Attributes:
+        probabilities: Predictions of the trained network in FP32, ``[N, classes]``.
+        name: Name of the trained network in a report.
+        teacher: Predictions of the chain's first link in FP32, ``[N, classes]``, kept beside; None without a teacher.
+    """
+
+    probabilities: Probabilities
+    name: str = "torch fp32"
+    teacher: Probabilities | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Implementations:
+    """Implementations of one network, from its exported graph to what is deployed.
+
+    Attributes:
+        exported: Implementations of the exported FP32 graph.
+        quantized: The quantized graph as it is written.
+        deployed: What is deployed; may be ``quantized`` itself, where the device builds its own.
+        others: More implementations of the quantized graph, compared with it and reported only.
+        recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
+        uncalibrated: What would be deployed without the temperature.
+    """
+
+    exported: Sequence[Implementation]
+    quantized: Implementation
+    deployed: Implementation
+    others: Sequence[Implementation] = ()
+    recalibration: Recalibration | None = None
+    uncalibrated: Implementation | None = None
+
+    @property
+    def all(self) -> tuple[Implementation, ...]:
+        """Each implementation once."""
+        before = () if self.uncalibrated is None else (self.uncalibrated,)
+        return tuple(dict.fromkeys((*self.exported, self.quantized, self.deployed, *self.others, *before)))
 
 
 def verify(
-    trained: Probabilities,
-    exported: Sequence[Candidate],
-    quantized: Candidate,
-    deployed: Candidate,
+    trained: TrainedPredictions,
+    implementations: Implementations,
     images: SplitFrames,
     labels: Sequence[str],
     predict: Predict,
     *,
-    trained_name: str = "torch fp32",
-    uncalibrated: Candidate | None = None,
-    recalibration: Recalibration | None = None,
-    others: Sequence[Candidate] = (),
     layers: Literal["on-failure", "always"] = "on-failure",
-    teacher: Probabilities | None = None,
 ) -> Verification:
     """Compare what every implementation predicts of the test images.
 
@@ -66,100 +104,91 @@ def verify(
     temperature: scaled by it, that must give the same predictions, which proves that the int8 part was not touched.
 
     Args:
-        trained: What the trained network predicts of them in FP32, ``[N, classes]``.
-        exported: Implementations of the exported FP32 graph.
-        quantized: The quantized graph as it is written.
-        deployed: What is deployed; may be ``quantized`` itself, where the device builds its own.
+        trained: What the trained network predicts of them.
+        implementations: What was made of that network.
         images: The test images.
         labels: Class names.
-        predict: Gives what an implementation predicts of them.
-        trained_name: What the trained network is called in a report.
-        uncalibrated: What would ship without the temperature.
-        recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
-        others: More implementations of the quantized graph, compared with it and reported only.
-        layers: When the quantized graph and the others are compared layer by layer: where their predictions differ too much,
-            or always.
-        teacher: What the first link of the chain predicts in FP32, like ``trained``; it is kept beside.
+        predict: Returns what an implementation predicts of them.
+        layers: Condition for comparing the quantized graph and the others layer by layer: that predictions differ too much,
+            or none.
 
     Raises:
         DataError: There is no test image.
         ModelError: A backend refuses its model.
     """
-    records, fp32 = images.required("to verify on").records, trained
-    before = () if uncalibrated is None else (uncalibrated,)
-    found = {
-        candidate: predict(candidate, images)
-        for candidate in dict.fromkeys((*exported, quantized, deployed, *others, *before))
-    }
-
-    def against(
-        a: tuple[str, NDArray[Any]], b: tuple[str, Probabilities], tolerance: float | None, worst: int = 0
-    ) -> Parity:
-        return compare_outputs(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
-
-    def named(candidate: Candidate) -> tuple[str, Probabilities]:
-        return candidate.name, found[candidate]
-
-    pairs = [
-        against((trained_name, fp32), named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
-        for c in exported
-    ]
-    if deployed != quantized:
-        pairs.append(against(named(quantized), named(deployed), INT8_TOLERANCE, WORST_FRAMES))
-    pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in others]
-    temperature = recalibration.temperature if recalibration is not None else 1.0
-    if uncalibrated is not None and temperature != 1:
-        scaled = (f"{uncalibrated.name} without temperature, scaled", apply_temperature(found[uncalibrated], temperature))
-        pairs.append(against(scaled, named(deployed), FLOAT_TOLERANCE))
-        pairs.append(
-            against(
-                (f"{trained_name} at that temperature", apply_temperature(fp32, temperature)),
-                named(deployed),
-                None,
-                WORST_FRAMES,
-            )
-        )
-    else:
-        pairs.append(against((trained_name, fp32), named(deployed), None, WORST_FRAMES))
-    verification = summarize_verification(records, labels, fp32, found[deployed], tuple(pairs), deployed, teacher)
+    records, deployed = images.required("to verify on").records, implementations.deployed
+    found = {candidate: predict(candidate, images) for candidate in implementations.all}
+    pairs = _compare_pairs(trained, implementations, found, records)
+    verification = summarize_verification(
+        records, labels, trained.probabilities, found[deployed], pairs, deployed, trained.teacher
+    )
     return replace(
         verification,
-        calibration=_calibration(records, found, deployed, uncalibrated, recalibration),
-        layer_divergences=_divergences(exported, quantized, (deployed, *others), pairs, found, images, layers),
+        calibration=_calibration(records, found, implementations),
+        layer_divergences=_divergences(implementations, pairs, found, images, layers),
         executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
 
-def _calibration(
+def _compare_pairs(
+    trained: TrainedPredictions,
+    implementations: Implementations,
+    found: Mapping[Implementation, Probabilities],
     records: Sequence[ImageRecord],
-    found: dict[Candidate, Probabilities],
-    deployed: Candidate,
-    uncalibrated: Candidate | None,
-    recalibration: Recalibration | None,
+) -> tuple[Parity, ...]:
+    quantized, deployed, uncalibrated = implementations.quantized, implementations.deployed, implementations.uncalibrated
+    fp32: tuple[str, NDArray[Any]] = (trained.name, trained.probabilities)
+
+    def named(candidate: Implementation) -> tuple[str, NDArray[Any]]:
+        return candidate.name, found[candidate]
+
+    def against(a: tuple[str, NDArray[Any]], b: tuple[str, NDArray[Any]], tolerance: float | None, worst: int = 0) -> Parity:
+        return compare_outputs(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
+
+    pairs = [
+        against(fp32, named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
+        for c in implementations.exported
+    ]
+    if deployed != quantized:
+        pairs.append(against(named(quantized), named(deployed), INT8_TOLERANCE, WORST_FRAMES))
+    pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in implementations.others]
+    recalibration = implementations.recalibration
+    temperature = recalibration.temperature if recalibration is not None else 1.0
+    if uncalibrated is not None and temperature != 1:
+        scaled = (f"{uncalibrated.name} without temperature, scaled", apply_temperature(found[uncalibrated], temperature))
+        pairs.append(against(scaled, named(deployed), FLOAT_TOLERANCE))
+        fp32 = (f"{trained.name} at that temperature", apply_temperature(trained.probabilities, temperature))
+    pairs.append(against(fp32, named(deployed), None, WORST_FRAMES))
+    return tuple(pairs)
+
+
+def _calibration(
+    records: Sequence[ImageRecord], found: Mapping[Implementation, Probabilities], implementations: Implementations
 ) -> CalibrationCheck | None:
+    uncalibrated, recalibration = implementations.uncalibrated, implementations.recalibration
     if uncalibrated is None or recalibration is None:
         return None
     labels, groups = np.array([record.label for record in records]), [record.group for record in records]
     return CalibrationCheck(
         recalibration=recalibration,
         before=calibration_metrics(found[uncalibrated], labels, groups),
-        after=calibration_metrics(found[deployed], labels, groups),
+        after=calibration_metrics(found[implementations.deployed], labels, groups),
     )
 
 
 def _divergences(
-    exported: Sequence[Candidate],
-    quantized: Candidate,
-    compiled: Sequence[Candidate],
+    implementations: Implementations,
     pairs: Sequence[Parity],
-    found: dict[Candidate, Probabilities],
+    found: Mapping[Implementation, Probabilities],
     images: SplitFrames,
     layers: Literal["on-failure", "always"],
 ) -> tuple[LayerDivergence, ...]:
     """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
+    exported, quantized = implementations.exported, implementations.quantized
     failed = {pair.b for pair in pairs if not pair.passed} | {
         pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
     }
+    compiled = (implementations.deployed, *implementations.others)
     wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
     if any(c.name in failed for c in exported):
         wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
@@ -190,10 +219,10 @@ def compare_outputs(
 
     Args:
         a: The reference, a key of ``outputs``.
-        b: The other.
-        outputs: By implementation.
+        b: The other implementation, a key of ``outputs``.
+        outputs: Predictions by implementation.
         tolerance: Largest 95th percentile allowed; None: reported only.
-        records: The frames' images; without them nobody knows which answer is right.
+        records: The frames' images; without them nobody knows which prediction is right.
         worst: How many of the frames that differ most are kept.
     """
     one, other = outputs[a].astype(np.float64), outputs[b].astype(np.float64)
@@ -234,10 +263,20 @@ def summarize_verification(
     fp32: Probabilities,
     compiled: Probabilities,
     parity: tuple[Parity, ...],
-    deployed: Candidate,
+    deployed: Implementation,
     teacher: Probabilities | None = None,
 ) -> Verification:
-    """Return accuracies, recalls and flips of what is deployed, from answers ``[N, classes]`` of FP32, itself, a teacher."""
+    """Summarize predictions of the test images: accuracies, recalls and flips of what is deployed against FP32.
+
+    Args:
+        records: The test images.
+        labels: Class names.
+        fp32: Predictions of the trained network, ``[N, classes]``.
+        compiled: Predictions of what is deployed, ``[N, classes]``.
+        parity: Pairs that were compared.
+        deployed: What is deployed.
+        teacher: Predictions of the chain's first link, ``[N, classes]``; None without one.
+    """
     truth = np.array([record.label for record in records])
     groups = [record.group for record in records]
     before, after = fp32.argmax(axis=1), compiled.argmax(axis=1)

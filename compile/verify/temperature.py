@@ -1,4 +1,4 @@
-"""A temperature inside the graph: probabilities that mean what they say, without touching the int8 part."""
+"""Put a temperature into the graph, which calibrates its probabilities without touching the int8 part."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ def recalibrate(
     records: Sequence[ImageRecord],
     folder: Path,
 ) -> RecalibratedModel:
-    """Find a temperature from what is deployed predicts of the validation images, and write the graph with it inside.
+    """Fit a temperature to the predictions of the validation images, and write the graph with it inside.
 
     Args:
         selection: The graph, and what was built of it.
-        source: The folder they lie in.
-        predicted_by: The implementation that will be deployed; where the device builds its own, the graph itself.
-        probabilities: What that predicts of the validation images, ``[N, classes]``.
+        source: Folder that they lie in.
+        predicted_by: Name of the implementation that will be deployed; where the device builds its own, of the graph itself.
+        probabilities: Predictions of that implementation, of the validation images, ``[N, classes]``.
         records: The validation images, in the same order.
-        folder: Where to write the graph and what is built of it; exists.
+        folder: Folder for the graph and the model built of it; exists.
 
     Raises:
         DataError: There is no validation image.
@@ -86,7 +86,7 @@ def recalibrate(
 def _build_calibrated(
     selection: PrecisionSelection, source: Path, onnx: Path, temperature: float, folder: Path
 ) -> BuiltModel | None:
-    """Return what was built, with the temperature inside: from the graph, or from an IR that no graph of ours holds."""
+    """Build the model with the temperature inside: from the graph, or from an IR that no graph of ours stands for."""
     built = selection.built
     if built is None:
         return None
@@ -106,8 +106,8 @@ def set_graph_temperature(model: ModelProto, temperature: float) -> None:
     Nothing before the logits changes, so that the int8 part is the one that was chosen.
 
     Args:
-        model: A graph that ends in a Softmax; it is changed in place.
-        temperature: Over 0.
+        model: Graph that ends in a Softmax; it is changed in place.
+        temperature: Temperature, over 0.
     """
     onnx = require("onnx", "recalibrate a graph")
     softmax = _last_softmax(model)

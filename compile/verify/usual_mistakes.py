@@ -1,7 +1,7 @@
-"""What an imported network would predict if its user had described it otherwise: usual mistakes, tried on images.
+"""Find usual mistakes in how a user described an imported network, by trying other descriptions on images.
 
 A wrong mean, standard deviation, channel order or class order stops nothing: the network runs, and predicts badly. Each
-usual description is tried in place of the given one, and told where the network is clearly better with it. Nothing is
+usual description is tried in place of the given one, and reported where the network is clearly better with it. Nothing is
 changed.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import comb
 
 import numpy as np
@@ -23,11 +23,11 @@ Pixels = NDArray[np.float32]
 Run = Callable[[Pixels], NDArray[np.float32]]
 
 SCREENED = 32
-"""Images on which every description is tried; those no worse than the given one are tried on all."""
+"""Number of images on which every description is tried; those no worse than the given one are tried on all images."""
 SIGNIFICANT = 0.01
 """Largest p value of McNemar's exact test, one-sided, divided by the number of descriptions tried."""
 CLEARLY = 0.05
-"""Least share of the images by which a description must be better to be told."""
+"""Least part of the images, 0..1, by which a description must be better to be reported."""
 
 _USUAL: tuple[tuple[Colour, Colour], ...] = (
     ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -44,14 +44,32 @@ class InputDescription:
     """How an image becomes a network's input.
 
     Attributes:
-        mean: Of values in 0..1, red, green, blue.
-        std: Of values in 0..1, red, green, blue.
+        mean: Mean of values in 0..1, in the order red, green, blue.
+        std: Standard deviation of values in 0..1, in the order red, green, blue.
         is_bgr: Whether the network takes blue first.
+        takes_bytes: Whether the network takes whole grey levels; then no other mean and deviation are tried.
+        takes_luminance: Whether the network takes one channel; then no other order of channels is tried, nor a mean or
+            deviation that differs between colours.
     """
 
     mean: Colour
     std: Colour
     is_bgr: bool = False
+    takes_bytes: bool = False
+    takes_luminance: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Attempt:
+    """Predictions of the network under one description.
+
+    Attributes:
+        description: How images were made its input.
+        outputs: Index of its largest output for each image, ``[N]``.
+    """
+
+    description: InputDescription
+    outputs: NDArray[np.intp]
 
 
 def find_mistakes(
@@ -61,9 +79,6 @@ def find_mistakes(
     given: InputDescription,
     labels: Sequence[str],
     progress: Progress,
-    *,
-    takes_bytes: bool = False,
-    takes_luminance: bool = False,
 ) -> tuple[str, ...]:
     """Try usual descriptions of a network in place of the given one.
 
@@ -71,51 +86,29 @@ def find_mistakes(
         run: The network, from a normalised image ``[1, 3, S, S]`` to probabilities ``[classes]``.
         images: Images in 0..255, ``[1, 3, S, S]`` each, red first; none of the test split.
         truth: Class of each image ``[N]``.
-        given: How the user described it.
+        given: Description by the user.
         labels: Class names in the order that the user gave, or sorted by name.
-        progress: Where to show it.
-        takes_bytes: The network takes whole grey levels: only the order of channels and classes is tried.
-        takes_luminance: The network takes one channel: no order of channels is tried, nor what differs between colours.
+        progress: Receiver of the progress.
 
     Returns:
         A sentence for the best description that is clearly better, if there is one.
     """
     if len(images) < 2:
         return ()
-    tried = [
-        given,
-        *(
-            other
-            for other in _other_descriptions(given)
-            if (not takes_bytes or (other.mean, other.std) == (given.mean, given.std))
-            and (not takes_luminance or not (other.is_bgr or len({*other.mean}) > 1 or len({*other.std}) > 1))
-        ),
-    ]
     orders = list(_orders(labels))
-    first = slice(0, SCREENED)
-    with progress.task("try other descriptions of the network", len(tried)) as task:
-        kept: list[tuple[InputDescription, NDArray[np.intp]]] = []
-        minimum = 0
-        for description in tried:
-            predicted = _predict(run, images[first], description)
-            right = max(int((order[predicted] == truth[first]).sum()) for order in orders)
-            if description is given:
-                minimum = int((predicted == truth[first]).sum())
-            if description is given or right >= minimum:
-                rest = _predict(run, images[SCREENED:], description)
-                kept.append((description, np.concatenate([predicted, rest])))
-            task.advance()
-    was_right = kept[0][1] == truth
-    attempts = len(tried) * len(orders) - 1
+    tried = [given, *_other_descriptions(given)]
+    attempts = _screen(run, images, truth, tried, orders, progress)
+    was_right = attempts[0].outputs == truth
+    limit = SIGNIFICANT / max(1, len(tried) * len(orders) - 1)
     best: tuple[int, InputDescription, NDArray[np.intp]] | None = None
-    for description, predicted in kept:
+    for attempt in attempts:
         for order in orders:
-            is_right = order[predicted] == truth
+            is_right = order[attempt.outputs] == truth
             gain = int(is_right.sum()) - int(was_right.sum())
-            if gain < CLEARLY * len(truth) or _chance_of(is_right, was_right) > SIGNIFICANT / attempts:
+            if gain < CLEARLY * len(truth) or _chance_of(is_right, was_right) > limit:
                 continue
             if best is None or gain > best[0]:
-                best = (gain, description, order)
+                best = (gain, attempt.description, order)
     if best is None:
         return ()
     gain, description, order = best
@@ -124,6 +117,31 @@ def find_mistakes(
         f"With {_options(given, description, labels, order)} it would predict {would:.0%} of {len(truth)} images correctly "
         f"instead of {was_right.mean():.0%}; nothing was changed: if that is how it was trained, say so and compile again.",
     )
+
+
+def _screen(
+    run: Run,
+    images: Sequence[Pixels],
+    truth: NDArray[np.intp],
+    tried: Sequence[InputDescription],
+    orders: Sequence[NDArray[np.intp]],
+    progress: Progress,
+) -> list[_Attempt]:
+    """Try every description on a few images; on all images, those that are no worse there than the first one, the given."""
+    first = slice(0, SCREENED)
+    kept: list[_Attempt] = []
+    minimum = 0
+    with progress.task("try other descriptions of the network", len(tried)) as task:
+        for place, description in enumerate(tried):
+            outputs = _predict(run, images[first], description)
+            right = max(int((order[outputs] == truth[first]).sum()) for order in orders)
+            if place == 0:
+                minimum = int((outputs == truth[first]).sum())
+            if place == 0 or right >= minimum:
+                rest = _predict(run, images[SCREENED:], description)
+                kept.append(_Attempt(description=description, outputs=np.concatenate([outputs, rest])))
+            task.advance()
+    return kept
 
 
 def _predict(run: Run, images: Sequence[Pixels], description: InputDescription) -> NDArray[np.intp]:
@@ -136,17 +154,22 @@ def _predict(run: Run, images: Sequence[Pixels], description: InputDescription) 
 
 
 def _other_descriptions(given: InputDescription) -> Iterator[InputDescription]:
-    """Yield usual descriptions that differ from the given one, each once."""
+    """Yield usual descriptions that differ from the given one and suit the network, each once."""
     usual = list(_USUAL)
     if max(map(abs, (*given.mean, *given.std))) > 2:  # written for values in 0..255
         usual.insert(0, (_scaled(given.mean), _scaled(given.std)))
     seen = {_rounded(given)}
     for is_bgr in (given.is_bgr, not given.is_bgr):
         for mean, std in ((given.mean, given.std), *usual):
-            other = InputDescription(mean=mean, std=std, is_bgr=is_bgr)
-            if _rounded(other) not in seen:
-                seen.add(_rounded(other))
-                yield other
+            other = replace(given, mean=mean, std=std, is_bgr=is_bgr)
+            if _rounded(other) in seen:
+                continue
+            seen.add(_rounded(other))
+            if given.takes_bytes and (mean, std) != (given.mean, given.std):
+                continue
+            if given.takes_luminance and (is_bgr or len({*mean}) > 1 or len({*std}) > 1):
+                continue
+            yield other
 
 
 def _scaled(values: Colour) -> Colour:

@@ -1,1 +1,1 @@
-"""Which parts of a frame a prediction rests on."""
+"""Attribution: maps of the parts of a frame that a prediction rests on."""

@@ -1,8 +1,8 @@
-"""Does a map of evidence mean something? What it marks is deleted, and then the same of maps that know nothing.
+"""Check of an attribution map by deletion: the pixels that it marks are deleted, and those that chance marks.
 
-Deletion is of Petsiuk et al. (2018), RISE, arXiv 1806.07421: the better a map, the sooner the label's probability falls
-when the pixels it marks are deleted first. The maps it is held against are copies of itself, moved and mirrored: they
-have its shape and its smoothness, and lie elsewhere.
+Deletion is by Petsiuk et al. (2018), RISE, arXiv 1806.07421: the better a map, the sooner the label's probability falls when
+the pixels that it marks are deleted first. Chance is copies of the map, moved and mirrored: they have its shape and its
+smoothness, and lie elsewhere.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from weckd_edge.devices.attribution.occlusion_map import AttributionMap, cover_o
 from weckd_edge.devices.runtime.backends.base import Frame, Runner
 
 FRACTIONS = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.4, 0.6, 0.8)
-"""How much of the part that the model looks at is deleted, one after another."""
+"""Fractions of the part that the model looks at which are deleted, one after another."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deletion:
-    """How the label's probability falls when what a map marks is deleted, and when chance marks it.
+    """Fall of a label's probability when the pixels that a map marks are deleted, and when chance marks them.
 
     Attributes:
-        fractions: Of the pixels that are deleted, those with most evidence first.
-        probability: Of the label, by fraction.
-        probability_by_chance: The same, mean of the maps that know nothing.
-        area: Under ``probability``, over the width of ``fractions``: 0..1; smaller is better.
-        area_by_chance: Under ``probability_by_chance``.
-        maps_by_chance: How many there were.
-        maps_beaten: Of those, how many have a larger area than the map. All of them: the map means something. About half:
-            it tells no more than chance.
+        fractions: Fractions of the pixels that are deleted, those with most evidence first.
+        probability: Probability of the label by fraction.
+        probability_by_chance: Mean probability of the label by fraction over the maps by chance.
+        area: Area under ``probability`` divided by the width of ``fractions``, 0..1; smaller is better.
+        area_by_chance: Area under ``probability_by_chance`` divided by that width.
+        maps_by_chance: Number of maps by chance.
+        maps_beaten: Number of maps by chance with a larger area. All of them: the map means something. About half: it tells
+            no more than chance.
     """
 
     fractions: tuple[float, ...]
@@ -46,17 +46,17 @@ class Deletion:
 def measure_deletion(
     runner: Runner, frame: Frame, found: AttributionMap, *, maps_by_chance: int = 19, seed: int = 0
 ) -> Deletion:
-    """Delete what a map marks, and what moved copies of it mark.
+    """Delete the pixels that a map marks, and those that moved copies of it mark.
 
     Args:
         runner: The model that the map is of.
         frame: uint8 ``[1, H, W, 3]``, contiguous; it is not changed.
         found: The map.
-        maps_by_chance: How many moved copies; each costs nine queries.
-        seed: Of the moves.
+        maps_by_chance: Number of moved copies; each costs nine queries.
+        seed: Seed of the moves.
 
     Raises:
-        ModelError: The model answers no number.
+        ModelError: The model gives no number.
     """
     random = np.random.default_rng(seed)
     curve = _curve(runner, frame, found, found.crop)
@@ -91,7 +91,7 @@ def _curve(runner: Runner, frame: Frame, found: AttributionMap, marks: NDArray[n
 
 
 def _moved(marks: NDArray[np.float32], random: np.random.Generator, turn: int) -> NDArray[np.float32]:
-    """Return a copy that lies elsewhere: moved by a quarter to three quarters along one axis, anyhow along the other."""
+    """Return a copy that lies elsewhere: moved by a quarter to three quarters along one axis, at random along the other."""
     steps = [int(random.uniform(0.25, 0.75) * length) for length in marks.shape]
     free = turn % 2
     steps[free] = int(random.integers(marks.shape[free]))

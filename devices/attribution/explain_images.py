@@ -1,4 +1,4 @@
-"""Images answered by a bundle, with a picture for each of where the model finds its evidence."""
+"""Predictions of images by a bundle, with a picture of where the model finds its evidence for each."""
 
 from __future__ import annotations
 
@@ -24,17 +24,18 @@ from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runne
 from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
 
 SMALL_PIXELS = 240
+"""Width of a small picture, pixels."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Explanation:
-    """The prediction to one image, and where it comes from.
+    """Prediction of one image and its attribution map.
 
     Attributes:
         prediction: The prediction.
-        overlay: The picture that was written; None where the image could not be read.
-        method: How the map was found, in words; None where there is none.
-        deletion: What tells a map that means something from one that does not; None where there is none.
+        overlay: Path of the picture that was written; None where the image has no prediction.
+        method: Method of the map, in words; None where there is no map.
+        deletion: Check of the map; None where there is no map.
     """
 
     prediction: Prediction
@@ -46,7 +47,7 @@ class Explanation:
 def explain_images(
     model: OpenModel, images: Sequence[Path], out: Path, *, ignore_guard: bool = False
 ) -> Iterator[Explanation]:
-    """Classify images, and write a picture of each that has a prediction: where the model finds its evidence.
+    """Predict images, and write a picture of each that has a prediction: where the model finds its evidence.
 
     Args:
         model: The bundle, open until the last image was asked for.
@@ -91,14 +92,14 @@ def overlay_of(
 
     Args:
         frame: uint8 ``[H, W, 3]``.
-        runner: Any model that takes such frames.
-        spec: Of the frames.
-        label: Index of the label; None is the likeliest one.
-        predicted: What the model predicts of the frame, where that is known; None: it is asked.
-        width_pixels: Of the picture.
+        runner: Model that takes such frames.
+        spec: Size and crop of the frames.
+        label: Index of the label; None takes the likeliest one.
+        predicted: Probabilities of the frame where they are known; None runs the model.
+        width_pixels: Width of the picture, pixels.
 
     Raises:
-        ModelError: The model answers no number.
+        ModelError: The model gives no number.
     """
     single = np.ascontiguousarray(frame[None])
     found = runner.run(single) if predicted is None else predicted
@@ -108,7 +109,7 @@ def overlay_of(
 
 
 def method_words(found: AttributionMap) -> str:
-    """Say how a map was found."""
+    """Return the method of a map in words."""
     covering = found.covering
     cover = "their mean colour" if covering.fill == "mean" else "themselves, blurred"
     return (
@@ -118,9 +119,9 @@ def method_words(found: AttributionMap) -> str:
 
 
 def sanity_words(found: AttributionMap, check: Deletion, label: str) -> str:
-    """Say whether a map means something."""
+    """Return the verdict of a map's check in words: whether the map means something."""
     if float(found.map.max()) <= MIN_EVIDENCE:
-        return f"Covering no single part changes the answer: there is no one place that {label} is read from."
+        return f"Covering no single part changes the prediction: there is no one place that {label} is read from."
     beaten = f"{check.maps_beaten} of {check.maps_by_chance}"
     if check.maps_beaten == check.maps_by_chance:
         return (

@@ -1,8 +1,8 @@
-"""Where a model finds its evidence: parts of the frame are covered, and what that does to the prediction is measured.
+"""Attribution map by occlusion: parts of the frame are covered, and the change of the prediction is measured.
 
-The very artefact that is deployed is asked, through the runner that runs it: no gradient, no training framework. Occlusion
-sensitivity is of Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", arXiv 1311.2901;
-that each pixel takes the weighted mean over all covers that touch it, of Petsiuk et al. (2018), RISE, arXiv 1806.07421.
+The deployed model itself is run, through its own runner: there is no gradient and no training framework. Occlusion
+sensitivity is by Zeiler and Fergus (2014), "Visualizing and Understanding Convolutional Networks", arXiv 1311.2901. Each
+pixel takes the weighted mean over all covers that touch it, as in Petsiuk et al. (2018), RISE, arXiv 1806.07421.
 """
 
 from __future__ import annotations
@@ -19,22 +19,26 @@ from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runne
 
 Box = tuple[int, int, int, int]
 """A part of a frame: top, left, height, width, pixels."""
+
 Fill = Literal["mean", "blur"]
+"""Filling of a cover: the part's mean colour, or the part itself, blurred."""
 
 _SURE = 1e-6
-"""Probabilities are held this far from 0 and 1 before their logarithm is taken."""
+"""Smallest distance of a probability from 0 and 1 before its logarithm is taken."""
+
 _BLUR = 0.08
+"""Radius of the blur, as a fraction of the shorter side."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OcclusionSettings:
-    """How parts of a frame are covered.
+    """Covers of an occlusion map.
 
     Attributes:
-        patch: Side of a cover over the shorter side of the part that is looked at, 0..1. Covers fade out
-            in their outer half.
-        stride: Distance of two covers over the same side, 0..1.
-        fill: What covers: the part's mean colour, or the part itself, blurred until only colour and light are left.
+        patch: Side of a cover as a fraction of the shorter side of the part that is looked at, 0..1. Covers fade out in
+            their outer half.
+        stride: Distance of two covers as a fraction of that side, 0..1.
+        fill: Filling of a cover: the part's mean colour, or the part itself, blurred until only colour and light are left.
     """
 
     patch: float = 0.35
@@ -52,16 +56,16 @@ class OcclusionSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AttributionMap:
-    """What every part of a frame adds to one label.
+    """Evidence of every part of a frame for one label.
 
     Attributes:
         label: Index of the label.
-        probability: Of that label, of the frame as it is.
-        box: The part of the frame that was looked at.
-        map: float32 ``[H, W]`` of the whole frame, 0 outside the box: by how much the label's log-odds fall where this is
-            covered, nats. Negative: it speaks against the label.
-        covering: How it was covered.
-        queries: How often the model was asked.
+        probability: Probability of the label for the uncovered frame.
+        box: Part of the frame that was looked at.
+        map: float32 ``[H, W]`` of the whole frame, 0 outside the box: fall of the label's log-odds where a pixel is covered,
+            nats. A negative value speaks against the label.
+        covering: Covers that were used.
+        queries: Number of queries of the model.
     """
 
     label: int
@@ -73,7 +77,7 @@ class AttributionMap:
 
     @property
     def crop(self) -> NDArray[np.float32]:
-        """The map of the box alone, ``[height, width]``."""
+        """Map of the box alone, ``[height, width]``."""
         top, left, height, width = self.box
         return self.map[top : top + height, left : left + width]
 
@@ -90,15 +94,15 @@ def map_attribution(
     """Cover one part of a frame after another, and map by how much a label's log-odds fall.
 
     Args:
-        runner: The model.
+        runner: The open model.
         frame: uint8 ``[1, H, W, 3]``, contiguous; it is not changed.
         label: Index of the label.
-        box: The part that the model looks at; None is the whole frame.
-        covering: How; None is ``OcclusionSettings()``: some 220 queries.
-        predicted: What the model predicts of the frame as it is, where that is known; None: it is asked.
+        box: Part that the model looks at; None is the whole frame.
+        covering: Covers; None is ``OcclusionSettings()``, some 220 queries.
+        predicted: Probabilities of the uncovered frame where they are known; None runs the model.
 
     Raises:
-        ModelError: There is no such label, or the model answers no number.
+        ModelError: There is no such label, or the model gives no number.
     """
     covering = covering or OcclusionSettings()
     top, left, height, width = box = box or (0, 0, frame.shape[1], frame.shape[2])
@@ -128,7 +132,7 @@ def map_attribution(
 
 
 def cover_of(crop: NDArray[np.uint8], fill: Fill) -> NDArray[np.uint8]:
-    """Return what a part of a frame is covered with, ``[height, width, 3]`` as it is itself."""
+    """Return the filling of the covers of a part of a frame, uint8 ``[height, width, 3]``."""
     if fill == "mean":
         colour = np.rint(crop.reshape(-1, 3).mean(0)).astype(np.uint8)
         return np.broadcast_to(colour, crop.shape)
@@ -137,7 +141,7 @@ def cover_of(crop: NDArray[np.uint8], fill: Fill) -> NDArray[np.uint8]:
 
 
 def probability_of(runner: Runner, frame: Frame, label: int) -> float:
-    """Return what a model says of one label, 0..1.
+    """Return the probability of one label, 0..1.
 
     Raises:
         ModelError: There is no such label, or the prediction is no number.
@@ -150,12 +154,12 @@ def _of_label(output: Probabilities, label: int) -> float:
         raise ModelError(f"expected a label from 0 to {len(output) - 1}, got {label}", code="E_MODEL_OUTPUT")
     value = float(output[label])
     if not np.isfinite(value):
-        raise ModelError("the model answered no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
+        raise ModelError("the model gave no number, so that its evidence cannot be mapped", code="E_MODEL_NOT_FINITE")
     return value
 
 
 def _windows(length: int, side: int, covering: OcclusionSettings) -> NDArray[np.float32]:
-    """Return the covers along one axis, ``[covers, length]``: 1 in the inner half, a raised cosine down to 0 outside it."""
+    """Return the covers along one axis, ``[covers, length]``: 1 in the inner half, then a raised cosine down to 0."""
     count = max(2, round(length / (covering.stride * side)) + 1)
     centres = np.linspace(0, length, count)[:, None]
     half = max(covering.patch * side, 2.0) / 2

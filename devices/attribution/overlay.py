@@ -1,4 +1,4 @@
-"""A map of evidence drawn over its frame: colours that everyone can tell apart, the outline of what counts most, a caption.
+"""Drawing of an attribution map over its frame: distinct colours, the outline of the strongest evidence, a caption.
 
 The frame under the colours is grey, so that colour means evidence and nothing else. The colours are those of viridis
 (Smith and van der Walt, 2015): even steps to the eye, in grey too, and told apart with every kind of colour blindness.
@@ -16,11 +16,13 @@ from weckd_edge.devices.images.annotate import break_text
 Picture = NDArray[np.uint8]
 
 PANEL_PIXELS = 480
-"""Width of a panel of a figure."""
+"""Width of a panel of a figure, pixels."""
+
 TOP = 0.5
-"""The outline holds what has more than this part of the largest value."""
+"""Fraction of the largest value above which a pixel lies inside the outline."""
+
 MIN_EVIDENCE = 0.05
-"""Nats; a map that nowhere gets above it is drawn without colours, as covering any part leaves the answer as it is."""
+"""Largest value of a map that is drawn without colours, nats: covering any part leaves the prediction as it is."""
 
 _VIRIDIS = (
     "440154", "482878", "3e4a89", "31688e", "26828e", "1f9e89", "35b779", "6dcd59", "b4de2c", "fde725",
@@ -31,7 +33,7 @@ _GAP, _LINE = 12, 24
 
 
 def map_colours(values: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the colours of values 0..1, float ``[..., 3]`` in 0..255."""
+    """Return the colours ``[..., 3]``, 0..255, of values 0..1."""
     steps = np.linspace(0, 1, len(_ANCHORS))
     return np.stack([np.interp(values, steps, _ANCHORS[:, channel]) for channel in range(3)], axis=-1)
 
@@ -42,11 +44,11 @@ def draw_overlay(frame: Picture, found: AttributionMap, *, width_pixels: int = P
     Args:
         frame: uint8 ``[H, W, 3]``, RGB.
         found: The map of that frame.
-        width_pixels: Of the picture; its height follows.
+        width_pixels: Width of the picture, pixels; its height follows.
 
     Returns:
         uint8 ``[height, width_pixels, 3]``: grey where nothing speaks for the label, from violet to yellow where something
-        does; outlined what counts most; dark outside the part that the model looks at.
+        does, with an outline around the strongest evidence, and dark outside the part that the model looks at.
     """
     size = (width_pixels, max(1, round(frame.shape[0] * width_pixels / frame.shape[1])))
     grey = np.asarray(Image.fromarray(frame).convert("L").resize(size, Image.Resampling.BILINEAR), np.float64)
@@ -65,7 +67,7 @@ def draw_overlay(frame: Picture, found: AttributionMap, *, width_pixels: int = P
 
 
 def draw_model_view(frame: Picture, box: Box, *, width_pixels: int = PANEL_PIXELS) -> Picture:
-    """Draw a frame as the model gets it, dark outside the part that it looks at: uint8 ``[height, width_pixels, 3]``."""
+    """Draw a frame, dark outside the part that the model looks at: uint8 ``[height, width_pixels, 3]``."""
     size = (width_pixels, max(1, round(frame.shape[0] * width_pixels / frame.shape[1])))
     picture = np.array(Image.fromarray(frame).resize(size, Image.Resampling.BILINEAR), dtype=np.uint8)
     unseen = ~_model_view(box, frame.shape[:2], size)

@@ -55,9 +55,9 @@ def bench(
 
     Args:
         bundle: An opened bundle.
-        settings: How the bench runs.
+        settings: Settings of the bench.
         backend: Name in the backend table; None takes the best one that is here.
-        machine: The machine it runs on, with its power source.
+        machine: The machine that the bench runs on, with its power source.
         out: Folder to keep the bench in; None keeps none.
         progress: Shows the three parts of the bench; None shows nothing.
 
@@ -93,8 +93,8 @@ def bench_model(
     Args:
         model: The model.
         frames: uint8 ``[N, H, W, 3]``, used in turn.
-        settings: How the bench runs.
-        machine: The machine it runs on, with its power source.
+        settings: Settings of the bench.
+        machine: The machine that the bench runs on, with its power source.
         network: Whether the network alone is timed too; ``add_network`` does it later.
         out: Folder to keep the bench in; None keeps none.
         progress: Shows the three parts of the bench; None shows nothing.
@@ -170,7 +170,7 @@ def add_network(
     Args:
         measurement: A bench of the same model, without the network alone.
         model: The model.
-        settings: How the bench ran.
+        settings: Settings that the bench ran by.
         kept: Folder that the bench is kept in; None keeps none.
         clock: Monotonic clock, nanoseconds.
     """

@@ -1,4 +1,4 @@
-"""What ``bench`` runs in a fresh process: open one model, answer one frame, and tell the time and memory it took."""
+"""Program that a bench runs in a fresh process: open a model, run it on one frame, and print time and memory."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
 
 
 def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int | None:
-    """Return the largest resident memory of this process so far; None where Linux does not tell."""
+    """Return the largest resident memory of this process so far, bytes; None where Linux does not show it."""
     found = re.search(r"^VmHWM:\s*(\d+) kB", read_text(status), re.MULTILINE)
     return int(found[1]) * 1024 if found else None
 
 
 def first_prediction_ns(backend: str, model: Path, frame: Path, threads: int) -> int:
-    """Return the time from opening a model to its first answer; loading the library itself is not counted."""
+    """Return the time from opening a model to its first prediction, nanoseconds; loading the library is not counted."""
     frames = np.load(frame, allow_pickle=False)
     row = find_backend(backend)
     require(row.library, "measure a model")

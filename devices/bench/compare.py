@@ -1,4 +1,4 @@
-"""Two benches against each other: is the second faster, slower, or is no difference shown?
+"""Compare two benches: is the second faster, slower, or is no difference shown?
 
 Times that follow each other resemble each other, so that single times are not independent; whole blocks of them are drawn
 again instead (moving blocks: Kuensch 1989, Annals of Statistics 17:1217). Where both runs used the same frames in the same
@@ -22,33 +22,35 @@ from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 from weckd_edge.devices.bench.verdict import invalid_reasons
 
 DRAWS = 2000
+"""Number of bootstrap draws."""
+
 MARGIN = 0.05
-"""Of the time. ``docs/how-to/bench.md`` says by how much runs of one model were seen to differ."""
+"""Smallest relative difference that counts, as runs of one model were seen to differ; see ``docs/how-to/bench.md``."""
 
 _LARGEST = 20_000
-"""Pairs that are drawn from; of a longer run every second, third, ... is taken, from its first to its last."""
+"""Most pairs that are drawn from; of a longer run every second, third, ... pair is taken, from the first to the last."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchComparison:
-    """The second bench against the first. Differences are second minus first, nanoseconds, end-to-end latency.
+    """Comparison of two benches by end-to-end latency; differences are second minus first, nanoseconds.
 
     Attributes:
         verdict: ``faster`` or ``slower`` where the whole interval of the ratio is beyond the margin and both benches are
             VALID; else ``not shown``.
-        reason: In words.
-        queries: Pairs that were compared.
-        block: Length of a block.
+        reason: Reason for the verdict, in words.
+        queries: Number of pairs that were compared.
+        block: Length of a block of the bootstrap, pairs.
         difference_ns: Median of the paired differences.
-        low_ns: Of its 95 % interval.
-        high_ns: Of its 95 % interval.
-        ratio: Median of the second over median of the first.
-        ratio_low: Of its 95 % interval.
-        ratio_high: Of its 95 % interval.
+        low_ns: Lower end of the 95 % interval of ``difference_ns``.
+        high_ns: Upper end of that interval.
+        ratio: Median of the second bench divided by the median of the first.
+        ratio_low: Lower end of the 95 % interval of ``ratio``.
+        ratio_high: Upper end of that interval.
         p90_difference_ns: Difference of the 90th percentiles.
-        p90_low_ns: Of its 95 % interval.
-        p90_high_ns: Of its 95 % interval.
-        unlike: What differs between the two machines and settings, in words.
+        p90_low_ns: Lower end of the 95 % interval of ``p90_difference_ns``.
+        p90_high_ns: Upper end of that interval.
+        unlike: Differences between the two machines and settings, in words.
     """
 
     verdict: Literal["faster", "slower", "not shown"]
@@ -73,11 +75,11 @@ def compare_benches(
     """Compare two benches, end-to-end latency.
 
     Args:
-        first: The one to beat.
-        second: The one that is judged.
+        first: The bench to compare with.
+        second: The bench that is judged.
         allow_different_devices: Compare although the devices are not alike.
-        margin: Smallest difference that counts, of the time, 0 up to under 1.
-        seed: Of the bootstrap.
+        margin: Smallest relative difference that counts, at least 0 and under 1.
+        seed: Seed of the bootstrap.
 
     Raises:
         ConfigError: The devices are not alike, there are too few queries, or the margin is out of range.
@@ -128,7 +130,7 @@ def compare_benches(
 
 
 def machine_differences(first: Measurement, second: Measurement) -> tuple[str, ...]:
-    """Return what keeps two benches from being of the same machine, in words; the model and its backend may differ."""
+    """Return the differences between the machines of two benches, in words; the model and its backend may differ."""
     modes = [m.machine.mode_before if m.machine else None for m in (first, second)]
     pairs = [
         ("device", first.device, second.device),
@@ -165,10 +167,10 @@ def _latency_facts(a: NDArray[np.float64], b: NDArray[np.float64]) -> tuple[floa
 
 
 def _block_length(values: NDArray[np.float64]) -> int:
-    """Return how far apart two times must be to say nothing of each other, and at least the cube root of their number.
+    """Return the length of a block: how far apart two times must be to be independent, at least the cube root of all.
 
-    The first lag at which the autocorrelation of the ranks falls under two standard errors, doubled; at most a tenth of all.
-    Ranks, so that one hiccup does not hide it.
+    It is twice the first lag at which the autocorrelation of the ranks falls under two standard errors, and at most a tenth
+    of all times. Ranks are taken so that one very slow query does not hide the rest.
     """
     count = len(values)
     ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable").astype(np.float64)

@@ -1,4 +1,4 @@
-"""What a run of n queries proves about a percentile: MLPerf's early stopping, and how many queries would decide.
+"""MLPerf's early stopping: what a run of n queries proves about a percentile, and how many queries would decide.
 
 A query is over the true percentile p with probability 1 - p, however times are distributed. So the number of queries over it
 is binomial, and an estimate that leaves few enough queries above itself is too low only with probability 1 - confidence.
@@ -15,10 +15,10 @@ from weckd_edge.artifacts import EarlyStop, Verdict
 from weckd_edge.core.errors import ConfigError
 
 CONFIDENCE = 0.99
-"""MLPerf's."""
+"""Confidence that MLPerf asks for."""
 
 MAX_QUERIES = 10_000_000
-"""A bar that needs more queries than this to decide is as good as on the percentile itself."""
+"""Most queries that ``more_queries`` looks at; a limit that needs more to decide lies on the percentile itself."""
 
 
 def binomial_tail(maximum: int, trials: int, rate: float) -> float:
@@ -35,7 +35,7 @@ def binomial_tail(maximum: int, trials: int, rate: float) -> float:
 
 
 def _lower_sum(maximum: int, trials: int, rate: float) -> float:
-    """Sum from ``maximum`` down to 0; each term is a known multiple of the last, and the far ones vanish."""
+    """Sum the terms from ``maximum`` down to 0; each is a known multiple of the last, and the distant ones vanish."""
     if maximum < 0:
         return 0.0
     log_term = (
@@ -58,14 +58,14 @@ def _lower_sum(maximum: int, trials: int, rate: float) -> float:
 
 
 def max_over(queries: int, percentile: float, confidence: float = CONFIDENCE) -> int:
-    """Return how many queries may be over an estimate that still proves the percentile; 0 where no estimate does.
+    """Return the most queries that may be over an estimate which still proves the percentile; 0 where no estimate does.
 
-    MLPerf's rule: the largest t >= 1 such that t or fewer over it happen with probability at most 1 - confidence.
+    MLPerf's rule is the largest t >= 1 such that t or fewer over it happen with probability at most 1 - confidence.
 
     Args:
-        queries: How many were timed.
-        percentile: Between 0 and 1, such as 0.9.
-        confidence: Between 0 and 1.
+        queries: Number of timed queries.
+        percentile: Percentile as a fraction between 0 and 1, such as 0.9.
+        confidence: Confidence between 0 and 1.
 
     Raises:
         ConfigError: A number is out of range.
@@ -100,9 +100,9 @@ def early_stop(samples_ns: Sequence[int], percent: int, confidence: float = CONF
     """Return MLPerf's early-stopping estimate: a time under which the percentile lies with that confidence.
 
     Args:
-        samples_ns: Raw times.
-        percent: 1 to 99.
-        confidence: Between 0 and 1.
+        samples_ns: Raw times, nanoseconds.
+        percent: Percentile, 1 to 99.
+        confidence: Confidence between 0 and 1.
     """
     over = max_over(len(samples_ns), percent / 100, confidence)
     return EarlyStop(
@@ -118,10 +118,10 @@ def decide_percentile(over: int, queries: int, percentile: float, confidence: fl
     """Tell whether the percentile is proven to be within a limit, proven to be over it, or neither.
 
     Args:
-        over: Queries that took longer than the limit.
-        queries: All of them.
-        percentile: Between 0 and 1.
-        confidence: Of each of the two decisions.
+        over: Number of queries that took longer than the limit.
+        queries: Number of all queries.
+        percentile: Percentile as a fraction between 0 and 1.
+        confidence: Confidence of each of the two decisions, between 0 and 1.
     """
     rate = 1 - percentile
     if queries and binomial_tail(over, queries, rate) <= 1 - confidence:
@@ -132,20 +132,20 @@ def decide_percentile(over: int, queries: int, percentile: float, confidence: fl
 
 
 def more_queries(over: int, queries: int, percentile: float, confidence: float = CONFIDENCE) -> int | None:
-    """Return how many more queries would decide if as large a share of them is over the limit; None where none would.
+    """Return the number of further queries that would decide, if the same part of them is over the limit; None: none would.
 
     Args:
-        over: Queries that took longer than the limit.
-        queries: All of them; 0 says nothing, and then the fewest that any estimate needs are returned.
-        percentile: Between 0 and 1.
-        confidence: Of the decision.
+        over: Number of queries that took longer than the limit.
+        queries: Number of all queries; 0 asks for the fewest queries that any estimate needs.
+        percentile: Percentile as a fraction between 0 and 1.
+        confidence: Confidence of the decision, between 0 and 1.
     """
     if not queries:
         return queries_needed(percentile, confidence)
     fraction = over / queries
     if decide_percentile(over, queries, percentile, confidence) != "INCONCLUSIVE":
         return 0
-    # A share that passes is rounded up and one that fails is rounded down: more whole queries only make it clearer.
+    # A fraction that passes is rounded up and one that fails is rounded down: more whole queries only make it clearer.
     passes = fraction < 1 - percentile
 
     def decides(total: int) -> bool:

@@ -1,4 +1,4 @@
-"""A bench kept in a folder: the record, every time, power readings; times are safe while the run goes on.
+"""Folder of a bench: its record, every time and the power readings; times are safe while the run goes on.
 
 While queries are timed the folder holds ``started.json`` (the record as far as it is known) and ``NAME.ns.partial`` (times
 so far, 8 bytes each). At the end these two give way to ``measurement.json`` and ``samples.npz``. So a folder without
@@ -32,9 +32,11 @@ from weckd_edge.devices.bench.power.replay_source import to_lines
 
 RECORD, STARTED, SAMPLES, POWER = "measurement.json", "started.json", "samples.npz", "power.jsonl"
 MAX_BYTES = 256 << 20
-"""Of a record, and of the times beside it."""
+"""Largest record, and largest file of times beside it, bytes."""
 
 FRAME, NETWORK = "end_to_end", "network"
+"""Names of the two runs of a bench, as fields of its record and as file names."""
+
 _PARTIAL = ".ns.partial"
 
 
@@ -42,10 +44,10 @@ class BenchFolder:
     """The folder of one bench.
 
     Args:
-        folder: Made where it is missing.
+        folder: The folder; it is made where it is missing.
 
     Raises:
-        StoreError: It holds a bench already, or cannot be written.
+        StoreError: The folder holds a bench already, or cannot be written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -67,10 +69,10 @@ class BenchFolder:
 
     @contextmanager
     def stream(self, name: str, draft: Measurement) -> Iterator[_SampleStream]:
-        """Write times to a file while a run goes on, with what is known of it beside them.
+        """Open a file that takes times while a run goes on, with the record so far beside it.
 
         Args:
-            name: ``end_to_end`` or ``network``.
+            name: Name of the run: ``end_to_end`` or ``network``.
             draft: The record so far; its times are not written.
         """
         write_atomic(self.folder / STARTED, to_json(_without_samples(draft)))
@@ -79,7 +81,7 @@ class BenchFolder:
             yield _SampleStream(file.fileno())
 
     def finish(self, measurement: Measurement, readings: Sequence[Reading] = ()) -> None:
-        """Write the record and its times, and take away what marked the run as unfinished.
+        """Write the record and its times, and remove the files that marked the run as unfinished.
 
         Raises:
             StoreError: A file cannot be written.
@@ -116,7 +118,7 @@ def read_bench(folder: Path) -> Measurement:
     """Read a finished bench with every time.
 
     Raises:
-        StoreError: It is missing or unfinished (see ``recover_run``), or its files do not belong together.
+        StoreError: The bench is missing or unfinished (``recover_run`` reads that), or its files do not belong together.
     """
     if not (folder / RECORD).exists():
         hint = "the run was cut off" if (folder / STARTED).exists() else "weckd-edge bench BUNDLE --out FOLDER makes one"
@@ -125,7 +127,7 @@ def read_bench(folder: Path) -> Measurement:
     found = _read_samples(folder / SAMPLES)
     if FRAME not in found or (record.network is None) != (NETWORK not in found):
         raise StoreError(
-            f"{folder / SAMPLES}: expected the times that {RECORD} tells of, got {', '.join(found) or 'none'}",
+            f"{folder / SAMPLES}: expected the times that {RECORD} names, got {', '.join(found) or 'none'}",
             code="E_STORE_BENCH",
         )
     whole = _with_samples(folder, record.end_to_end, found[FRAME])
@@ -157,14 +159,14 @@ def _read_samples(path: Path) -> dict[str, NDArray[np.int64]]:
 
 
 def close_cut_off(folder: Path, reason: str) -> Measurement:
-    """Make a finished bench of what a run had that was cut off: readable as any other, never VALID.
+    """Turn a run that was cut off into a finished bench, which can be read as any other and is never VALID.
 
     Args:
-        folder: Of the run.
-        reason: Why it ended before its time.
+        folder: Folder of the run.
+        reason: Why the run ended before its time.
 
     Raises:
-        StoreError: As ``recover_run``; or a file cannot be written.
+        StoreError: There is no such run, it had no time yet, or a file cannot be written.
     """
     found = replace(recover_run(folder), cut_off=reason)
     BenchFolder.go_on(folder).finish(found)
@@ -172,7 +174,7 @@ def close_cut_off(folder: Path, reason: str) -> Measurement:
 
 
 def recover_run(folder: Path) -> Measurement:
-    """Read what a run had that was cut off: its times so far, never VALID.
+    """Read a run that was cut off: its times so far, which are never VALID.
 
     Raises:
         StoreError: There is no such run, or it had no time yet.

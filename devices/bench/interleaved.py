@@ -17,7 +17,7 @@ from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InterleavedTiming:
-    """One model's times.
+    """Time of one model among several.
 
     Attributes:
         median_ns: Median over rounds of a round's fastest query, the one that was disturbed least.
@@ -41,15 +41,15 @@ def time_interleaved(
     warmup: int = 1,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> list[InterleavedTiming]:
-    """Time models round by round: each answers a few frames, then the next one does.
+    """Time models round by round: each runs a few frames, then the next one does.
 
     Args:
         runners: The models; the first is what the others are compared with.
         frames: Inputs as the runners take them, used in turn; the same ones for all models of a round.
-        rounds: How often each model's turn comes, at least 4.
-        queries: How many queries a turn has.
-        warmup: How many rounds before them are not counted.
-        clock: Tells the time in nanoseconds.
+        rounds: Number of turns of each model, at least 4.
+        queries: Number of queries of a turn.
+        warmup: Number of rounds before them that are not counted.
+        clock: Monotonic clock, nanoseconds.
 
     Raises:
         ConfigError: No model, no frame, or too few rounds.
@@ -93,10 +93,10 @@ def _timing(first: Sequence[int], own: Sequence[int]) -> InterleavedTiming:
 
 
 ROUND_NS = 200_000_000
-"""About how long a turn lasts."""
+"""Approximate duration of a turn of ``time_in_rounds``, nanoseconds."""
 
 QUERIES = (6, 40)
-"""Fewest and most queries of a turn."""
+"""Fewest and most queries of a turn of ``time_in_rounds``."""
 
 
 class OpenNetwork(Protocol):
@@ -115,22 +115,22 @@ def time_in_rounds(
     rounds: int,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Iterator[tuple[int, int]]:
-    """Time networks; every turn opens its network anew, so that one is in memory at a time.
+    """Time networks in turn; every turn opens its network anew, so that one is in memory at a time.
 
     Args:
-        networks: What opens each, and the input it answers.
-        rounds: Turns of each, at least 3.
-        clock: Nanoseconds.
+        networks: A function that opens each network, and the input to run it on.
+        rounds: Number of turns of each network, at least 3.
+        clock: Monotonic clock, nanoseconds.
 
     Yields:
-        The network's place and the median of a turn's queries, nanoseconds, turn by turn.
+        Index of the network and median of a turn's queries, nanoseconds, turn by turn.
 
     Raises:
         ConfigError: Too few rounds.
     """
     if rounds < 3:
         raise ConfigError(
-            f"rounds = {rounds}: expected 3 or more, as the spread of a time is told from them", code="E_CONFIG_RANGE"
+            f"rounds = {rounds}: expected 3 or more, as the spread of a time is taken from them", code="E_CONFIG_RANGE"
         )
     for _ in range(rounds):
         for place, (opener, image) in enumerate(networks):
@@ -142,7 +142,7 @@ def time_in_rounds(
 
 
 def time_round(runner: OpenNetwork, image: NDArray[Any], clock: Callable[[], int] = time.monotonic_ns) -> int:
-    """Return the median of a few queries, nanoseconds, after three that are not counted."""
+    """Return the median time of a few queries, nanoseconds, after three that are not counted."""
     for _ in range(2):
         runner.run(image)
     begun = clock()
@@ -157,9 +157,9 @@ def time_round(runner: OpenNetwork, image: NDArray[Any], clock: Callable[[], int
 
 
 def summarize_rounds(medians_ns: Sequence[int]) -> tuple[int, float]:
-    """Return the lowest of the turns' medians, nanoseconds: the turn that was disturbed least; and their spread.
+    """Return the lowest of the turns' medians, nanoseconds, which was disturbed least, and the spread of all.
 
-    The spread is the interquartile range of the medians over the middle one.
+    The spread is the interquartile range of the medians divided by their median.
     """
     low, middle, high = statistics.quantiles(medians_ns, n=4)
     return min(medians_ns), (high - low) / middle

@@ -1,4 +1,4 @@
-"""The machine's state, from the files Linux shows: clocks, temperatures, throttling, load, power mode.
+"""State of a machine from the files that Linux shows: clocks, temperatures, throttling, load, power mode.
 
 Every path lies below a ``root``. The files are found once and held open, so that a look costs one read a file.
 """
@@ -23,10 +23,10 @@ _ZONES = "sys/class/thermal/thermal_zone*"
 
 
 class MachineFiles:
-    """The files of one machine, held open; use it as a context.
+    """Files that show one machine's state, held open; use it as a context.
 
     Attributes:
-        shown: What can be watched here, in words.
+        shown: Names of what can be watched here.
     """
 
     def __init__(self, root: Path = Path("/"), clock: Callable[[], int] = time.monotonic_ns) -> None:
@@ -63,7 +63,7 @@ class MachineFiles:
             os.close(self._open.pop())
 
     def read_state(self) -> MachineState:
-        """Return the state now; ``at_ns`` is the clock's own time."""
+        """Read the state now; its ``at_ns`` is the clock's own time."""
         clocks = [value for file in self._cpu if (value := _number(file)) is not None]
         gpu = [value for file in self._gpu if (value := _number(file)) is not None]
         zones = [(value, name) for name, file in self._zones if (value := _number(file)) is not None]
@@ -80,7 +80,7 @@ class MachineFiles:
         )
 
     def counters(self) -> dict[str, int]:
-        """Return every counter of throttling, by name; the Raspberry Pi's bits count as 0 or 1."""
+        """Read every counter of throttling, by name; the Raspberry Pi's bits count as 0 or 1."""
         read = {count.name: count.read(_text(file)) for count, file in self._counts}
         return {name: value for name, value in read.items() if value is not None}
 
@@ -110,14 +110,14 @@ class MachineFiles:
 
 
 def counter_rises(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:
-    """Return the counters that went up, with how much, in words."""
+    """Return the counters that rose, each with by how much, in words."""
     return tuple(f"{name} +{after[name] - count}" for name, count in before.items() if after.get(name, count) > count)
 
 
 def _text(file: int) -> str:
     try:
         return os.pread(file, 128, 0).decode("ascii", "replace").strip()
-    except OSError:  # a zone that is asleep answers so
+    except OSError:  # a zone that is asleep fails so
         return ""
 
 

@@ -8,7 +8,7 @@ from weckd_edge.artifacts import Latency
 
 
 def summarize_latency(samples_ns: Sequence[int]) -> Latency:
-    """Return the percentiles of raw times, by nearest rank: each is a time that was really measured."""
+    """Return the percentiles of raw times, by nearest rank, so that each is a time that was measured."""
     ordered = sorted(samples_ns)
     median = nearest_rank(ordered, 50)
     spread = (nearest_rank(ordered, 75) - nearest_rank(ordered, 25)) / median if median else 0.0

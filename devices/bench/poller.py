@@ -1,4 +1,4 @@
-"""Something read again and again by a thread of its own while queries are timed."""
+"""Thread that reads something again and again while queries are timed."""
 
 from __future__ import annotations
 

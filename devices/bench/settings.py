@@ -1,4 +1,4 @@
-"""How a bench runs: the one list of settings that ``bench``, a build and a request to another machine share."""
+"""Settings of a bench: the one list that ``bench``, a build and a request to another machine share."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from weckd_edge.devices.bench.load_generator.rules import Generator, Rules, find
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BenchSettings:
-    """How a bench runs.
+    """Settings of a bench.
 
     Attributes:
         rules: Key of ``RULES``, which says how long the run lasts: ``mlperf``, ``mobile`` or ``quick``.

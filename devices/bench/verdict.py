@@ -1,4 +1,4 @@
-"""May the times of a bench be quoted? INVALID with every reason why not; never a quiet number."""
+"""Verdict on a bench: VALID where its times may be quoted, else INVALID with every reason."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from weckd_edge.artifacts import Latency, MachineRecord, Measurement
 from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES
 
 LARGEST_SPREAD = 0.1
+"""Largest interquartile range of the times of a VALID bench, as a fraction of their median."""
+
 LARGEST_CLOCK_SPAN = 0.1
-"""Largest difference between two clocks of one run, of their median."""
+"""Largest difference between two clocks of a VALID bench, as a fraction of their median."""
 
 
 def verdict_of(measurement: Measurement) -> tuple[str, str]:
@@ -22,7 +24,7 @@ def verdict_of(measurement: Measurement) -> tuple[str, str]:
 
 
 def invalid_reasons(measurement: Measurement) -> tuple[str, ...]:
-    """Return why the times may not be quoted; empty where they may."""
+    """Return every reason why the times may not be quoted; empty where they may."""
     latency = measurement.end_to_end
     count, found = len(latency.samples_ns), []
     if measurement.cut_off is not None:
@@ -42,12 +44,12 @@ def invalid_reasons(measurement: Measurement) -> tuple[str, ...]:
 
 
 def only_noisy(measurement: Measurement) -> bool:
-    """Tell whether the spread of the times is the one doubt: other work on the machine, which only adds time."""
+    """Tell whether the spread of the times is the only reason: other work on the machine, which only adds time."""
     return measurement.end_to_end.iqr_over_median > LARGEST_SPREAD and len(invalid_reasons(measurement)) == 1
 
 
 def machine_reasons(machine: MachineRecord) -> list[str]:
-    """Return what the machine did during the run that makes its times another machine's."""
+    """Return the changes of the machine during the run for which its times may not be quoted, in words."""
     found = []
     slowed = dict.fromkeys(text for state in (*machine.during, machine.after) for text in state.throttling)
     slowed |= dict.fromkeys(machine.throttle_events)
@@ -71,6 +73,6 @@ def _clock_change(name: str, clocks: Sequence[int | None], mega: float) -> list[
 
 
 def spread_text(latency: Latency) -> str:
-    """Return the spread and its limit in words."""
+    """Return the spread of the times and its limit in words."""
     limit = f"at most {LARGEST_SPREAD:g} is quiet"
     return f"the middle half of the times spans {latency.iqr_over_median:.2f} of the median ({limit})"

@@ -1,4 +1,4 @@
-"""A timed run with what is watched around it: the machine's state and its power."""
+"""A timed run while the state of the machine and its power are watched."""
 
 from __future__ import annotations
 
@@ -51,15 +51,15 @@ class BenchMachine:
 
 
 THIS_MACHINE = BenchMachine()
-"""This machine, with no power source."""
+"""The machine that the program runs on, without a power source."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WatchedRun:
-    """A timed run with what was watched around it.
+    """A timed run, the state of the machine around it, and its power.
 
     Attributes:
-        run: Every time.
+        run: The run with every time.
         machine: State of the machine before, during and after the run; its times count from the first query.
         power: Power and energy.
         readings: Readings of the power source, from before the idle span to after the run.
@@ -84,7 +84,7 @@ def run_watched(
     Args:
         runner: The open model.
         frames: Inputs as the runner takes them, used in turn.
-        rules: How long the idle span, the warm-up and the run last.
+        rules: Lengths of the idle span, the warm-up and the run.
         generator: Sends the queries.
         machine: The machine and its power source.
         sink: Takes the times while the run goes on.

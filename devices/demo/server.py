@@ -1,11 +1,10 @@
-"""The page's server: standard library only, this machine only unless told otherwise, nothing written and nothing logged.
+"""Server of the demo page: standard library only, this machine only unless told otherwise, nothing written or logged.
 
-A page of another site must not reach it: requests must name this machine as their host (or else a name that an attacker
-points here would do), and whoever sends an image must come from this very page.
+A page of another site must not reach it. So a request must name this machine as its host, as otherwise a name that an
+attacker points here would do, and a request with an image must come from this very page.
 
-What all clients together can take is bounded, and so is the time that one request may take: see ``Limits``.
-
-Gradio or FastAPI would bring many packages to a device, and neither has these bounds.
+``Limits`` bounds what all clients together can take, and the time of one request. Gradio or FastAPI would bring many
+packages to a device, and neither has these bounds.
 """
 
 from __future__ import annotations
@@ -40,16 +39,16 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Limits:
-    """What clients may take; beyond it they are told that the server is busy, or their connection is closed.
+    """Limits of what clients may take; beyond them the server says that it is busy, or closes the connection.
 
     Attributes:
-        body_bytes: A larger image is refused, unread.
-        all_bodies_bytes: Images of all clients that are held at one time; others wait ``wait_s`` for room.
-        head_bytes: A request's line and headers.
-        connections: At one time; a further one is closed, with the reply that the server is busy.
-        silence_s: A connection that says nothing for so long, or takes no more of a reply, is closed.
-        request_s: From a request's first byte to its last; a slower one is dropped.
-        wait_s: How long an image waits for room.
+        body_bytes: Largest image, bytes; a larger one is refused unread.
+        all_bodies_bytes: Most images of all clients that are held at one time, bytes; others wait ``wait_s`` for room.
+        head_bytes: Largest line and headers of a request, bytes.
+        connections: Most connections at one time; a further one is closed with the reply that the server is busy.
+        silence_s: Time after which a connection that sends nothing, or takes no more of a reply, is closed, seconds.
+        request_s: Longest time from a request's first byte to its last, seconds; a slower request is dropped.
+        wait_s: Longest time that an image waits for room, seconds.
     """
 
     body_bytes: int = 32 << 20
@@ -62,7 +61,7 @@ class Limits:
 
 
 def load_page() -> tuple[bytes, str]:
-    """Return the page, and the policy that lets a browser run its one script and its one style, and nothing else."""
+    """Return the page, and the policy by which a browser runs its one script and its one style, and nothing else."""
     html = (files("weckd_edge.devices.demo") / "demo.html").read_text(encoding="utf-8")
     policy = (
         f"default-src 'none'; script-src {_hashes(html, 'script')}; style-src {_hashes(html, 'style')}; "
@@ -77,16 +76,16 @@ def _hashes(html: str, tag: str) -> str:
 
 
 class DemoServer(ThreadingHTTPServer):
-    """Serves one bundle's page; ``serve_forever`` answers until ``shutdown``.
+    """Server of one bundle's page; ``serve_forever`` runs it until ``shutdown``.
 
     Args:
-        session: The bundle, open.
+        session: The open bundle.
         host: Address or name to listen on.
-        port: 0 takes a free one.
-        limits: What clients may take.
+        port: Port to listen on; 0 takes a free one.
+        limits: Limits of what clients may take; None takes the usual ones.
 
     Raises:
-        DeviceError: It cannot listen there.
+        DeviceError: The server cannot listen there.
     """
 
     daemon_threads = True
@@ -109,7 +108,7 @@ class DemoServer(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        """The page's address as this machine reaches it."""
+        """Address of the page on this machine."""
         shown = f"[{self.host}]" if ":" in self.host else self.host
         return f"http://{shown}:{self.server_address[1]}/"
 
@@ -119,7 +118,7 @@ class DemoServer(ThreadingHTTPServer):
         return is_loopback(self.host)
 
     def knows(self, host: str) -> bool:
-        """Tell whether a request's ``Host`` names this machine: a name that anyone can point here does not."""
+        """Tell whether a request's ``Host`` names this machine; a name that anyone can point here does not."""
         name = _name_of(host)
         if name in _LOOPBACK or name == self.host.lower():
             return True
@@ -136,7 +135,7 @@ class DemoServer(ThreadingHTTPServer):
         self.server_name, self.server_port = self.host, int(self.server_address[1])
 
     def process_request(self, request: Any, client_address: Any) -> None:
-        """Answer a connection in a thread of its own, where there may be one more."""
+        """Serve a connection in a thread of its own, unless there are too many."""
         if not self._connections.acquire(blocking=False):
             with contextlib.suppress(OSError):
                 request.settimeout(0)  # whoever is not taken is not waited for either
@@ -150,14 +149,14 @@ class DemoServer(ThreadingHTTPServer):
             raise
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
-        """Answer a connection until it ends."""
+        """Serve a connection until it ends."""
         try:
             super().process_request_thread(request, client_address)
         finally:
             self._connections.release()
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that went away is no event."""
+        """Log a client that went away for debugging alone."""
         _LOG.debug("a connection broke", exc_info=True)
 
     def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None) -> None:
@@ -165,7 +164,7 @@ class DemoServer(ThreadingHTTPServer):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether an address or name is this machine's own, seen from nowhere else."""
+    """Tell whether an address or name is a loopback, which no other machine reaches."""
     return host.lower() in _LOOPBACK or (_is_address(host) and ipaddress.ip_address(host).is_loopback)
 
 
@@ -194,11 +193,11 @@ class _TooLongError(Exception):
 
 
 class _BoundedReader(io.RawIOBase):
-    """What a connection sends, within a request's time and length.
+    """Reader of a connection within a request's time and length.
 
     Args:
-        connection: Where it comes from.
-        limits: See ``Limits``.
+        connection: Socket that is read.
+        limits: Limits of time and length.
     """
 
     def __init__(self, connection: socket.socket, limits: Limits) -> None:
@@ -211,14 +210,14 @@ class _BoundedReader(io.RawIOBase):
         self._left = self._limits.head_bytes
 
     def expect(self, count: int) -> None:
-        """Let a request have a body of so many bytes."""
+        """Allow a request a body of ``count`` bytes."""
         self._left += count
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        """Read what there is.
+        """Read the next bytes into a buffer, and return their number.
 
         Raises:
             TimeoutError: Nothing came for too long, or the request's time is over.
@@ -369,7 +368,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Answer what ``http.server`` itself refuses, in JSON as everything else."""
+        """Reply in JSON where ``http.server`` itself refuses a request."""
         status = HTTPStatus(code)
         self._refuse(status, message or status.phrase)
 

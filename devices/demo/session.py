@@ -1,4 +1,4 @@
-"""What the page asks for, as plain data: one bundle held open, one query at a time, nothing kept."""
+"""Replies to the demo page as plain data: one bundle is held open, one query runs at a time, nothing is kept."""
 
 from __future__ import annotations
 
@@ -30,21 +30,21 @@ from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame,
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "
-    "cleared or approved by any authority. Do not use its answers for diagnosis."
+    "cleared or approved by any authority. Do not use its predictions for diagnosis."
 )
 SHOWN_PIXELS = 640
-"""Width of the pictures that are sent back."""
+"""Width of the pictures that are sent back, pixels."""
 
 
 class DemoSession:
     """A bundle that is open for a page; use it as a context.
 
     Args:
-        folder: The bundle; it is verified first.
-        backend: See ``choose_model``.
-        threads: Processor threads one query may use.
+        folder: The bundle's folder; it is verified first.
+        backend: Name in the backend table; None takes the first backend whose library is installed.
+        threads: Processor threads that one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        min_version: Lowest version that is taken.
+        min_version: Lowest version of the bundle that is taken.
 
     Raises:
         WeckdError: The bundle cannot be opened.
@@ -56,7 +56,7 @@ class DemoSession:
         self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, min_version=min_version)
         self._one_at_a_time = threading.Lock()
         self._closed = False
-        # Once for nothing, so that the first answer takes no longer than the others.
+        # One run for nothing, so that the first prediction takes no longer than the others.
         empty = np.zeros(self.model.runner.input_shape, np.uint8)
         decode_bytes(encode_png(empty[0]))
         self.model.runner.run(empty)
@@ -70,7 +70,7 @@ class DemoSession:
             self.model.close()
 
     def describe(self) -> dict[str, Any]:
-        """Say which bundle answers."""
+        """Describe the open bundle: its name, device, backend, labels, operating point and verdict."""
         manifest, choice = self.model.bundle.manifest, self.model.choice
         scored = sum_up_gates(manifest)
         return {
@@ -88,7 +88,7 @@ class DemoSession:
         }
 
     def predict(self, data: bytes) -> dict[str, Any]:
-        """Classify an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
+        """Predict an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
         with self._turn():
             start_ns = time.monotonic_ns()
             try:
@@ -113,14 +113,14 @@ class DemoSession:
         """Map where the model finds its evidence in an image file's bytes.
 
         Raises:
-            DataError: It cannot be read, or the model answers nothing that could be explained.
+            DataError: The image cannot be read, or has no prediction to explain.
         """
         with self._turn():
             start_ns = time.monotonic_ns()
             frame = self._frame(decode_bytes(data))
             prediction = predict_frame(self.model, frame)
             if prediction.label is None:
-                raise DataError(f"there is no answer to explain: {prediction.reason}", code="E_DATA_NO_PREDICTION")
+                raise DataError(f"there is no prediction to explain: {prediction.reason}", code="E_DATA_NO_PREDICTION")
             found, check = explain_frame(self.model, frame, self.model.bundle.manifest.labels.index(prediction.label))
             overlay = draw_overlay(frame[0], found, width_pixels=SHOWN_PIXELS)
             took_ns = time.monotonic_ns() - start_ns

@@ -1,1 +1,1 @@
-"""What is installed on this machine, and what would make its measurements better."""
+"""Diagnosis of a machine: what is installed, what works, and which settings make it faster and steadier."""

@@ -1,4 +1,4 @@
-"""What to set on this machine so that it answers as fast as it can, and as evenly; each with what to type."""
+"""Advice on a machine's settings, so that it runs fast and evenly, each with the command to type."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode
 _MIN_DISK_MIB = 1024
 _MIN_MEMORY_MIB = 512
 _SWAPPED_MIB = 64
-"""Less than that in the swap is what any machine puts there."""
+"""Use of the swap under which a machine is as usual, MiB."""
 _MIN_PYTHON = (3, 10)
 _SHOWN = 3
 _PERFORMANCE = "sudo cpupower frequency-set -g performance"
@@ -26,13 +26,13 @@ _PERFORMANCE = "sudo cpupower frequency-set -g performance"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Advice:
-    """One thing that was looked at.
+    """Advice on one setting or condition of a machine.
 
     Attributes:
-        topic: Such as ``power mode``.
-        state: ``good``: leave it; ``improve``: the hint makes it better; ``unknown``: this machine does not tell.
-        found: What it is now, in words.
-        hint: What to type or do; None where it is good.
+        topic: Name of the setting or condition, such as ``power mode``.
+        state: ``good``: leave it; ``improve``: follow the hint; ``unknown``: the machine does not show it.
+        found: Present state, in words.
+        hint: What to type or do; None where nothing is to be done.
     """
 
     topic: str
@@ -42,13 +42,13 @@ class Advice:
 
 
 def advise(root: Path, detected: DetectedMachine, profile: DeviceProfile | None, folder: Path) -> tuple[Advice, ...]:
-    """Look at a machine's settings and condition.
+    """Check a machine's settings and condition, and advise on each.
 
     Args:
-        root: Where ``proc``, ``sys`` and ``etc`` lie.
-        detected: What the machine is.
-        profile: What is known about it; None where it was not recognised.
-        folder: Whose disk is looked at: where bundles and engines are put.
+        root: Folder that holds ``proc``, ``sys`` and ``etc``.
+        detected: The detected machine.
+        profile: Profile of the machine; None where it was not recognised.
+        folder: Folder for bundles and engines; the free space of its disk is checked.
     """
     jetson = detected.l4t is not None or detected.module is not None
     found = []
@@ -62,7 +62,7 @@ def _release(detected: DetectedMachine, profile: DeviceProfile | None) -> Advice
     topic = "JetPack"
     if detected.l4t is None:
         hint = "in a container, mount /etc/nv_tegra_release; finalize keys an engine by it"
-        return Advice(topic=topic, state="unknown", found="the release of NVIDIA's Linux is not told", hint=hint)
+        return Advice(topic=topic, state="unknown", found="the release of NVIDIA's Linux is not shown", hint=hint)
     rows = [row for row in (profile.tensorrt if profile else ()) if row.holds(detected.l4t)]
     if not rows:
         hint = (
@@ -86,7 +86,7 @@ def _power_mode(root: Path, profile: DeviceProfile | None) -> Advice:
     try:
         name = read_power_mode(root)
     except DeviceError as err:
-        return Advice(topic=topic, state="unknown", found="it is not told", hint=str(err))
+        return Advice(topic=topic, state="unknown", found="it is not shown", hint=str(err))
     numbers = read_power_modes(root)
     known = {mode.name: mode for mode in (profile.power_modes if profile else ()) if mode.name in numbers}
     others = ", ".join(f"{other} (-m {number})" for other, number in numbers.items() if other != name)
@@ -187,7 +187,7 @@ def _swap(root: Path, jetson: bool) -> Advice:
             "; where memory is enough: sudo systemctl disable --now nvzramconfig" if jetson else ""
         )
     else:
-        hint = "what was swapped out answers late: close other programs, then sudo swapoff -a && sudo swapon -a"
+        hint = "what was swapped out runs late: close other programs, then sudo swapoff -a && sudo swapon -a"
     return Advice(topic=topic, state="improve", found=text, hint=hint)
 
 
@@ -195,7 +195,7 @@ def _memory(root: Path) -> Advice:
     topic = "memory"
     memory = resources.read_memory_mib(root)
     if memory is None:
-        return Advice(topic=topic, state="unknown", found="/proc/meminfo does not tell")
+        return Advice(topic=topic, state="unknown", found="/proc/meminfo does not show it")
     available, total = memory
     text = f"{available:.0f} of {total:.0f} MiB are free for programs"
     if available < _MIN_MEMORY_MIB:

@@ -1,4 +1,4 @@
-"""What works on this machine, what is missing, and what to type to get it."""
+"""Diagnosis of this machine: what works, what is missing, and what to type to get it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ _TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "sc
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Library:
-    """One library.
+    """State of one library.
 
     Attributes:
-        module: As it is imported.
-        state: ``works``: it imports; ``broken``: it is there and does not.
-        version: Where it is there.
-        detail: Why not, with what to type; None where it works.
+        module: Name of the module that is imported.
+        state: ``works``: it imports; ``absent``: it is not installed; ``broken``: it is installed and does not import.
+        version: Version of the library; None where it is absent.
+        detail: Why it does not work, with what to type; None where it works.
     """
 
     module: str
@@ -51,14 +51,14 @@ class Library:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ability:
-    """Something this software does.
+    """Task of this software, and whether it works here.
 
     Attributes:
-        name: Such as ``run bundles`` or ``finalize``.
-        target: For which target; None where it matters to all.
+        name: Name of the task, such as ``train a chain``.
+        target: Target that needs it; None where every target does.
         works: Whether it works here.
         missing: Modules that are absent or broken.
-        hint: What to type, or what it needs; None where it works.
+        hint: What to type, or what the task needs; None where it works.
     """
 
     name: str
@@ -70,13 +70,13 @@ class Ability:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TargetState:
-    """What works here for one target.
+    """Whether bundles for one target can be built and run here.
 
     Attributes:
-        target: Which one.
-        builds: Whether a bundle for it can be built here, from a network that is there.
+        target: The target.
+        builds: Whether a bundle for it can be built here from a trained network.
         runs: Whether a bundle for it can be run here.
-        note: What is missing, or where the rest is done; None where both work.
+        note: What is missing, or where the rest is done, in words; None where both work.
     """
 
     target: Target
@@ -87,17 +87,17 @@ class TargetState:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Diagnosis:
-    """Everything doctor found.
+    """Diagnosis of a machine.
 
     Attributes:
         weckd_edge: Version of this software.
         python: Version of Python.
-        device: What this machine is.
+        device: The detected machine.
         governor: Clock governors in words.
-        libraries: Every library, base first.
-        abilities: What works here.
-        targets: The same by target; empty where not every library was looked at.
-        advice: What to set so that this machine answers fast and evenly.
+        libraries: State of every library, those of the base installation first.
+        abilities: Tasks, and whether each works here.
+        targets: What can be built and run, by target; empty where not every library was checked.
+        advice: Advice on settings, so that the machine runs fast and evenly.
     """
 
     weckd_edge: str
@@ -118,14 +118,14 @@ def diagnose(
     installed: Callable[[str], bool] = is_installed,
     load: Callable[[str, str], object] = require,
 ) -> Diagnosis:
-    """Look at this machine. Each library is really imported, which takes a few seconds.
+    """Diagnose this machine; each library is really imported, which takes a few seconds.
 
     Args:
-        root: Where ``proc``, ``sys`` and ``etc`` lie.
-        modules: Libraries to look at; None takes all that this package can use.
-        folder: Whose disk is looked at: where bundles and engines are put.
-        installed: Tells whether a library is there.
-        load: Imports a library for a purpose in words.
+        root: Folder that holds ``proc``, ``sys`` and ``etc``.
+        modules: Libraries to check; None takes all that this package can use.
+        folder: Folder for bundles and engines; the free space of its disk is checked.
+        installed: Function that tells whether a library is installed.
+        load: Function that imports a library for a purpose in words.
     """
     found = detect(root)
     names = (*_BASE, *sorted(EXTRA_OF)) if modules is None else tuple(modules)
@@ -147,7 +147,13 @@ def diagnose(
 def check_library(
     module: str, *, installed: Callable[[str], bool] = is_installed, load: Callable[[str, str], object] = require
 ) -> Library:
-    """Import one library and say how that went; ``installed`` and ``load`` as for ``diagnose``."""
+    """Import one library and report its state.
+
+    Args:
+        module: Name of the module that is imported.
+        installed: Function that tells whether a library is installed.
+        load: Function that imports a library for a purpose in words.
+    """
     if not installed(module):
         return Library(module=module, state="absent", version=None, detail=_how_to_get(module))
     version = _version(module)

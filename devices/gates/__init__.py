@@ -1,1 +1,1 @@
-"""Measured values held against the limits of a build."""
+"""Gates: measured values against the limits of a build."""

@@ -1,4 +1,4 @@
-"""The gates of a build: each measured value against its limit.
+"""Gates of a build: each measured value against its limit.
 
 A value from another machine never passes a device's gate. A bench that is INVALID passes neither latency nor energy, with
 one exception: other work on the machine only adds time, so a noisy run whose slowest query is within the limit passes. A
@@ -38,13 +38,13 @@ def merge_limits(config: GateConfig, profile_limits: GateConfig) -> GateConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GateEvidence:
-    """What is known of a compiled model when it is held against limits.
+    """Evidence of a compiled model, which limits are checked against.
 
     Attributes:
         measurement: Bench on this machine; None where none was made.
         verification: Accuracy of the compiled model on a split; None where none was made.
         split: Name of that split for reasons: ``test``, or ``validation`` while links are still compared.
-        size_bytes: Size of the files that the device loads.
+        size_bytes: Size of the files that the device loads, bytes.
         measured_on_device: Whether this machine is the device, as ``is_same_device`` tells.
         predicted: Latency expected of a device that is not this machine; never enough to pass or fail.
     """
@@ -65,8 +65,8 @@ def evaluate_gates(
     Args:
         limits: The limits that hold, as ``merge_limits`` returns them.
         profile: The device they are meant for.
-        evidence: What is known of the compiled model.
-        labels: Class names for reasons; where there are none, classes are called by their number.
+        evidence: Evidence of the compiled model.
+        labels: Class names for reasons; empty: classes are called by their number.
     """
     gates = _measured_gates(limits, profile, evidence)
     if limits.max_size_mib is not None:
@@ -265,7 +265,7 @@ def _recall(limit: float, verification: Verification | None, labels: Sequence[st
 
 
 def _better_than_guessing(verification: Verification, labels: Sequence[str], split: str) -> Gate:
-    """Judge whether what is deployed tells the classes apart at all."""
+    """Judge whether the deployed model tells the classes apart better than guessing."""
     rows = verification.predictions
     found = compare_with_guessing(
         np.array([np.argmax(row.compiled) for row in rows]),

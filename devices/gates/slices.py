@@ -1,8 +1,8 @@
-"""limits for the slice that is served worst: a site, a device, an age for which the rest must not pay.
+"""Gates of the slice that is served worst, such as a site, a device or an age.
 
-Every slice that is large enough is held against the limit. The bar is cleared where the 95 % intervals of all of them lie
-above it; it is missed where one lies under it by an interval that allows for having looked at several (Bonferroni); else
-the gate stays open. Slices too small for an interval are named and not judged.
+Every slice that is large enough is held against the limit. The gate passes where the 95 % intervals of all slices lie above
+the limit. It fails where one lies under it by an interval that allows for having looked at several (Bonferroni). Otherwise
+it stays open. Slices too small for an interval are named and not judged.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def evaluate_slices(
 
     Args:
         limits: The limits that hold.
-        slices: Every slice, with figures where it is large enough.
+        slices: Every slice, with metrics where it is large enough.
         labels: Class names.
-        split: What they were answered on, for reasons.
+        split: Name of the split that was predicted, for reasons.
     """
     gates = []
     if limits.min_slice_accuracy is not None:
@@ -49,9 +49,13 @@ def evaluate_slices(
 
 
 def lowered_high(metric: Metric, tests: int) -> float:
-    """Return the upper end of a figure's interval as it is at 95 % for so many figures together (Bonferroni).
+    """Return the upper end of a metric's interval that holds at 95 % for several metrics together (Bonferroni).
 
-    The distance on the logit scale grows with the normal quantile; it is exact for Wilson's interval where the figure is 0.
+    The distance on the logit scale grows with the normal quantile; it is exact for Wilson's interval where the metric is 0.
+
+    Args:
+        metric: The metric.
+        tests: Number of metrics that are looked at together.
     """
     high, value = metric.high, metric.value
     if high is None:

@@ -95,7 +95,7 @@ def _draw_row(
     probability: float,
     font: ImageFont.FreeTypeFont | ImageFont.ImageFont,
 ) -> None:
-    """Draw a label, its probability and a bar of that length into ``(left, top, right, height)``."""
+    """Draw a label, its probability and a stripe of that length into ``(left, top, right, height)``."""
     left, top, right, unit = place
     number = f"{probability:.1%}"
     name_space = (right - left) * 2 // 5

@@ -14,7 +14,7 @@ CHANNEL_ORDERS = ("rgb", "bgr")
 
 
 def frame_from_array(image: NDArray[np.uint8], spec: FrameSpec, *, colour: str = "rgb") -> NDArray[np.uint8]:
-    """Bring an array of any size to the camera frame, as image files are brought to it.
+    """Scale an array of any size to the camera frame, in the same way as image files.
 
     Args:
         image: uint8 ``[H, W, 3]``, or grey ``[H, W]``, at most 8192 pixels a side; it is not changed.

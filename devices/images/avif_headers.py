@@ -1,4 +1,4 @@
-"""How large a picture an AVIF really holds: its head may claim less than its decoder will make room for.
+"""Size of the picture that an AVIF really holds: its head may claim less than its decoder will make room for.
 
 The head is a tree of boxes (ISO/IEC 14496-12, 23008-12); each item's data is a stream of AV1's units, whose sequence headers
 say the size that is decoded (AV1 Bitstream and Decoding Process Specification, 5.3 to 5.5).
@@ -19,12 +19,13 @@ def check_coded_size(data: bytes, width: int, height: int) -> None:
     """Refuse an AVIF whose coded pictures are larger than it claims to be.
 
     Args:
-        data: The whole file.
-        width: As its head claims, pixels.
-        height: Likewise.
+        data: Bytes of the whole file.
+        width: Width that the head claims, pixels.
+        height: Height that the head claims, pixels.
 
     Raises:
-        DataError: With a short reason; also of a sequence of pictures, and where the head cannot be followed.
+        DataError: The picture is larger, the file is a sequence of pictures, or its head cannot be followed; the message is
+            a short reason.
     """
     if data[8:12] == b"avis":
         raise DataError(
@@ -41,7 +42,7 @@ def check_coded_size(data: bytes, width: int, height: int) -> None:
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:
-    """Yield what each box is called, and where its body begins and ends."""
+    """Yield the name of each box, and the places where its body begins and ends."""
     while start + 8 <= end:
         size, body = int.from_bytes(data[start : start + 4], "big"), start + 8
         if size == 1:
@@ -54,7 +55,7 @@ def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]
 
 
 def _items(data: bytes) -> Iterator[bytes]:
-    """Yield the data of each item, from wherever it lies."""
+    """Yield the data of each item."""
     for name, start, end in _boxes(data, 0, len(data)):
         if name != b"meta":
             continue
@@ -110,7 +111,7 @@ def _coded_sizes(units: bytes) -> Iterator[tuple[int, int]]:
 
 
 def _leb128(data: bytes, at: int) -> tuple[int, int]:
-    """Return the number that is written in seven bits a byte, and where it ends."""
+    """Return the number that is written in seven bits a byte, and the place where it ends."""
     found = 0
     for shift in range(0, 56, 7):
         byte = data[at]
@@ -122,10 +123,10 @@ def _leb128(data: bytes, at: int) -> tuple[int, int]:
 
 
 class _Bits:
-    """Bits of data, from the front.
+    """Reader of the bits of some data, from the front.
 
     Args:
-        data: Where they lie.
+        data: The data.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -133,7 +134,7 @@ class _Bits:
         self._at = 0
 
     def take(self, count: int) -> int:
-        """Return the next so many bits as a number."""
+        """Return the next ``count`` bits as a number."""
         end = self._at + count
         if end > 8 * len(self._data):
             raise IndexError

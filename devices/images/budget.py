@@ -1,4 +1,4 @@
-"""What threads share: so many bytes or pixels, and no more, at one time."""
+"""Budget of bytes or pixels that threads share: together they hold no more at one time."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from contextlib import contextmanager
 
 
 class Budget:
-    """A number of units that threads take and give back; who finds too few waits, first come, first served.
+    """A number of units that threads take and give back; a thread that finds too few waits, first come, first served.
 
     Args:
-        units: How many there are, such as bytes. Who asks for more takes all of them.
+        units: Number of units, such as bytes. A thread that asks for more takes all of them.
     """
 
     def __init__(self, units: int) -> None:
@@ -21,7 +21,7 @@ class Budget:
         self._queue = threading.Lock()  # without it, small ones pass a large one that waits for ever
 
     def acquire(self, units: int, *, wait_s: float | None = None) -> bool:
-        """Take units; False where they were not free within ``wait_s`` (None: wait as long as it takes)."""
+        """Take units; return False where they were not free within ``wait_s`` seconds (None: wait for ever)."""
         units = min(units, self._units)
         until = None if wait_s is None else time.monotonic() + wait_s
         if not self._queue.acquire(timeout=-1 if wait_s is None else wait_s):

@@ -7,7 +7,7 @@ import re
 from weckd_edge.devices.images.headers import Claims
 
 HEAD_BYTES = 1024
-"""Number of a file's first bytes that tell what it is."""
+"""Number of a file's first bytes that its kind is found from."""
 
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1", b"mif2")
 _AVIF_BRANDS = (b"avif", b"avis")
@@ -96,11 +96,11 @@ def begins_as_picture(head: bytes) -> bool:
 
 
 def describe_file(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
-    """Say what a file is that no decoder takes.
+    """Return the kind of a file that no decoder takes, in words, with what to do about it.
 
     Args:
         head: The file's first ``HEAD_BYTES``, or all of it.
-        claims: What the file's head says of its values.
+        claims: Claims of the file's head.
     """
     begins = _beginning(head)
     if begins == "TIFF" and (claims.bits not in (1, 8) or claims.numbers):
@@ -139,7 +139,7 @@ def picture_kind_of(head: bytes) -> str | None:
 
 
 def file_kind_of(head: bytes) -> str | None:
-    """Return what a file is that is no picture, as in "an HTML page"; None where that is not known.
+    """Return the kind of a file that is no picture, such as "an HTML page"; None where it is not known.
 
     Args:
         head: The file's first ``HEAD_BYTES``, or all of it.
@@ -164,7 +164,7 @@ def _named(head: bytes, table: tuple[tuple[int, bytes, str], ...]) -> str | None
 
 
 def _brands(head: bytes) -> list[bytes]:
-    """Return what a file of the family of MP4 says it is."""
+    """Return the brands of a file of the MP4 family; empty for any other file."""
     if head[4:8] != b"ftyp":
         return []
     end = min(int.from_bytes(head[:4], "big"), len(head))

@@ -1,7 +1,7 @@
-"""What the head of an image file claims, looked at before a decoder believes it.
+"""Claims of an image file's head, checked before a decoder believes them.
 
-A decoder takes memory and time by what a file says of itself, and a few bytes can say anything. Here is what Pillow and the
-libraries below it do not bound: tags of TIFF and EXIF, tiles of TIFF, and the passes of a JPEG.
+A decoder takes memory and time by what a file says of itself, and a few bytes can say anything. This module bounds what
+Pillow and the libraries below it do not: tags of TIFF and EXIF, tiles of TIFF, and the passes of a JPEG.
 """
 
 from __future__ import annotations
@@ -14,13 +14,16 @@ from dataclasses import dataclass
 from weckd_edge.core.errors import DataError
 
 MAX_VALUES = 1 << 16
-"""Numbers in one tag of TIFF or EXIF; each takes some 40 bytes once it is read."""
+"""Most numbers in one tag of TIFF or EXIF; each takes some 40 bytes once it is read."""
+
 MAX_EXIF_BYTES = 1 << 20
-"""EXIF data of a JPEG, all its segments together."""
+"""Most EXIF data of a JPEG, all its segments together, bytes."""
+
 MAX_SCANS = 100
-"""Passes over a JPEG; a progressive one has about 10. Each costs as much time as a whole picture, and a few bytes."""
+"""Most passes over a JPEG; a progressive one has about 10. A pass is a few bytes and costs as much time as a picture."""
+
 ROOMY_TILE = 1024
-"""Pixels that the side of a TIFF's tile may always have; a larger one is no larger than the picture."""
+"""Longest side of a TIFF's tile in a smaller picture, pixels; other tiles are no larger than the picture."""
 
 _VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
 _WHOLE = {3: "H", 4: "I", 16: "Q"}
@@ -34,13 +37,13 @@ _MAX_PAGES = 100
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Claims:
-    """What the head of an image file says of its pixels and pages.
+    """Claims of an image file's head about its pixels and pages.
 
     Attributes:
         bits: Bits a channel; 8 where it is not looked for.
-        white_is_zero: Whether the largest value is black; of TIFF only.
-        numbers: What the values are, where they are not plain whole numbers; of TIFF only.
-        several: Whether there are further pages of full size; of TIFF only.
+        white_is_zero: Whether the largest value is black; TIFF only.
+        numbers: Kind of the values where they are not plain whole numbers: ``signed`` or ``floating-point``; TIFF only.
+        several: Whether there are further pages of full size; TIFF only.
     """
 
     bits: int = 8
@@ -60,16 +63,16 @@ class _Tag:
 
 
 def check_file(data: bytes) -> Claims:
-    """Refuse a TIFF or JPEG whose head claims more than a picture needs; of other formats nothing is asked.
+    """Refuse a TIFF or JPEG whose head claims more than a picture needs; other formats are not checked.
 
     Args:
-        data: The whole file.
+        data: Bytes of the whole file.
 
     Returns:
-        What a PNG or TIFF says of its pixels and pages.
+        Claims of a PNG or TIFF; the usual ones for other formats.
 
     Raises:
-        DataError: With a short reason.
+        DataError: The head claims too much, or the form of TIFF is not read; the message is a short reason.
     """
     if data[:2] == b"\xff\xd8":
         _check_jpeg(data)
@@ -102,12 +105,12 @@ def check_file(data: bytes) -> Claims:
 
 
 def black_is_zero(data: bytes) -> bytes:
-    """Return a TIFF that says that its zero is black where it said white: its values are to be turned round by the caller.
+    """Return a TIFF with its claim that zero is white turned to black; the caller inverts its values.
 
-    Decoders turn them round for some depths and byte orders, read others as if nothing had been said, and refuse the rest.
+    Decoders invert the values for some depths and byte orders, read others as if nothing had been said, and refuse the rest.
 
     Args:
-        data: The whole file.
+        data: Bytes of the whole file.
     """
     tag = _white_tag(data)
     if tag is None:
@@ -117,7 +120,7 @@ def black_is_zero(data: bytes) -> bytes:
 
 
 def _white_tag(data: bytes) -> _Tag | None:
-    """Return the tag by which a TIFF says that its zero is white; None where it does not say so."""
+    """Return the tag in which a TIFF says that its zero is white; None where it does not say so."""
     tag = next((tag for tag in _tags(data, _first_list(data)) if tag.number == _PHOTOMETRIC), None)
     return tag if tag is not None and tag.kind in _WHOLE and tag.value == 0 else None
 
@@ -136,16 +139,16 @@ def _has_pages(data: bytes) -> bool:
 
 
 def check_tags(data: bytes) -> dict[int, int]:
-    """Refuse a TIFF's or EXIF's first list of tags where they hold more than a picture needs, or more than there is.
+    """Refuse the first list of tags of a TIFF or of EXIF data that holds more than a picture needs, or more than there is.
 
     Args:
-        data: From its byte order mark on.
+        data: The data from its byte order mark on.
 
     Returns:
-        The first number of each tag, by the tag's own number; of damaged data what can be read.
+        First number of each tag, by the tag's own number; of damaged data, the tags that can be read.
 
     Raises:
-        DataError: With a short reason.
+        DataError: The tags hold too much; the message is a short reason.
     """
     found: dict[int, int] = {}
     held = 0
@@ -164,7 +167,7 @@ def check_tags(data: bytes) -> dict[int, int]:
 
 
 def _shape(data: bytes) -> tuple[str, str, int, int]:
-    """Return a TIFF's byte order, and how it writes places: their letter, the bytes of a tag, those of a count of tags."""
+    """Return a TIFF's byte order, the letter of its offsets, the bytes of a tag and the bytes of a count of tags."""
     order = "<" if data[:2] == b"II" else ">"
     is_big = data[2:4] in (b"\x2b\0", b"\0\x2b")
     return (order, "Q", 20, 8) if is_big else (order, "I", 12, 2)
@@ -191,7 +194,7 @@ def _next_list(data: bytes, start: int) -> int:
 
 
 def _tags(data: bytes, start: int) -> Iterator[_Tag]:
-    """Yield the tags of a list that lie in the data; what points beyond it is left out, as decoders do."""
+    """Yield the tags of a list that lie in the data; tags that point beyond it are left out, as decoders do."""
     order, word, size, count_bytes = _shape(data)
     count = _number(data, order + ("Q" if size == 20 else "H"), start)
     room = 8 if size == 20 else 4

@@ -1,4 +1,4 @@
-"""What is worth saying of a picture as it was decoded: that it shows nearly nothing, or that there is more in its file."""
+"""Remarks on a decoded picture: that it shows nearly nothing, or that its file holds more."""
 
 from __future__ import annotations
 
@@ -18,29 +18,31 @@ HIDDEN = "W_HIDDEN_BY_TRANSPARENCY"
 SEVERAL = "I_FIRST_OF_SEVERAL"
 
 NEAR_LEVELS = 16
+"""Span of levels, of 256, that nearly all pixels of a picture of nearly one value lie within, in every channel."""
+
 NEAR_FRACTION = 0.995
-"""A picture is nearly of one value where so many of its pixels lie within so many of 256 levels, in every channel."""
+"""Fraction of the pixels that must lie within ``NEAR_LEVELS``."""
 
 SAMPLES = 1 << 14
-"""About so many pixels of a large picture are counted."""
+"""Approximate number of pixels of a large picture that are counted."""
 
 MAX_BITS = 14
-"""A file of 16 bits a channel whose values would fit into so many is pointed out."""
+"""Bits that the values of a file of 16 bits a channel must fit into for a remark on it."""
 
 HIDDEN_FRACTION = 0.5
-"""Transparency is pointed out where it takes away this much of a picture that there is."""
+"""Fraction of a picture that transparency must hide for a remark on it."""
 
 
 @dataclass(kw_only=True, slots=True)
 class PixelCounter:
-    """What is counted while a picture is decoded, strip by strip.
+    """Counter of a picture's pixels while it is decoded, strip by strip.
 
     Attributes:
-        step: One pixel in so many along each side is counted.
-        colours: Pixels by level ``[3, 256]``, as they come out.
-        beneath: The same of a picture with transparency, without it.
-        opacity: Pixels by opacity ``[256]``; all zero without transparency.
-        largest: The largest value of all in a file of 16 bits a channel, 0..65535; None of other files.
+        step: Distance of counted pixels along each side.
+        colours: Number of decoded pixels by channel and level ``[3, 256]``.
+        beneath: Number of pixels by channel and level ``[3, 256]``, without transparency; zero where there is none.
+        opacity: Number of pixels by opacity ``[256]``; zero where there is no transparency.
+        largest: Largest value in a file of 16 bits a channel, 0..65535; None for other files.
     """
 
     step: int
@@ -53,8 +55,8 @@ class PixelCounter:
         """Count the pixels of a strip.
 
         Args:
-            strip: uint8 ``[h, W, 3]``, as they come out, or ``[h, W]`` of a grey one.
-            largest: The largest of the 16-bit values that the strip was made from.
+            strip: Decoded pixels, uint8 ``[h, W, 3]``, or ``[h, W]`` of a grey picture.
+            largest: Largest of the 16-bit values that the strip was made from; None where there are none.
         """
         if largest is not None:
             self.largest = max(self.largest or 0, largest)
@@ -68,7 +70,11 @@ class PixelCounter:
         self.opacity += counts[3]
 
     def notes(self, *, several: bool) -> tuple[DataNote, ...]:
-        """Return what is to be said; ``several``: whether the file holds further pages or frames."""
+        """Return the remarks on the picture.
+
+        Args:
+            several: Whether the file holds further pages or frames.
+        """
         found = []
         largest = self.largest
         if largest is not None and largest < 1 << MAX_BITS:
@@ -87,12 +93,12 @@ class PixelCounter:
 
 
 def make_pixel_counter(width: int, height: int) -> PixelCounter:
-    """Return what counts the pixels of a picture of this size: all of a small one, some of a large one."""
+    """Make a counter for a picture of this size, pixels: it counts all of a small picture and some of a large one."""
     return PixelCounter(step=max(1, math.isqrt(width * height // SAMPLES)))
 
 
 def _counts(pixels: NDArray[np.uint8]) -> NDArray[np.int64]:
-    """Return how often each level occurs in each channel ``[C, 256]``."""
+    """Count the pixels of each level in each channel, ``[C, 256]``."""
     channels = range(pixels.shape[2])
     return np.stack([np.bincount(pixels[:, :, channel].ravel(), minlength=256) for channel in channels])
 
@@ -101,17 +107,17 @@ def is_nearly_one_value(colours: NDArray[np.int64]) -> bool:
     """Tell whether nearly all pixels have nearly the same value, in every channel.
 
     Args:
-        colours: Pixels by level ``[3, 256]``.
+        colours: Number of pixels by channel and level ``[3, 256]``.
     """
     near = np.stack([np.convolve(one, np.ones(NEAR_LEVELS, np.int64)) for one in colours]).max(1)
     return bool((near >= NEAR_FRACTION * colours.sum(1)).all())
 
 
 def summarize_notes(notes: Mapping[str, Sequence[DataNote]]) -> tuple[DataNote, ...]:
-    """Return what is to be said of many pictures: one note for each kind, with how many there are and what to do.
+    """Sum up the remarks on many pictures: one for each kind, with the number of pictures and what to do.
 
     Args:
-        notes: Of every picture, by its path; of those without any too.
+        notes: Remarks on every picture by its path; pictures without a remark count too.
     """
     first: dict[str, str] = {}
     counts: Counter[str] = Counter()
@@ -138,4 +144,4 @@ _OF_MANY = {
     NEARLY_ONE_VALUE: "are nearly of one colour, as black and empty pictures are; look at them",
     SEVERAL: "hold several pages or frames, of which the first is read; save the others as files of their own, if needed",
 }
-"""What is said of several pictures, after how many of how many they are."""
+"""Remark on several pictures by its code; it follows their number."""

@@ -25,7 +25,7 @@ STORED: dict[int, Callable[[Pixels], Pixels]] = {
     7: lambda upright: upright.transpose(1, 0, 2)[::-1, ::-1],
     8: lambda upright: upright.transpose(1, 0, 2)[:, ::-1],
 }
-"""By EXIF orientation, the view of an upright picture in the rows and columns that the file stores."""
+"""Views of an upright picture in the rows and columns that a file stores, by EXIF orientation."""
 
 
 def to_rgb(image: Image.Image, format_name: str, claims: Claims, counter: PixelCounter) -> Pixels:
@@ -34,7 +34,7 @@ def to_rgb(image: Image.Image, format_name: str, claims: Claims, counter: PixelC
     Args:
         image: The strip, as Pillow decodes it.
         format_name: Pillow's name of the file's format.
-        claims: What the file's head says of its values.
+        claims: Claims of the file's head.
         counter: Counts the pixels, for remarks on the whole image.
 
     Returns:

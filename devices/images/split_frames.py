@@ -1,4 +1,4 @@
-"""The images of one split as camera frames, decoded once for everything that a build does with them."""
+"""Images of one split as camera frames, decoded once for everything that a build does with them."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ Frame = NDArray[np.uint8]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameFile:
-    """Decoded images.
+    """File of decoded images.
 
     Attributes:
-        file: uint8 ``[N, H, W, 3]`` as ``.npy``, in the order of the index.
-        schema_version: Of this record.
+        file: The file: uint8 ``[N, H, W, 3]`` as ``.npy``, in the order of the index.
+        schema_version: Version of this record's fields.
     """
 
     file: FileRef
@@ -36,12 +36,12 @@ class FrameFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class SplitFrames:
-    """Images of one split, decoded.
+    """Decoded images of one split.
 
     Attributes:
-        split: Which split they are of.
-        records: The images, in order.
-        frames: uint8 ``[N, H, W, 3]``, in the same order; read from disk as they are touched.
+        split: The split.
+        records: Records of the images, in order.
+        frames: uint8 ``[N, H, W, 3]``, in the same order; they are read from disk as they are touched.
     """
 
     split: Split
@@ -62,19 +62,19 @@ class SplitFrames:
 
     @property
     def labels(self) -> NDArray[np.int64]:
-        """True label indices ``[N]``."""
+        """True label indices of the images, ``[N]``."""
         return np.array([record.label for record in self.records], np.int64)
 
     @property
     def groups(self) -> list[str]:
-        """The group of each image."""
+        """Group of each image, in order."""
         return [record.group for record in self.records]
 
     def of(self, path: str) -> Frame:
         """Return the frame of one image ``[H, W, 3]``.
 
         Raises:
-            KeyError: It is not of this split.
+            KeyError: The image is not of this split.
         """
         frame: Frame = self.frame(self.rows([path])[0])[0]
         return frame
@@ -83,7 +83,7 @@ class SplitFrames:
         """Return the row of each image by its path.
 
         Raises:
-            KeyError: One is not of this split.
+            KeyError: An image is not of this split.
         """
         row_of = {record.path: row for row, record in enumerate(self.records)}
         return [row_of[path] for path in paths]
@@ -95,10 +95,10 @@ class SplitFrames:
         )
 
     def required(self, purpose: str) -> SplitFrames:
-        """Return these images, where there are any.
+        """Return these images, and refuse an empty split.
 
         Raises:
-            DataError: There are none; the message names the purpose.
+            DataError: There is no image; the message names the purpose.
         """
         if not self.records:
             raise DataError(f"expected {_NAMES[self.split]} images {purpose}, the index has none", code="E_DATA_NO_IMAGES")
@@ -116,10 +116,10 @@ def decode_split(
     Args:
         workspace: The store.
         index: The data set.
-        split: Which split.
+        split: The split.
         root: The data set's folder.
-        spec: The frame.
-        progress: Where the decoding is shown.
+        spec: Size of the frame.
+        progress: Shows the decoding.
 
     Raises:
         DataError: An image cannot be read.
@@ -150,7 +150,7 @@ def frames_of(paths: Sequence[Path], spec: FrameSpec, ahead: int = 16) -> Iterat
 
 
 def reserve(path: Path) -> None:
-    """Ask for the space of a file that is going to be written through memory.
+    """Reserve the disk space of a file that is going to be written through memory.
 
     Writing to a mapped file on a full disk kills the process without a word; asking for the space first does not.
     """

@@ -1,1 +1,1 @@
-"""Jetsons: the board, the recipe of an engine, and the engine built on the device."""
+"""Jetsons: the board, the recipe of an engine, and the engine that the device builds."""

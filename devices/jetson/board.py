@@ -1,4 +1,4 @@
-"""What an engine's validity hangs on, read from a Jetson's files: module, L4T, power mode, TensorRT's full version."""
+"""Facts of a Jetson that an engine depends on: module, L4T, power mode and TensorRT's full version."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from weckd_edge.devices.machine.sysfs import read_text
 
 _STATUS = "var/lib/nvpmodel/status"
 _MODES = "etc/nvpmodel.conf"
-_TIMES_THE_GRAPH, _SPARE_MIB = 3, 32
-"""Room that is asked for: the graph's size so many times, and on the disk so much more for kernels and timings."""
+_TIMES_THE_GRAPH = 3
+"""Memory, and disk space, that a build needs, as a multiple of the graph's size."""
+
+_SPARE_MIB = 32
+"""Further disk space that a build needs for kernels and timings, MiB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,13 +27,13 @@ class EngineIdentity:
 
     Attributes:
         onnx_sha256: Digest of the quantized graph.
-        graph_sha256: Digest of its form that this TensorRT reads.
-        tensorrt_version: In full, with the build number where the package manager tells it.
+        graph_sha256: Digest of the form of the graph that this TensorRT reads.
+        tensorrt_version: Full version of TensorRT, with the build number where the package manager has it.
         module: Part number of the module.
-        compute_capability: Of its GPU.
+        compute_capability: Compute capability of the GPU, such as ``8.7``.
         l4t: Release of NVIDIA's Linux.
-        power_mode: Name of the power mode: the builder times kernels at that mode's clocks.
-        flags: Build flags by name, the DLA where it is one, then the workspace cap.
+        power_mode: Name of the power mode; the builder times kernels at that mode's clocks.
+        flags: Names of build flags, the DLA where the engine is for one, then the workspace limit.
     """
 
     onnx_sha256: str
@@ -43,15 +46,15 @@ class EngineIdentity:
     flags: tuple[str, ...]
 
     def key(self) -> str:
-        """Return the digest an engine is kept under."""
+        """Return the digest that an engine is kept under."""
         return digest_of(self)
 
 
 def read_module(root: Path) -> tuple[str, str]:
-    """Return a Jetson's module part number and its L4T release.
+    """Return the part number of a Jetson's module and its release of L4T.
 
     Raises:
-        DeviceError: This is no Jetson, or it names no module.
+        DeviceError: The machine is no Jetson, or names no module.
     """
     found = detect(root)
     if found.l4t is None:
@@ -102,7 +105,7 @@ def read_power_mode(root: Path) -> str:
 
 
 def read_power_modes(root: Path) -> dict[str, int]:
-    """Return the power modes of a board with their numbers, as its nvpmodel names them; empty where there is none."""
+    """Return the numbers of a board's power modes by nvpmodel's names; empty where there is no nvpmodel."""
     return _modes_in(read_text(root / _MODES))
 
 
@@ -118,8 +121,8 @@ def _modes_in(text: str) -> dict[str, int]:
 def full_tensorrt_version(root: Path, binding_version: str) -> str:
     """Return TensorRT's version with its build number, such as ``10.3.0.30``.
 
-    The Python binding tells ``10.3.0`` only; the package manager knows the rest. Where it does not, or speaks of
-    another version than the binding, the binding's is returned.
+    The Python binding says ``10.3.0`` only; the package manager has the rest. Where it does not, or names another version
+    than the binding, the binding's version is returned.
     """
     status = read_text(root / "var/lib/dpkg/status")
     plain = binding_version.partition("+")[0]
@@ -131,16 +134,16 @@ def full_tensorrt_version(root: Path, binding_version: str) -> str:
 
 
 def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
-    """Refuse to build where memory or disk would not last: a build that runs out of memory is killed without a word.
+    """Refuse to build with too little memory or disk, as a build that runs out of memory is killed without a word.
 
     Args:
-        folder: Of the bundle.
-        graph_bytes: Size of the graph; an engine and what the builder holds beside its workspace grow with it.
-        workspace_mib: The builder's cap.
-        root: Where ``proc`` lies; a machine that does not tell its free memory is not refused.
+        folder: Folder of the bundle.
+        graph_bytes: Size of the graph, bytes; the engine and the builder's memory beside its workspace grow with it.
+        workspace_mib: Largest workspace of the builder, MiB.
+        root: Folder that holds ``proc``; a machine that does not show its free memory is not refused.
 
     Raises:
-        DeviceError: Saying how much there is and how much is needed.
+        DeviceError: There is too little; the message says how much there is and how much is needed.
     """
     needed = _TIMES_THE_GRAPH * graph_bytes + _SPARE_MIB * 2**20
     free = shutil.disk_usage(folder).free

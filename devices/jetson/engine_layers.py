@@ -1,4 +1,4 @@
-"""What an engine is made of: its layers, the types they read and write, and the processor they run on."""
+"""Layers of an engine: the types that they read and write, and the processor that they run on."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class EngineLayer:
     """One layer of an engine.
 
     Attributes:
-        name: As the builder calls it.
-        kind: As the builder calls it, such as ``CaskConvolution``.
-        reads: Types of its inputs (``int8``, ``fp16``, ``fp32``, ``uint8``), weights left out where they can be told.
+        name: Builder's name of the layer.
+        kind: Builder's name of its kind, such as ``CaskConvolution``.
+        reads: Types of its inputs (``int8``, ``fp16``, ``fp32``, ``uint8``), without weights where those can be told apart.
         writes: Types of its outputs.
-        processor: Where it runs.
-        nodes: ONNX nodes it does the work of, where the builder says.
+        processor: Processor that it runs on.
+        nodes: ONNX nodes that it computes, where the builder names them.
     """
 
     name: str
@@ -55,17 +55,17 @@ class EngineLayer:
 
     @property
     def weighted(self) -> bool:
-        """Whether it is a convolution or a matrix product."""
+        """Whether the layer is a convolution or a matrix product."""
         return _WEIGHTED.search(self.kind) is not None
 
 
 def read_engine_information(text: str) -> tuple[EngineLayer, ...]:
-    """Read what TensorRT's engine inspector says in JSON.
+    """Read the layers that TensorRT's engine inspector lists in JSON.
 
-    An engine that was built without detailed profiling gives the names alone.
+    An engine that was built without detailed profiling gives names alone.
 
     Raises:
-        ModelError: It is no such JSON.
+        ModelError: The text is no such JSON.
     """
     try:
         layers = json.loads(text)["Layers"]
@@ -101,7 +101,7 @@ def _types(tensors: Iterable[Any]) -> tuple[str, ...]:
 
 
 def read_listing(text: str) -> tuple[EngineLayer, ...]:
-    """Read the layers out of what the builder of TensorRT-RTX logs of a finished engine, one on a line."""
+    """Read the layers from the log of TensorRT-RTX's builder of a finished engine, one on a line."""
     found = []
     for line in text.splitlines():
         match = _LINE.match(line.strip())

@@ -1,6 +1,6 @@
-"""The last step of a Jetson bundle, on the Jetson: build the engine, test it on the golden frames, put it in use.
+"""Last step of a Jetson bundle, on the Jetson: build the engine, test it on the golden frames, put it in use.
 
-Not yet run on a Jetson: tested with a folder that looks like one and a stand-in for TensorRT.
+It has not yet run on a Jetson: it is tested with a folder that looks like one and a stand-in for TensorRT.
 """
 
 from __future__ import annotations
@@ -51,18 +51,21 @@ from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
 
 logger = logging.getLogger(__name__)
 
-TIMED_WARMUP, TIMED_FRAMES = 50, 200
-"""Golden frames that GPU and DLA answer in turn: untimed, then timed."""
+TIMED_WARMUP = 50
+"""Number of golden frames that GPU and DLA run in turn before they are timed."""
+
+TIMED_FRAMES = 200
+"""Number of golden frames that GPU and DLA are timed on, in turn."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finalized:
-    """What finalize did.
+    """Result of finalizing a bundle.
 
     Attributes:
-        record: The engine now in use.
+        record: The engine that is now in use.
         reused: Whether an engine of the same key was there already.
-        warnings: What a person should know.
+        warnings: Warnings for the user, in words.
     """
 
     record: EngineRecord
@@ -71,7 +74,7 @@ class Finalized:
 
     @property
     def built(self) -> BuiltModel:
-        """The engine as an artefact, its file relative to the bundle's ``device`` folder."""
+        """Engine as an artefact, with its file relative to the bundle's ``device`` folder."""
         return BuiltModel(
             backend="tensorrt",
             backend_version=self.record.identity.tensorrt_version,
@@ -93,22 +96,22 @@ def finalize(
 ) -> Finalized:
     """Build the engine of a bundle on this Jetson, self-test it and put it in use.
 
-    A build that fails, or an engine that answers differently, leaves the engine in use as it was. Where that one is the
-    very engine that no longer passes, the last one that does is put in use again. A process killed in between leaves the
-    engine in use as it was, and the next call goes on with the kernel timings and engines that were finished.
+    A build that fails, or an engine that predicts otherwise, leaves the engine in use as it was. Where the engine in use no
+    longer passes itself, the last one that does is put in use again. A process killed in between leaves the engine in use as
+    it was, and the next call goes on with the kernel timings and engines that were finished.
 
     Args:
         bundle: An opened (and so verified) bundle for the target ``jetson``.
-        root: Where ``proc``, ``etc`` and ``var`` lie.
-        progress: Where to show the steps.
-        dla: Build for the DLA too, and use it where it answers the golden frames faster than the GPU.
-        gpu_fallback: Let layers that the DLA cannot run go to the GPU; otherwise it is not used for such a network.
-        clock: Tells the time in nanoseconds where GPU and DLA are compared.
+        root: Folder that holds ``proc``, ``etc`` and ``var``.
+        progress: Shows the steps; None shows nothing.
+        dla: Build for the DLA too, and use it where it runs the golden frames faster than the GPU.
+        gpu_fallback: Let layers that the DLA cannot run go to the GPU; without it the DLA is not used for such a network.
+        clock: Monotonic clock, nanoseconds, that GPU and DLA are compared by.
 
     Raises:
         BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
-        DeviceError: This is no Jetson, TensorRT is absent or not in the recipe's table, memory or disk are too small, or the
-            self-test failed.
+        DeviceError: The machine is no Jetson, TensorRT is absent or not in the recipe's table, memory or disk are too small,
+            or the self-test failed.
         ModelError: TensorRT refuses the graph.
         StoreError: The bundle cannot be written.
     """
@@ -141,11 +144,11 @@ def finalize(
 
 
 def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
-    """Put the engine in use again that was before the present one, after its self-test.
+    """Put the engine before the present one in use again, after its self-test.
 
     Raises:
         BundleError: The manifest names no tolerance for TensorRT.
-        DeviceError: There is none, or it does not pass; the present one stays.
+        DeviceError: There is no such engine, or it does not pass its self-test; the present one stays in use.
     """
     tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
     if tolerance is None:
@@ -169,7 +172,7 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Device:
-    """What every step of one call needs."""
+    """The bundle, the machine and the tools that every step of one call needs."""
 
     bundle: Bundle
     recipe: TensorRTRecipe
@@ -186,7 +189,7 @@ def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple
 
 
 def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
-    """Return the engine that was built under a key and still passes; None where one must be built."""
+    """Return the engine that was built under a key and still passes its self-test; None where one must be built."""
     kept = stored_record(bundle.folder, key)
     if kept is None:
         return None
@@ -200,7 +203,7 @@ def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord |
 
 
 def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> WeckdError:
-    """Go back to the last good engine where the one in use is the one that could not be made again."""
+    """Put the last good engine in use where the one in use could not be made again; return the error to raise."""
     named = named_record(device.bundle.folder)
     if named is None or named.key != identity.key():
         return err
@@ -234,7 +237,7 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
 
 
 def _graph(bundle: Bundle, graph: GraphFile) -> ModelBytes:
-    """Return a form of the graph: any file of the manifest with its digest."""
+    """Read a form of the graph, which is the manifest's file with its digest."""
     for ref in bundle.manifest.files:
         if ref.sha256 == graph.sha256:
             return read_model_bytes(bundle, ref)
@@ -320,7 +323,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
 
 
 def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecord, tuple[str, ...]]:
-    """Return the faster of the GPU's engine and the DLA's, and what to say; the GPU's where there is no DLA's."""
+    """Return the faster of the GPU's engine and the DLA's with warnings; the GPU's where there is none for the DLA."""
     if not dla_cores():
         return gpu, ("this module has no DLA that TensorRT sees; the GPU is used",)
     form = device.recipe.find("dla")
@@ -341,7 +344,7 @@ def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecor
 
 
 def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
-    """Return the median time of one golden frame by target, ns; measured in turn, so that both see the same clocks."""
+    """Return the median time of one golden frame by target, nanoseconds; taken in turn, so that both see the same clocks."""
     frames, _ = load_golden(device.bundle)
     folder = device.bundle.folder
     runners = {name: open_runner("tensorrt", read_engine(folder, record)) for name, record in engines.items()}

@@ -1,4 +1,4 @@
-"""How a Jetson is to build its engine: written on the host, read by ``weckd-edge finalize`` on the device.
+"""Recipe by which a Jetson builds its engine: written on the host, read by ``weckd-edge finalize`` on the device.
 
 An engine is only valid on the module, TensorRT and L4T that built it, so a host ships the ONNX graph and this recipe.
 """
@@ -17,24 +17,29 @@ from weckd_edge.core.store import file_ref, write_atomic
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 RECIPE_FILE = "recipe.json"
+"""Name of a recipe's file."""
 
 Form = Literal["float32", "float32-frame", "float16", "dla"]
+"""Form of the quantized graph.
+
+``float32`` takes the uint8 frame, with Q/DQ scales and all else in FP32; ``float32-frame`` is the same with a float frame;
+``float16`` has FP16 scales and an FP16 body; ``dla`` has no Q/DQ nodes, which a DLA does not read: the recipe holds the
+ranges.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VersionRule:
-    """What a range of TensorRT versions is told.
+    """Graph and flags for a range of TensorRT versions.
 
     Attributes:
         since: First version, such as ``8.6``.
-        below: First version it no longer holds for.
-        form: The graph these versions read: ``float32`` takes the uint8 frame, Q/DQ scales and all else in FP32;
-            ``float32-frame`` is the same with a float frame; ``float16`` has FP16 scales and an FP16 body. (``dla``, of no
-            rule, is the graph without its Q/DQ nodes, which a DLA does not read; the recipe holds the ranges.)
+        below: First version that the rule no longer holds for.
+        form: Form of the graph that these versions read.
         network_flags: Names of ``NetworkDefinitionCreationFlag``.
         builder_flags: Names of ``BuilderFlag`` for an int8 graph; an fp16 one takes ``FP16`` alone, an fp32 one none.
-        progress_monitor: Whether the builder tells how far it is (``IProgressMonitor``, from 10.0).
-        dla: Whether this version builds for a DLA by tensor ranges, where the module has one.
+        progress_monitor: Whether the builder reports its progress (``IProgressMonitor``, from 10.0).
+        dla: Whether these versions build for a DLA by tensor ranges, where the module has one.
     """
 
     since: str
@@ -74,11 +79,14 @@ RULES = (
     VersionRule(since="10.12", below="11.0", form="float16", network_flags=_STRONG),
     VersionRule(since="11.0", below="12.0", form="float16"),
 )
-"""Up to 10.11 the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 it is strongly typed,
-on request, and in 11 always: every tensor has the type the graph says, so that the graph itself must say FP16. TensorRT 9
+"""Rules of all TensorRT versions, the oldest first.
+
+Up to 10.11 the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 on it is strongly typed on
+request, and in 11 always: every tensor has the type that the graph says, so that the graph itself must say FP16. TensorRT 9
 was never part of a JetPack. 10.7 was the last 10.x with a DLA; 11.4.1 has it again on AGX Orin, in FP16 and strongly typed,
-which is not offered here. From NVIDIA's migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp of the
-release branches."""
+which is not offered here. The sources are NVIDIA's migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp
+of the release branches.
+"""
 
 KEY_INGREDIENTS = (
     "onnx_sha256",
@@ -90,6 +98,7 @@ KEY_INGREDIENTS = (
     "power_mode",
     "flags",
 )
+"""Fields of ``EngineIdentity`` that the key of an engine is digested from."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -97,10 +106,10 @@ class GraphFile:
     """One form of the quantized graph.
 
     Attributes:
-        form: See ``VersionRule``.
-        name: File name; the bundle's manifest says where it lies.
-        sha256: Its digest.
-        opset: Its operator set; None where the host did not say.
+        form: Form of the graph.
+        name: Name of the file; the bundle's manifest gives its folder.
+        sha256: Digest of the file.
+        opset: Operator set of the graph; None where it is not known.
     """
 
     form: Form
@@ -130,22 +139,22 @@ NO_FORMS = DerivedForms()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TensorRTRecipe:
-    """Everything the device needs beside the graphs.
+    """Everything that a device needs beside the graphs to build an engine.
 
     Attributes:
         onnx_sha256: Digest of the quantized graph that every form was derived from.
-        graphs: Its forms; each was derived from it and holds the same scales.
-        precision: Of the graph.
-        device: Id of the profile it was written for.
-        part_numbers: Modules the profile names; finalize says so where it runs on another.
-        left_out: Why a form is not there, by its name.
-        ranges: Largest absolute value by tensor, for the form ``dla``; the scale of its Q/DQ pair times 127.
-        workspace_mib: Largest scratch memory a layer may use.
-        rules: Flags by TensorRT version.
-        timing_cache: File name below the bundle's ``device`` folder, kept between builds of one TensorRT version on one
-            module in one power mode.
-        key_ingredients: What the engine's key is digested from, in this order.
-        schema_version: Of this record.
+        graphs: Forms of the graph; each was derived from it and holds the same scales.
+        precision: Precision of the graph.
+        device: Id of the profile that the recipe was written for.
+        part_numbers: Part numbers of the profile's modules; finalize warns where it runs on another module.
+        left_out: Why a form is missing, by its name.
+        ranges: Largest absolute value by tensor, for the form ``dla``: the scale of its Q/DQ pair times 127.
+        workspace_mib: Largest scratch memory that a layer may use, MiB.
+        rules: Graph and flags by TensorRT version.
+        timing_cache: Name of a file below the bundle's ``device`` folder that keeps kernel timings between builds of one
+            TensorRT version on one module in one power mode.
+        key_ingredients: Fields that the engine's key is digested from, in this order.
+        schema_version: Version of this record's fields.
     """
 
     onnx_sha256: str
@@ -177,13 +186,13 @@ class TensorRTRecipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildPlan:
-    """What one TensorRT version is given.
+    """Graph and flags for one TensorRT version.
 
     Attributes:
-        rule: Its row of the table.
-        graph: The form it reads.
-        network: Creation flags by name.
-        builder: Builder flags by name.
+        rule: Rule of the version.
+        graph: Form of the graph that it reads.
+        network: Names of creation flags.
+        builder: Names of builder flags.
     """
 
     rule: VersionRule
@@ -200,7 +209,7 @@ def version_tuple(version: str) -> tuple[int, ...]:
     """Turn ``10.3.0.30`` into ``(10, 3, 0, 30)``; anything behind the digits is left out.
 
     Raises:
-        DeviceError: It does not start with two numbers.
+        DeviceError: The text does not start with two numbers.
     """
     numbers: list[int] = []
     for part in version.split("."):
@@ -219,7 +228,7 @@ def plan_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
     """Return the graph and the flags for a TensorRT version.
 
     Raises:
-        DeviceError: It is not in the recipe's table, or the recipe has no graph that it reads.
+        DeviceError: The version is not in the recipe's table, or the recipe has no graph that it reads.
     """
     rule = _rule(recipe.rules, tensorrt_version)
     form: Form = rule.form if recipe.precision != "fp32" or rule.form != "float16" else "float32"
@@ -265,10 +274,10 @@ def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
 
 
 def check_tensorrt(profile: DeviceProfile) -> None:
-    """Refuse a Jetson for none of whose TensorRT versions a recipe can be written.
+    """Refuse a Jetson whose TensorRT versions are all outside the table of rules.
 
     Raises:
-        DeviceError: All its versions are older than the table of flags, or newer.
+        DeviceError: All its versions are older than the table, or newer.
     """
     releases = profile.tensorrt
     if not releases or any(_row(RULES, release.tensorrt) for release in releases):
@@ -333,7 +342,7 @@ def read_recipe(path: Path) -> TensorRTRecipe:
     """Read a recipe's file.
 
     Raises:
-        DeviceError: It is missing, or as for ``parse_recipe``.
+        DeviceError: The file is missing, is of another schema, or contradicts itself.
     """
     try:
         text = path.read_bytes()
@@ -345,14 +354,14 @@ def read_recipe(path: Path) -> TensorRTRecipe:
 
 
 def parse_recipe(text: bytes, where: str) -> TensorRTRecipe:
-    """Return the recipe that some bytes are.
+    """Read a recipe from the bytes of its file.
 
     Args:
-        text: The bytes.
-        where: How they are called in messages.
+        text: Bytes of the file.
+        where: Name of the file for messages.
 
     Raises:
-        DeviceError: They are of another schema, or say something contradictory.
+        DeviceError: The recipe is of another schema, or contradicts itself.
     """
     recipe = from_json(TensorRTRecipe, text, where=where, error=DeviceError)
     if recipe.schema_version != SCHEMA_VERSION:

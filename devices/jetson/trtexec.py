@@ -1,4 +1,4 @@
-"""The command lines of ``trtexec`` that build and time an engine by hand, by TensorRT version.
+"""Command lines of ``trtexec`` that build and time an engine by hand, by TensorRT version.
 
 An option that a version does not know ends trtexec, and TensorRT 11 counts other things by default than 10 does. So each
 version gets its own lines, and times measured by them are comparable: CUDA graph, spin wait, no copies between host and
@@ -17,11 +17,11 @@ def trtexec_lines(recipe: TensorRTRecipe, version: str) -> tuple[str, str]:
     """Return the line that builds an engine and the line that times it.
 
     Args:
-        recipe: The recipe; the graph's file name in it is taken to lie in the folder where the line is typed.
-        version: Of TensorRT, such as ``10.3.0``.
+        recipe: The recipe; its graph's file lies in the folder in which the line is typed.
+        version: Version of TensorRT, such as ``10.3.0``.
 
     Raises:
-        DeviceError: It is not in the recipe's table, or there is no graph for it.
+        DeviceError: The version is not in the recipe's table, or there is no graph for it.
     """
     plan = plan_for(recipe, version)
     found = version_tuple(version)
@@ -51,7 +51,7 @@ def describe_by_hand(recipe: TensorRTRecipe) -> str:
     lines = [
         "How to build the engine by hand, on the device itself, with model.onnx copied here. weckd-edge finalize does this",
         "and tests the result; these lines are for where it cannot run (JetPack 5 has Python 3.8). Test what you build so:",
-        "the golden frames and their answers are in selftest/.",
+        "the golden frames and their predictions are in selftest/.",
         "",
     ]
     for rule in recipe.rules:

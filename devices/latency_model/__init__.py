@@ -1,1 +1,1 @@
-"""What a network would take on a device that is not attached: counts of its layers, a fitted model, and intervals."""
+"""Estimated latency of a network on a device that is not attached: counts of its layers, fitted prices, intervals."""

@@ -1,7 +1,7 @@
-"""What a network asks of a device, layer by layer: the record that a latency is predicted from.
+"""Work of a network, layer by layer: the record that a latency is estimated from.
 
-It is counted once from a graph (``weckd_edge.compile.cost.counts``) and may travel with a bundle, so that nothing that reads
-ONNX is needed where it is used.
+It is counted once from a graph (``weckd_edge.compile.cost``) and may travel with a bundle, so that nothing that reads ONNX
+is needed where it is used.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import digest_of, write_atomic
 
 MAX_BYTES = 64 << 20
-"""Of a counts file."""
+"""Largest counts file, bytes."""
 
 Precision = Literal["float32", "int8"]
+"""Precision that a layer computes in."""
 
 Kind = Literal[
     "stem",
@@ -37,34 +38,38 @@ Kind = Literal[
     "gather",
     "other",
 ]
-"""``stem``: a convolution over at most four channels; ``dense``: one over all channels and several pixels; ``pointwise``:
-over one pixel; ``grouped``: in groups of several channels; ``depthwise``: in groups of one; ``fully_connected``: weights
-that are used once; ``product``: of two tensors neither of which is a constant; ``pool``: windows and means;
-``normalise``: layer norms and softmax; ``copy``: what only moves values; ``gather``: what picks them one by one."""
+"""Kind of work of a layer.
+
+``stem`` is a convolution over at most four channels, ``dense`` one over all channels and several pixels, ``pointwise`` one
+over a single pixel, ``grouped`` one in groups of several channels, ``depthwise`` one in groups of one. ``fully_connected``
+uses each weight once. ``product`` multiplies two tensors neither of which is a constant. ``pool`` takes windows and means.
+``normalise`` is a layer norm or a softmax. ``copy`` only moves values, and ``gather`` picks them one by one.
+"""
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
+"""Every kind of work."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerCount:
-    """One layer as it runs, with what is fused into it, or several that are alike.
+    """Counts of one layer as it runs, with the operators that are fused into it, or of several equal layers.
 
     Attributes:
-        kind: What it computes.
-        precision: What it computes in: int8 where its input is quantized.
+        kind: Kind of work.
+        precision: Precision that it computes in: int8 where its input is quantized.
         macs: MACs; for pools and element-wise layers, elements that are touched.
-        in_channels: Of the input; 0 where the word means nothing.
-        out_channels: Of the output.
+        in_channels: Channels of the input; 0 where the word means nothing.
+        out_channels: Channels of the output; 0 where the word means nothing.
         window: Pixels of the kernel; 1 where there is none.
         out_pixels: Height times width of the output.
         read_bytes: Activations read, bytes.
         weight_bytes: Constants read, bytes.
         written_bytes: Activations written, bytes.
         curved: Elements that pass an exponential (Sigmoid, SiLU, GELU, Tanh, Softmax).
-        fused: Further operators that run inside it.
-        joined: MACs, where the layer reads what was put together or cut out of other tensors: some of those run in
-            float32 although they are quantized (seen with OpenVINO).
-        times: How many layers are just like this.
+        fused: Number of further operators that run inside it.
+        joined: MACs of a layer that reads tensors which were joined or cut; some of those run in float32 although they are
+            quantized (seen with OpenVINO).
+        times: Number of equal layers.
     """
 
     kind: Kind
@@ -90,16 +95,16 @@ class LayerCount:
 
 
 COLUMNS = tuple(field.name for field in fields(LayerCount))
-"""Of the table that is written."""
+"""Columns of the table that is written."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkCounts:
-    """A network's layers, those that are alike put together, in the order of their first place in the graph.
+    """Counts of a network: its layers, equal ones as one, in the order in which they first appear in the graph.
 
     Attributes:
-        layers: At least one.
-        schema_version: Of this record.
+        layers: Counts of the layers, at least one.
+        schema_version: Version of this record's fields.
     """
 
     layers: tuple[LayerCount, ...]
@@ -120,7 +125,7 @@ class NetworkCounts:
 
     @property
     def precision(self) -> Precision:
-        """``int8`` where most MACs are, else ``float32``."""
+        """Precision of most of the MACs: ``int8`` or ``float32``."""
         small = sum(
             layer.macs * layer.times for layer in self.layers if layer.kind in WEIGHTED_KINDS and layer.precision == "int8"
         )
@@ -133,10 +138,11 @@ class NetworkCounts:
 
 
 WEIGHTED_KINDS: tuple[Kind, ...] = ("stem", "dense", "pointwise", "grouped", "depthwise", "fully_connected", "product")
+"""Kinds of layers whose MACs count as the network's."""
 
 
 def merge_alike(layers: list[LayerCount]) -> tuple[LayerCount, ...]:
-    """Put layers that are alike together, each in the place of the first."""
+    """Join equal layers to one, in the place of the first."""
     found: dict[LayerCount, int] = {}
     for layer in layers:
         one = replace(layer, times=1)
@@ -145,9 +151,9 @@ def merge_alike(layers: list[LayerCount]) -> tuple[LayerCount, ...]:
 
 
 def as_int8(counts: NetworkCounts) -> NetworkCounts:
-    """Return what counts of a float32 network would be with every layer in int8: a quarter of the bytes.
+    """Return the counts of a float32 network as if every layer were in int8: a quarter of the bytes.
 
-    For published figures of int8 networks whose graph is not at hand.
+    They stand in for published figures of int8 networks whose graph is not at hand.
     """
     layers = [
         replace(
@@ -169,11 +175,11 @@ def counts_to_data(counts: NetworkCounts) -> dict[str, Any]:
 
 
 def counts_from_data(data: object, *, where: str) -> NetworkCounts:
-    """Build counts from what ``counts_to_data`` gave.
+    """Build counts from the JSON data that ``counts_to_data`` returns.
 
     Args:
-        data: Read from JSON.
-        where: How the place is called in messages.
+        data: JSON data.
+        where: Name of the place for messages.
 
     Raises:
         ModelError: A column or a value is not what was expected.
@@ -200,7 +206,7 @@ def read_counts(path: Path) -> NetworkCounts:
     """Read a counts file.
 
     Raises:
-        ModelError: It is missing or no counts file of this version.
+        ModelError: The file is missing or is no counts file of this version.
     """
     try:
         data = json.loads(read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError))
@@ -215,13 +221,13 @@ def write_counts(path: Path, counts: NetworkCounts) -> None:
     """Write a counts file.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The file cannot be written.
     """
     write_atomic(path, to_json(counts_to_data(counts)))
 
 
 def totals_by_kind(counts: NetworkCounts) -> dict[str, dict[str, int]]:
-    """Return by kind: layers, MACs, bytes moved and bytes of weights, for people."""
+    """Return layers, MACs, bytes moved and bytes of weights by kind and precision, for people."""
     found: dict[str, dict[str, int]] = {}
     for layer in counts.layers:
         row = found.setdefault(

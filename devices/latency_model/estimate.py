@@ -1,8 +1,8 @@
-"""The latency of a network on a device that is not attached: a figure with an interval and a label, or a plain "unknown".
+"""Estimate of the latency of a network on a device that is not attached: a figure with an interval, or "unknown".
 
-What is known of the device decides how: its own measurements of other networks; else a few of them, or published figures,
-by which the reference machine is scaled; else, for a Jetson, the arithmetic peak of its power mode. A prediction never
-stands for a measurement: no gate is cleared by it.
+What is known of the device decides how: its own measurements of other networks; else a few of them, or published figures, by
+which the reference machine is scaled; else, for a Jetson, the arithmetic peak of its power mode. An estimate never stands
+for a measurement: no gate passes by it.
 """
 
 from __future__ import annotations
@@ -26,24 +26,26 @@ from weckd_edge.devices.latency_model.tensorrt_roofline import highest_mode, roo
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 Label = Literal["measured", "estimated", "unknown"]
+"""Kind of a latency: of this very network, estimated from others, or not known."""
 
 ENOUGH = 20
-"""Measured networks of a precision from which prices are fitted; fewer only scale the reference machine."""
+"""Fewest measured networks of a precision that prices are fitted to; fewer only scale the reference machine."""
 
 REACH = 2.0
-"""How many times slower or faster than any measured network a prediction may be before its interval is doubled."""
+"""Factor by which an estimate may be slower or faster than any measured network before its interval is doubled."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LatencyEstimate:
-    """What is known of a network's latency on a device.
+    """Estimated latency of a network on a device.
 
     Attributes:
-        label: ``measured``: this very network was timed there; ``predicted``; ``unknown``: nothing to go by.
-        latency_ns: The median; None where unknown.
-        low_ns: The interval that holds it with 90 % probability, as far as new networks are like the measured ones.
-        high_ns: Its other end.
-        reason: From what, and what would make it better.
+        label: ``measured``: this very network was timed there; ``estimated`` from other networks; ``unknown``.
+        latency_ns: Median latency, nanoseconds; None where unknown.
+        low_ns: Lower end of an interval that holds the median with 90 % probability, as far as new networks are like the
+            measured ones; None where unknown.
+        high_ns: Upper end of that interval; None where unknown.
+        reason: Basis of the estimate in words, and what would improve it.
     """
 
     label: Label
@@ -63,16 +65,16 @@ def estimate_latency(
     power_mode: str | None = None,
     published: Sequence[PublishedRow] | None = None,
 ) -> LatencyEstimate:
-    """Predict a network's latency on a device.
+    """Estimate a network's latency on a device.
 
     Args:
-        counts: Of the network, in the precision it would run in.
+        counts: Counts of the network in the precision it would run in.
         profile: The device.
-        measurements: Of any devices; those of this one are used.
-        backend: Take only measurements by this one; None: the backend and threads with the most measurements.
-        threads: Take only measurements with so many threads.
-        power_mode: Of a Jetson; None: the one with the highest peak.
-        published: Rows to use in place of the profile's and the package's own.
+        measurements: Measurements of any devices; those of this device are used.
+        backend: Backend whose measurements are taken; None takes the backend and threads with the most measurements.
+        threads: Number of threads of the measurements that are taken; None takes the backend and threads with the most.
+        power_mode: Power mode of a Jetson; None takes the one with the highest peak.
+        published: Published rows to use in place of the profile's and the package's own.
 
     Raises:
         ConfigError: The device has no power mode of that name.
@@ -110,7 +112,7 @@ def estimate_latency(
 
 
 def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
-    """Return what the profile itself says, which may be a file of the user's own, and the rows of other devices."""
+    """Return the rows of a profile, which may be a file of the user's own, and the rows of other devices."""
     own = rows_of(profile)
     return (*own, *(row for row in published_rows() if row.device != profile.id and row not in own))
 

@@ -1,8 +1,8 @@
-"""What a latency is a sum of: a few amounts of work, each with its own price on a device.
+"""Features of a network that its latency is a sum of: amounts of work, each with its own price on a device.
 
-A layer costs its MACs at the price of its kind and precision, its bytes at the price of memory, what passes an
-exponential by the element, and a fixed price for being a layer at all. A roofline would take the larger of arithmetic and
-memory for each layer; a sum with fitted prices needs no peak figures and predicted better here.
+A layer costs its MACs at the price of its kind and precision, its bytes at the price of memory, its exponentials by the
+element, and a fixed price for being a layer at all. A roofline would take the larger of arithmetic and memory for each
+layer; a sum with fitted prices needs no peak figures and estimated better here.
 """
 
 from __future__ import annotations
@@ -16,14 +16,16 @@ from weckd_edge.devices.latency_model.counts import LayerCount, NetworkCounts
 
 _PRECISIONS = ("float32", "int8")
 _LANES = 16
-"""Channels that a kernel works on at once: fewer cost as much."""
+"""Channels that a kernel works on at once; fewer cost as much."""
 
 COMPUTE = (
     *(f"{kind} {precision}" for kind in ("stem", "dense", "pointwise", "grouped", "product") for precision in _PRECISIONS),
     "joined int8",
 )
-"""MACs of what is bound by arithmetic, output channels rounded up to whole lanes; ``joined``: of those in int8 what
-reads joined or cut tensors, once more."""
+"""Features bound by arithmetic: MACs, with output channels rounded up to whole lanes.
+
+``joined int8`` counts the MACs of int8 layers that read joined or cut tensors once more.
+"""
 
 TRAFFIC = (
     *(f"{kind} {precision}" for kind in ("depthwise", "pool", "copy", "moved") for precision in _PRECISIONS),
@@ -33,15 +35,18 @@ TRAFFIC = (
     "gather",
     "layers",
 )
-"""What is bound by memory or by being there: depthwise MACs (channels rounded up), elements of pools, bytes that
-are only copied, bytes of activations, bytes of weights, elements through an exponential, through a norm, picked, and
-layers."""
+"""Features bound by memory, and the number of layers.
+
+They are depthwise MACs (channels rounded up), elements of pools, bytes that are only copied, bytes of activations, bytes of
+weights, elements through an exponential, elements through a norm, elements that are picked one by one, and layers.
+"""
 
 FEATURES = (*COMPUTE, *TRAFFIC)
+"""Names of all features, in the order of a feature vector."""
 
 
 def features(counts: NetworkCounts) -> NDArray[np.float64]:
-    """Return the amounts of work of a network, ``[len(FEATURES)]``, each at least 0."""
+    """Return the feature vector of a network, ``[len(FEATURES)]``, each value at least 0."""
     found = dict.fromkeys(FEATURES, 0.0)
     for layer in counts.layers:
         for name, amount in _of_layer(layer).items():
@@ -50,7 +55,7 @@ def features(counts: NetworkCounts) -> NDArray[np.float64]:
 
 
 def feature_matrix(networks: Sequence[NetworkCounts]) -> NDArray[np.float64]:
-    """Return ``[N, len(FEATURES)]``."""
+    """Return the feature vectors of networks, ``[N, len(FEATURES)]``."""
     return np.array([features(counts) for counts in networks], dtype=np.float64).reshape(len(networks), len(FEATURES))
 
 

@@ -1,7 +1,7 @@
-"""Prices fitted to measured latencies: non-negative, by relative error, pulled towards prices that are known already.
+"""Fit of prices to measured latencies: non-negative, by relative error, pulled towards prices that are known already.
 
-The least squares are solved here and not by ``scipy.optimize.nnls``, as the base installation predicts and has no SciPy; a
-test holds the two to each other.
+The least squares are solved here and not by ``scipy.optimize.nnls``, as the base installation estimates and has no SciPy; a
+test compares the two.
 """
 
 from __future__ import annotations
@@ -17,11 +17,13 @@ from weckd_edge.core.errors import ModelError
 Floats = NDArray[np.float64]
 
 COVERAGE = 0.9
-"""What part of new networks an interval is to hold."""
+"""Probability with which an interval is to hold the latency of a new network."""
 
 RANK = 0.95
-"""Which of the errors on networks that were left out sets an interval's width: more than ``COVERAGE``, as new networks are
-never quite like the measured ones."""
+"""Quantile of the errors on networks that were left out, which sets an interval's width.
+
+It is more than ``COVERAGE``, as new networks are never quite like the measured ones.
+"""
 
 PULL = 3e-4
 """Weight of the prices known before against one measured network, in squared relative error."""
@@ -31,11 +33,11 @@ _ROUNDS = 8
 
 
 def nonnegative_least_squares(a: Floats, b: Floats) -> Floats:
-    """Return the ``x >= 0`` with the least ``|a x - b|`` (Lawson and Hanson 1974, chapter 23).
+    """Return the ``x >= 0``, ``[K]``, with the least ``|a x - b|`` (Lawson and Hanson 1974, chapter 23).
 
     Args:
-        a: ``[N, K]``.
-        b: ``[N]``.
+        a: Matrix ``[N, K]``.
+        b: Vector ``[N]``.
     """
     columns = a.shape[1]
     passive = np.zeros(columns, dtype=bool)
@@ -63,16 +65,16 @@ def nonnegative_least_squares(a: Floats, b: Floats) -> Floats:
 
 
 def fit_prices(work: Floats, latency_ns: Floats, *, known: Floats | None = None, pull: float = PULL) -> Floats:
-    """Return prices, nanoseconds a unit of work, each at least 0.
+    """Fit prices ``[K]`` to measured latencies: nanoseconds a unit of work, each at least 0.
 
     The sum of absolute relative errors, rounded off near zero, is made small by reweighted least squares, so that a network
     that runs unlike any other does not bend the prices of all.
 
     Args:
-        work: ``[N, K]``, see ``features``.
-        latency_ns: ``[N]``, over 0.
-        known: Prices to stay near where the measurements say little, up to a common factor; None: near 0.
-        pull: How strongly.
+        work: Feature vectors ``[N, K]``.
+        latency_ns: Measured latencies ``[N]``, nanoseconds, over 0.
+        known: Prices ``[K]`` to stay near, up to a common factor, where the measurements say little; None: near 0.
+        pull: Weight of those prices against one measured network.
 
     Raises:
         ModelError: No measurement, or one that is not over 0.
@@ -105,7 +107,7 @@ def fit_prices(work: Floats, latency_ns: Floats, *, known: Floats | None = None,
 
 
 def factor_between(predicted: Floats, measured: Floats) -> float:
-    """Return the factor that predictions are to be multiplied by: the median, so that one odd network moves it little."""
+    """Return the median ratio of measured to predicted latencies; as a median, one odd network moves it little."""
     with np.errstate(divide="ignore"):
         return float(np.exp(np.median(np.log(measured / np.maximum(predicted, 1e-9)))))
 
@@ -113,7 +115,7 @@ def factor_between(predicted: Floats, measured: Floats) -> float:
 def group_errors(
     work: Floats, latency_ns: Floats, groups: Sequence[str], *, known: Floats | None = None, pull: float = PULL
 ) -> Floats:
-    """Return ``log(predicted / measured)`` of each network, from prices fitted without its whole group, ``[N]``.
+    """Return ``log(predicted / measured)`` of each network ``[N]``, from prices that were fitted without its whole group.
 
     Raises:
         ModelError: There is only one group.
@@ -121,7 +123,7 @@ def group_errors(
     names = sorted(set(groups))
     if len(names) < 2:
         raise ModelError(
-            f"expected networks of two or more families to tell how far predictions are off, got {names}",
+            f"expected networks of two or more families to find the error of estimates, got {names}",
             code="E_MODEL_MEASUREMENTS",
         )
     member = np.array([names.index(group) for group in groups])
@@ -136,12 +138,12 @@ def group_errors(
 def conformal_width(errors: Floats, coverage: float = RANK) -> float | None:
     """Return the half width of an interval, in logarithms, that holds a new network with at least this probability.
 
-    The ``ceil((n + 1) * coverage)``-th smallest absolute error on networks that the prices were not fitted to (split
-    conformal prediction; Lei et al. 2018, JASA 113:1094). It asks that new networks are like those; nothing of how
+    It is the ``ceil((n + 1) * coverage)``-th smallest absolute error on networks that the prices were not fitted to (split
+    conformal prediction; Lei et al. 2018, JASA 113:1094). It assumes that new networks are like those, and nothing of how
     errors are spread.
 
     Returns:
-        None where there are too few errors for this coverage.
+        The half width; None where there are too few errors for this coverage.
     """
     rank = math.ceil((len(errors) + 1) * coverage)
     if rank > len(errors):

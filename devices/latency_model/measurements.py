@@ -1,4 +1,4 @@
-"""Measured latencies of networks with their counts: what predictions are calibrated on, a JSON line each."""
+"""Measured latencies of networks with their counts, which estimates are fitted to: a JSON line each."""
 
 from __future__ import annotations
 
@@ -16,29 +16,29 @@ from weckd_edge.core.store import explain_os_errors
 from weckd_edge.devices.latency_model.counts import NetworkCounts, counts_from_data, counts_to_data
 
 MAX_BYTES = 256 << 20
-"""Of a file of measurements."""
+"""Largest file of measurements, bytes."""
 
 NOISY = 0.1
-"""Spread over which a time is doubtful."""
+"""Spread over which a time is doubtful, as a fraction of the median."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TimedNetwork:
-    """One network's latency on one device.
+    """Measured latency of one network on one device.
 
     Attributes:
-        device: A profile's id.
+        device: Id of the device's profile.
         host: Processor or board in words.
-        backend: What ran it.
-        backend_version: Its version.
-        threads: Processor threads.
-        precision: ``int8`` or ``float32``: of most of its MACs.
-        network: Its name, for people.
-        family: Networks of one family are held out together, as their errors are alike.
-        latency_ns: Lowest of the turns' medians: of the turn that was disturbed least.
-        noise: Interquartile range of the turns' medians over the middle one.
-        counts: Of its layers.
-        schema_version: Of this record.
+        backend: Backend that ran the network.
+        backend_version: Version of the backend's library.
+        threads: Number of processor threads.
+        precision: Precision of most of its MACs: ``int8`` or ``float32``.
+        network: Name of the network, for people.
+        family: Family of the network; networks of one family are left out together, as their errors are alike.
+        latency_ns: Lowest of the turns' medians, nanoseconds: that of the turn that was disturbed least.
+        noise: Interquartile range of the turns' medians divided by their median.
+        counts: Counts of its layers.
+        schema_version: Version of this record's fields.
     """
 
     device: str
@@ -64,12 +64,12 @@ class TimedNetwork:
 
     @property
     def setting(self) -> tuple[str, int]:
-        """What ran it and how: times of unlike settings are never fitted together."""
+        """Backend and threads; latencies of different settings are never fitted together."""
         return self.backend, self.threads
 
 
 def to_line(timed: TimedNetwork) -> str:
-    """Return the JSON line of a measurement, without its end; it also holds the digest of the counts."""
+    """Return a measurement as a JSON line without its end, with the digest of the counts."""
     data: dict[str, Any] = {field.name: getattr(timed, field.name) for field in fields(timed)}
     data["counts"] = counts_to_data(timed.counts)
     data["counts_sha256"] = timed.counts.sha256
@@ -77,10 +77,10 @@ def to_line(timed: TimedNetwork) -> str:
 
 
 def from_line(line: str, *, where: str) -> TimedNetwork:
-    """Read a measurement.
+    """Read a measurement from a JSON line.
 
     Raises:
-        ModelError: It is none, or its counts are not those of its digest.
+        ModelError: The line is no measurement, or its counts do not have its digest.
     """
     try:
         data = json.loads(line)
@@ -105,7 +105,7 @@ def read_measurements(path: Path) -> tuple[TimedNetwork, ...]:
     """Read a file of measurements; empty lines are left out.
 
     Raises:
-        ModelError: It cannot be read, or a line is no measurement.
+        ModelError: The file cannot be read, or a line is no measurement.
     """
     data = read_bounded(path, at_most=MAX_BYTES, where=str(path), error=ModelError)
     try:
@@ -119,17 +119,17 @@ def read_measurements(path: Path) -> tuple[TimedNetwork, ...]:
 
 
 def append_measurements(path: Path, measured: Iterable[TimedNetwork]) -> None:
-    """Add measurements to a file, which is made where there is none.
+    """Add measurements to a file; it is made where there is none.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The file cannot be written.
     """
     with explain_os_errors(path), path.open("a", encoding="utf-8") as file:
         file.writelines(to_line(timed) + "\n" for timed in measured)
 
 
 def settings_of(measured: Sequence[TimedNetwork]) -> tuple[tuple[str, int], ...]:
-    """Return the settings there are, the one with the most measurements first."""
+    """Return the settings of measurements, the one with the most measurements first."""
     found: dict[tuple[str, int], int] = {}
     for timed in measured:
         found[timed.setting] = found.get(timed.setting, 0) + 1

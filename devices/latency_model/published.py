@@ -1,7 +1,7 @@
-"""From published latencies of known networks: for a device that nobody measured with this software, the only thing to go by.
+"""Estimates from published latencies of known networks, for a device that nobody measured with this software.
 
-A device is taken for the reference machine with two factors, one on arithmetic and one on everything else, fitted to what is
-published of it. How far that is off is told by leaving published figures out and predicting them from the others.
+A device is taken for the reference machine with two factors, one on arithmetic and one on everything else, fitted to its
+published figures. Leaving figures out and estimating them from the others shows how far that is off.
 """
 
 from __future__ import annotations
@@ -21,27 +21,27 @@ from weckd_edge.devices.latency_model.published_rows import PublishedRow, counts
 from weckd_edge.devices.latency_model.reference import reference_prices
 
 PULL_TOGETHER = 0.03
-"""How strongly the two factors are held alike, in squared relative error of one figure."""
+"""Weight that pulls the two factors towards each other, in squared relative error of one figure."""
 
 _COMPUTE = np.array([name in COMPUTE for name in FEATURES])
 
 
 def two_parts(networks: Sequence[NetworkCounts]) -> Floats:
-    """Return what networks take on the reference machine, arithmetic and all else apart: ``[N, 2]``, nanoseconds."""
+    """Return the time of networks on the reference machine as arithmetic and all else: ``[N, 2]``, nanoseconds."""
     priced = feature_matrix(networks) * reference_prices()
     return np.stack([priced[:, _COMPUTE].sum(axis=1), priced[:, ~_COMPUTE].sum(axis=1)], axis=1)
 
 
 def scale_to(known: Sequence[NetworkCounts], latency_ns: Sequence[float], wanted: Sequence[NetworkCounts]) -> Floats:
-    """Predict from a few figures of a device, by two factors on the reference machine.
+    """Estimate latencies from a few figures of a device, by two factors on the reference machine.
 
     Args:
-        known: Networks whose latency is known.
-        latency_ns: Those latencies.
-        wanted: Networks to predict.
+        known: Networks whose latency on the device is known.
+        latency_ns: Latencies of those networks, nanoseconds.
+        wanted: Networks to estimate.
 
     Returns:
-        Nanoseconds, ``[len(wanted)]``.
+        Latencies ``[len(wanted)]``, nanoseconds.
     """
     factors = fit_prices(two_parts(known), np.array(latency_ns, dtype=np.float64), known=np.ones(2), pull=PULL_TOGETHER)
     predicted: Floats = two_parts(wanted) @ factors
@@ -49,21 +49,21 @@ def scale_to(known: Sequence[NetworkCounts], latency_ns: Sequence[float], wanted
 
 
 def estimate_row(row: PublishedRow, wanted: NetworkCounts) -> float:
-    """Return what a network would take where a row was measured, nanoseconds."""
+    """Estimate the latency of a network where a row was measured, nanoseconds."""
     known = [counts_of(network, row.precision) for network in row.ms]
     return float(scale_to(known, [ms * 1e6 for ms in row.ms.values()], [wanted])[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LeftOut:
-    """A published figure that was predicted from others of its row.
+    """A published figure that was estimated from others of its row.
 
     Attributes:
-        row: Where it stands.
-        network: Its network.
-        figures: From how many others.
-        predicted_ns: The prediction.
-        published_ns: The figure.
+        row: Row of the figure.
+        network: Network of the figure.
+        figures: Number of other figures that it was estimated from.
+        predicted_ns: Estimated latency, nanoseconds.
+        published_ns: Published latency, nanoseconds.
     """
 
     row: PublishedRow
@@ -74,13 +74,13 @@ class LeftOut:
 
     @property
     def error(self) -> float:
-        """``log(predicted / published)``."""
+        """Error of the estimate: ``log(predicted / published)``."""
         return float(np.log(self.predicted_ns / self.published_ns))
 
 
 @functools.cache
 def leave_one_out() -> tuple[LeftOut, ...]:
-    """Predict every published figure from all the others of its row, where there are others."""
+    """Estimate every published figure from all the others of its row, where there are others."""
     found = []
     for row in published_rows():
         for network in row.ms if len(row.ms) > 1 else ():
@@ -105,14 +105,14 @@ def _leave_row_out(row: PublishedRow, network: str, others: tuple[str, ...]) -> 
 
 @functools.cache
 def transfer_width(latencies: int, without_device: str | None = None) -> float:
-    """Return the half width, in logarithms, of an interval around a prediction from a number of figures of a device.
+    """Return the half width, in logarithms, of an interval around an estimate from a number of figures of a device.
 
-    The conformal width of the errors on all published figures that were left out, those of one figure from one other where
-    only one is known.
+    It is the conformal width of the errors on all published figures that were left out; where one figure is known, of the
+    errors of estimates from one other figure.
 
     Args:
-        latencies: How many are known, at least 1.
-        without_device: A device whose own figures take no part, so that it can be judged.
+        latencies: Number of known figures, at least 1.
+        without_device: Device whose own figures take no part, so that it can be judged; None leaves none out.
     """
     pool = leave_one_out() if latencies > 1 else _from_one()
     errors = [left.error for left in pool if left.row.device != without_device and (latencies == 1 or left.figures > 1)]

@@ -1,7 +1,7 @@
-"""What others have published, as the predictor reads it: of profiled devices from their profiles, of the rest from a table.
+"""Rows of published latencies that estimates are made from: of devices with a profile, and of others from a table.
 
-A profile keeps each figure as its source tells it. Here those of one setting become one row, under the names of the counted
-networks; figures of other networks, other sizes, batches or statistics than the predictor can use are left out.
+A profile keeps each figure as its source states it. Here those of one setting become one row, under the names of the counted
+networks. Figures of other networks, sizes, batches or statistics than an estimate can use are left out.
 """
 
 from __future__ import annotations
@@ -34,26 +34,28 @@ NETWORKS = {
     "pp_resnet50": "resnet50",
     "resnet-50": "resnet50",
 }
-"""Networks as their sources call them, and the counted network each is taken for."""
+"""Names of networks in their sources, and the counted network that each is taken for."""
 
 SIZE = 224
+"""Side of the networks' input, pixels."""
+
 _CENTRE = ("median", "mean", "unknown")
-"""Statistics that a prediction of a median may be held against, the nearest first."""
+"""Statistics that may be taken for a median, the nearest first."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedRow:
-    """What one source says of one device with one runtime: batch 1, 224 x 224 pixels.
+    """Latencies that one source publishes of one device with one runtime: batch 1, 224 x 224 pixels.
 
     Attributes:
-        device: A profile's id, or a name of its own where there is no profile, or where it is not what a build runs on.
-        name: For people.
-        runtime: Such as ``ncnn``, without its version.
-        precision: Of the network; ``float32`` also stands for FP16 where a runtime computes so.
-        ms: Latency by network, milliseconds; names of ``published_counts``.
-        source: Where it was read.
-        threads: Of the processor; None: all, or not a processor.
-        int8_tops_dense: Of the power mode it was measured in.
+        device: Id of the device's profile, or a name of its own where it has none, or where a build runs on another part.
+        name: Name of the device for people.
+        runtime: Name of the runtime without its version, such as ``ncnn``.
+        precision: Precision of the networks; ``float32`` also stands for FP16 where a runtime computes so.
+        ms: Latency by network, milliseconds; the names are those of ``published_counts``.
+        source: Name of the source.
+        threads: Number of processor threads; None: all, or not a processor.
+        int8_tops_dense: Peak of the power mode that it was measured in, TOPS.
         stands_for: Devices of the same class without a figure of their own.
     """
 
@@ -76,7 +78,7 @@ class _Table:
 
 @functools.cache
 def published_counts() -> dict[str, NetworkCounts]:
-    """Return the counts, in float32 at 224 pixels and with 1000 classes, of the networks whose latencies are published."""
+    """Return the counts of the networks with published latencies: float32, 224 pixels, 1000 classes."""
     text = (resources.files("weckd_edge.devices.latency_model") / "published_networks.jsonl").read_text(encoding="utf-8")
     lines: list[dict[str, Any]] = [json.loads(line) for line in text.splitlines()]
     return {line["network"]: counts_from_data(line["counts"], where=line["network"]) for line in lines}
@@ -90,17 +92,17 @@ def counts_of(network: str, precision: Precision) -> NetworkCounts:
 
 @functools.cache
 def published_rows() -> tuple[PublishedRow, ...]:
-    """Return what is published of every device: of those with a profile first, then of the others.
+    """Return the published rows of every device: of those with a profile first, then of the others.
 
     Raises:
         DeviceError: A row of the table is not what was expected, names a network that was not counted, or is of a device
-            with a profile; or a device that stands for others has none.
+            with a profile; or a device that stands for others has no profile.
     """
     return (*(row for profile in list_profiles() for row in rows_of(profile)), *_table().rows)
 
 
 def rows_of(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
-    """Return what a profile's published latencies come to, one row a setting, in their order there.
+    """Return a profile's published latencies as rows, one a setting, in their order there.
 
     Raises:
         DeviceError: A figure names a power mode that the profile does not have.
@@ -131,7 +133,7 @@ def _precision(published: PublishedLatency) -> Precision:
 
 
 def _setting(published: PublishedLatency) -> tuple[object, ...]:
-    """Return what figures of one row have in common; FP16 that was asked for is another setting than FP32."""
+    """Return the setting that the figures of one row share; FP16 that was asked for is another setting than FP32."""
     requested = published.precision == "fp16"
     what = (published.measured_on, published.part, published.processor, published.power_mode, published.threads)
     return (published.source, published.runtime, _precision(published), requested, *what)

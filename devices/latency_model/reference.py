@@ -1,7 +1,7 @@
-"""The reference machine: what a unit of each kind of work takes on one core of an AMD EPYC with AVX-512 and VNNI, OpenVINO.
+"""The reference machine: time of a unit of each kind of work on one core of an AMD EPYC (AVX-512, VNNI) with OpenVINO.
 
-Fitted by ``benchmarks/bench_predict.py`` to every network that was timed there; its results are kept, and a test fits again
-and compares. Other devices are this one times a factor or two, until they are measured themselves.
+``benchmarks/bench_predict.py`` fitted the prices to every network that was timed there; its results are kept, and a test
+fits again and compares. Other devices are this one times a factor or two, until they are measured themselves.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ PRICES_NS: dict[str, float] = {
     "gather": 0.34,
     "layers": 1381.0,
 }
-"""Nanoseconds a unit, by feature; see ``features``."""
+"""Price of a unit of each feature, nanoseconds."""
 
 
 def reference_prices() -> Floats:

@@ -1,8 +1,8 @@
-"""TensorRT in int8 on Orin modules, from the arithmetic peak of a power mode: the little that two published figures allow.
+"""Estimate for TensorRT in int8 on Orin modules, from the arithmetic peak of a power mode and two published figures.
 
-``latency = layers * price + 2 * MACs / (part of the peak * peak)``. The two unknowns are settled by MLPerf's
-ResNet-50 on AGX Orin and Orin NX. Layers that are bound by memory, as depthwise ones, are not priced apart, for want of
-any figure.
+The model is ``latency = layers * price + 2 * MACs / (part of the peak * peak)``. MLPerf's ResNet-50 on AGX Orin and Orin NX
+gives the two unknowns. Layers that are bound by memory, as depthwise ones, have no price of their own, for want of any
+figure.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode
 
 
 def highest_mode(profile: DeviceProfile) -> PowerMode | None:
-    """Return the power mode with the highest known peak, or None."""
+    """Return the power mode with the highest known peak; None where no peak is known."""
     known = [mode for mode in profile.power_modes if mode.int8_tops_dense]
     return max(known, key=lambda mode: mode.int8_tops_dense or 0.0, default=None)
 
 
 def roofline_ns(counts: NetworkCounts, int8_tops_dense: float) -> float:
-    """Return what an int8 network takes, nanoseconds.
+    """Estimate the latency of an int8 network, nanoseconds.
 
     Args:
-        counts: Of the network.
-        int8_tops_dense: Peak of the power mode, over 0.
+        counts: Counts of the network.
+        int8_tops_dense: Peak of the power mode, TOPS, over 0.
     """
     layer_ns, part = settled()
     return _layers(counts) * layer_ns + _peak_ns(counts, int8_tops_dense) / part
 
 
 def roofline_width() -> float:
-    """Return the half width of its interval, in logarithms: that of scaling any device from one published network."""
+    """Return the half width of an estimate's interval, in logarithms: that of scaling a device from one published figure."""
     return transfer_width(1)
 
 

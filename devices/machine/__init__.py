@@ -1,1 +1,1 @@
-"""What is known of this machine: its identity, clocks, temperatures, free memory."""
+"""Facts about this machine: its identity and profile, clocks, throttling, free memory and disk."""

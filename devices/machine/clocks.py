@@ -1,4 +1,4 @@
-"""Where a machine shows its clocks, and the span they may move in, below a ``root`` that tests replace."""
+"""Clocks of a machine's cores and GPU: the files that show them, and the span they may move in, below a ``root``."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _GPU = re.compile(r"gpu-gpc|\.(gpu|gv11b|gp10b|ga10b|gb10b)$|v3d|mali")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Clocks:
-    """The span clocks may move in.
+    """Span that a clock may move in.
 
     Attributes:
-        name: ``cpu0`` or the GPU's folder.
-        low_khz: Lowest clock allowed now.
-        high_khz: Highest clock allowed now.
-        limit_khz: Highest the hardware can; None where it is not told.
+        name: Name of the core, such as ``cpu0``, or of the GPU's folder.
+        low_khz: Lowest clock allowed now, kHz.
+        high_khz: Highest clock allowed now, kHz.
+        limit_khz: Highest clock of the hardware, kHz; None where it is not shown.
     """
 
     name: str

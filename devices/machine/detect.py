@@ -1,4 +1,4 @@
-"""Which device this machine is, from the files Linux shows; every path lies below a ``root`` that tests replace."""
+"""Detection of the device that this machine is, from the files that Linux shows below a ``root``."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weckd_edge.devices.machine.matching import claim, match_profile, module_of
 from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.profiles.profile import Architecture, DeviceProfile, list_profiles
 
-# Names of /proc/cpuinfo, and how profiles call the same extension.
+# Names of extensions in /proc/cpuinfo, and in profiles.
 _EXTENSIONS = {
     "sse4_2": "sse4_2",
     "avx2": "avx2",
@@ -32,21 +32,21 @@ _VNNI = frozenset({"avx_vnni", "avx512_vnni", "amx_int8"})
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectedMachine:
-    """What was found out about this machine.
+    """Facts about this machine, and the profile that fits it.
 
     Attributes:
         profile: Id of the profile that fits best.
         recognised: Whether the board or processor itself was recognised, rather than its architecture alone.
         host: Board or processor in words.
-        architecture: Of the processor; None where it is neither x86-64 nor 64-bit Arm.
-        module: NVIDIA module part number, on a Jetson.
+        architecture: Architecture of the processor; None where it is neither x86-64 nor 64-bit Arm.
+        module: NVIDIA part number of the module, on a Jetson.
         l4t: Release of NVIDIA's Linux, such as ``36.4.3``, on a Jetson.
-        cores: Processor cores that Linux shows.
+        cores: Number of processor cores that Linux shows.
         instruction_sets: Extensions that matter for inference.
         overflow_fix_needed: Whether 8-bit sums can saturate on this processor; None where the flags are not shown.
         governors: Clock governors in use; empty where they cannot be read.
-        reasons: Why this profile, in words.
-        identity: What the machine says of itself; None in a record that somebody else made.
+        reasons: Reasons for the profile, in words.
+        identity: Identity that the machine shows; None in a record that was made elsewhere.
     """
 
     profile: str
@@ -69,9 +69,10 @@ def detect(
     """Find the profile that fits this machine.
 
     Args:
-        root: Where ``proc``, ``sys`` and ``etc`` lie.
-        profiles: Those to choose from; None takes the ones that come with the package.
-        machine: Architecture that the kernel tells programs; see ``identity.read_identity``.
+        root: Folder that holds ``proc``, ``sys`` and ``etc``.
+        profiles: Profiles to choose from; None takes those that come with the package.
+        machine: Architecture that the kernel tells programs, such as ``aarch64``; None asks the kernel where ``root`` is
+            ``/``, and goes by the files elsewhere.
     """
     identity = read_identity(root, machine)
     extensions = _extensions(read_text(root / "proc/cpuinfo"), identity.architecture)
@@ -95,8 +96,8 @@ def detect(
 def is_same_device(profile: DeviceProfile, detected: DetectedMachine) -> bool:
     """Tell whether a figure measured on the detected machine counts for a profile.
 
-    For a generic profile an equal architecture is enough; a board must have been recognised as itself, or say of itself what
-    a profile of the user's own asks for. An emulated machine is no device at all.
+    For a generic profile an equal architecture is enough. A board must have been recognised as itself, or show the identity
+    that a profile of the user's own asks for. An emulated machine is no device at all.
     """
     if detected.identity is not None and detected.identity.emulated_on is not None:
         return False
@@ -110,14 +111,14 @@ def is_same_device(profile: DeviceProfile, detected: DetectedMachine) -> bool:
 
 
 def needs_half_range(profile: DeviceProfile, detected: DetectedMachine) -> bool:
-    """Tell whether int8 weights must keep within 7 bits, as 8-bit sums can saturate on the device or where it is built.
+    """Tell whether int8 weights must stay within 7 bits, as 8-bit sums can saturate on the device or on the build machine.
 
     x86 processors without VNNI add two products of 8 bits in 16 (``vpmaddubsw``), which holds 255 * 127 once and not twice;
     with half the weights' range both fit. NNCF calls the same ``overflow_fix``. The profile says so, by itself or by its
     instruction sets. The processor that builds also decides, as it gives the predictions a bundle is tested by.
 
     Args:
-        profile: Of the device. A Jetson's answers come from the graph as it is written, so its weights keep their range.
+        profile: Profile of the device. A Jetson computes the graph as it is written, so that its weights keep their range.
         detected: The machine that builds.
     """
     if profile.target == "jetson":

@@ -1,4 +1,4 @@
-"""What a machine says of itself: its device tree, processor, module, release and firmware, below a ``root``.
+"""Identity that a machine shows: its device tree, processor, module, release and firmware, below a ``root``.
 
 Programs may run on an emulated processor (``qemu-user`` or a container of another architecture): the kernel then tells them
 the architecture they were built for, and most files still show the processor that does the work. Both are kept apart.
@@ -60,22 +60,22 @@ _CORES = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineIdentity:
-    """What a machine says of itself; empty where it says nothing.
+    """Identity that a machine shows; a field is empty where the machine shows nothing.
 
     Attributes:
-        architecture: Programs here are run as; None where it is neither x86-64 nor 64-bit Arm.
-        model: Of the device tree: the board in words.
-        compatible: Of the device tree, the most exact name first.
-        modules: NVIDIA part numbers among them, carriers too.
+        architecture: Architecture that programs run as; None where it is neither x86-64 nor 64-bit Arm.
+        model: Name of the board in the device tree.
+        compatible: Names of board and chip in the device tree, the most exact first.
+        modules: NVIDIA part numbers among those names, carriers too.
         cpu_model: ``model name`` of the processor.
         cpu_parts: Kinds of Arm core as ``implementer:part``, in the order they are shown.
-        cores_in_words: The same with their number, such as ``4 Cortex-A76``.
-        cores: Cores that Linux shows.
-        vendor: Of the machine, as its firmware tells it.
-        product: Of the machine, as its firmware tells it.
+        cores_in_words: Kinds of Arm core with their number, such as ``4 Cortex-A76``.
+        cores: Number of cores that Linux shows.
+        vendor: Maker of the machine, from its firmware.
+        product: Product name of the machine, from its firmware.
         l4t: Release of NVIDIA's Linux, such as ``36.4.3``.
-        remarks: What is there and could not be read, in words.
-        emulated_on: Architecture of the processor that emulates the other; None where nothing shows that one does.
+        remarks: Files that are there and could not be read, in words.
+        emulated_on: Architecture of the processor that emulates the other; None where nothing shows an emulator.
     """
 
     architecture: Architecture | None
@@ -94,17 +94,17 @@ class MachineIdentity:
 
     @property
     def is_tegra(self) -> bool:
-        """Whether it is one of NVIDIA's chips."""
+        """Whether the chip is one of NVIDIA's."""
         return any(name.startswith("nvidia,tegra") for name in self.compatible)
 
     @property
     def socs(self) -> tuple[str, ...]:
-        """Names of the chip: the device tree's, without their vendor."""
+        """Names of the chip in the device tree, without their vendor."""
         return tuple(name.partition(",")[2] for name in self.compatible if "," in name)
 
     @property
     def host(self) -> str:
-        """The machine in words: its board, else its processor, else its firmware's name."""
+        """Name of the machine for people: its board, else its processor, else its firmware's name."""
         machine = " ".join(word for word in (self.vendor, self.product) if word)
         named = self.model or self.cpu_model or machine or self.cores_in_words
         named = named or f"a machine of architecture {self.architecture or platform.machine()}"
@@ -112,17 +112,17 @@ class MachineIdentity:
 
     @property
     def emulation(self) -> str | None:
-        """What is emulated on what, such as ``aarch64 on x86_64``; None where nothing shows an emulator."""
+        """Emulated and real architecture, such as ``aarch64 on x86_64``; None where nothing shows an emulator."""
         return f"{self.architecture} on {self.emulated_on}" if self.emulated_on else None
 
 
 def read_identity(root: Path = Path("/"), machine: str | None = None) -> MachineIdentity:
-    """Read what a machine says of itself; a file that is missing or unreadable leaves its part empty.
+    """Read the identity that a machine shows; a file that is missing or unreadable leaves its field empty.
 
     Args:
-        root: Where ``proc``, ``sys`` and ``etc`` lie.
-        machine: Architecture that the kernel tells programs, such as ``aarch64``; None asks it where ``root`` is ``/``, and
-            takes the files' word elsewhere.
+        root: Folder that holds ``proc``, ``sys`` and ``etc``.
+        machine: Architecture that the kernel tells programs, such as ``aarch64``; None asks the kernel where ``root`` is
+            ``/``, and goes by the files elsewhere.
     """
     remarks: list[str] = []
     cpuinfo = _read(root / "proc/cpuinfo", remarks, root)
@@ -133,7 +133,7 @@ def read_identity(root: Path = Path("/"), machine: str | None = None) -> Machine
     found = _L4T.search(release)
     if release and not found:
         remarks.append(
-            "/etc/nv_tegra_release does not tell the release (expected '# R36 (release), REVISION: 4.3', "
+            "/etc/nv_tegra_release does not name the release (expected '# R36 (release), REVISION: 4.3', "
             f"got '{release[:40]}')"
         )
     cores = _core_kinds(cpuinfo)
@@ -160,7 +160,7 @@ def read_identity(root: Path = Path("/"), machine: str | None = None) -> Machine
 
 
 def name_core(part: str) -> str:
-    """Return how a kind of core is called, such as ``Cortex-A76``; its number where that is not known."""
+    """Return the name of a kind of core, such as ``Cortex-A76``; its number where no name is known."""
     return _CORES.get(part, part)
 
 
@@ -171,7 +171,7 @@ def field_of(cpuinfo: str, name: str) -> str:
 
 
 def _first(root: Path, name: str, separator: str, remarks: list[str]) -> str:
-    """Return an entry of the device tree, from the first place that has it."""
+    """Return an entry of the device tree from the first folder that has it."""
     return next((text for tree in _TREES if (text := _read(root / tree / name, remarks, root, separator))), "")
 
 
@@ -196,9 +196,9 @@ def _architecture_in(cpuinfo: str) -> Architecture | None:
 
 
 def _emulated_on(reported: Architecture | None, cpuinfo: str, modalias: str) -> Architecture | None:
-    """Return the architecture that does the work, where it is not the one that programs are told.
+    """Return the architecture of the processor, where programs are told another one.
 
-    ``modalias`` comes first, as an emulator may show a ``/proc/cpuinfo`` of what it emulates; /sys it leaves as it is.
+    ``modalias`` comes first, as an emulator may show a ``/proc/cpuinfo`` of what it emulates, and leaves /sys as it is.
     """
     kind = re.match(r"cpu:type:(x86|aarch64)\b", modalias)
     shown = _MODALIAS_KINDS[kind[1]] if kind else _architecture_in(cpuinfo)
@@ -206,7 +206,7 @@ def _emulated_on(reported: Architecture | None, cpuinfo: str, modalias: str) -> 
 
 
 def _read(path: Path, remarks: list[str], root: Path, separator: str = "") -> str:
-    """Return a file's text, device-tree zeros replaced; what is there and cannot be read is remarked."""
+    """Return a file's text with the device tree's zeros replaced; add a remark where it is there and cannot be read."""
 
     def remark(err: OSError) -> None:
         remarks.append(f"/{path.relative_to(root)} cannot be read ({err.strerror})")

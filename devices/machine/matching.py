@@ -1,4 +1,4 @@
-"""Whether a machine is the device of a profile, from what the machine says of itself."""
+"""Match of a machine with the device profiles, by the identity that it shows."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from weckd_edge.devices.profiles.profile import DeviceProfile
 
 
 def claim(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
-    """Return why a machine is the device of a profile, in words; None where nothing says so, or something contradicts it.
+    """Return why a machine is the device of a profile, in words; None where it is not.
 
-    A product's name that the profile asks for must be there; then the module, the board or the processor decide, the most
+    A product's name that the profile asks for must be there; then the module, the board or the processor decides, the most
     exact first. A device tree that names the board of a profile while the cores are of another kind is not believed, and an
     emulated processor is no device.
     """
@@ -29,10 +29,10 @@ def claim(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
 
 
 def contradiction(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
-    """Return what speaks against a machine that names itself as a profile does; None where nothing does.
+    """Return why a machine that bears a profile's name is another device, in words; None where nothing says so.
 
-    That is another module of the same family in the device tree, as overlays for several leave it, or kinds of core that
-    the profile does not name.
+    The reason is another module of the same family in the device tree, as overlays for several leave it, or kinds of core
+    that the profile does not name.
     """
     named = {part for part in profile.part_numbers if part in identity.modules}
     families = {part.partition("-")[0] for part in named}
@@ -40,7 +40,7 @@ def contradiction(profile: DeviceProfile, identity: MachineIdentity) -> str | No
     if others:
         several = ", ".join(part for part in identity.modules if part.partition("-")[0] in families)
         return (
-            f"the device tree names several modules ({several}): which is there cannot be told; flash the board's own tree"
+            f"the device tree names several modules ({several}): which one is there is not clear; flash the board's own tree"
         )
     shown = set(identity.cpu_parts)
     if not profile.cpu_parts or not shown or shown <= set(profile.cpu_parts):
@@ -58,8 +58,8 @@ def match_profile(
     """Find the profile that fits a machine, and say why.
 
     Returns:
-        The profile, a generic one where the machine is not recognised, None where not even its architecture fits; and the
-        reasons, the most important first.
+        Profile and reasons, the most important first. The profile is a generic one where the machine is not recognised, and
+        None where not even its architecture fits.
     """
     claims = [(profile, reason) for profile in profiles if (reason := claim(profile, identity)) is not None]
     exact = [(profile, reason) for profile, reason in claims if profile.dmi_products] or claims
@@ -100,7 +100,7 @@ def _named(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
 
 
 def _rank(profile: DeviceProfile, identity: MachineIdentity) -> int:
-    """Return how exact a profile's name for a machine is; the device tree tells the most exact first."""
+    """Return the rank of a profile's name for a machine: the lowest for the most exact."""
     if any(part in identity.modules for part in profile.part_numbers):
         return -1
     return min(
@@ -109,11 +109,11 @@ def _rank(profile: DeviceProfile, identity: MachineIdentity) -> int:
 
 
 def _why_not(profiles: Sequence[DeviceProfile], identity: MachineIdentity) -> list[str]:
-    """Say why no profile is taken, as far as that helps: what contradicts, what is missing, which profiles are near."""
+    """Return reasons why no profile fits: contradictions, what is missing, and similar profiles."""
     if identity.emulated_on is not None:
         return [
-            f"an emulated machine: programs run as {identity.architecture} on {identity.emulated_on} hardware; answers can "
-            "be checked here, times and energy say nothing about a device"
+            f"an emulated machine: programs run as {identity.architecture} on {identity.emulated_on} hardware; predictions "
+            "can be checked here, times and energy say nothing about a device"
         ]
     fits = [p for p in profiles if identity.architecture in (None, p.architecture) and _named(p, identity)]
     reasons = list(dict.fromkeys(wrong for p in fits if (wrong := contradiction(p, identity))))

@@ -1,4 +1,4 @@
-"""What room a machine has now: memory, swap and disk, below a ``root`` that tests replace."""
+"""Free memory, swap and disk of a machine now, below a ``root``."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from weckd_edge.devices.machine.sysfs import read_text
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Swap:
-    """Where memory is swapped to.
+    """Swap space of a machine.
 
     Attributes:
-        devices: Files and partitions, as Linux names them.
-        total_mib: Their size.
-        used_mib: How much of it is used.
+        devices: Names of files and partitions that hold it, as Linux shows them.
+        total_mib: Size of all of them, MiB.
+        used_mib: Used part of that size, MiB.
     """
 
     devices: tuple[str, ...]
@@ -26,12 +26,12 @@ class Swap:
 
     @property
     def is_zram(self) -> bool:
-        """Whether some of it lies in the memory itself, compressed."""
+        """Whether some of the swap lies in the memory itself, compressed."""
         return any("zram" in name for name in self.devices)
 
 
 def read_swap(root: Path) -> Swap | None:
-    """Return where memory is swapped to; None where ``/proc/swaps`` cannot be read."""
+    """Read the swap space of a machine; None where ``/proc/swaps`` cannot be read."""
     text = read_text(root / "proc/swaps")
     if not text:
         return None
@@ -45,7 +45,7 @@ def read_swap(root: Path) -> Swap | None:
 
 
 def read_memory_mib(root: Path) -> tuple[float, float] | None:
-    """Return the memory that programs may still take, and all of it, MiB; None where Linux does not tell."""
+    """Return the memory that is available to programs, and all memory, MiB; None where Linux does not show it."""
     text = read_text(root / "proc/meminfo")
     found = {
         name: int(value) / 1024 for name, value in re.findall(r"^(MemTotal|MemAvailable):\s+(\d+) kB", text, re.MULTILINE)
@@ -54,7 +54,7 @@ def read_memory_mib(root: Path) -> tuple[float, float] | None:
 
 
 def read_free_disk_mib(folder: Path) -> float | None:
-    """Return the free space on a folder's disk, MiB; None where it cannot be asked."""
+    """Return the free space on a folder's disk, MiB; None where it cannot be read."""
     try:
         return shutil.disk_usage(folder).free / 2**20
     except OSError:

@@ -1,4 +1,4 @@
-"""Linux's files under ``/sys`` and ``/proc``: a text or a number in each, and folders that are numbered."""
+"""Readers of Linux's files under ``/sys`` and ``/proc``: a text or a number in each, and numbered folders."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def read_text(path: Path, *, separator: str = "", refused: Callable[[OSError], N
 
     Args:
         path: The file.
-        separator: Put for each zero byte, with which the device tree ends its strings.
+        separator: Replacement of each zero byte, with which the device tree ends its strings.
         refused: Called with the error where the file is there and cannot be read.
     """
     try:
@@ -26,7 +26,7 @@ def read_text(path: Path, *, separator: str = "", refused: Callable[[OSError], N
 
 
 def as_number(text: str) -> int | None:
-    """Return the whole number a file shows; None where it shows something else."""
+    """Return the whole number that a text is; None where it is something else."""
     return int(text) if re.fullmatch(r"-?\d+", text) else None
 
 

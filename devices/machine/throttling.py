@@ -1,4 +1,4 @@
-"""What a machine shows of being slowed down: which files tell it, and what their text says. Nothing is kept open here.
+"""Signs and counters of throttling that a machine shows: the files, and the meaning of their text.
 
 ``doctor`` reads these files once, a bench holds them open and reads them again and again; both look at the same ones.
 """
@@ -15,24 +15,27 @@ from weckd_edge.devices.machine.sysfs import as_number, numbered, read_text
 _THERMAL = "sys/class/thermal"
 _SLOWS_DOWN = re.compile(r"cpu|processor|gpu|devfreq|throttle", re.IGNORECASE)
 """Kinds of cooling devices that lower a clock; others show settings there."""
+
 _FAN = re.compile(r"fan", re.IGNORECASE)
 _ALARMS = ("sys/class/hwmon/hwmon*/curr*_alarm", "sys/bus/i2c/devices/*/hwmon/hwmon*/curr*_alarm")
 _X86_COUNTS = "sys/devices/system/cpu/cpu[0-9]*/thermal_throttle/{}_throttle_count"
 _OVER_CURRENT = "sys/class/hwmon/hwmon*/oc*_event_cnt"
-"""Over-current events of a Jetson's soctherm."""
+"""Files that count over-current events of a Jetson's soctherm."""
+
 _PI = "sys/devices/platform/soc*/soc*:firmware/get_throttled"
 _PI_BITS = {0: "under-voltage", 1: "clock capped", 2: "throttled", 3: "soft temperature limit"}
 _PI_SINCE_START = 16
-"""Bits of the same meaning, this much higher, say that it happened since the start. From Raspberry Pi's documentation."""
+"""Distance to the bits that say that the same has happened since the start, from Raspberry Pi's documentation."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ThrottlingSign:
-    """A file that tells whether something slows the machine down now.
+    """A file that shows whether something slows the machine down now.
 
     Attributes:
-        file: Its path.
-        tell: Makes words of its text: empty where nothing slows it down, None where the text is not what was expected.
+        file: Path of the file.
+        tell: Function from the file's text to words: empty where nothing slows the machine down, None where the text is
+            not what was expected.
     """
 
     file: Path
@@ -44,10 +47,10 @@ class ThrottlingCounter:
     """A file that counts how often the machine was slowed down since its start.
 
     Attributes:
-        file: Its path.
-        name: Of the counter; its own among all of a machine.
-        words: What the counters of its kind tell, with ``{}`` for the number where one is meant.
-        read: Makes the number of its text; None where the text is none.
+        file: Path of the file.
+        name: Name of the counter, unique on a machine.
+        words: Meaning of counters of this kind, with ``{}`` in place of the number.
+        read: Function from the file's text to the number; None where the text is none.
     """
 
     file: Path
@@ -57,10 +60,10 @@ class ThrottlingCounter:
 
 
 def find_signs(root: Path) -> tuple[ThrottlingSign, ...]:
-    """Return the files that tell of throttling now.
+    """Find the files that show throttling now.
 
-    They are: temperatures against the trips at which the kernel slows the chip, cooling devices that lower a clock,
-    alarms of a rail's current, and what a Raspberry Pi's firmware says.
+    They are temperatures, held against the trips at which the kernel slows the chip; cooling devices that lower a clock;
+    alarms of a rail's current; and the bits of a Raspberry Pi's firmware.
     """
     return (
         *_zones(root),
@@ -71,7 +74,7 @@ def find_signs(root: Path) -> tuple[ThrottlingSign, ...]:
 
 
 def find_counts(root: Path) -> tuple[ThrottlingCounter, ...]:
-    """Return the counters of throttling: x86's thermal interrupts, over-current events, a Raspberry Pi's bits (0 or 1)."""
+    """Find the counters of throttling: x86's thermal interrupts, over-current events, a Raspberry Pi's bits (0 or 1)."""
     found = []
     for kind in ("core", "package"):
         for file in numbered(root, _X86_COUNTS.format(kind)):
@@ -90,13 +93,13 @@ def find_counts(root: Path) -> tuple[ThrottlingCounter, ...]:
 
 
 def read_throttling(root: Path) -> tuple[str, ...] | None:
-    """Return what slows the machine down now, in words; empty where nothing does, None where nothing would tell."""
+    """Return the causes that slow the machine down now, in words; empty: there are none; None: nothing would show one."""
     reasons = [words for sign in find_signs(root) if (words := sign.tell(read_text(sign.file))) is not None]
     return tuple(dict.fromkeys(word for words in reasons for word in words)) if reasons else None
 
 
 def read_throttled_before(root: Path) -> tuple[str, ...]:
-    """Return what has slowed the machine down since it was started, in words; empty where nothing tells of any."""
+    """Return the causes that have slowed the machine down since its start, in words; empty where no counter shows any."""
     maximum: dict[str, int] = {}
     for count in find_counts(root):
         maximum[count.words] = max(maximum.get(count.words, 0), count.read(read_text(count.file)) or 0)

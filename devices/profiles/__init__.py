@@ -1,1 +1,1 @@
-"""Device profiles as TOML files, one a device; each value's source stands in its ``sources`` table."""
+"""Device profiles as TOML files, one a device; its ``sources`` table gives the source of each value."""

@@ -1,4 +1,4 @@
-"""What is known about a device: frozen profiles read from TOML, each number with its source, date and confidence."""
+"""Device profiles, read from TOML: each value with its source, the date it was read, and how far it can be trusted."""
 
 from __future__ import annotations
 
@@ -50,8 +50,9 @@ Architecture = Literal["x86_64", "aarch64"]
 NO_LIMITS = GateConfig()
 PLAIN = frozenset({"id", "name", "target", "architecture", "summary", "published", "unknown", "sources", "schema_version"})
 """Fields that need no entry in ``sources``: they name the profile, or carry their own source."""
+
 _SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "gates", "unknown", "sources", "schema_version"})
-"""What a profile may change of the one it extends and still be the device that others have published figures of."""
+"""Fields that a profile may change of the one it extends and still be the same device, with its published figures."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,9 +62,9 @@ class DeviceProfile:
     Attributes:
         id: Name on the command line.
         name: Name for people.
-        target: What is built for it.
+        target: Kind of bundle that is built for it.
         architecture: Instruction set of the processor.
-        summary: What it is, in one line.
+        summary: Description in one line.
         soc: Name of the chip or of the processor's design.
         part_numbers: NVIDIA module part numbers.
         compatible: Strings of the device tree's ``compatible`` that name exactly this board, or exactly this chip.
@@ -71,35 +72,35 @@ class DeviceProfile:
         dmi_products: Names in ``/sys/class/dmi/id/product_name``; a profile that has any takes only machines of such a name.
         cpu_parts: Kinds of core, as ``implementer:part`` of ``/proc/cpuinfo``; with others it is another device.
         cpu: Kinds of core, their number and clocks, in words.
-        cores: Processor cores.
-        cpu_mhz_max: Highest clock of the fastest core.
+        cores: Number of processor cores.
+        cpu_mhz_max: Highest clock of the fastest core, MHz.
         instruction_sets: Extensions that matter for inference, such as ``avx2``, ``avx_vnni``, ``neon``, ``dotprod``.
-        compute_capability: Of the GPU.
+        compute_capability: Compute capability of the GPU, such as ``8.7``.
         gpu: The GPU that inference runs on.
-        dla_cores: Deep learning accelerators.
+        dla_cores: Number of deep learning accelerators.
         npu: A neural processor beside the cores, in words; nothing here builds for one.
         int8: ``native``: 8-bit dot products or tensor cores; ``emulated``: wider arithmetic; ``none``: no int8 path.
-        fp16: Whether what inference runs on (a Jetson's GPU, else the cores) computes in FP16.
-        fp8: The same for FP8.
+        fp16: Whether the part that inference runs on (a Jetson's GPU, else the cores) computes in FP16.
+        fp8: Whether that part computes in FP8.
         overflow_fix_needed: Whether 8-bit sums can saturate (x86 without VNNI), so that weights need 7 bits.
         memory: Kind of memory, in words.
-        ram_gib: Memory of the board.
-        ram_gib_sold: Smallest and largest, where the board is sold with several sizes.
-        memory_bus_bits: Width of the memory's bus.
-        memory_bandwidth_gbps: Peak, gigabytes (1e9) a second; of the slowest memory it is sold with.
-        memory_bandwidths: The same by clock or kind of memory.
-        tdp_w: Thermal design power.
-        power: What is known of its power, in words.
-        power_modes: By name.
-        power_sensors: What on the board tells its power.
-        throttle_c: Temperature, degrees Celsius, at which the kernel starts to slow the chip down.
-        shutdown_c: Temperature at which it is switched off.
-        tensorrt: By release of JetPack.
+        ram_gib: Memory of the board, GiB.
+        ram_gib_sold: Smallest and largest memory, GiB, where the board is sold with several sizes.
+        memory_bus_bits: Width of the memory's bus, bits.
+        memory_bandwidth_gbps: Peak bandwidth of the slowest memory that it is sold with, gigabytes (1e9) a second.
+        memory_bandwidths: Peak bandwidths by clock or kind of memory.
+        tdp_w: Thermal design power, watts.
+        power: Power that it draws, in words.
+        power_modes: Settings of the board's power.
+        power_sensors: Sensors on the board that measure its power.
+        throttle_c: Temperature at which the kernel starts to slow the chip down, degrees Celsius.
+        shutdown_c: Temperature at which the chip is switched off, degrees Celsius.
+        tensorrt: Releases of JetPack with the TensorRT that each brings.
         published: Latencies that others have published; each carries its own source.
-        gates: What a build must clear where its config says nothing else.
-        unknown: What no source that was read confirms.
-        sources: Of everything above.
-        schema_version: Of this record.
+        gates: Limits that a build is held to where its config says nothing else.
+        unknown: Fields that no source confirms.
+        sources: Sources of every other field.
+        schema_version: Version of this record's fields.
     """
 
     id: str
@@ -189,23 +190,23 @@ class DeviceProfile:
 
     @property
     def is_generic(self) -> bool:
-        """Whether it stands for any machine of its architecture rather than for one board."""
+        """Whether this profile stands for any machine of its architecture rather than for one board."""
         return not (self.names_itself or self.soc)
 
     def unsourced(self) -> tuple[str, ...]:
-        """Return the fields that say something and name no source."""
+        """Return the fields that have a value and name no source."""
         named = PLAIN.union(*(source.of for source in self.sources))
         return tuple(f.name for f in fields(self) if f.name not in named and is_stated(getattr(self, f.name)))
 
     def confidence(self, field: str) -> Confidence | None:
-        """Return how far a field's value can be trusted: the weakest of its sources; None where none speaks of it."""
+        """Return the confidence in a field's value, that of its weakest source; None where it has no source."""
         given = {source.confidence for source in self.sources if field in source.of}
         order: tuple[Confidence, ...] = ("U", "S", "choice", "V")
         return next((level for level in order if level in given), None)
 
 
 def is_stated(value: object) -> bool:
-    """Tell whether a field's value says anything; 0 and False do."""
+    """Tell whether a field has a value; 0 and False are values."""
     return value is not None and value not in ((), NO_LIMITS)
 
 
@@ -217,20 +218,20 @@ def profile_names() -> tuple[str, ...]:
 
 @cache
 def list_profiles() -> tuple[DeviceProfile, ...]:
-    """Return every profile that comes with the package, sorted by id; read once a process."""
+    """Return every profile that comes with the package, sorted by id; they are read once a process."""
     return tuple(load_profile(name) for name in profile_names())
 
 
 def load_profile(name_or_path: str | Path) -> DeviceProfile:
     """Return a profile by its id, or from a file of the user's own.
 
-    A file may say ``extends = "jetson-orin-nano-8gb"`` (an id, or another file beside it) and then gives only what
-    differs; tables are merged key by key, lists are replaced. What it changes loses the sources of the profile it
-    extends, and what that one called unknown. Published latencies are kept only where nothing of the device is changed.
+    A file may say ``extends = "jetson-orin-nano-8gb"`` (an id, or another file beside it) and then gives only what differs:
+    its tables are joined key by key, its lists replace those of the other. A field that it changes loses the sources of the
+    profile it extends, and its entry in ``unknown``. Published latencies are kept only where the device stays the same.
 
     Raises:
-        ConfigError: No profile is called so.
-        DeviceError: The file is missing, no TOML, or holds an unknown or wrong key.
+        ConfigError: No profile has that id.
+        DeviceError: The file is missing, is no TOML, or holds an unknown or wrong key.
     """
     data = _read(name_or_path, seen=())
     return from_data(DeviceProfile, data, where=str(name_or_path), error=DeviceError)

@@ -1,4 +1,4 @@
-"""The records a device profile is made of: sources, what is unknown, power modes, releases, sensors, published latencies."""
+"""Records of a device profile: sources, unknown fields, power modes, releases, sensors and published latencies."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from typing import Literal
 from weckd_edge.core.errors import DeviceError
 
 Confidence = Literal["V", "S", "U", "choice"]
-"""``V`` read in a primary source, or derived from one as the text says; ``S`` a secondary source; ``U`` not confirmed;
-``choice``: decided by this project, nothing to confirm."""
+"""Confidence in a value.
+
+``V`` was read in a primary source, or derived from one as the text says; ``S`` was read in a secondary source; ``U`` is not
+confirmed; ``choice`` was decided by this project, so that there is nothing to confirm.
+"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Source:
-    """Where some of a profile's values come from.
+    """Source of some of a profile's values.
 
     Attributes:
         of: Names of the profile's fields.
         text: The source in words, or its address.
-        date: When it was read, ``YYYY-MM-DD``.
-        confidence: See ``Confidence``.
+        date: Day on which the source was read, ``YYYY-MM-DD``.
+        confidence: Confidence in the values.
     """
 
     of: tuple[str, ...]
@@ -31,11 +34,11 @@ class Source:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Unknown:
-    """What no source that was read confirms, so that nobody takes the gap for an oversight.
+    """Field that no source confirms, so that nobody takes the gap for an oversight.
 
     Attributes:
-        of: Name of the profile's field; one that holds a list may have other values all the same.
-        reason: What is missing, in words.
+        of: Name of the profile's field; a field that holds a list may have some values all the same.
+        reason: Missing information, in words.
     """
 
     of: str
@@ -47,17 +50,17 @@ class PowerMode:
     """One setting of the board's power; modes are matched by name, as their numbers differ between boards and releases.
 
     Attributes:
-        name: As ``nvpmodel -q`` prints it.
-        gpu_mhz: Highest clock of the GPU.
-        gpu_sms: Streaming multiprocessors left on.
-        int8_tops_dense: Arithmetic peak of the GPU, without sparsity.
-        int8_tops_sparse: The same as the vendor tells it, with half the weights zero.
-        dla_int8_tops_sparse: Peak of all DLA cores together, as the vendor tells it.
-        fp32_gflops: Arithmetic peak of the GPU outside its tensor cores.
-        cpu_cores: Processor cores left on.
-        cpu_mhz: Their highest clock.
-        memory_mhz: Clock of the memory.
-        note: What else is to be known, in words.
+        name: Name that ``nvpmodel -q`` prints.
+        gpu_mhz: Highest clock of the GPU, MHz.
+        gpu_sms: Number of streaming multiprocessors that are on.
+        int8_tops_dense: Peak of the GPU in int8 without sparsity, TOPS.
+        int8_tops_sparse: Peak of the GPU in int8 with half the weights zero, as the vendor states it, TOPS.
+        dla_int8_tops_sparse: Peak of all DLA cores together, as the vendor states it, TOPS.
+        fp32_gflops: Peak of the GPU in FP32 outside its tensor cores, GFLOPS.
+        cpu_cores: Number of processor cores that are on.
+        cpu_mhz: Highest clock of those cores, MHz.
+        memory_mhz: Clock of the memory, MHz.
+        note: Remark in words.
     """
 
     name: str
@@ -75,17 +78,17 @@ class PowerMode:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class JetPackRelease:
-    """What a release of JetPack brings.
+    """Versions of a release of JetPack.
 
     Attributes:
         jetpack: The release, or a span of releases.
-        l4t: Release of NVIDIA's Linux, as ``/etc/nv_tegra_release`` tells it.
-        tensorrt: Its TensorRT, in full where known.
-        python: Of the system; TensorRT's binding is for this one only.
+        l4t: Release of NVIDIA's Linux, as ``/etc/nv_tegra_release`` shows it.
+        tensorrt: Version of TensorRT, in full where it is known.
+        python: Version of the system's Python; TensorRT's binding is for this one only.
         ubuntu: Release of Ubuntu below it.
-        cuda: Its CUDA.
-        cudnn: Its cuDNN.
-        bundled: Whether that TensorRT comes with the release; otherwise it may be installed beside what comes with it.
+        cuda: Version of CUDA.
+        cudnn: Version of cuDNN.
+        bundled: Whether that TensorRT comes with the release; if not, it may be installed beside the one that does.
     """
 
     jetpack: str
@@ -109,12 +112,12 @@ def _numbers(version: str) -> tuple[int, ...]:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MemoryBandwidth:
-    """Peak of the memory in one of its forms.
+    """Peak bandwidth of one kind of memory.
 
     Attributes:
-        memory: Its kind or its clock, in words, such as ``DDR4-3200``.
-        gbps: Gigabytes (1e9) a second.
-        memory_mhz: Its clock, where power modes name one.
+        memory: Kind or clock of the memory, in words, such as ``DDR4-3200``.
+        gbps: Peak bandwidth, gigabytes (1e9) a second.
+        memory_mhz: Clock of the memory, MHz, where power modes name one.
     """
 
     memory: str
@@ -127,13 +130,13 @@ class Gpu:
     """The graphics processor that inference runs on.
 
     Attributes:
-        cuda_cores: As the vendor counts them.
-        tensor_cores: Matrix units.
-        sms: Streaming multiprocessors.
-        mhz_max: Highest clock.
-        fp32_gflops: Arithmetic peak at that clock, outside the tensor cores.
-        fp8_tflops: Peak in FP8 as the source tells it.
-        fp4_tflops_sparse: Peak in FP4 with half the weights zero.
+        cuda_cores: Number of CUDA cores, as the vendor counts them.
+        tensor_cores: Number of tensor cores.
+        sms: Number of streaming multiprocessors.
+        mhz_max: Highest clock, MHz.
+        fp32_gflops: Peak in FP32 at that clock outside the tensor cores, GFLOPS.
+        fp8_tflops: Peak in FP8 as the source states it, TFLOPS.
+        fp4_tflops_sparse: Peak in FP4 with half the weights zero, TFLOPS.
     """
 
     cuda_cores: int | None = None
@@ -147,13 +150,13 @@ class Gpu:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PowerSensor:
-    """Something on the board that tells its power.
+    """Sensor on the board that measures its power.
 
     Attributes:
-        chip: ``ina3221`` and ``ina238`` are below ``/sys/bus/i2c``, ``rapl`` below ``/sys/class/powercap``; ``pmic``:
-            the board's own tool; ``none``: it is known that there is no sensor.
-        rails: Names of what is measured, as the sensor calls them; more than these may be there.
-        total: The rails that add up to the whole board or package; empty where that is not known.
+        chip: Kind of sensor. ``ina3221`` and ``ina238`` are below ``/sys/bus/i2c``, ``rapl`` below
+            ``/sys/class/powercap``; ``pmic`` is the board's own tool; ``none``: it is known that there is no sensor.
+        rails: Names of the rails that are measured, as the sensor calls them; there may be more.
+        total: Rails that add up to the whole board or package; empty where that is not known.
     """
 
     chip: Literal["ina3221", "ina238", "rapl", "pmic", "none"]
@@ -171,27 +174,27 @@ class PowerSensor:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedLatency:
-    """A latency of the device that somebody else has published, to hold predictions against; nothing here measured it.
+    """A latency of the device that somebody else has published, to hold estimates against; this project did not measure it.
 
     Attributes:
-        model: Network, as the source calls it.
-        precision: ``float``: FP32 or FP16, as the runtime chose by itself.
-        runtime: Library, with its version where the source tells it.
-        statistic: What the figure is of the single times; ``unknown``: the source does not say.
-        source: Where it was read; the profile's sources of ``published`` give the address.
-        date: When it was read, ``YYYY-MM-DD``.
-        confidence: See ``Confidence``.
-        latency_ms: Milliseconds an inference of one batch.
-        low_ms: Where the source gives a span instead.
-        high_ms: Its other end.
-        input_size: Pixels on a side; None where the source does not say.
-        batch: Images at once.
-        processor: What of the device ran it.
-        threads: Of a processor's cores.
-        part: What of the device ran it, where that is not what a build runs on, such as its slow cores; in words.
-        power_mode: By name.
-        measured_on: Another device it was really measured on, which stands for this one's class; None: on the device itself.
-        note: What else is to be known, in words.
+        model: Name of the network in the source.
+        precision: Precision of the network; ``float`` is FP32 or FP16, as the runtime chose by itself.
+        runtime: Library that ran it, with its version where the source gives it.
+        statistic: Statistic of the single times that the figure is; ``unknown``: the source does not say.
+        source: Name of the source; the profile's sources of ``published`` give the address.
+        date: Day on which the source was read, ``YYYY-MM-DD``.
+        confidence: Confidence in the figure.
+        latency_ms: Latency of one batch, milliseconds; None where the source gives a span.
+        low_ms: Lower end of a span that the source gives, milliseconds.
+        high_ms: Upper end of that span, milliseconds.
+        input_size: Side of the network's input, pixels; None where the source does not say.
+        batch: Number of images in a batch.
+        processor: Part of the device that ran it.
+        threads: Number of processor threads.
+        part: Part of the device that ran it, in words, where a build runs on another one, such as on its faster cores.
+        power_mode: Name of the power mode.
+        measured_on: Another device that it was measured on, which stands for this one's class; None: on the device itself.
+        note: Remark in words.
     """
 
     model: str

@@ -1,4 +1,4 @@
-"""A device profile in words and tables, for people: every value with how far it can be trusted and where it was read."""
+"""Tables of a device profile for people: every value with how far it can be trusted and where it was read."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class ProfileTable:
     """One table of a profile.
 
     Attributes:
-        title: Above it; empty for the first, and for one that explains the table before it.
-        columns: Heads; a column that would be empty is left out.
-        rows: Cells.
+        title: Title; empty for the first table, and for one that explains the table before it.
+        columns: Heads of the columns; an empty column is left out.
+        rows: Cells, row by row.
     """
 
     title: str
@@ -43,10 +43,10 @@ class ProfileTable:
 
 
 def describe_profile(profile: DeviceProfile) -> tuple[ProfileTable, ...]:
-    """Return a profile as tables, the plain values first, their sources last.
+    """Return the tables of a profile, the plain values first, their sources last.
 
     ``sure`` is the weakest confidence of a value's sources, and ``from`` numbers them as the last table does. Remarks on
-    single rows are letters that a table behind explains, so that rows stay short.
+    single rows are letters that the next table explains, so that rows stay short.
     """
     tables = [_values(profile)]
     tables += _power_modes(profile)
@@ -61,7 +61,7 @@ def describe_profile(profile: DeviceProfile) -> tuple[ProfileTable, ...]:
 
 
 def summarize_profile(profile: DeviceProfile) -> tuple[str, ...]:
-    """Return what helps to choose: id, target, processor, int8, GiB of memory, published latencies."""
+    """Return a row that helps to choose a profile: id, target, processor, int8, GiB of memory, published latencies."""
     if profile.ram_gib is not None:
         memory = f"{profile.ram_gib:g}"
     else:
@@ -93,7 +93,7 @@ def _values(profile: DeviceProfile) -> ProfileTable:
 
 
 def _lines(name: str, value: Any) -> list[tuple[str, str]]:
-    """Return a field as lines; what is made of several values has one for each."""
+    """Return a field as lines: one for each of its values."""
     if isinstance(value, tuple) and value and is_dataclass(value[0]):
         return [(name, _in_words(item)) for item in value]
     if is_dataclass(value):
@@ -183,7 +183,7 @@ def _published(profile: DeviceProfile) -> list[ProfileTable]:
 def _tables(
     title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], remarks: Sequence[str]
 ) -> list[ProfileTable]:
-    """Return a table without its empty columns, and behind it one that explains its remarks, if any."""
+    """Return a table without its empty columns, and after it one that explains its remarks, if there are any."""
     if not rows:
         return []
     letters = {text: string.ascii_lowercase[n] for n, text in enumerate(dict.fromkeys(filter(None, remarks)))}

@@ -1,9 +1,9 @@
-"""What runs on the device first: standard library alone, sent as text, so that nothing of ours need be there.
+"""Agent that runs on the device first: standard library alone, sent as text, so that nothing need be installed there.
 
-Four verbs, each a process of its own. ``look`` tells what the device has. ``run`` unpacks what it is sent, starts the bench
-and guards it: where whoever started it has gone, the bench is stopped, and the folder is removed once nobody has come back
-for it. ``fetch`` sends what the bench has written, ``remove`` leaves nothing of a run. Answers are JSON lines on stdout, but
-for ``fetch``, which sends a tar.
+It has four verbs, each a process of its own. ``look`` tells what the device has. ``run`` unpacks the payload, starts the
+bench and guards it: once the host has gone, it stops the bench, and removes the folder if the host does not come back for
+it. ``fetch`` sends the files of the bench, ``remove`` leaves nothing of a run. Replies are JSON lines on stdout, but for
+``fetch``, which sends a tar.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from typing import Any
 PREFIX = "weckd-bench-"
 CODE, OUT = "code", "out"
 MARK = b'{"tar": true}\n'
-"""Stands before a tar; a login shell may have written something before."""
+"""Mark before a tar, as a login shell may have written something first."""
 
 _CHILD = "import sys; sys.path.insert(0, sys.argv[1]); from weckd_edge.devices.remote.on_device import main; main()"
 _POLL_S = 0.2
 
 
 def main(arguments: list[str]) -> None:
-    """Do what the first argument says."""
+    """Run the verb that the first argument names."""
     verb, *rest = arguments
     if verb == "look":
         _write_line(look(rest))
@@ -48,14 +48,14 @@ def main(arguments: list[str]) -> None:
 
 
 def _write_line(fields: dict[str, Any]) -> None:
-    """Write one line; whoever should read it may have gone."""
+    """Write one JSON line; its reader may have gone."""
     with contextlib.suppress(OSError):
         sys.stdout.write(json.dumps(fields) + "\n")
         sys.stdout.flush()
 
 
 def look(modules: list[str]) -> dict[str, Any]:
-    """Return what the device has: its Python, which of some modules can be found, room, and the time its clock shows."""
+    """Return the device's Python, those of some modules that it has, its free space and the time of its clock."""
     temporary = tempfile.gettempdir()
     _write_line({"ready": True})  # an interpreter takes long to start: the clock is asked once it has
     sys.stdin.buffer.readline()
@@ -71,11 +71,11 @@ def look(modules: list[str]) -> dict[str, Any]:
 
 
 def run(token: str, linger_s: float) -> None:
-    """Unpack what comes on stdin, run the bench in it, and guard both.
+    """Unpack the payload from stdin, run its bench, and guard both.
 
     Args:
-        token: Names this run; part of the folder's name.
-        linger_s: How long the folder is kept for somebody to fetch it, once stdin has ended.
+        token: Name of this run, which is part of the folder's name.
+        linger_s: Time that the folder is kept for the host to fetch it once stdin has ended, seconds.
     """
     for number in (signal.SIGHUP, signal.SIGTERM):
         signal.signal(number, _leave)
@@ -120,7 +120,7 @@ def _wait_for_the_end_of_stdin(pid: int, gone: threading.Event) -> None:
 
 
 class _Part:
-    """The next bytes of a stream, and not one more."""
+    """Reader of the next bytes of a stream, and not one more."""
 
     def __init__(self, stream: io.BufferedIOBase | Any, size: int) -> None:
         self._stream, self._left = stream, size
@@ -131,10 +131,10 @@ class _Part:
         return data
 
     def finish(self) -> None:
-        """Read to the end.
+        """Read to the end of the part.
 
         Raises:
-            EOFError: The stream ended before.
+            EOFError: The stream ended before the part did.
         """
         while self._left:
             if not self.read(1 << 16):
@@ -152,7 +152,7 @@ def _folders(token: str) -> Iterator[str]:
     temporary = tempfile.gettempdir()
     for name in os.listdir(temporary):  # noqa: PTH208 - names are all that is wanted
         if name.startswith(f"{PREFIX}{token}-"):
-            yield os.path.join(temporary, name)  # noqa: PTH118 - likewise
+            yield os.path.join(temporary, name)  # noqa: PTH118 - plain paths, without pathlib
 
 
 def _kill_group(pid: int) -> None:
@@ -161,32 +161,32 @@ def _kill_group(pid: int) -> None:
 
 
 def stop(word: str) -> None:
-    """Kill every process of ours with that word on its command line, stopped ones too; spare this one and its shell."""
+    """Kill every process of this user with a word on its command line, but for this one and its shell."""
     spared = (str(os.getpid()), str(os.getppid()))
-    for name in os.listdir("/proc"):  # noqa: PTH208 - likewise
+    for name in os.listdir("/proc"):  # noqa: PTH208 - names are all that is wanted
         if not name.isdigit() or name in spared:
             continue
         with contextlib.suppress(OSError):
-            with open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - likewise
+            with open(f"/proc/{name}/cmdline", "rb") as file:  # noqa: PTH123 - plain paths, without pathlib
                 ours = word.encode() in file.read()
             if ours:
                 os.kill(int(name), signal.SIGKILL)
 
 
 def fetch(token: str) -> None:
-    """Stop the bench and send what it has written as a tar; its guard goes on."""
+    """Stop the bench and send its files as a tar; its guard goes on."""
     stop(f"{PREFIX}{token}-")
     sys.stdout.buffer.write(MARK)
     with tarfile.open(fileobj=sys.stdout.buffer, mode="w|") as archive:
         for folder in _folders(token):
-            out = os.path.join(folder, OUT)  # noqa: PTH118 - likewise
-            for name in sorted(os.listdir(out)) if os.path.isdir(out) else ():  # noqa: PTH112, PTH208 - likewise
-                archive.add(os.path.join(out, name), arcname=name, recursive=False)  # noqa: PTH118 - likewise
+            out = os.path.join(folder, OUT)  # noqa: PTH118 - plain paths, without pathlib
+            for name in sorted(os.listdir(out)) if os.path.isdir(out) else ():  # noqa: PTH112, PTH208 - plain paths, without pathlib
+                archive.add(os.path.join(out, name), arcname=name, recursive=False)  # noqa: PTH118 - plain paths, without pathlib
     sys.stdout.flush()
 
 
 def remove(token: str) -> None:
-    """Leave nothing of a run: neither a process nor a file."""
+    """Remove every process and every file of a run."""
     stop(token)
     for folder in _folders(token):
         shutil.rmtree(folder, ignore_errors=True)

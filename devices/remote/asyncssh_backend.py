@@ -1,4 +1,4 @@
-"""Sessions by asyncssh; the one file that imports it."""
+"""Sessions over ssh by asyncssh; the one file that imports it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def load_asyncssh() -> Any:
     """Import asyncssh.
 
     Raises:
-        MissingDependency: It is absent or broken.
+        MissingDependency: The library is absent or broken.
     """
     return require("asyncssh", "bench over ssh")
 
 
 async def connect(host: Host, access: Access) -> Session:
-    """Log in; see ``base.Connect``."""
+    """Log in on a host, as ``base.Connect`` asks."""
     library = load_asyncssh()
     known = _known_hosts(library, access)
     shown: list[tuple[str, str, int, Any]] = []
@@ -136,7 +136,7 @@ def _words(err: BaseException) -> str:
 
 @contextmanager
 def _as_lost(host: Host) -> Iterator[None]:
-    """Turn what asyncssh raises on a broken connection into a ``LostError``."""
+    """Turn asyncssh's errors of a broken connection into a ``LostError``."""
     library = load_asyncssh()
     try:
         yield
@@ -170,7 +170,7 @@ class _Process:
         self._listener = asyncio.ensure_future(self._listen())
 
     async def _listen(self) -> None:
-        """Read stderr all the while, so that a command that complains a lot is never held up."""
+        """Read stderr all the time, so that a command with much to say there is never held up."""
         library = load_asyncssh()
         try:
             while data := await self._process.stderr.read(_CHUNK):

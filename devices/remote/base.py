@@ -1,4 +1,4 @@
-"""What the course of a bench needs of an ssh library: a session that runs commands."""
+"""Contract of an ssh library for a bench: a session that runs commands."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.remote.hosts import Host
 
 MAX_LINE_BYTES = 1 << 20
-"""Of a line that a device may say, and of all it may say beside what is fetched."""
+"""Largest line from a device, and largest output of a command that fetches nothing, bytes."""
 
 MAX_FETCHED_BYTES = 256 << 20
-"""Of what a bench has written: some millions of times."""
+"""Largest size of the files of a bench that are fetched, bytes: some millions of times."""
 
 
 class RefusedError(DeviceError):
-    """The host cannot be reached, is not the one that is known, or does not let us in; trying again would not help."""
+    """The host has an unknown key or another than the known one, or refuses the login; trying again would not help."""
 
 
 class LostError(DeviceError):
-    """The connection broke, or a command did not answer in time."""
+    """The connection broke, the host cannot be reached, or a command did not reply in time."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Access:
-    """How hosts are reached, the same for all of them.
+    """Access to hosts, the same for all of them.
 
     Attributes:
         connect: Logs in on a host; ``asyncssh_backend.connect``.
@@ -49,12 +49,12 @@ class Access:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finished:
-    """A command that has ended.
+    """Result of a command that has ended.
 
     Attributes:
-        stdout: What it wrote, unless that went to a file.
-        stderr: The last of what it complained about.
-        code: Exit code; None where a signal ended it.
+        stdout: Output of the command; empty where that went to a file.
+        stderr: Last part of its error output.
+        code: Exit code; None where a signal ended the command.
     """
 
     stdout: bytes
@@ -63,34 +63,34 @@ class Finished:
 
 
 class Process(Protocol):
-    """A command under way on a host."""
+    """A command that runs on a host."""
 
     async def send(self, data: bytes) -> None:
-        """Write to its stdin, which stays open; nothing happens where the command has ended.
+        """Write to the command's stdin, which stays open; nothing happens where the command has ended.
 
         Raises:
             LostError: The connection broke.
         """
 
     async def line(self) -> bytes:
-        """Return the next line of its stdout; empty at its end.
+        """Return the next line of the command's stdout; empty at its end.
 
         Raises:
-            DeviceError: It is longer than ``MAX_LINE_BYTES``.
+            DeviceError: The line is longer than ``MAX_LINE_BYTES``.
             LostError: The connection broke.
         """
 
     def complaint(self) -> str:
-        """Return the last line of its stderr so far."""
+        """Return the last line of the command's stderr so far; empty where there is none."""
 
     async def finish(self, sink: BinaryIO | None = None) -> Finished:
-        """Close its stdin and wait for its end.
+        """Close the command's stdin and wait for its end.
 
         Args:
-            sink: Where its stdout goes.
+            sink: File that takes its stdout; None returns it.
 
         Raises:
-            DeviceError: It says more than ``MAX_LINE_BYTES``, or sends more than ``MAX_FETCHED_BYTES`` to the sink.
+            DeviceError: The command writes more than ``MAX_LINE_BYTES``, or more than ``MAX_FETCHED_BYTES`` to the sink.
             LostError: The connection broke.
         """
 
@@ -100,7 +100,7 @@ class Session(Protocol):
 
     @property
     def host_key(self) -> str:
-        """The key the host has shown, as its SHA-256."""
+        """SHA-256 of the key that the host has shown."""
 
     async def start(self, command: str) -> Process:
         """Start a command.
@@ -110,14 +110,14 @@ class Session(Protocol):
         """
 
     async def close(self) -> None:
-        """Leave; a command that is under way sees the end of its stdin."""
+        """Close the session; a running command sees the end of its stdin."""
 
 
 class Connect(Protocol):
-    """Logs in."""
+    """Function that logs in on a host."""
 
     async def __call__(self, host: Host, access: Access) -> Session:
-        """Return a session.
+        """Log in and return a session.
 
         Raises:
             RefusedError: The host key is unknown or another than the known one, or the login is refused.

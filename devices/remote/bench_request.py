@@ -1,4 +1,4 @@
-"""What a device is asked to measure: written by the host, read on the device."""
+"""Request of a bench: written by the host, read on the device."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from weckd_edge.artifacts import SCHEMA_VERSION
 from weckd_edge.devices.bench.settings import BenchSettings
 
-JOB_FILE = "job.json"
+REQUEST_FILE = "request.json"
 BUNDLE = "bundle"
 
 
@@ -17,7 +17,7 @@ class BenchRequest:
 
     Attributes:
         bundle: Folder of a bundle on the device; None: the bundle that is sent along.
-        settings: How the bench runs.
+        settings: Settings of the bench.
         backend: Name in the backend table; None takes the best one that the device has.
         power: Name of the device's power source, as for ``--power``.
         schema_version: Version of this record's fields.

@@ -1,4 +1,4 @@
-"""The agent's verbs as calls over one session; lost sessions are opened again."""
+"""A device over ssh: the agent's verbs as calls over one session, which is opened again where it is lost."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ T = TypeVar("T")
 
 OLDEST_PYTHON = (3, 10)
 WANTED = frozenset({RECORD, STARTED, SAMPLES, POWER, f"{FRAME}.ns.partial", f"{NETWORK}.ns.partial"})
-"""Files that are taken from a device; the page is written anew here, as it would be opened here."""
+"""Names of the files that are taken from a device; the page is written anew here, as it is opened here."""
 
 LINGER_S = 60.0
-"""How long a device keeps what it has measured for a host that has gone."""
+"""Time that a device keeps the files of a bench for a host that has gone, seconds."""
 
 _REPLY_S = 60.0
 _FETCH_S = 600.0
 SLOWEST_BYTES_PER_S = 50_000
-"""Of a connection over which a bundle is still sent."""
+"""Speed of the slowest connection over which a bundle is still sent, bytes a second."""
 
 _AGAIN_S = 2.0
 _LARGEST_GREETING = 1 << 16
@@ -46,21 +46,21 @@ _LOADER = (
     "n = int(sys.stdin.buffer.readline()); "
     'exec(compile(sys.stdin.buffer.read(n).decode(), "weckd-agent", "exec"), {"__name__": "__main__"})'
 )
-"""Kept to what every Python 3 reads, so that one that is too old can say so."""
+"""Program that loads the agent; every Python 3 can read it, so that one that is too old can say so."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceState:
-    """What a device has.
+    """Interpreter, modules, free space and clock of a device.
 
     Attributes:
         python: Version of the interpreter.
-        executable: Where it lies.
-        modules: Which of those that were asked for can be found.
-        temporary: Where temporary folders are made.
-        free_bytes: Room there.
-        clock_offset_ns: How far its clock is ahead of the one here.
-        clock_uncertainty_ns: Half of how long the question took.
+        executable: Path of the interpreter.
+        modules: Modules that can be found, of those asked for.
+        temporary: Folder of temporary files.
+        free_bytes: Free space in that folder, bytes.
+        clock_offset_ns: Lead of the device's clock over the one here, nanoseconds.
+        clock_uncertainty_ns: Uncertainty of that lead, nanoseconds: half the time of the question.
     """
 
     python: str
@@ -73,11 +73,11 @@ class DeviceState:
 
 
 class Device:
-    """One host, logged in.
+    """A device over ssh.
 
     Args:
         host: The host.
-        access: How it is reached.
+        access: Access to the host.
         token: Name of this run on the host.
     """
 
@@ -88,11 +88,11 @@ class Device:
         self._source = (files("weckd_edge.devices.remote") / "agent.py").read_bytes()
 
     async def log_in(self) -> None:
-        """Open a session, in place of the one there was.
+        """Open a session in place of the last one.
 
         Raises:
-            RefusedError: The host is not the one that is known, or does not let us in.
-            LostError: It cannot be reached.
+            RefusedError: The host key is not trusted, or the login is refused.
+            LostError: The host cannot be reached.
         """
         await self.leave()
         self._session = await self._access.connect(self.host, self._access)
@@ -105,18 +105,21 @@ class Device:
             await session.close()
 
     async def look(self, modules: tuple[str, ...]) -> DeviceState:
-        """Ask what the device has.
+        """Ask the device for its interpreter, modules, free space and clock.
+
+        Args:
+            modules: Names of modules to look for.
 
         Raises:
-            DeviceError: It has no Python, or one that is too old.
-            LostError: It does not answer.
+            DeviceError: The device has no Python, or one that is too old.
+            LostError: The device does not reply.
         """
         process = await self._start("look", *modules)
         ready = await self._reply_to(process, b"")
         wall_ns, start_ns = time.time_ns(), time.monotonic_ns()
         found = await self._reply_to(process, b"\n") if ready else None
         took_ns = time.monotonic_ns() - start_ns
-        self._checked(await _in_time(process.finish(), _REPLY_S, "answer"))
+        self._checked(await _in_time(process.finish(), _REPLY_S, "reply"))
         if found is None:
             raise DeviceError(
                 f"{self.host.text}: '{self._python}' said nothing there; is it a Python?", code="E_DEVICE_REMOTE_PYTHON"
@@ -133,12 +136,12 @@ class Device:
             )
         except (KeyError, TypeError, ValueError, OverflowError) as err:
             raise DeviceError(
-                f"{self.host.text}: it does not answer as a device does ({type(err).__name__}: {err})",
+                f"{self.host.text}: it does not reply as a device does ({type(err).__name__}: {err})",
                 code="E_DEVICE_REMOTE",
             ) from err
 
     async def run(self, payload: bytes) -> Process:
-        """Send a parcel and start its bench.
+        """Send a payload and start its bench.
 
         Raises:
             LostError: The device takes too long, or the connection broke.
@@ -149,21 +152,21 @@ class Device:
         return process
 
     async def fetch(self, folder: Path) -> None:
-        """Stop the bench, and bring what it has written into a folder.
+        """Stop the bench, and fetch its files into a folder.
 
         Raises:
-            LostError: The connection broke, or what came is not whole.
-            StoreError: It cannot be written here.
+            LostError: The connection broke, or the files did not come whole.
+            StoreError: The files cannot be written here.
         """
         with TemporaryFile() as packed:
             self._checked(await self._ask("fetch", self._token, sink=packed, limit_s=_FETCH_S))
             unpack_bench(packed, folder)
 
     async def remove(self) -> None:
-        """Leave nothing on the device.
+        """Remove everything of the run from the device.
 
         Raises:
-            DeviceError: Something is left.
+            DeviceError: Something could not be removed.
             LostError: The connection broke.
         """
         fields = self._checked(await self._ask("remove", self._token)).stdout.splitlines()
@@ -175,11 +178,11 @@ class Device:
             )
 
     async def come_back(self, within_s: float) -> None:
-        """Log in again, trying until it is too late.
+        """Log in again, trying for some seconds.
 
         Raises:
             LostError: The host cannot be reached.
-            RefusedError: It is not the one that is known.
+            RefusedError: The host key is not trusted, or the login is refused.
         """
         end = time.monotonic() + within_s
         while True:
@@ -200,10 +203,10 @@ class Device:
 
     @staticmethod
     async def _reply_to(process: Process, question: bytes) -> dict[str, Any] | None:
-        """Return the next thing that the agent says, whatever a login shell has said before; None where it has ended."""
+        """Return the agent's next reply, after whatever a login shell writes first; None where the agent has ended."""
         if question:
             await process.send(question)
-        while line := await _in_time(process.line(), _REPLY_S, "answer"):
+        while line := await _in_time(process.line(), _REPLY_S, "reply"):
             found = parse_line(line)
             if found is not None:
                 return found
@@ -211,7 +214,7 @@ class Device:
 
     async def _ask(self, verb: str, *arguments: str, sink: BinaryIO | None = None, limit_s: float = _REPLY_S) -> Finished:
         process = await self._start(verb, *arguments)
-        return await _in_time(process.finish(sink), limit_s, f"answer '{verb}'")
+        return await _in_time(process.finish(sink), limit_s, f"reply to '{verb}'")
 
     def _checked(self, done: Finished) -> Finished:
         if done.code == 0:
@@ -237,7 +240,7 @@ async def _in_time(work: Coroutine[Any, Any, T], limit_s: float, what: str) -> T
 
 
 def parse_line(line: bytes) -> dict[str, Any] | None:
-    """Return what the agent or the bench says by a line; None where it is not theirs."""
+    """Return the fields of a line of the agent or the bench; None where the line is from something else."""
     try:
         found = json.loads(line)
     except (ValueError, RecursionError):
@@ -246,11 +249,11 @@ def parse_line(line: bytes) -> dict[str, Any] | None:
 
 
 def unpack_bench(packed: BinaryIO, folder: Path) -> None:
-    """Take the files a bench may have, and nothing else, from what a device has sent.
+    """Unpack the files that a bench may have, and nothing else, from the tar of a device.
 
     Raises:
-        LostError: It is not whole.
-        StoreError: It cannot be written here.
+        LostError: The tar is not whole.
+        StoreError: A file cannot be written here.
     """
     packed.seek(0)
     start = packed.read(_LARGEST_GREETING).find(MARK)

@@ -1,4 +1,4 @@
-"""The course of one host: look, send, run and listen, fetch, remove; whatever goes wrong ends here, in words."""
+"""Bench on one host: look, send, run and listen, fetch, remove. Errors that a user can act on end in its record."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ logger = logging.getLogger(__name__)
 
 _SLOWEST_QUERY_S = 2.0
 _OPENING_S = 300.0
-"""What opening a model twice and answering for the first time may take on a slow device."""
+"""Longest time for opening a model twice and its first prediction on a slow device, seconds."""
 
 _COME_BACK_S = 30.0
 _CLEAN_S = 15.0
 _SPACE = 3
-"""A parcel needs its size so many times on the device: unpacked, and what the bench writes."""
+"""Disk space that a payload and the files of its bench need on the device, as a multiple of the payload's size."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostPlan:
-    """What is done on every host alike.
+    """Plan of a bench, the same for every host.
 
     Attributes:
-        request: What is measured.
-        payload: What is sent.
-        timeout_s: How long a device may be silent; it speaks once a second.
-        limit_s: How long its whole run may take.
+        request: The bench that a device is asked for.
+        payload: Packed code, bundle and request.
+        timeout_s: Longest silence of a device, seconds; it speaks once a second.
+        limit_s: Longest duration of its whole run, seconds.
     """
 
     request: BenchRequest
@@ -48,7 +48,7 @@ class HostPlan:
 
 
 def run_limit_s(request: BenchRequest) -> float:
-    """Return how long a bench may take by its rules on a device that is very slow and alive."""
+    """Return the longest duration of a bench by its rules on a very slow device, seconds."""
     end_to_end, network = request.settings.end_to_end_rules(), request.settings.network_rules()
     total_s = _OPENING_S + end_to_end.idle_seconds
     for rules in (end_to_end, network):
@@ -62,11 +62,11 @@ async def bench_host(device: Device, plan: HostPlan, folder: Path) -> HostResult
 
     Args:
         device: The host, not logged in yet.
-        plan: What to do there.
-        folder: Where what it measured is kept; made where it is missing.
+        plan: The plan of the bench.
+        folder: Folder that keeps the bench; it is made where it is missing.
 
     Returns:
-        How it went; an error that a user can act on is told in the record.
+        Result of the host; an error that a user can act on is in its record.
     """
     state: DeviceState | None = None
     trouble: str | None = None
@@ -120,7 +120,7 @@ def _check_device(device: Device, state: DeviceState, plan: HostPlan) -> None:
 
 
 async def _measure(device: Device, plan: HostPlan, folder: Path) -> str | None:
-    """Run the bench there and fetch what it has written; return why it was not finished."""
+    """Run the bench on the device and fetch its files; return why it was not finished, None where it was."""
     trouble: str | None
     try:
         trouble = await listen(await device.run(plan.payload), plan)
@@ -172,7 +172,7 @@ async def listen(process: Process, plan: HostPlan) -> str | None:
 
 
 async def _clean(device: Device) -> None:
-    """Remove what there is on the device, trying twice."""
+    """Remove everything of the run from the device, trying twice."""
     try:
         await asyncio.wait_for(device.remove(), _CLEAN_S)
     except (WeckdError, asyncio.TimeoutError):
@@ -186,7 +186,7 @@ async def _clean(device: Device) -> None:
 
 
 def _keep(record: HostRecord, folder: Path, trouble: str | None) -> HostResult:
-    """Judge what was fetched, and write the record beside it."""
+    """Read the fetched bench, decide how the run ended, and write the record beside it."""
     measurement: Measurement | None = None
     try:
         if (folder / RECORD).exists():  # whole, whatever happened after

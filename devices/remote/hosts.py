@@ -1,4 +1,4 @@
-"""Hosts as they are typed: ``user@host``, ``user@host:port``, ``user@[address]:port``, separated by commas."""
+"""Hosts as a user types them: ``user@host``, ``user@host:port``, ``user@[address]:port``, separated by commas."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ _HOST = re.compile(
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Host:
-    """Where to log in.
+    """A host to log in on.
 
     Attributes:
         name: A host name, an address, or a ``Host`` of ``~/.ssh/config``.
-        user: None: as ssh would.
-        port: None: as ssh would.
+        user: User to log in as; None takes the one that ssh would.
+        port: Port of the ssh server; None takes the one that ssh would.
     """
 
     name: str
@@ -30,25 +30,24 @@ class Host:
 
     @property
     def text(self) -> str:
-        """The host as it is typed."""
+        """Host as a user types it."""
         name = f"[{self.name}]" if ":" in self.name else self.name
         return f"{f'{self.user}@' if self.user else ''}{name}{f':{self.port}' if self.port else ''}"
 
     @property
     def folder(self) -> str:
-        """The host as the name of a folder."""
+        """Host as the name of a folder."""
         return re.sub(r"[^A-Za-z0-9_.@-]", "_", self.text.replace("[", "").replace("]", ""))
 
 
 def parse_hosts(texts: Sequence[str]) -> tuple[Host, ...]:
-    """Read hosts.
+    """Read hosts as a user types them.
 
     Args:
-        texts: Each one host or several, separated by commas.
+        texts: Texts of one host each, or of several, separated by commas.
 
     Raises:
-        ConfigError: One is not written as a host is, or one device is named twice (two benches at once would disturb
-            each other).
+        ConfigError: A text is no host, or a device is named twice (two benches at once would disturb each other).
     """
     found: list[Host] = []
     for text in (part.strip() for whole in texts for part in whole.split(",")):

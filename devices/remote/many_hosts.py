@@ -1,4 +1,4 @@
-"""Several hosts at once, each by itself: none waits for another, and none stops another."""
+"""Bench on several hosts at once, each by itself: none waits for another, and none stops another."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from weckd_edge.devices.runtime.backends.table import find_backend
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostLimits:
-    """How many hosts are visited at once, and how long each may take.
+    """Limits of the number of hosts at once, and of the time of each.
 
     Attributes:
         jobs: Most hosts at once; the others wait. It bounds the work here, as each device times itself.
@@ -46,7 +46,7 @@ class HostLimits:
 
 
 DEFAULT_LIMITS = HostLimits()
-"""Limits that the command line starts from."""
+"""Limits unless others are given."""
 
 
 def bench_hosts(
@@ -64,9 +64,9 @@ def bench_hosts(
     Args:
         bundle: Bundle that is sent; None where the request names a folder on the devices.
         hosts: The hosts, at least one.
-        request: What is measured.
-        access: How the hosts are reached.
-        limits: How many hosts are visited at once, and how long each may take.
+        request: The bench that each device is asked for.
+        access: Access to the hosts.
+        limits: Limits of the number of hosts at once, and of the time of each.
         out: Folder with a folder for each host; None keeps nothing but what is returned.
         progress: Shows how many hosts are done; None shows nothing.
 

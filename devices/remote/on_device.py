@@ -1,4 +1,4 @@
-"""The bench as a process on the device: says once a second on stdout that it lives, and at the end how it went."""
+"""Program of the bench on the device: it writes a beat once a second, and at the end how the bench went."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from typing import Any
 from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.core.serialization import from_json
 from weckd_edge.devices.remote.agent import OUT
-from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, BenchRequest
+from weckd_edge.devices.remote.bench_request import BUNDLE, REQUEST_FILE, BenchRequest
 
 _BEAT_S = 1.0
 _SCRATCH = "scratch"
 
 
 def run_request(folder: Path) -> None:
-    """Run the bench that a folder asks for, and keep it there.
+    """Run the bench that a folder's request asks for, and keep it in the folder.
 
     Raises:
-        WeckdError: It cannot be run here.
+        WeckdError: The bench cannot be run here.
     """
     # Imported late, as a slow device takes seconds over it and must be heard meanwhile.
     from weckd_edge.bundle.reader import open_bundle
@@ -30,7 +30,7 @@ def run_request(folder: Path) -> None:
     from weckd_edge.devices.bench.power.table import open_source
     from weckd_edge.devices.bench.watched_run import BenchMachine
 
-    request = from_json(BenchRequest, (folder / JOB_FILE).read_bytes(), where=JOB_FILE, error=DeviceError)
+    request = from_json(BenchRequest, (folder / REQUEST_FILE).read_bytes(), where=REQUEST_FILE, error=DeviceError)
     source = open_source(request.power)
     try:
         bench(
@@ -55,7 +55,7 @@ def _beat(ended: threading.Event) -> None:
 
 
 def main() -> None:
-    """Run the job of the folder that the second argument names; write JSON lines."""
+    """Run the bench of the folder that the second argument names; write JSON lines."""
     ended = threading.Event()
     beats = threading.Thread(target=_beat, args=(ended,), daemon=True)
     beats.start()

@@ -1,7 +1,7 @@
-"""What is sent to a device: the part of this package that measures, a bundle, and the job; no network is needed there.
+"""Payload for a device: the part of this package that measures, a bundle and the request; no network is needed there.
 
-It is always sent, also where the package is installed: every device of one call is measured by the same code. Which files
-that takes is read from what they import (``weckd_edge.core.import_graph``).
+The code is always sent, also where the package is installed, so that every device of one call is measured by the same code.
+Its files are found from their imports (``weckd_edge.core.import_graph``).
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from weckd_edge.bundle.reader import Bundle, sealed_files
 from weckd_edge.core.import_graph import needs_to_run, read_source
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.remote.agent import CODE
-from weckd_edge.devices.remote.bench_request import BUNDLE, JOB_FILE, BenchRequest
+from weckd_edge.devices.remote.bench_request import BUNDLE, REQUEST_FILE, BenchRequest
 
 ON_DEVICE = "weckd_edge.devices.remote.on_device"
-"""The program that runs on the device."""
+"""Module of the program that runs on the device."""
 
 PROFILES = "weckd_edge.devices.profiles"
-"""The package beside whose modules the device profiles lie."""
+"""Package whose folder holds the device profiles."""
 
 _LEVEL = 6
 
 
 def code_files() -> Iterator[tuple[str, Path]]:
-    """Yield each file of the code that is sent: its place below the code's folder, and where it lies here.
+    """Yield each file of the code that is sent: its path below the code's folder, and its path here.
 
     Raises:
         StoreError: A source is missing here.
@@ -48,18 +48,19 @@ def code_files() -> Iterator[tuple[str, Path]]:
 
 
 def make_payload(bundle: Bundle | None, request: BenchRequest) -> bytes:
-    """Pack code, bundle and job; equal contents give equal bytes.
+    """Pack code, bundle and request; equal contents give equal bytes.
 
     Args:
-        bundle: What to send; None where the job names one on the device. What ``finalize`` built here stays here.
-        request: What to measure.
+        bundle: Bundle to send, without the engines that ``finalize`` built here; None where the request names a bundle on
+            the device.
+        request: The bench that the device is asked for.
     """
     packed = io.BytesIO()
     with (
         gzip.GzipFile(fileobj=packed, mode="wb", compresslevel=_LEVEL, mtime=0) as file,
         tarfile.open(fileobj=file, mode="w") as archive,
     ):
-        _add(archive, JOB_FILE, to_json(request).encode())
+        _add(archive, REQUEST_FILE, to_json(request).encode())
         for name, path in code_files():
             _add(archive, f"{CODE}/{name}", path.read_bytes())
         if bundle is not None:

@@ -1,4 +1,4 @@
-"""What is known of one host of a bench over ssh."""
+"""Records of one host of a bench over ssh."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ State = Literal["finished", "cut off", "failed"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostRecord:
-    """How the bench on one host went; kept beside it as ``remote.json``.
+    """Course of the bench on one host, kept beside it as ``remote.json``.
 
     Attributes:
-        host: As it was named.
+        host: Name of the host, as the user typed it.
         state: ``finished``; ``cut off``: some times were kept; ``failed``: there are none.
-        reason: Why it is not finished; None where it is.
-        host_key: The key the host has shown, as its SHA-256; None where no login came about.
-        python: Version of the interpreter there.
-        executable: Where it lies.
-        clock_offset_ns: How far the host's clock is ahead of the one here. No figure depends on it: times are taken by
-            clocks that only go forward.
-        clock_uncertainty_ns: Half of how long the question took.
-        schema_version: Of this record.
+        reason: Why the bench is not finished, in words; None where it is.
+        host_key: SHA-256 of the key that the host has shown; None where no login came about.
+        python: Version of the interpreter on the host; None where it is not known.
+        executable: Path of that interpreter.
+        clock_offset_ns: Lead of the host's clock over the one here, nanoseconds. No figure depends on it, as times are taken
+            by clocks that only go forward.
+        clock_uncertainty_ns: Uncertainty of that lead, nanoseconds.
+        schema_version: Version of this record's fields.
     """
 
     host: str
@@ -42,12 +42,12 @@ class HostRecord:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HostResult:
-    """One host's record and what was measured there.
+    """Result of one host.
 
     Attributes:
-        record: How it went.
-        measurement: With every time; None where there are none.
-        folder: Where both are kept; None where nobody asked for it.
+        record: Course of the bench.
+        measurement: The bench with every time; None where there are no times.
+        folder: Folder that keeps both; None where none was asked for.
     """
 
     record: HostRecord

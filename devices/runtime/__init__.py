@@ -1,1 +1,1 @@
-"""A bundle's model on this machine: choosing it, running it, checking it."""
+"""Choice, run and check of a bundle's model on this machine."""

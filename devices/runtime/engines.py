@@ -1,4 +1,4 @@
-"""The engines a device has built for a bundle, below its ``device`` folder, outside what was signed.
+"""Engines that a device has built for a bundle, below its ``device`` folder, which the signature does not cover.
 
 ``device/engine.json`` names the engine in use and is replaced in one rename; the engine before it stays, so that going
 back (or switching between two power modes) builds nothing.
@@ -29,11 +29,11 @@ _MAX_RECORD_BYTES = 1 << 20
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LayerTable:
-    """Where each layer of an engine runs, kept beside it as ``layers.json``.
+    """Table of an engine's layers, kept beside it as ``layers.json``.
 
     Attributes:
-        layers: In the engine's order; empty where TensorRT does not say.
-        schema_version: Of this record.
+        layers: Processor and types of each layer, in the engine's order; empty where TensorRT does not say.
+        schema_version: Version of this record's fields.
     """
 
     layers: tuple[EngineLayer, ...]
@@ -46,20 +46,20 @@ class EngineRecord:
 
     Attributes:
         key: Digest of the identity.
-        identity: What the engine depends on.
-        engine: The file, relative to the bundle's ``device`` folder.
-        precision: Of the graph.
-        frames: Golden frames it was tested on.
-        max_abs: Largest difference of a probability from the golden answers.
-        flips: Golden frames whose decision differs.
-        tolerance: Largest difference allowed.
-        target: The processor it was built for.
-        float_layers: Convolutions and matrix products of an int8 graph that run in floating point all the same.
+        identity: Everything that the engine depends on.
+        engine: The engine's file, relative to the bundle's ``device`` folder.
+        precision: Precision of the graph.
+        frames: Number of golden frames that it was tested on.
+        max_abs: Largest difference of a probability from the golden predictions.
+        flips: Number of golden frames whose decision differs.
+        tolerance: Largest difference of a probability that is allowed.
+        target: Processor that the engine was built for.
+        float_layers: Convolutions and matrix products of an int8 graph that run in floating point.
         fallback_layers: Layers of a DLA's engine that run on the GPU.
-        latency_ns: Median time of one golden frame by target, where both were tried; the faster is in use.
+        latency_ns: Median time of one golden frame by target, nanoseconds, where both were tried; the faster is in use.
         rival: Key of the engine for the other target, kept for the next comparison.
         previous: Key of the engine that was in use before; None for the first.
-        schema_version: Of this record.
+        schema_version: Version of this record's fields.
     """
 
     key: str
@@ -80,24 +80,24 @@ class EngineRecord:
 
 
 def engine_folder(bundle: Path, key: str) -> Path:
-    """Return where the engine of a key lies."""
+    """Return the folder of the engine with a key."""
     return bundle / DEVICE_FOLDER / "engines" / key[:16]
 
 
 def current_record(bundle: Path) -> EngineRecord | None:
-    """Return the engine in use, its file checked; None where none was built or what is there is not whole."""
+    """Return the engine in use, its file checked; None where none was built, or its files are not whole."""
     return _load_record(bundle, bundle / DEVICE_FOLDER / RECORD_FILE)
 
 
 def named_record(bundle: Path) -> EngineRecord | None:
-    """Return what ``device/engine.json`` says, whether or not the engine is whole; None where it says nothing."""
+    """Return the record in ``device/engine.json``, whether or not the engine is whole; None where there is none."""
     return _read_record(bundle / DEVICE_FOLDER / RECORD_FILE)
 
 
 def record_before(bundle: Path, identity: EngineIdentity) -> EngineRecord | None:
-    """Return the engine to go back to from that of an identity: the last in use that is another, whole, of this module.
+    """Return the engine to go back to from that of an identity: the last other one in use that is whole; None if none is.
 
-    An engine of another module is none to go back to: the folder was copied from another device.
+    An engine of another module does not count, as the folder was then copied from another device.
     """
     named = named_record(bundle)
     for key in (named.key, named.previous) if named is not None else ():
@@ -114,7 +114,7 @@ def stored_record(bundle: Path, key: str) -> EngineRecord | None:
 
 
 def read_engine(bundle: Path, record: EngineRecord) -> ModelBytes:
-    """Return the bytes of an engine whose digest is the recorded one.
+    """Read an engine and check its digest against the record.
 
     Raises:
         BundleError: The engine was changed, or is not there any more.
@@ -126,10 +126,10 @@ def read_engine(bundle: Path, record: EngineRecord) -> ModelBytes:
 
 
 def current_engine(bundle: Path) -> Path:
-    """Return the engine file in use.
+    """Return the path of the engine in use.
 
     Raises:
-        DeviceError: None was built here yet.
+        DeviceError: No engine was built here yet.
     """
     record = current_record(bundle)
     if record is None:
@@ -141,7 +141,7 @@ def current_engine(bundle: Path) -> Path:
 
 
 def make_current(bundle: Path, record: EngineRecord) -> None:
-    """Put an engine in use, and forget every other but its rival and the one before it.
+    """Put an engine in use, and remove all others but its rival and the one before it.
 
     Raises:
         StoreError: The bundle cannot be written.

@@ -1,4 +1,4 @@
-"""The golden frames of a bundle, and the predictions they must give: arrays with the very header that NumPy writes."""
+"""Golden frames of a bundle and the predictions expected of them: arrays with exactly the header that NumPy writes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _MAX_ITEMS = (1 << 32) - 1
 
 
 def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Return the golden frames ``[N, H, W, 3]`` uint8 and the predictions they must give ``[N, classes]`` float32.
+    """Read the golden frames ``[N, H, W, 3]`` uint8 and the predictions expected of them ``[N, classes]`` float32.
 
     Raises:
         BundleError: A file is no array, of another shape or type than the manifest promises, or was changed; or a prediction
@@ -32,11 +32,11 @@ def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]
     expected = read_array(bundle.read(test.expected), test.expected.path, "<f4", (len(manifest.labels),))
     if len(frames) != len(expected):
         raise BundleError(
-            f"{bundle.folder}: expected an answer for each golden frame, found {len(expected)} for {len(frames)}",
+            f"{bundle.folder}: expected a prediction for each golden frame, found {len(expected)} for {len(frames)}",
             code="E_BUNDLE_GOLDEN",
         )
     if not np.isfinite(expected).all():
-        raise BundleError(f"{bundle.folder}: expected golden answers that are finite, found others", code="E_BUNDLE_GOLDEN")
+        raise BundleError(f"{bundle.folder}: expected finite golden predictions, found others", code="E_BUNDLE_GOLDEN")
     return frames, expected
 
 
@@ -44,10 +44,10 @@ def read_array(data: bytes, where: str, descr: str, sides: Sequence[int]) -> NDA
     """Return the array ``[N, *sides]`` of a ``.npy`` file.
 
     Args:
-        data: Its bytes.
-        where: How it is called in messages.
+        data: Bytes of the file.
+        where: Name of the file for messages.
         descr: NumPy's name of the type, ``|u1`` or ``<f4``.
-        sides: Of every axis but the first, which has at least one item.
+        sides: Length of every axis but the first, which has at least one item.
 
     Raises:
         BundleError: The header is not the one that NumPy writes for such an array, or the file is shorter or longer.

@@ -1,8 +1,8 @@
-"""The frame guard: what a camera frame looks like, and whether that is anything the network was trained on.
+"""The input guard: features of a camera frame, and whether it is like the frames that the network was trained on.
 
-Everything is counted in whole numbers on a grid of 64 x 64 pixels of the frame's crop, each with its four neighbours in
-the frame itself, so that blur is seen. What follows are sums, products, quotients and square roots of doubles in a fixed
-order, each of which IEEE 754 rounds in one way only: the C library gives the same numbers to the bit.
+Everything is counted in whole numbers on a grid of 64 x 64 pixels of the frame's crop, each with its four neighbours in the
+frame itself, so that blur is seen. Then come sums, products, quotients and square roots of doubles in a fixed order. IEEE
+754 rounds each of them in one way only, so that the C library gives the same numbers to the bit.
 
 The score is the squared Mahalanobis distance from the training frames (Lee et al. 2018, arXiv 1807.03888), here of features
 of the frame, not of the network: it costs little, runs before the network and is the same for every backend.
@@ -26,16 +26,16 @@ from weckd_edge.core.serialization import from_data, parse_json
 Floats = NDArray[np.float64]
 
 GRID = 64
-"""Points along each side of the grid."""
+"""Number of points along each side of the grid."""
 
 LAGS = (1, 2, 4, 8, 16)
 """Distances, in points of the grid, at which differences of luminance are taken."""
 
 BINS = 8
-"""Of the histogram of luminance, each as wide as another."""
+"""Number of equal bins of the histogram of luminance."""
 
 CELLS = 4
-"""Along each side of the layout: a cell has 16 x 16 points."""
+"""Number of cells along each side of the layout; a cell has 16 x 16 points."""
 
 DARK = 16
 """Luminance under which a point counts as near black."""
@@ -44,29 +44,30 @@ BRIGHT = 250
 """Luminance from which on a point counts as near white."""
 
 MIN_SIDE = 3
-"""A crop of fewer pixels a side has no point with four neighbours."""
+"""Shortest side of a crop, pixels; a shorter one has no point with four neighbours."""
 
 FEATURES = 3 + 3 + 2 + 3 + 2 * len(LAGS) + BINS + CELLS**2 + 4
-"""Numbers that describe a frame."""
+"""Number of features that describe a frame."""
 
 COUNT = GRID * GRID
+"""Number of points of the grid."""
 
 MAX_BYTES = 1 << 20
-"""Of the guard's file."""
+"""Largest file of a guard, bytes."""
 
 MAX_NUMBER = 1e30
-"""Of every number in it: no score overflows then, whatever the frame."""
+"""Largest absolute value of a number in that file, so that no score overflows, whatever the frame."""
 
 _TINY = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameFeatures:
-    """What was counted in one frame.
+    """Features of one frame.
 
     Attributes:
-        quality: What a user is told.
-        features: float64 ``[FEATURES]``: what the score is made of.
+        quality: Quality of the frame, as a user is told it.
+        features: Features that the score is made of, float64 ``[FEATURES]``.
     """
 
     quality: FrameQuality
@@ -75,13 +76,13 @@ class FrameFeatures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GuardDecision:
-    """What the guard makes of one frame.
+    """Decision of the guard on one frame.
 
     Attributes:
-        code: Why the frame is refused: ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or ``unfamiliar``, the first that
-            holds; None: it may be answered.
-        words: The same in words; None where it may be answered.
-        quality: See ``FrameFeatures``.
+        code: Reason for refusing the frame: the first that holds of ``too_dark``, ``too_bright``, ``flat``, ``blurred`` and
+            ``out_of_distribution``; None: the frame may be predicted.
+        words: The reason in words; None where the frame may be predicted.
+        quality: Quality of the frame.
         ood_score: Squared distance from the training frames, at least 0.
     """
 
@@ -92,29 +93,29 @@ class GuardDecision:
 
 
 def grid_positions(start: int, side: int) -> NDArray[np.int64]:
-    """Return the grid's places along one axis of the frame, each with a neighbour on both sides within the crop.
+    """Return the grid's places along one axis of the frame ``[GRID]``, each with a neighbour on both sides in the crop.
 
     Args:
         start: First pixel of the crop.
-        side: Pixels of the crop, at least ``MIN_SIDE``.
+        side: Side of the crop, pixels, at least ``MIN_SIDE``.
     """
     return start + 1 + (2 * np.arange(GRID) + 1) * (side - 2) // (2 * GRID)
 
 
 @lru_cache(maxsize=8)
 def _places(spec: FrameSpec) -> NDArray[np.int64]:
-    """Return which pixels of the flat frame are read: ``[5, GRID, GRID]``, the points, then up, down, left and right."""
+    """Return the places of pixels in the flat frame ``[5, GRID, GRID]``: the points, and above, below, left and right."""
     top, left, height, width = crop_box(spec)
     points = grid_positions(top, height)[:, None] * spec.width + grid_positions(left, width)
     return np.stack([points + step for step in (0, -spec.width, spec.width, -1, 1)])
 
 
 def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
-    """Describe one frame.
+    """Measure the features of one frame.
 
     Args:
         frame: uint8 ``[height, width, 3]`` or with a leading 1.
-        spec: Whose crop of at least ``MIN_SIDE`` pixels a side is looked at.
+        spec: Size and crop of the frame; the crop has at least ``MIN_SIDE`` pixels a side.
     """
     pixels = frame.reshape(-1, 3).take(_places(spec), axis=0)
     light = luminance(pixels)
@@ -151,7 +152,7 @@ def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
 
 
 def luminance(pixels: NDArray[np.uint8]) -> Floats:
-    """Return 0..255 of RGB ``[..., 3]``: Rec. 601's weights in 256ths, rounded to nearest."""
+    """Return the luminance, 0..255, of RGB ``[..., 3]``: Rec. 601's weights in 256ths, rounded to nearest."""
     red, green, blue = (pixels[..., channel].astype(np.int32) for channel in range(3))
     return ((77 * red + 150 * green + 29 * blue + 128) >> 8).astype(np.float64)
 
@@ -183,9 +184,9 @@ def distances(features: Floats, mean: Floats, whitening: Floats) -> Floats:
     Every sum is made in the order of the columns, whatever the number of rows.
 
     Args:
-        features: One row a frame.
-        mean: ``[D]``.
-        whitening: Lower triangular ``[D, D]``; its transpose times itself is the inverse covariance.
+        features: Features ``[N, D]``, one row a frame.
+        mean: Mean of the training frames' features ``[D]``.
+        whitening: Lower triangular matrix ``[D, D]``; its transpose times itself is the inverse covariance.
     """
     difference = features - mean
     white = np.zeros_like(difference)
@@ -196,10 +197,10 @@ def distances(features: Floats, mean: Floats, whitening: Floats) -> Floats:
 
 
 def open_guard(bundle: Bundle) -> OpenGuard | None:
-    """Return the guard of a bundle that was proved whole; None: it has none.
+    """Open the input guard of a bundle that was proved whole; None: it has none.
 
     Raises:
-        BundleError: Its file is not what it should be.
+        BundleError: The guard's file is too large, or does not hold a guard.
     """
     ref = bundle.manifest.guard
     if ref is None:
@@ -211,14 +212,14 @@ def open_guard(bundle: Bundle) -> OpenGuard | None:
 
 
 class OpenGuard:
-    """A guard ready to look at frames.
+    """An input guard that is ready to check frames.
 
     Args:
-        guard: What ``guard/guard.json`` holds.
-        spec: Of the frames.
+        guard: Contents of ``guard/guard.json``.
+        spec: Size and crop of the frames.
 
     Raises:
-        BundleError: Its numbers do not fit together, or are not this version's.
+        BundleError: The guard's numbers do not fit together, or are not of this version.
     """
 
     def __init__(self, guard: FrameGuard, spec: FrameSpec) -> None:
@@ -253,14 +254,14 @@ class OpenGuard:
             )
 
     def check(self, frame: NDArray[np.uint8]) -> GuardDecision:
-        """Say whether a frame may be answered: uint8 ``[height, width, 3]``, or with a leading 1."""
+        """Decide whether a frame, uint8 ``[height, width, 3]`` or with a leading 1, may be predicted."""
         features = measure_frame(frame, self.spec)
         score = float(distances(features.features[None], self._mean, self._whitening)[0])
         code, words = self._refuse(features.quality, score)
         return GuardDecision(code=code, words=words, quality=features.quality, ood_score=score)
 
     def limit_ratio(self, decision: GuardDecision) -> float:
-        """Return how far a frame is towards being refused: 1 is at the limit it comes nearest to, more is over it."""
+        """Return how close a frame comes to being refused: 1 is at the nearest limit, more is over it."""
         limits, quality, maximum = self.guard.limits, decision.quality, self.guard.max_ood_score
         parts = [
             (decision.ood_score, maximum),

@@ -1,4 +1,4 @@
-"""Which model of a bundle to open on this machine; needs nothing that reads images."""
+"""Choice of the model of a bundle to open on this machine, without anything that reads images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from weckd_edge.devices.runtime.engines import current_engine, current_record, r
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelChoice:
-    """Which model of a bundle is run by what.
+    """A model of a bundle and the backend that runs it.
 
     Attributes:
-        backend: A name of the backend table.
-        model: Its bytes, proved.
-        precision: ``int8`` or ``fp32``.
+        backend: Name in the backend table.
+        model: Bytes of the model, proved.
+        precision: Precision of the model, such as ``int8`` or ``fp32``.
     """
 
     backend: str
@@ -32,7 +32,7 @@ class ModelChoice:
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """A model that could be chosen; its bytes are read where it is."""
+    """A model that could be chosen; its bytes are read only if it is."""
 
     backend: str
     precision: str
@@ -40,17 +40,17 @@ class _Row:
 
 
 def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
-    """Choose what to run of a bundle on this machine.
+    """Choose the model of a bundle to run on this machine.
 
-    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph
-    in whatever reads ONNX here.
+    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph in a
+    backend that reads ONNX.
 
     Args:
         bundle: The bundle.
-        backend: Only this one; None takes the first whose library is installed.
+        backend: Name in the backend table; None takes the first backend whose library is installed.
 
     Raises:
-        ConfigError: No backend is called so.
+        ConfigError: No backend has that name.
         BundleError: A file was changed since the bundle was opened.
         DeviceError: The bundle's engine is not built yet and nothing else is asked for.
         MissingDependency: No library that could run the bundle is installed.
@@ -77,7 +77,7 @@ def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
 
 
 def backend_of(model: BuiltModel) -> str | None:
-    """Return which backend of the table runs a built model as it is; None: none does."""
+    """Return the name of the backend that runs a built model as it is; None where none does."""
     for name, row in BACKENDS.items():
         if model.kind == "model" and model.backend in row.runs and _graph(model.files, row.suffixes) is not None:
             return name
@@ -85,11 +85,11 @@ def backend_of(model: BuiltModel) -> str | None:
 
 
 def read_model_bytes(bundle: Bundle, *files: FileRef) -> ModelBytes:
-    """Return a model's bytes as they were proved.
+    """Read a model's bytes as they were proved.
 
     Args:
         bundle: The bundle.
-        files: The model's: its graph, and a ``.bin`` where an IR has its weights in one.
+        files: The model's files: its graph, and a ``.bin`` where an IR has its weights in one.
 
     Raises:
         BundleError: A file was changed since the bundle was opened, or none of them is a graph.

@@ -62,11 +62,11 @@ class Prediction:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SkippedFile:
-    """A file in a folder that was asked for, which is not called an image and was not opened as one.
+    """A file in a named folder that is no image by its name and its first bytes.
 
     Attributes:
-        file: Its path.
-        reason: What it is, in words.
+        file: Path of the file.
+        reason: Kind of the file, in words.
     """
 
     file: str
@@ -75,11 +75,11 @@ class SkippedFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FoundImages:
-    """What is to be answered.
+    """Image files that were found.
 
     Attributes:
-        images: Files, those of folders sorted.
-        skipped: What else lies in the folders; hidden files and folders are not looked at.
+        images: Image files; those of a folder are sorted.
+        skipped: Other files in the folders, without hidden ones.
     """
 
     images: tuple[Path, ...]
@@ -91,8 +91,8 @@ class OpenModel:
     """A bundle with one of its models open.
 
     Attributes:
-        bundle: The bundle, verified.
-        choice: What was opened.
+        bundle: The verified bundle.
+        choice: The model that was opened.
         runner: The model; whoever opened it closes it.
         guard: The bundle's input guard; None: it has none.
     """
@@ -113,15 +113,15 @@ def open_bundle_model(
     """Verify a bundle and open one of its models, from the bytes that were verified.
 
     Args:
-        folder: The bundle.
-        backend: See ``choose_model``.
-        threads: Processor threads one query may use.
+        folder: The bundle's folder.
+        backend: Name in the backend table; None takes the first backend whose library is installed.
+        threads: Processor threads that one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        min_version: Lowest version that is taken.
+        min_version: Lowest version of the bundle that is taken.
 
     Raises:
-        BundleError: It is no bundle, was changed, or is not the owner's.
-        WeckdError: See ``choose_model`` and ``open_runner``.
+        BundleError: The folder holds no bundle, one that was changed, or one that its owner did not sign.
+        WeckdError: No model of the bundle can be opened here.
     """
     return open_model(open_bundle(folder, key=key, min_version=min_version), backend=backend, threads=threads)
 
@@ -163,11 +163,11 @@ def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
 def find_image_files(paths: Sequence[Path]) -> FoundImages:
     """Find the image files that are named, and those below the folders that are named.
 
-    In a folder, an image is what is called one (by its suffix) and what begins as one. What is called an image and is none,
-    such as a pipe, a link to nothing or an empty folder, is among them: reading it says why it cannot be answered.
+    In a folder, a file is an image by its suffix or by its first bytes. A thing with an image's suffix that is none, such as
+    a pipe, a link to nothing or an empty folder, is among them: reading it says why it cannot be predicted.
 
     Raises:
-        DataError: Nothing is named, a path does not exist, or a folder that is not called an image holds none.
+        DataError: Nothing is named, a path does not exist, or a folder without an image's suffix holds no image.
     """
     found: list[Path] = []
     skipped: list[SkippedFile] = []
@@ -209,7 +209,7 @@ def _is_called_image(path: Path) -> bool:
 
 
 def _why_no_image(path: Path) -> str | None:
-    """Say what a file is that is not called an image; None: an image, by its first bytes."""
+    """Return the kind of a file without an image's suffix, in words; None where its first bytes are those of an image."""
     try:
         head = read_start(path, HEAD_BYTES, error=DataError)
     except DataError as err:
@@ -227,18 +227,18 @@ def predict_images(
     key: Path | None = None,
     min_version: int = 0,
 ) -> tuple[Prediction, ...]:
-    """Classify images.
+    """Predict images with a bundle.
 
-    An image that cannot be read gets an entry that says so; the others are answered all the same.
+    An image that cannot be read gets an entry that says so; the others are predicted all the same.
 
     Args:
         bundle: The bundle's folder; it is verified first.
         images: Image files and folders.
-        backend: See ``choose_model``.
-        threads: Processor threads one query may use.
-        ignore_guard: Answer also what the guard refuses.
-        key: As for ``open_bundle_model``.
-        min_version: As for ``open_bundle_model``.
+        backend: Name in the backend table; None takes the first backend whose library is installed.
+        threads: Processor threads that one query may use.
+        ignore_guard: Predict frames that the guard refuses, too.
+        key: PEM public key; with it, a bundle that its owner did not sign is refused.
+        min_version: Lowest version of the bundle that is taken.
 
     Raises:
         WeckdError: The bundle cannot be opened, or a named path does not exist.
@@ -249,7 +249,7 @@ def predict_images(
 
 
 def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> Prediction:
-    """Classify an image file; one that cannot be read is "unable to analyze"."""
+    """Predict an image file; one that cannot be read is "unable to analyze"."""
     try:
         found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
     except DataError as err:
@@ -259,16 +259,16 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
 
 
 def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
-    """Classify one camera frame: the input guard first, then the network, then the operating point.
+    """Predict one camera frame: by the guard first, then the network, then the operating point.
 
     Args:
         model: The bundle, open.
         frame: uint8 ``[1, height, width, 3]``, contiguous.
         file: Name of the frame in the prediction.
-        ignore_guard: Classify also frames that the guard rejects.
+        ignore_guard: Predict a frame that the guard refuses, too.
 
     Raises:
-        ModelError: The model gives another number of probabilities than the bundle has labels.
+        ModelError: The model takes another frame, or gives another number of probabilities than the bundle has labels.
     """
     start_ns = time.monotonic_ns()
     found = _predict_frame(model, frame, file, ignore_guard)
@@ -284,7 +284,7 @@ def _predict_frame(model: OpenModel, frame: Frame, file: str, ignore_guard: bool
 
 
 def unreadable(file: str, reason: str) -> Prediction:
-    """Return the prediction to an image that cannot be read."""
+    """Return the prediction of an image that cannot be read: "unable to analyze"."""
     return _abstain(file, "unreadable", reason)
 
 
@@ -302,7 +302,7 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
     """Turn one prediction ``[classes]`` into a decision at the bundle's operating point.
 
     Raises:
-        ModelError: Another number of answers than the bundle has labels.
+        ModelError: There is another number of probabilities than the bundle has labels.
     """
     if probabilities.shape != (len(manifest.labels),):
         raise ModelError(
@@ -310,7 +310,7 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
         )
     values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
     if not np.isfinite(probabilities).all():
-        return _abstain(file, "not_a_number", "the model answered no number")
+        return _abstain(file, "not_a_number", "the model gave no number")
     label = manifest.labels[int(probabilities.argmax())]
     point = manifest.operating_point
     if values[label] < point.confidence_threshold:

@@ -16,7 +16,7 @@ def save_prediction(image: Path, prediction: Prediction, picture: Path) -> bool:
 
     Args:
         image: The image.
-        prediction: Its prediction.
+        prediction: Prediction of the image.
         picture: PNG file to write.
 
     Returns:

@@ -1,4 +1,4 @@
-"""What a model predicts of images, kept in the store: a pair of model and image is run once, whoever asks."""
+"""Predictions of a model kept in the store, so that each pair of model and image is run once."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from weckd_edge.devices.runtime.backends.base import Probabilities
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PredictionFile:
-    """Recorded predictions.
+    """File of recorded predictions.
 
     Attributes:
-        file: float32 ``[N, classes]`` as ``.npy``, in the order of the images.
-        schema_version: Of this record.
+        file: The file: float32 ``[N, classes]`` as ``.npy``, in the order of the images.
+        schema_version: Version of this record's fields.
     """
 
     file: FileRef
@@ -30,12 +30,12 @@ class PredictionFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelRun:
-    """A model as it is run: what its predictions depend on, beside the images.
+    """A model and how it is run: everything that its predictions depend on beside the images.
 
     Attributes:
-        digest: SHA-256 of its files.
-        input: The frame it takes, and what is made of it.
-        runtime: What runs it and how, such as ``openvino`` or ``torch``.
+        digest: SHA-256 of the model's files.
+        input: The frame that it takes, and the preprocessing.
+        runtime: Name and settings of what runs it, such as ``openvino`` or ``torch``.
         modules: Modules of this package that run it, for the key.
     """
 
@@ -48,20 +48,20 @@ class ModelRun:
 def predict_once(
     workspace: Workspace, model: ModelRun, images: SplitFrames, predict: Callable[[], Probabilities]
 ) -> Probabilities:
-    """Return what a model predicts of images ``[N, classes]``, run only where no step and no earlier run has.
+    """Return the predictions of images ``[N, classes]``; the model is run only where no step and no earlier run has.
 
     Args:
         workspace: The store.
         model: The model.
         images: The images.
-        predict: Runs the model on all of them, in order.
+        predict: Function that runs the model on all of them, in order.
     """
     stage = workspace.stage(_name(images), PredictionFile, _key(model, images), lambda folder: _write(folder, predict()))
     return _read(stage.folder, stage.artifact)
 
 
 def find_predictions(workspace: Workspace, model: ModelRun, images: SplitFrames) -> Probabilities | None:
-    """Return what a model predicts of images, where it is recorded."""
+    """Return the recorded predictions of images ``[N, classes]``; None where there are none."""
     stage = workspace.find(_name(images), PredictionFile, _key(model, images))
     return None if stage is None else _read(stage.folder, stage.artifact)
 

@@ -1,4 +1,4 @@
-"""Prove that a bundle is whole and still answers as it did where it was built.
+"""Proof that a bundle is whole and still predicts as it did where it was built.
 
 The signature comes first, then every digest, then the self-test: the golden frames of the bundle through every backend
 that can run here, compared with the predictions in the bundle.
@@ -30,16 +30,16 @@ Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelfTest:
-    """The golden frames through one backend.
+    """Result of the golden frames through one backend.
 
     Attributes:
-        backend: Its name.
-        frames: How many golden frames were run.
+        backend: Name of the backend.
+        frames: Number of golden frames that were run.
         max_abs: Largest difference of a probability; None where nothing was run, or a prediction was not a number.
-        flips: Frames on which the decision differs; None where nothing was run.
-        tolerance: Largest difference allowed; None where the bundle names none.
-        passed: Whether it is within the tolerance; None where nothing was run.
-        reason: Why nothing was run, or why it did not pass.
+        flips: Number of frames on which the decision differs; None where nothing was run.
+        tolerance: Largest difference that is allowed; None where the bundle names none.
+        passed: Whether the difference is within the tolerance; None where nothing was run.
+        reason: Why nothing was run, or why the test did not pass, in words; None where it passed.
     """
 
     backend: str
@@ -53,16 +53,16 @@ class SelfTest:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class VerifyResult:
-    """What was found out about one bundle.
+    """Result of verifying one bundle.
 
     Attributes:
-        bundle: Its folder.
-        signature: ``valid``; ``unsigned``; ``unchecked``, for there is one but no key was given; or ``invalid``.
+        bundle: Folder of the bundle.
+        signature: ``valid``; ``unsigned``; ``unchecked``, as there is a signature and no key was given; or ``invalid``.
         digests_ok: Whether every file is there, as it was sealed, and no other.
-        selftest: One entry a backend.
-        passed: Everything above held, and at least one backend ran.
-        problem: The first thing that is wrong, in one line; None where it passed.
-        code: Its code, one of those of ``weckd_edge.core.error_codes``; None where it passed.
+        selftest: Result of the self-test, one a backend.
+        passed: Whether everything above held and at least one backend ran.
+        problem: First thing that is wrong, in one line; None where the bundle passed.
+        code: Code of the problem, from ``weckd_edge.core.error_codes``; None where the bundle passed.
     """
 
     bundle: str
@@ -80,9 +80,9 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
     A bundle that fails any of them is a result, not an exception.
 
     Args:
-        folder: The bundle.
+        folder: Folder of the bundle.
         key: PEM public key; with it, an unsigned bundle does not pass.
-        min_version: Lowest version that passes.
+        min_version: Lowest version of the bundle that passes.
 
     Raises:
         ConfigError: The key cannot be used.
@@ -132,7 +132,7 @@ def _problem(tests: tuple[SelfTest, ...]) -> str | None:
 
 
 def self_tests(bundle: Bundle) -> tuple[SelfTest, ...]:
-    """Run the golden frames through every model of a bundle, and say of each that cannot run here why.
+    """Run the golden frames through every model of a bundle; a model that cannot run here gets a result that says why.
 
     Raises:
         BundleError: The golden frames are not what the manifest promises.
@@ -151,10 +151,10 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
     """Run golden frames through one open model.
 
     Args:
-        runner: The model.
-        frames: uint8 ``[N, H, W, 3]``, N at least 1.
-        expected: float32 ``[N, classes]``.
-        tolerance: Largest difference of a probability allowed.
+        runner: The open model.
+        frames: Golden frames, uint8 ``[N, H, W, 3]``, N at least 1.
+        expected: Probabilities expected of them, float32 ``[N, classes]``.
+        tolerance: Largest difference of a probability that is allowed.
     """
     outputs = np.stack([runner.run(np.ascontiguousarray(frame[None])) for frame in frames])
     if outputs.shape != expected.shape or not np.isfinite(outputs).all():
@@ -199,7 +199,7 @@ def _run(
 
 
 def _candidates(bundle: Bundle) -> list[tuple[str, ModelBytes | None, str]]:
-    """List (backend, what it opens or None, why not): built models, then the ONNX graph where a tolerance is set."""
+    """List backend, model to open or None, and reason for None: built models, then the ONNX graph where it is tested."""
     found: list[tuple[str, ModelBytes | None, str]] = []
     for model in bundle.manifest.models:
         if model.kind == "model":

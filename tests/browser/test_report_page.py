@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import random
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,8 @@ from weckd_edge.config import ReportConfig
 from weckd_edge.metrics import measure_metrics
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.report import BundleContents, Picture, write_report
+from weckd_edge.report.charts import Point, accuracy_against_cost
+from weckd_edge.report.html_shell import document
 
 pytestmark = pytest.mark.slow
 
@@ -355,6 +359,58 @@ TIME_OF_A_MOVE = """
   requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now() - start)));
 })
 """
+
+
+@pytest.mark.parametrize("width", [1280, 375])
+def test_no_label_of_the_headline_chart_overlaps_another_or_a_mark(browser: Any, tmp_path: Path, width: int) -> None:
+    draw = random.Random(7)
+    charts = []
+    for _ in range(10):
+        rows = [
+            (10 ** draw.uniform(5, 5.3), draw.uniform(0.6, 0.9), draw.uniform(0.01, 0.1)) for _ in range(draw.randint(2, 7))
+        ]
+        kinds = ["link"] * (len(rows) - 2) + ["deployed", "baseline"]
+        charts.append(
+            accuracy_against_cost(
+                [
+                    Point(
+                        name="baseline, FP32" if kind == "baseline" else f"M{n} int8{', deployed' * (kind == 'deployed')}",
+                        cost=cost,
+                        accuracy=Rate(value=value, low=value - half, high=value + half, correct=1, images=9, groups=9),
+                        kind=kind,
+                    )
+                    for n, ((cost, value, half), kind) in enumerate(zip(rows, kinds, strict=True), start=1)
+                ],
+                "end-to-end latency",
+                "ms",
+                1e6,
+            )
+        )
+    page = tmp_path / "charts.html"
+    page.write_text(
+        document("charts", "".join(f'<section class="card">{svg}</section>' for svg in charts)), encoding="utf-8"
+    )
+    with browser.tab(size=(width, 900)) as tab:
+        tab.page.goto(page.as_uri())
+        found = tab.page.evaluate(
+            """() => [...document.querySelectorAll(".chart")].map((svg) => {
+              const box = (e, by) => {
+                const r = e.getBoundingClientRect();
+                return [r.left - by, r.top - by, r.right + by, r.bottom + by];
+              };
+              const boxes = (kind, by) => [...svg.querySelectorAll(kind)].map((e) => box(e, by));
+              return [boxes(".name", 0), boxes(".dot, .whisker", 0.5)];
+            })"""
+        )
+    assert len(found) == 10
+
+    def overlap(a: list[float], b: list[float]) -> bool:
+        return min(a[2], b[2]) - max(a[0], b[0]) > 0.5 and min(a[3], b[3]) - max(a[1], b[1]) > 0.5
+
+    for names, marks in found:
+        assert len(marks) == 4 * len(names)
+        assert not [pair for pair in itertools.combinations(names, 2) if overlap(*pair)]
+        assert not [(one, mark) for one in names for mark in marks if overlap(one, mark)]
 
 
 def test_ten_thousand_images_are_small_and_quick(browser: Any, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from support.browser import Browser
+from support.programs.browser import Browser
 
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -133,7 +134,10 @@ def cpu(place: Path) -> Built:
 
 @pytest.fixture(scope="session")
 def jetson(place: Path) -> Built:
-    """A build for ``--target jetson`` on this host."""
+    """A build for ``--target jetson`` on this host; it finds the links trained where there is a build for ``cpu``."""
     for module in ("torch", "timm", "onnxruntime", "tensorrt_rtx"):
         pytest.importorskip(module)
+    trained = place / "cpu-bundle.work"
+    if trained.is_dir():
+        shutil.copytree(trained, place / "jetson-bundle.work")
     return _build(place, "jetson")

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+
+from support.goldens import FOLDER, stable_json
 
 pytestmark = pytest.mark.slow
 
@@ -71,6 +74,10 @@ def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
     accuracy = summary["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["compiled"] <= accuracy["high"] <= 1
     assert Path(summary["bundle"]) == cpu.bundle
+
+
+def test_json_of_a_build_reads_as_its_golden(cpu: Any, golden: Callable[[Path, str], None]) -> None:
+    golden(FOLDER / "json/build.json", stable_json(cpu.done.stdout, cpu.bundle.parent, "words"))
 
 
 def test_links_learn_from_disjoint_labelled_subsets_and_their_predecessor(cpu: Any) -> None:

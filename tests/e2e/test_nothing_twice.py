@@ -128,7 +128,7 @@ def count_decoding(monkeypatch: pytest.MonkeyPatch, counts: Counts) -> None:
 def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None:
     """Let nothing be shown to a model to time it; count which models would be."""
     from weckd_edge.artifacts import Measurement
-    from weckd_edge.compile.quantize import select_precision
+    from weckd_edge.compile.quantize.candidates import evaluate
     from weckd_edge.devices.bench.interleaved import InterleavedTiming
     from weckd_edge.pipeline.steps import bench
 
@@ -144,7 +144,7 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
         timed[f"network of {digest_of_model(model.model)}"] += 1
         return measurement
 
-    monkeypatch.setattr(select_precision, "time_interleaved", race)
+    monkeypatch.setattr(evaluate, "time_interleaved", race)
     monkeypatch.setattr(bench, "bench_model", bench_model)
     monkeypatch.setattr(bench, "add_network", add_network)
 

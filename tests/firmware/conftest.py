@@ -1,5 +1,6 @@
 """One build of the C library for all tests of this folder, and bundles: of a real network, and for updates."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,10 +14,12 @@ from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
 
+SANITIZED = ("-DWECKD_UPDATE=ON", "-DWECKD_SANITIZE=ON", "-DWECKD_OPENVINO=OFF")
+
 
 @pytest.fixture(scope="session")
 def library(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """Build with warnings as errors."""
+    """The library with ``weckd-update``, built with warnings as errors."""
     return firmware.build(tmp_path_factory.mktemp("firmware") / "build", "-DWECKD_UPDATE=ON")
 
 
@@ -24,7 +27,16 @@ def library(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> A
 def sanitized(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The same with AddressSanitizer and UndefinedBehaviorSanitizer; no OpenVINO, which they would not see into."""
     folder = tmp_path_factory.mktemp("firmware") / "sanitized"
-    return firmware.build(folder, "-DWECKD_SANITIZE=ON", "-DWECKD_OPENVINO=OFF")
+    return firmware.build(folder, *SANITIZED)
+
+
+@pytest.fixture(scope="session")
+def sanitized_by_clang(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """The same by another compiler, whose sanitizers see other faults."""
+    if shutil.which("clang") is None:
+        pytest.skip("clang is not installed")
+    folder = tmp_path_factory.mktemp("firmware") / "clang"
+    return firmware.build(folder, *SANITIZED, compiler=("clang", "clang++"))
 
 
 @pytest.fixture
@@ -57,12 +69,6 @@ def keys(tmp_path: Path) -> dict[str, Path]:
             key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
         )
     return found
-
-
-@pytest.fixture(scope="session")
-def updates(firmware: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Any:
-    """The library with ``weckd-update``."""
-    return firmware.build(tmp_path_factory.mktemp("updates") / "build", "-DWECKD_UPDATE=ON")
 
 
 @pytest.fixture(scope="session")
@@ -114,6 +120,6 @@ def draft_frames(bundle: Path) -> int:
 
 
 @pytest.fixture
-def tool(updates: Any, update_support: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path) -> Any:
-    """``weckd-update`` with a store that is not there yet: see ``support/updates.py``."""
-    return update_support.Tool(built=updates, store=tmp_path.resolve() / "store", key=key_pair[1])
+def tool(library: Any, update_support: ModuleType, key_pair: tuple[Path, Path], tmp_path: Path) -> Any:
+    """``weckd-update`` with a store that is not there yet: see ``support/firmware/updates.py``."""
+    return update_support.Tool(built=library, store=tmp_path.resolve() / "store", key=key_pair[1])

@@ -1,6 +1,5 @@
 """What the guides say about building the C library holds when it is typed: from a bundle, across, installed."""
 
-import importlib.util
 import os
 import re
 import shutil
@@ -12,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from support.firmware import abi
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.errors import BundleError
 from weckd_edge.pipeline.steps.sdk import SOURCE, sdk_files, write_sdk
 
 ROOT = Path(__file__).parents[2]
-DOCS = ROOT / "docs"
+GUIDES = ROOT / "docs/how-to"
 pytestmark = pytest.mark.usefixtures("firmware")
 HEADER = (SOURCE / "include/weckd_edge.h").read_text(encoding="utf-8")
 PROJECT = """
@@ -45,7 +45,7 @@ def fails(*command: object, **more: Any) -> str:
 
 def shown_commands(page: str, heading: str) -> list[str]:
     """Return the indented command lines below a heading, without their comments; what changes the system is left out."""
-    text = (DOCS / page).read_text(encoding="utf-8")
+    text = (GUIDES / page).read_text(encoding="utf-8")
     (section,) = re.findall(rf"^## {re.escape(heading)}\n(.*?)(?=^## |\Z)", text, re.MULTILINE | re.DOTALL)
     lines = [line[4:].split("    #")[0].strip() for line in section.splitlines() if line.startswith("    ")]
     return [line for line in lines if line.startswith("cmake ")]
@@ -163,7 +163,7 @@ def test_every_option_is_in_the_guide() -> None:
     text = (SOURCE / "CMakeLists.txt").read_text(encoding="utf-8")
     options = re.findall(r"^(?:option|set)\((\w+) .*(?:ON|OFF|CACHE)\b.*\)", text, re.MULTILINE)
     assert {"WECKD_UPDATE", "WECKD_OPENVINO_SONAME", "WECKD_WERROR", "BUILD_SHARED_LIBS"} <= set(options)
-    table = re.findall(r"^\| (`[^|]+) \|", (DOCS / "firmware.md").read_text(encoding="utf-8"), re.MULTILINE)
+    table = re.findall(r"^\| (`[^|]+) \|", (GUIDES / "firmware.md").read_text(encoding="utf-8"), re.MULTILINE)
     told = {name for row in table for name in re.findall(r"`(\w+)`", row)}
     assert set(options) <= told
     assert {"OPENVINO_C_INCLUDE_DIR", "OpenVINO_DIR"} <= told
@@ -253,27 +253,17 @@ def test_mbed_tls_4_is_refused_in_words(tmp_path: Path) -> None:
     assert f"Mbed TLS 2.28 or 3 is needed, {tmp_path} has 4" in said
 
 
-@pytest.fixture(scope="module")
-def abi() -> ModuleType:
-    path = ROOT / "tests/support/abi.py"
-    spec = importlib.util.spec_from_file_location("weckd_tests_abi", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-def test_a_built_program_can_rely_on_what_the_api_version_promised(abi: ModuleType) -> None:
+def test_a_built_program_can_rely_on_what_the_api_version_promised() -> None:
     if sys.maxsize < 2**32:
         pytest.skip("the promise is kept for 64-bit processors")
     kept, told = abi.KEPT.read_text(encoding="utf-8"), abi.describe()
-    assert not abi.taken_away(kept, told), "raise WECKD_API_VERSION in weckd_edge.h, then python tests/support/abi.py"
-    assert kept == told, "python tests/support/abi.py writes what was added"
+    assert not abi.taken_away(kept, told), (
+        "raise WECKD_API_VERSION in weckd_edge.h, then python tests/support/firmware/abi.py"
+    )
+    assert kept == told, "python tests/support/firmware/abi.py writes what was added"
 
 
-def test_a_changed_struct_under_the_same_api_version_is_seen(abi: ModuleType, tmp_path: Path) -> None:
+def test_a_changed_struct_under_the_same_api_version_is_seen(tmp_path: Path) -> None:
     kept = abi.describe()
 
     def told(old: str, new: str) -> list[str]:
@@ -289,9 +279,7 @@ def test_a_changed_struct_under_the_same_api_version_is_seen(abi: ModuleType, tm
     assert told("weckd_library_version(void)", "weckd_library_version(int)") == ["const char *weckd_library_version(void)"]
 
 
-def test_the_library_is_numbered_by_its_api_and_exports_what_its_header_declares(
-    installed: Path, abi: ModuleType, library: Any
-) -> None:
+def test_the_library_is_numbered_by_its_api_and_exports_what_its_header_declares(installed: Path, library: Any) -> None:
     for path in (installed / "lib/libweckd_edge.so", library.folder / "libweckd_edge.so"):
         (soname,) = re.findall(r"SONAME.*\[(.+)\]", run("readelf", "-d", path))
         assert soname == f"libweckd_edge.so.{abi.version(abi.describe())}"

@@ -51,7 +51,7 @@ def test_what_the_recipes_link_is_what_the_build_looks_for() -> None:
 def yocto(sdk: Path, work: Path, chosen: str | None = None) -> Any:
     if find_spec("bb") is None:
         pytest.skip("bitbake-setup is not installed")
-    command = [sys.executable, str(SUPPORT / "bitbake.py"), str(sdk / "recipes/yocto"), str(work)]
+    command = [sys.executable, str(SUPPORT / "firmware/bitbake.py"), str(sdk / "recipes/yocto"), str(work)]
     done = subprocess.run(
         [*command, *([chosen] if chosen is not None else [])], capture_output=True, text=True, timeout=300, check=False
     )

@@ -8,25 +8,10 @@ from typing import Any
 
 import pytest
 
-
-@pytest.fixture(scope="module")
-def footprint() -> ModuleType:
-    import importlib.util
-    import sys
-
-    path = Path(__file__).parents[1] / "support/footprint.py"
-    spec = importlib.util.spec_from_file_location("weckd_tests_footprint", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
+from support.firmware import footprint
 
 
-def test_size_stack_and_heap_are_as_the_table_says(
-    library: Any, footprint: ModuleType, toy: ModuleType, tmp_path: Path
-) -> None:
+def test_size_stack_and_heap_are_as_the_table_says(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("model_signing")
     which = {"x86_64": "x86-64", "aarch64": "arm64"}.get(platform.machine())
     if which is None or library.openvino is None:
@@ -36,7 +21,7 @@ def test_size_stack_and_heap_are_as_the_table_says(
     assert not footprint.what_is_apart(measured, told), "python benchmarks/firmware_size.py writes the table anew"
 
 
-def test_the_readme_says_the_size_that_the_table_says(footprint: ModuleType) -> None:
+def test_the_readme_says_the_size_that_the_table_says() -> None:
     readme = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
     (said,) = re.findall(r"C library of about (\d+) kB \(x86-64\), (\d+) kB \(arm64\)", readme)
     table = footprint.read_table()
@@ -44,7 +29,7 @@ def test_the_readme_says_the_size_that_the_table_says(footprint: ModuleType) -> 
         assert int(kilobytes) * 1000 == pytest.approx(table[which]["stripped"], rel=0.1)
 
 
-def test_a_table_that_is_off_is_reported(footprint: ModuleType) -> None:
+def test_a_table_that_is_off_is_reported() -> None:
     told = footprint.read_table()["x86-64"]
     assert not footprint.what_is_apart(told, told)
     (words,) = footprint.what_is_apart({**told, "open_stack": told["open_stack"] * 2}, told)

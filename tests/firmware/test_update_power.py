@@ -305,11 +305,11 @@ def test_power_cuts_on_a_failing_disk_leave_a_bundle_that_runs(
         after.done("boot")
 
 
-def test_the_cut_misses_no_call_that_changes_the_disk(updates: Any) -> None:
+def test_the_cut_misses_no_call_that_changes_the_disk(library: Any) -> None:
     """What weckd-update imports of the C library, other than what the shim stands in for, changes no file."""
     if shutil.which("nm") is None:
         pytest.skip("nm is not installed")
-    program = Path(updates.folder) / "update/weckd-update"
+    program = Path(library.folder) / "update/weckd-update"
     listed = subprocess.run(["nm", "-D", "--undefined-only", program], capture_output=True, text=True, check=True).stdout
     imports = {re.split(r"[ @]", line.strip())[1] for line in listed.splitlines()}
     stood_in = {"open", "openat", "write", "fsync", "mkdir", "mkdirat", "symlinkat", "unlinkat", "renameat"}

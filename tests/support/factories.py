@@ -165,7 +165,7 @@ def verification(
         np.array([p.fp32 for p in predictions]),
         np.array([p.compiled for p in predictions]),
         parity,
-        product.Candidate(backend=backend, model=Path("model"), precision="int8"),
+        product.Implementation(backend=backend, model=Path("model"), precision="int8"),
         np.array(taught) if all(taught) else None,
     )
     return replace(found, predictions=tuple(predictions))

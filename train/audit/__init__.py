@@ -1,1 +1,1 @@
-"""Leaks, shortcuts and doubtful labels of a labelled set, from frozen features and linear classifiers, in seconds."""
+"""Data audit: leaks, shortcuts and doubtful labels of a data set, found with frozen features and linear classifiers."""

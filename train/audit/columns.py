@@ -1,4 +1,4 @@
-"""What a CSV says of its images beside label, group and split: where they come from, and where the evidence lies."""
+"""Read a CSV's further columns: the source of each image, and the box that holds the evidence of its label."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Mapping
 
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.core.errors import DataError, did_you_mean
-from weckd_edge.train.audit.masks import Box
+from weckd_edge.train.audit.masking.masks import Box
 
 SOURCE_COLUMNS = ("source", "site", "hospital", "device")
-"""Columns that name where an image comes from; the first that is there is taken."""
+"""Names of columns that hold the source of an image; the first that is present is taken."""
 
 BOX_COLUMN = "box"
 
 
 def index_columns(index: DatasetIndex) -> dict[str, dict[str, str]]:
-    """Return every further column of a data set: for each image, by its path, what stands in it."""
+    """Return every further column of a data set: by column, each image's cell by its path."""
     found: dict[str, dict[str, str]] = {}
     for record in index.images:
         for attribute in record.attributes:
@@ -27,7 +27,7 @@ def choose_source(columns: Mapping[str, Mapping[str, str]], requested: str | Non
     """Return the column that names the source; None where there is none.
 
     Raises:
-        DataError: The column that was asked for is not there.
+        DataError: The column that was asked for does not exist.
     """
     if requested is not None:
         if requested.lower() not in columns:

@@ -1,4 +1,4 @@
-"""What describes a picture for the probes: a frozen backbone that was trained on other images, or fixed colours and edges.
+"""Describe pictures for the audit, by a frozen backbone that was trained on other images or by fixed colours and edges.
 
 A network that was trained on the data set itself has seen the labels of most images, so that folds over its features would
 flatter; it is never used for this.
@@ -26,32 +26,32 @@ PLAIN_SIZE = 96
 
 
 class Embedder(Protocol):
-    """Turns pictures into features, always alike."""
+    """Turns pictures into features, the same each time."""
 
     @property
     def name(self) -> str:
-        """What it is, in words."""
+        """Name of the features in words."""
 
     @property
     def pretrained(self) -> bool:
-        """Whether it has learned from other images."""
+        """Whether the features were learned from other images."""
 
     @property
     def input(self) -> InputSpec:
-        """How it wants its pictures."""
+        """Frame and size of the pictures that it takes."""
 
     def describe(self, pictures: Tensor, keep: Tensor | None = None) -> Tensor:
         """Return features ``[B, D]``.
 
         Args:
-            pictures: ``[B, 3, S, S]``, 0..255.
-            keep: 1 where a pixel is shown, 0 where it is covered by the middle colour; ``[S, S]`` or ``[B, 1, S, S]``.
+            pictures: Pictures ``[B, 3, S, S]``, 0..255.
+            keep: Mask of 1 where a pixel is shown and 0 where the mean colour covers it, ``[S, S]`` or ``[B, 1, S, S]``.
         """
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackboneFeatures:
-    """A network without its classifier; what is covered has its mean colour."""
+    """Features of a network without its classifier; covered pixels have the network's mean colour."""
 
     name: str
     backbone: nn.Module
@@ -70,7 +70,7 @@ class BackboneFeatures:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColourAndEdgeFeatures:
-    """Mean colour, its spread and the bearings of edges in each of 8 x 8 cells (after Dalal and Triggs 2005)."""
+    """Features of 8 x 8 cells: mean colour, its spread and the bearings of edges (after Dalal and Triggs 2005)."""
 
     input: InputSpec
     name: str = "fixed colours and edges (no pretrained weights were given)"
@@ -96,10 +96,10 @@ def choose_embedder(links: Sequence[LinkConfig], frame: FrameSpec) -> Embedder:
 
     Args:
         links: The chain, largest first.
-        frame: The frame of the data set.
+        frame: Frame of the data set.
 
     Raises:
-        ModelError: Its weights cannot be read or fetched.
+        ModelError: The backbone's weights cannot be read or fetched.
     """
     chosen = next((link for link in reversed(links) if has_pretrained_backbone(link)), None)
     if chosen is None:

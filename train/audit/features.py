@@ -1,4 +1,4 @@
-"""Describe every image once, whole and under every mask."""
+"""Compute the features of every image once, whole and under every mask."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from weckd_edge.artifacts import ImageRecord, InputSpec
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.split_frames import frames_of
 from weckd_edge.train.audit.embeddings import Embedder
-from weckd_edge.train.audit.masks import Region, RegionOf
+from weckd_edge.train.audit.masking.masks import Region, RegionOf
 from weckd_edge.train.networks.preprocess import crop_and_resize
 
 BATCH = 32
@@ -29,9 +29,9 @@ class Mask:
     """One way to cover pictures.
 
     Attributes:
-        shows: See ``MaskScore``.
-        disc: Likewise.
-        region: Where the centre is: one for all images, or what gives each image's own.
+        shows: Visible part: the ``surroundings``, the ``centre``, or the ``shape`` of the centre alone.
+        disc: Diameter of a central disc, in parts of the picture's side; None for a mask or box of each image.
+        region: Region of the centre: one for all images, or a function that returns each image's own.
     """
 
     shows: Literal["surroundings", "centre", "shape"]
@@ -43,18 +43,18 @@ class Mask:
         return self.region if isinstance(self.region, np.ndarray) else self.region(record)
 
     def shown(self, record: ImageRecord) -> Region:
-        """Return what is shown of one image's frame; of a shape nothing is, as it is described by itself."""
+        """Return the region that is shown of one image's frame; for ``shape`` the shape, which is described itself."""
         inside = self.inside(record)
         return ~inside if self.shows == "surroundings" else inside
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class EmbeddedImages:
-    """What a describer made of a data set.
+    """Features of a data set's images.
 
     Attributes:
-        whole: ``[N, D]`` of all images.
-        masked: ``[M, D]`` for each mask, of the images that were to be covered, in order.
+        whole: Features of all images ``[N, D]``.
+        masked: Features ``[M, D]`` for each mask, of the images that were covered, in order.
         visible: Mean part of the picture that each mask leaves, 0..1.
     """
 
@@ -71,15 +71,15 @@ def embed_images(
     masks: Sequence[Mask],
     progress: Progress,
 ) -> EmbeddedImages:
-    """Describe images, in batches, each decoded once.
+    """Compute the features of images, in batches, each decoded once.
 
     Args:
-        embedder: What makes features.
+        embedder: Source of the features.
         root: The data set's folder.
         records: Images.
-        covered: Which of them are also described under every mask ``[N]``.
-        masks: In order.
-        progress: Where the work is shown.
+        covered: Whether each image is also described under every mask ``[N]``.
+        masks: Masks, in order.
+        progress: Receiver of the progress.
     """
     shown_as = embedder.input
     whole: list[Tensor] = []

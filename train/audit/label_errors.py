@@ -1,4 +1,4 @@
-"""Labels that a classifier surely contradicts without having seen the group (Northcutt et al. 2021, arXiv 1911.00068).
+"""Find labels that a classifier surely contradicts without having seen the group (Northcutt 2021, arXiv 1911.00068).
 
 The authors' own library, cleanlab, is under the AGPL, which this package does not depend on.
 """
@@ -26,10 +26,10 @@ def find_suspects(
     the likelier one's.
 
     Args:
-        scores: Of a regression on class indicators, out of folds of whole groups ``[N, C]``.
-        labels: As given ``[N]``.
-        paths: Of the images.
-        names: Of the classes.
+        scores: Scores of a regression on class indicators, out of folds of whole groups ``[N, C]``.
+        labels: Class of each image as given ``[N]``.
+        paths: Paths of the images.
+        names: Class names.
     """
     probabilities = to_probabilities(scores, labels)
     rows = np.arange(len(labels))
@@ -58,7 +58,7 @@ def find_suspects(
 
 
 def to_probabilities(scores: NDArray[np.float64], labels: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Return the softmax of scores, as steep as makes the labels likeliest ``[N, C]``."""
+    """Return the softmax of scores ``[N, C]``, with the steepness that makes the labels likeliest."""
     rows = np.arange(len(labels))
     candidates = [_softmax(steepness * scores) for steepness in _STEEPNESS]
     likelihoods = [float(np.log(np.maximum(p[rows, labels], 1e-12)).mean()) for p in candidates]

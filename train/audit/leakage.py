@@ -1,4 +1,4 @@
-"""Copies and near copies across a split, and the pairs that a frozen network takes for nearest."""
+"""Find copies and near copies across a split, and the pairs that lie nearest by a frozen network's features."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from weckd_edge.train.data.duplicates import Tie
 from weckd_edge.train.data.scan import ScannedImage
 
 SHOWN = 20
-"""Pairs of each kind that are kept."""
+"""Number of pairs of each kind that are kept."""
 
 _BLOCK = 512
 
@@ -20,12 +20,12 @@ _BLOCK = 512
 def find_leaks(
     images: Sequence[ScannedImage], splits: Sequence[str | None], groups: Sequence[str], ties: Sequence[Tie]
 ) -> SplitLeaks | None:
-    """Count what a split leaks.
+    """Count the held-out images of a split that have a copy, near copy or group in another part.
 
     Args:
         images: All readable images, copies among them.
-        splits: Where each is used; None: nowhere.
-        groups: Of each.
+        splits: Part of the split that each image is in; None for none.
+        groups: Group of each image.
         ties: Near duplicates among them, by position.
 
     Returns:
@@ -65,9 +65,9 @@ def nearest_pairs(
     """Return the held-out images that lie nearest to an image of another split, each with that one.
 
     Args:
-        features: ``[N, D]``.
-        images: In the same order.
-        splits: Likewise.
+        features: Features of each image ``[N, D]``.
+        images: Images in the same order.
+        splits: Part of the split that each image is in; None for none.
     """
     centred = features - features.mean(0)
     centred /= np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-9)

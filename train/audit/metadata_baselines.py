@@ -1,4 +1,4 @@
-"""What should not tell the label by itself: the file around a picture, its size, its mean colour, its border."""
+"""Predict the label from what should not tell it: the file around a picture, its size, its mean colour, its border."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from PIL import Image
 from weckd_edge.artifacts import FingerprintAudit, ImageRecord
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.decoding import decoded_image, open_image, read_image_file
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import auc, score_accuracy
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import auc, score_accuracy
 
 RINGS = 6
 WAVES = 192
@@ -26,12 +26,12 @@ _SMALL = 64
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FileTrace:
-    """One kind of trace of every image.
+    """Trace that a camera or program leaves in every image.
 
     Attributes:
-        name: See ``Fingerprint``.
-        features: Likewise.
-        values: ``[N, D]``.
+        name: Name of the trace, such as ``size``.
+        features: Features of the trace in words.
+        values: Values of each image ``[N, D]``.
     """
 
     name: str
@@ -40,12 +40,12 @@ class FileTrace:
 
 
 def read_traces(root: Path, records: Sequence[ImageRecord], progress: Progress) -> tuple[FileTrace, ...]:
-    """Read what the files of images betray.
+    """Read the traces in the files of images.
 
     Args:
         root: The data set's folder.
-        records: Images; all readable.
-        progress: Where the reading is shown.
+        records: Images, all readable.
+        progress: Receiver of the progress.
     """
     found = []
     with ThreadPoolExecutor(4) as pool, progress.task("read traces of cameras", len(records)) as task:
@@ -109,17 +109,17 @@ def _border(small: NDArray[np.float64]) -> list[float]:
 def audit_fingerprint(
     trace: FileTrace, labels: NDArray[np.int64], groups: NDArray[np.int64], folds: NDArray[np.int64], classes: int
 ) -> FingerprintAudit:
-    """Tell the label from one kind of trace, by a ridge regression on it and on random waves of it.
+    """Predict the label from one trace, by a ridge regression on it and on random waves of it.
 
     The waves (Rahimi and Recht 2007) let the classifier find values, such as one camera's size, that are neither the least
     nor the largest.
 
     Args:
-        trace: What may be looked at.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered.
-        folds: Of whole groups ``[N]``.
-        classes: How many.
+        trace: Trace that the classifier sees.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``.
+        folds: Fold of each image, in whole groups ``[N]``.
+        classes: Number of classes.
     """
     values = trace.values - trace.values.mean(0)
     spread = values.std(0)
@@ -139,7 +139,7 @@ def audit_fingerprint(
 
 
 def source_trace(column: str, sources: Sequence[str]) -> FileTrace:
-    """Return the source itself as a trace: how far each class comes from sources of its own."""
+    """Return the source itself as a trace, which tells how far each class comes from sources of its own."""
     names = sorted(set(sources))
     values = np.array([[float(source == name) for name in names] for source in sources], np.float32)
     return FileTrace(name="source", features=f"the column '{column}' alone", values=values)

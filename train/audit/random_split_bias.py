@@ -1,4 +1,4 @@
-"""How much random folds flatter: the same features and classifier, images dealt one by one or in whole groups."""
+"""Measure how much random folds flatter: the same features and classifier, images dealt one by one or in groups."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import Estimate, FoldComparison
-from weckd_edge.train.audit.cross_validation import group_folds, image_folds
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import corrected_half_width, mean_by_group
+from weckd_edge.train.audit.classifier.cross_validation import group_folds, image_folds
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import corrected_half_width, mean_by_group
 
 FOLDS = 5
 REPEATS = 5
@@ -18,11 +18,11 @@ REPEATS = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class FoldResults:
-    """The comparison, and what it leaves for other probes.
+    """Comparison of random folds with group folds, and the scores that other audits use.
 
     Attributes:
-        comparison: The figures.
-        scores: Out of folds of whole groups, the mean over the repeats ``[N, C]``.
+        comparison: Accuracies and their difference.
+        scores: Scores out of folds of whole groups, the mean over the repeats ``[N, C]``.
     """
 
     comparison: FoldComparison
@@ -35,12 +35,12 @@ def compare_folds(
     """Classify every image out of folds, both ways, several times.
 
     Args:
-        ridge: On the features of all images.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered from 0 without a gap.
-        folds: At least 2.
-        seed: Of the dealing.
-        repeats: How often.
+        ridge: Classifier on the features of all images.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``, from 0 without a gap.
+        folds: Number of folds, at least 2.
+        seed: Seed of the dealing.
+        repeats: How often the folds are dealt.
     """
     total = np.zeros((len(labels), ridge.classes))
     right = np.zeros((2, len(labels)))
@@ -54,7 +54,7 @@ def compare_folds(
             correct = scores.argmax(1) == labels
             right[way] += correct / repeats
             rates.append(np.array([correct[assigned == fold].mean() for fold in range(folds)]))
-        total += scores / repeats  # of the second way
+        total += scores / repeats  # by groups, the second way
         differences.append(rates[0] - rates[1])
     optimism = mean_by_group(right[0] - right[1], groups)
     half = corrected_half_width(np.concatenate(differences), folds)

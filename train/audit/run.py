@@ -1,30 +1,39 @@
-"""All probes of one data set: would its figures lie?"""
+"""Audit one data set: find what would make figures measured on it flatter."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DataAudit, DatasetIndex, FingerprintAudit, Labels, SplitLeaks
+from weckd_edge.artifacts import (
+    DataAudit,
+    DatasetIndex,
+    FingerprintAudit,
+    ImageRecord,
+    LabelIssueAudit,
+    Labels,
+    SourceAudit,
+    SplitLeaks,
+)
 from weckd_edge.config import AuditConfig, BuildConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
+from weckd_edge.train.audit.classifier.cross_validation import group_folds
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import majority
 from weckd_edge.train.audit.columns import BOX_COLUMN, choose_source, index_columns
-from weckd_edge.train.audit.cross_validation import group_folds
 from weckd_edge.train.audit.embeddings import choose_embedder
-from weckd_edge.train.audit.features import embed_images
+from weckd_edge.train.audit.features import EmbeddedImages, embed_images
 from weckd_edge.train.audit.label_errors import find_suspects
 from weckd_edge.train.audit.leakage import find_leaks, nearest_pairs
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.masking import Masking
+from weckd_edge.train.audit.masking.masking import Masking
+from weckd_edge.train.audit.masking.occlusion import DeployedNetwork
 from weckd_edge.train.audit.metadata_baselines import audit_fingerprint, read_traces, source_trace
-from weckd_edge.train.audit.occlusion import DeployedNetwork
-from weckd_edge.train.audit.random_split_bias import FOLDS, compare_folds
+from weckd_edge.train.audit.random_split_bias import FOLDS, FoldResults, compare_folds
 from weckd_edge.train.audit.sample import AuditSample, number_groups, sample_groups
-from weckd_edge.train.audit.scores import majority
 from weckd_edge.train.audit.sources import leave_out
 from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
 from weckd_edge.train.data.index import build_index, find_contradictions
@@ -37,15 +46,20 @@ NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
     "not look alike are dealt apart, and the figures by groups may still flatter"
 )
+NOT_PRETRAINED = (
+    "no pretrained backbone was given: a fixed description of colours and edges tells less apart, so that leaks and "
+    "shortcuts may be greater than is found here"
+)
+NO_FOLDS = "no folds can be made: at least two classes with two groups each are needed"
 
 
 def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAudit:
-    """Probe a data set by itself, before any build; files that cannot be used are left out and counted.
+    """Audit a data set by itself, before any build; files that cannot be used are left out and counted.
 
     Args:
-        path: A folder of ``<label>/<image>`` or a CSV; see ``list_data``.
-        config: Its data, input, link and probes tables are used.
-        progress: Where the work is shown.
+        path: A folder of ``<label>/<image>``, or a CSV.
+        config: Settings, of which the tables data, input, link and audit are used.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
@@ -59,12 +73,12 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
         reason = str(err)
     else:
         return run_audit(path, index, config, progress)
-    # Few groups or few classes: there is no split to look at, but the rest can be.
+    # Few groups or few classes: there is no split to audit, but the rest can be.
     return run_audit(path, None, config, progress, note=f"no split was made: {reason}")
 
 
 def check_audit_settings(index: DatasetIndex, config: AuditConfig) -> None:
-    """Find out before hours of training that the probes cannot be made as they are set.
+    """Check before hours of training that the audit can be made as it is set.
 
     Raises:
         DataError: Masks, boxes or the source column are amiss.
@@ -83,104 +97,116 @@ def run_audit(
     deployed: DeployedNetwork | None = None,
     note: str = "",
 ) -> DataAudit:
-    """Probe a data set.
+    """Audit a data set.
 
     Args:
         path: A folder of ``<label>/<image>`` or a CSV.
-        index: Its split; None: it has none.
-        config: Its data, input, link and probes tables are used.
-        progress: Where the work is shown.
-        deployed: A network that was trained on that split, to be shown covered test images.
-        note: Something to say first.
+        index: Index with its split; None where it has none.
+        config: Settings, of which the tables data, input, link and audit are used.
+        progress: Receiver of the progress.
+        deployed: A network that was trained on that split, which is shown covered test images.
+        note: First remark of the audit; empty for none.
 
     Raises:
         DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column are amiss.
         ModelError: The backbone's weights cannot be read.
     """
-    read = read_data(path, progress, config.data)
-    root, found = read.root, read.images
-    distance = config.data.near_duplicate_distance
-    ties = find_ties(found, distance) if distance is not None else ()
-    grouped = group_images(found, ties).groups
-    whole = index if index is not None else _without_split(root, found, grouped)
-    columns = index_columns(whole)
-    column = choose_source(columns, config.audit.source_column)
-    notes = [note] if note else []
-    if read.bad_files:
-        first = read.bad_files[0]
-        notes.append(f"{len(read.bad_files)} files cannot be read and are left out, such as {first.path}: {first.reason}")
-    if not any(image.listed.group for image in found):
-        notes.append(NO_GROUPS)
-    if contradictions := find_contradictions(found):
-        notes.append(f"{len(contradictions)} images are there under two labels, such as {contradictions[0].path}")
-    chosen, remarks = _sample_images(whole, config)
-    notes += remarks
-    embedder = choose_embedder(config.link, frame_spec(whole, config.input))
-    if not embedder.pretrained:
-        notes.append(
-            "no pretrained trunk was given: a fixed description of colours and edges tells less apart, so that leaks and "
-            "shortcuts may be greater than is found here"
-        )
-    foldable = int((chosen.groups_of_classes(len(whole.labels)) > 1).sum()) > 1
-    masking = Masking(config.audit, columns.get(BOX_COLUMN, {}), whole, chosen, config.seed) if foldable else None
+    data = _read(path, index, config, progress)
+    chosen, remarks = _sample_images(data.index, config)
+    embedder = choose_embedder(config.link, frame_spec(data.index, config.input))
+    notes = [*([note] if note else []), *data.notes, *remarks, *([] if embedder.pretrained else [NOT_PRETRAINED])]
+    classes = len(data.index.labels)
+    foldable = int((chosen.groups_of_classes(classes) > 1).sum()) > 1
+    boxes = data.columns.get(BOX_COLUMN, {})
+    masking = Masking(config.audit, boxes, data.index, chosen, config.seed) if foldable else None
     masks = masking.masks(embedder.input.frame) if masking else ()
+    covered = masking.covered if masking else np.zeros(len(chosen.labels), np.bool_)
     with reproducible(config.train.threads):
-        embedded = embed_images(
-            embedder,
-            root,
-            chosen.records,
-            masking.covered if masking else np.zeros(len(chosen.labels), np.bool_),
-            masks,
-            progress,
-        )
-        own, published = _leaks(found, ties, grouped, whole if index is not None else None)
-        if own is not None:
-            at = {image.listed.path: image for image in found}
-            nearest = nearest_pairs(embedded.whole, [at[r.path] for r in chosen.records], [r.split for r in chosen.records])
-            own = replace(own, pairs=(*own.pairs, *nearest))
-        result = DataAudit(
+        embedded = embed_images(embedder, data.root, chosen.records, covered, masks, progress)
+        own, published = _leaks(data, chosen, embedded)
+        ridge = Ridge(embedded.whole, chosen.labels, classes)
+        folds = min(FOLDS, chosen.group_count)
+        compared = compare_folds(ridge, chosen.labels, chosen.groups, folds, config.seed) if masking else None
+        audit = DataAudit(
             features=embedder.name,
             pretrained=embedder.pretrained,
             images=len(chosen.labels),
             groups=chosen.group_count,
-            labels=whole.labels,
+            labels=data.index.labels,
             majority=majority(chosen.labels),
             published=published,
             this_split=own,
-            folds=None,
-            masking=None,
-            fingerprints=(),
-            sources=None,
-            label_issues=None,
+            folds=compared.comparison if compared else None,
+            masking=masking.measure(embedded, masks, deployed, progress) if masking else None,
+            fingerprints=_fingerprints(data, chosen, folds, config.seed, progress) if masking else (),
+            sources=_sources(data, chosen, ridge, compared),
+            label_issues=_label_issues(data, chosen, compared) if compared else None,
         )
-        classes = len(whole.labels)
-        ridge = Ridge(embedded.whole, chosen.labels, classes)
-        sources = [columns[column].get(record.path, "") for record in chosen.records] if column else []
-        scores = None
-        if masking is None:
-            notes.append("no folds can be made: at least two classes with two groups each are needed")
-        else:
-            folds = min(FOLDS, chosen.group_count)
-            compared = compare_folds(ridge, chosen.labels, chosen.groups, folds, config.seed)
-            scores = compared.scores
-            result = replace(
-                result,
-                folds=compared.comparison,
-                masking=masking.measure(embedded, masks, deployed, progress),
-                fingerprints=_fingerprints(root, chosen, classes, folds, column, sources, config.seed, progress),
-                label_issues=find_suspects(scores, chosen.labels, [r.path for r in chosen.records], whole.labels),
-            )
-            notes += masking.notes
-        if column:
-            result = replace(
-                result,
-                sources=leave_out(column, sources, ridge, scores, chosen.labels, chosen.groups, whole.labels),
-            )
-    return replace(result, notes=tuple(notes))
+    notes += masking.notes if masking else [NO_FOLDS]
+    return replace(audit, notes=tuple(notes))
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _AuditedData:
+    """A data set as the audit sees it.
+
+    Attributes:
+        root: Folder that its paths start from.
+        images: Every readable image, copies among them.
+        groups: Group of each image.
+        ties: Near duplicates among them, by position.
+        index: Index of the data set; without a split, of the first of each image's copies.
+        has_split: Whether the index holds a split.
+        columns: Further columns of a CSV: by name, each image's cell by its path.
+        source_column: Name of the column that names the source; None without one.
+        notes: Limits of the audit, in words.
+    """
+
+    root: Path
+    images: tuple[ScannedImage, ...]
+    groups: Sequence[str]
+    ties: Sequence[Tie]
+    index: DatasetIndex
+    has_split: bool
+    columns: Mapping[str, Mapping[str, str]]
+    source_column: str | None
+    notes: tuple[str, ...]
+
+    def sources(self, column: str, records: Sequence[ImageRecord]) -> list[str]:
+        """Return the source of each image; empty where the column does not say."""
+        return [self.columns[column].get(record.path, "") for record in records]
+
+
+def _read(path: Path, index: DatasetIndex | None, config: BuildConfig, progress: Progress) -> _AuditedData:
+    read = read_data(path, progress, config.data)
+    distance = config.data.near_duplicate_distance
+    ties = find_ties(read.images, distance) if distance is not None else ()
+    groups = group_images(read.images, ties).groups
+    whole = index if index is not None else _without_split(read.root, read.images, groups)
+    columns = index_columns(whole)
+    notes = []
+    if read.bad_files:
+        first = read.bad_files[0]
+        notes.append(f"{len(read.bad_files)} files cannot be read and are left out, such as {first.path}: {first.reason}")
+    if not any(image.listed.group for image in read.images):
+        notes.append(NO_GROUPS)
+    if contradictions := find_contradictions(read.images):
+        notes.append(f"{len(contradictions)} images are there under two labels, such as {contradictions[0].path}")
+    return _AuditedData(
+        root=read.root,
+        images=read.images,
+        groups=groups,
+        ties=ties,
+        index=whole,
+        has_split=index is not None,
+        columns=columns,
+        source_column=choose_source(columns, config.audit.source_column),
+        notes=tuple(notes),
+    )
 
 
 def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[str]) -> DatasetIndex:
-    """Return an index of the first of each image's copies, whose split says nothing."""
+    """Return an index of the first of each image's copies, all of them training images, as there is no split."""
     labels = Labels(sorted({image.listed.label for image in found}))
     dropped = {file.path for file in find_contradictions(found)}
     first: dict[str, tuple[ScannedImage, str]] = {}
@@ -198,7 +224,7 @@ def _without_split(root: Path, found: Sequence[ScannedImage], groups: Sequence[s
 
 
 def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSample, list[str]]:
-    """Return the images that are probed, and what is to be said of the others.
+    """Return the images that are audited, and remarks on the others.
 
     Raises:
         DataError: No image is left.
@@ -210,7 +236,7 @@ def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSampl
     kept = sample_groups(chosen, config.audit.images, config.seed)
     if not kept.all():
         notes.append(
-            f"{int(kept.sum())} of {len(kept)} images were probed, whole groups drawn by chance (probes.images); copies and "
+            f"{int(kept.sum())} of {len(kept)} images were audited, whole groups drawn by chance (audit.images); copies and "
             "near copies were looked for among all"
         )
         chosen = chosen.where(kept)
@@ -225,36 +251,45 @@ def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSampl
     return chosen, notes
 
 
-def _leaks(
-    found: Sequence[ScannedImage], ties: Sequence[Tie], groups: Sequence[str], index: DatasetIndex | None
-) -> tuple[SplitLeaks | None, SplitLeaks | None]:
+def _leaks(data: _AuditedData, chosen: AuditSample, embedded: EmbeddedImages) -> tuple[SplitLeaks | None, SplitLeaks | None]:
     """Return what this build's split leaks, and what the published one does."""
-    published = find_leaks(found, [image.listed.published_split for image in found], groups, ties)
-    if index is None:
+    published = find_leaks(data.images, [image.listed.published_split for image in data.images], data.groups, data.ties)
+    if not data.has_split:
         return None, published
-    records = {record.path: record for record in index.images}
-    used = [records.get(image.listed.path) for image in found]
+    records = {record.path: record for record in data.index.images}
+    used = [records.get(image.listed.path) for image in data.images]
     own = find_leaks(
-        found,
+        data.images,
         [record.split if record else None for record in used],
-        [record.group if record else group for record, group in zip(used, groups, strict=True)],
-        ties,
+        [record.group if record else group for record, group in zip(used, data.groups, strict=True)],
+        data.ties,
     )
+    if own is not None:
+        at = {image.listed.path: image for image in data.images}
+        nearest = nearest_pairs(embedded.whole, [at[r.path] for r in chosen.records], [r.split for r in chosen.records])
+        own = replace(own, pairs=(*own.pairs, *nearest))
     return own, published
 
 
 def _fingerprints(
-    root: Path,
-    chosen: AuditSample,
-    classes: int,
-    folds: int,
-    column: str | None,
-    sources: Sequence[str],
-    seed: int,
-    progress: Progress,
+    data: _AuditedData, chosen: AuditSample, folds: int, seed: int, progress: Progress
 ) -> tuple[FingerprintAudit, ...]:
     assigned = group_folds(chosen.labels, chosen.groups, folds, seed)
-    traces = read_traces(root, chosen.records, progress)
+    traces = read_traces(data.root, chosen.records, progress)
+    column = data.source_column
     if column is not None:
-        traces = (*traces, source_trace(column, sources))
+        traces = (*traces, source_trace(column, data.sources(column, chosen.records)))
+    classes = len(data.index.labels)
     return tuple(audit_fingerprint(trace, chosen.labels, chosen.groups, assigned, classes) for trace in traces)
+
+
+def _sources(data: _AuditedData, chosen: AuditSample, ridge: Ridge, compared: FoldResults | None) -> SourceAudit | None:
+    column = data.source_column
+    if column is None:
+        return None
+    sources, seen = data.sources(column, chosen.records), compared.scores if compared else None
+    return leave_out(column, sources, ridge, seen, chosen.labels, chosen.groups, data.index.labels)
+
+
+def _label_issues(data: _AuditedData, chosen: AuditSample, compared: FoldResults) -> LabelIssueAudit:
+    return find_suspects(compared.scores, chosen.labels, [r.path for r in chosen.records], data.index.labels)

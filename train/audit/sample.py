@@ -1,4 +1,4 @@
-"""Which images are probed: a sample of whole groups where there are many, and no class that one group alone holds."""
+"""Sample the images of the audit: whole groups where there are many, and no class that one group alone holds."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from weckd_edge.artifacts import ImageRecord
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class AuditSample:
-    """Images as arrays.
+    """Images of the audit, their labels and groups as arrays.
 
     Attributes:
         records: The images.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered from 0 without a gap.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``, from 0 without a gap.
     """
 
     records: tuple[ImageRecord, ...]
@@ -27,15 +27,15 @@ class AuditSample:
 
     @property
     def group_count(self) -> int:
-        """How many groups there are."""
+        """Number of groups."""
         return int(self.groups.max()) + 1 if len(self.groups) else 0
 
     def where(self, keep: NDArray[np.bool_]) -> AuditSample:
-        """Return a part of the images ``[N]``, its groups numbered anew."""
+        """Return the images that ``keep`` ``[N]`` marks, their groups numbered anew."""
         return number_groups([record for record, kept in zip(self.records, keep, strict=True) if kept])
 
     def groups_of_classes(self, classes: int) -> NDArray[np.int64]:
-        """Return in how many groups each class is found ``[C]``."""
+        """Return the number of groups that hold each class ``[C]``."""
         pairs = np.unique(np.stack([self.labels, self.groups]), axis=1)
         return np.bincount(pairs[0], minlength=classes)
 
@@ -52,15 +52,15 @@ def number_groups(records: Sequence[ImageRecord]) -> AuditSample:
 
 
 def sample_groups(chosen: AuditSample, maximum: int, seed: int) -> NDArray[np.bool_]:
-    """Choose about so many images: whole groups, of each class its part and at least two groups.
+    """Choose about ``maximum`` images in whole groups, of each class its part and at least two groups.
 
     Args:
         chosen: All images.
-        maximum: How many; fewer images are all taken.
-        seed: Of the choice.
+        maximum: Number of images wanted; fewer images are all taken.
+        seed: Seed of the choice.
 
     Returns:
-        Which are taken ``[N]``.
+        Whether each image is taken ``[N]``.
     """
     total = len(chosen.labels)
     if total <= maximum:

@@ -1,4 +1,4 @@
-"""Train on all sources but one and test on that one: what a new site or device may do to the figures."""
+"""Train on all sources but one and test on that one, to see what a new site or device may do to the figures."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import SourceAudit, SourceScore
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.scores import auc, majority, score_accuracy
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import auc, majority, score_accuracy
 
 
 def leave_out(
@@ -22,16 +22,16 @@ def leave_out(
     groups: NDArray[np.int64],
     names: Sequence[str],
 ) -> SourceAudit:
-    """Leave every source out in turn.
+    """Leave every source out in turn, train on the others and score it.
 
     Args:
-        column: What the sources are called.
-        sources: Of each image; empty where it is not said.
-        ridge: On the features of all images.
+        column: Name of the column with the sources.
+        sources: Source of each image; empty where it is not named.
+        ridge: Classifier on the features of all images.
         seen: Scores out of folds of whole groups ``[N, C]``; None where no folds can be made.
-        labels: ``[N]``.
-        groups: ``[N]``, numbered.
-        names: Of the classes.
+        labels: Class of each image ``[N]``.
+        groups: Number of each image's group ``[N]``.
+        names: Class names.
     """
     of = np.array([source or "(not said)" for source in sources])
     found = []
@@ -69,5 +69,5 @@ def _note(here: NDArray[np.int64], there: NDArray[np.int64], names: Sequence[str
     if len(here) == 1:
         parts.append("one class alone: what is given is its recall")
     if missing := [names[c] for c in here if c not in there]:
-        parts.append(f"no other source holds {', '.join(missing)}, which is always answered wrong")
+        parts.append(f"no other source holds {', '.join(missing)}, which is always predicted wrong")
     return "; ".join(parts)

@@ -1,1 +1,1 @@
-"""Labelled images: listing them, finding copies and near copies, splitting them by whole groups, drawing phantoms."""
+"""Labelled images: list them, find copies and near copies, split them by whole groups, draw synthetic ones."""

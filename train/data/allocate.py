@@ -16,10 +16,10 @@ _PASSES = 5
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bin:
-    """Where groups go.
+    """Part of a data set that groups are dealt into.
 
     Attributes:
-        part: Part of all images that it should get, 0..1.
+        part: Fraction of all images that it should get, 0..1.
         needs_all: Whether it must hold every class.
     """
 
@@ -34,13 +34,13 @@ def allocate(names: Sequence[str], counts: NDArray[np.int64], bins: Sequence[Bin
     the distance from the wanted numbers of images falls most, and single groups are moved as long as that helps.
 
     Args:
-        names: Of the groups, all different.
-        counts: Images of each class in each group ``[G, C]``.
-        bins: Where to.
-        seed: Breaks ties between groups of equal size.
+        names: Names of the groups, all different.
+        counts: Number of images of each class in each group ``[G, C]``.
+        bins: Bins to deal the groups into.
+        seed: Seed that breaks ties between groups of equal size.
 
     Returns:
-        A position in ``bins`` for each group, or None where no way was found to give every bin every class.
+        Position in ``bins`` of each group; None where no way was found to give every bin every class.
     """
     needed = [b for b, one in enumerate(bins) if one.needs_all]
     targets = np.outer([one.part for one in bins], counts.sum(0)).astype(np.float64)
@@ -66,7 +66,7 @@ def _reserve(
                 continue
             if not free:
                 return None
-            # Of the groups that do not overfill the bin the largest, else the smallest, among those of fewest classes.
+            # Among groups of the fewest classes: the largest that does not overfill the bin, else the smallest.
             fits = [g for g in free if classes[g] == classes[free[0]] and counts[g, c] <= targets[b, c] / 2]
             chosen = fits[-1] if fits and len(free) > 2 * len(needed) else free[0]
             free.remove(chosen)
@@ -112,6 +112,6 @@ def _fill(
 def _gain(
     have: NDArray[np.float64], group: NDArray[np.int64], targets: NDArray[np.float64], weight: NDArray[np.float64]
 ) -> NDArray[np.float64]:
-    """Return by how much each bin's distance from its target would change with one more group, ``[B]``."""
+    """Return the change of each bin's distance from its target with one more group, ``[B]``."""
     change: NDArray[np.float64] = (((have + group - targets) ** 2 - (have - targets) ** 2) * weight).sum(1)
     return change

@@ -1,4 +1,4 @@
-"""Look at a data set without using it: bad files, copies, near copies, and what its published split leaks."""
+"""Check a data set without training on it: bad files, copies, near copies, and leaks of its published split."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from weckd_edge.train.data.synth.phantoms import is_phantom
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leak:
-    """A test image that holds the same pixels as a training image.
+    """Leak of a published split: a test image with the pixels of a training image.
 
     Attributes:
-        test: Its path.
-        train: The path of the first training image it copies.
+        test: Path of the test image.
+        train: Path of the first training image that it copies.
     """
 
     test: str
@@ -35,12 +35,12 @@ class Leak:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PublishedSplit:
-    """What the split that the data set came with leaks.
+    """Leaks of the split that the data set came with.
 
     Attributes:
-        leaking_test_images: Test images that are copies of a training image.
-        test_images: Test images in all.
-        grouped_test_images: Test images in one group with a training image, copies among them.
+        leaking_test_images: Number of test images that are copies of a training image.
+        test_images: Number of test images.
+        grouped_test_images: Number of test images in one group with a training image, copies among them.
     """
 
     leaking_test_images: int
@@ -50,22 +50,22 @@ class PublishedSplit:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataReport:
-    """What ``check_data`` found.
+    """Findings of ``check_data``.
 
     Attributes:
-        images: Readable images, copies among them.
-        class_counts: Readable images of each class.
-        groups: What a split would keep together: the user's groups, copies and near duplicates.
-        largest_group: Images in the largest of them.
+        images: Number of readable images, copies among them.
+        class_counts: Number of readable images of each class.
+        groups: Number of groups that a split would keep together: the user's groups, copies and near duplicates.
+        largest_group: Number of images in the largest group.
         bad_files: Files that cannot be read.
         contradictions: Images whose pixels also appear under another label.
-        exact_duplicates: Images that copy an earlier one.
-        near_duplicate_groups: Groups of near duplicates with more than one distinct image.
-        separate_ties: Pairs that look alike but belong to groups that stay apart.
-        published_split: None where the data set came with none.
+        exact_duplicates: Number of images that copy an earlier one.
+        near_duplicate_groups: Number of groups of near duplicates with more than one distinct image.
+        separate_ties: Number of pairs that look alike but belong to groups that stay apart.
+        published_split: Leaks of the split that the data set came with; None where it came with none.
         leaks: Every test image that copies a training image.
-        synthetic: Whether these are synthetic images.
-        notes: What was decided of the layout, and what may be wrong.
+        synthetic: Whether the images are synthetic.
+        notes: Decisions on the layout, and possible faults.
     """
 
     images: int
@@ -108,9 +108,9 @@ def check_data(path: Path, config: DataConfig, progress: Progress) -> DataReport
     """Read a data set and report on it; unreadable files are part of the report.
 
     Args:
-        path: A folder or a CSV; see ``list_data``.
-        config: Its ``near_duplicate_distance`` is used, and the columns it names.
-        progress: Where the reading is shown.
+        path: A folder or a CSV, in a layout of ``list_data``.
+        config: Settings, of which ``near_duplicate_distance`` and the columns are used.
+        progress: Receiver of the progress.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.

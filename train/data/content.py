@@ -1,23 +1,26 @@
-"""What an image's pixels say of it: whether it looks like a mask, and whether there is anything to see."""
+"""Judge an image by its pixels: whether it looks like a mask, and whether it is too small to show anything."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 MIN_SIDE = 8
-"""Pixels; of an image with a shorter side nobody can tell what it shows."""
+"""Shortest side of an image that may show something, pixels."""
 
 _NEAR_LEVELS = 16
 _TWO_LEVEL_FRACTION = 0.96
-"""Of the pixels, so near to one of two grey levels. Of 589 images of ears, brains and blood cells, none reached 0.953; a
-disc as JPEG of quality 75 has 0.98 at 40 x 30 pixels, and more where it is larger."""
+"""Least part of a mask's pixels that lie near one of two grey levels, 0..1.
+
+Of 589 images of ears, brains and blood cells, none reached 0.953; a disc as JPEG of quality 75 has 0.98 at 40 x 30 pixels,
+and more where it is larger.
+"""
 
 
 def is_two_levels(histogram: Sequence[int]) -> bool:
     """Tell whether a picture has one or two grey levels, as masks do; a JPEG blurs each of them a little.
 
     Args:
-        histogram: How many of its pixels have each of 256 grey levels.
+        histogram: Number of its pixels with each of 256 grey levels.
     """
     count = list(histogram)
     pixels, held = sum(count), 0

@@ -1,4 +1,4 @@
-"""Copies and near copies: which images a split must keep together.
+"""Find copies and near copies, and group the images that a split must keep together.
 
 A perceptual hash (64 signs of low DCT coefficients, Zauner 2010) proposes pairs; a pair is tied only if its grey
 pictures also correlate at the best small shift and its colours agree. Ties are then merged into groups, the surest
@@ -20,12 +20,12 @@ from weckd_edge.train.data.scan import GREY_SIDE, ScannedImage
 
 HASH_BITS = 64
 SHIFTS = (-4, -2, 0, 2, 4)
-"""Shifts that are tried in each direction, in 32nds of the image."""
+"""Shifts tried in each direction, in 32nds of the image."""
 
 GREY_CORRELATION = 0.9
 COLOUR_CORRELATION = 0.9
 SAME_CORRELATION = 0.995
-"""What two images of differently named groups must reach in both to be taken for one."""
+"""Least grey and colour correlation at which two images of differently named groups count as one."""
 
 FREE_SIZE = 20
 DENSITY = 0.25
@@ -35,12 +35,12 @@ _PAIRS = 8192
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Tie:
-    """Two images that look alike.
+    """Tie between two images that look alike.
 
     Attributes:
-        a: Position of the first.
-        b: Position of the second, greater than ``a``.
-        similarity: The lower of their grey and colour correlations, 0..1.
+        a: Position of the first image.
+        b: Position of the second image, greater than ``a``.
+        similarity: Lower of their grey and colour correlations, 0..1.
     """
 
     a: int
@@ -59,14 +59,14 @@ def perceptual_hash(grey: NDArray[np.uint8]) -> NDArray[np.uint64]:
 
 
 def find_ties(images: Sequence[ScannedImage], distance: int) -> tuple[Tie, ...]:
-    """Find near duplicates.
+    """Find pairs of near duplicates.
 
     Args:
-        images: Any number; time grows with the square of it (about 4 s for 10,000 on one core).
+        images: Images; time grows with the square of their number (about 4 s for 10,000 on one core).
         distance: Largest Hamming distance of the hashes, of 64.
 
     Returns:
-        The pairs, in the order of ``(a, b)``. A picture without any structure (one flat colour) is like no other.
+        Ties, in the order of ``(a, b)``. A picture without any structure (one flat colour) is tied to no other.
     """
     if len(images) < 2:
         return ()
@@ -125,12 +125,12 @@ def _best_correlation(grey: NDArray[np.uint8], first: NDArray[np.intp], second: 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grouping:
-    """The groups that a split must not cut.
+    """Groups that a split must not cut.
 
     Attributes:
-        groups: One id an image: the name the user gave, else a digest of the group's first path.
-        near_duplicate_groups: Groups of near duplicates with more than one distinct image.
-        separate_ties: Ties between groups that stayed apart (different named groups, or a chain of look-alikes).
+        groups: Group of each image: the name that the user gave, else a digest of the group's first path.
+        near_duplicate_groups: Number of groups of near duplicates with more than one distinct image.
+        separate_ties: Number of ties between groups that stayed apart (differently named groups, or a chain of look-alikes).
     """
 
     groups: tuple[str, ...]
@@ -142,8 +142,8 @@ def group_images(images: Sequence[ScannedImage], ties: Sequence[Tie]) -> Groupin
     """Merge the user's groups, exact copies and near duplicates.
 
     Args:
-        images: Sorted by path.
-        ties: Of ``find_ties`` over the same images.
+        images: Images, sorted by path.
+        ties: Ties that ``find_ties`` found among the same images.
     """
     clusters = _Clusters([image.listed.group for image in images])
     first: dict[str, int] = {}
@@ -172,7 +172,7 @@ def group_images(images: Sequence[ScannedImage], ties: Sequence[Tie]) -> Groupin
 
 
 class _Clusters:
-    """Union-find that knows each cluster's members and the names users gave to them."""
+    """Union-find over images that knows each cluster's members and the names that users gave to them."""
 
     def __init__(self, names: Sequence[str | None]) -> None:
         self._parent = list(range(len(names)))
@@ -194,7 +194,7 @@ class _Clusters:
             self.names[a] |= self.names[b]
 
     def join_ties(self, ties: Sequence[Tie]) -> int:
-        """Join what the guards allow, the surest tie first; return how many ties were left apart."""
+        """Join the ties that the guards allow, the surest first; return the number of ties left apart."""
         tied: dict[int, set[int]] = {}
         for tie in ties:
             tied.setdefault(tie.a, set()).add(tie.b)

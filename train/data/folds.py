@@ -1,4 +1,4 @@
-"""Folds: a data set is dealt into parts by whole groups, and each part is the test split once."""
+"""Number the folds of a data set: parts of whole groups, each of which is the test split once."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Fold:
-    """Which fold of how many is the test split.
+    """Fold of a data set that is the test split.
 
     Attributes:
-        number: The fold, 1 to ``count``.
+        number: Number of the fold, 1 to ``count``.
         count: Number of folds, at least 2.
     """
 
@@ -19,7 +19,7 @@ class Fold:
 
 
 def folds_of(count: int | None) -> tuple[Fold | None, ...]:
-    """Return every fold of ``count``; of None, the one split that a seed draws."""
+    """Return every fold of ``count``; None alone, for the split that a seed draws, where ``count`` is None."""
     if count is None:
         return (None,)
     return tuple(Fold(number=number, count=count) for number in range(1, count + 1))

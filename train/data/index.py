@@ -1,4 +1,4 @@
-"""The data stage: from a folder or a CSV to an index of which image is used where."""
+"""Make the index of a data set: which image of a folder or a CSV is used where."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, Labels
+from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, ImageRecord, Labels
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
-from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.duplicates import Grouping, find_ties, group_images
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
-from weckd_edge.train.data.reading import read_data
+from weckd_edge.train.data.reading import DataSet, read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.data.split import SplitItem, split_fold, split_images
+from weckd_edge.train.data.split import Placement, SplitItem, split_fold, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
 
@@ -41,74 +41,94 @@ def build_index(
     progress: Progress,
     fold: Fold | None = None,
 ) -> DatasetIndex:
-    """Read, group, split and share a data set.
+    """Read, group and split a data set, and cut labelled subsets from its training images.
 
     Of images with the same pixels and label only the first path is kept (where the published split is kept, the first
     in each part of it), and the others are counted in ``exact_copies``.
 
     Args:
-        path: A folder or a CSV; see ``list_data``.
+        path: A folder or a CSV, in a layout of ``list_data``.
         config: Fractions, distances and columns.
-        labelled_subsets: How many disjoint labelled shares to cut from the training images.
-        seed: Of the split.
-        skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
-        progress: Where the reading is shown.
-        fold: Which fold is the test split; None draws one of ``config.test_fraction``.
+        labelled_subsets: Number of disjoint labelled subsets to cut from the training images.
+        seed: Seed of the split.
+        skip_bad: Whether files that cannot be used are left out and recorded, instead of refusing the data set.
+        progress: Receiver of the progress.
+        fold: Fold that is the test split; None draws a test split of ``config.test_fraction``.
 
     Raises:
         ConfigError: A fold is asked for, and the data set came with a split that is kept.
         DataError: The data cannot be used; one line says why.
     """
     found = read_data(path, progress, config)
-    root = found.root
-    bad = [*found.bad_files, *find_contradictions(found.images)]
-    if bad and not skip_bad:
-        raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
-    dropped = {file.path for file in bad}
-    usable = [image for image in found.images if image.listed.path not in dropped]
     labels = Labels(found.labels)
-    _refuse_lost_classes(path, labels, usable, len(bad))
+    bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
     kept, notes = keeps_published(
         [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
     )
     images = _first_of_copies(usable, per_split=kept)
-    distance = config.near_duplicate_distance
-    grouping = group_images(images, find_ties(images, distance) if distance is not None else ())
-    items = [
-        SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
-        for image, group in zip(images, grouping.groups, strict=True)
-    ]
+    grouping = _group(images, config)
+    items = _split_items(images, grouping.groups)
     if fold is None:
         places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
     else:
         _refuse_published_folds(path, kept=kept)
         places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
-    leaks = leak_notes(images, grouping.groups) if kept else ()
-    records = tuple(
-        image.record(label=labels.index(item.label), group=item.group, split=place.split, share=place.labelled_subset)
-        for image, item, place in zip(images, items, places, strict=True)
-    )
-    pool = _read_unlabelled(images, [place.split for place in places], config, progress)
-    if pool.bad_files and not skip_bad:
-        raise DataError(_describe_bad(Path(config.unlabelled or ""), pool.bad_files), code="E_DATA_BAD_IMAGES")
+        progress.note(f"fold {fold.number} of {fold.count} is the test split")
+    unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress, skip_bad=skip_bad)
     index = DatasetIndex(
-        name=root.resolve().name,
+        name=found.root.resolve().name,
         labels=labels,
-        images=records,
-        bad_files=tuple(sorted((*bad, *pool.bad_files), key=lambda file: file.path)),
-        synthetic=is_phantom(root),
+        images=_records(images, items, places, labels),
+        bad_files=tuple(sorted((*bad, *unlabelled.bad_files), key=lambda file: file.path)),
+        synthetic=is_phantom(found.root),
         seed=seed,
         near_duplicate_groups=grouping.near_duplicate_groups,
         exact_copies=len(usable) - len(images),
-        unlabelled=pool.images,
-        unlabelled_left_out=pool.left_out,
+        unlabelled=unlabelled.images,
+        unlabelled_left_out=unlabelled.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
-        notes=(*found.notes, *notes, *leaks),
+        notes=(*found.notes, *notes, *(leak_notes(images, grouping.groups) if kept else ())),
     )
-    if fold is not None:
-        progress.note(f"fold {fold.number} of {fold.count} is the test split")
     _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
     return index
+
+
+def _group(images: Sequence[ScannedImage], config: DataConfig) -> Grouping:
+    distance = config.near_duplicate_distance
+    return group_images(images, find_ties(images, distance) if distance is not None else ())
+
+
+def _records(
+    images: Sequence[ScannedImage], items: Sequence[SplitItem], places: Sequence[Placement], labels: Labels
+) -> tuple[ImageRecord, ...]:
+    return tuple(
+        image.record(label=labels.index(item.label), group=item.group, split=place.split, subset=place.labelled_subset)
+        for image, item, place in zip(images, items, places, strict=True)
+    )
+
+
+def _split_items(images: Sequence[ScannedImage], groups: Sequence[str]) -> list[SplitItem]:
+    return [
+        SplitItem(label=image.listed.label, group=group, published_split=image.listed.published_split)
+        for image, group in zip(images, groups, strict=True)
+    ]
+
+
+def _usable_images(
+    path: Path, found: DataSet, labels: Labels, *, skip_bad: bool
+) -> tuple[list[BadFile], list[ScannedImage]]:
+    """Return the files that cannot be used, and the images that can.
+
+    Raises:
+        DataError: A file cannot be used and none may be left out, or a class would lose all of its images.
+    """
+    bad = [*found.bad_files, *find_contradictions(found.images)]
+    if bad and not skip_bad:
+        raise DataError(_describe_bad(path, bad), code="E_DATA_BAD_IMAGES")
+    dropped = {file.path for file in bad}
+    usable = [image for image in found.images if image.listed.path not in dropped]
+    _refuse_lost_classes(path, labels, usable, len(bad))
+    return bad, usable
 
 
 def _refuse_published_folds(path: Path, *, kept: bool) -> None:
@@ -121,12 +141,16 @@ def _refuse_published_folds(path: Path, *, kept: bool) -> None:
 
 
 def _read_unlabelled(
-    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress
+    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress, *, skip_bad: bool
 ) -> UnlabelledFolder:
     if config.unlabelled is None:
         return UnlabelledFolder(images=(), bad_files=(), left_out=0)
+    folder = Path(config.unlabelled)
     held_out = [image for image, split in zip(images, splits, strict=True) if split != "train"]
-    return read_unlabelled(Path(config.unlabelled), images, held_out, config.near_duplicate_distance, progress)
+    found = read_unlabelled(folder, images, held_out, config.near_duplicate_distance, progress)
+    if found.bad_files and not skip_bad:
+        raise DataError(_describe_bad(folder, found.bad_files), code="E_DATA_BAD_IMAGES")
+    return found
 
 
 def cached_index(
@@ -143,13 +167,13 @@ def cached_index(
     It is made anew where a file's name, size or time has changed.
 
     Raises:
-        DataError: See ``build_index``.
+        DataError: The data cannot be used; one line says why.
     """
     inputs = {
         "files": fingerprint(path, config.data),
-        "pool": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
+        "unlabelled": unlabelled_fingerprint(Path(config.data.unlabelled)) if config.data.unlabelled else None,
         "data": config.data,
-        "shares": len(config.link),
+        "labelled_subsets": len(config.link),
         "seed": config.seed,
         "skip_bad": skip_bad,
         "fold": fold,
@@ -171,7 +195,7 @@ def cached_index(
 
 
 def find_contradictions(images: Sequence[ScannedImage]) -> tuple[BadFile, ...]:
-    """Name every image whose pixels also appear under another label."""
+    """Return every image whose pixels also appear under another label."""
     labels: dict[str, dict[str, str]] = {}
     for image in images:
         labels.setdefault(image.pixels_sha256, {}).setdefault(image.listed.label, image.listed.path)
@@ -213,7 +237,7 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
     shared = Counter(record.labelled_subset for record in index.images if record.labelled_subset is not None)
     groups = len({record.group for record in index.images})
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
-    progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled shares {sorted(shared.values())}")
+    progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled subsets {sorted(shared.values())}")
     for one in index.notes:
         progress.warn(one.text)
     if index.bad_files:

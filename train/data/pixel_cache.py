@@ -1,4 +1,4 @@
-"""Decoded training images, once, in one memory-mapped file: the input path never waits for a JPEG again."""
+"""Cache of decoded training images in one memory-mapped file, so that training never waits for a JPEG."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from weckd_edge.train.networks.preprocess import crop_and_resize
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelCache:
-    """Training images at one size.
+    """Cache of training images at one size.
 
     Attributes:
-        file: uint8 ``[N, side, side, 3]`` as ``.npy``, the index's training images in order, then the unlabelled ones.
-        side: Pixels.
-        schema_version: Of this record.
+        file: Images as ``.npy``, uint8 ``[N, side, side, 3]``: the index's training images in order, then unlabelled ones.
+        side: Side of the images, pixels.
+        schema_version: Schema version of this record.
     """
 
     file: FileRef

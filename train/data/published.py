@@ -1,7 +1,7 @@
-"""The split that a data set came with: whether it is used, and what it leaks.
+"""Decide whether the split that a data set came with is kept, and count its leaks.
 
 A split that somebody made is kept by default. They may know what no search in the pixels finds (patients, sites, dates), a
-network that is imported was trained on its training part, and figures stay comparable. It is said what it leaks.
+network that is imported was trained on its training part, and figures stay comparable. Its leaks are reported.
 """
 
 from __future__ import annotations
@@ -17,22 +17,22 @@ from weckd_edge.train.data.scan import ScannedImage
 
 
 def test_part(splits: Sequence[Split | None]) -> Split:
-    """Return which published split images are tested on: the validation split where there is no other held-out one."""
+    """Return the published split that is tested on: the validation split where there is no other held-out one."""
     return "test" if "test" in splits else "val"
 
 
 def keeps_published(
     labels: Sequence[str], splits: Sequence[Split | None], config: DataConfig
 ) -> tuple[bool, tuple[DataNote, ...]]:
-    """Decide whether the split that a data set came with is kept, and say so.
+    """Return whether the split that a data set came with is kept, and notes on the decision.
 
     Args:
         labels: Class of each image.
-        splits: The published split of each image.
-        config: What was asked.
+        splits: Published split of each image; None without one.
+        config: Settings, of which the choice about the published split is used.
 
     Raises:
-        DataError: It was asked for, and is missing or incomplete.
+        DataError: The published split was asked for, and is missing or incomplete.
     """
     problem = _problem(labels, splits)
     if config.use_published_split and problem:
@@ -53,14 +53,16 @@ def keeps_published(
         )
     if problem:
         text = f"the split that the data set came with ({parts}) is not used, and a new one is made: {problem}"
-        code = "I_SPLIT_NOT_USED" if len(set(splits)) == 1 else "W_SPLIT_NOT_USED"  # of one part nothing is lost
+        code = (
+            "I_SPLIT_NOT_USED" if len(set(splits)) == 1 else "W_SPLIT_NOT_USED"
+        )  # a split of one part holds nothing to lose
         return False, (note(code, text),)
     remark = "" if "test" in splits else "; its validation images are the test images, as it names no others"
     return True, (note("I_SPLIT_USED", f"the split that the data set came with is used ({parts}){remark}"),)
 
 
 def _problem(labels: Sequence[str], splits: Sequence[Split | None]) -> str:
-    """Return why the published split cannot be used; empty where it can."""
+    """Return the reason why the published split cannot be used; empty where it can."""
     count = Counter(splits)
     if count[None]:
         return f"got {count[None]} unnamed of {len(splits)} images"
@@ -77,7 +79,7 @@ def _problem(labels: Sequence[str], splits: Sequence[Split | None]) -> str:
 
 
 def count_leaks(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[int, int, int]:
-    """Return how many published test images copy a training image, share a group with one, and there are in all."""
+    """Return numbers of published test images: copies of a training image, in a group with one, and all."""
     splits = [image.listed.published_split for image in images]
     part = test_part(splits)
     train = [n for n, split in enumerate(splits) if split == "train"]
@@ -88,7 +90,7 @@ def count_leaks(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[
 
 
 def leak_notes(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[DataNote, ...]:
-    """Say what the published split leaks, if it does."""
+    """Return notes on the leaks of the published split; none where it has none."""
     copies, grouped, test = count_leaks(images, groups)
     if not copies and not grouped:
         return ()

@@ -1,4 +1,4 @@
-"""A data set listed and decoded, without the masks that lie beside its images: the one way into every command."""
+"""Read a data set: list and decode its images, without the masks beside them; every command reads data so."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _DEFAULT = DataConfig()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataSet:
-    """A data set after it was read.
+    """Data set after it was read.
 
     Attributes:
-        root: What paths are relative to.
-        images: Readable ones, sorted by path.
-        bad_files: What cannot be read, or has no label or several, sorted by path.
-        labels: Every class that is named, sorted, those of unreadable images among them.
-        notes: What was decided, and what may be wrong.
+        root: Folder that paths are relative to.
+        images: Readable images, sorted by path.
+        bad_files: Files that cannot be read, or have no label or several, sorted by path.
+        labels: Every class that is named, sorted, also those of unreadable images alone.
+        notes: Decisions, and possible faults.
     """
 
     root: Path
@@ -39,10 +39,10 @@ class DataSet:
 
 
 def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> DataSet:
-    """List and decode a data set; see ``list_data`` for the layouts.
+    """List and decode a data set, in a layout of ``list_data``.
 
-    A mask is left out, and said, where both its name and its pixels tell: it is called as an image beside it is, and has two
-    grey levels, which that image has not.
+    A mask is left out, with a note, where both its name and its pixels tell: it is called as an image beside it is, and has
+    two grey levels, which that image has not.
 
     Raises:
         ConfigError: Columns are named for a folder.
@@ -83,7 +83,7 @@ def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: 
         )
     here = {image.listed.path for image in images}
     pairs = {mask: image for mask, image in named.items() if mask in here and image in here}
-    # Of two files that differ in their ending alone, neither is a mask by its name.
+    # Where two files differ in their ending alone, neither is a mask by its name.
     called = sorted(mask for mask, image in pairs.items() if mask.rpartition(".")[0] != image.rpartition(".")[0])
     if called:
         notes.append(

@@ -27,18 +27,18 @@ COLOUR_SIDE = 16
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class ScannedImage:
-    """One image after it was decoded.
+    """Image after it was decoded.
 
     Attributes:
-        listed: Its path and label.
+        listed: Path and label.
         sha256: Digest of the file.
         pixels_sha256: Digest of size and RGB pixels.
-        width: Pixels.
-        height: Pixels.
-        grey: uint8 ``[32, 32]``, the whole image squeezed by area averaging.
-        colour: uint8 ``[16, 16, 3]``, likewise.
+        width: Width, pixels.
+        height: Height, pixels.
+        grey: Whole image in grey, squeezed by area averaging, uint8 ``[32, 32]``.
+        colour: Whole image in colour, squeezed by area averaging, uint8 ``[16, 16, 3]``.
         two_levels: Whether it has one or two grey levels, as a mask has.
-        notes: What is worth saying of the picture.
+        notes: Remarks on the picture.
     """
 
     listed: ListedImage
@@ -51,21 +51,21 @@ class ScannedImage:
     two_levels: bool = False
     notes: tuple[DataNote, ...] = ()
 
-    def record(self, *, label: int, group: str, split: Split, share: int | None = None) -> ImageRecord:
+    def record(self, *, label: int, group: str, split: Split, subset: int | None = None) -> ImageRecord:
         """Return the image as the index keeps it.
 
         Args:
-            label: Index into the index's labels.
-            group: What a split must never cut.
-            split: Where the image is used.
-            share: Index of the labelled share it belongs to; None: its label is not used in training.
+            label: Class, as a place in the index's labels.
+            group: Group, which a split must never cut.
+            split: Part of the split that the image is used in.
+            subset: Index of the labelled subset that it belongs to; None where its label is not used in training.
         """
         return ImageRecord(
             path=self.listed.path,
             label=label,
             group=group,
             split=split,
-            labelled_subset=share,
+            labelled_subset=subset,
             sha256=self.sha256,
             pixels_sha256=self.pixels_sha256,
             width=self.width,
@@ -77,11 +77,11 @@ class ScannedImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Scan:
-    """A whole data set after it was decoded.
+    """Data set after it was decoded.
 
     Attributes:
-        images: Sorted by path.
-        bad_files: What could not be read, sorted by path.
+        images: Readable images, sorted by path.
+        bad_files: Files that cannot be read, sorted by path.
     """
 
     images: tuple[ScannedImage, ...]
@@ -103,7 +103,7 @@ def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
 
 
 def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
-    """Return what is worth saying of pictures, one note for each kind."""
+    """Return remarks on pictures, one note for each kind."""
     return summarize_notes({utf8_path(image.listed.path): image.notes for image in images})
 
 

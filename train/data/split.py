@@ -1,4 +1,4 @@
-"""Training, validation and test by whole groups, and the disjoint labelled shares of the training images."""
+"""Split images into training, validation and test by whole groups, and cut disjoint labelled subsets from training."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from weckd_edge.train.data.published import test_part
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitItem:
-    """What splitting needs to know of an image.
+    """Image as splitting sees it.
 
     Attributes:
         label: Class name.
-        group: What must not be cut.
-        published_split: The split the data set came with, if any.
+        group: Group, which must not be cut.
+        published_split: Split that the data set puts it in; None without one.
     """
 
     label: str
@@ -33,7 +33,7 @@ class SplitItem:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Placement:
-    """Where an image is used: its split, and its share if it is a training image whose label is used."""
+    """Use of an image: its split, and its labelled subset if it is a training image whose label is used."""
 
     split: Split
     labelled_subset: int | None = None
@@ -42,12 +42,11 @@ class Placement:
 def split_images(
     items: Sequence[SplitItem], config: DataConfig, *, labelled_subsets: int, seed: int, published: bool = False
 ) -> tuple[Placement, ...]:
-    """Give every image its place; the order of ``items`` does not matter to where each goes.
+    """Assign every image to a split and labelled subset, independently of the order of ``items``.
 
-    No group is cut, neither by a split nor by a share; every class is in every split and share; the parts come as
-    near to the wanted fractions as whole groups allow. Where the published split is kept (see ``keeps_published``), the test
-    images, and the validation images, if there are any, are those that the data set names, leaks and all, and only the rest
-    is dealt.
+    No group is cut, neither by a split nor by a subset; every class is in every split and subset; the parts come as near to
+    the wanted fractions as whole groups allow. Where the published split is kept, the test images, and the validation
+    images, if there are any, are those that the data set names, leaks and all, and only the rest is dealt.
 
     Raises:
         DataError: A class has too few groups.
@@ -66,17 +65,17 @@ def split_images(
 def split_fold(
     items: Sequence[SplitItem], config: DataConfig, fold: Fold, *, labelled_subsets: int, seed: int
 ) -> tuple[Placement, ...]:
-    """Give every image its place where one fold is the test split; the order of ``items`` does not matter.
+    """Assign every image to a split where one fold is the test split, independently of the order of ``items``.
 
     All images are dealt into folds of equal parts by whole groups, each with every class. The fold that is asked for is the
     test split; the others are dealt to validation and training as ``split_images`` deals them. The folds depend on the seed
     and not on which of them is asked for, so that each image is in the test split of one fold.
 
     Args:
-        items: The images.
+        items: Images.
         config: Fractions; ``test_fraction`` is not used, as a fold is the test split.
-        fold: Which part of how many.
-        labelled_subsets: How many disjoint labelled subsets the training images hold.
+        fold: Fold that is the test split.
+        labelled_subsets: Number of disjoint labelled subsets to cut from the training images.
         seed: Seed of the folds and of the split of the others.
 
     Raises:
@@ -99,8 +98,8 @@ def _train_bins(subset: float, labelled_subsets: int, train: float) -> list[tupl
         (Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True))
         for k in range(labelled_subsets)
     ]
-    pool = max(0.0, train * (1 - subset * labelled_subsets))
-    return [*named, (Placement(split="train"), Bin(part=pool, needs_all=not labelled_subsets))]
+    rest = max(0.0, train * (1 - subset * labelled_subsets))
+    return [*named, (Placement(split="train"), Bin(part=rest, needs_all=not labelled_subsets))]
 
 
 def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]], seed: int) -> tuple[Placement, ...]:
@@ -119,8 +118,8 @@ def _bin_numbers(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin
     chosen = allocate(names, counts, [one for _, one in bins], seed)
     if chosen is None:
         raise DataError(
-            "no way was found to give every split and share images of every class, as groups that hold several classes "
-            "cannot be cut; add groups, use fewer links, or lower data.near_duplicate_distance",
+            "no way was found to give every split and labelled subset images of every class, as groups that hold several "
+            "classes cannot be cut; add groups, use fewer links, or lower data.near_duplicate_distance",
             code="E_DATA_SPLIT",
         )
     return tuple(chosen[row[item.group]] for item in items)
@@ -134,7 +133,7 @@ def _refuse_small_classes(labels: Sequence[str], counts: NDArray[np.int64], need
         [
             *([f"one for each of {folds} folds"] if folds else []),
             *(["one for each of " + ", ".join(splits)] if splits and not folds else []),
-            *([f"{subsets} labelled shares"] if subsets else []),
+            *([f"{subsets} labelled subsets"] if subsets else []),
         ]
     )
     for c, label in enumerate(labels):

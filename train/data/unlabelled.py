@@ -1,4 +1,4 @@
-"""A folder of frames that nobody has labelled: more for a teacher to show, and never a way around the split."""
+"""Read a folder of unlabelled frames for distillation, without any that would leak held-out images."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UnlabelledFolder:
-    """What a folder of unlabelled frames gave.
+    """Frames of a folder of unlabelled images.
 
     Attributes:
-        images: Usable ones, sorted by path.
-        bad_files: What cannot be read.
-        left_out: Frames that copy a labelled or another unlabelled one, or look like a held-out one.
+        images: Usable frames, sorted by path.
+        bad_files: Files that cannot be read.
+        left_out: Number of frames that copy a labelled or another unlabelled one, or look like a held-out one.
     """
 
     images: tuple[UnlabelledImage, ...]
@@ -34,7 +34,7 @@ def list_unlabelled(folder: Path) -> tuple[ListedImage, ...]:
     """List every file below a folder, hidden ones left out, sorted by path.
 
     Raises:
-        DataError: There is no such folder, or nothing in it.
+        DataError: The folder does not exist, or holds nothing.
     """
     if not folder.is_dir():
         raise DataError(
@@ -60,17 +60,17 @@ def read_unlabelled(
     distance: int | None,
     progress: Progress,
 ) -> UnlabelledFolder:
-    """Read a folder of unlabelled frames and leave out what would leak.
+    """Read a folder of unlabelled frames and leave out those that would leak.
 
     Args:
-        folder: Any depth of folders.
+        folder: Folder with frames at any depth.
         labelled: Every labelled image.
-        held_out: Those of them that are validation or test images: no frame that resembles one is kept.
-        distance: See ``DataConfig.near_duplicate_distance``.
-        progress: Where the reading is shown.
+        held_out: Validation and test images among them; no frame that resembles one is kept.
+        distance: Largest Hamming distance of the hashes of near duplicates, of 64; None looks for exact copies alone.
+        progress: Receiver of the progress.
 
     Raises:
-        DataError: There is no such folder, or nothing in it.
+        DataError: The folder does not exist, or holds nothing.
     """
     found = scan(folder, list_unlabelled(folder), progress)
     for note in picture_notes(found.images):

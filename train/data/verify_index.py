@@ -1,4 +1,4 @@
-"""Is a folder the data set that an index names? By the digest of pixels, so that a file saved anew is the same image."""
+"""Verify that a folder is the data set that an index names, by digests of pixels: a file saved anew stays the same."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _DEFAULT = DataConfig()
 
 Kind = Literal["changed", "missing", "added", "relabelled", "unreadable", "moved", "rewritten", "copy"]
 DIFFERENCES: tuple[Kind, ...] = ("changed", "missing", "added", "relabelled", "unreadable")
-"""What makes a folder another data set; the other kinds are only told."""
+"""Kinds of findings that make a folder another data set; the other kinds are only reported."""
 
 WORDS: Mapping[Kind, str] = {
     "changed": "in the index by this path, with other pixels",
@@ -34,13 +34,13 @@ WORDS: Mapping[Kind, str] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Finding:
-    """One image that is not exactly as the index has it.
+    """Difference of one image from the index.
 
     Attributes:
-        kind: See ``WORDS``.
-        path: In the folder; of a missing one, in the index.
-        split: Where the index uses the image; None where the index does not name it.
-        detail: The other path or label, or why it cannot be read; empty where there is nothing to say.
+        kind: Kind of difference, a key of ``WORDS``.
+        path: Path in the folder; of a missing image, in the index.
+        split: Split of the image in the index; None where the index does not name it.
+        detail: Other path or label, or the reason why it cannot be read; empty for the other kinds.
     """
 
     kind: Kind
@@ -51,13 +51,13 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class IndexCheck:
-    """What became of the images of an index.
+    """Comparison of a folder with an index.
 
     Attributes:
-        indexed: Images that the index names.
-        present: Of these, how many are in the folder, by their pixels and under their label.
-        images: Images of the folder, copies among them.
-        findings: Sorted by kind, then path.
+        indexed: Number of images that the index names.
+        present: Number of these that are in the folder, by their pixels and under their label.
+        images: Number of the folder's images, copies among them.
+        findings: Differences, sorted by kind, then path.
         passed: Whether the folder holds the images of the index, all of them and no others.
     """
 
@@ -68,18 +68,18 @@ class IndexCheck:
     passed: bool
 
     def count(self, kind: Kind) -> int:
-        """Return how many findings are of a kind."""
+        """Return the number of findings of a kind."""
         return Counter(finding.kind for finding in self.findings)[kind]
 
 
 def verify_index(index: DatasetIndex, path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> IndexCheck:
-    """Compare a data set with an index; of its unlabelled frames nothing is asked.
+    """Compare a data set with an index; unlabelled frames are not compared.
 
     Args:
-        index: Of a bundle, or as ``data split`` writes it.
-        path: A folder or a CSV; see ``list_data``.
-        progress: Where the reading is shown.
-        config: Which columns of the CSV the user named.
+        index: Index of a bundle, or as ``data split`` writes it.
+        path: A folder or a CSV, in a layout of ``list_data``.
+        progress: Receiver of the progress.
+        config: Settings, of which the columns of the CSV that the user named are used.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
@@ -103,7 +103,7 @@ def _findings(index: DatasetIndex, images: tuple[ScannedImage, ...], bad: Mappin
     by_pixels: dict[str, list[ScannedImage]] = {}
     for image in images:
         by_pixels.setdefault(image.pixels_sha256, []).append(image)
-    taken = set()  # paths of the folder that stand for an image of the index
+    taken = set()  # paths of the folder that count as an image of the index
     for record in index.images:
         same, label = here.get(record.path), index.label_of(record)
         if same is not None and same.pixels_sha256 == record.pixels_sha256:
@@ -135,7 +135,7 @@ def _findings(index: DatasetIndex, images: tuple[ScannedImage, ...], bad: Mappin
 def _others(
     index: DatasetIndex, images: tuple[ScannedImage, ...], taken: set[str], bad: Mapping[str, str]
 ) -> Iterator[Finding]:
-    """Yield what the folder holds beyond the images of the index."""
+    """Yield findings about images that the folder holds beyond those of the index."""
     known = {record.pixels_sha256: record for record in index.images}
     left_out = {file.path for file in index.bad_files}
     for image in images:

@@ -1,1 +1,1 @@
-"""The chain is trained here: tasks, losses, strategies, the loop."""
+"""Training of the chain: tasks, losses, strategies and the loop."""

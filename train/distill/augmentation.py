@@ -1,4 +1,4 @@
-"""Random views of cached images, drawn once and applied alike for teacher and student, in batches on the device."""
+"""Draw random views of cached images once, and apply them alike for teacher and student, in batches on the device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.nn import functional as F
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Views:
-    """What is done to each image of a batch.
+    """Random view of each image of a batch.
 
     Attributes:
-        affine: ``[B, 2, 3]``, from output to input coordinates in -1..1: flip, rotation, zoom and shift.
-        brightness: ``[B]`` factors.
-        contrast: ``[B]`` factors around each image's mean.
-        saturation: ``[B]`` factors around each pixel's grey.
+        affine: Maps from output to input coordinates in -1..1 ``[B, 2, 3]``: flip, rotation, zoom and shift.
+        brightness: Factors of the brightness ``[B]``.
+        contrast: Factors around each image's mean ``[B]``.
+        saturation: Factors around each pixel's grey ``[B]``.
     """
 
     affine: Tensor
@@ -48,9 +48,9 @@ def draw_views(count: int, strength: float, generator: torch.Generator) -> Views
     """Draw views for ``count`` images.
 
     Args:
-        count: Images.
-        strength: 0 gives the plain image; 1 gives up to 45 degrees, 0.5 zoom, 40 % colour changes.
-        generator: CPU generator, so that the same seed gives the same views on every device.
+        count: Number of images.
+        strength: Strength of the views: 0 for the plain image; 1 for up to 45 degrees, 0.5 zoom, 40 % colour changes.
+        generator: Generator on the CPU, so that the same seed gives the same views on every device.
     """
 
     def uniform(low: float, high: float) -> Tensor:
@@ -75,19 +75,19 @@ def draw_views(count: int, strength: float, generator: torch.Generator) -> Views
 
 
 def apply_views(images: Tensor, views: Views, size: int) -> Tensor:
-    """Show images under given views.
+    """Return images under given views.
 
     Args:
-        images: uint8 ``[B, R, R, 3]``.
-        views: One a image.
-        size: Side of the result; teacher and student may ask for different ones of the same view.
+        images: Cached images, uint8 ``[B, R, R, 3]``.
+        views: View of each image.
+        size: Side of the result, pixels; teacher and student may ask for different ones of the same view.
 
     Returns:
-        float32 ``[B, 3, size, size]`` in 0..255.
+        Images, float32 ``[B, 3, size, size]`` in 0..255.
     """
     x = images.permute(0, 3, 1, 2).float()
     x = F.grid_sample(x, _grid(views.affine, size), mode="bilinear", padding_mode="reflection", align_corners=False)
-    # Brightness, then contrast around the image's mean, then saturation around each pixel's grey, worked out to two passes.
+    # Brightness, contrast around the image's mean, and saturation around each pixel's grey, combined into two passes.
     bright, contrast, saturation = (v.view(-1, 1, 1, 1) for v in (views.brightness, views.contrast, views.saturation))
     grey = x.mean(dim=1, keepdim=True)
     mean = grey.mean(dim=(2, 3), keepdim=True)
@@ -96,7 +96,7 @@ def apply_views(images: Tensor, views: Views, size: int) -> Tensor:
 
 
 def _grid(affine: Tensor, size: int) -> Tensor:
-    """Return where to look, ``[B, size, size, 2]``: ``torch.affine_grid``, of which nine tenths are a matrix product."""
+    """Return the input coordinates of each output pixel ``[B, size, size, 2]``, faster than ``torch.affine_grid`` does."""
     centres = (2 * torch.arange(size, device=affine.device) + 1) / size - 1
     across, down = centres.view(1, 1, size), centres.view(1, size, 1)
     rows = affine.view(-1, 2, 3, 1, 1).unbind(dim=1)

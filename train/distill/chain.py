@@ -1,4 +1,4 @@
-"""The chain M1 ► M2 ► M3: each link learns from its predecessor and from its own small share of the labels.
+"""Train the chain M1 ► M2 ► M3: each link learns from its predecessor and from its own small labelled subset.
 
 Weakly-supervised chained distillation (Rahman et al., arXiv 2510.14668); that each link is smaller than the one before is
 this project's addition.
@@ -26,7 +26,7 @@ from weckd_edge.train.networks.preprocess import suited_mean
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedChain:
-    """The trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
+    """Trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
     baseline: Stage[Link] | None
@@ -34,12 +34,12 @@ class TrainedChain:
 
 
 def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "diagonal") -> FrameSpec:
-    """Return the camera frame: of the user's size, or of the commonest in the data set.
+    """Return the camera frame, in the user's size or in the commonest size of the data set.
 
     Args:
         index: The data set.
-        config: What the user says of the frame.
-        resize: How it is resized where the user leaves that open.
+        config: Settings of the frame.
+        resize: Way to resize the frame where the settings leave that open.
     """
     counts = Counter((record.height, record.width) for record in index.images)
     height, width = config.frame or max(counts, key=lambda size: (counts[size], size))
@@ -47,11 +47,11 @@ def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "di
 
 
 def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
-    """Make every link once, unweighted by data, to find what is wrong with the chain before any work is done.
+    """Make every link's network once, to find faults of the chain before any training.
 
     Raises:
         ModelError: A link cannot be made, or is not smaller than its predecessor.
-        ConfigError: The strategy or the loss does not exist, or the loss says nothing about so few classes.
+        ConfigError: The strategy or the loss does not exist, or the loss is constant with so few classes.
     """
     find_strategy(config.distill.strategy)
     choose_soft_loss(config.distill.loss, len(index.labels))
@@ -85,7 +85,7 @@ def make_trainer(
     progress: Progress,
     unlabelled: str | None = None,
 ) -> Trainer:
-    """Return what trains the links of these plans, all from one cache of decoded images."""
+    """Return a trainer for the links of these plans, all from one cache of decoded images."""
     largest = max(plan.input.network.size for plan in plans)
     return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
 
@@ -116,7 +116,7 @@ def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig
 def run_strategy(
     trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
 ) -> tuple[Stage[Link], ...]:
-    """Train the links of one strategy, in order; those that an earlier run has trained alike are found, not trained.
+    """Train the links of one strategy, in order; links that an earlier run has trained alike are reused.
 
     Every strategy takes as many gradient steps in all as the whole chain: one with fewer networks trains the last of them
     longer.
@@ -147,7 +147,7 @@ def run_strategy(
                     unlabelled=strategy.unlabelled and bool(teachers),
                     distill=distill,
                     corrected=strategy.corrected,
-                    merge=_same_networks(links, positions, plans) if strategy.merge and order == len(positions) - 1 else (),
+                    soup=_same_networks(links, positions, plans) if strategy.soup and order == len(positions) - 1 else (),
                 )
             )
         )

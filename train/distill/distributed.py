@@ -1,7 +1,7 @@
-"""Several processes that train one link together, one for each GPU, as ``torchrun`` or SLURM starts them.
+"""Train one link with several processes, one for each GPU, as ``torchrun`` or SLURM starts them.
 
 Each runs the same program. The first keeps the workspace that the user named; the others work in a folder of their own that
-is thrown away, receive what the first has finished before, and take their part of every batch.
+is thrown away, receive the links that the first has finished before, and take their part of every batch.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def _environment() -> ClusterEnvironment | None:
 
 
 def count_processes() -> int:
-    """Return how many processes train together."""
+    """Return the number of processes that train together."""
     environment = _environment()
     return environment.world_size() if environment else 1
 
@@ -53,7 +53,7 @@ def is_first() -> bool:
 
 
 def fabric_for(config: TrainConfig) -> Fabric:
-    """Return what moves tensors and gradients between devices and processes, for this training's precision and device."""
+    """Return Lightning's Fabric, which connects devices and processes, for this training's precision and device."""
     return _fabric(config.accelerator, config.precision)
 
 
@@ -79,12 +79,12 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
     """Refuse a batch that cannot be dealt evenly to the processes and the parts of a step.
 
     Args:
-        labelled: Images with a label in a batch.
-        rest: Images without.
-        config: The loop.
+        labelled: Number of images with a label in a batch.
+        rest: Number of images without a label in a batch.
+        config: Settings of the loop.
 
     Raises:
-        ConfigError: It cannot.
+        ConfigError: The batch cannot be dealt evenly.
     """
     parts = count_processes() * config.accumulate
     if labelled % parts or rest % parts:
@@ -99,15 +99,15 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
 def shared_stage(
     config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: Key, make: Callable[[Path], T]
 ) -> Stage[T]:
-    """Do what ``Workspace.stage`` does, with every process at the same point: all make it, or the first has it already.
+    """Run a stage as ``Workspace.stage`` does, with every process at the same point: all make it, or the first has it.
 
     Args:
-        config: Its device is how the processes talk.
-        workspace: This process's own.
-        name: The stage.
-        kind: The artefact's class.
-        key: Everything the result depends on.
-        make: See ``Workspace.stage``.
+        config: Settings of the loop, whose device tells how the processes communicate.
+        workspace: Workspace of this process.
+        name: Name of the stage.
+        kind: Class of the artefact.
+        key: Digest of everything the result depends on.
+        make: Makes the artefact in a folder, as for ``Workspace.stage``.
     """
     if count_processes() == 1:
         return workspace.stage(name, kind, key, make)
@@ -129,7 +129,7 @@ def shared_stage(
 
 
 def synchronised(student: Student, fabric: Fabric) -> Student:
-    """Return a copy whose batch norms take their statistics from all processes' images, as one process would."""
+    """Return a copy of a student whose batch norms take their statistics from all processes' images, as one would."""
     replica = copy.deepcopy(student)
     if fabric.device.type == "cuda":
         converted: Student = convert_sync_batchnorm(replica)  # type: ignore[no-untyped-call]  # timm is untyped
@@ -149,7 +149,7 @@ def _norm_of_all(norm: Callable[[Tensor], Tensor], rank: int, images: Tensor) ->
 
 
 class _Gather(torch.autograd.Function):
-    """All processes' images, in order; what each process's loss asks of them is summed on the way back."""
+    """Gathers all processes' images, in order, and sums the gradients of every process's loss on the way back."""
 
     @staticmethod
     def forward(ctx: Any, images: Tensor) -> Tensor:

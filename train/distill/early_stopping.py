@@ -1,4 +1,4 @@
-"""Early stopping: the training of a link ends when its validation score no longer gets better, with its best weights.
+"""Stop a training early: it ends when its validation score no longer gets better, with its best weights.
 
 The score comes from validation images alone. After each epoch the weights that the link would be given then are scored:
 with ``ema`` the averaged ones. The best weights and their epoch are part of the checkpoint, so that a training that was
@@ -20,12 +20,12 @@ from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.networks.models import Student
 
 SMALLEST_PROBABILITY = 1e-12
-"""Probabilities below this count as this, so that one confident error does not make the cross-entropy infinite."""
+"""Least probability in the cross-entropy, so that one confident error does not make it infinite."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ValidationScore:
-    """How good a link's predictions of the validation images are.
+    """Score of a link's predictions of the validation images.
 
     Attributes:
         accuracy: Part of the images that it predicts rightly, 0..1.
@@ -59,8 +59,8 @@ class EarlyStopping:
         score: Returns the validation score of a student.
 
     Attributes:
-        best_epoch: The epoch of the best score, from 1; 0 before the first.
-        epochs: Epochs trained so far.
+        best_epoch: Epoch of the best score, from 1; 0 before the first.
+        epochs: Number of epochs trained so far.
     """
 
     def __init__(self, patience: int, score: Callable[[Student], ValidationScore]) -> None:
@@ -73,15 +73,15 @@ class EarlyStopping:
 
     @property
     def is_over(self) -> bool:
-        """Whether the last ``patience`` epochs brought no better score."""
+        """Whether the last ``patience`` epochs gave no better score."""
         return self.epochs - self.best_epoch >= self.patience
 
     def take(self, score: ValidationScore, student: Student) -> None:
         """Take note of the score of one more epoch, and keep the student's weights where it is the best so far.
 
         Args:
-            score: The score of ``student``; where several processes train together, the first one's.
-            student: A network with the weights that were scored.
+            score: Score of ``student``; where several processes train together, the first one's.
+            student: Network with the weights that were scored.
         """
         self.epochs += 1
         if self._best is None or score.is_better_than(self._best):
@@ -94,12 +94,12 @@ class EarlyStopping:
             student.load_state_dict(self._weights)
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a checkpoint keeps: plain numbers, and the best weights."""
+        """Return the state for a checkpoint: plain numbers, and the best weights."""
         best = None if self._best is None else asdict(self._best)
         return {"epochs": self.epochs, "best_epoch": self.best_epoch, "best": best, "weights": self._weights}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what a checkpoint kept."""
+        """Restore the state of a checkpoint."""
         best = state["best"]
         self._best = None if best is None else ValidationScore(**best)
         self.epochs, self.best_epoch, self._weights = state["epochs"], state["best_epoch"], state["weights"]

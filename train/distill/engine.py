@@ -1,10 +1,10 @@
-"""One loop for every strategy: it knows batches, a task that gives a loss, and how to go on after a kill."""
+"""The training loop of every strategy: batches, a task that returns a loss, and a checkpoint to resume from."""
 
 from __future__ import annotations
 
 import io
 import logging
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,15 +28,14 @@ logger = logging.getLogger(__name__)
 
 CHECKPOINT = "checkpoint.pt"
 
-
 RANDOM_CLASSIFIER = 10.0
-"""How many times the trunk's learning rate a classifier takes that starts from random weights."""
+"""Factor of the learning rate of a classifier with random weights over the backbone's."""
 
 
 def make_optimizer(
     student: Student, config: TrainConfig, classifier_rate: float = RANDOM_CLASSIFIER
 ) -> torch.optim.Optimizer:
-    """Return AdamW: weight decay on matrices only, ``classifier_rate`` times the learning rate for the classifier."""
+    """Return AdamW with weight decay on matrices only and ``classifier_rate`` times the learning rate for the classifier."""
     head = {id(p) for p in _classifier(student).parameters()}
     groups = []
     for in_head in (False, True):
@@ -57,32 +56,42 @@ def _classifier(student: Student) -> nn.Module:
     return module
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainingRun:
+    """One training of a student.
+
+    Attributes:
+        name: Name shown beside the progress.
+        seed: Seed of the batches; with the same starting weights it makes the result, to the byte on the CPU.
+        scratch: Folder of the checkpoint; exists.
+        classifier_rate: Factor of the classifier's learning rate over the backbone's.
+    """
+
+    name: str
+    seed: int
+    scratch: Path
+    classifier_rate: float = RANDOM_CLASSIFIER
+
+
 def fit_student(
     student: Student,
     task: TrainingTask,
     feed: TrainingImages,
     config: TrainConfig,
-    *,
-    seed: int,
-    name: str,
-    scratch: Path,
+    run: TrainingRun,
     progress: Progress,
-    classifier_rate: float = RANDOM_CLASSIFIER,
     stopping: EarlyStopping | None = None,
 ) -> Student:
     """Train a student; a checkpoint after every epoch lets the next call with the same arguments go on from there.
 
     Args:
-        student: With its starting weights.
-        task: Gives the loss of a batch.
-        feed: What may be seen.
-        config: The loop.
-        seed: Of the batches; with the same starting weights it makes the result, to the byte on the CPU.
-        name: Shown beside the progress.
-        scratch: Where the checkpoint is kept.
-        progress: Where the work is shown.
-        classifier_rate: How many times the backbone's learning rate the classifier takes.
-        stopping: Ends the training early, and holds how many epochs it took; None trains for all epochs.
+        student: Network with its starting weights.
+        task: Returns the loss of a batch.
+        feed: Images that may be seen.
+        config: Settings of the loop.
+        run: Seed of this training, and the folder of its checkpoint.
+        progress: Receiver of the progress.
+        stopping: Early stopping, which also counts the epochs; None trains for all epochs.
 
     Returns:
         The same student, in evaluation mode, on the CPU; with ``stopping``, with the weights of its best epoch.
@@ -90,78 +99,95 @@ def fit_student(
     fabric = fabric_for(config)
     check_batch(*batch_parts(feed, config.batch), config)
     given = student
-    if fabric.world_size > 1:
-        student = synchronised(student, fabric)
-    # Channels last: the convolutions of small networks train about 1.5 times as fast on a CPU (see benchmarks/).
-    student.to(memory_format=torch.channels_last)
-    if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
-        teachers.to(fabric.device).to(memory_format=torch.channels_last)
-    optimizer = make_optimizer(student, config, classifier_rate)
+    student = synchronised(student, fabric) if fabric.world_size > 1 else student
+    _put_channels_last(student, task, fabric.device)
+    optimizer = make_optimizer(student, config, run.classifier_rate)
     compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
     model, optimizer = fabric.setup(compiled, optimizer)
-    checkpoint = scratch / CHECKPOINT
-    total = config.epochs * config.steps_per_epoch
+    checkpoint, steps, total = run.scratch / CHECKPOINT, config.steps_per_epoch, config.epochs * config.steps_per_epoch
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
     schedule = LambdaLR(
-        optimizer,
-        lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2),
-        last_epoch=done * config.steps_per_epoch - 1,
+        optimizer, lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2), last_epoch=done * steps - 1
     )
-    with progress.task(name, total, done * config.steps_per_epoch) as shown, reproducible(config.threads):
+    with progress.task(run.name, total, done * steps) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
             if stopping is not None and stopping.is_over:
-                shown.end_after(epoch * config.steps_per_epoch)
-                progress.note(f"{name}: ended after epoch {epoch} of {config.epochs}; epoch {stopping.best_epoch} is kept")
+                shown.end_after(epoch * steps)
+                progress.note(_describe_end(run.name, epoch, config.epochs, stopping.best_epoch))
                 break
-            torch.manual_seed(seed * 1_000_003 + epoch)
+            torch.manual_seed(run.seed * 1_000_003 + epoch)
             model.train()
-            batches = epoch_batches(
-                feed,
-                seed=seed,
-                epoch=epoch,
-                steps=config.steps_per_epoch,
-                batch=config.batch,
-                augment=config.augment,
-                balance=config.balance,
-                uses=task.view_reuse,
-            )
-            for step, batch in enumerate(batches, start=epoch * config.steps_per_epoch):
-                part = step / total
-                optimizer.zero_grad(set_to_none=True)
-                own = _to_device(batch.part(fabric.global_rank, fabric.world_size), fabric.device)
-                for which in range(config.accumulate):
-                    last = which == config.accumulate - 1
-                    with fabric.no_backward_sync(model, enabled=not last), fabric.autocast():
-                        result = task(model, own.part(which, config.accumulate), part)
-                        fabric.backward(result["loss"] / config.accumulate)
-                fabric.clip_gradients(model, optimizer, max_norm=5.0)
-                optimizer.step()
+            batches = epoch_batches(feed, config, seed=run.seed, epoch=epoch, uses=task.view_reuse)
+            for step, batch in enumerate(batches, start=epoch * steps):
+                losses = _train_step(fabric, model, optimizer, task, batch, config.accumulate, step / total)
                 schedule.step()
                 if average is not None:
                     average.update_parameters(student)
-                shown.advance(1, **{key: value.item() for key, value in result.items()})
+                shown.advance(1, **{key: value.item() for key, value in losses.items()})
             if stopping is not None:
                 _take_score(fabric, stopping, student if average is None else average.module)
             if fabric.global_rank == 0:
                 _save(checkpoint, student, optimizer, average, stopping, epoch + 1)
-    if stopping is not None:
-        stopping.restore(student)
-    elif average is not None:
-        student.load_state_dict(average.module.state_dict())
+    _take_final_weights(student, average, stopping)
     if given is not student:
         given.load_state_dict(student.state_dict())
     return given.cpu().eval()
 
 
+def _put_channels_last(student: Student, task: TrainingTask, device: torch.device) -> None:
+    """Store convolutions channels last: small networks train about 1.5 times as fast on a CPU so (see benchmarks/)."""
+    student.to(memory_format=torch.channels_last)
+    if isinstance(teachers := getattr(task, "teachers", None), nn.Module):
+        teachers.to(device).to(memory_format=torch.channels_last)
+
+
+def _describe_end(name: str, epoch: int, epochs: int, best: int) -> str:
+    return f"{name}: ended after epoch {epoch} of {epochs}; epoch {best} is kept"
+
+
+def _take_final_weights(student: Student, average: AveragedModel | None, stopping: EarlyStopping | None) -> None:
+    """Give the student the weights of its best epoch or their moving average, where there is one."""
+    if stopping is not None:
+        stopping.restore(student)
+    elif average is not None:
+        student.load_state_dict(average.module.state_dict())
+
+
+def _train_step(
+    fabric: Fabric, model: Any, optimizer: Any, task: TrainingTask, batch: Batch, accumulate: int, part: float
+) -> dict[str, Tensor]:
+    """Take one gradient step on this process's part of a batch; return the losses of its last piece.
+
+    Args:
+        fabric: The processes that train together.
+        model: Student as fabric has set it up.
+        optimizer: Optimizer as fabric has set it up.
+        task: Returns the loss of a batch.
+        batch: Images of all processes.
+        accumulate: Number of pieces that the part is processed in, one after another.
+        part: Part of the training that is done, 0..1.
+    """
+    optimizer.zero_grad(set_to_none=True)
+    own = _to_device(batch.part(fabric.global_rank, fabric.world_size), fabric.device)
+    for which in range(accumulate):
+        last = which == accumulate - 1
+        with fabric.no_backward_sync(model, enabled=not last), fabric.autocast():
+            losses = task(model, own.part(which, accumulate), part)
+            fabric.backward(losses["loss"] / accumulate)
+    fabric.clip_gradients(model, optimizer, max_norm=5.0)
+    optimizer.step()
+    return losses
+
+
 def moving_average(student: Student, decay: float) -> AveragedModel:
-    """Return the exponential moving average of a student's weights and batch-norm statistics, which starts as they are.
+    """Return the exponential moving average of a student's weights and batch-norm statistics, starting from them.
 
     The decay starts low, ``(1 + n) / (10 + n)`` after ``n`` steps, so that the first steps do not linger.
 
     Args:
-        student: Whose weights.
-        decay: After many steps.
+        student: Network whose weights are averaged.
+        decay: Weight of the old average after many steps, 0..1.
     """
 
     def blend(kept: Tensor, value: Tensor, count: Tensor | int) -> Tensor:
@@ -170,7 +196,7 @@ def moving_average(student: Student, decay: float) -> AveragedModel:
         return kept.lerp(value, 1 - min(decay, int(count) / (9 + int(count))))
 
     average = AveragedModel(student, avg_fn=blend, use_buffers=True)
-    average.n_averaged.fill_(1)  # the starting weights: with a count of none the first step would take their place
+    average.n_averaged.fill_(1)  # counts the starting weights: with a count of 0 the first step would replace them
     return average
 
 
@@ -224,7 +250,7 @@ def _save(
         state["average"] = average.state_dict()
     if stopping is not None:
         state["stopping"] = stopping.state_dict()
-    # In memory first: torch's own writer ends in an error of its own kind where the disk is full.
+    # Write to memory first: torch's own writer raises another kind of error where the disk is full.
     written = io.BytesIO()
     torch.save(state, written)
     write_atomic(path, written.getvalue())
@@ -238,7 +264,7 @@ def _resume(
     average: AveragedModel | None,
     stopping: EarlyStopping | None,
 ) -> int:
-    """Take up the first process's checkpoint in every process; return how many epochs it holds."""
+    """Restore the first process's checkpoint in every process; return the number of epochs it holds."""
     state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
     if state is None:
         return 0

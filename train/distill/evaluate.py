@@ -1,4 +1,4 @@
-"""What a student answers, in FP32, from the same frames a device will see."""
+"""Predict frames with a student in FP32, the same frames that a device will see."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BATCH = 32
 
 
 def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> Probabilities:
-    """Return what a student predicts of images, ``[N, classes]``, on the device that it lies on."""
+    """Return a student's predictions of images, ``[N, classes]``, computed on the device that it lies on."""
     probabilities: list[Probabilities] = []
     device = next(student.parameters()).device
     student.eval()
@@ -34,12 +34,12 @@ def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> P
 
 
 def as_trained(link_sha256: str, spec: InputSpec) -> ModelRun:
-    """Return under what the predictions of a trained link are recorded; ``link_sha256`` is the digest of its weights."""
+    """Return the record under which a trained link's predictions are stored; ``link_sha256`` is its weights' digest."""
     return ModelRun(digest=link_sha256, input=spec, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
 
 
 def record_accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:
-    """Return the rate of right answers with its interval by groups."""
+    """Return the rate of right predictions with its interval by groups."""
     truth = np.array([r.label for r in records])
     return rate_by_group(probabilities.argmax(axis=1) == truth, [r.group for r in records])
 
@@ -47,7 +47,7 @@ def record_accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]
 def network_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
     """Return one frame ``[1, H, W, 3]`` as a network's input ``[1, 3, S, S]``, for networks that torch does not run.
 
-    It is computed as the exported graph does it, step by step: a network that takes whole grey levels rounds it, and a
+    It is computed as the exported graph does, step by step: a network that takes whole grey levels rounds it, and a
     value in the middle between two of them must stay there.
     """
     pixels = crop_and_resize(torch.tensor(frame), spec.frame, spec.network.size).contiguous().numpy()

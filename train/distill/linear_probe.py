@@ -1,4 +1,4 @@
-"""Linear probing before fine-tuning: a pretrained backbone's classifier starts from the solution of a ridge regression.
+"""Start a pretrained backbone's classifier from a ridge regression before fine-tuning, called linear probing.
 
 A classifier with random weights sends random gradients through the backbone and spoils what it knew before it was of any use
 (Kumar et al. 2022, arXiv 2202.10054); with a few dozen labels there is little to repair it with.
@@ -21,20 +21,20 @@ BATCH = 64
 RIDGE = 0.1
 """Weight of the penalty, for features whose mean squared length is one."""
 SCALE = 5.0
-"""Logits for each unit of the regression's answer, so that softmax of a sure answer is sure."""
+"""Logits for each unit of the regression's output, so that the softmax of a clear output is near 1."""
 
 
 def fit_linear_probe(student: Student, feed: TrainingImages, network_input: NetworkInput, classes: int) -> bool:
-    """Set a student's classifier by ridge regression on the images whose label it may see, shown plainly.
+    """Set a student's classifier by ridge regression on the images whose label it may see, without random views.
 
     Args:
-        student: On the CPU, with its pretrained backbone.
-        feed: Only its labelled images are looked at.
-        network_input: How the network wants its input.
-        classes: How many.
+        student: Network on the CPU, with its pretrained backbone.
+        feed: Training images, of which the labelled ones are used.
+        network_input: Size and normalisation of the network's input.
+        classes: Number of classes.
 
     Returns:
-        Whether it was done: a classifier that is no linear layer is left as it is.
+        Whether the classifier was set: one that is no linear layer is left as it is.
     """
     classifier = student.backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
     if not isinstance(classifier, nn.Linear):
@@ -70,7 +70,7 @@ def plain_inputs(feed: TrainingImages, indices: NDArray[np.int64], network_input
 
 
 def _features(student: Student, feed: TrainingImages, network_input: NetworkInput) -> Tensor:
-    """Return what the classifier is fed with, ``[N, D]``."""
+    """Return the features that the classifier reads, ``[N, D]``."""
     student.eval()
     found = []
     with torch.inference_mode():

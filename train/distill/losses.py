@@ -1,4 +1,4 @@
-"""The terms a link learns from."""
+"""Losses that a link learns from."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from torch.nn import functional as F
 from weckd_edge.core.errors import ConfigError, did_you_mean
 
 SoftLoss = Callable[[Tensor, Tensor, float], Tensor]
-"""From a student's and a teacher's logits ``[B, classes]`` and a temperature to a scalar."""
+"""Loss of a student's and a teacher's logits ``[B, classes]`` at a temperature, a scalar."""
 
 
 def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Kullback-Leibler divergence of softened answers, times T squared (Hinton, Vinyals, Dean 2015, arXiv 1503.02531).
+    """Return the Kullback-Leibler divergence of softened predictions, times T squared (Hinton 2015, arXiv 1503.02531).
 
     Args:
         student: Logits ``[B, classes]``.
         teacher: Logits ``[B, classes]``.
-        temperature: Softens both.
+        temperature: Temperature that softens both.
     """
     log_student = F.log_softmax(student / temperature, dim=1)
     log_teacher = F.log_softmax(teacher / temperature, dim=1)
@@ -28,12 +28,12 @@ def soft_target_loss(student: Tensor, teacher: Tensor, temperature: float) -> Te
 
 
 def evidence(features: Tensor) -> Tensor:
-    """Return where a feature map ``[B, C, h, w]`` found evidence: the channels' mean square, ``[B, 1, h, w]``."""
+    """Return the evidence of a feature map ``[B, C, h, w]``: the channels' mean square, ``[B, 1, h, w]``."""
     return features.pow(2).mean(dim=1, keepdim=True)
 
 
 def spatial_attention_loss(student: Tensor, teacher: Tensor) -> Tensor:
-    """Distance of two attention maps (Zagoruyko and Komodakis 2017, arXiv 1612.03928, their equation 2, squared).
+    """Return the distance of two attention maps (Zagoruyko and Komodakis 2017, arXiv 1612.03928, equation 2, squared).
 
     Args:
         student: Evidence ``[B, 1, h, w]``.
@@ -51,11 +51,11 @@ def annealed_temperature(start: float, end: float, progress: float) -> float:
 
 
 def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | None = None) -> Tensor:
-    """Cross-entropy over the images that have a label (others carry -1); zero where none has.
+    """Return the cross-entropy over the images that have a label (others carry -1); zero where none has.
 
     Args:
-        logits: ``[B, classes]``.
-        labels: ``[B]``.
+        logits: Logits ``[B, classes]``.
+        labels: Class of each image ``[B]``, -1 for none.
         weights: Weight of each image ``[B]``, with a mean of 1 over a step's labelled images; None weights all alike.
     """
     labelled = labels >= 0
@@ -67,7 +67,7 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
 
 
 def decoupled_loss(student: Tensor, teacher: Tensor, temperature: float, beta: float = 4.0) -> Tensor:
-    """Decoupled distillation: the target class against the rest, and the rest among themselves.
+    """Return the loss of decoupled distillation: the target class against the rest, and the rest among themselves.
 
     (Zhao 2022, arXiv 2203.08679.) The target is the teacher's own decision, as most images carry no label. With two classes
     the rest is one class and its part is zero.
@@ -75,7 +75,7 @@ def decoupled_loss(student: Tensor, teacher: Tensor, temperature: float, beta: f
     Args:
         student: Logits ``[B, classes]``.
         teacher: Logits ``[B, classes]``.
-        temperature: Softens both.
+        temperature: Temperature that softens both.
         beta: Weight of the rest; the target class has weight 1.
     """
     target = F.one_hot(teacher.argmax(dim=1), teacher.shape[1]).bool()
@@ -93,14 +93,14 @@ def decoupled_loss(student: Tensor, teacher: Tensor, temperature: float, beta: f
 
 
 def relational_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """DIST: the predictions need only correlate, over the classes of an image and over the images of a class.
+    """Return the loss of DIST: predictions need only correlate, over an image's classes and over a class's images.
 
-    (Huang 2022, arXiv 2205.10536.) With two classes the correlation over classes is 1 or -1 whatever the student says.
+    (Huang 2022, arXiv 2205.10536.) With two classes the correlation over classes is 1 or -1 whatever the student predicts.
 
     Args:
         student: Logits ``[B, classes]``.
         teacher: Logits ``[B, classes]``.
-        temperature: Softens both.
+        temperature: Temperature that softens both.
     """
     a, b = (student / temperature).softmax(dim=1), (teacher / temperature).softmax(dim=1)
     deviation = 1 - _correlation(a, b).mean() + 1 - _correlation(a.T, b.T).mean()
@@ -113,14 +113,14 @@ def _correlation(a: Tensor, b: Tensor) -> Tensor:
 
 
 def standardised_loss(student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
-    """Soft targets of standardised logits: only their shape is learned (Sun 2024, arXiv 2403.01427).
+    """Return the loss of soft targets of standardised logits: only their shape is learned (Sun 2024, arXiv 2403.01427).
 
     With two classes standardised logits are always plus and minus one.
 
     Args:
         student: Logits ``[B, classes]``.
         teacher: Logits ``[B, classes]``.
-        temperature: Softens both; about 2 for standardised logits.
+        temperature: Temperature that softens both; about 2 for standardised logits.
     """
     return soft_target_loss(_standardise(student), _standardise(teacher), temperature)
 
@@ -143,13 +143,13 @@ def choose_soft_loss(name: str, classes: int) -> SoftLoss:
     """Return a loss by its name.
 
     Raises:
-        ConfigError: No loss is called so, or it says nothing about so few classes.
+        ConfigError: No loss has this name, or it is constant with so few classes.
     """
     if name not in SOFT_LOSSES:
         raise ConfigError(f"unknown distillation loss '{name}'{did_you_mean(name, SOFT_LOSSES)}", code="E_CONFIG_CHOICE")
     if classes == 2 and name in DEGENERATE_WITH_TWO_CLASSES:
         raise ConfigError(
-            f"distill.loss = '{name}' is the same for every answer with two classes; use 'kl' or 'dkd'",
+            f"distill.loss = '{name}' is the same for every prediction with two classes; use 'kl' or 'dkd'",
             code="E_CONFIG_CONFLICT",
         )
     return SOFT_LOSSES[name]

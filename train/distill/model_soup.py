@@ -1,4 +1,4 @@
-"""After the last step: a mean of several networks of a kind, and batch norms that fit the images a device will see."""
+"""Average the weights of links of the same network, and fit batch norms to the images that a device will see."""
 
 from __future__ import annotations
 
@@ -16,24 +16,24 @@ from weckd_edge.train.networks.models import Student
 
 BATCH = 32
 ENOUGH = 128
-"""Images from which on batch-norm statistics are worth measuring: those of a share of some dozen are worse than the old."""
+"""Least number of images to measure batch-norm statistics on; those of some dozen are worse than the old ones."""
 
 Evaluate = Callable[[Student], float]
-"""How well a student answers images that no training has seen; higher is better."""
+"""Returns how well a student predicts images that no training has seen; higher is better."""
 
 
 def make_soup(student: Student, others: Sequence[Student], evaluate: Evaluate) -> int:
-    """Give a student the mean of its own weights and of those others' that make it no worse: a greedy soup.
+    """Average a student's weights with those of other networks that make it no worse: a greedy soup.
 
     Wortsman et al. 2022, arXiv 2203.05482. Batch-norm statistics are averaged too.
 
     Args:
-        student: On the CPU.
-        others: Of the same network, in the order in which they are tried.
-        evaluate: Of the student.
+        student: Network on the CPU.
+        others: Students of the same network, in the order in which they are tried.
+        evaluate: Returns how well the student predicts.
 
     Returns:
-        How many of the others were taken in.
+        Number of the others that were taken in.
     """
     chosen = [_copy(student)]
     best = evaluate(student)
@@ -59,19 +59,20 @@ def _mean(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
 
 
 def measure_batch_norms(student: Student, feed: TrainingImages, network_input: NetworkInput, evaluate: Evaluate) -> bool:
-    """Set every batch norm's running mean and variance to their average over a feed's images, seen plainly, if that helps.
+    """Set every batch norm's running mean and variance to their average over images without random views, if that helps.
 
-    The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends. On
-    otoscope frames plain ones answered up to eight points more correctly; on blood cells up to seven points less.
+    The running statistics of a short training are of views, turned and coloured, not of the frames a camera sends. With
+    statistics of plain images, accuracy was up to eight points higher on otoscope frames, and up to seven lower on blood
+    cells.
 
     Args:
-        student: On the CPU; ends in evaluation mode.
-        feed: All its images are looked at, with a label or without.
-        network_input: How the network wants its input.
-        evaluate: Of the student: where it is worse with the new statistics, the old ones are put back.
+        student: Network on the CPU; ends in evaluation mode.
+        feed: Training images, all of which are used, with a label or without.
+        network_input: Size and normalisation of the network's input.
+        evaluate: Returns how well the student predicts; where the new statistics make it worse, the old ones are put back.
 
     Returns:
-        Whether they were changed: not with fewer than ``ENOUGH`` images.
+        Whether the statistics were changed; never with fewer than ``ENOUGH`` images.
     """
     shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))
     if len(shown) < ENOUGH:

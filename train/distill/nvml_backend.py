@@ -1,4 +1,4 @@
-"""NVML: energy of NVIDIA's GPUs since their driver was loaded."""
+"""Read the energy of NVIDIA's GPUs since their driver was loaded, by NVML."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which images make up each step: drawn from the seed and the epoch alone, so that a resumed run sees the same ones."""
+"""Draw the images of each step from the seed and the epoch alone, so that a resumed run sees the same ones."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from weckd_edge.config import TrainConfig
 from weckd_edge.train.distill.augmentation import draw_views
 from weckd_edge.train.distill.class_weights import step_weights
 from weckd_edge.train.distill.task import Batch
@@ -17,14 +18,14 @@ from weckd_edge.train.distill.task import Batch
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingImages:
-    """What one link may see.
+    """Training images that one link may see.
 
     Attributes:
-        pixels: uint8 ``[N, R, R, 3]``, every training image.
-        labels: int64 ``[N]``.
-        labelled: Indices whose label the link may see (its share).
-        unlabelled: Further indices it may see without their label; empty for none.
-        unlabelled_per_labelled: How many of these a step shows beside each labelled image.
+        pixels: Every training image, uint8 ``[N, R, R, 3]``.
+        labels: Class of each image, int64 ``[N]``.
+        labelled: Indices of its labelled subset, int64 ``[n]``.
+        unlabelled: Indices of images it may see without their label, int64 ``[m]``; empty for none.
+        unlabelled_per_labelled: Number of these that a step shows beside each labelled image.
         class_weights: Weight of each class in the loss of the labels, float32 ``[classes]``; None weights all alike.
     """
 
@@ -53,7 +54,7 @@ def _balanced(
     streams = [_endless(indices[labels[indices] == c], rng) for c in classes]
     due = rng.random(len(classes))
     while True:
-        # Each class runs up credit at its own rate; the one with the most is drawn: no class is ever bunched.
+        # Each class gains credit at its own rate, and the one with the most is drawn, so that no class comes in bunches.
         due += wanted / wanted.sum()
         chosen = int(due.argmax())
         due[chosen] -= 1
@@ -61,40 +62,28 @@ def _balanced(
 
 
 def batch_parts(feed: TrainingImages, batch: int) -> tuple[int, int]:
-    """Return how many images of a step carry a label (the batch) and how many unlabelled ones come beside them."""
+    """Return a step's numbers of labelled images (the batch) and of unlabelled images beside them."""
     return batch, max(1, round(batch * feed.unlabelled_per_labelled)) if len(feed.unlabelled) else 0
 
 
-def epoch_batches(
-    feed: TrainingImages,
-    *,
-    seed: int,
-    epoch: int,
-    steps: int,
-    batch: int,
-    augment: float,
-    balance: float = 0.0,
-    uses: int = 1,
-) -> Iterator[Batch]:
-    """Yield one epoch's batches: images of the share, and beside them, where there is a pool, images of that.
+def epoch_batches(feed: TrainingImages, config: TrainConfig, *, seed: int, epoch: int, uses: int = 1) -> Iterator[Batch]:
+    """Yield one epoch's batches: images of the labelled subset, and beside them unlabelled ones, where there are any.
 
     With ``uses`` over 1 every view of an image comes that often within the epoch, each time among other images: what a
-    teacher said of it the first time holds for the next.
+    teacher predicted of it the first time holds for the next.
 
     Args:
-        feed: What may be seen.
-        seed: Of the link.
-        epoch: From 0.
-        steps: Batches in the epoch.
-        batch: Labelled images in a step.
-        augment: Strength of the random views.
-        balance: How far rare classes are shown as often as common ones, 0..1.
+        feed: Images that may be seen.
+        config: The training loop: steps, batch, augmentation and balance.
+        seed: Seed of the link's training.
+        epoch: Number of the epoch, from 0.
         uses: How often each view is shown.
     """
+    steps = config.steps_per_epoch
     rng = np.random.default_rng([seed, epoch])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
-    with_label, from_unlabelled = batch_parts(feed, batch)
-    labelled, unlabelled = _balanced(feed.labelled, feed.labels, balance, rng), _endless(feed.unlabelled, rng)
+    with_label, from_unlabelled = batch_parts(feed, config.batch)
+    labelled, unlabelled = _balanced(feed.labelled, feed.labels, config.balance, rng), _endless(feed.unlabelled, rng)
     shown, rows = with_label + from_unlabelled, math.ceil(steps / uses)
     drawn = np.array(
         [
@@ -102,7 +91,7 @@ def epoch_batches(
             for _ in range(rows)
         ]
     )
-    views = draw_views(rows * shown, augment, generator)
+    views = draw_views(rows * shown, config.augment, generator)
     seeds = torch.randint(2**62, (steps,), generator=generator).tolist()
     labels = np.where(np.arange(shown) < with_label, feed.labels[drawn], -1)
     columns = np.arange(shown)

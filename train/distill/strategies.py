@@ -1,4 +1,4 @@
-"""Who teaches whom, and with which data: every strategy is one row, and all run through the same loop.
+"""Table of training strategies: who teaches whom, and with which data. All run through the same loop.
 
 ``+pool`` behind a name also shows teacher and student the training images outside the labelled ones, without their labels.
 """
@@ -16,21 +16,23 @@ UNLABELLED_SUFFIX = "+pool"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Strategy:
-    """One way to get a small network out of few labels.
+    """Way to train a small network with few labels.
 
     Attributes:
-        name: On the command line.
-        links: Which networks are trained: the whole ``chain``, its two ``ends``, only the ``last``, or the last one as
+        name: Name on the command line.
+        links: Networks that are trained: the whole ``chain``, its two ``ends``, only the ``last``, or the last one as
             often as the chain has links (``same``).
-        labels: Whose labels a link sees: its ``own`` share, the ``union`` of all shares, or ``all`` training labels.
-        teachers: ``previous`` link, every ``earlier`` one, or ``none``.
+        labels: Labels that a link sees: those of its ``own`` subset, of the ``union`` of all subsets, or ``all`` of
+            training.
+        teachers: Teachers of a link: the ``previous`` link, every ``earlier`` one, or ``none``.
         unlabelled: Whether a taught link also sees the other training images, without labels.
         inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
-        merge: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
-            make it no worse on the validation groups: what one share taught is not unlearned on the next.
+        soup: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
+            make it no worse on the validation groups, so that it keeps what one labelled subset taught while it learns the
+            next.
         corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
-        distill_weight: Weight of the teachers' term in the loss where the configuration sets none; None: the default.
-        source: Where it is from.
+        distill_weight: Weight of the teachers' term in the loss where the configuration sets none; None takes the default.
+        source: Origin of the strategy, such as a paper.
     """
 
     name: str
@@ -39,7 +41,7 @@ class Strategy:
     teachers: Literal["previous", "earlier", "none"]
     unlabelled: bool = False
     inherit: bool = False
-    merge: bool = False
+    soup: bool = False
     corrected: bool = False
     distill_weight: float | None = None
     source: str = ""
@@ -64,10 +66,10 @@ STRATEGIES: dict[str, Strategy] = {
             labels="own",
             teachers="earlier",
             inherit=True,
-            merge=True,
+            soup=True,
             corrected=True,
             distill_weight=0.3,
-            source="this project: weckd's shares, handed on in the weights; a teacher counts where it is right",
+            source="this project: weckd's labelled subsets, handed on in the weights; a teacher counts where it is right",
         ),
         Strategy(
             name="guided",
@@ -75,10 +77,10 @@ STRATEGIES: dict[str, Strategy] = {
             labels="union",
             teachers="earlier",
             inherit=True,
-            merge=True,
+            soup=True,
             corrected=True,
             distill_weight=0.3,
-            source="this project: handed on in the weights and merged, with the labels of all shares",
+            source="this project: handed on in the weights and averaged, with the labels of all subsets",
         ),
     )
 }
@@ -88,7 +90,7 @@ def find_strategy(name: str) -> Strategy:
     """Return a strategy by its name, with or without ``+pool``.
 
     Raises:
-        ConfigError: None is called so, or ``+pool`` stands behind one that has no teacher.
+        ConfigError: No strategy has this name, or ``+pool`` stands behind one that has no teacher.
     """
     base = name.removesuffix(UNLABELLED_SUFFIX)
     if base not in STRATEGIES:
@@ -115,7 +117,7 @@ def links_of(strategy: Strategy, count: int) -> tuple[int, ...]:
 
 
 def subsets_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...] | None:
-    """Return the shares whose labels the link at a position sees; None for the labels of all training images."""
+    """Return the labelled subsets that the link at a position sees; None for the labels of all training images."""
     return {
         "own": (position,),
         "union": tuple(range(count)),
@@ -124,7 +126,7 @@ def subsets_of(strategy: Strategy, position: int, count: int) -> tuple[int, ...]
 
 
 def labels_used(strategy: Strategy, index: DatasetIndex, count: int) -> int:
-    """Return how many distinct training images show their label to any link of a chain of ``count`` networks."""
+    """Return the number of distinct training images whose label any link of a chain of ``count`` networks sees."""
     subsets = [subsets_of(strategy, position, count) for position in links_of(strategy, count)]
     seen = {subset for some in subsets for subset in some or ()}
     return sum(None in subsets or r.labelled_subset in seen for r in index.split("train"))

@@ -1,4 +1,4 @@
-"""What a link is asked to do with a batch: the loop knows only that a task gives a ``loss``."""
+"""Tasks of a link: each returns the loss of a batch, which is all that the loop knows of it."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ from weckd_edge.train.networks.preprocess import normalise
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """One step's images.
+    """Images of one step.
 
     Attributes:
-        images: uint8 ``[B, R, R, 3]``.
-        labels: int64 ``[B]``, -1 where the link may not see the label.
+        images: Cached images, uint8 ``[B, R, R, 3]``.
+        labels: Class of each image, int64 ``[B]``, -1 where the link may not see it.
         label_weights: Weight of each image in the loss of the labels, float32 ``[B]``, with a mean of 1 over the labelled
             images of a whole step; None weights all alike.
-        views: The random view of each image.
-        slots: int64 ``[B]``, on the CPU: the same number in the same epoch is the same image under the same view.
-        epoch: Which.
-        labelled: How many of the images, from the first, carry a label.
-        seed: For whatever a task draws at random.
+        views: Random view of each image.
+        slots: Slot of each image, int64 ``[B]`` on the CPU; in one epoch a slot is one image under one view.
+        epoch: Number of the epoch, from 0.
+        labelled: Number of images, from the first on, that carry a label.
+        seed: Seed of everything that a task draws at random.
     """
 
     images: Tensor
@@ -70,7 +70,7 @@ class Batch:
 
 
 class TrainingTask(Protocol):
-    """Scores a batch; each view may be shown ``view_reuse`` times in an epoch."""
+    """Task that returns the loss of a batch; each view may be shown ``view_reuse`` times in an epoch."""
 
     @property
     def view_reuse(self) -> int: ...
@@ -80,7 +80,7 @@ class TrainingTask(Protocol):
 
 
 class LabelTask:
-    """Cross-entropy on the share's labels alone: the first link, and the undistilled baseline."""
+    """Task of the first link and of the undistilled baseline: cross-entropy on the labelled subset alone."""
 
     view_reuse = 1
 
@@ -96,24 +96,24 @@ class LabelTask:
 
 @dataclass(frozen=True, slots=True)
 class Teacher:
-    """A trained link and the input it expects."""
+    """Trained link, fixed, with the input that it expects."""
 
     student: Student
     input: NetworkInput
 
 
 class DistillationTask:
-    """A link learns from one or more earlier ones, under the same view, and from the labels it may see.
+    """Task of a link that learns from one or more earlier ones, under the same view, and from the labels it may see.
 
     ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the
     mean over the teachers that take part in the step; attention is compared with the last of them. In the last
-    part of the training (``label_only_fraction``) the labels are alone.
+    part of the training (``label_only_fraction``) only the labels count.
 
-    A ``corrected`` teacher is not listened to where it errs: on an image whose label the student sees and the teacher
-    misses, the label is alone (mixed images have no one label, and are heard as they are).
+    A ``corrected`` teacher does not count where it errs: on an image whose label the student sees and the teacher misses,
+    only the label counts (mixed images have no single label, and the teacher counts for all of them).
 
-    The teachers are fixed, so what one said of an image under a view is kept for as long as the epoch shows that view
-    (Shen and Xing 2022, arXiv 2112.01528); of mixed images nothing is kept.
+    The teachers are fixed, so their prediction of an image under a view is kept for as long as the epoch shows that view
+    (Shen and Xing 2022, arXiv 2112.01528); predictions of mixed images are not kept.
     """
 
     def __init__(
@@ -180,7 +180,7 @@ class DistillationTask:
             return logits, None if features is None else evidence(features)
 
     def choose_teachers(self, generator: torch.Generator) -> list[int]:
-        """Return the positions of the teachers that take part: never none."""
+        """Return the positions of the teachers that take part, at least one."""
         draws = torch.rand(len(self.teachers), generator=generator)
         kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_dropout]
         return kept or [int(draws.argmax())]
@@ -193,7 +193,7 @@ class DistillationTask:
 
 
 def _label_loss(logits: Tensor, batch: Batch, mix: Mixup | None) -> Tensor:
-    """Return the cross-entropy on the labels; of mixed images it is mixed alike."""
+    """Return the cross-entropy on the labels, mixed as the images are."""
     own = labelled_cross_entropy(logits, batch.labels, batch.label_weights)
     if mix is None:
         return own
@@ -202,7 +202,7 @@ def _label_loss(logits: Tensor, batch: Batch, mix: Mixup | None) -> Tensor:
 
 
 class TeacherCache:
-    """What one teacher said in an epoch, by the slot of the view."""
+    """Predictions of one teacher in an epoch, by the slot of the view."""
 
     def __init__(self) -> None:
         self.epoch = -1
@@ -210,12 +210,12 @@ class TeacherCache:
         self.maps: dict[int, Tensor] = {}
 
     def turn_to(self, epoch: int) -> None:
-        """Forget another epoch's answers: its slots were other views."""
+        """Forget another epoch's predictions, whose slots were other views."""
         if epoch != self.epoch:
             self.epoch, self.logits, self.maps = epoch, {}, {}
 
     def add(self, slots: Sequence[int], logits: Tensor, maps: Tensor | None) -> None:
-        """Keep answers ``[b, classes]`` and maps ``[b, 1, h, w]``."""
+        """Keep logits ``[b, classes]`` and maps ``[b, 1, h, w]``."""
         self.logits.update(zip(slots, logits, strict=True))
         if maps is not None:
             self.maps.update(zip(slots, maps, strict=True))

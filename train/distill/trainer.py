@@ -1,4 +1,4 @@
-"""Train one link, or find it trained: the stage that every strategy is made of."""
+"""Train one link, or reuse it from an earlier run; every strategy consists of such stages."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cach
 from weckd_edge.train.distill.class_weights import balanced_weights
 from weckd_edge.train.distill.distributed import shared_stage
 from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
-from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, fit_student
+from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
@@ -40,10 +40,10 @@ from weckd_edge.train.networks.models import (
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 
 CACHE_MARGIN = 1.15
-"""Cached images are this much larger than the largest network input, so that zoomed views stay sharp."""
+"""Factor of the cached images' side over the largest network input, so that zoomed views stay sharp."""
 
 RANGE_IMAGES = 128
-"""Images on which a rounded network's first ranges are found."""
+"""Number of images on which a rounded network's first ranges are found."""
 RANGE_BATCH = 32
 
 NO_TEACHING = DistillConfig()
@@ -51,12 +51,12 @@ NO_TEACHING = DistillConfig()
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkPlan:
-    """One network of the chain before it is trained.
+    """Network of the chain before it is trained.
 
     Attributes:
-        config: As the user asked.
-        input: Its input.
-        size: What it costs.
+        config: Settings of the link.
+        input: Frame and network input.
+        size: Parameters and MACs.
     """
 
     config: LinkConfig
@@ -66,21 +66,21 @@ class LinkPlan:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LinkJob:
-    """One link to train.
+    """Training of one link: the network, its labels and its teachers.
 
     Attributes:
-        name: ``M1``, ... or ``baseline``.
-        plan: The network.
-        labelled_subset: Its own share.
-        labelled_subsets: Whose labels it sees; None for those of all training images.
-        seed: Of its weights and batches.
-        train: The loop.
-        start: A trained link of the same network to start from; None starts from the network's own weights.
+        name: Name of the link, ``M1``, ... or ``baseline``.
+        plan: Network of the link.
+        labelled_subset: Labelled subset of its own.
+        labelled_subsets: Labelled subsets that it sees; None for the labels of all training images.
+        seed: Seed of its weights and batches.
+        train: Settings of the loop.
+        start: Trained link of the same network to start from; None starts from the network's own weights.
         teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
         unlabelled: Whether it sees the other training images, without labels.
-        distill: The teaching; of no account without teachers.
+        distill: Settings of the distillation, without effect where there is no teacher.
         corrected: Whether a teacher is left out where it misses a label that this link sees.
-        merge: Links of the same network whose weights are averaged with this one's when it is trained, where that helps.
+        soup: Links of the same network whose weights are averaged with this one's after training, where that helps.
         rounded: Whether it learns with its values rounded as int8 will round them.
     """
 
@@ -95,7 +95,7 @@ class LinkJob:
     unlabelled: bool = False
     distill: DistillConfig = NO_TEACHING
     corrected: bool = False
-    merge: tuple[Stage[Link], ...] = ()
+    soup: tuple[Stage[Link], ...] = ()
     rounded: bool = False
 
 
@@ -103,12 +103,12 @@ class Trainer:
     """Trains links on one data set, each as a stage of a workspace.
 
     Args:
-        workspace: Where finished links are kept.
-        root: The data set's folder.
-        index: Which image is used where.
-        spec: The camera frame.
+        workspace: Workspace for finished links.
+        root: Folder of the data set.
+        index: Index of the data set with its split.
+        spec: Camera frame.
         largest_input: Side of the largest network input among all links, pixels.
-        progress: Where the work is shown.
+        progress: Receiver of the progress.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
 
     Raises:
@@ -133,7 +133,7 @@ class Trainer:
         self.progress = progress
         self._decoded: dict[str, SplitFrames] = {}
         self.train = index.split("train")
-        # Unlabelled frames stand behind the training images, with a label that no loss reads.
+        # Unlabelled frames come behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
         self.paths = [root / r.path for r in self.train]
         if index.unlabelled and unlabelled is None:
@@ -143,20 +143,20 @@ class Trainer:
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
 
     def link(self, job: LinkJob) -> Stage[Link]:
-        """Train one link, or find it finished."""
+        """Train one link, or reuse it from an earlier run."""
         plan = job.plan
         inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
             "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
             "input": plan.input,
             "name": job.name,
-            "share": job.labelled_subset,
-            "shares": job.labelled_subsets,
-            "pool": job.unlabelled,
+            "labelled_subset": job.labelled_subset,
+            "labelled_subsets": job.labelled_subsets,
+            "sees_unlabelled": job.unlabelled,
             "seed": job.seed,
             "start": job.start.artifact.weights.sha256 if job.start else None,
             "corrected": job.corrected,
-            "merge": [link.artifact.weights.sha256 for link in job.merge],
+            "soup": [link.artifact.weights.sha256 for link in job.soup],
             "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
             "cache_side": self.side,
@@ -175,7 +175,7 @@ class Trainer:
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
     def open_feed(self, job: LinkJob) -> TrainingImages:
-        """Return the images that a link learns from, in the pixels it will see; they are kept in the workspace."""
+        """Return the images that a link learns from; their pixels are cached in the workspace."""
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
@@ -222,24 +222,26 @@ class Trainer:
             self._task(job),
             feed,
             job.train,
-            seed=job.seed,
-            name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
-            scratch=scratch,
-            progress=self.progress,
-            classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
-            stopping=stopping,
+            TrainingRun(
+                name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
+                seed=job.seed,
+                scratch=scratch,
+                classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
+            ),
+            self.progress,
+            stopping,
         )
 
         def evaluate(student: Student) -> float:
             return self._accuracy(student, plan.input, "val").value
 
-        if job.merge:
+        if job.soup:
             make_soup(
                 created.student,
-                [load_link(link.artifact, link.folder) for link in reversed(job.merge)],
+                [load_link(link.artifact, link.folder) for link in reversed(job.soup)],
                 evaluate,
             )
-        if not job.rounded:  # the batch norms of a rounded network were fixed while it learned
+        if not job.rounded:  # the batch norms of a rounded network were fixed during training
             measure_batch_norms(created.student, feed, plan.input.network, evaluate)
         path = folder / "weights.safetensors"
         save_weights(created.student, path)
@@ -262,7 +264,7 @@ class Trainer:
         )
 
     def _stopping(self, job: LinkJob) -> EarlyStopping | None:
-        """Return what ends the training early; None where the settings ask for all epochs."""
+        """Return the early stopping of a training; None where the settings ask for all epochs."""
         if not job.train.patience:
             return None
         spec = job.plan.input
@@ -284,9 +286,9 @@ class Trainer:
         )
 
     def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
-        """Return how many images of a split a student predicts rightly.
+        """Return the rate of a split's images that a student predicts rightly.
 
-        What it predicts is recorded under its weights, so that nothing runs these images through them again.
+        The predictions are recorded under its weights, so that no later step runs these images through them again.
         """
         images = self._frames(split, spec.frame)
         model = as_trained(sha256_bytes(weights_of(student)), spec)

@@ -1,4 +1,4 @@
-"""What training a link took: wall time, processor time, and energy where the machine tells it."""
+"""Measure the cost of training a link: wall time, processor time, and energy where the machine reports it."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ FILE = "cost.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingCost:
-    """Of one piece of work.
+    """Cost of one training.
 
     Attributes:
-        seconds: Wall time.
-        cpu_seconds: Processor time of all threads of this process.
-        joules: Of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where neither
-            can be read.
-        schema_version: Of this record.
+        seconds: Wall time, seconds.
+        cpu_seconds: Processor time of all threads of this process, seconds.
+        joules: Energy of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where
+            neither can be read.
+        schema_version: Schema version of this record.
     """
 
     seconds: float
@@ -43,12 +43,12 @@ class TrainingCost:
 
 @contextmanager
 def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Iterator[None]:
-    """Write what the block took to ``cost.json`` in a folder: beside the artefact, which must not depend on it.
+    """Write the cost of a block to ``cost.json`` in a folder, beside the artefact, which must not depend on it.
 
     Args:
-        folder: Where the file is put.
-        root: Where ``sys`` lies.
-        period_s: How often the processor's counters are read meanwhile; they wrap around, after a minute at the least.
+        folder: Folder for the file.
+        root: Folder that holds ``sys``.
+        period_s: Seconds between readings of the processor's counters, which wrap around after a minute at the least.
     """
     start_ns, cpu_ns, gpus = time.monotonic_ns(), time.process_time_ns(), read_gpu_joules()
     packages = _open_rapl(root)
@@ -64,7 +64,7 @@ def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Ite
 
 
 def total_cost(folders: Iterable[Path]) -> TrainingCost:
-    """Return what the links in these folders took together; one that another process trained was measured there."""
+    """Return the cost of the links in these folders together; a link that another process trained was measured there."""
     paths = [folder / FILE for folder in folders]
     found = [
         from_json(TrainingCost, path.read_bytes(), where=str(path), error=StoreError) for path in paths if path.is_file()
@@ -85,7 +85,7 @@ def _open_rapl(root: Path) -> PowerSource:
 
 
 def _package_joules(packages: PowerSource, watch: Poller[Reading | None]) -> float | None:
-    """Return what the processor's packages took since they were opened; None where not every reading was made."""
+    """Return the energy of the processor's packages since they were opened, joules; None where a reading is missing."""
     if watch.failure is not None:
         return None
     try:
@@ -103,7 +103,7 @@ def _sum_known(*parts: float | None) -> float | None:
 
 
 def spent_joules(before: dict[str, float], after: dict[str, float]) -> float | None:
-    """Return what the counters that were read twice rose by; None without any, or where one began anew meanwhile."""
+    """Return the rise of the counters that were read twice, joules; None without any, or where one began anew."""
     both = before.keys() & after.keys()
     rises = [after[name] - before[name] for name in both]
     return sum(rises) if rises and min(rises) >= 0 else None

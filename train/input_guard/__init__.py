@@ -1,1 +1,1 @@
-"""The input guard is fitted here, on training frames."""
+"""Fit of the input guard, on training frames."""

@@ -1,4 +1,4 @@
-"""Fitting the frame guard: limits of quality, what familiar frames look like, and how far from that is too far.
+"""Fit the input guard: limits of quality, the distribution of training frames' features, and the limit of the OOD score.
 
 Every group of frames counts once, as frames of one patient are alike.
 """
@@ -18,31 +18,31 @@ from weckd_edge.devices.runtime.input_guard import BINS, FEATURES, LAGS, FrameFe
 Floats = NDArray[np.float64]
 
 MIN_GROUPS = 20
-"""Of training frames; with fewer there is no guard."""
+"""Least number of groups of training frames; with fewer there is no guard."""
 
 TAIL = 0.005
-"""Part of the training frames beyond which a bar of quality is put."""
+"""Part of the training frames that lies beyond a limit of quality, before the margin, 0..1."""
 
 MARGIN = 0.2
-"""How far behind that tail: a part of the figure, or of the room that a share has left up to 1."""
+"""Margin of a limit of quality behind that tail, as a part of the value, or of a fraction's distance to 1."""
 
 FOLDS = 10
 
 _GREY_FLOOR = 0.5
-"""Least spread that a feature in grey levels is taken to have: a grey data set must not refuse a camera for its last bit."""
+"""Least spread of a feature in grey levels, so that a grey data set does not reject a camera for its last bit."""
 
 _FRACTION_FLOOR = 0.02
-"""The same for the root of a share of points."""
+"""Least spread of a feature that is the root of a fraction of points."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FeatureSet:
-    """What the guard counts in a number of frames.
+    """Features and quality of a number of frames, as the guard counts them.
 
     Attributes:
-        features: ``[N, FEATURES]``.
-        quality: ``[N, 4]``: sharpness, contrast, dark share, bright share.
-        groups: The group of each frame.
+        features: Features of each frame ``[N, FEATURES]``.
+        quality: Quality of each frame ``[N, 4]``: sharpness, contrast, dark fraction, bright fraction.
+        groups: Group of each frame.
     """
 
     features: Floats
@@ -52,11 +52,11 @@ class FeatureSet:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedGuard:
-    """A guard and what its limit of unfamiliarity rests on.
+    """Guard with the groups and the bound that its limit of the OOD score rests on.
 
     Attributes:
-        guard: What is deployed.
-        groups: How many groups the limit rests on.
+        guard: Guard that is deployed.
+        groups: Number of groups that the limit rests on.
         false_reject_bound: Largest expected fraction of a new group's frames that is rejected; over the requested rate where
             there are too few groups.
     """
@@ -67,7 +67,7 @@ class FittedGuard:
 
 
 def stack_features(frames: Sequence[FrameFeatures], groups: Sequence[str]) -> FeatureSet:
-    """Stack what was counted in single frames."""
+    """Stack the features of single frames."""
     quality = [(q.sharpness, q.contrast, q.dark_fraction, q.bright_fraction) for q in (frame.quality for frame in frames)]
     return FeatureSet(
         features=np.array([frame.features for frame in frames]).reshape(len(frames), FEATURES),
@@ -77,19 +77,19 @@ def stack_features(frames: Sequence[FrameFeatures], groups: Sequence[str]) -> Fe
 
 
 def fit_guard(train: FeatureSet, held_out: FeatureSet, config: GuardConfig) -> FittedGuard | None:
-    """Fit a guard.
+    """Fit a guard to training frames; its limit comes from frames that it was not fitted to.
 
-    The bar is a conformal quantile of hierarchical data (Lee, Barber and Willett 2023, arXiv 2306.06342): groups are
-    exchangeable, and a frame of a new group is refused with at most the asked probability. Held-out groups are scored by
-    the guard itself, training groups by guards that were fitted without them (cross-conformal prediction, Vovk 2015).
+    The limit is a conformal quantile of hierarchical data (Lee, Barber and Willett 2023, arXiv 2306.06342): groups are
+    exchangeable, and a frame of a new group is rejected with at most the requested probability. Held-out groups are scored
+    by the guard itself, training groups by guards that were fitted without them (cross-conformal prediction, Vovk 2015).
 
     Args:
         train: Training frames, which the features' distribution is taken from.
         held_out: Frames of other groups; may be none.
-        config: What is asked.
+        config: Settings of the guard.
 
     Returns:
-        None where there are fewer than ``MIN_GROUPS`` training groups.
+        The guard; None where there are fewer than ``MIN_GROUPS`` training groups.
     """
     names, member = np.unique(np.asarray(train.groups), return_inverse=True)
     if len(names) < MIN_GROUPS:
@@ -97,7 +97,7 @@ def fit_guard(train: FeatureSet, held_out: FeatureSet, config: GuardConfig) -> F
     mean, whitening = fit_distance(train.features, member)
     scores = [distances(held_out.features, mean, whitening)] if held_out.groups else []
     held_out_groups = list(held_out.groups)
-    fold_of = np.arange(len(names)) % FOLDS  # names are sorted, and say nothing of the frames
+    fold_of = np.arange(len(names)) % FOLDS  # names are sorted, and do not depend on the frames
     for fold in range(FOLDS):
         out = fold_of[member] == fold
         scores.append(distances(train.features[out], *fit_distance(train.features[~out], member[~out])))
@@ -118,8 +118,8 @@ def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, F
     The covariance is Ledoit and Wolf's (2004, Journal of Multivariate Analysis 88:365), of standardised features.
 
     Args:
-        features: One row a frame.
-        member: The group of each row, whole numbers from 0.
+        features: Features of each frame, one row a frame.
+        member: Group of each row, whole numbers from 0.
     """
     sizes = np.bincount(member)
     weight = 1.0 / (np.count_nonzero(sizes) * sizes[member])
@@ -140,7 +140,7 @@ def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, F
     shrinkage = 1.0 if squared_gap == 0 else min(1.0, noise / squared_gap)
     covariance = (1 - shrinkage) * sample + shrinkage * level * np.eye(count)
     inverse = np.linalg.inv(covariance)
-    # Cholesky from the last row on, so that the factor on the right is a lower triangle.
+    # Cholesky runs from the last row on, so that the factor on the right is a lower triangle.
     upper = np.linalg.cholesky(inverse[::-1, ::-1])[::-1, ::-1]
     whitening: Floats = np.tril(upper.T) / spread
     return mean, whitening
@@ -154,16 +154,16 @@ def _floors() -> Floats:
 
 
 def conformal_limit(scores: Floats, groups: Sequence[str], refused: float) -> tuple[float | None, float]:
-    """Return the smallest bar that a frame of a new group exceeds with probability ``refused`` at most.
+    """Return the smallest limit that a frame of a new group exceeds with probability ``refused`` at most.
 
     Args:
-        scores: One a frame.
-        groups: The group of each.
-        refused: Asked for, 0..1; 0 asks for no bar.
+        scores: OOD score of each frame.
+        groups: Group of each frame.
+        refused: Requested probability, 0..1; 0 asks for no limit.
 
     Returns:
-        The bar, and what it promises. Where there are too few groups, ``1 / refused - 1`` being the least, the limit is the
-        largest score and promises one in ``groups + 1``.
+        The limit, and the probability that it guarantees. With fewer groups than ``1 / refused - 1`` the limit is the
+        largest score and guarantees one in ``groups + 1``.
     """
     if refused <= 0:
         return None, 0.0
@@ -177,7 +177,7 @@ def conformal_limit(scores: Floats, groups: Sequence[str], refused: float) -> tu
 
 
 def quality_limits(train: FeatureSet, config: GuardConfig) -> QualityLimits:
-    """Return the limits of quality: as configured, or a margin behind the tail of the training frames."""
+    """Return the limits of quality, as configured, or a margin behind the tail of the training frames."""
     _, member, sizes = np.unique(np.asarray(train.groups), return_inverse=True, return_counts=True)
     weight = 1.0 / sizes[member]
 
@@ -198,7 +198,7 @@ def quality_limits(train: FeatureSet, config: GuardConfig) -> QualityLimits:
 
 
 def weighted_quantile(values: Floats, weight: Floats, part: float) -> float:
-    """Return the smallest value at or under which lies ``part`` of the weight."""
+    """Return the smallest value at or under which ``part`` of the weight lies."""
     order = np.argsort(values, kind="stable")
     inside = np.cumsum(weight[order]) / weight.sum()
     return float(values[order[min(int(np.searchsorted(inside, part - 1e-12)), len(values) - 1)]])

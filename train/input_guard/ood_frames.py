@@ -1,4 +1,4 @@
-"""Frames of kinds that should be refused, to judge a guard by: drawn ones, spoiled real ones, and folders that are named."""
+"""Make frames that a guard should reject, to evaluate it: drawn ones, spoiled real ones, and images of named folders."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from weckd_edge.devices.runtime.predict import find_images
 Frame = NDArray[np.uint8]
 
 KIND_FRAMES = 48
-"""Of each kind."""
+"""Most frames of each kind."""
 
 
 def ood_frames(
@@ -30,15 +30,15 @@ def ood_frames(
     folders: Sequence[str] = (),
     progress: Progress,
 ) -> Iterator[tuple[str, Iterator[Frame]]]:
-    """Yield kinds of frames that should be refused, each frame uint8 ``[H, W, 3]``.
+    """Yield kinds of frames that should be rejected, each with its frames, uint8 ``[H, W, 3]``.
 
     Args:
-        spec: Of the frames.
-        real: Test frames to be spoiled; see ``every_nth``.
-        seed: Of what is drawn.
-        phantoms: Whether drawn ears are another kind of frames than the data set's own.
+        spec: Size and crop of the frames.
+        real: Test frames to be spoiled, as ``every_nth`` takes them.
+        seed: Seed of the drawn frames.
+        phantoms: Whether drawn ears are a kind of their own, other than the data set's frames.
         folders: Folders of images of other kinds.
-        progress: Where a file that cannot be read is named.
+        progress: Receiver of notes on files that cannot be read.
     """
     height, width = spec.height, spec.width
     draw = np.random.default_rng(seed)
@@ -60,13 +60,13 @@ def ood_frames(
 
 
 def every_nth(count: int) -> slice:
-    """Return which of ``count`` test frames are spoiled: ``KIND_FRAMES`` at most, spread over all."""
+    """Return the slice of ``count`` test frames that are spoiled: at most ``KIND_FRAMES``, spread over all."""
     step = max(1, count // KIND_FRAMES)
     return slice(0, step * KIND_FRAMES, step)
 
 
 def _readable(files: Sequence[Path], spec: FrameSpec, progress: Progress) -> Iterator[Frame]:
-    """Yield the frames of those files that can be read, and name the others."""
+    """Yield the frames of the files that can be read, and note the others."""
     for file in files:
         try:
             frame = frame_from_file(file, spec)[0]

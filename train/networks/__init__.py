@@ -1,1 +1,1 @@
-"""Student networks: how they are made, opened from a file, and given images."""
+"""Student networks: make them, open them from a file, and prepare images for them."""

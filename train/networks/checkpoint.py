@@ -1,4 +1,4 @@
-"""A trained checkpoint that a user brings: a timm network whose every weight is in a file, as a link of a chain of one."""
+"""Open a user's checkpoint, a timm network with all of its weights in a file, as a link of a chain of one."""
 
 from __future__ import annotations
 
@@ -31,22 +31,22 @@ from weckd_edge.train.networks.weights_file import FittedWeights, WeightsFile, f
 WEIGHTS_FILE = "weights.safetensors"
 _MODEL_NAMES = ("arch", "model", "model_name", "architecture", "backbone", "encoder", "encoder_name")
 _SIZE_NAMES = ("img_size", "input_size", "image_size", "val_crop_size", "crop_size")
-"""Under which names trainers keep the network's name, and the side of its input."""
+"""Names under which trainers store the side of the network's input."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Checkpoint:
-    """A network with its weights, and what it says of its input.
+    """Network of a checkpoint with its weights and its input.
 
     Attributes:
-        student: Ready to answer.
-        architecture: timm's name.
+        student: Network in evaluation mode.
+        architecture: Name of the network in timm.
         options: Keyword arguments for ``timm.create_model``.
-        mean: Per RGB channel.
-        std: Per RGB channel.
+        mean: Mean per RGB channel.
+        std: Standard deviation per RGB channel.
         input_size: Side of the input that the file or timm names for this network, pixels.
-        classes: How many it tells apart.
-        notes: Which of the file's tables was taken, and what else was decided, in words.
+        classes: Number of classes.
+        notes: Decisions, such as which of the file's tables was taken, in words.
     """
 
     student: Student
@@ -71,17 +71,17 @@ def read_checkpoint(
     """Make a network and fill every one of its weights from a file.
 
     Args:
-        config: The network; its own ``weights`` are not looked at, nor anything fetched. None takes the network that the
-            file says it is of. Options, mean and std that are left open are taken from the file, if it says them.
-        weights: safetensors, or a PyTorch file (read with ``weights_only``): see ``read_weights``.
-        classes: How many labels there are; None takes the checkpoint's own number.
-        key: Which of the file's tables to take; None decides as ``fit_to`` does.
-        mean: In place of the configuration's, per RGB channel.
-        std: Likewise.
+        config: Settings of the network; its own ``weights`` are ignored, and nothing is fetched. None takes the network that
+            the file names. Options, mean and std that are left open are taken from the file, where it names them.
+        weights: Path of a safetensors file, or of a PyTorch file, which is read with ``weights_only``.
+        classes: Number of labels; None takes the checkpoint's own number.
+        key: Name of the file's table to take; None decides as ``fit_to`` does.
+        mean: Mean per RGB channel, in place of the configuration's.
+        std: Standard deviation per RGB channel, in place of the configuration's.
 
     Raises:
         ConfigError: No network is named, neither by the configuration nor by the file.
-        ModelError: Unknown network, a file that cannot be read, or weights that are not those of this very network.
+        ModelError: The network is unknown, the file cannot be read, or its weights are those of another network.
     """
     if config is not None and ":" in config.model:
         raise ModelError(
@@ -98,15 +98,9 @@ def read_checkpoint(
         if renamed is not None:
             fitted, backbone = renamed, created.student.backbone
             notes.append(
-                f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} answers as that does."
+                f"Its tensors have the names of torchvision's {theirs}; timm's {config.model} predicts as that does."
             )
-    outputs = next((_rows(fitted.tensors, head) for head in _heads(backbone) if f"{head}.weight" in fitted.tensors), None)
-    if classes is not None and outputs not in (None, classes):
-        raise ModelError(
-            f"{weights.name}: its classifier answers {outputs} classes, expected one for each of {classes} labels; "
-            "train it on these classes, or give the data set of its own",
-            code="E_MODEL_CLASSES",
-        )
+    outputs = _count_outputs(fitted.tensors, backbone, classes, weights.name)
     if outputs is not None:
         created = create_student(config, outputs)
         backbone = created.student.backbone
@@ -126,10 +120,26 @@ def read_checkpoint(
     )
 
 
+def _count_outputs(tensors: Mapping[str, Tensor], backbone: nn.Module, classes: int | None, name: str) -> int | None:
+    """Return the number of classes of the file's classifier; None where the file holds no classifier.
+
+    Raises:
+        ModelError: The classifier has another number of classes than there are labels.
+    """
+    outputs = next((_rows(tensors, head) for head in _heads(backbone) if f"{head}.weight" in tensors), None)
+    if classes is not None and outputs not in (None, classes):
+        raise ModelError(
+            f"{name}: its classifier predicts {outputs} classes, expected one for each of {classes} labels; "
+            "train it on these classes, or give the data set of its own",
+            code="E_MODEL_CLASSES",
+        )
+    return outputs
+
+
 def _from_torchvision(
     file: WeightsFile, theirs: str, config: LinkConfig, key: str | None
 ) -> tuple[FittedWeights | None, CreatedStudent]:
-    """Look for the weights of torchvision's network of that name, whose classifier is the last tensor of a table."""
+    """Find the weights of torchvision's network of a name, whose classifier is the last tensor of a table."""
     classes = next((int(list(table.values())[-1].shape[0]) for table in file.tables.values() if _is_bias(table)), 2)
     created = create_student(config, classes)
     return fit_torchvision(file, theirs, created.student.backbone, classes, key=key), created
@@ -146,7 +156,7 @@ def _rows(tensors: Mapping[str, Tensor], head: str) -> int:
 def _described(
     config: LinkConfig | None, file: WeightsFile, mean: Colour | None, std: Colour | None
 ) -> tuple[LinkConfig, str | None, list[str]]:
-    """Fill in what is not said of the network from what the file says of itself; torchvision's name of it, if it has one."""
+    """Complete a network's settings from the file's; also return torchvision's name of it, if it has one, and notes."""
     settings: Mapping[str, Any] = file.settings
     notes: list[str] = []
     names = [str(settings[name]) for name in _MODEL_NAMES if name in settings]
@@ -228,23 +238,23 @@ def _describe_evaluation(settings: Mapping[str, Any], size: int | None) -> list[
     crop = settings.get("crop_pct")
     if isinstance(crop, float) and crop < 1:
         notes.append(
-            f"Its trainer judged it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen."
+            f"Its trainer evaluated it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen."
         )
     return notes
 
 
 def exchange_red_and_blue(checkpoint: Checkpoint) -> None:
-    """Let a network that was trained with blue first take red first, by the weights of its first convolution.
+    """Exchange red and blue in the first convolution, so that a network trained with blue first takes red first.
 
     Raises:
-        ModelError: Its first convolution does not take three channels.
+        ModelError: The first convolution does not take three channels.
     """
     backbone = checkpoint.student.backbone
     first = next((module for module in backbone.modules() if isinstance(module, nn.Conv2d)), None)
     if first is None or first.weight.shape[1] != 3:
         raise ModelError(
-            f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; bring it "
-            "as an ONNX file",
+            f"{checkpoint.architecture}: --channel-order bgr: its first convolution does not take three channels; "
+            "import it as an ONNX file",
             code="E_MODEL_INPUT",
         )
     with no_grad():
@@ -257,12 +267,12 @@ def write_link(
     """Write the weights into ``folder`` and describe the network as a link.
 
     Args:
-        checkpoint: The network.
-        spec: Its input.
-        labels: In the order of its outputs.
-        val: Its accuracy on the validation split.
-        test: Its accuracy on the test split.
-        folder: Where to write; exists.
+        checkpoint: Network of the link.
+        spec: Frame and network input.
+        labels: Class names in the order of its outputs.
+        val: Accuracy on the validation split.
+        test: Accuracy on the test split.
+        folder: Folder to write to; exists.
     """
     save_weights(checkpoint.student, folder / WEIGHTS_FILE)
     size = measure_student(checkpoint.student, spec.network.size)
@@ -300,7 +310,7 @@ def _require_fit(found: dict[str, Tensor], wanted: dict[str, Tensor], file: str,
         advice = "give the name it was made by"
         if not found.keys() & wanted.keys():
             advice = (
-                "no name is timm's. Is the network torchvision's, or one of your own? Then bring it as ONNX: "
+                "no name is timm's. Is the network torchvision's, or one of your own? Then import it as ONNX: "
                 "torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')"
             )
         raise ModelError(
@@ -319,12 +329,12 @@ def _require_numbers(found: Mapping[str, Tensor], file: str) -> None:
     bad = next((name for name, value in found.items() if value.is_floating_point() and not value.isfinite().all()), None)
     if bad is not None:
         raise ModelError(
-            f"{file}: '{bad}' holds values that are NaN or infinite; bring an earlier checkpoint", code="E_MODEL_NOT_FINITE"
+            f"{file}: '{bad}' holds values that are NaN or infinite; give an earlier checkpoint", code="E_MODEL_NOT_FINITE"
         )
 
 
 def copy_link(link: Link, source: Path, folder: Path) -> Link:
-    """Write a trained link's weights into another folder, having loaded them once."""
+    """Write a trained link's weights into another folder, after loading them once to check them."""
     student = load_link(link, source)
     save_weights(student, folder / WEIGHTS_FILE)
     return replace(link, weights=file_ref(folder, folder / WEIGHTS_FILE))

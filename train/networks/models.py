@@ -1,4 +1,4 @@
-"""Students: made by timm, loaded from wherever their weights lie, counted, and put in order."""
+"""Make students by timm, load their weights, count their size, and check their order in a chain."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 
 class Student(nn.Module):
-    """A timm classifier that also hands out the last feature map, which spatial attention compares.
+    """timm classifier that also returns the last feature map, which spatial attention compares.
 
     Args:
         backbone: Any timm model with ``forward_features`` and ``forward_head``.
@@ -47,7 +47,7 @@ class Student(nn.Module):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudentSize:
-    """What a student costs: ``parameters`` with its head, and ``macs``, MACs of one image."""
+    """Size of a student: ``parameters`` with its head, and ``macs``, MACs of one image."""
 
     parameters: int
     macs: int
@@ -55,14 +55,14 @@ class StudentSize:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CreatedStudent:
-    """A student and what it takes to make its like again without a network.
+    """New student, and the settings by which the same network is made again without fetching anything.
 
     Attributes:
-        student: With its starting weights.
-        architecture: timm's name for it, also where the weights came from a hub.
+        student: Network with its starting weights.
+        architecture: Name of the network in timm, also where the weights came from a hub.
         options: Keyword arguments for ``timm.create_model``.
-        mean: Per RGB channel, that its weights expect.
-        std: Per RGB channel, that its weights expect.
+        mean: Mean per RGB channel that its weights expect.
+        std: Standard deviation per RGB channel that its weights expect.
     """
 
     student: Student
@@ -76,8 +76,8 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     """Make a student with fresh or given weights.
 
     Raises:
-        ModelError: Unknown name, options timm refuses, weights that are missing or of another shape, or no network for
-            weights that must be fetched.
+        ModelError: The name is unknown, timm refuses the options, the weights are missing or of another shape, or there is
+            no connection to fetch them.
     """
     source, _, _ = config.model.rpartition(":")
     remote = bool(source) or config.pretrained
@@ -93,7 +93,7 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
         backbone = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
     except WeckdError:
         raise
-    except Exception as err:  # what timm's networks raise of an option, and huggingface_hub of a hub, has no common kind
+    except Exception as err:  # errors of timm's networks and of huggingface_hub have no common base class
         if remote:
             raise ModelError(
                 f"{config.model}: its pretrained weights cannot be fetched ({first_line(err)}); connect to a network "
@@ -132,7 +132,7 @@ def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
     """Return the architecture and options behind a ``hf_hub:owner/name`` or ``local-dir:path`` name.
 
     Raises:
-        ModelError: Its ``config.json`` holds options that would do more than shape the network.
+        ModelError: The ``config.json`` holds options that would do more than shape the network.
     """
     source, _, name = config.model.partition(":")
     loaders: dict[str, Callable[[str], Any]] = {
@@ -211,11 +211,11 @@ def load_link(link: Link, folder: Path) -> Student:
     """Rebuild a trained student from its artefact.
 
     Args:
-        link: The artefact.
-        folder: Where its weights file lies.
+        link: Record of the link.
+        folder: Folder that holds its weights file.
 
     Raises:
-        ModelError: It names no network of timm, options that timm refuses, or weights of another network.
+        ModelError: The record names no network of timm, options that timm refuses, or weights of another network.
     """
     require("safetensors", "read a link's weights")
     if not timm.is_model(link.model):
@@ -227,7 +227,7 @@ def load_link(link: Link, folder: Path) -> Student:
     try:
         student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
         student.backbone.load_state_dict(tensors)
-    except Exception as err:  # timm lets any kind of error through
+    except Exception as err:  # timm raises any kind of error
         raise ModelError(
             f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
             code="E_MODEL_OPTIONS",
@@ -239,22 +239,22 @@ def measure_student(student: Student, input_size: int) -> StudentSize:
     """Count a student's parameters and the MACs of one ``[1, 3, S, S]`` image.
 
     Raises:
-        ModelError: It cannot answer such an image: its options or the size do not suit it.
+        ModelError: The network cannot take such an image, as its options or the size do not suit it.
     """
     training = student.training
     student.eval()
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             logits, _ = student(torch.zeros(1, 3, input_size, input_size))
-    except Exception as err:  # whatever a network raises of an option that it took
+    except Exception as err:  # a network may raise anything over an option that it took
         raise ModelError(
-            f"{_name(student)}: cannot answer an image of {input_size} by {input_size} pixels ({first_line(err)}); are its "
+            f"{_name(student)}: cannot take an image of {input_size} by {input_size} pixels ({first_line(err)}); are its "
             "options and input_size right?",
             code="E_MODEL_INPUT_SIZE",
         ) from err
     if logits.ndim != 2:
         raise ModelError(
-            f"{_name(student)}: expected a number for each class, answers {list(logits.shape)}; change its options",
+            f"{_name(student)}: expected a number for each class, it predicts {list(logits.shape)}; change its options",
             code="E_MODEL_OUTPUT",
         )
     student.train(training)

@@ -1,4 +1,4 @@
-"""From camera frames to a network's input, exactly as the exported graph does it (see ``InputSpec``)."""
+"""Preprocess camera frames to a network's input, exactly as the exported graph does."""
 
 from __future__ import annotations
 
@@ -11,31 +11,31 @@ from torch.nn import functional as F
 from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
 
 MIDDLE_GREY = 128 / 255
-"""A mean that makes whole numbers from -128 to 127 of pixels, which int8 holds without rounding."""
+"""Mean that turns pixels into whole numbers from -128 to 127, which int8 holds without rounding."""
 
 
 def suited_mean(mean: Colour, *, fresh: bool) -> Colour:
-    """Return the mean a network is trained with: middle grey, where its weights do not expect another.
+    """Return the mean that a network is trained with: middle grey, where its weights do not expect another.
 
     Args:
-        mean: Per RGB channel, the architecture's own or the user's.
-        fresh: The weights are random and the user named no mean. Others keep theirs, unless it is middle grey to half a
-            grey level, such as 0.5.
+        mean: Mean per RGB channel, the architecture's own or the user's.
+        fresh: Whether the weights are random and the user named no mean. Other networks keep their mean, unless it is middle
+            grey to half a grey level, such as 0.5.
     """
     near = all(abs(255 * (value - MIDDLE_GREY)) <= 0.5 for value in mean)
     return (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY) if fresh or near else mean
 
 
 def crop_and_resize(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
-    """Crop and resize frames as a spec says, without normalising.
+    """Crop and resize frames without normalising them.
 
     Args:
-        frames: uint8 ``[B, H, W, 3]``.
-        spec: Whose ``crop`` and ``resize`` are applied.
-        size: Side of the result.
+        frames: Frames, uint8 ``[B, H, W, 3]``.
+        spec: Frame whose ``crop`` and ``resize`` are applied.
+        size: Side of the result, pixels.
 
     Returns:
-        float32 ``[B, 3, size, size]`` in 0..255; whole numbers where two pixels are averaged.
+        Images, float32 ``[B, 3, size, size]`` in 0..255; whole numbers where two pixels are averaged.
     """
     if spec.resize == "diagonal":
         return _mean_of_two(frames, spec, size)
@@ -56,18 +56,18 @@ def _mean_of_two(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
 
 
 def _box(frames: Tensor, spec: FrameSpec) -> tuple[int, int, int, int]:
-    """Return what is kept of frames ``[B, H, W, 3]``: ``top, left, height, width``."""
+    """Return the box that is kept of frames ``[B, H, W, 3]``: ``top, left, height, width``, pixels."""
     height, width = frames.shape[1:3]
     return crop_box(replace(spec, height=height, width=width))
 
 
 def normalise(images: Tensor, network_input: NetworkInput) -> Tensor:
-    """Turn ``[B, 3, S, S]`` in 0..255 into the network's input."""
+    """Normalise images ``[B, 3, S, S]`` in 0..255 to the network's input."""
     mean = torch.tensor(network_input.mean, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(network_input.std, device=images.device).view(1, 3, 1, 1)
     return (images / 255 - mean) / std
 
 
 def make_network_input(frames: Tensor, spec: InputSpec) -> Tensor:
-    """Turn uint8 frames ``[B, H, W, 3]`` into the network's input ``[B, 3, S, S]``."""
+    """Preprocess uint8 frames ``[B, H, W, 3]`` to the network's input ``[B, 3, S, S]``."""
     return normalise(crop_and_resize(frames, spec.frame, spec.network.size), spec.network)

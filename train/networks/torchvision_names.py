@@ -1,4 +1,4 @@
-"""Weights of torchvision's networks under timm's names: the same tensors in the same order, proved by what both answer."""
+"""Load weights of torchvision's networks under timm's names: the same tensors in the same order, proved by predictions."""
 
 from __future__ import annotations
 
@@ -29,12 +29,14 @@ TIMM_NAMES: dict[str, tuple[str, dict[str, Any]]] = {
         )
     },
 }
-"""torchvision's names whose networks timm has too, with the options that make them alike. Its ResNets need no entry, as
-their tensors have the same names."""
+"""timm's name and options of torchvision's networks that timm has too, by torchvision's name.
+
+Its ResNets need no entry, as their tensors have the same names.
+"""
 
 _SIDE = 224
 _TOLERANCE = 1e-4
-"""Part of the largest logit by which the two may differ."""
+"""Largest difference of the two networks' logits, as a part of the largest logit."""
 
 
 def fit_torchvision(
@@ -43,17 +45,17 @@ def fit_torchvision(
     """Find the weights of one of torchvision's networks in a file, under timm's names.
 
     Args:
-        file: What was read.
-        name: torchvision's name, of ``TIMM_NAMES``.
-        backbone: timm's network, with as many classes; its weights are overwritten.
-        classes: How many classes the file's classifier answers.
-        key: See ``fit_to``.
+        file: File of weights.
+        name: Name of the network in torchvision, a key of ``TIMM_NAMES``.
+        backbone: Network of timm, with as many classes; its weights are overwritten.
+        classes: Number of classes of the file's classifier.
+        key: Name of the file's table to take; None decides as ``fit_to`` does.
 
     Returns:
-        None where the file holds no such network.
+        The weights; None where the file holds no such network.
 
     Raises:
-        ModelError: The two networks do not answer alike with these weights, so that their names do not match after all.
+        ModelError: The two networks predict differently with these weights, so that their names do not match after all.
     """
     models = require("torchvision.models", "read torchvision's weights")
     theirs = models.get_model(name, weights=None, num_classes=classes).eval()
@@ -66,7 +68,7 @@ def fit_torchvision(
     renamed = {to: found.tensors[n] for n, to in zip(names, own, strict=True)}
     if any(value.numel() != wanted[n].numel() for n, value in renamed.items()):
         return None
-    # A classifier of the one is a convolution of the other: the same numbers, with sides of one pixel.
+    # A linear classifier of the one may be a convolution of the other: the same numbers, with sides of one pixel.
     renamed = {n: value.reshape(wanted[n].shape) for n, value in renamed.items()}
     _require_alike(file.name, name, theirs, found.tensors, backbone, renamed)
     return FittedWeights(place=found.place, tensors=renamed, others=found.others, left_out=found.left_out)
@@ -88,9 +90,9 @@ def _require_alike(
         expected, found = theirs(image), backbone.eval()(image)
     backbone.train(training)
     deviation = float((expected - found).abs().max())
-    if deviation > _TOLERANCE * float(expected.abs().max()):  # where there are no numbers, the caller says so
+    if deviation > _TOLERANCE * float(expected.abs().max()):  # NaN passes here: the caller refuses it
         raise ModelError(
-            f"{file}: with these weights, torchvision's {name} and timm's network answer {deviation:.2g} apart; bring it as "
-            "ONNX: torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')",
+            f"{file}: with these weights, torchvision's {name} and timm's network predict {deviation:.2g} apart; import it "
+            "as ONNX: torch.onnx.export(network.eval(), torch.zeros(1, 3, SIDE, SIDE), 'network.onnx')",
             code="E_MODEL_OTHER_WEIGHTS",
         )

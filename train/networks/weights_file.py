@@ -1,4 +1,4 @@
-"""Files of weights as trainers write them: tables of tensors, and what the file says of itself; no code of it is run."""
+"""Read files of weights as trainers write them, tables of tensors and settings, without running any code of them."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ _DEEPEST = 4
 _SETTINGS = ("args", "hyper_parameters", "hparams", "config", "cfg")
 _NO_WEIGHTS = ("optim", "opt", "lr_sched", "scheduler", "scaler", "amp", "loss_scaler")
 _CODE = ("exec", "eval", "compile", "__import__", "os.", "posix.", "nt.", "sys.", "subprocess.", "shutil.", "runpy.")
-"""What names in a pickle begin with that no trainer writes and that can only be there to run code."""
+"""Beginnings of names in a pickle that no trainer writes, and that can only be there to run code."""
 _COUNTERS = ("num_batches_tracked", "n_averaged")
 
 
 class Inert:
-    """What stands for an object beside the weights: it keeps the state it is given, and none of the object's code runs."""
+    """Stand-in for an object beside the weights: it keeps the state it is given, and none of the object's code runs."""
 
     settings: Mapping[str, Any]
 
@@ -56,7 +56,7 @@ STAND_INS: dict[str, Any] = {
         for module in ("pathlib", "pathlib._local")
         for name in ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
     },
-    # Numbers that NumPy has worked out, such as the best accuracy.
+    # Numbers that NumPy has computed, such as the best accuracy.
     **{
         f"{module}.{name}": Inert
         for module in ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -65,7 +65,7 @@ STAND_INS: dict[str, Any] = {
     "numpy.dtype": Inert,
     "numpy.ndarray": Inert,
     "numpy.random._pickle.__randomstate_ctor": Inert,
-    # Lightning's hyperparameters, and what it keeps of its callbacks.
+    # Lightning's hyperparameters, and the state of its callbacks.
     **{
         f"{module}.AttributeDict": dict
         for module in (
@@ -107,17 +107,17 @@ STAND_INS: dict[str, Any] = {
     "datetime.date": Inert,
     "datetime.timedelta": Inert,
 }
-"""What may lie beside weights, by name. Nothing of it is imported or called: ``Inert`` or an empty dict takes its place."""
+"""Names of objects that may lie beside weights. None is imported or called: ``Inert`` or an empty dict stands for it."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WeightsFile:
-    """What a file of weights holds.
+    """Content of a file of weights.
 
     Attributes:
-        name: The file's.
-        tables: Every table of tensors, by where it lies: "" is the file itself, "a.b" the entry b of its entry a.
-        settings: What the file says of the run that wrote it, by name; empty where it says nothing.
+        name: Name of the file.
+        tables: Every table of tensors, by its place: "" is the file itself, "a.b" the entry b of its entry a.
+        settings: Settings of the run that wrote the file, by name; empty where it holds none.
     """
 
     name: str
@@ -127,11 +127,11 @@ class WeightsFile:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FittedWeights:
-    """One network's weights, as they were found in a file.
+    """Weights of one network, as they were found in a file.
 
     Attributes:
-        place: Where they lie: the table, and the prefix of their names.
-        tensors: By the network's own names.
+        place: Place of the weights: the table, and the prefix of their names.
+        tensors: Tensors by the network's own names.
         others: Further places that hold all of the network's weights.
         left_out: Tensors of the same table that are no part of the network, by their names there.
     """
@@ -148,13 +148,13 @@ class FittedWeights:
 
 
 def read_weights(path: Path) -> WeightsFile:
-    """Read what a trainer has written: safetensors, or a PyTorch file, which is read with ``weights_only=True``.
+    """Read a file of weights: safetensors, or a PyTorch file, which is read with ``weights_only=True``.
 
-    Beside tensors and plain containers, only what ``STAND_INS`` names may be in it; no code of the file is run.
+    Beside tensors and plain containers it may hold only objects that ``STAND_INS`` names; no code of the file is run.
 
     Raises:
-        ModelError: The file is missing, holds anything else, or no tensors. Where it can be converted, its ``lines`` are the
-            three of Python that do so.
+        ModelError: The file is missing, holds anything else, or no tensors. Where it can be converted, the error's ``lines``
+            are the three lines of Python that do so.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file", code="E_MODEL_FILE_MISSING")
@@ -172,20 +172,20 @@ def fit_to(
 ) -> FittedWeights:
     """Find a network's weights in a file: in whichever table, behind whichever prefix of their names.
 
-    Where several places hold them all, the running average (EMA) is taken, as trainers judge by it; then what is called
+    Where several places hold them all, the running average (EMA) is taken, as trainers evaluate it; then a table called
     ``state_dict`` or ``model``; then the first.
 
     Args:
-        file: What was read.
-        wanted: The network's own tensors, by name.
-        key: Take this place and no other.
+        file: File of weights.
+        wanted: Tensors of the network, by name.
+        key: Name of the place to take, and no other; None chooses one.
         spare: Prefixes of names that the file need not hold, such as a classifier that is trained anew.
 
     Returns:
-        All of the weights; or, where no place holds them all, what comes closest.
+        All of the weights; where no place holds them all, those of the place that comes closest.
 
     Raises:
-        ModelError: There is no such place as ``key``.
+        ModelError: The file has no place of the name ``key``.
     """
     needed = {n for n in wanted if not n.endswith(_COUNTERS) and not n.startswith(spare)}
     places = {}
@@ -205,7 +205,7 @@ def fit_to(
             raise ModelError(f"{file.name}: holds nothing called '{key}'; it holds {known}", code="E_MODEL_WEIGHTS_FILE")
         places = chosen
     maximum = max(places.values())
-    if maximum == 0:  # another network's: the largest table is the one to speak of
+    if maximum == 0:  # weights of another network: the message is about the largest table
         places = {max(places, key=lambda place: len(file.tables[place[0]])): 0}
     best = sorted((place for place, n in places.items() if n == maximum), key=lambda place: _rank(_join(*place)))
     where, prefix = best[0]
@@ -278,7 +278,7 @@ def _read_safetensors(path: Path) -> Table:
 
     try:
         found: Table = load_file(path)
-    except Exception as err:  # its errors have no common kind
+    except Exception as err:  # errors of safetensors have no common base class
         raise ModelError(
             f"{path.name}: cannot be read as weights ({_plain(str(err))[:200]})", code="E_MODEL_WEIGHTS_FILE"
         ) from err
@@ -288,7 +288,7 @@ def _read_safetensors(path: Path) -> Table:
 def _load(path: Path) -> object:
     try:
         with warnings.catch_warnings(), torch.serialization.safe_globals([(how, name) for name, how in STAND_INS.items()]):
-            warnings.simplefilter("ignore")  # of the pickle's protocol, and of TorchScript
+            warnings.simplefilter("ignore")  # warnings of the pickle's protocol, and of TorchScript
             return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as err:  # torch raises many kinds for a file that is not what its name says
         why, lines = _why(path, str(err) or type(err).__name__)
@@ -296,10 +296,12 @@ def _load(path: Path) -> object:
 
 
 def _why(path: Path, message: str) -> tuple[str, tuple[str, ...]]:
-    """Say why torch does not read a file, with the lines of Python that convert it, where there are such."""
+    """Return the reason why torch does not read a file, with the lines of Python that convert it, where there are such."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
-    if not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar":  # what torch writes and has written
+    if (
+        not head.startswith((b"PK\x03\x04", b"\x80")) and head[257:262] != b"ustar"
+    ):  # signatures of the files that torch writes and wrote
         kind = picture_kind_of(head) or file_kind_of(head)
         neither = "neither safetensors nor a file that PyTorch wrote"
         return f"it is {kind}, {neither}" if kind else f"it is {neither}", ()

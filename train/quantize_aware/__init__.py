@@ -1,1 +1,1 @@
-"""The last link learns on under int8 rounding."""
+"""Quantization-aware distillation: a link is trained further under int8 rounding."""

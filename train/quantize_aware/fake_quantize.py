@@ -1,8 +1,8 @@
-"""A network whose values are rounded while it learns, at the very places where its exported graph will be int8.
+"""Round a network's values while it is trained, at the very places where its exported graph will be int8.
 
-``weckd_edge.compile.quantize.quantize`` rounds what a convolution, a linear layer, a sum, a product or an average reads. A
-torch mode that sees every function a network calls does the same without touching the network. Quantizers that stand in
-front of modules, as nvidia-modelopt's do, miss what is no module, such as a sum, and subclasses they do not know: in timm's
+``weckd_edge.compile.quantize.quantize`` rounds the inputs of a convolution, a linear layer, a sum, a product or an average.
+A torch mode that sees every function a network calls does the same without touching the network. Quantizers that stand in
+front of modules, as nvidia-modelopt's do, miss functions, such as a sum, and subclasses they do not know: in timm's
 MobileNetV2-0.35 modelopt 0.47 leaves out the ten sums and the five convolutions that pad as TensorFlow does. Trained alike,
 the two gave int8 graphs as good as each other (one seed), so that a further library would buy nothing here.
 
@@ -24,13 +24,13 @@ from torch.overrides import TorchFunctionMode
 from weckd_edge.train.networks.models import Student
 
 LEVELS = 127
-"""int8 steps on either side of zero, which is one of them."""
+"""Number of int8 steps on either side of zero."""
 
 SMALLEST = 1e-9
-"""Range of a tensor that is nothing but zeros."""
+"""Range of a tensor that holds zeros alone."""
 
 FOLLOWS = 0.05
-"""How far a range moves in a training step towards the largest value of that step's images."""
+"""Part of the way that a range moves in a training step towards the largest value of that step's images, 0..1."""
 
 WEIGHTED = (F.conv1d, F.conv2d, F.linear)
 AVERAGES = (F.adaptive_avg_pool2d, F.avg_pool2d, torch.mean, Tensor.mean)
@@ -40,23 +40,25 @@ READS: Mapping[Callable[..., Any], int] = {
     **dict.fromkeys((*WEIGHTED, *AVERAGES), 1),
     **dict.fromkeys((*OF_TWO, *IN_PLACE), 2),
 }
-"""How many of its first arguments a function reads as int8. A largest value of rounded ones is a rounded largest value, so
-max pooling needs no place here."""
+"""Number of first arguments that each function reads as int8.
+
+The largest of rounded values is the rounded largest value, so that max pooling needs no entry.
+"""
 
 
 class RoundedStudent(Student):
-    """A student that answers as its int8 graph would, and can still learn: gradients pass through the rounding.
+    """Student that predicts as its int8 graph would and can still be trained: gradients pass through the rounding.
 
     It stays in evaluation mode, as the graph will: batch norms are fixed, but for their scales and shifts, and nothing is
     dropped. The ranges start from the images shown, as a calibration would find them, and follow the weights.
 
     Args:
-        backbone: A trained network, which is shared: what is learned here is learned there.
-        shown: Batches ``[b, 3, S, S]`` of a network's input.
+        backbone: Trained network, which is shared, so that its weights are trained further too.
+        shown: Batches of a network's input ``[b, 3, S, S]``, on which the first ranges are found.
     """
 
     ranges: Tensor
-    """float32 ``[places]``: the largest value that int8 holds, in the order in which the network reads its values."""
+    """Largest value that int8 holds at each place, float32 ``[places]``, in the order in which the network reads values."""
 
     def __init__(self, backbone: nn.Module, shown: Iterable[Tensor]) -> None:
         super().__init__(backbone)
@@ -70,12 +72,12 @@ class RoundedStudent(Student):
         self.register_buffer("ranges", torch.stack(found).amax(dim=0))
 
     def train(self, mode: bool = True) -> RoundedStudent:
-        """Stay in evaluation mode, whatever is asked."""
+        """Stay in evaluation mode, whatever ``mode`` is."""
         super().train(False)
         return self
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Return logits ``[B, classes]`` and the last feature map, every value rounded that int8 would round."""
+        """Return logits ``[B, classes]`` and the last feature map, with every value rounded that int8 rounds."""
         with _RoundingPlaces(self.ranges.clone()) as seen:
             output = super().forward(images)
         if torch.is_grad_enabled():
@@ -84,7 +86,7 @@ class RoundedStudent(Student):
 
 
 class _RoundingPlaces(TorchFunctionMode):
-    """Sees what a network reads, place by place, and rounds it where ``ranges`` ``[places]`` are given."""
+    """Watches the values that a network reads, place by place, and rounds them where ``ranges`` ``[places]`` are given."""
 
     def __init__(self, ranges: Tensor | None) -> None:
         super().__init__()
@@ -112,7 +114,7 @@ class _RoundingPlaces(TorchFunctionMode):
 
 
 def round_activation(values: Tensor, largest: Tensor) -> Tensor:
-    """Round values to int8 steps, one scale for all; ``largest`` ``[]`` is where they are cut off."""
+    """Round values to int8 steps, with one scale for all; values over ``largest`` ``[]`` are clipped."""
     zero = torch.zeros((), dtype=torch.int32, device=values.device)
     return torch.fake_quantize_per_tensor_affine(values, largest.clamp_min(SMALLEST) / LEVELS, zero, -LEVELS - 1, LEVELS)
 

@@ -1,7 +1,7 @@
-"""Quantization-aware distillation: a link goes on learning, rounded as int8 will round it.
+"""Train a link further under int8 rounding: quantization-aware distillation.
 
 Its teacher is not rounded, and the loss is the distance from the teacher's predictions (Xin et al. 2026, arXiv 2601.20088).
-What comes out is a link like any other, of plain FP32 weights that lose less when they are calibrated and quantized.
+The result is a link like any other, with plain FP32 weights that lose less when they are calibrated and quantized.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 def refine_for_int8(
     trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
 ) -> Stage[Link]:
-    """Train one link of a chain a little further under int8 rounding, or find that done.
+    """Train one link of a chain a little further under int8 rounding, or reuse it from an earlier run.
 
-    It sees what its strategy lets that link see: labels of its shares, and the unlabelled images without labels.
+    It sees what its strategy lets that link see: the labels of its subsets, and unlabelled images.
 
     Args:
-        trainer: Of the chain.
-        plans: The chain's networks.
-        config: ``quantize_aware`` says how, ``train`` with what loop.
-        links: What ``run_strategy`` returned for them.
-        at: Place of the link.
+        trainer: Trainer of the chain.
+        plans: Networks of the chain.
+        config: Settings, of which ``quantize_aware`` and the loop of ``train`` are used.
+        links: Trained links of the chain, as ``run_strategy`` returned them.
+        at: Place of the link in the chain.
 
     Returns:
-        A link of the same network, called after it (``M3-int8``), its parent the teacher.
+        Link of the same network, named after it (``M3-int8``), with the teacher as its parent.
     """
     settings, strategy = config.quantize_aware, find_strategy(config.distill.strategy)
     link = links[at]

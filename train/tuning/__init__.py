@@ -1,1 +1,1 @@
-"""Many trainings compared: studies and the search for settings."""
+"""Many trainings compared: studies of strategies, and tuning of settings."""

@@ -1,4 +1,4 @@
-"""Work that several machines share through one Optuna database: each takes the next piece until none is left."""
+"""Share work between machines through one Optuna database: each takes the next piece until none is left."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from weckd_edge.core.progress import Progress
 
 HEARTBEAT_S = 20
 GRACE_S = 60
-"""A machine that has not been heard of for this long has died: its piece goes to another."""
+"""Seconds without a heartbeat after which a machine counts as dead and its piece goes to another."""
 PIECE, RESULT = "piece", "result"
 
 
@@ -23,9 +23,9 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
     """Open an Optuna study, or make it.
 
     Args:
-        storage: Such as ``sqlite:///study.db`` or a server's address.
-        name: Of the study in the storage.
-        seed: Of the sampler.
+        storage: Address of the storage, such as ``sqlite:///study.db`` or a server's.
+        name: Name of the study in the storage.
+        seed: Seed of the sampler.
         heartbeat: Whether trials of machines that died are given to others.
 
     Raises:
@@ -56,10 +56,10 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
 
 @contextlib.contextmanager
 def storage_errors(storage: str) -> Iterator[None]:
-    """Say in one line that a storage cannot be read or written any more, such as a file on a full disk.
+    """Raise one error where a storage cannot be read or written any more, such as a file on a full disk.
 
     Raises:
-        StoreError: In place of what Optuna and SQLAlchemy raise.
+        StoreError: Optuna or SQLAlchemy failed; the message is one line.
     """
     try:
         yield
@@ -77,13 +77,13 @@ def storage_errors(storage: str) -> Iterator[None]:
 def run_pieces(
     study: Any, pieces: Sequence[int], work: Callable[[int], tuple[str, float]], progress: Progress
 ) -> dict[int, str]:
-    """Do pieces of work until all are done, here or elsewhere, and return every piece's result.
+    """Do pieces of work until all are done, here or on other machines, and return every piece's result.
 
     Args:
-        study: Opened with ``heartbeat``.
-        pieces: Their numbers, alike on every machine.
+        study: Study that was opened with ``heartbeat``.
+        pieces: Numbers of the pieces, the same on every machine.
         work: Does one piece; returns its result as text, and a score that is only shown.
-        progress: Where waiting is shown.
+        progress: Receiver of the progress.
     """
     import optuna
 

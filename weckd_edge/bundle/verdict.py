@@ -33,7 +33,7 @@ class BundleVerdict:
     """The outcome of all gates together.
 
     Attributes:
-        kind: ``pass``, ``fail`` or ``open`` (nothing failed, but something could not be checked).
+        kind: ``pass``, ``fail`` or ``open`` (nothing failed, but something could not be decided).
         title: Outcome in a few words.
         detail: Outcome in a sentence.
     """
@@ -54,6 +54,6 @@ def sum_up_gates(manifest: Manifest) -> BundleVerdict:
         return BundleVerdict(kind="open", title="No limits set", detail="This build set no limits, so nothing was checked.")
     passed = f"{tally['PASS']} of {plural(len(manifest.gates), 'limit')} met"
     if tally["INCONCLUSIVE"]:
-        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'limit')} could not be checked; the reasons are below."
-        return BundleVerdict(kind="open", title="Inconclusive: not every limit could be checked", detail=detail)
+        detail = f"{passed}; {plural(tally['INCONCLUSIVE'], 'limit')} could not be decided; the reasons are below."
+        return BundleVerdict(kind="open", title="Inconclusive: not every limit could be decided", detail=detail)
     return BundleVerdict(kind="pass", title="Passed", detail=f"{passed}.")

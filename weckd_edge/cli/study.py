@@ -16,7 +16,7 @@ from weckd_edge.cli.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
-    from weckd_edge.train.tuning.study import Study
+    from weckd_edge.train.tuning.study_results import Study
 
 DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
 
@@ -66,37 +66,18 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     from weckd_edge.pipeline.build import keeps_results
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.report.study_page import write_study
-    from weckd_edge.train.tuning.study import run_study
+    from weckd_edge.train.tuning.study import StudyGrid, run_study
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
-    names = plan.names()
+    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds, folds=plan.folds)
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:
-            run_study(
-                data.path,
-                config,
-                names,
-                plan.seeds,
-                Path(folder),
-                SilentProgress(),
-                skip_bad=data.skip_bad,
-                folds=plan.folds,
-            )
+            run_study(data.path, config, grid, Path(folder), SilentProgress(), skip_bad=data.skip_bad)
         return
     with output.progress() as progress:
-        study = run_study(
-            data.path,
-            config,
-            names,
-            plan.seeds,
-            plan.out,
-            progress,
-            skip_bad=data.skip_bad,
-            storage=plan.storage,
-            folds=plan.folds,
-        )
+        study = run_study(data.path, config, grid, plan.out, progress, skip_bad=data.skip_bad, storage=plan.storage)
     page = make_page(study)
     write_study(page, plan.out / "study.html")
     if output.as_json:
@@ -135,7 +116,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
 def make_page(study: Study) -> StudyPage:
     """Return the page of a study: a row for each strategy, the last network alone first, and the verdicts."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.tuning.study import chain_verdicts
+    from weckd_edge.train.tuning.study_results import chain_verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}

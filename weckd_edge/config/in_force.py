@@ -45,7 +45,7 @@ def settings_in_force(path: Path | None, settings: Mapping[str, Any]) -> tuple[S
         settings: Values from the command line by their names, such as ``train.epochs``; they stand over the file.
 
     Raises:
-        ConfigError: As ``load_config`` does.
+        ConfigError: ``load_config`` refuses the file or a setting.
     """
     config = to_data(load_config(path, settings))
     file = {} if path is None else read_toml(path)

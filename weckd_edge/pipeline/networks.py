@@ -18,7 +18,7 @@ from weckd_edge.devices.runtime.backends.base import Probabilities
 if TYPE_CHECKING:
     from torch.nn import Module
 
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
 
 Predictor = Callable[[NDArray[np.uint8]], Probabilities]
@@ -112,7 +112,7 @@ class Student:
     selection: PrecisionSelection
     folder: Path
     recalibration: Recalibration | None = None
-    uncalibrated: Candidate | None = None
+    uncalibrated: Implementation | None = None
 
     @property
     def name(self) -> str:
@@ -141,22 +141,24 @@ class Student:
         return sum(ref.bytes for ref in (built.files if built else (self.selection.onnx,)))
 
     @property
-    def as_written(self) -> Candidate:
+    def as_written(self) -> Implementation:
         """The deployed graph, run exactly as it is written."""
-        from weckd_edge.compile.verify.implementations import Candidate
+        from weckd_edge.compile.verify.implementations import Implementation
 
         chosen = self.selection
         if chosen.built is not None and chosen.quantized is None and chosen.precision == "int8":
             # NNCF's int8 exists in its own IR alone.
             return replace(self.deployed, reference=True)
-        return Candidate(backend="onnxruntime", model=self.onnx, precision=chosen.precision, reference=True)
+        return Implementation(backend="onnxruntime", model=self.onnx, precision=chosen.precision, reference=True)
 
     @property
-    def deployed(self) -> Candidate:
+    def deployed(self) -> Implementation:
         """The deployed model; where the device builds its own, the graph as it is written."""
-        from weckd_edge.compile.verify.implementations import Candidate
+        from weckd_edge.compile.verify.implementations import Implementation
 
         built = self.selection.built
         if built is None:
             return self.as_written
-        return Candidate(backend=built.backend, model=self.folder / built.files[0].path, precision=self.selection.precision)
+        return Implementation(
+            backend=built.backend, model=self.folder / built.files[0].path, precision=self.selection.precision
+        )

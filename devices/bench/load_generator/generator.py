@@ -1,4 +1,4 @@
-"""Which load generator sends the queries of a run: MLPerf's LoadGen or the builtin one."""
+"""Choice of the load generator that sends the queries of a run: MLPerf's LoadGen or the builtin one."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class LoadGenerator:
         Args:
             runner: Warm model.
             frames: Inputs as the runner takes them.
-            rules: When to stop.
+            rules: Rules that say when the run ends.
             fastest_ns: Fastest query seen while warming up, nanoseconds.
             sink: Takes the times while the run goes on.
             clock: Monotonic clock of the builtin generator, nanoseconds; LoadGen reads its own.
@@ -70,7 +70,7 @@ def choose_generator(generator: Generator, rules: Rules) -> LoadGenerator:
     """Return the load generator that a setting and the rules ask for, with a note where the wanted one is missing.
 
     Args:
-        generator: What the user asked for.
+        generator: Load generator of the settings.
         rules: Rules of the run.
     """
     if generator != "auto":

@@ -1,4 +1,4 @@
-"""MLPerf's LoadGen sends the queries (``mlcommons-loadgen``); the one file that imports it.
+"""MLPerf's LoadGen as a load generator (``mlcommons-loadgen``); the one file that imports it.
 
 Each query is timed twice: around the runner, as the builtin generator does it, and by LoadGen, whose time includes its call
 into Python. The first is kept as the latency; LoadGen's own result is recorded beside it.
@@ -41,7 +41,7 @@ MAX_BYTES = 1 << 30
 
 
 def loadgen_memory_bytes(rules: Rules, fastest_ns: int) -> int:
-    """Return about how much memory LoadGen takes for the queries it makes before the first one is sent.
+    """Return the approximate memory of the queries that LoadGen makes before it sends the first one, bytes.
 
     Args:
         rules: Rules of the run.
@@ -60,12 +60,12 @@ def run_loadgen(
     *,
     trace: Path | None = None,
 ) -> TimedRun:
-    """Time single queries that LoadGen sends, with the garbage collector at rest.
+    """Time single queries that LoadGen sends, with the garbage collector off.
 
     Args:
         runner: Warm model.
         frames: Inputs as the runner takes them; LoadGen picks among them at random.
-        rules: When to stop. LoadGen knows no ``max_seconds`` below its minimum, so that rules with one run without it.
+        rules: Rules that say when the run ends. LoadGen knows no ``max_seconds`` below its minimum and runs without it.
         fastest_ns: The fastest query seen, nanoseconds. Where queries are faster still, LoadGen runs out of them: the run
             ends early and its rules are not met.
         sink: Takes the times while the run goes on, between two queries.

@@ -1,4 +1,4 @@
-"""How long a bench must run before its times count: by MLPerf, by MLPerf Mobile, or quickly for a build."""
+"""Rules of the length of a bench: MLPerf's, MLPerf Mobile's, and quick ones for a build."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ Generator = Literal["auto", "builtin", "loadgen"]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Rules:
-    """How long a single-stream run lasts: it sends the next query when the prediction of the last one has come.
+    """Length of a single-stream run, which sends the next query when the prediction of the last one has come.
 
     Attributes:
         name: Name on the command line.
         min_queries: Fewest timed queries.
-        min_seconds: Shortest duration of the timed queries.
-        max_seconds: Duration after which ``MINIMUM_QUERIES`` are enough, however few of ``min_queries`` there are; None:
-            there is no such limit.
+        min_seconds: Shortest duration of the timed queries, seconds.
+        max_seconds: Duration, seconds, after which ``MINIMUM_QUERIES`` are enough, however few of ``min_queries`` there are;
+            None: there is no such limit.
         warmup: Number of untimed queries before the timed ones.
-        idle_seconds: How long power is read before, with nothing running.
+        idle_seconds: Time that power is read before, with nothing running, seconds.
         note: Remark for a reader of the record.
     """
 

@@ -18,10 +18,10 @@ from weckd_edge.devices.bench.load_generator.rules import MINIMUM_QUERIES, Rules
 from weckd_edge.devices.runtime.backends.base import AnyRunner
 
 FLUSH_NS = 1_000_000_000
-"""How often times are handed on while a run goes on, nanoseconds."""
+"""Time between two calls of a sink while a run goes on, nanoseconds."""
 
 Sink = Callable[["array[int]"], None]
-"""Takes times, nanoseconds, in order; each is handed over once."""
+"""Function that takes times, nanoseconds, in order; each time is handed over once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +60,7 @@ def warm_up(
 
 @contextmanager
 def no_collection() -> Iterator[None]:
-    """Keep the garbage collector at rest, and put it back as it was."""
+    """Switch the garbage collector off for a block of code, and put it back as it was."""
     collecting = gc.isenabled()
     gc.disable()
     try:
@@ -77,14 +77,14 @@ def run_single_stream(
     sink: Sink | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> TimedRun:
-    """Time single queries, one after another, with the garbage collector at rest.
+    """Time single queries, one after another, with the garbage collector off.
 
     Between two queries stand two comparisons and one append of eight bytes; times are handed on once a second.
 
     Args:
         runner: Warm model.
         frames: Inputs as the runner takes them, used in turn.
-        rules: When to stop.
+        rules: Rules that say when the run ends.
         sink: Takes the times while the run goes on; what it does lies between two queries and is not timed.
         clock: Monotonic clock, nanoseconds.
 

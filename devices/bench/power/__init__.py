@@ -1,1 +1,1 @@
-"""Where power and energy are read: one file a kind of source, all with the contract of ``base``."""
+"""Power sources, one file a kind, and the energy of a run from their readings."""

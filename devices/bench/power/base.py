@@ -1,4 +1,4 @@
-"""The contract every power source keeps: one reading at a time, with the time it was taken.
+"""The contract of every power source: one reading at a time, with the time it was taken.
 
 The sources are read here and not by a library of energy meters: each is one file of the kernel, a recorded run can be
 played back through the same contract, and a device needs nothing but NumPy.
@@ -14,17 +14,17 @@ from weckd_edge.core.errors import DeviceError
 
 
 class PowerSourceError(DeviceError):
-    """A source that is not there, or may not be read; the message says what to do."""
+    """A power source that is not there, or may not be read; the message says what to do."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reading:
-    """One reading; a source gives either power or a counter of energy, and always the same of the two.
+    """One reading of a power source; a source gives either power or a counter of energy, always the same of the two.
 
     Attributes:
-        at_ns: When, by the source's clock.
-        power_mw: Power at that moment.
-        energy_mj: Energy since some moment; it never falls.
+        at_ns: Time of the reading by the source's clock, nanoseconds.
+        power_mw: Power at that time, milliwatts.
+        energy_mj: Energy since some earlier moment, millijoules; it never falls.
     """
 
     at_ns: int
@@ -33,12 +33,12 @@ class Reading:
 
 
 class PowerSource(Protocol):
-    """Something that measures the power of this machine or a part of it.
+    """A source of power or energy readings of this machine or a part of it.
 
     Attributes:
-        name: As the table calls it.
-        rails: What it measures, in the maker's words; empty where nothing is measured.
-        period_s: How often reading it again makes sense.
+        name: Name in the table of power sources.
+        rails: Names of what it measures, in the maker's words; empty where nothing is measured.
+        period_s: Shortest time after which it makes sense to read it again, seconds.
     """
 
     name: str
@@ -46,18 +46,18 @@ class PowerSource(Protocol):
     period_s: float
 
     def read(self) -> Reading | None:
-        """Return a reading; None where there is nothing to read, now and for ever after.
+        """Return a reading; None where there is nothing to read, now and later.
 
         Raises:
-            PowerSourceError: It could be read before and cannot be now.
+            PowerSourceError: The source could be read before and cannot be now.
         """
 
     def close(self) -> None:
-        """Give back what it holds; it may be called twice."""
+        """Release the source; this may be called twice."""
 
 
 def read_number(path: Path) -> float:
-    """Return the number a file shows.
+    """Return the number that a file of the kernel shows.
 
     Raises:
         PowerSourceError: The file cannot be read, or shows something else.

@@ -26,7 +26,7 @@ def energy_of(
 
     Args:
         source: The power source that was read.
-        readings: Its readings in order of time, from before the idle span to after the run.
+        readings: Readings in order of time, from before the idle span to after the run.
         idle: Start and end of a span in which nothing ran, nanoseconds of the readings' clock.
         run: Start and end of the timed run, nanoseconds of the same clock.
         frames: Number of queries in the timed run, at least 1.

@@ -16,7 +16,7 @@ from weckd_edge.devices.machine.sysfs import read_text
 
 _DEVICES = "sys/bus/i2c/devices"
 _WHOLE_BOARD = ("VDD_IN", "VIN", "POM_5V_IN")
-"""Rails that carry everything: Orin Nano and NX and Xavier NX; Thor; the first Nano. Others have rails to sum."""
+"""Rails that carry the whole board: of Orin Nano, Orin NX and Xavier NX; of Thor; of the first Nano."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,7 +56,7 @@ class Ina3221Source:
 
 
 def find_rails(root: Path) -> Iterator[Rail]:
-    """Yield every named rail of every INA3221; channels without a name, and sums the chip makes itself, are left out."""
+    """Yield every named rail of every INA3221, without the sums that the chip makes itself."""
     for device in sorted((root / _DEVICES).glob("*")):
         if read_text(device / "name") != "ina3221":
             continue

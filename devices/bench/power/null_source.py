@@ -1,4 +1,4 @@
-"""No power source: nothing is measured, and every figure stays None."""
+"""A power source that measures nothing, so that every figure of power and energy stays None."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from weckd_edge.devices.bench.power.base import Reading
 
 
 class NullSource:
-    """Reads nothing."""
+    """A power source that reads nothing, and says why."""
 
     name = "none"
     period_s = 1.0

@@ -19,7 +19,7 @@ _POWERCAP = "sys/class/powercap"
 
 @dataclass(kw_only=True, slots=True)
 class _Counter:
-    """One counter, with what has been added up of it; both in microjoule."""
+    """One counter of energy and the energy that was counted since it was opened, microjoules."""
 
     file: Path
     range_uj: float
@@ -36,7 +36,7 @@ class _Counter:
 
 
 class RaplSource:
-    """Energy of all processor packages and, where shown, their memory, since it was opened."""
+    """Energy of all processor packages and, where shown, their memory, since the source was opened."""
 
     name = "rapl"
     period_s = 0.05

@@ -1,6 +1,6 @@
-"""A recorded file in place of a meter: a bench that was measured elsewhere, or a meter this package does not know.
+"""A recorded file in place of a meter: of a bench elsewhere, or of a meter that this package does not know.
 
-One JSON object a line: ``at_ns`` with ``power_mw`` or ``energy_mj``. ``bench --out`` writes such a file (``power.jsonl``).
+A line is a JSON object: ``at_ns`` with ``power_mw`` or ``energy_mj``. ``bench --out`` writes such a file (``power.jsonl``).
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from weckd_edge.core.serialization import from_data, to_data
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 
 MAX_BYTES = 256 << 20
-"""Of a recorded file."""
+"""Largest recorded file, bytes."""
 
 
 class ReplaySource:
-    """Gives the recorded reading whose time has come, counted from the first ``read``; after the last one it has gone."""
+    """Plays recorded readings back by the time since the first ``read``; after the last one the source has gone."""
 
     name = "replay"
 
@@ -57,7 +57,7 @@ def read_recording(path: Path) -> list[Reading]:
     """Read a recorded file.
 
     Raises:
-        ConfigError: It is missing, is empty, or holds something else.
+        ConfigError: The file is missing or empty, or holds something else.
     """
     data = read_bounded(path, at_most=MAX_BYTES, where=f"{path}: expected a recorded power file", error=ConfigError)
     try:
@@ -87,5 +87,5 @@ def read_recording(path: Path) -> list[Reading]:
 
 
 def to_lines(readings: Iterable[Reading]) -> str:
-    """Return readings as the text of a file that can be replayed."""
+    """Write readings as the text of a file that can be replayed."""
     return "".join(json.dumps({k: v for k, v in to_data(r).items() if v is not None}) + "\n" for r in readings)

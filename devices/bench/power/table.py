@@ -1,4 +1,4 @@
-"""The power sources there are, and which one this machine has."""
+"""Table of the power sources, and the choice of one for this machine."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ METERS: dict[str, Callable[[Path, Callable[[], int]], PowerSource]] = {
     "ina238": Ina238Source,
     "rapl": RaplSource,
 }
-"""Meters that a machine may have, the one that measures most first."""
+"""Meters by name; the one that measures most of a machine comes first."""
 
 AUTO, NONE, REPLAY = "auto", "none", "replay:"
 
@@ -28,9 +28,9 @@ def open_source(name: str, root: Path = Path("/"), clock: Callable[[], int] = ti
     """Open a power source.
 
     Args:
-        name: A key of ``METERS``, ``none``, ``replay:FILE``, or ``auto`` for the first meter that can be read here.
-        root: Where ``sys`` lies.
-        clock: Nanoseconds, monotonic.
+        name: Key of ``METERS``, ``none``, ``replay:FILE``, or ``auto`` for the first meter that can be read here.
+        root: Folder that holds ``sys``.
+        clock: Monotonic clock, nanoseconds.
 
     Raises:
         ConfigError: No source has that name, or the recorded file is wrong.

@@ -1,4 +1,4 @@
-"""The C library from Python, through ctypes and nothing else: an example of a binding, and a way to try the library.
+"""Python binding of the C library through ctypes alone: an example of a binding, and a way to try the library.
 
 SPDX-License-Identifier: Apache-2.0
 """
@@ -14,7 +14,7 @@ _MESSAGE = 256
 
 
 class Options(ctypes.Structure):
-    """``weckd_options``; what is left out is zero, and zero is the default."""
+    """``weckd_options``; a field that is left out is zero, and zero is the default."""
 
     _fields_ = [
         ("public_key_pem", ctypes.c_char_p),
@@ -152,11 +152,11 @@ class Bundle:
 
     Args:
         library: Path of ``libweckd_edge.so``.
-        folder: The bundle.
+        folder: Folder of the bundle.
         options: Fields of ``Options``, as keyword arguments.
 
     Raises:
-        WeckdCError: It cannot be opened.
+        WeckdCError: The bundle cannot be opened.
     """
 
     def __init__(self, library: str, folder: str, /, **options: object) -> None:
@@ -183,8 +183,8 @@ class Bundle:
     def frame_buffer(self) -> ctypes.Array[Any]:
         """Return the bundle's own frame, for a camera to write into: ``[frame_height, frame_width, 3]``, flat.
 
-        It takes a whole frame of RGB or BGR. It is overwritten by every other frame and by the self-test, and is the
-        bundle's: it must not be used after ``close``.
+        The buffer takes a whole frame of RGB or BGR. Every other frame and the self-test overwrite it, and it belongs to the
+        bundle: it must not be used after ``close``.
         """
         frame = ctypes.c_uint8 * (self.contract.frame_height * self.contract.frame_width * 3)
         found: ctypes.Array[Any] = frame.from_address(self._lib.weckd_frame_buffer(self._handle))
@@ -194,7 +194,7 @@ class Bundle:
         """Classify one frame.
 
         Args:
-            pixels: Its bytes, or what ``frame_buffer`` returned, filled.
+            pixels: Bytes of the frame, or the filled buffer of ``frame_buffer``.
             frame: Fields of ``Frame``; width and height are the contract's where they are left out.
 
         Raises:

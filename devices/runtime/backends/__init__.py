@@ -1,1 +1,1 @@
-"""What runs a model: one module a library, a literal table, and nothing imported before it is asked for."""
+"""Backends that run a model: one module a library, and a table that imports none of them before it is used."""

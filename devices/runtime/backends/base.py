@@ -1,4 +1,4 @@
-"""The contract every backend keeps: one uint8 frame in, the probabilities of one prediction out."""
+"""The contract of every backend: one uint8 frame in, the probabilities of one prediction out."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Probabilities = NDArray[np.float32]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelBytes:
-    """A model as the bytes that were proved; nothing of it is read from a file again.
+    """Proved bytes of a model; nothing of it is read from a file again.
 
     Attributes:
-        path: What it is called in messages; its suffix says what the bytes are.
-        graph: Of the ``.xml``, ``.onnx`` or ``.engine``.
-        weights: Of an IR's ``.bin``; empty for what has none.
+        path: Path of the model for messages; its suffix says what the bytes are.
+        graph: Bytes of the ``.xml``, ``.onnx`` or ``.engine``.
+        weights: Bytes of an IR's ``.bin``; empty for other models.
     """
 
     path: str
@@ -32,19 +32,19 @@ class ModelBytes:
 
     @property
     def name(self) -> str:
-        """The last part of the path."""
+        """Last part of the path."""
         return PurePosixPath(self.path).name
 
     @property
     def suffix(self) -> str:
-        """What the name ends in, such as ``.onnx``."""
+        """Suffix of the path, such as ``.onnx``."""
         return PurePosixPath(self.path).suffix
 
     def __str__(self) -> str:
         return self.path
 
     def write(self, folder: Path) -> Path:
-        """Write the model into a folder that is the caller's own, for what opens files alone; return the graph's file."""
+        """Write the model into a folder of the caller's, for libraries that open files only; return the graph's path."""
         file = folder / self.name
         file.write_bytes(self.graph)
         if self.weights:
@@ -53,16 +53,16 @@ class ModelBytes:
 
 
 ModelSource = Path | ModelBytes
-"""A model file, or a model whose bytes are here already."""
+"""A model file, or the bytes of a model."""
 
 
 class Runner(Protocol):
     """A model that is open and ready.
 
     Attributes:
-        name: The backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
-        version: Of the library that runs it.
-        input_shape: ``(1, height, width, 3)``.
+        name: Name of the backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
+        version: Version of the library that runs the model.
+        input_shape: Shape of a frame, ``(1, height, width, 3)``.
     """
 
     name: str
@@ -70,52 +70,52 @@ class Runner(Protocol):
     input_shape: tuple[int, ...]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Classify one frame.
+        """Predict one frame.
 
         Args:
             frame: RGB, ``[1, H, W, 3]``, rows first and contiguous.
 
         Returns:
-            Probabilities ``[classes]``, the caller's own copy.
+            Probabilities ``[classes]``, a copy that belongs to the caller.
 
         Raises:
             ModelError: The frame has another shape or type than the model was built for.
         """
 
     def close(self) -> None:
-        """Give the memory back; the runner must not be used afterwards."""
+        """Free the memory; the runner must not be used afterwards."""
 
 
 class NetworkRunner(Protocol):
     """A part of a model that starts behind the preprocessing, for timing the network alone.
 
     Attributes:
-        input_shape: Of the tensor it starts from.
-        dtype: Of that tensor.
+        input_shape: Shape of the tensor that it starts from.
+        dtype: Type of that tensor.
     """
 
     input_shape: tuple[int, ...]
     dtype: np.dtype[np.generic]
 
     def run(self, frame: NDArray[np.generic]) -> Probabilities:
-        """Run it once on a tensor of ``input_shape`` and ``dtype``; return ``[classes]``."""
+        """Run the network once on a tensor of ``input_shape`` and ``dtype``; return ``[classes]``."""
 
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
 
 
 class AnyRunner(Protocol):
     """Anything whose queries can be timed: a ``Runner``, a ``NetworkRunner``, or one of them behind the input guard."""
 
     def run(self, frame: Any, /) -> Any:
-        """Run one query on a frame or tensor that it takes."""
+        """Run one query on a frame or tensor of the runner's shape and type."""
 
 
 def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.dtype[np.generic]) -> None:
     """Refuse an input that the model was not built for.
 
     Raises:
-        ModelError: Another shape, another type, or not contiguous.
+        ModelError: The input has another shape or type, or is not contiguous.
     """
     if array.shape != shape or array.dtype != dtype:
         raise ModelError(
@@ -130,10 +130,10 @@ def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.d
 
 
 def require_model(model: ModelSource, suffixes: tuple[str, ...], backend: str) -> None:
-    """Refuse a model that is not there, of a kind the backend does not read, or another kind than its name says.
+    """Refuse a model that is missing, that the backend does not read, or that is another kind than its name says.
 
     Raises:
-        ModelError: With the kinds it does read.
+        ModelError: The model is refused; the message names the kinds that the backend reads.
     """
     if model.suffix not in suffixes:
         raise ModelError(

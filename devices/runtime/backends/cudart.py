@@ -1,4 +1,4 @@
-"""The few calls of the CUDA runtime that running an engine needs, through ctypes: no pycuda, no torch on the device."""
+"""Calls of the CUDA runtime that an engine needs, through ctypes, so that a device needs neither pycuda nor torch."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class CudaRuntime:
             text.restype = ctypes.c_char_p
             words = (text(code) or b"").decode(errors="replace")
             raise DeviceError(
-                f"{name} failed: CUDA error {code} ({words}); is the GPU visible here? weckd-edge doctor tells",
+                f"{name} failed: CUDA error {code} ({words}); is the GPU visible here? weckd-edge doctor shows it",
                 code="E_DEVICE_CUDA",
             )
 
@@ -93,7 +93,7 @@ def load_cuda_runtime() -> CudaRuntime:
     """Load the CUDA runtime of this machine.
 
     Raises:
-        MissingDependency: There is none.
+        MissingDependency: The machine has no CUDA runtime.
     """
     for name in _NAMES:
         try:

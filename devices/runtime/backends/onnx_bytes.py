@@ -1,8 +1,7 @@
-"""What an ONNX graph may not hold when only its own bytes were proved: data that lie elsewhere.
+"""Check of an ONNX graph whose own bytes alone were proved: it may not take data from elsewhere.
 
 A runtime that is given bytes would read such data from the working directory, or from an address. ONNX itself is not needed:
-the walk goes over the protobuf's fields, and only into messages on whose way there may be a tensor. The C library does the
-same.
+the walk goes over the protobuf's fields, and only into messages that may contain a tensor. The C library does the same.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ from typing import NoReturn
 from weckd_edge.core.errors import ModelError
 
 MAX_DEPTH = 64
-"""Messages in each other."""
+"""Largest depth of messages within each other."""
 
 _INNER: dict[tuple[str, int], str] = {
     ("model", 7): "graph",
@@ -35,7 +34,7 @@ _INNER: dict[tuple[str, int], str] = {
     ("training", 1): "graph",
     ("training", 2): "graph",
 }
-"""Which fields of a message, by number, are messages on the way to a tensor."""
+"""Fields of a message, by number, that are messages and may contain a tensor."""
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _VARINT, _BITS_64, _BYTES, _BITS_32 = 0, 1, 2, 5
@@ -45,11 +44,11 @@ def check_onnx(data: bytes, where: str) -> None:
     """Refuse bytes that are no ONNX graph, or one that takes a tensor's data from anywhere but these bytes.
 
     Args:
-        data: The protobuf.
-        where: How the graph is called in messages.
+        data: Bytes of the protobuf.
+        where: Name of the graph for messages.
 
     Raises:
-        ModelError: With what was found.
+        ModelError: The bytes are no ONNX graph, are damaged, or name data elsewhere.
     """
     levels, at, has_graph = [("model", len(data))], 0, False
     while levels:

@@ -1,4 +1,4 @@
-"""ONNX Runtime on the CPU: the reference for every other backend, and a fallback where OpenVINO is not there."""
+"""ONNX Runtime on the CPU: the reference for every other backend, and a fallback where OpenVINO is not installed."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _ERRORS_ONLY = 3
 
 
 class OnnxRuntimeRunner:
-    """One session."""
+    """A session of ONNX Runtime."""
 
     name = NAME
 
@@ -46,7 +46,7 @@ class OnnxRuntimeRunner:
         self._outputs = [outputs[0].name]
 
     def run(self, frame: Frame) -> Probabilities:
-        """Classify one frame ``[1, H, W, 3]`` with ``[classes]``."""
+        """Predict one frame ``[1, H, W, 3]``; return ``[classes]``."""
         check_tensor(frame, self.input_shape, self.dtype)
         output: Probabilities = self._session.run(self._outputs, {self._input: frame})[0].reshape(-1)
         return output.astype(np.float32, copy=False)

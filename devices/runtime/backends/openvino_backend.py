@@ -1,7 +1,7 @@
 """OpenVINO on the CPU: one stream, asked for latency, always in float32 where a layer is not int8.
 
-``INFERENCE_PRECISION_HINT`` is set to ``f32``: its default is bfloat16 or float16 where the processor has them, and
-golden answers would then differ from one processor to the next without a word.
+``INFERENCE_PRECISION_HINT`` is set to ``f32``: its default is bfloat16 or float16 where the processor has them, and golden
+predictions would then differ from one processor to the next without a word.
 """
 
 from __future__ import annotations
@@ -21,18 +21,24 @@ from weckd_edge.devices.runtime.backends.openvino_pairs import gather_pairs
 NAME = "openvino"
 _SUFFIXES = (".xml", ".onnx")
 _WHERE_IT_WAS = ("Exception from", "Check '")
-"""How lines of OpenVINO's errors begin that name a place in its own source."""
-
+"""Beginnings of lines of OpenVINO's errors that name a place in its own source."""
 
 PRECISION_SETTINGS = SETTINGS[NAME]
-"""What decides the answers, and so is written into the manifest beside the model. An IR cannot carry it: the CPU plugin
-reads no such option from the file."""
+"""Settings that the predictions depend on; they are written into the manifest beside the model.
+
+An IR cannot carry them, as the CPU plugin reads no such option from the file.
+"""
 
 
 def settings_for(*, threads: int, cache_dir: Path | None = None, reference: bool = False) -> dict[str, Any]:
-    """Return the settings a model is compiled with: see ``table.open_runner`` for the arguments.
+    """Return the settings that a model is compiled with.
 
-    The cache holds the graph before its precision is settled, so that a file written under another hint does no harm.
+    The cache holds the graph before its precision is decided, so that a file written under another hint does no harm.
+
+    Args:
+        threads: Processor threads that one query may use.
+        cache_dir: Folder for compiled models; None keeps none.
+        reference: Compute exactly as the graph is written, however slow.
     """
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
@@ -75,7 +81,7 @@ class OpenVINORunner:
             ) from err
 
     def run(self, frame: NDArray[Any]) -> Probabilities:
-        """Run once; the frame's own memory is read, and copied only where it is read-only. Returns ``[classes]``."""
+        """Run the model once and return ``[classes]``; the frame is copied only where it is read-only."""
         check_tensor(frame, self.input_shape, self.dtype)
         self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=frame.flags.writeable))
         self._request.infer()
@@ -105,7 +111,7 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
     Args:
         model: The whole graph.
         tensor_name: Name of the tensor between preprocessing and network; it becomes the input.
-        threads: Processor threads.
+        threads: Processor threads that one query may use.
 
     Raises:
         ModelError: The graph has no such tensor.
@@ -136,7 +142,7 @@ def _read_ov_model(ov: Any, model: ModelSource) -> Any:
 
 
 def read_ov_model(ov: Any, model: ModelSource) -> Any:
-    """Return an IR or ONNX graph as an ``openvino.Model`` that answers as it is written; see ``openvino_pairs``.
+    """Read an IR or ONNX graph as an ``openvino.Model`` that computes as the graph is written.
 
     Raises:
         RuntimeError: OpenVINO cannot read it.

@@ -1,8 +1,8 @@
-"""Q/DQ pairs of an ONNX graph as OpenVINO's own rounding operator.
+"""Conversion of the Q/DQ pairs of an ONNX graph to OpenVINO's own rounding operator.
 
-OpenVINO reads a pair as five operators and gathers them later. Where a concatenation stands in front of one, it moves the
-first of them in front of it and loses the scale: the layer behind it then reads values rounded to whole numbers (seen from
-2025.2 to 2026.4.1). Gathered at once, as here, the graph answers as it is written.
+OpenVINO reads a pair as five operators and gathers them later. Where a concatenation comes before a pair, OpenVINO moves the
+first operator in front of it and loses the scale: the next layer then reads values rounded to whole numbers (seen from
+2025.2 to 2026.4.1). With the pairs gathered at once, as here, the graph computes as it is written.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ def gather_pairs(ov: Any, model: Any) -> int:
     """Replace in an ``openvino.Model``, in place, each pair of one scale by one ``FakeQuantize``.
 
     Args:
-        ov: The library.
-        model: What OpenVINO read from ONNX.
+        ov: The OpenVINO module.
+        model: The model as OpenVINO read it from ONNX.
 
     Returns:
-        How many there were. Pairs on weights, which have a scale a channel, are left as they are.
+        Number of pairs that were replaced. Pairs on weights, which have a scale a channel, are left as they are.
     """
     count = 0
     for quantize in [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]:
@@ -41,7 +41,7 @@ def gather_pairs(ov: Any, model: Any) -> int:
 
 
 def _ends(quantize: Any) -> list[tuple[Any, float]]:
-    """Return the products that end a pair, with its scale: FakeQuantize, Convert, Convert, Subtract of 0, Multiply."""
+    """Return the last operator of each pair with its scale: FakeQuantize, Convert, Convert, Subtract of 0, Multiply."""
     found = []
     for convert in _readers(quantize, "Convert"):
         for back in _readers(convert, "Convert"):
@@ -56,7 +56,7 @@ def _readers(op: Any, kind: str) -> list[Any]:
 
 
 def _number(value: Any) -> float | None:
-    """Return the number that a tensor always is; None where it is another tensor, or is not always the same."""
+    """Return the value of a tensor that is a constant number; None where it is another tensor."""
     op = value.get_node()
     while op.get_type_name() in ("Convert", "Reshape", "Unsqueeze", "Squeeze"):
         op = op.input_value(0).get_node()

@@ -1,4 +1,4 @@
-"""The backends there are, as a literal table: the command line answers from it without importing any of them."""
+"""Table of the backends, from which the command line lists them without importing any."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner,
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Backend:
-    """One row.
+    """A backend, as a row of the table.
 
     Attributes:
-        module: Where ``open_model`` lies.
-        library: Top-level module of the library it needs.
+        module: Module that holds ``open_model``.
+        library: Top-level module of the library that it needs.
         extra: Extra of this package that brings the library.
-        suffixes: Model files it reads.
-        runs: Values of ``BuiltModel.backend`` in a manifest that it runs; every backend that reads ``.onnx`` also runs
-            the bundle's ONNX graph.
+        suffixes: Suffixes of the model files that it reads.
+        runs: Values of ``BuiltModel.backend`` in a manifest that it runs; every backend that reads ``.onnx`` also runs the
+            bundle's ONNX graph.
         network_only: Whether it can time the network without its preprocessing.
     """
 
@@ -67,10 +67,10 @@ class _Opener(Protocol):
 
 
 def find_backend(name: str) -> Backend:
-    """Return a backend's row.
+    """Return the backend of a name.
 
     Raises:
-        ConfigError: No backend is called so.
+        ConfigError: No backend has that name.
     """
     if name not in BACKENDS:
         raise ConfigError(f"unknown backend '{name}'{did_you_mean(name, BACKENDS)}", code="E_CONFIG_CHOICE")
@@ -81,7 +81,7 @@ def library_version(backend: str) -> str:
     """Return the version of the library that a backend runs models with, without loading it.
 
     Raises:
-        ConfigError: No backend is called so.
+        ConfigError: No backend has that name.
         MissingDependency: The library is not installed.
     """
     row = find_backend(backend)
@@ -99,16 +99,16 @@ def open_runner(
     """Open a model.
 
     Args:
-        backend: A name of the table.
-        model: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for tensorrt; a file, or the bytes
-            that were proved.
-        threads: Processor threads one query may use.
-        cache_dir: Where a backend that can keeps what it compiled, so that the next opening is faster.
-        reference: Answer exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
-            point instead of fusing them; OpenVINO keeps its accuracy mode. TensorRT has no such mode and refuses.
+        backend: Name in the table.
+        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for
+            tensorrt.
+        threads: Processor threads that one query may use, at least 1.
+        cache_dir: Folder in which a backend may keep what it compiled, so that the next opening is faster; None keeps none.
+        reference: Compute exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
+            point instead of fusing them; OpenVINO uses its accuracy mode. TensorRT has no such mode and refuses.
 
     Raises:
-        ConfigError: No backend is called so, or fewer than one thread.
+        ConfigError: No backend has that name, or there is fewer than one thread.
         ModelError: The file is missing, of another kind, or refused by the library; or a graph that is given as bytes takes
             data from elsewhere.
         MissingDependency: The library is absent or broken.
@@ -124,7 +124,7 @@ def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads:
     """Open the part of a model behind ``tensor_name``, to time the network without its preprocessing.
 
     Raises:
-        ConfigError: No backend is called so.
+        ConfigError: No backend has that name.
         ModelError: The backend cannot cut a graph, or the graph has no such tensor.
     """
     row = find_backend(backend)

@@ -1,4 +1,4 @@
-"""TensorRT on a Jetson, through the Python binding that JetPack brings: build an engine, run an engine.
+"""TensorRT on a Jetson, through the Python binding that JetPack brings: it builds an engine and runs one.
 
 Not yet run on a Jetson. The parser's part has run against TensorRT-RTX, which shares this API and needs no GPU; the rest
 only against a stand-in that records its calls.
@@ -30,15 +30,15 @@ _PURPOSE = "build and run engines on a Jetson"
 _STEPS = 100
 _INPUTS, _OUTPUTS = ("UINT8", "FLOAT"), ("FLOAT",)
 _NEVER_ON_A_DLA = ("CONSTANT", "SHAPE")
-"""Layers that do no work when the engine runs."""
+"""Kinds of layers that do no work when the engine runs."""
 
 
 def make_log(trt: Any, listen: Callable[[str], None] | None = None) -> Any:
-    """Return a logger for a TensorRT module (or TensorRT-RTX, which shares its API).
+    """Make a logger for a TensorRT module (or TensorRT-RTX, which shares its API).
 
     Args:
-        trt: The module.
-        listen: Called with each message that is no error, in place of the log.
+        trt: The TensorRT module.
+        listen: Function that takes each message that is no error, in place of the log.
     """
 
     class Log(trt.ILogger):  # type: ignore[misc]  # the binding has no types
@@ -68,8 +68,8 @@ class BuiltEngine:
     """A new engine.
 
     Attributes:
-        data: The engine, valid for this module, TensorRT and L4T alone.
-        layers: Where each of its layers runs, and in which types; empty where TensorRT does not say.
+        data: Bytes of the engine, valid for this module, TensorRT and L4T alone.
+        layers: Processor and types of each layer; empty where TensorRT does not say.
     """
 
     data: bytes
@@ -78,11 +78,11 @@ class BuiltEngine:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DLA:
-    """A deep learning accelerator as the target.
+    """A deep learning accelerator that an engine is built for.
 
     Attributes:
-        core: Its number.
-        gpu_fallback: Let layers that it cannot run go to the GPU; otherwise such a network is refused.
+        core: Number of the accelerator.
+        gpu_fallback: Whether layers that it cannot run may run on the GPU; without it such a network is refused.
     """
 
     core: int = 0
@@ -90,7 +90,7 @@ class DLA:
 
 
 def dla_cores() -> int:
-    """Return how many DLA cores this machine's TensorRT sees.
+    """Return the number of DLA cores that this machine's TensorRT sees.
 
     Raises:
         MissingDependency: The binding is absent or broken.
@@ -111,10 +111,10 @@ def build_engine(
 
     Args:
         onnx: The graph in the form that ``plan_for`` names; for a DLA the form ``dla``.
-        recipe: Flags by version, the workspace cap, and the ranges for a DLA.
-        progress: Where to show it; from TensorRT 10 on the builder's own steps.
+        recipe: Flags by version, the largest workspace, and the ranges for a DLA.
+        progress: Shows the build, from TensorRT 10 on by the builder's own steps; None shows nothing.
         timing_cache: File of kernel timings to start from and to write back; one of another version is ignored.
-        dla: Build for a DLA instead of the GPU.
+        dla: The DLA to build for; None builds for the GPU.
 
     Raises:
         ModelError: The parser refuses the graph (with its node), the builder finds no implementation, or a layer cannot run
@@ -168,12 +168,12 @@ def _make_config(trt: Any, builder: Any, recipe: TensorRTRecipe, plan: BuildPlan
 
 
 def make_monitor(trt: Any, advance: Callable[[int], None], total: int) -> Any:
-    """Return a progress monitor for the builder of a TensorRT module (10.0 or newer).
+    """Make a progress monitor for the builder of a TensorRT module (10.0 or newer).
 
     Args:
-        trt: The module.
-        advance: Called with how many more of ``total`` steps are done.
-        total: Steps of the whole build.
+        trt: The TensorRT module.
+        advance: Function that takes the number of further steps that are done.
+        total: Number of steps of the whole build.
     """
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]  # the binding has no types
@@ -253,7 +253,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _layers(trt: Any, log: Any, data: bytes) -> tuple[EngineLayer, ...]:
-    """Ask the engine where its layers run. Without a GPU, or where it cannot be loaded, nobody knows."""
+    """Ask the engine where its layers run; empty where it cannot be loaded, as without a GPU."""
     runtime = trt.Runtime(log)
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
@@ -269,13 +269,13 @@ def parse_network(trt: Any, network: Any, log: Any, onnx: ModelSource, name: str
 
     Args:
         trt: The TensorRT module.
-        network: An empty definition.
-        log: What ``make_log`` gave.
+        network: An empty network definition.
+        log: Logger from ``make_log``.
         onnx: The graph.
-        name: How the library is called in messages.
+        name: Name of the library for messages.
 
     Raises:
-        ModelError: The parser refuses it, with the node it refuses.
+        ModelError: The parser refuses the graph; the message names the node.
     """
     require_model(onnx, (".onnx",), NAME)
     parser = trt.OnnxParser(network, log)
@@ -308,7 +308,7 @@ def _load_cache(config: Any, path: Path | None) -> Any:
 
 
 class TensorRTRunner:
-    """An engine with its buffers on the device. One input (the uint8 frame), one output (the probabilities)."""
+    """An engine with its buffers on the device: one input, the uint8 frame, and one output, the probabilities."""
 
     name = NAME
 
@@ -362,7 +362,7 @@ def _type_of(engine: Any, name: str, allowed: tuple[str, ...], where: str) -> st
     kind = str(engine.get_tensor_dtype(name)).rpartition(".")[2]
     if kind not in allowed:
         raise ModelError(
-            f"{where}: expected uint8 frames and float32 answers, tensor '{name}' is {kind}", code="E_MODEL_INPUT"
+            f"{where}: expected uint8 frames and float32 probabilities, tensor '{name}' is {kind}", code="E_MODEL_INPUT"
         )
     return kind
 
@@ -378,7 +378,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
     del threads, cache_dir
     if reference:
         raise ModelError(
-            "TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference answers",
+            "TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference predictions",
             code="E_MODEL_BACKEND_MODE",
         )
     require_model(model, (".engine",), NAME)

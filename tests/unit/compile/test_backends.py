@@ -15,7 +15,8 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
-from weckd_edge.compile.quantize.fp16_variants import make_half, take_float_frame
+from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref, file_ref, sha256_file
@@ -287,7 +288,7 @@ class TestTensorRT:
     def test_a_form_that_does_not_predict_alike_is_left_out_and_the_reason_kept(
         self, graphs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("weckd_edge.compile.quantize.fp16_variants.HALF_TOLERANCE", 0.0)
+        monkeypatch.setattr("weckd_edge.compile.quantize.fp16_check.HALF_TOLERANCE", 0.0)
         built = self.recipe(graphs["jetson"], tmp_path)
         recipe = read_recipe(tmp_path / "recipe.json")
         assert recipe.find("float16") is None

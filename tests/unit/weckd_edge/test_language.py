@@ -1,4 +1,4 @@
-"""The names of the code use the field's words: a word that the project has retired comes back in no name."""
+"""The code uses the field's words: a word that the project has retired comes back in no name, message or page."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ("weckd_edge", "train", "compile", "devices")
+PLAIN = ("weckd_edge",)
+"""Folders whose texts are held to ``RETIRED_IN_TEXTS``."""
 
 RETIRED = {
     "adopt": "import",
@@ -62,6 +64,39 @@ APPROVED = {
     "predictions.py: fraction_bar": "a bar of a chart",
 }
 """Names that may hold such a word, by module, each with what it means there."""
+
+
+RETIRED_IN_TEXTS = {
+    r"adopt(s|ed)?": "import",
+    r"amiss": "wrong",
+    r"answer(s|ed|ing)?": "prediction or decision; predict, decide or reply",
+    r"at (its|their) word": "calibrated",
+    r"bars?": "limit or gate",
+    r"brought": "imported or converted",
+    r"commonest": "most common",
+    r"dealt": "assigned or divided",
+    r"doubts": "warnings",
+    r"familiar frames?|unfamiliar(ity)?": "in-distribution frames, OOD score",
+    r"figures?": "metrics or results",
+    r"flatter(s|ed)?": "overestimate",
+    r"frame guard": "input guard",
+    r"ladder|rungs?": "candidates",
+    r"likeliest": "most probable",
+    r"mend(s|ed)?": "correct",
+    r"multiply-adds?": "MACs",
+    r"papers": "model card, SBOM",
+    r"partings?": "layer divergence",
+    r"probe[sd]?": "audit",
+    r"ship(s|ped|ping)?": "deploy",
+    r"to the (better|worse)": "for the better, for the worse",
+    r"trunks?": "backbone",
+    r"twins?": "baseline",
+    r"weigh(s|ed|ing)?": "evaluate or select",
+}
+"""Words, as patterns, that no message, page or document says, each with what to say for it."""
+
+APPROVED_TEXTS = ("linear probe", "linear probing")
+"""Terms of the field that hold such a word."""
 
 
 def words(name: str) -> list[str]:
@@ -139,3 +174,58 @@ def test_no_key_of_printed_json_or_of_a_bundle_holds_a_retired_word() -> None:
     keys = {key for file in files for key in keys_of(json.loads(file.read_text(encoding="utf-8")))}
     assert {"end_to_end", "gates", "limit"} <= keys
     assert not {key for key in keys for word in words(key) if word in RETIRED}
+
+
+def texts_of(file: Path) -> Iterator[tuple[int, str]]:
+    """Yield what a module or a template says to people, with the line: strings of more than one word, no docstrings."""
+    source = file.read_text(encoding="utf-8")
+    if file.suffix != ".py":
+        shown = re.sub(
+            r"{%.*?%}|{{.*?}}|{#.*?#}|<[^>]*>", lambda code: "\n" * code[0].count("\n") + " ", source, flags=re.DOTALL
+        )
+        yield from enumerate(shown.split("\n"), start=1)
+        return
+    tree = ast.parse(source)
+    docstrings = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip()
+        if is_text and id(node) not in docstrings:
+            yield node.lineno, node.value
+
+
+def retired_texts(folder: Path) -> list[str]:
+    """Return where a text of a folder's modules or templates says a retired word, with what to say for it."""
+    found = []
+    for file in sorted((*folder.rglob("*.py"), *folder.rglob("*.j2"))):
+        for line, text in texts_of(file):
+            for term in APPROVED_TEXTS:
+                text = text.replace(term, "")
+            found += [
+                f"{file.relative_to(folder.parent)}:{line}: {word[0]}: say {instead}"
+                for pattern, instead in RETIRED_IN_TEXTS.items()
+                if (word := re.search(rf"\b({pattern})\b", text, re.IGNORECASE))
+            ]
+    return found
+
+
+@pytest.mark.parametrize("folder", PLAIN)
+def test_no_text_of_the_source_says_a_retired_word(folder: str) -> None:
+    found = retired_texts(ROOT / folder)
+    assert not found, "\n".join(found)
+
+
+def test_a_retired_word_is_found_in_messages_and_templates_and_nowhere_else(tmp_path: Path) -> None:
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "a.py").write_text(
+        '"""The twin answers."""\nx = f"{1} bars were cleared by what ships"\ny = "answers"\nz = "a linear probe"\n',
+        encoding="utf-8",
+    )
+    (folder / "b.j2").write_text(
+        "{% if bars %}\n<figure>{{ figures }}</figure> The Figures\n{% endif %}\n", encoding="utf-8"
+    )
+    assert [line.partition(": say ")[0] for line in retired_texts(folder)] == [
+        "made/a.py:2: bars",
+        "made/a.py:2: ships",
+        "made/b.j2:2: Figures",
+    ]

@@ -1,4 +1,4 @@
-"""Which files there are and what each is labelled: from folders or from a CSV, laid out as people have them."""
+"""List the images of a data set with their labels, from folders or from a CSV, laid out as people have them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.store import digest_of
-from weckd_edge.train.data.listing.base import ListedImage, Listing, non_gradeable_labels, stamp, utf8_path
+from weckd_edge.train.data.listing.base import ListedImage, Listing, check_classes, stamp, utf8_path
 from weckd_edge.train.data.listing.described import read_described
 from weckd_edge.train.data.listing.folders import read_folder
 from weckd_edge.train.data.listing.rows import read_csv
@@ -33,7 +33,7 @@ def data_root(path: Path) -> Path:
     """Return the folder that image paths are relative to: the folder itself, or the one a CSV lies in.
 
     Raises:
-        DataError: There is no such folder or CSV.
+        DataError: The folder or CSV does not exist.
     """
     try:
         if path.is_dir():
@@ -55,20 +55,20 @@ def data_root(path: Path) -> Path:
 
 
 def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
-    """List a data set: its images sorted by path, and what is worth saying of it.
+    """List a data set: its images sorted by path, and remarks on its layout.
 
     Args:
         path: A folder, or a CSV. A folder holds ``<label>/<image>`` (folders below a label count for it), or splits that do,
-            ``<split>/<label>/<image>``, or labels that hold splits; all of it may lie in folders of its own. Splits are told
+        ``<split>/<label>/<image>``, or labels that hold splits; all of it may lie in folders of its own. Splits are known
             by the words of their names, and by holding the same classes. Images without folders of classes may lie beside a
-            table that names their classes, called as Hugging Face or Roboflow call it. A CSV has a row for each image; see
-            ``choose_columns`` for its columns. What systems leave in folders, files that are no images by their names,
-            folders of masks and splits without labels are left out, with a note.
-        config: Which columns the user named.
+            table that names their classes, called as Hugging Face or Roboflow call it. A CSV has a row for each image, with
+            the columns of ``choose_columns``. Files of the system, files that are no images by their names, folders of masks
+            and splits without labels are left out, with a note.
+        config: Settings, of which the columns that the user named are used.
 
     Raises:
         ConfigError: Columns are named for a folder.
-        DataError: Nothing is there, it is not laid out like that, or there are fewer than two classes.
+        DataError: Nothing is there, it is laid out otherwise, or there are fewer than two classes.
     """
     root = data_root(path)
     if not path.is_dir():
@@ -82,7 +82,7 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
             )
         listing = described or read_folder(root)
     if listing.images:
-        non_gradeable_labels(path, listing.images)
+        check_classes(path, listing.images)
     elif not listing.bad_files:
         raise DataError(
             f"{path}: expected images of at least two classes, got none; one sub-folder for each class",
@@ -96,7 +96,7 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
 
 
 def list_images(path: Path, config: DataConfig = _DEFAULT) -> tuple[ListedImage, ...]:
-    """List a data set's images, sorted by path; see ``list_data``."""
+    """List a data set's images, sorted by path, as ``list_data`` does."""
     return list_data(path, config).images
 
 
@@ -104,7 +104,7 @@ def fingerprint(path: Path, config: DataConfig = _DEFAULT) -> str:
     """Return a digest that changes when a file is added, removed, renamed, written (by its size and time) or labelled anew.
 
     Raises:
-        DataError: As ``list_data`` does.
+        DataError: The data set cannot be listed.
     """
     root = data_root(path)
     listing = list_data(path, config)

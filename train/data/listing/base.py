@@ -1,4 +1,4 @@
-"""What every layout of a data set is read into."""
+"""Records that every layout of a data set is read into."""
 
 from __future__ import annotations
 
@@ -14,22 +14,22 @@ from weckd_edge.core.files import through_stored_links
 
 MAX_CSV_BYTES = 256 << 20
 MAX_FILES = 1_000_000
-"""Files of one data set, and lines of a CSV: some gigabytes of memory."""
+"""Most files of one data set, and lines of a CSV; so many take some gigabytes of memory."""
 
 DEEPEST = 64
-"""Folders below each other."""
+"""Deepest nesting of folders."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ListedImage:
-    """One file that is named as data, not yet opened.
+    """File that is named as an image of a data set, not yet opened.
 
     Attributes:
-        path: Relative to the data set's root, POSIX.
+        path: Path relative to the data set's root, POSIX.
         label: Class name.
-        group: The group the user named, or None.
-        published_split: The split that the data set came with, or None.
-        attributes: What further columns say of it, by column.
+        group: Group that the user named; None without one.
+        published_split: Split that the data set puts it in; None without one.
+        attributes: Cells of further columns.
     """
 
     path: str
@@ -41,12 +41,12 @@ class ListedImage:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Listing:
-    """A data set whose files are named and not yet opened.
+    """Data set whose files are named and not yet opened.
 
     Attributes:
-        images: Sorted by path.
+        images: Images, sorted by path.
         bad_files: Images that a CSV gives no label, or several, sorted by path.
-        notes: What was decided, and what may be wrong.
+        notes: Decisions, and possible faults.
     """
 
     images: tuple[ListedImage, ...]
@@ -58,7 +58,7 @@ def stamp(root: Path, path: str) -> tuple[str, int, int]:
     """Return a file's path, size in bytes and time in ns, which change where it was written; -1 where there is none."""
     try:
         entry = through_stored_links(root / path).stat()
-    except (OSError, ValueError):  # it is not there, or nothing can be called so; reading it says which
+    except (OSError, ValueError):  # the file does not exist, or no file can have this name; reading it says which
         return utf8_path(path), -1, -1
     return utf8_path(path), entry.st_size, entry.st_mtime_ns
 
@@ -68,8 +68,8 @@ def utf8_path(path: str) -> str:
     return path.encode("utf-8", "backslashreplace").decode()
 
 
-def non_gradeable_labels(path: Path, images: Sequence[ListedImage]) -> None:
-    """Refuse classes that no bundle can hold, and names that are one to a reader.
+def check_classes(path: Path, images: Sequence[ListedImage]) -> None:
+    """Refuse classes that no bundle can hold, and names that a reader cannot tell apart.
 
     Raises:
         DataError: There are fewer than two classes, too many, or names that cannot be told apart, printed or stored.

@@ -1,4 +1,4 @@
-"""Which columns of a CSV say what: those that are named, those of the project's own names, and what others call them."""
+"""Find the roles of a CSV's columns: by the user's options, by the project's own names, and by names that others use."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS
 from weckd_edge.train.data.listing.tables import DataTable, column
 
 OWN = {"path": ("path", "file"), "label": ("label",), "group": ("group",), "split": ("split", "published_split")}
-"""Columns that need not be named."""
+"""Names of the columns that the project knows by itself, by role."""
 
 _PATHS: tuple[tuple[str, ...], ...] = (
     ("filename", "file_name", "filepath", "file_path", "image_path", "img_path", "image_file", "image_filename"),
     ("image", "img", "images", "image_name", "img_name", "photo", "picture", "imagename", "imagepath", "fname"),
     ("image_id", "img_id", "imageid", "image_index", "id_code", "isic_id", "isic", "file_id", "id", "name", "index"),
 )
-"""What others call the column of images, the surest first."""
+"""Names that others give the column of images, the surest first."""
 
 _LABELS = word_set(
     "labels class classes class_name classname class_label label_name category categories diagnosis diagnoses diagnostic dx "
     "target targets finding findings finding_labels species breed grade condition disease pathology ground_truth gt "
     "outcome annotation tag tags class_id label_id class_index category_id y"
 )
-"""What others call the column of classes."""
+"""Names that others give the column of classes."""
 
 _WHO = word_set(
     "patient patients patientid pat pid subject subjectid case caseid person participant individual donor animal exam "
@@ -47,15 +47,15 @@ _CODE = re.compile(r"(?=.*[A-Za-z])(?=.*\d)[\w.\-]{2,40}")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ColumnRoles:
-    """What the columns of a table are.
+    """Roles of a table's columns.
 
     Attributes:
         path: Column of the images.
         label: Column of the classes; None where each class has a column of its own.
-        classes: Those columns, and how they are written; empty where one column holds the class.
-        group: Column of what no split cuts; None without one.
+        classes: Column of each class, with its title as it is written; empty where one column holds the class.
+        group: Column of the groups, which no split cuts; None without one.
         split: Column of the split that the data came with; None without one.
-        notes: What was taken, and which columns look like more.
+        notes: Decisions, and columns that look useful.
     """
 
     path: str
@@ -67,23 +67,23 @@ class ColumnRoles:
 
     @property
     def used(self) -> frozenset[str]:
-        """Columns that have a meaning; the others are kept beside each image."""
+        """Columns that have a role; the others are kept beside each image."""
         own = {name for names in OWN.values() for name in names}
         found = {self.path, self.label, self.group, self.split, *(name for name, _ in self.classes)} - {None}
         return frozenset(own | {str(name) for name in found})
 
 
 def choose_columns(table: DataTable, config: DataConfig, path: Path, is_file: Callable[[str], bool]) -> ColumnRoles:
-    """Find out what the columns of a table are.
+    """Find the roles of a table's columns.
 
     Args:
-        table: The rows.
-        config: Which columns the user named.
-        path: Of the table, for messages.
-        is_file: Tells whether a file lies where a cell says.
+        table: Rows of the CSV.
+        config: Settings, of which the columns that the user named are used.
+        path: Path of the table, for messages.
+        is_file: Returns whether a file lies where a cell says.
 
     Raises:
-        DataError: A named column is not there, there is none for images or classes, or several may be it.
+        DataError: A named column does not exist, there is none for images or classes, or several may be meant.
     """
     wanted = {
         "path": config.path_column,
@@ -124,12 +124,12 @@ def choose_columns(table: DataTable, config: DataConfig, path: Path, is_file: Ca
 
 
 def some_titles(table: DataTable, names: Sequence[str]) -> list[str]:
-    """Return the first columns as they are written."""
+    """Return the first few of these columns' titles, as they are written."""
     return [_title(table, name) for name in names[:20]]
 
 
 def plain(name: str) -> str:
-    """Return a column's name in lower case, with one underscore for whatever is no letter or digit."""
+    """Return a column's name in lower case, with one underscore for each run of other signs than letters and digits."""
     return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
 
 
@@ -185,7 +185,7 @@ def _find_path(table: DataTable, taken: set[str], path: Path, is_file: Callable[
 
 
 def _names_files(table: DataTable, name: str, is_file: Callable[[str], bool]) -> bool:
-    """Tell whether the first cells of a column name files, or look so."""
+    """Tell whether the first cells of a column name files, or look like names of files."""
     cells = [cell for cell in column(table, name) if cell][:20]
     return bool(cells) and all(has_ending(cell) or is_file(cell) for cell in cells)
 
@@ -217,7 +217,7 @@ def _find_label(table: DataTable, taken: set[str], path: Path) -> tuple[str | No
 
 
 def _same_labels_twice(table: DataTable, names: list[str]) -> list[str]:
-    """Return the one column of words, where the others are numbers for the very same classes; else all of them."""
+    """Return the one column of words, where the others number the same classes; else all of them."""
     pairs = {tuple(row.get(name, "") for name in names) for _, row in table.rows}
     one_to_one = all(len({pair[n] for pair in pairs}) == len(pairs) for n in range(len(names)))
     words = [name for name in names if not all(re.fullmatch(r"-?\d*\.?\d*", cell) for cell in column(table, name))]
@@ -227,7 +227,7 @@ def _same_labels_twice(table: DataTable, names: list[str]) -> list[str]:
 def _name_lookalikes(
     table: DataTable, names: Sequence[str], label: str | None, group: str | None, split: str | None
 ) -> list[DataNote]:
-    """Name columns that look like a patient, an examination or a split, with the option that uses them."""
+    """Return notes on columns that look like a patient, an examination or a split, with the option that uses them."""
     notes = []
     if split is None:
         for name in names:
@@ -257,7 +257,7 @@ def _name_lookalikes(
 
 
 def _is_flag_of_split(name: str, cells: Sequence[str]) -> bool:
-    """Tell whether a column says by numbers where images go: ``is_test``, or the folds of a cross-validation."""
+    """Tell whether a column names a split by numbers: ``is_test``, or the folds of a cross-validation."""
     words = set(words_of(name))
     if words & {"fold", "folds", "kfold"}:
         return len(set(cells)) > 1 and all(cell.removesuffix(".0").isdecimal() for cell in cells)
@@ -265,14 +265,14 @@ def _is_flag_of_split(name: str, cells: Sequence[str]) -> bool:
 
 
 def _subject_of(table: DataTable, name: str, label: str | None) -> str:
-    """Return how a column looks like who or what was pictured; empty where it does not."""
+    """Return the reason why a column looks like who or what was pictured; empty where it does not."""
     cells = [cell for cell in column(table, name) if not is_missing(cell)]
     count = Counter(cells)
     images = max(count.values(), default=0)
     if len(count) < 2 or images < 2 or 2 * len(cells) < len(table.rows):
         return ""
     words = [word for word in words_of(_title(table, name)) if not word.isdecimal()]
-    # Beside who it is there may stand that it is a number; "patient age" is another thing.
+    # The name may also say that it is a number, as in "patient id"; "patient age" is no subject.
     named = plain(name) in _WHO or (
         any(word in _WHO for word in words) and all(word in _WHO | _NUMBER | _BESIDE for word in words)
     )
@@ -282,6 +282,6 @@ def _subject_of(table: DataTable, name: str, label: str | None) -> str:
     classes = len(set(column(table, label))) if label else 0
     if not named and not (numbered and len(count) > max(classes, 2) and not any(has_ending(cell) for cell in count)):
         return ""
-    if not named and len(count) < len(cells) / 20:  # a device, a site: few values for many images
+    if not named and len(count) < len(cells) / 20:  # few values for many images name a device or a site
         return ""
     return f"{counted(len(count), 'value')} for {counted(len(cells), 'image')}"  # notes go into reports: no patient's number

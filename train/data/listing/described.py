@@ -1,4 +1,4 @@
-"""Folders of images with a table beside them, as Hugging Face and Roboflow lay them out: one, or one for each split."""
+"""Read folders of images with a table beside them, as Hugging Face and Roboflow lay them out, one for each split or one."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from weckd_edge.train.data.listing.splits import is_filler, split_name
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, entries
 
 NAMES = ("metadata.csv", "metadata.jsonl", "_classes.csv")
-"""What these tables are called."""
+"""File names of these tables."""
 
 
 def read_described(root: Path, config: DataConfig) -> Listing | None:
     """Read a folder, or folders of splits, whose images lie beside a table that names their classes.
 
     Returns:
-        None where the folder is not laid out so.
+        The data set's files; None where the folder is laid out otherwise.
 
     Raises:
         DataError: A table cannot be read.

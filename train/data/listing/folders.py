@@ -1,4 +1,4 @@
-"""A data set from folders: one for each class, maybe below one for each split, maybe all of it in a folder of its own."""
+"""Read a data set from folders: one for each class, maybe below one for each split, maybe all in a folder of its own."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ from weckd_edge.train.data.listing.tables import ENDINGS
 
 @dataclass(eq=False)
 class Folder:
-    """A folder below the data set's root.
+    """Folder below the data set's root.
 
     Attributes:
-        name: Its name.
-        path: Relative to the root, POSIX; empty for the root itself.
+        name: Name of the folder.
+        path: Path relative to the root, POSIX; empty for the root itself.
         files: Paths of the files that lie directly in it and may be images.
-        folders: By name.
+        folders: Folders in it, by name.
         others: Whether there are files below it that are no images.
     """
 
@@ -37,7 +37,7 @@ class Folder:
     others: bool = False
 
     def below(self) -> list[str]:
-        """Return every file in it or below it."""
+        """Return the path of every file in it or below it."""
         found = list(self.files)
         for folder in self.folders.values():
             found += folder.below()
@@ -56,10 +56,10 @@ class _Class:
 
 
 def read_folder(root: Path) -> Listing:
-    """Read a data set from folders; see ``list_images`` for the layouts.
+    """Read a data set from folders, in a layout of ``list_data``.
 
     Raises:
-        DataError: There are no folders, a class has no images, or it cannot be told what is a class.
+        DataError: There are no folders, a class has no images, or the folders of classes cannot be told from others.
     """
     notes: list[DataNote] = []
     tree = _tree(root, notes)
@@ -85,7 +85,7 @@ def read_folder(root: Path) -> Listing:
 
 
 def _tree(root: Path, notes: list[DataNote]) -> Folder:
-    """Go through everything below a folder."""
+    """Return the tree of folders below a folder."""
     tree = Folder("", "")
     system: Counter[str] = Counter()
     others: list[str] = []
@@ -133,7 +133,7 @@ def _reach(tree: Folder, parts: Sequence[str]) -> Folder:
 
 
 def _tables(root: Path, tree: Folder) -> str:
-    """Point at the tables that lie in a folder which holds no classes."""
+    """Return a hint at the tables in a folder that holds no classes."""
     places = [root, *(root / folder.path for folder in tree.folders.values())]
     found = [
         file.relative_to(root).as_posix()
@@ -145,7 +145,7 @@ def _tables(root: Path, tree: Folder) -> str:
 
 
 class _Layout:
-    """Finds the classes in a tree of folders, and says what was decided."""
+    """Finds the classes in a tree of folders, and notes what was decided."""
 
     def __init__(self, root: Path, notes: list[DataNote]) -> None:
         self.root = root
@@ -155,7 +155,7 @@ class _Layout:
         """Return the folders of classes.
 
         Raises:
-            DataError: It cannot be told what is a class, or one has no images.
+            DataError: The folders of classes cannot be told from others, or one has no images.
         """
         here, split = tree, None
         while True:
@@ -197,7 +197,7 @@ class _Layout:
             )
 
     def _without_masks(self, here: Folder) -> list[Folder]:
-        """Return the folders that hold files, without those of masks for the images of the others."""
+        """Return the folders that hold files, without folders of masks for the images of the others."""
         live = here.live()
         masks = [folder for folder in live if is_mask_folder(folder.name)]
         if not masks or len(masks) == len(live):
@@ -218,10 +218,10 @@ class _Layout:
         return live
 
     def _family(self, live: Sequence[Folder], here: Folder) -> dict[Folder, SplitName]:
-        """Return which folders are splits: those called so, if they alone lie there, or share the folders in them.
+        """Return the folders that are splits: those called so, if they alone lie there or hold folders of the same names.
 
         Raises:
-            DataError: They are splits, and hold no folders of classes, or something else with images lies beside them.
+            DataError: Splits hold no folders of classes, or something else with images lies beside them.
         """
         named = {folder: name for folder in live if (name := split_name(folder.name)) is not None}
         labels = {folder: {inner.name for inner in self._inner(folder).live()} for folder in named}
@@ -261,7 +261,7 @@ class _Layout:
         """Leave out a second copy of the whole layout; refuse anything else with images beside splits.
 
         Raises:
-            DataError: It is something else.
+            DataError: The folder is something else.
         """
         inner = self._inner(folder)
         names = {other.name for other in named}
@@ -278,7 +278,7 @@ class _Layout:
         )
 
     def _inner(self, folder: Folder) -> Folder:
-        """Return the folder that holds the classes of a split: below it, where it holds one of its own name, say."""
+        """Return the folder that holds the classes of a split, which may lie below it, as in ``train/train``."""
         while len(folder.live()) == 1 and not folder.files:
             only = folder.live()[0]
             same = only.name.lower() == folder.name.lower()
@@ -333,7 +333,7 @@ class _Layout:
 
 
 def _uneven(where: dict[str, set[str]], splits: Sequence[str]) -> Iterator[DataNote]:
-    """Name the classes that some of the splits do not hold."""
+    """Yield a note for the classes that some of the splits do not hold."""
     for label, found in sorted(where.items()):
         lacking = [split for split in splits if split not in found]
         if lacking:

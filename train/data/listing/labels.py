@@ -1,4 +1,4 @@
-"""Cells that are no label, or several: what a CSV writes where a class is missing, and lists of classes in one cell."""
+"""Recognise cells of a CSV that hold no label, or several: signs of a missing class, and lists of classes."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _LIST = re.compile(r"[\[({].*[\])}]", re.DOTALL)
 
 
 def is_missing(text: str) -> bool:
-    """Tell whether a cell says that there is no value, as programs write it; ``none`` in lower case may be a class."""
+    """Tell whether a cell stands for a missing value, as programs write it; ``none`` in lower case may be a class."""
     return text in _MISSING or text.lower() in _MISSING_IN_ANY_CASE
 
 
 def may_be_missing(label: str) -> bool:
-    """Tell whether a class's name may stand for images that have none."""
+    """Tell whether a class's name may stand for images without a class."""
     return label.lower() in _MAYBE_MISSING or is_missing(label)
 
 
 def parts_of(label: str) -> tuple[str, ...]:
-    """Return the names in a cell that may list several: as a Python or JSON list, or separated; else the cell alone."""
+    """Return the names in a cell that lists several, as a Python or JSON list or with separators; else the cell alone."""
     if _LIST.fullmatch(label):
         try:
             found = ast.literal_eval(label)
@@ -50,7 +50,7 @@ def _plain(part: object) -> str:
 def find_combined(labels: Iterable[str]) -> frozenset[str]:
     """Return the labels that list several classes.
 
-    A list in brackets of several does. Names with a limit between them do where one of them is a label, or stands in another
+    A list of several in brackets does. Names with a bar between them do where one of them is a label, or stands in another
     list, too; those with another sign between them where all do, as ``normal, healthy`` may well be one class.
     """
     whole = set(labels)
@@ -73,12 +73,12 @@ def single(label: str) -> str:
 
 
 def is_flag(text: str) -> bool:
-    """Tell whether a cell says yes or no, in figures or words; an empty one says no."""
+    """Tell whether a cell says yes or no, in figures or words; an empty cell says no."""
     return text == "" or flag(text) is not None
 
 
 def flag(text: str) -> bool | None:
-    """Return what a cell of yes and no says; None where it says something else."""
+    """Return the meaning of a cell that says yes or no; None where it says something else."""
     lower = text.lower()
     if lower in ("true", "false"):
         return lower == "true"
@@ -90,5 +90,5 @@ def flag(text: str) -> bool | None:
 
 
 def ones(cells: Sequence[str]) -> list[int]:
-    """Return which of a row's cells say yes."""
+    """Return the places of a row's cells that say yes."""
     return [n for n, cell in enumerate(cells) if flag(cell)]

@@ -1,4 +1,4 @@
-"""Where the images lie that a CSV names: by their paths, or by names without ending or folder."""
+"""Find the images that a CSV names: by their paths, or by names without ending or folder."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def relative(name: str, root: Path, where: str) -> str:
     """Return the path of an image below a CSV's folder, POSIX; an absolute path elsewhere is returned as it is.
 
     Raises:
-        DataError: It is empty, or leads out of the folder.
+        DataError: The path is empty, or leads out of the folder.
     """
     if not name:
         raise DataError(f"{where}: expected the path of an image, got an empty cell", code="E_DATA_TABLE_CELL")
@@ -43,7 +43,7 @@ def relative(name: str, root: Path, where: str) -> str:
 
 
 def is_elsewhere(name: str) -> bool:
-    """Tell whether a path is an absolute one: of this machine, or of Windows."""
+    """Tell whether a path is absolute, on this machine or on Windows."""
     return name.startswith("/") or _DRIVE.match(name) is not None
 
 
@@ -51,24 +51,24 @@ def is_file(root: Path, name: str) -> bool:
     """Tell whether a file lies at a path below a folder."""
     try:
         return through_stored_links(root / name).is_file()
-    except (OSError, ValueError):  # nothing can be called so
+    except (OSError, ValueError):  # no file can have this name
         return False
 
 
 def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dict[str, str], list[DataNote]]:
-    """Find the files of images that do not lie where they are named.
+    """Find the files of images that do not lie where the CSV names them.
 
-    A name without the ending of an image, an absolute path elsewhere, or all names where none of them is a file, are looked
-    for below the folder. One of both paths must be the end of the other, but for the ending: the CSV may name less than the
+    Names without the ending of an image, absolute paths elsewhere, or all names where none of them is a file, are looked for
+    below the folder. One of both paths must be the end of the other, but for the ending: the CSV may name less than the
     path, or folders above its own.
 
     Args:
-        names: Relative paths, as ``relative`` returns them.
-        root: The CSV's folder.
-        path: The CSV, for messages.
+        names: Paths as ``relative`` returns them.
+        root: Folder of the CSV.
+        path: Path of the CSV, for messages.
 
     Returns:
-        The files by name, for those that were found elsewhere; and notes.
+        Files by name, for those that were found elsewhere; and notes.
 
     Raises:
         DataError: Several files may be meant.
@@ -111,13 +111,13 @@ def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dic
 
 
 def _close(files: Sequence[str], name: str) -> list[str]:
-    """Return the files that a name may mean; those in folders of masks only where there are no others."""
+    """Return the files that a name may mean; files in folders of masks only where there are no others."""
     found = sorted({file for file in files if _ends_with(file, name)})
     return [file for file in found if not any(map(is_mask_folder, PurePosixPath(file).parts[:-1]))] or found
 
 
 def _home(close: Collection[Sequence[str]]) -> str | None:
-    """Return the folder in which all names are found, each once, if there is just one such: of train and test, say."""
+    """Return the folder that holds all names, each once, if just one does, such as ``train`` beside ``test``."""
     homes: Counter[str] = Counter()
     for files in close:
         here = Counter(str(PurePosixPath(file).parent) for file in files)
@@ -127,7 +127,7 @@ def _home(close: Collection[Sequence[str]]) -> str | None:
 
 
 def _ends_with(file: str, name: str) -> bool:
-    """Tell whether the path of a file and the name of an image are the same, as far as both go."""
+    """Tell whether the path of a file and the name of an image are the same, over the shorter one's length."""
     parts, wanted = PurePosixPath(file).parts, PurePosixPath(name).parts
     last = parts[-1] if has_ending(name) else PurePosixPath(parts[-1]).stem
     both = min(len(parts), len(wanted)) - 1
@@ -135,7 +135,7 @@ def _ends_with(file: str, name: str) -> bool:
 
 
 def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[DataNote]:
-    """Say why none of the images is there, if none is."""
+    """Return a note on where the images may be, if none of them was found."""
     if not lost or len(lost) < len(names):
         return []
     text = f"none of the {counted(len(names), 'image')} is there: paths are relative to the CSV's folder"
@@ -150,7 +150,7 @@ def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[Data
 
 
 def _images_below(root: Path) -> Iterator[str]:
-    """Yield the images below a folder; none where it cannot be gone through, or holds too much."""
+    """Yield the images below a folder; none where it cannot be listed, or holds too much."""
     try:
         found = walk(root).files
     except DataError:

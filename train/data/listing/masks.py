@@ -1,4 +1,4 @@
-"""Which files are masks by their names: drawn beside an image to show where something is, and no images themselves."""
+"""Recognise masks by their names: files drawn beside an image to show where something is, no images themselves."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ WORDS = word_set(
 """Words that mean a mask in the name of a file or a folder."""
 
 _BESIDE = frozenset({"binary", "bin", "ground", "truth", "lesion", "label", "final", "instance", "semantic", *FILLERS})
-"""Words that may stand beside them."""
+"""Words that may stand beside a word that means a mask."""
 
 _PARTS = re.compile(r"[^\W_]+")
 _ENDS_IN = re.compile(r"(?i)(.+?)(mask|masks|gt|seg)\d*")
@@ -25,22 +25,22 @@ _ENDS_IN = re.compile(r"(?i)(.+?)(mask|masks|gt|seg)\d*")
 
 @lru_cache(4096)
 def is_mask_folder(name: str) -> bool:
-    """Tell whether a folder's name says that masks lie there."""
+    """Tell whether a folder's name says that masks lie in it."""
     words = words_of(name)
     return any(word in WORDS for word in words) or {"ground", "truth"} <= set(words)
 
 
 def pair_masks(paths: Iterable[str]) -> dict[str, str]:
-    """Return which files are masks of which image, by their names alone.
+    """Return the image of each mask, by names alone.
 
     A mask has the name of an image with a word such as ``mask`` or ``segmentation`` before or behind it; or the very name,
     in a folder called so; or the very name with another ending in the same folder: then either may be the other's.
 
     Args:
-        paths: POSIX, relative to one folder.
+        paths: Paths relative to one folder, POSIX.
 
     Returns:
-        The image by mask.
+        Path of the image, by path of the mask.
     """
     images: dict[str, PurePosixPath] = {}
     beside: dict[tuple[PurePosixPath, str], list[PurePosixPath]] = defaultdict(list)
@@ -73,12 +73,12 @@ def pair_masks(paths: Iterable[str]) -> dict[str, str]:
 
 
 def _place(file: PurePosixPath) -> tuple[str, ...]:
-    """Return the folders of a file that say more than that images, or masks of them, lie there."""
+    """Return the folders of a file's path, without those that only say that images or masks lie there."""
     return tuple(part for part in file.parts[:-1] if not is_mask_folder(part) and not is_filler(part))
 
 
 def _without_words(stem: str) -> list[str]:
-    """Return what names an image may have whose mask is called so, in lower case."""
+    """Return the names, in lower case, that the image of a mask with this name may have."""
     found = []
     parts = [(match.start(), match.end(), match[0].lower()) for match in _PARTS.finditer(stem)]
     is_named = False

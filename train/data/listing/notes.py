@@ -1,4 +1,4 @@
-"""What is worth saying of a data set, by stable codes: ``I_`` for what was decided, ``W_`` for what may be wrong."""
+"""Make notes on a data set with stable codes: ``I_`` for a decision, ``W_`` for a possible fault."""
 
 from __future__ import annotations
 

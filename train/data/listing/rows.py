@@ -1,4 +1,4 @@
-"""A data set from a CSV: each row an image, its class and what else is known of it."""
+"""Read a data set from a CSV, each row an image, its class and further columns."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
     """Read a data set from a CSV; images without one label are listed as bad files.
 
     Raises:
-        DataError: It is no such table, or a row names no image, one twice, or an unknown split.
+        DataError: The file is no such table, or a row names no image, one twice, or an unknown split.
     """
     table = read_table(path)
     if not table.columns:
@@ -97,7 +97,7 @@ def _names(table: DataTable, roles: ColumnRoles, path: Path) -> list[str]:
 
 
 def _labels(table: DataTable, roles: ColumnRoles, path: Path) -> tuple[list[str], list[str]]:
-    """Return the label of each row, and why it has none."""
+    """Return the label of each row, and the reason why it has none."""
     labels, reasons = [], []
     if roles.label is None:
         titles = [title for _, title in roles.classes]
@@ -150,7 +150,7 @@ def _label_notes(reasons: Sequence[str], labels: Sequence[str], classes: Sequenc
 
 
 def label_notes(labels: Sequence[str]) -> list[DataNote]:
-    """Say which classes may be none, or several in one."""
+    """Return notes on classes that may stand for a missing class, or for several in one."""
     classes = Counter(labels)
     notes = []
     if odd := sorted(label for label in classes if may_be_missing(label)):
@@ -177,7 +177,7 @@ def _group(text: str) -> str | None:
 def _splits(
     table: DataTable, roles: ColumnRoles, files: Sequence[str], path: Path
 ) -> tuple[list[Split | None], list[DataNote]]:
-    """Return the split that each image came with: by its column, or by the folders that all images lie in."""
+    """Return the split of each image, by its column, or by the folders that all images lie in."""
     if roles.split is not None:
         return [_split(row.get(roles.split, ""), f"{path}, line {line}") for line, row in table.rows], []
     by_folder = [_split_of_folders(file) for file in files]

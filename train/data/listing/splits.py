@@ -1,4 +1,4 @@
-"""Which split a folder's name, or a cell of a CSV, stands for: a rule over the words of it, not a list of names."""
+"""Find the split that a folder's name or a cell of a CSV stands for, by a rule over its words, not a list of names."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Named = Split | Literal["unlabelled"]
 
 
 def word_set(text: str) -> frozenset[str]:
-    """Return the words of a text that is written for people who add to it."""
+    """Return the words of a text, which keeps a long list easy to edit."""
     return frozenset(text.split())
 
 
@@ -25,7 +25,7 @@ WORDS: dict[str, Named] = {
     **dict.fromkeys(("pred", "predict", "prediction", "predictions", "submission"), "unlabelled"),
     **dict.fromkeys(("unlabelled", "unlabeled", "unsup", "unsupervised"), "unlabelled"),
 }
-"""Words that mean a split; what is to be predicted, or has no labels, is no part of any."""
+"""Words that mean a split; images that are to be predicted, or have no labels, are part of none."""
 
 FILLERS = word_set(
     "set sets data dataset datasets image images img imgs photo photos picture pictures pic pics frame frames file files "
@@ -39,11 +39,11 @@ _TOKEN = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|\d+|[^\W\d_A-Za-z]+")
 
 @dataclass(frozen=True, slots=True)
 class SplitName:
-    """What a name says.
+    """Split that a name stands for, and its other words.
 
     Attributes:
-        split: The split that one of its words means.
-        rest: Its other words, without those that add nothing, and without numbers.
+        split: Split that one of its words means.
+        rest: Other words, without those that add nothing, and without numbers.
     """
 
     split: Named
@@ -51,19 +51,19 @@ class SplitName:
 
 
 def words_of(name: str) -> list[str]:
-    """Return the words of a name in lower case: parted at capitals, digits and whatever is no letter."""
+    """Return the words of a name in lower case, separated at capitals, digits and other signs than letters."""
     return [word.lower() for word in _TOKEN.findall(name)]
 
 
 @lru_cache(4096)
 def is_filler(name: str) -> bool:
-    """Tell whether a folder's name says no more than that images lie there."""
+    """Tell whether a folder's name only says that images lie in it."""
     return all(word in FILLERS or word.isdecimal() for word in words_of(name))
 
 
 @lru_cache(4096)
 def split_name(name: str) -> SplitName | None:
-    """Return which split a name stands for: None where no word of it means one, or where words mean different ones."""
+    """Return the split that a name stands for; None where no word means one, or words mean different ones."""
     found: list[Named] = []
     rest = []
     for word in words_of(name):
@@ -72,7 +72,7 @@ def split_name(name: str) -> SplitName | None:
             found.append(split)
         elif word not in FILLERS and not word.isdecimal():
             rest.append(word)
-    if found[:2] == ["train", "val"] and len(found) == 2:  # train_val: what is left beside the test images
+    if found[:2] == ["train", "val"] and len(found) == 2:  # train_val: all images but those for the test
         return SplitName("train", tuple(rest))
     if len(set(found)) != 1:
         return None
@@ -80,13 +80,13 @@ def split_name(name: str) -> SplitName | None:
 
 
 def split_of_cell(text: str) -> Split | None:
-    """Return which split a cell of a CSV names; None where it names none of the three."""
+    """Return the split that a cell of a CSV names; None where it names none of the three."""
     name = split_name(text)
     return None if name is None or name.rest or name.split == "unlabelled" else name.split
 
 
 def are_alike(names: Sequence[SplitName]) -> bool:
-    """Tell whether names differ in nothing but the split, as ``seg_train`` and ``seg_test`` do."""
+    """Tell whether names differ in the split alone, as ``seg_train`` and ``seg_test`` do."""
     return len({name.rest for name in names}) == 1
 
 

@@ -1,4 +1,4 @@
-"""Files that no person put into a data set, or that are no images by their names; and the walk that leaves them out."""
+"""List a folder's files without those of the system and those that are no images by their names."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MAKERS: dict[str, str] = {
     **dict.fromkeys((".ipynb_checkpoints", "__pycache__", ".git", ".svn", ".hg", ".idea", ".vscode"), "a program"),
     **dict.fromkeys((".thumbnails", ".picasa.ini", "picasa.ini", ".nomedia"), "a program"),
 }
-"""Who makes files and folders of these names, in lower case, without being asked."""
+"""Makers of files and folders that appear unasked, by name in lower case."""
 
 _NO_IMAGES = word_set(
     ".txt .csv .tsv .json .jsonl .ndjson .xml .md .rst .htm .html .pdf .rtf .doc .docx .xls .xlsx .ods .odt .ppt .pptx .log "
@@ -33,18 +33,18 @@ IMAGE_ENDINGS = word_set(
     ".jpg .jpeg .jpe .jfif .png .bmp .dib .tif .tiff .webp .gif .ppm .pgm .pbm .pnm .jp2 .j2k .jpx .heic .heif .avif .dcm "
     ".dicom .tga .ico .nii"
 )
-"""Endings of pictures, those that are not read among them."""
+"""Endings of pictures, also of formats that are not read."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Walk:
-    """What lies below a folder.
+    """Files and folders below a folder.
 
     Attributes:
-        files: Sorted; those that are images by their names, or may be.
+        files: Files that are images by their names, or may be, sorted.
         folders: Every folder below it, sorted.
         others: Files that are no images by their names, sorted.
-        system: How many files and folders of systems and programs, and hidden ones, were left out, by their maker.
+        system: Number of files and folders that systems and programs made, or that are hidden, by their maker; left out.
     """
 
     files: list[Path]
@@ -54,7 +54,7 @@ class Walk:
 
 
 def maker(name: str) -> str | None:
-    """Return who makes files and folders of such a name unasked; ``hidden`` where they are hidden; else None."""
+    """Return the maker of files and folders that appear unasked under a name; ``hidden`` for hidden ones; else None."""
     lower = name.lower()
     if lower in _MAKERS:
         return _MAKERS[lower]
@@ -73,10 +73,10 @@ def is_no_image(name: str) -> bool:
 
 
 def entries(folder: Path, system: Counter[str]) -> list[Path]:
-    """Return what a folder holds, sorted; what systems and programs left there is counted instead.
+    """Return the entries of a folder, sorted; files of systems and programs are counted instead.
 
     Raises:
-        DataError: It cannot be listed.
+        DataError: The folder cannot be listed.
     """
     found = []
     try:
@@ -92,7 +92,7 @@ def entries(folder: Path, system: Counter[str]) -> list[Path]:
 
 
 def walk(folder: Path) -> Walk:
-    """Go through everything below a folder.
+    """List all files and folders below a folder.
 
     Each folder is gone through once, however many links lead to it: by its own path where that lies below ``folder``.
 
@@ -133,7 +133,7 @@ def walk(folder: Path) -> Walk:
 
 
 def walk_files(folder: Path) -> list[Path]:
-    """Return every file below a folder that may be an image, sorted; see ``walk``."""
+    """Return every file below a folder that may be an image, sorted."""
     return walk(folder).files
 
 

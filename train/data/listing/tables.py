@@ -1,4 +1,4 @@
-"""A CSV as spreadsheets, programs and competitions write it: any usual encoding and delimiter, to rows by column."""
+"""Read a CSV as spreadsheets, programs and competitions write it, in any usual encoding and delimiter."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from weckd_edge.train.data.listing import base
 from weckd_edge.train.data.listing.notes import note
 
 ENDINGS = (".csv", ".tsv", ".txt", ".jsonl", ".ndjson")
-"""Of files that are read as tables."""
+"""Endings of files that are read as tables."""
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig", "UTF-8"),
@@ -29,7 +29,7 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
 )
-"""First bytes of a text, how Python calls its encoding, and how people do; a mark that begins with another comes first."""
+"""First bytes of a text, Python's name of its encoding and people's name; a mark that begins with another comes first."""
 
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
 _UNNAMED = re.compile(r"unnamed: \d+")
@@ -37,14 +37,14 @@ _UNNAMED = re.compile(r"unnamed: \d+")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DataTable:
-    """The rows of a CSV, or of a file of JSON lines.
+    """Rows of a CSV, or of a file of JSON lines.
 
     Attributes:
         columns: Names in lower case, in the file's order; an index that a program wrote without a name is left out.
-        titles: The same as they are written.
-        repeated: Those that stand there more than once; the last one's cells count.
+        titles: Names of the columns as they are written.
+        repeated: Names that several columns have; the last one's cells count.
         rows: Line number, and cells by column, without the spaces around them; a cell may be missing.
-        notes: How the file had to be read.
+        notes: Remarks on how the file had to be read.
     """
 
     columns: tuple[str, ...]
@@ -57,11 +57,11 @@ class DataTable:
 def read_table(path: Path) -> DataTable:
     """Read a CSV, or a file with one JSON object a line.
 
-    The delimiter is a comma, semicolon, tab or bar: what a line ``sep=`` names, or the commonest in the header. Texts in
-    UTF-8, UTF-16 and UTF-32 are read, and anything else as Windows-1252, with a note.
+    The delimiter is a comma, semicolon, tab or bar: the one that a line ``sep=`` names, or the commonest in the header.
+    Texts in UTF-8, UTF-16 and UTF-32 are read, and anything else as Windows-1252, with a note.
 
     Raises:
-        DataError: It is none of these, it is too large, or a row has more cells than the header.
+        DataError: The file is none of these or too large, or a row has more cells than the header.
     """
     data = read_bounded(path, at_most=base.MAX_CSV_BYTES, where=str(path), error=DataError)
     text, notes = _decode(data, path)
@@ -122,7 +122,7 @@ def _nul_fraction(data: bytes, encoding: str) -> float:
 
 
 def _plain(text: str, path: Path) -> str:
-    """Refuse what is no text: of other files, NULs and control characters are among the first."""
+    """Refuse a file that is no text: one with NULs or control characters among its first."""
     head = text[:4096]
     if head.startswith("PK\x03\x04"):
         raise DataError(

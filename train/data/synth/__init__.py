@@ -1,1 +1,1 @@
-"""Drawn images of ears, for trying the product without a data set."""
+"""Synthetic images of ears, for trying the product without a data set."""

@@ -1,4 +1,4 @@
-"""How one synthetic otoscope frame is drawn: canal, drum, malleus, reflex, vessels, what the class adds, the camera.
+"""Draw one synthetic otoscope frame: canal, drum, malleus, reflex, vessels, signs of the class, the camera.
 
 Coordinates ``u`` (right) and ``v`` (down) are those of the ear: the canal's wall is at radius 1, the drum lies within.
 """
@@ -29,27 +29,27 @@ _DRUM: dict[str, Colour] = {
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Ear:
-    """Everything that all frames of one drawn ear share.
+    """Properties that all frames of one drawn ear have in common.
 
     Attributes:
-        label: The class.
-        severity: How plainly the class shows, 0..1.
-        seed: Of the textures.
-        tilt: Radians by which the drum is turned.
-        centre: Of the drum, ``(u, v)``.
-        radii: Of the drum.
-        drum: Its colour.
+        label: Class.
+        severity: Degree to which the class shows, 0..1.
+        seed: Seed of the textures.
+        tilt: Angle by which the drum is turned, radians.
+        centre: Centre of the drum, ``(u, v)``.
+        radii: Radii of the drum, in ``u`` and ``v``.
+        drum: Colour of the drum.
         skin: Colour of the canal.
         shadow: Depth of a shadow on the drum that may look like a hole, 0..1.
-        crumbs: Lumps of wax (a few in any ear; many where the class is wax).
-        cast: Camera's gain of each colour channel.
-        gamma: Camera's.
+        crumbs: Number of lumps of wax (a few in any ear; many where the class is wax).
+        cast: Gain of the camera in each colour channel.
+        gamma: Gamma of the camera.
         vignette: Radius of the visible circle, in half frame heights.
         edge: Softness of that circle.
         softness: Blur of the optics, in hundredths of the frame's height.
         noise: Standard deviation of the sensor's noise.
         floor: Light outside the circle.
-        zoom: Half frame heights from the canal's middle to its wall.
+        zoom: Distance from the canal's middle to its wall, in half frame heights.
     """
 
     label: str
@@ -73,7 +73,7 @@ class Ear:
 
 
 def make_ear(label: str, rng: np.random.Generator) -> Ear:
-    """Choose an ear of a class, and the device that looks at it."""
+    """Draw the properties of an ear of a class, and of the device that looks at it."""
     severity = float(rng.beta(1.8, 1.2) * 0.65 + 0.35)
     healthy, ill = np.array(_DRUM["normal"]), np.array(_DRUM[label])
     drum = healthy + (ill - healthy) * severity + rng.normal(0, 0.03, 3) + rng.normal(0, 0.03)
@@ -111,13 +111,13 @@ def draw_frame(ear: Ear, height: int, width: int, rng: np.random.Generator) -> N
     """Draw one frame of an ear, as a hand that does not keep quite still would take it.
 
     Args:
-        ear: What to draw.
-        height: Pixels.
-        width: Pixels.
-        rng: Of this frame's jitter and noise; the ear itself does not depend on it.
+        ear: Ear to draw.
+        height: Height, pixels.
+        width: Width, pixels.
+        rng: Source of this frame's jitter and noise; the ear itself does not depend on it.
 
     Returns:
-        uint8 ``[height, width, 3]``, RGB.
+        Frame, uint8 ``[height, width, 3]``, RGB.
     """
     half = height / 2
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)

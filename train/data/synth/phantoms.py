@@ -1,4 +1,4 @@
-"""The phantom set: drawn, synthetic eardrums to try the whole path on, where no patient's picture may go.
+"""Write a data set of synthetic eardrums, to try the whole path on where no patient's picture may go.
 
 Nothing here is medical data and no figure measured on it says anything about real ears.
 """
@@ -20,7 +20,7 @@ from weckd_edge.core.store import atomic_folder, explain_os_errors, write_atomic
 from weckd_edge.train.data.synth.draw import CLASSES, draw_frame, make_ear
 
 MARKER = "PHANTOM.json"
-"""The file that marks a folder of drawn images; its data are called synthetic everywhere."""
+"""Name of the file that marks a folder of drawn images; its data are called synthetic everywhere."""
 
 
 def is_phantom(root: Path) -> bool:
@@ -38,35 +38,22 @@ def write_phantoms(
 
     Args:
         out: A new folder, an empty one, or an earlier phantom set, which is replaced.
-        progress: Where the drawing is shown.
-        images: How many frames, at least 20 (so that no class stays empty).
-        seed: Of everything drawn.
-        height: Pixels, 32 to 2048.
-        width: Pixels, 32 to 2048.
+        progress: Receiver of the progress.
+        images: Number of frames, at least 20 (so that no class stays empty).
+        seed: Seed of everything drawn.
+        height: Height, 32 to 2048 pixels.
+        width: Width, 32 to 2048 pixels.
 
     Returns:
-        The number of ears.
+        Number of ears.
 
     Raises:
         ConfigError: A number is out of range.
         DataError: The folder holds something else.
     """
-    if not 20 <= images <= 100_000:
-        raise ConfigError(f"images = {images}: expected 20 to 100000", code="E_CONFIG_RANGE")
-    if not (32 <= height <= 2048 and 32 <= width <= 2048):
-        raise ConfigError(f"size = {height}x{width}: expected 32 to 2048 pixels in height and width", code="E_CONFIG_RANGE")
-    if seed < 0:
-        raise ConfigError(f"seed = {seed}: expected 0 or more", code="E_CONFIG_RANGE")
+    _check_request(images, seed, height, width)
     with explain_os_errors(out):
-        if out.exists() and not out.is_dir():
-            raise DataError(
-                f"{out}: expected a folder to write to, found a file; choose another name", code="E_DATA_OUT_OCCUPIED"
-            )
-        if out.is_dir() and any(out.iterdir()) and not is_phantom(out):
-            raise DataError(
-                f"{out}: holds something other than a synthetic set; choose a new or empty folder",
-                code="E_DATA_OUT_OCCUPIED",
-            )
+        _check_folder(out)
     with atomic_folder(out) as folder, progress.task("draw synthetic frames", images) as task:
         rows: list[tuple[str, str, str]] = []
         counts = dict.fromkeys(CLASSES, 0)
@@ -97,6 +84,26 @@ def write_phantoms(
         }
         write_atomic(folder / MARKER, to_json(marker))
     return ear_number
+
+
+def _check_request(images: int, seed: int, height: int, width: int) -> None:
+    if not 20 <= images <= 100_000:
+        raise ConfigError(f"images = {images}: expected 20 to 100000", code="E_CONFIG_RANGE")
+    if not (32 <= height <= 2048 and 32 <= width <= 2048):
+        raise ConfigError(f"size = {height}x{width}: expected 32 to 2048 pixels in height and width", code="E_CONFIG_RANGE")
+    if seed < 0:
+        raise ConfigError(f"seed = {seed}: expected 0 or more", code="E_CONFIG_RANGE")
+
+
+def _check_folder(out: Path) -> None:
+    if out.exists() and not out.is_dir():
+        raise DataError(
+            f"{out}: expected a folder to write to, found a file; choose another name", code="E_DATA_OUT_OCCUPIED"
+        )
+    if out.is_dir() and any(out.iterdir()) and not is_phantom(out):
+        raise DataError(
+            f"{out}: holds something other than a synthetic set; choose a new or empty folder", code="E_DATA_OUT_OCCUPIED"
+        )
 
 
 def _write_jpeg(path: Path, pixels: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> None:

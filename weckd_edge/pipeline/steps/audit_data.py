@@ -28,8 +28,8 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
     config, link = ctx.config, network.link.artifact
     if not config.audit.enabled:
         return None
-    from weckd_edge.train.audit.masks import masks_fingerprint
-    from weckd_edge.train.audit.occlusion import DeployedNetwork
+    from weckd_edge.train.audit.masking.masks import masks_fingerprint
+    from weckd_edge.train.audit.masking.occlusion import DeployedNetwork
     from weckd_edge.train.audit.run import run_audit
     from weckd_edge.train.data.listing import fingerprint
 

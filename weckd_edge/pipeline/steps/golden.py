@@ -15,7 +15,7 @@ from weckd_edge.pipeline.steps.predict import predict
 from weckd_edge.pipeline.steps.verify import runners_here
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
 
 def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenFrames]:
@@ -53,11 +53,11 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
     )
 
 
-def _other_implementations(student: Student) -> list[Candidate]:
+def _other_implementations(student: Student) -> list[Implementation]:
     """Return the other implementations that a reader of the bundle may run in place of the deployed one."""
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
     as_written, deployed = student.as_written, student.deployed
     if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: other backends run the graph in FP32
-        return [Candidate(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
+        return [Implementation(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
     return [as_written] if deployed != as_written else runners_here(as_written)

@@ -99,7 +99,7 @@ def make_guard(
     found = fit_guard(features[0], features[1], config)
     if found is None:
         groups = len(set(features[0].groups))
-        return replace(record, note=f"no guard: {groups} groups of training images, it takes at least {MIN_GROUPS}")
+        return replace(record, note=f"no guard: {groups} groups of training images, at least {MIN_GROUPS} are needed")
     short = f"; {found.groups} groups are too few to promise {config.false_reject_rate:.1%}, as the settings ask"
     more = short if found.false_reject_bound > config.false_reject_rate else ""
     note = f"at most {found.false_reject_bound:.1%} of frames like the training frames are rejected{more}"

@@ -109,11 +109,15 @@ def _mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
         network_images([ctx.root / record.path for record in records], link.input),
         np.array([record.label for record in records]),
-        InputDescription(mean=link.input.network.mean, std=link.input.network.std, is_bgr=is_bgr),
+        InputDescription(
+            mean=link.input.network.mean,
+            std=link.input.network.std,
+            is_bgr=is_bgr,
+            takes_bytes=source.takes_bytes,
+            takes_luminance=source.takes_luminance,
+        ),
         link.labels,
         ctx.progress,
-        takes_bytes=source.takes_bytes,
-        takes_luminance=source.takes_luminance,
     )
 
 

@@ -15,7 +15,7 @@ from weckd_edge.devices.runtime.stored_predictions import ModelRun, find_predict
 from weckd_edge.metrics.calibration import apply_temperature
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
     from weckd_edge.pipeline.context import BuildContext
     from weckd_edge.pipeline.networks import Student
 
@@ -46,7 +46,7 @@ def decode(ctx: BuildContext, index: DatasetIndex, spec: FrameSpec) -> HeldOutFr
 def predict(
     ctx: BuildContext,
     spec: InputSpec,
-    candidate: Candidate,
+    candidate: Implementation,
     images: SplitFrames,
     *,
     whole: SplitFrames | None = None,

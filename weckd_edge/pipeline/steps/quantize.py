@@ -17,7 +17,7 @@ from weckd_edge.pipeline.steps.export import export
 from weckd_edge.pipeline.steps.predict import predict
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
+    from weckd_edge.compile.quantize.candidates.base import FloatNetwork
 
 
 def quantize(
@@ -33,6 +33,9 @@ def quantize(
         DataError: A calibration image cannot be read.
         ModelError: No candidate could be made in the precision that the settings name.
     """
+    from weckd_edge.compile.quantize.calibration_images import CalibrationImages
+    from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork
+    from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
     from weckd_edge.compile.quantize.select_precision import Selector
 
     config, half_range = ctx.config, needs_half_range(ctx.profile, ctx.machine)
@@ -58,28 +61,27 @@ def quantize(
             *(["weckd_edge.train.quantize_aware.finetune"] if network.train_for_int8 else []),
         ),
         lambda folder: Selector(
-            exported.artifact,
-            exported.folder,
-            images,
+            FloatNetwork(
+                exported=exported.artifact,
+                folder=exported.folder,
+                train_for_int8=partial(_trained_for_int8, ctx, network.train_for_int8) if network.train_for_int8 else None,
+            ),
+            CalibrationImages(index=calibration.index, root=calibration.root, seed=config.seed),
+            Evaluation(
+                images=images, labels=exported.artifact.labels, predict=partial(predict, ctx, exported.artifact.input)
+            ),
             config.quantize,
-            calibration=(calibration.index, calibration.root),
-            predict=partial(predict, ctx, exported.artifact.input),
-            target=ctx.target,
-            reduce_range=half_range,
-            aware=partial(_trained_for_int8, ctx, network.train_for_int8) if network.train_for_int8 else None,
-            folder=folder,
-            seed=config.seed,
-            threads=config.bench.threads,
-            host=ctx.machine.host,
-            progress=ctx.progress,
+            Deployment(target=ctx.target, host=ctx.machine.host, threads=config.bench.threads, reduce_range=half_range),
+            folder,
+            ctx.progress,
         ).run(),
     )
     return Student(network=network, exported=exported, selection=stage.artifact, folder=stage.folder)
 
 
-def _trained_for_int8(ctx: BuildContext, train: Callable[[], TrainedNetwork]) -> QuantizeAwareNetwork:
-    from weckd_edge.compile.quantize.select_precision import QuantizeAwareNetwork
+def _trained_for_int8(ctx: BuildContext, train: Callable[[], TrainedNetwork]) -> FloatNetwork:
+    from weckd_edge.compile.quantize.candidates.base import FloatNetwork
 
     network = train()
     made = export(ctx, network)
-    return QuantizeAwareNetwork(link=network.link.artifact, exported=made.artifact, folder=made.folder)
+    return FloatNetwork(exported=made.artifact, folder=made.folder, int8_link=network.link.artifact)

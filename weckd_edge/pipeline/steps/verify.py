@@ -17,7 +17,7 @@ from weckd_edge.pipeline.steps.predict import predict
 from weckd_edge.pipeline.steps.write_bundle import ReportImages
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
 
 def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, images: SplitFrames) -> Stage[Verification]:
@@ -33,6 +33,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
         DataError: The data set has no test image.
         ModelError: A backend refuses its model.
     """
+    from weckd_edge.compile.verify.parity import Implementations, TrainedPredictions
     from weckd_edge.compile.verify.parity import verify as compare_all
 
     network, as_written, deployed = student.network, student.as_written, student.deployed
@@ -56,19 +57,23 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             *network.modules,
         ),
         lambda folder: compare_all(
-            network.predict(images),
-            exported_candidates(ctx, student),
-            as_written,
-            deployed,
+            TrainedPredictions(
+                probabilities=network.predict(images),
+                name=network.name_in_reports,
+                teacher=teacher.predict(images) if teacher else None,
+            ),
+            Implementations(
+                exported=exported_candidates(ctx, student),
+                quantized=as_written,
+                deployed=deployed,
+                others=others,
+                recalibration=student.recalibration,
+                uncalibrated=student.uncalibrated,
+            ),
             images,
             student.exported.artifact.labels,
             partial(predict, ctx, student.input),
-            trained_name=network.name_in_reports,
-            uncalibrated=student.uncalibrated,
-            recalibration=student.recalibration,
-            others=others,
             layers=ctx.config.verify.layers,
-            teacher=teacher.predict(images) if teacher else None,
         ),
     )
 
@@ -85,18 +90,18 @@ def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) 
     )
 
 
-def exported_candidates(ctx: BuildContext, student: Student) -> list[Candidate]:
+def exported_candidates(ctx: BuildContext, student: Student) -> list[Implementation]:
     """Return the implementations of the exported graph that must match the trained network."""
-    from weckd_edge.compile.verify.implementations import Candidate
+    from weckd_edge.compile.verify.implementations import Implementation
 
     onnx = student.fp32_onnx
     if student.exported.artifact.quantized:  # imported in int8: the exported graph must predict as the imported file does
-        return [Candidate(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
+        return [Implementation(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
     backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
-    return [Candidate(backend=name, model=onnx, precision="fp32") for name in backends]
+    return [Implementation(backend=name, model=onnx, precision="fp32") for name in backends]
 
 
-def runners_here(as_written: Candidate) -> list[Candidate]:
+def runners_here(as_written: Implementation) -> list[Implementation]:
     """Return the implementations that run a graph on this machine in their fastest way.
 
     Where the device builds its own, they show how far implementations of the graph differ.

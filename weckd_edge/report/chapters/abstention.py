@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weckd_edge.artifacts import Abstention
-from weckd_edge.core.words import plural
+from weckd_edge.core.words import NBSP, plural
+from weckd_edge.report.numbers import percent
 
 WORDS = {
     "too_dark": "too dark",
@@ -40,7 +41,7 @@ def kind_rows(found: Abstention) -> list[KindRow]:
     return [
         KindRow(
             name=kind.name,
-            rejected=f"{kind.reject_rate:.0%}",
+            rejected=percent(kind.reject_rate, 0),
             guard=f"{kind.guard_auroc:.3f}",
             score=f"{kind.score_auroc:.3f}",
             network=f"{kind.network_auroc:.3f}",
@@ -55,13 +56,14 @@ def abstention_sentences(found: Abstention) -> list[str]:
     if found.operating_point.non_gradeable_labels:
         sentences.append(f"Classes that give no decision: {', '.join(found.operating_point.non_gradeable_labels)}.")
     sentences += _threshold(found)
-    decided = f"{found.coverage.value:.1%} of the test images get a decision"
+    decided = f"{percent(found.coverage.value)} of the test images get a decision"
     if found.selective_error is None:
         return [*sentences, f"{decided}."]
     wrong = found.selective_error
     return [
         *sentences,
-        f"{decided}; {wrong.value:.1%} of these decisions are wrong (95 % interval {wrong.low:.1%} to {wrong.high:.1%}).",
+        f"{decided}; {percent(wrong.value)} of these decisions are wrong (95{NBSP}% interval {percent(wrong.low)} to "
+        f"{percent(wrong.high)}).",
     ]
 
 
@@ -72,8 +74,8 @@ def _guard(found: Abstention) -> str:
     reasons = ", ".join(f"{count} {WORDS.get(code, code)}" for code, count in sorted(found.rejected_by_reason.items()))
     because = f": {reasons}" if reasons else ""
     return (
-        f"The input guard was fitted on {plural(found.guard.groups, 'group')} and rejects {rate.value:.1%} of the test "
-        f"images (95 % interval {rate.low:.1%} to {rate.high:.1%}){because}; {found.guard.note}."
+        f"The input guard was fitted on {plural(found.guard.groups, 'group')} and rejects {percent(rate.value)} of the test "
+        f"images (95{NBSP}% interval {percent(rate.low)} to {percent(rate.high)}){because}; {found.guard.note}."
     )
 
 
@@ -82,9 +84,12 @@ def _threshold(found: Abstention) -> list[str]:
     if sought is None:
         below = found.operating_point.confidence_threshold
         return [f"A decision needs a probability of at least {below:g}."] if below else []
-    requested = f"at most {sought.max_group_error:.1%} of the decided groups wrong, with {sought.confidence:.0%} confidence"
+    requested = (
+        f"at most {percent(sought.max_group_error)} of the decided groups wrong, with {percent(sought.confidence, 0)} "
+        "confidence"
+    )
     if sought.confidence_threshold is not None:
-        got = f" On the test groups the error is {found.group_error:.1%}." if found.group_error is not None else ""
+        got = f" On the test groups the error is {percent(found.group_error)}." if found.group_error is not None else ""
         return [
             f"A decision needs a probability of at least {sought.confidence_threshold:g}, found for the limit of "
             f"{requested}." + got
@@ -96,9 +101,9 @@ def _threshold(found: Abstention) -> list[str]:
 def brief_sentence(found: Abstention) -> str:
     """Return one line for a terminal."""
     rejected = (
-        f"the input guard rejects {found.rejected_test.value:.1%} of the test images"
+        f"the input guard rejects {percent(found.rejected_test.value)} of the test images"
         if found.rejected_test
         else "there is no input guard"
     )
-    wrong = f", {found.selective_error.value:.1%} of these wrong" if found.selective_error is not None else ""
-    return f"Unable to analyze: {rejected}; {found.coverage.value:.1%} get a decision{wrong}."
+    wrong = f", {percent(found.selective_error.value)} of these wrong" if found.selective_error is not None else ""
+    return f"Unable to analyze: {rejected}; {percent(found.coverage.value)} get a decision{wrong}."

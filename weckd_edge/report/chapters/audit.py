@@ -171,8 +171,8 @@ def masking_finding(audit: MaskAudit) -> MaskingFinding:
             warns=True,
         )
     return MaskingFinding(
-        f"The surroundings alone keep {percent(kept, 0)} of the accuracy of whole images above the most common class. "
-        f"Unless they show part of the finding, this may be the camera. {facts}",
+        f"The surroundings alone keep {percent(kept, 0)} of the gain of whole images over always predicting the most common "
+        f"class. Unless they show part of the finding, this may be the camera. {facts}",
         warns=True,
     )
 
@@ -227,12 +227,15 @@ def _fingerprints(audits: DataAudit) -> AuditSection:
     if telling:
         text = ", ".join(f"{f.name} {percent(f.accuracy.value)}" for f in telling)
         finding = (
-            f"These properties predict the label better than the most common class ({percent(base)}): {text}. Colour and "
-            "file size may follow from the finding. Image size, compression and source cannot: where they predict the "
-            "label, the classes come from different cameras."
+            f"These properties predict the label better than always predicting the most common class ({percent(base)}): "
+            f"{text}. Colour and file size may follow from the finding. Image size, compression and source cannot: where "
+            "they predict the label, the classes come from different cameras."
         )
     else:
-        finding = f"None found: no property predicts the label better than the most common class ({percent(base)})."
+        finding = (
+            "None found: no property predicts the label better than always predicting the most common class "
+            f"({percent(base)})."
+        )
     return AuditSection(
         title="Shortcuts: properties that should not predict the label",
         finding=finding,

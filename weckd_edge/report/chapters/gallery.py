@@ -56,6 +56,11 @@ class Gallery:
     more: str
     rows: tuple[GalleryFrame, ...]
 
+    @property
+    def has_pictures(self) -> bool:
+        """Whether any frame is shown with its picture."""
+        return any(frame.picture is not None for frame in self.frames)
+
 
 def by_severity(performance: MetricsRecord) -> list[FlippedFrame]:
     """Return the frames with flips; first those on which the deployed model became wrong."""

@@ -162,10 +162,15 @@ def flip_counts_sentence(flips: Flips) -> str:
         return f"{flips.before} to {flips.after}: no decision changed."
     sure = "not significant" if flips.mcnemar_p >= SURE else "significant"
     return (
-        f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed; {total.better} for the better, "
-        f"{total.worse} for the worse, {total.other} wrong before and after ({sure}: McNemar "
+        f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed, {outcomes(total)} ({sure}: McNemar "
         f"p{NBSP}{p_equals(flips.mcnemar_p)})."
     )
+
+
+def outcomes(count: FlipCount) -> str:
+    """Return how many flips are for the better and for the worse, as text."""
+    other = f", {count.other} wrong before and after" if count.other else ""
+    return f"{count.better} for the better, {count.worse} for the worse{other}"
 
 
 def _text(metric: Metric | None) -> str:
@@ -319,9 +324,7 @@ def _flips(flips: Sequence[Flips]) -> MetricsTable:
         MetricsRow(name=one.of, about="slice", cells=tuple(counts(f.slices[k]) for f in flips))
         for k, one in enumerate(first.slices)
     ]
-    rows.append(
-        MetricsRow(name="McNemar's exact p", about="", cells=tuple(MetricsCell(value=p_value(f.mcnemar_p)) for f in flips))
-    )
+    rows.append(MetricsRow(name="McNemar p", about="", cells=tuple(MetricsCell(value=p_value(f.mcnemar_p)) for f in flips)))
     return MetricsTable(
         title="Prediction flips: + for the better, \u2212 for the worse",
         columns=("images", *(f"{f.before} to {f.after}" for f in flips)),

@@ -90,11 +90,11 @@ def calibration_sentence(check: CalibrationCheck) -> str:
     """Return a sentence on the temperature of the deployed model, and its effect on validation images."""
     found = check.recalibration
     if found.temperature == 1:
-        return f"The graph has no temperature: {found.note}."
+        return f"The graph has no temperature: it was {found.note}."
     how = "lower" if found.temperature > 1 else "higher"
     return (
         f"The graph divides the logits by a temperature of {significant(found.temperature)}, which makes the largest "
-        f"probability {how} and changes no decision; {found.note}. On the validation images, as predicted by "
+        f"probability {how} and changes no decision. It was {found.note}. On the validation images, as predicted by "
         f"{found.predicted_by}, the negative log likelihood went from {significant(found.val_nll_before)} to "
         f"{significant(found.val_nll_after)}."
     )

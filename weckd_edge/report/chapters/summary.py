@@ -35,7 +35,7 @@ class Summary:
 
     Attributes:
         verdict: Outcome of all gates together.
-        failed_gates: Gates that are missed or could not be checked, a line each; empty where all passed.
+        failed_gates: Gates that are missed or inconclusive, a line each; empty where all passed.
         numbers: Accuracy, lowest per-class sensitivity, end-to-end latency.
         lines: Sentences on the worst slice, the flips and abstention.
         warnings: Warnings on an imported model's description, the data set, leaks and shortcuts; empty where there are none.
@@ -62,7 +62,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
     return Summary(
         verdict=sum_up_gates(manifest),
         failed_gates=tuple(
-            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'could not be checked'}"
+            f"{row.title}: {row.value}, limit {row.limit}, {row.margin if row.verdict == 'FAIL' else 'inconclusive'}"
             for row in verdicts.gate_rows(manifest.gates)
             if row.verdict != "PASS"
         ),
@@ -123,8 +123,8 @@ def _worst_class(performance: MetricsRecord | None, verification: Verification, 
 def _time(measurement: Measurement | None, manifest: Manifest) -> KeyNumber:
     name = "End-to-end latency, 90th percentile"
     gate = next((gate for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
-    word = {"PASS": "met", "FAIL": "exceeded", "INCONCLUSIVE": "could not be checked"}
-    limit = f"limit {significant(gate.limit)}{NBSP}ms {word[gate.verdict]}" if gate else "no limit set"
+    word = {"PASS": " met", "FAIL": " exceeded", "INCONCLUSIVE": ": inconclusive"}
+    limit = f"limit {significant(gate.limit)}{NBSP}ms{word[gate.verdict]}" if gate else "no limit set"
     if measurement is None:
         return KeyNumber(
             name=name, value="not measured", about=f"{limit}; the evidence has no benchmark of the deployed model"

@@ -10,8 +10,10 @@ import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-TEXT_PIXELS = 13
-ASCENT, DESCENT = 11.0, 4.0
+TEXT_PIXELS = 15
+"""Size of a label's text, pixels: as large as the page's style sheet makes it on a narrow screen."""
+
+ASCENT, DESCENT = 12.0, 4.0
 """Height of a text above and below its baseline, pixels."""
 
 GAP = 4.0

@@ -97,17 +97,17 @@ def layers(divergence: LayerDivergence) -> str:
 
 def two_predictions(labels: Sequence[str], a: Sequence[float], b: Sequence[float], truth: int) -> str:
     """Draw two predictions of one frame as bars, one pair for each class; the true class is marked."""
-    row, width, room = 36, 150, 24
+    row, width, room = 42, 150, 24
     parts = []
     for index, label in enumerate(labels):
         y = index * row
         mark = " ✓" if index == truth else ""
         parts.append(draw.text(0, y + 12, draw.shorten(label, 24) + mark, "name plain" if index == truth else "tick"))
-        for shift, value, kind in ((16, a[index], "before"), (23, b[index], "after")):
-            at = f'x="0" y="{y + shift}" width="{draw.number(max(value * width, 0.5))}" height="6"'
+        for shift, value, kind in ((16, a[index], "before"), (26, b[index], "after")):
+            at = f'x="0" y="{y + shift}" width="{draw.number(max(value * width, 0.5))}" height="8"'
             parts.append(f'<rect class="probability {kind}" {at}/>')
             if value >= 0.005:
-                parts.append(draw.text(value * width + 3, y + shift + 7, f"{value * 100:.0f}", "digit"))
+                parts.append(draw.text(value * width + 3, y + shift + 7.5, f"{value * 100:.0f}", "digit"))
     text = "; ".join(f"{n}: {p:.1%} and {q:.1%}" for n, p, q in zip(labels, a, b, strict=True))
     return draw.svg(row * len(labels), "Two predictions of one frame", text, parts).replace(
         f"0 0 {WIDTH} ", f"0 0 {width + room} "

@@ -19,7 +19,7 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
         predictions: Predictions of the test images.
         chosen: Threshold of this build, marked below the axis.
     """
-    height, left, right, top, bottom = 250, 46, 466, 14, 200
+    height, left, right, top, bottom = 262, 46, 466, 14, 200
     best = np.array([max(p.compiled) for p in predictions])
     wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
 
@@ -31,7 +31,7 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
 
     parts = draw.horizontal_grid(0.0, 1.0, 0.25, y, left, right)
     for tick in (0.0, 0.25, 0.5, 0.75, 1.0):
-        parts.append(draw.text(x(tick), bottom + 18, f"{tick:g}", "tick", "middle"))
+        parts.append(draw.text(x(tick), bottom + 30, f"{tick:g}", "tick", "middle"))
     decided, risk = [], []
     for step in range(101):
         sure = best >= step / 100

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from weckd_edge.artifacts import BundleDiff, ChangedField, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
 from weckd_edge.core.words import NBSP, plural
-from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell
+from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell, outcomes
 from weckd_edge.report.chapters.parity import SURE, p_equals
 from weckd_edge.report.numbers import EN_DASH, points
 
@@ -187,8 +187,8 @@ def _results(results: ResultChange | None) -> ChangeSection:
     changed = plural(flips.better + flips.worse + flips.other, "decision")
     sentences = [
         f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as deployed{left}.",
-        f"{changed} changed; {flips.better} for the better, {flips.worse} for the worse, {flips.other} wrong before and "
-        f"after ({sure}: McNemar p{NBSP}{p_equals(results.flips.mcnemar_p)}, images taken as independent).",
+        f"{changed} changed, {outcomes(flips)} ({sure}: McNemar p{NBSP}{p_equals(results.flips.mcnemar_p)}, images taken as "
+        "independent).",
         *(_ended(note) for note in results.notes),
     ]
     return ChangeSection(title=title, sentences=tuple(sentences), tables=(_overall(results), _classes(results)))

@@ -74,7 +74,7 @@ def _of_checks(contents: BundleContents) -> Iterator[str]:
     for gate in contents.manifest.gates:
         if gate.verdict != "PASS":
             name = GATE_NAMES.get(gate.name, (gate.name,))[0]
-            yield f"{name}: {'missed' if gate.verdict == 'FAIL' else 'could not be checked'} ({gate.reason})."
+            yield f"{name}: {'missed' if gate.verdict == 'FAIL' else 'inconclusive'} ({gate.reason})."
     if contents.abstention is None:
         yield "Abstention was not measured: it is not known what happens with out-of-distribution frames."
     elif not contents.abstention.ood_sets:

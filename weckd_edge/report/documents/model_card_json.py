@@ -89,11 +89,17 @@ def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
                 )
         if performance.selective is not None:
             where = f"test split, as deployed, probability of at least {performance.selective.confidence_threshold:g}"
-            yield _metric_entry("share answered", performance.selective.coverage, where)
+            yield _metric_entry("fraction with a decision", performance.selective.coverage, where)
     if contents.abstention is not None:
-        yield _rate("share answered", contents.abstention.coverage, "test split, by guard, threshold and label")
+        yield _rate(
+            "fraction with a decision",
+            contents.abstention.coverage,
+            "test split, by input guard, threshold and non-gradeable labels",
+        )
         if contents.abstention.selective_error is not None:
-            yield _rate("share wrong among answered", contents.abstention.selective_error, "test split, answered images")
+            yield _rate(
+                "fraction of wrong decisions", contents.abstention.selective_error, "test split, images with a decision"
+            )
     if verification.calibration is not None:
         yield _estimate(
             "expected calibration error", verification.calibration.before.ece, "test split, before a temperature"

@@ -20,11 +20,12 @@ from onnx import TensorProto, helper, numpy_helper, parser  # noqa: E402 - behin
 from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
 from weckd_edge.compile.importing.imported_network import import_network  # noqa: E402 - likewise
 from weckd_edge.compile.importing.network import OnnxNetwork, read_onnx  # noqa: E402 - likewise
-from weckd_edge.compile.importing.opset import _CHANGED, _WRITTEN_OUT, to_opset  # noqa: E402 - likewise
 from weckd_edge.compile.importing.outputs import interpret_outputs  # noqa: E402 - likewise
+from weckd_edge.compile.importing.rewrites.opset import to_opset  # noqa: E402 - likewise
+from weckd_edge.compile.importing.rewrites.opset_rules import CHANGED, WRITTEN_OUT  # noqa: E402 - likewise
 from weckd_edge.core.errors import ConfigError, ModelError  # noqa: E402 - likewise
 
-FILES = Path(__file__).parents[3] / "support/onnx_files"
+FILES = Path(__file__).parents[3] / "support/graphs/onnx_files"
 LABELS = ("effusion", "normal", "wax")
 PAIR = ("normal", "wax")
 MEAN, STD = (0.5, 0.5, 0.5), (0.25, 0.25, 0.25)
@@ -80,12 +81,12 @@ def file_answers(path: Path, image: Any, output: str | None = None) -> Any:
 REAL: dict[str, tuple[Sequence[str], dict[str, Any], str]] = {
     "keras3_sigmoid.onnx": (PAIR, {"mean": MEAN, "std": STD}, "probability of 'wax', the second label"),
     "keras3_uint8.onnx": (("a", "b", "c", "d"), {}, "It ends in a Softmax"),
-    "tf2onnx_opset9.onnx": (("a", "b", "c", "d"), {"mean": MEAN, "std": STD}, "Brought from opset 9 to 17"),
-    "torch_default.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Brought from opset 20 to 17"),
-    "torch_opset23.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Brought from opset 23 to 17"),
+    "tf2onnx_opset9.onnx": (("a", "b", "c", "d"), {"mean": MEAN, "std": STD}, "Converted from opset 9 to 17"),
+    "torch_default.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Converted from opset 20 to 17"),
+    "torch_opset23.onnx": (LABELS, {"mean": MEAN, "std": STD}, "Converted from opset 23 to 17"),
     "torch_legacy17.onnx": (LABELS, {"mean": MEAN, "std": STD}, "It ends in Gemm"),
-    "skl2onnx_three.onnx": (LABELS, {"mean": MEAN, "std": STD}, "answers add up to 1"),
-    "skl2onnx_binary.onnx": (PAIR, {"mean": MEAN, "std": STD}, "answers add up to 1"),
+    "skl2onnx_three.onnx": (LABELS, {"mean": MEAN, "std": STD}, "predictions add up to 1"),
+    "skl2onnx_binary.onnx": (PAIR, {"mean": MEAN, "std": STD}, "predictions add up to 1"),
 }
 """File: its labels, what its user says, and what is told."""
 
@@ -408,8 +409,8 @@ def test_every_operator_that_changed_after_opset_17_is_known_here() -> None:
     for kind in {schema.name for schema in onnx.defs.get_all_schemas() if schema.domain == ""}:
         if onnx.defs.has(kind, 17, "") and form(onnx.defs.get_schema(kind, 17, "")) != form(onnx.defs.get_schema(kind, "")):
             changed.add(kind)
-    assert changed - quantizing <= set(_CHANGED)
-    assert all(onnx.defs.has(kind) for kind in (*_CHANGED, *_WRITTEN_OUT))
+    assert changed - quantizing <= set(CHANGED)
+    assert all(onnx.defs.has(kind) for kind in (*CHANGED, *WRITTEN_OUT))
 
 
 @pytest.mark.parametrize(

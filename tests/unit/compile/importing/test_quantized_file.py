@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from support.errors import raises
-from weckd_edge.compile.importing.quantized_file import is_quantized, normalise_quantized
+from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 

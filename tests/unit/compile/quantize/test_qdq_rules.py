@@ -291,7 +291,7 @@ def test_a_pair_between_a_convolution_and_its_activation_is_named() -> None:
     model = b.model(b.add("Relu", b.pair(b.conv(b.pair("x", "in"), "one"), "mid"), name="act"))
     ((severity, node_name, rule),) = said(model)
     assert (severity, node_name) == ("fusion", "mid_q")
-    assert rule.startswith("a pair between one and its activation act parts")
+    assert rule.startswith("a pair between one and its activation act splits")
     assert find_violations(model, tensorrt="10.3.0") == ()
     assert check_rules(model) == ()
 
@@ -300,7 +300,7 @@ def test_a_pair_between_a_convolution_and_a_sum_is_named() -> None:
     b = Builder()
     skip = b.pair("x", "in")
     model = b.model(b.add("Add", b.pair(b.conv(skip, "one"), "mid"), skip, name="sum"))
-    assert said(model) == [("fusion", "mid_q", "a pair between one and the sum sum parts what is one kernel; leave it out")]
+    assert said(model) == [("fusion", "mid_q", "a pair between one and the sum sum splits what is one kernel; leave it out")]
 
 
 @pytest.mark.parametrize("order", [(0, 1), (1, 0)])
@@ -349,7 +349,7 @@ def test_a_quantizer_that_nothing_reads_back_is_named() -> None:
     b = Builder()
     out = b.add("QuantizeLinear", "x", b.constant("s", np.float32(1)), b.constant("z", np.int8(0)), name="q")
     assert find_violations(b.model(out)) == (
-        Violation(node="q", rule="a DequantizeLinear must read it; the graph's answer is floating point"),
+        Violation(node="q", rule="a DequantizeLinear must read it; the graph's output is floating point"),
     )
 
 

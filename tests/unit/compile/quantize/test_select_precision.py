@@ -24,13 +24,18 @@ from weckd_edge.artifacts import (
     PrecisionSelection,
     Rate,
 )
-from weckd_edge.compile.quantize import select_precision
-from weckd_edge.compile.quantize.calibration_images import calibration_frames
+from weckd_edge.compile.backends import openvino_backend, tensorrt_rtx_backend
+from weckd_edge.compile.quantize.calibration_images import CalibrationImages, calibration_frames
+from weckd_edge.compile.quantize.candidates import make as making
+from weckd_edge.compile.quantize.candidates import prove
+from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork
+from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
+from weckd_edge.compile.quantize.candidates.refused_nodes import MAX_TRIES
+from weckd_edge.compile.quantize.candidates.sensitivity import divergence, quantized_nodes, rank_layers
 from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weights
 from weckd_edge.compile.quantize.quantize import Calibration, calibrate, quantize, write_quantized
-from weckd_edge.compile.quantize.ranges import with_outputs
+from weckd_edge.compile.quantize.ranges import METHODS, with_outputs
 from weckd_edge.compile.quantize.select_precision import Selector
-from weckd_edge.compile.quantize.sensitivity import divergence, quantized_nodes, rank_layers
 from weckd_edge.compile.verify import implementations
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
@@ -127,7 +132,7 @@ def hard(
     drawn = networks.frames(1500, exported.input, seed=11)
     fp32 = answers(onnx.load(place / "fp32" / exported.onnx.path), drawn[:, None]).argmax(axis=1)
     lost = fp32 == HARD_LABEL
-    for method in select_precision.METHODS:
+    for method in METHODS:
         int8 = quantize(calibration, method, open_sums=False, reduce_range=False, progress=SILENT)
         lost &= answers(int8, drawn[:, None]).argmax(axis=1) != fp32
     assert lost.sum() >= 4, "draw more frames"
@@ -149,23 +154,24 @@ def validation(index: DatasetIndex, place: Path, exported: ExportedModel) -> Spl
 def selector(
     exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path, times: Times
 ) -> Callable[..., Selector]:
-    def make(target: str = "cpu", data: DatasetIndex = index, **settings: Any) -> Selector:
+    def make(
+        target: str = "cpu", data: DatasetIndex = index, network: FloatNetwork | None = None, **settings: Any
+    ) -> Selector:
         folder = tmp_path / "out"
         folder.mkdir()
         return Selector(
-            exported,
-            place / "fp32",
-            validation(data, place, exported),
+            network or FloatNetwork(exported=exported, folder=place / "fp32"),
+            CalibrationImages(index=index, root=place / "images", seed=0),
+            Evaluation(
+                images=validation(data, place, exported),
+                labels=exported.labels,
+                predict=predict_frames,
+                time_models=times.time_models,
+            ),
             replace(PLAIN, **settings),
-            calibration=(index, place / "images"),
-            predict=predict_frames,
-            target=target,  # type: ignore[arg-type]  # a test's own parameter
-            folder=folder,
-            seed=0,
-            threads=1,
-            host="here",
-            progress=SILENT,
-            time_models=times.time_models,
+            Deployment(target=target, host="here", threads=1),  # type: ignore[arg-type]  # a test's own parameter
+            folder,
+            SILENT,
         )
 
     return make
@@ -197,7 +203,7 @@ def test_the_fastest_within_the_limits_is_deployed_with_its_files_and_a_reason(
     assert found.precision == "int8"
     assert found.chosen.startswith("int8 ")
     assert "1.00 ms where FP32 takes 2.00 ms" in found.reason
-    assert [t.name for t in found.trials] == ["fp32", "fp16", *(f"int8 {m}" for m in select_precision.METHODS)]
+    assert [t.name for t in found.trials] == ["fp32", "fp16", *(f"int8 {m}" for m in METHODS)]
     assert found.built is not None
     for ref in (found.onnx, *found.built.files):
         check_ref(search.folder, ref)
@@ -213,8 +219,8 @@ def test_where_int8_is_slower_float_is_deployed_and_says_so(selector: Callable[.
 
 def test_an_int8_that_costs_too_much_is_not_deployed(selector: Callable[..., Selector], hard: DatasetIndex) -> None:
     found = selector(data=hard).run()
-    whole = [t for t in found.trials if t.method in select_precision.METHODS and not t.float_nodes]
-    assert len(whole) == len(select_precision.METHODS)
+    whole = [t for t in found.trials if t.method in METHODS and not t.float_nodes]
+    assert len(whole) == len(METHODS)
     assert not any(t.within_limits for t in whole)
     assert all(t.note.startswith("loses ") for t in whole)
     assert found.chosen not in {t.name for t in whole}
@@ -247,7 +253,12 @@ def test_for_a_jetson_the_graph_is_evaluated_and_not_timed(selector: Callable[..
 
 
 def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
-    selector: Callable[..., Selector], networks: ModuleType, hard: DatasetIndex, place: Path, times: Times
+    selector: Callable[..., Selector],
+    networks: ModuleType,
+    exported: ExportedModel,
+    hard: DatasetIndex,
+    place: Path,
+    times: Times,
 ) -> None:
     asked: list[str] = []
 
@@ -256,12 +267,9 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
         network = networks.inverted()
         with torch.no_grad():
             network.head.bias[HARD_LABEL] += 20  # so sure that no rounding changes its decisions
-        return select_precision.QuantizeAwareNetwork(
-            link=LINK, exported=networks.export(network, place / "aware"), folder=place / "aware"
-        )
+        return FloatNetwork(exported=networks.export(network, place / "aware"), folder=place / "aware", int8_link=LINK)
 
-    search = selector(data=hard)
-    search.aware = aware
+    search = selector(data=hard, network=FloatNetwork(exported=exported, folder=place / "fp32", train_for_int8=aware))
     times(2.0, 1.0, 2.0)
     found = search.run()
     assert asked == ["aware"]
@@ -283,10 +291,10 @@ def test_where_int8_keeps_to_the_limits_it_is_trained_for_only_when_that_is_aske
 
     def aware() -> Any:
         calls.append(1)
-        return select_precision.QuantizeAwareNetwork(link=LINK, exported=exported, folder=place / "fp32")
+        return FloatNetwork(exported=exported, folder=place / "fp32", int8_link=LINK)
 
-    search = selector(qat=when, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
-    search.aware = aware
+    network = FloatNetwork(exported=exported, folder=place / "fp32", train_for_int8=aware)
+    search = selector(network=network, qat=when, max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0)
     times(2.0, 1.0, 2.0)
     search.run()
     assert len(calls) == asked
@@ -300,7 +308,7 @@ def test_nncf_is_a_candidate_for_processors(selector: Callable[..., Selector], t
     assert found.chosen == "int8 nncf"
     assert found.quantized is None
     assert found.built is not None
-    assert found.onnx.sha256 == search.exported.onnx.sha256, "what other backends run is the graph in FP32"
+    assert found.onnx.sha256 == search.network.exported.onnx.sha256, "what other backends run is the graph in FP32"
 
 
 def test_without_validation_images_nothing_is_chosen(
@@ -309,15 +317,13 @@ def test_without_validation_images_nothing_is_chosen(
     bare = replace(index, images=tuple(r for r in index.images if r.split != "val"))
     with raises(DataError, "E_DATA_NO_IMAGES"):
         Selector(
-            *(exported, place / "fp32", validation(bare, place, exported), PLAIN),
-            calibration=(bare, place / "images"),
-            predict=predict_frames,
-            target="cpu",
-            folder=tmp_path,
-            seed=0,
-            threads=1,
-            host="here",
-            progress=SILENT,
+            FloatNetwork(exported=exported, folder=place / "fp32"),
+            CalibrationImages(index=bare, root=place / "images", seed=0),
+            Evaluation(images=validation(bare, place, exported), labels=exported.labels, predict=predict_frames),
+            PLAIN,
+            Deployment(target="cpu", host="here", threads=1),
+            tmp_path,
+            SILENT,
         )
 
 
@@ -327,7 +333,7 @@ def test_an_int8_that_cannot_be_made_is_reported_and_the_rest_goes_on(
     def refuse(*_: Any, **__: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(select_precision, "quantize", refuse)
+    monkeypatch.setattr(making, "quantize", refuse)
     times(2.0, 2.0)
     assert "int8 an operator nobody knows" in selector().run().reason
 
@@ -338,7 +344,7 @@ def test_asked_for_alone_such_an_int8_stops_the_build(
     def refuse(*_: Any, **__: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(select_precision, "quantize", refuse)
+    monkeypatch.setattr(making, "quantize", refuse)
     with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector(precision="int8").run()
 
@@ -431,13 +437,13 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch, message: str
 ) -> None:
     times(2.0, 1.0, 2.0)
-    real, refuse = select_precision.openvino_backend.build_ir, blame("Add", message)
+    real, refuse = openvino_backend.build_ir, blame("Add", message)
 
     def build(onnx_file: Path, precision: str, folder: Path) -> Any:
         refuse(onnx_file)
         return real(onnx_file, precision, folder)
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", build)
+    monkeypatch.setattr(openvino_backend, "build_ir", build)
     found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     chosen = next(t for t in found.trials if t.name == found.chosen)
     assert found.precision == "int8"
@@ -448,7 +454,7 @@ def test_what_a_backend_refuses_stays_in_float_and_the_rest_is_int8(
     refusals = [t for t in found.trials if t.note.startswith("cannot be built")]
     assert refusals
     assert all(t.accuracy is None for t in refusals)
-    assert len(refusals) <= select_precision.MAX_TRIES
+    assert len(refusals) <= MAX_TRIES
 
 
 def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
@@ -470,7 +476,7 @@ def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     monkeypatch.setattr(implementations, "open_runner", opened)
     found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     notes = {t.name: t.note for t in found.trials}
-    assert notes["fp16"] == "cannot answer: primitive not found"
+    assert notes["fp16"] == "cannot predict: primitive not found"
     assert found.precision == "int8"
 
 
@@ -480,7 +486,7 @@ def test_where_fp32_itself_cannot_be_built_the_reason_is_the_error(
     def refuse(*_: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(select_precision.openvino_backend, "build_ir", refuse)
+    monkeypatch.setattr(openvino_backend, "build_ir", refuse)
     with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector().run()
 
@@ -501,8 +507,8 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_i
         elif refused != "Conv" and any(t.data_type == onnx.TensorProto.FLOAT16 for t in model.graph.initializer):
             raise ModelError("cannot build it in FP16", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(select_precision, "is_installed", lambda _: True)
-    monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", preflight)
+    monkeypatch.setattr(prove, "is_installed", lambda _: True)
+    monkeypatch.setattr(tensorrt_rtx_backend, "preflight", preflight)
     search = selector("jetson", max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0, method="minmax")
     found = search.run()
     assert found.precision == ships
@@ -526,27 +532,25 @@ def test_where_no_layer_may_stay_in_float_an_int8_that_costs_too_much_leaves_flo
 
 
 @pytest.fixture
-def brought(calibration: Calibration, exported: ExportedModel, tmp_path: Path) -> tuple[ExportedModel, Path]:
+def int8_of_a_user(calibration: Calibration, exported: ExportedModel, tmp_path: Path) -> FloatNetwork:
     """An int8 graph that stands for a user's own."""
     folder = tmp_path / "imported"
     folder.mkdir()
     model = quantize(calibration, "minmax", open_sums=False, progress=SILENT)
     made = write_quantized(calibration, model, "minmax", small=True, folder=folder)
-    return replace(exported, onnx=made.onnx, quantized=True), folder
+    return FloatNetwork(exported=replace(exported, onnx=made.onnx, quantized=True), folder=folder)
 
 
 @pytest.mark.parametrize("target", ["cpu", "jetson"])
 def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
     selector: Callable[..., Selector],
-    brought: tuple[ExportedModel, Path],
+    int8_of_a_user: FloatNetwork,
     monkeypatch: pytest.MonkeyPatch,
     target: str,
 ) -> None:
-    search = selector(target, precision="fp16")
-    search.exported, search.source = brought
-    search.fp32_onnx = brought[1] / "model.onnx"
-    monkeypatch.setattr(select_precision, "calibrate", lambda *_, **__: pytest.fail("nothing is to be calibrated"))
-    monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", lambda *_: None)
+    search = selector(target, network=int8_of_a_user, precision="fp16")
+    monkeypatch.setattr(making, "calibrate", lambda *_, **__: pytest.fail("nothing is to be calibrated"))
+    monkeypatch.setattr(tensorrt_rtx_backend, "preflight", lambda *_: None)
     found = search.run()
     (trial,) = found.trials
     assert (trial.name, trial.precision, trial.method, found.precision) == ("int8 as imported", "int8", "imported", "int8")
@@ -559,8 +563,8 @@ def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
         0,
         "",
     )
-    frames = some_frames(search.exported)
-    shipped, own = onnx.load(search.folder / "model.onnx"), onnx.load(brought[1] / "model.onnx")
+    frames = some_frames(int8_of_a_user.exported)
+    shipped, own = onnx.load(search.folder / "model.onnx"), onnx.load(int8_of_a_user.onnx)
     assert np.array_equal(answers(shipped, frames), answers(own, frames))
     pairs = [n for n in shipped.graph.node if n.op_type == "QuantizeLinear"]
     weights = {t.name for t in shipped.graph.initializer if len(t.dims) == 4}
@@ -568,14 +572,13 @@ def test_int8_of_a_users_own_is_taken_as_it_is_and_nothing_else_is_tried(
 
 
 def test_int8_of_a_users_own_that_the_device_cannot_build_is_refused(
-    selector: Callable[..., Selector], brought: tuple[ExportedModel, Path], monkeypatch: pytest.MonkeyPatch
+    selector: Callable[..., Selector], int8_of_a_user: FloatNetwork, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: Any) -> Any:
         raise ModelError("node 'sum' has no implementation", code="E_MODEL_GRAPH")
 
-    search = selector("jetson")
-    search.exported, search.fp32_onnx = brought[0], brought[1] / "model.onnx"
-    monkeypatch.setattr(select_precision, "is_installed", lambda _: True)
-    monkeypatch.setattr(select_precision.tensorrt_rtx_backend, "preflight", refuse)
+    search = selector("jetson", network=int8_of_a_user)
+    monkeypatch.setattr(prove, "is_installed", lambda _: True)
+    monkeypatch.setattr(tensorrt_rtx_backend, "preflight", refuse)
     with raises(ModelError, "E_MODEL_QUANTIZED", says="'sum'"):
         search.run()

@@ -14,7 +14,7 @@ import weckd_edge.compile.verify.golden as module
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
 from weckd_edge.compile.verify.golden import MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, TOLERANCE_FACTOR, make_golden
-from weckd_edge.compile.verify.implementations import Candidate, predict_frames
+from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.sampling import round_robin
@@ -22,8 +22,8 @@ from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 
-SHIPPED = Candidate(backend="openvino", model=Path("shipped.xml"), precision="int8")
-OTHER = Candidate(backend="onnxruntime", model=Path("other.onnx"), precision="int8", reference=True)
+SHIPPED = Implementation(backend="openvino", model=Path("shipped.xml"), precision="int8")
+OTHER = Implementation(backend="onnxruntime", model=Path("other.onnx"), precision="int8", reference=True)
 
 
 class Implementations:
@@ -91,7 +91,7 @@ class Ears:
         check_ref(self.out, golden.expected)
         return golden, np.load(self.out / golden.frames.path), np.load(self.out / golden.expected.path)
 
-    def made(self, count: int, others: list[Candidate]) -> GoldenFrames:
+    def made(self, count: int, others: list[Implementation]) -> GoldenFrames:
         workspace = Workspace(self.root.parent / "work")
         spec = self.networks.contract().frame
         images = decode_split(workspace, self.index, "val", self.root, spec, SilentProgress())

@@ -14,9 +14,16 @@ import pytest
 import weckd_edge.compile.verify.parity as module
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FrameSpec, LayerDivergence, Recalibration, Verification
-from weckd_edge.compile.verify.implementations import Candidate, predict_frames
+from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB
-from weckd_edge.compile.verify.parity import FLOAT_TOLERANCE, INT8_TOLERANCE, compare_outputs, verify
+from weckd_edge.compile.verify.parity import (
+    FLOAT_TOLERANCE,
+    INT8_TOLERANCE,
+    Implementations,
+    TrainedPredictions,
+    compare_outputs,
+    verify,
+)
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
@@ -26,10 +33,10 @@ from weckd_edge.metrics.calibration import apply_temperature
 
 RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 
-FP32 = Candidate(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
-WRITTEN = Candidate(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
-SHIPPED = Candidate(backend="openvino", model=Path("model.xml"), precision="int8")
-UNCALIBRATED = Candidate(backend="openvino", model=Path("before/model.xml"), precision="int8")
+FP32 = Implementation(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
+WRITTEN = Implementation(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
+SHIPPED = Implementation(backend="openvino", model=Path("model.xml"), precision="int8")
+UNCALIBRATED = Implementation(backend="openvino", model=Path("before/model.xml"), precision="int8")
 EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel="jit")
 
 
@@ -77,7 +84,7 @@ def test_without_a_tolerance_everything_passes() -> None:
     assert pair([[1.0, 0.0]], [[0.0, 1.0]]).passed
 
 
-class Implementations:
+class StandIns:
     """Stands in for ``open_runner``: the answers of each model by the sum of its frame, and what was opened and closed."""
 
     def __init__(self) -> None:
@@ -118,8 +125,8 @@ class Implementations:
 
 
 @pytest.fixture
-def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
-    implementations = Implementations()
+def stub(monkeypatch: pytest.MonkeyPatch) -> StandIns:
+    implementations = StandIns()
     monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
     monkeypatch.setattr(module, "find_divergence", implementations.find_divergence)
     monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
@@ -151,25 +158,30 @@ class Ears:
         return look_up
 
     def verify(
-        self, trained: Any, *, exported: Any = (FP32,), quantized: Any = WRITTEN, deployed: Any = SHIPPED, **more: Any
+        self, trained: Any, *, exported: Any = (FP32,), deployed: Any = SHIPPED, layers: Any = "on-failure", **more: Any
     ) -> Any:
         images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.spec, SilentProgress())
         answers = np.array([trained(int(frame.sum())) for frame in images], np.float32)
         found: Verification = verify(
-            answers, exported, quantized, deployed, images, self.index.labels, predict_frames, **more
+            TrainedPredictions(probabilities=answers),
+            Implementations(exported=exported, quantized=WRITTEN, deployed=deployed, **more),
+            images,
+            self.index.labels,
+            predict_frames,
+            layers=layers,
         )
         return found
 
 
 @pytest.fixture
-def ears(networks: ModuleType, tmp_path: Path, stub: Implementations) -> Ears:
+def ears(networks: ModuleType, tmp_path: Path, stub: StandIns) -> Ears:
     found = Ears(networks, tmp_path)
     for candidate in (FP32, WRITTEN, SHIPPED):
         stub.answers[candidate.model] = found.probabilities()
     return found
 
 
-def test_flips_and_accuracies_are_counted_of_what_is_deployed(ears: Ears, stub: Implementations) -> None:
+def test_flips_and_accuracies_are_counted_of_what_is_deployed(ears: Ears, stub: StandIns) -> None:
     labels = [record.label for record in ears.test]
     a, b, c = labels.index(0), labels.index(1), labels.index(2)
     # Trained: wrong on a. Shipped: right on a, wrong on b and c. The quantized graph as it is written does not count.
@@ -186,7 +198,7 @@ def test_flips_and_accuracies_are_counted_of_what_is_deployed(ears: Ears, stub: 
     assert (found.backend, found.precision) == ("openvino", "int8")
 
 
-def test_predictions_name_each_test_image_with_both_predictions(ears: Ears, stub: Implementations) -> None:
+def test_predictions_name_each_test_image_with_both_predictions(ears: Ears, stub: StandIns) -> None:
     stub.answers[SHIPPED.model] = ears.probabilities((0, (0.25, 0.5, 0.25)))
     found = ears.verify(ears.probabilities())
     assert [(p.path, p.group, p.label) for p in found.predictions] == [(r.path, r.group, r.label) for r in ears.test]
@@ -195,7 +207,7 @@ def test_predictions_name_each_test_image_with_both_predictions(ears: Ears, stub
     assert found.predictions[1].compiled == pytest.approx(RIGHT[ears.test[1].label])
 
 
-def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: Implementations) -> None:
+def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: StandIns) -> None:
     stub.answers[FP32.model] = ears.probabilities(shift=2e-3)
     stub.answers[WRITTEN.model] = ears.probabilities(shift=0.05)
     stub.answers[SHIPPED.model] = ears.probabilities(shift=0.2)
@@ -208,8 +220,8 @@ def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: Impleme
     ]
 
 
-def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears, stub: Implementations) -> None:
-    second = Candidate(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
+def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears, stub: StandIns) -> None:
+    second = Implementation(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
     found = ears.verify(ears.probabilities(), exported=(FP32, second))
     assert [(p.a, p.b) for p in found.parity[:2]] == [
         ("torch fp32", "onnxruntime fp32"),
@@ -219,7 +231,7 @@ def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears
 
 
 def test_a_quantized_graph_that_is_deployed_itself_is_opened_once_and_not_compared_with_itself(
-    ears: Ears, stub: Implementations
+    ears: Ears, stub: StandIns
 ) -> None:
     found = ears.verify(ears.probabilities(), deployed=WRITTEN)
     assert [(p.a, p.b) for p in found.parity] == [
@@ -229,7 +241,7 @@ def test_a_quantized_graph_that_is_deployed_itself_is_opened_once_and_not_compar
     assert stub.opened == [("onnxruntime", FP32.model, False), ("onnxruntime", WRITTEN.model, True)]
 
 
-def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: Implementations) -> None:
+def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: StandIns) -> None:
     ears.verify(ears.probabilities())
     assert stub.opened == [
         ("onnxruntime", FP32.model, False),
@@ -239,7 +251,7 @@ def test_every_implementation_is_opened_as_asked_and_closed(ears: Ears, stub: Im
     assert sorted(stub.closed) == sorted(model for _, model, _ in stub.opened)
 
 
-def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: Implementations) -> None:
+def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: StandIns) -> None:
     def breaks(light: int) -> tuple[float, ...]:
         if light == ears.light[3]:
             raise ModelError("refuses this frame", code="E_MODEL_GRAPH")
@@ -251,30 +263,28 @@ def test_after_an_error_in_the_middle_every_runner_is_closed(ears: Ears, stub: I
     assert stub.closed == [model for _, model, _ in stub.opened]
 
 
-def test_where_one_cannot_be_opened_those_before_it_are_closed(ears: Ears, stub: Implementations) -> None:
+def test_where_one_cannot_be_opened_those_before_it_are_closed(ears: Ears, stub: StandIns) -> None:
     stub.fails = SHIPPED.model
     with raises(ModelError, "E_MODEL_GRAPH", says="refused"):
         ears.verify(ears.probabilities())
     assert stub.closed == [FP32.model, WRITTEN.model]
 
 
-def test_a_test_image_that_cannot_be_read_is_named_before_anything_is_opened(ears: Ears, stub: Implementations) -> None:
+def test_a_test_image_that_cannot_be_read_is_named_before_anything_is_opened(ears: Ears, stub: StandIns) -> None:
     (ears.root / ears.test[4].path).write_bytes(b"no image")
     with raises(DataError, "E_DATA_IMAGE_FORMAT", says=ears.test[4].path):
         ears.verify(ears.probabilities())
     assert stub.opened == []
 
 
-def test_without_test_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: Implementations) -> None:
+def test_without_test_images_nothing_is_opened(networks: ModuleType, tmp_path: Path, stub: StandIns) -> None:
     ears = Ears(networks, tmp_path, test=0)
     with raises(DataError, "E_DATA_NO_IMAGES"):
         ears.verify(ears.probabilities())
     assert stub.opened == []
 
 
-def test_a_class_that_the_test_split_lacks_has_no_recall(
-    networks: ModuleType, tmp_path: Path, stub: Implementations
-) -> None:
+def test_a_class_that_the_test_split_lacks_has_no_recall(networks: ModuleType, tmp_path: Path, stub: StandIns) -> None:
     ears = Ears(networks, tmp_path, test=2)
     for candidate in (FP32, WRITTEN, SHIPPED):
         stub.answers[candidate.model] = ears.probabilities()
@@ -285,14 +295,12 @@ def test_a_class_that_the_test_split_lacks_has_no_recall(
     assert [rate.correct for rate in found.recall_compiled[:2]] == [1, 1]
 
 
-def test_only_test_images_are_classified_each_once(ears: Ears, stub: Implementations) -> None:
+def test_only_test_images_are_classified_each_once(ears: Ears, stub: StandIns) -> None:
     ears.verify(ears.probabilities())
     assert stub.asked == {FP32.model: ears.light, WRITTEN.model: ears.light, SHIPPED.model: ears.light}
 
 
-def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_are_kept(
-    ears: Ears, stub: Implementations
-) -> None:
+def test_of_each_pair_it_is_counted_which_alone_is_right_and_the_worst_frames_are_kept(ears: Ears, stub: StandIns) -> None:
     stub.answers[SHIPPED.model] = ears.probabilities(
         (2, (0.0, 0.0, 1.0) if ears.test[2].label != 2 else (1.0, 0.0, 0.0)), (4, (0.4, 0.3, 0.3))
     )
@@ -322,7 +330,7 @@ def recalibration(temperature: float) -> Recalibration:
     )
 
 
-def test_what_is_deployed_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: Implementations) -> None:
+def test_what_is_deployed_is_held_to_what_it_was_at_the_temperature(ears: Ears, stub: StandIns) -> None:
     plain = ears.probabilities()
     stub.answers[UNCALIBRATED.model] = plain
 
@@ -344,13 +352,13 @@ def test_what_is_deployed_is_held_to_what_it_was_at_the_temperature(ears: Ears, 
     assert found.flips == 0
 
 
-def test_an_int8_part_that_changed_with_the_temperature_does_not_pass(ears: Ears, stub: Implementations) -> None:
+def test_an_int8_part_that_changed_with_the_temperature_does_not_pass(ears: Ears, stub: StandIns) -> None:
     stub.answers[UNCALIBRATED.model] = ears.probabilities(shift=0.02)
     found = ears.verify(ears.probabilities(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.5))
     assert not found.parity[-2].passed
 
 
-def test_at_a_temperature_of_one_nothing_is_held_to_itself(ears: Ears, stub: Implementations) -> None:
+def test_at_a_temperature_of_one_nothing_is_held_to_itself(ears: Ears, stub: StandIns) -> None:
     stub.answers[UNCALIBRATED.model] = ears.probabilities()
     found = ears.verify(ears.probabilities(), uncalibrated=UNCALIBRATED, recalibration=recalibration(1.0))
     assert [(p.a, p.b) for p in found.parity[1:]] == [
@@ -364,7 +372,7 @@ def test_without_a_recalibration_none_is_reported(ears: Ears) -> None:
     assert ears.verify(ears.probabilities()).calibration is None
 
 
-def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: Implementations) -> None:
+def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub: StandIns) -> None:
     assert ears.verify(ears.probabilities()).layer_divergences == ()
     assert stub.parted == []
     ears.verify(ears.probabilities(), layers="always")
@@ -377,16 +385,16 @@ def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub:
     assert [(p.a, p.b) for p in found.layer_divergences] == [names]
 
 
-def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: Implementations) -> None:
-    second = Candidate(backend="openvino", model=FP32.model, precision="fp32")
+def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: StandIns) -> None:
+    second = Implementation(backend="openvino", model=FP32.model, precision="fp32")
     stub.answers[FP32.model] = ears.probabilities(shift=0.01)
     ears.verify(ears.probabilities(), exported=(FP32, second))
     names = ("onnxruntime fp32", "openvino fp32")
     assert stub.parted == [(FP32.model, FP32.model, "openvino", names, FLOAT_THRESHOLD_DB, 6)]
 
 
-def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: Implementations) -> None:
-    other = Candidate(backend="openvino", model=WRITTEN.model, precision="int8")
+def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: StandIns) -> None:
+    other = Implementation(backend="openvino", model=WRITTEN.model, precision="int8")
     stub.answers[WRITTEN.model] = ears.probabilities()
     found = ears.verify(ears.probabilities(), deployed=WRITTEN, others=(other,))
     pair = found.parity[1]
@@ -402,7 +410,7 @@ def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) ->
     ("candidate", "name"),
     [(FP32, "onnxruntime fp32"), (WRITTEN, "onnxruntime int8 as written"), (SHIPPED, "openvino int8")],
 )
-def test_an_implementation_is_called_by_backend_precision_and_manner(candidate: Candidate, name: str) -> None:
+def test_an_implementation_is_called_by_backend_precision_and_manner(candidate: Implementation, name: str) -> None:
     assert candidate.name == name
 
 
@@ -425,11 +433,13 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
         trained = np.stack([model(torch.tensor(frame))[0].numpy() for frame in images])
 
     same, other = (
-        Candidate(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
+        Implementation(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
         for name in ("fp32", "other")
     )
     arguments = (images, index.labels, predict_frames)
-    sound = verify(trained, (same,), same, same, *arguments)
+    reference = TrainedPredictions(probabilities=trained)
+    sound = verify(reference, Implementations(exported=(same,), quantized=same, deployed=same), *arguments)
     assert sound.parity[0].passed
     assert sound.parity[0].max_abs < 1e-5
-    assert not verify(trained, (other,), other, other, *arguments).parity[0].passed
+    wrong = verify(reference, Implementations(exported=(other,), quantized=other, deployed=other), *arguments)
+    assert not wrong.parity[0].passed

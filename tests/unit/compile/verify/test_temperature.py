@@ -17,7 +17,7 @@ from support.errors import raises
 from weckd_edge.artifacts import PrecisionSelection, QuantizedModel, RecalibratedModel
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.qdq_rules import find_violations
-from weckd_edge.compile.verify.implementations import Candidate, predict_frames
+from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.compile.verify.temperature import NODE_NAME, recalibrate, set_graph_temperature
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
@@ -56,7 +56,7 @@ class Case:
 
     def recalibrate(self, out: Path, **changes: Any) -> RecalibratedModel:
         out.mkdir(exist_ok=True)
-        deployed = Candidate(backend="onnxruntime", model=self.path, precision="int8", reference=True)
+        deployed = Implementation(backend="onnxruntime", model=self.path, precision="int8", reference=True)
         index = changes.pop("index", self.index)
         workspace, spec = Workspace(self.place / "work"), self.networks.contract().frame
         images = decode_split(workspace, index, "val", self.place / "images", spec, SilentProgress())

@@ -40,11 +40,10 @@ def _network(trained: InputDescription, order: Sequence[int] = (0, 1, 2)) -> Run
 
 
 def _found(
-    trained: InputDescription, given: InputDescription, labels: Sequence[str] = LABELS, **more: object
+    trained: InputDescription, given: InputDescription, labels: Sequence[str] = LABELS, order: Sequence[int] = (0, 1, 2)
 ) -> tuple[str, ...]:
     images, truth = _images()
-    order = more.pop("order", (0, 1, 2))
-    return find_mistakes(_network(trained, order), images, truth, given, labels, SilentProgress(), **more)
+    return find_mistakes(_network(trained, order), images, truth, given, labels, SilentProgress())
 
 
 def test_a_network_that_was_described_as_it_was_trained_gives_no_doubt() -> None:
@@ -74,18 +73,16 @@ def test_classes_in_natural_order_are_reported() -> None:
 
 
 def test_a_network_of_bytes_is_tried_with_other_orders_alone() -> None:
-    given = InputDescription(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255))
+    given = InputDescription(mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255), takes_bytes=True)
     tried: list[np.ndarray] = []
     images, truth = _images(4)
     run = _network(given)
-    find_mistakes(
-        lambda image: tried.append(image) or run(image), images, truth, given, LABELS, SilentProgress(), takes_bytes=True
-    )
+    find_mistakes(lambda image: tried.append(image) or run(image), images, truth, given, LABELS, SilentProgress())
     assert {float(image.max()) > 2 for image in tried} == {True}
 
 
 def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mean() -> None:
-    given = InputDescription(mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25))
+    given = InputDescription(mean=(0.45, 0.45, 0.45), std=(0.25, 0.25, 0.25), takes_luminance=True)
     seen: list[np.ndarray] = []
     images, truth = _images(4)
     run = _network(given)
@@ -94,7 +91,7 @@ def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mea
         seen.append(image)
         return run(image)
 
-    find_mistakes(watched, images, truth, given, LABELS, SilentProgress(), takes_luminance=True)
+    find_mistakes(watched, images, truth, given, LABELS, SilentProgress())
     pixels = images[0][0, :, 0, 0]
     for image in seen[:: len(images)]:
         ratio = np.polyfit(pixels, image[0, :, 0, 0], 1)

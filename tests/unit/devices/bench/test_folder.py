@@ -180,12 +180,12 @@ def test_the_page_shows_both_pictures_and_is_safe(tmp_path: Path) -> None:
     assert "Raspberry Pi 5 &lt;Model B&gt;" in page
     assert "<Model" not in page
     assert "a &amp; b" in page
-    for words in ("INVALID", "p90 with 99%", "energy a frame, above idle", "51.5 °C (cpu-thermal)", "governor performance"):
+    for words in ("INVALID", "p90 with 99%", "energy per frame above idle", "51.5 °C (cpu-thermal)", "governor performance"):
         assert words in page, words
     assert re.search(r"https?://", page) is None
     assert "dots: throttled" in page
     heads = re.findall(r"<th scope=\"col\">([^<]*)</th>", page)
-    assert heads == ["when", "at", "processor", "hottest", "load", "throttling"]  # this machine shows no GPU's clock
+    assert heads == ["state", "time", "processor", "hottest zone", "load", "throttling"]  # this machine shows no GPU's clock
 
 
 def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
@@ -201,7 +201,7 @@ def test_a_page_of_little_is_written_too(tmp_path: Path) -> None:
         warnings=(),
     )
     page = write_bench_page(tmp_path, bare).read_text()
-    assert "cannot be measured there" in page
+    assert "cannot be measured on this machine" in page
     assert "The machine" not in page
 
 

@@ -67,7 +67,7 @@ def test_a_board_without_nvpmodel_says_what_to_type(fake_jetson: ModuleType, tmp
     root = fake_jetson.build(tmp_path)
     (root / "var/lib/nvpmodel/status").unlink()
     advice = by_topic(root)["power mode"]
-    assert (advice.state, advice.found) == ("unknown", "it is not told")
+    assert (advice.state, advice.found) == ("unknown", "it is not shown")
     assert "sudo nvpmodel -m ID" in str(advice.hint)
 
 

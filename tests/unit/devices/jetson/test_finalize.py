@@ -341,10 +341,10 @@ _KILLED = """
         return module
 
     tests, bundle, root, where = sys.argv[1:]
-    cuda = load("weckd_tests_cuda_runtime", f"{tests}/support/stand_ins/cuda_runtime.py")
+    cuda = load("weckd_tests_cuda_runtime", f"{tests}/support/machines/stand_ins/cuda_runtime.py")
     real = ctypes.CDLL
     ctypes.CDLL = lambda name, *args, **kw: cuda.load(name) or real(name, *args, **kw)
-    trt = load("tensorrt", f"{tests}/support/stand_ins/tensorrt.py")
+    trt = load("tensorrt", f"{tests}/support/machines/stand_ins/tensorrt.py")
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson import finalize
 

@@ -297,7 +297,7 @@ def test_a_release_file_of_another_form_is_reported(fake_jetson: ModuleType, mac
     machines.write(root, "etc/nv_tegra_release", "R36 REVISION 4.3\n")
     found = detect(root)
     assert (found.profile, found.l4t) == ("jetson-orin-nano-8gb", None)
-    assert "does not tell the release" in found.reasons[-1]
+    assert "does not name the release" in found.reasons[-1]
 
 
 def test_a_tree_of_an_arm_board_on_an_x86_machine_is_not_believed(machines: ModuleType, tmp_path: Path) -> None:

@@ -452,8 +452,8 @@ def test_a_bench_that_lives_longer_than_its_rules_can_take_is_stopped() -> None:
             await asyncio.sleep(0)
             return b'{"beat": true}\n'
 
-    errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=0.3)
-    said = asyncio.run(host_session.listen(Alive(), errand))  # type: ignore[arg-type]
+    plan = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=0.3)
+    said = asyncio.run(host_session.listen(Alive(), plan))  # type: ignore[arg-type]
     assert said == "the bench was not done after 0 s, more than its rules can take; it was stopped"
 
 
@@ -474,8 +474,8 @@ def test_what_a_device_says_decides(lines: list[bytes], said: str | None) -> Non
         def complaint(self) -> str:
             return "Killed"
 
-    errand = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=30.0)
-    assert asyncio.run(host_session.listen(Talks(), errand)) == said  # type: ignore[arg-type]
+    plan = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=30.0)
+    assert asyncio.run(host_session.listen(Talks(), plan)) == said  # type: ignore[arg-type]
     assert lines == []
 
 
@@ -539,7 +539,7 @@ def test_the_payload_holds_nothing_that_trains_compiles_or_talks(bundle: Bundle)
     assert payload == make_payload(bundle, SHORT)
     with tarfile.open(fileobj=io.BytesIO(payload)) as archive:
         inside = archive.getnames()
-    assert {f"bundle/{ref.path}" for ref in bundle.manifest.files} | {"bundle/manifest.json", "job.json"} <= set(inside)
+    assert {f"bundle/{ref.path}" for ref in bundle.manifest.files} | {"bundle/manifest.json", "request.json"} <= set(inside)
 
 
 def test_the_payload_holds_every_backend_and_power_source_of_the_tables() -> None:

@@ -22,16 +22,16 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, masking_sentence
-from weckd_edge.train.audit.cross_validation import group_folds, image_folds
+from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, masking_finding
+from weckd_edge.train.audit.classifier.cross_validation import group_folds, image_folds
+from weckd_edge.train.audit.classifier.linear_classifier import Ridge
+from weckd_edge.train.audit.classifier.scores import auc
 from weckd_edge.train.audit.features import Mask
 from weckd_edge.train.audit.label_errors import find_suspects
-from weckd_edge.train.audit.linear_classifier import Ridge
-from weckd_edge.train.audit.masks import disc
-from weckd_edge.train.audit.occlusion import DeployedNetwork, predict_occluded
+from weckd_edge.train.audit.masking.masks import disc
+from weckd_edge.train.audit.masking.occlusion import DeployedNetwork, predict_occluded
 from weckd_edge.train.audit.run import audit_folder, check_audit_settings, run_audit
 from weckd_edge.train.audit.sample import number_groups, sample_groups
-from weckd_edge.train.audit.scores import auc
 from weckd_edge.train.distill.linear_probe import ridge
 
 SIDE = 40
@@ -97,7 +97,7 @@ def test_a_label_in_the_border_alone_is_reported_by_the_surroundings(tmp_path: P
     assert whole.accuracy.value > 0.95
     assert surroundings.accuracy.value > 0.95
     assert centre.accuracy.low < found.majority
-    assert "told by the surroundings, and not by the centre" in masking_sentence(found)
+    assert "The surroundings predict the label and the centre does not" in masking_finding(found).text
 
 
 def test_a_label_in_the_centre_alone_is_not_predicted_by_the_surroundings(tmp_path: Path) -> None:
@@ -106,14 +106,14 @@ def test_a_label_in_the_centre_alone_is_not_predicted_by_the_surroundings(tmp_pa
     _, surroundings, centre = found.rows
     assert surroundings.accuracy.low <= found.majority
     assert centre.accuracy.value > 0.95
-    assert "The surroundings do not tell the label" in masking_sentence(found)
+    assert "The surroundings do not predict the label" in masking_finding(found).text
     assert 0.55 < surroundings.visible < 0.68  # a disc of 0.7 of the side takes 38 % of the picture
 
 
 def test_where_nothing_tells_the_label_the_masks_say_nothing(tmp_path: Path) -> None:
     found = run(write(tmp_path, told_by(np.zeros((SIDE, SIDE), np.bool_)))).masking
     assert found is not None
-    assert "Nothing can be told from the masks" in masking_sentence(found)
+    assert masking_finding(found).text.startswith("Inconclusive")
 
 
 def disc_of(part: float) -> NDArray[np.bool_]:
@@ -139,9 +139,9 @@ def test_frames_of_one_video_flatter_by_random_folds_and_single_frames_do_not(tm
     assert singles is not None
     assert films.optimism.value > 0.3
     assert films.optimism.low > 0.1
-    assert "would have flattered this by" in folds_sentence(films)
+    assert "would overestimate the accuracy by" in folds_sentence(films)
     assert singles.optimism.low < 0 < singles.optimism.high
-    assert "not shown to flatter" in folds_sentence(singles)
+    assert "No overestimation" in folds_sentence(singles)
 
 
 def sites() -> Iterable[tuple[Pixels, Row]]:
@@ -408,8 +408,8 @@ def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Ca
     assert json.loads(out)["images"] == 40
     code, out, err = run("data", "audit", path, "-q")
     assert code == 0
-    assert "Does the label lie in the centre, or around it?" in out
-    assert "no pretrained trunk was given" in err
+    assert "Centre against surroundings" in out
+    assert "no pretrained backbone was given" in err
     code, _, err = run("data", "audit", tmp_path / "missing")
     assert code == 1
     assert "found nothing there" in err

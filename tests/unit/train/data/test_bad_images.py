@@ -160,7 +160,7 @@ def test_a_bad_mask_leaves_its_image_out_of_the_audit(ears: Path, tmp_path: Path
     found = audit_folder(ears, config, SilentProgress())
     assert found.masking is not None
     assert found.masking.images == 22
-    assert f"2 masks cannot be used and are left out of the masking probe, such as {masks[0]}" in " ".join(found.notes)
+    assert f"2 masks cannot be used and are left out of the masking audit, such as {masks[0]}" in " ".join(found.notes)
     for mask in masks:
         mask.write_bytes(b"")
     with raises(DataError, "E_DATA_MASKS", says=("24", "empty file")):

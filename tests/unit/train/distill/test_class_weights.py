@@ -14,7 +14,7 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.class_weights import balanced_weights, step_weights
-from weckd_edge.train.distill.engine import fit_student
+from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
 from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
@@ -41,7 +41,9 @@ def feed(labelled: int = len(RARE), *, weighted: bool = True) -> TrainingImages:
 
 
 def a_batch(**changes: bool) -> Batch:
-    batches = epoch_batches(feed(**changes), seed=3, epoch=0, steps=1, batch=12, augment=0.5)
+    batches = epoch_batches(
+        feed(**changes), TrainConfig(steps_per_epoch=1, batch=12, augment=0.5, balance=0.0), seed=3, epoch=0
+    )
     return next(batches)
 
 
@@ -131,7 +133,7 @@ def test_a_link_with_balanced_weights_predicts_a_rare_class_more_often(tmp_path:
         scratch = tmp_path / str(weights is None)
         scratch.mkdir()
         trained = fit_student(
-            student(), LabelTask(INPUT), images, config, seed=1, name="x", scratch=scratch, progress=SilentProgress()
+            student(), LabelTask(INPUT), images, config, TrainingRun(name="x", seed=1, scratch=scratch), SilentProgress()
         )
         with torch.inference_mode():
             logits, _ = trained(torch.from_numpy(pixels[-64:]).permute(0, 3, 1, 2) / 255 * 2 - 1)

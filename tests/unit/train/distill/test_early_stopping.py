@@ -22,7 +22,7 @@ from weckd_edge.train.data.index import build_index
 from weckd_edge.train.distill import trainer as module
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
 from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore, score_validation
-from weckd_edge.train.distill.engine import fit_student
+from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import LabelTask
 from weckd_edge.train.networks.models import Student, create_student
@@ -84,11 +84,9 @@ def fit(
         task or LabelTask(INPUT),
         feed(),
         config,
-        seed=5,
-        name="x",
-        scratch=folder,
-        progress=progress or SilentProgress(),
-        stopping=stopping,
+        TrainingRun(name="x", seed=5, scratch=folder),
+        progress or SilentProgress(),
+        stopping,
     )
     return copy_of(trained), stopping
 
@@ -136,10 +134,8 @@ def test_a_training_that_never_gets_worse_takes_all_epochs_and_is_the_same_as_wi
         LabelTask(INPUT),
         feed(),
         CONFIG,
-        seed=5,
-        name="x",
-        scratch=tmp_path / "b",
-        progress=SilentProgress(),
+        TrainingRun(name="x", seed=5, scratch=tmp_path / "b"),
+        SilentProgress(),
     )
     assert equal(weights, copy_of(plain))
 

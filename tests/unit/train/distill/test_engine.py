@@ -15,7 +15,7 @@ from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.engine import CHECKPOINT, fit_student, moving_average
+from weckd_edge.train.distill.engine import CHECKPOINT, TrainingRun, fit_student, moving_average
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
 from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
@@ -45,7 +45,7 @@ def feed() -> TrainingImages:
 def run(config: TrainConfig, scratch: Path, task: LabelTask | DistillationTask | None = None) -> dict[str, torch.Tensor]:
     scratch.mkdir(exist_ok=True)
     task = task or LabelTask(INPUT)
-    trained = fit_student(student(), task, feed(), config, seed=5, name="x", scratch=scratch, progress=SilentProgress())
+    trained = fit_student(student(), task, feed(), config, TrainingRun(name="x", seed=5, scratch=scratch), SilentProgress())
     return {k: v.clone() for k, v in trained.state_dict().items()}
 
 
@@ -125,9 +125,10 @@ def test_a_student_with_only_soft_targets_comes_to_predict_as_its_teacher(tmp_pa
 
 def test_only_the_labelled_subset_is_labelled_and_each_epoch_repeats() -> None:
     data = feed()
-    first = list(epoch_batches(data, seed=1, epoch=2, steps=4, batch=4, augment=0.5))
-    again = list(epoch_batches(data, seed=1, epoch=2, steps=4, batch=4, augment=0.5))
-    other = list(epoch_batches(data, seed=1, epoch=3, steps=4, batch=4, augment=0.5))
+    shown = TrainConfig(steps_per_epoch=4, batch=4, augment=0.5, balance=0.0)
+    first = list(epoch_batches(data, shown, seed=1, epoch=2))
+    again = list(epoch_batches(data, shown, seed=1, epoch=2))
+    other = list(epoch_batches(data, shown, seed=1, epoch=3))
     for a, b in zip(first, again, strict=True):
         assert torch.equal(a.images, b.images)
         assert torch.equal(a.views.affine, b.views.affine)
@@ -140,7 +141,7 @@ def test_only_the_labelled_subset_is_labelled_and_each_epoch_repeats() -> None:
 @pytest.mark.parametrize(("ratio", "unlabelled"), [(1.0, 8), (0.5, 4), (3.0, 24)])
 def test_images_of_the_unlabelled_images_come_beside_the_batch_of_labelled_ones(ratio: float, unlabelled: int) -> None:
     data = replace(feed(), unlabelled_per_labelled=ratio)
-    (batch,) = epoch_batches(data, seed=1, epoch=0, steps=1, batch=8, augment=0)
+    (batch,) = epoch_batches(data, TrainConfig(steps_per_epoch=1, batch=8, augment=0, balance=0.0), seed=1, epoch=0)
     assert (batch.labels >= 0).tolist() == [True] * 8 + [False] * unlabelled
     shown = {image.numpy().tobytes() for image in batch.images[8:]}
     assert shown <= {data.pixels[i].tobytes() for i in data.unlabelled}
@@ -208,11 +209,8 @@ def test_a_killed_run_with_averaged_weights_ends_with_the_same_bytes(tmp_path: P
 
 def counts(balance: float, steps: int = 200) -> tuple[int, int]:
     data = replace(feed(), labelled=np.array([0, 2, 4, 6, 8, 10, 12, 14, 1]), unlabelled=np.zeros(0, dtype=np.int64))
-    seen = [
-        int(label)
-        for batch in epoch_batches(data, seed=1, epoch=0, steps=steps, batch=8, augment=0, balance=balance)
-        for label in batch.labels
-    ]
+    shown = TrainConfig(steps_per_epoch=steps, batch=8, augment=0, balance=balance)
+    seen = [int(label) for batch in epoch_batches(data, shown, seed=1, epoch=0) for label in batch.labels]
     return seen.count(0), seen.count(1)
 
 
@@ -224,7 +222,7 @@ def test_a_rare_class_is_shown_as_often_as_its_balance_asks(balance: float, rati
 
 def test_mixed_images_are_mixed_alike_for_teacher_and_student_and_keep_labels_apart() -> None:
     data = feed()
-    (batch,) = epoch_batches(data, seed=1, epoch=0, steps=1, batch=4, augment=0)
+    (batch,) = epoch_batches(data, TrainConfig(steps_per_epoch=1, batch=4, augment=0, balance=0.0), seed=1, epoch=0)
     generator = torch.Generator().manual_seed(batch.seed)
     mix = draw_mixup(batch, 1.0, generator)
     assert mix is not None
@@ -244,14 +242,15 @@ def test_with_several_teachers_one_always_takes_part() -> None:
 
 def test_in_the_last_part_a_refined_link_hears_its_labels_alone() -> None:
     task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(label_only_fraction=0.25), 2)
-    (batch,) = epoch_batches(feed(), seed=1, epoch=0, steps=1, batch=4, augment=0)
+    (batch,) = epoch_batches(feed(), TrainConfig(steps_per_epoch=1, batch=4, augment=0, balance=0.0), seed=1, epoch=0)
     one = student(0)
     assert "soft" in task(one, batch, 0.74)
     assert set(task(one, batch, 0.75)) == {"loss"}
 
 
 def batches_of(uses: int, steps: int = 7, epoch: int = 0) -> list[Batch]:
-    return list(epoch_batches(feed(), seed=3, epoch=epoch, steps=steps, batch=4, augment=0.5, uses=uses))
+    shown = TrainConfig(steps_per_epoch=steps, batch=4, augment=0.5, balance=0.0)
+    return list(epoch_batches(feed(), shown, seed=3, epoch=epoch, uses=uses))
 
 
 def test_a_view_that_is_shown_twice_is_the_same_image_and_view_among_others() -> None:

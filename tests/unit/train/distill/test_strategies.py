@@ -142,12 +142,12 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
     run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
     assert [job.start is not None for job in trainer.jobs] == [False, False, True]
     assert all(job.train.learning_rate == CONFIG.train.learning_rate for job in trainer.jobs)
-    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
+    assert [len(job.soup) for job in trainer.jobs] == [0, 0, 1]
     assert [[cast(Any, teacher).name for teacher in job.teachers] for job in trainer.jobs] == [[], ["M1"], ["M1", "M2"]]
     assert all(job.corrected for job in trainer.jobs)
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("relay"), CONFIG)
-    assert [len(job.merge) for job in trainer.jobs] == [0, 0, 1]
+    assert [len(job.soup) for job in trainer.jobs] == [0, 0, 1]
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
     assert [job.start for job in trainer.jobs] == [None, None, None]

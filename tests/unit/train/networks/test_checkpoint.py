@@ -94,7 +94,7 @@ def spoil(tensors: dict[str, Any]) -> None:
         (add, None, "it holds 1 that test_resnet does not have, the first is 'ghost.weight'"),
         (reshape, None, "'conv1.0.weight' has shape [2, 3, 3, 3], but test_resnet expects"),
         (spoil, None, "'fc.weight' holds values that are NaN"),
-        (lambda _: None, 5, "its classifier answers 3 classes, expected one for each of 5 labels"),
+        (lambda _: None, 5, "its classifier predicts 3 classes, expected one for each of 5 labels"),
     ],
 )
 def test_weights_of_another_network_are_refused_by_the_tensor(

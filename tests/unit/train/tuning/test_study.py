@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,14 +11,16 @@ from typing import Any
 import pytest
 
 from support.errors import raises
+from support.goldens import FOLDER, stable_json
 from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill import engine
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
-from weckd_edge.train.tuning.study import Study, StudyRun, chain_verdict, chain_verdicts, mean_interval, run_study
+from weckd_edge.train.tuning.study import StudyGrid, run_study
+from weckd_edge.train.tuning.study_results import Study, StudyRun, chain_verdict, chain_verdicts, mean_interval
 
 
 def trial(strategy: str, seed: int, accuracy: float, **changes: Any) -> StudyRun:
@@ -74,8 +77,8 @@ def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
 @pytest.mark.parametrize(
     ("chain", "words"),
     [
-        ([0.7, 0.8, 0.91], "The chain helped: weckd answers +"),
-        ([0.3, 0.4, 0.51], "The chain hurt: weckd answers -"),
+        ([0.7, 0.8, 0.91], "The chain helped: the accuracy of weckd differs from single-share's by +"),
+        ([0.3, 0.4, 0.51], "The chain hurt: the accuracy of weckd differs from single-share's by -"),
         ([0.9, 0.3, 0.9], "Not shown that the chain helped"),
     ],
 )
@@ -88,8 +91,8 @@ def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> Non
 def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> None:
     found = study(**{"single-share": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
     one, same = chain_verdicts(found, "weckd")
-    assert one.startswith("The chain helped: weckd answers +20.3 points against single-share")
-    assert "against single-union" in same
+    assert one.startswith("The chain helped: the accuracy of weckd differs from single-share's by +20.3 points")
+    assert "single-union's" in same
     assert not same.startswith("The chain helped")
     assert len(chain_verdicts(study(weckd=[0.9]), "weckd")) == 1
 
@@ -107,12 +110,44 @@ CONFIG = BuildConfig(
     data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
 )
+
+CHAIN = """
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [16, 16, 16, 16], stem_width = 8 }
+
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [8, 8, 8, 8], stem_width = 8 }
+
+[data]
+labelled_fraction = 0.25
+
+[train]
+epochs = 1
+steps_per_epoch = 2
+batch = 8
+accelerator = "cpu"
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    """``CONFIG`` as a file."""
+    path = tmp_path / "chain.toml"
+    path.write_text(CHAIN)
+    assert load_config(path) == CONFIG
+    return path
+
+
 NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
 
 
 def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     out = tmp_path / "study"
-    first = run_study(ears, CONFIG, NAMES, 2, out, SilentProgress())
+    first = run_study(ears, CONFIG, StudyGrid(strategies=NAMES, seeds=2), out, SilentProgress())
     lines = [json.loads(line) for line in (out / "trials.jsonl").read_text().splitlines()]
     assert [(line["strategy"], line["seed"]) for line in lines] == [(n, s) for s in (0, 1) for n in NAMES]
 
@@ -120,12 +155,12 @@ def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Pa
         raise AssertionError("nothing is left to train")
 
     monkeypatch.setattr(engine, "epoch_batches", never)
-    assert run_study(ears, CONFIG, NAMES, 2, out, SilentProgress()) == first
+    assert run_study(ears, CONFIG, StudyGrid(strategies=NAMES, seeds=2), out, SilentProgress()) == first
 
 
 def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    run_study(ears, CONFIG, ["weckd", "weckd+pool"], 1, out, SilentProgress())
+    run_study(ears, CONFIG, StudyGrid(strategies=["weckd", "weckd+pool"], seeds=1), out, SilentProgress())
     assert len(list(out.glob("link-M1-*"))) == 1
     assert len(list(out.glob("link-M2-*"))) == 2
 
@@ -133,14 +168,26 @@ def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -
 def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp_path: Path) -> None:
     for names in (["weckdd"], ["weckd", "weckd"], []):
         with pytest.raises(ConfigError):
-            run_study(tmp_path / "nothing", CONFIG, names, 1, tmp_path / "out", SilentProgress())
+            run_study(tmp_path / "nothing", CONFIG, StudyGrid(strategies=names, seeds=1), tmp_path / "out", SilentProgress())
     assert not (tmp_path / "out").exists()
 
 
-def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(ears: Path, tmp_path: Path) -> None:
-    found = run_study(ears, CONFIG, ["takd", "dgkd"], 1, tmp_path / "study", SilentProgress())
-    assert [trial.seconds for trial in found.trials] == [found.trials[0].seconds] * 2
-    assert all(trial.cpu_seconds > 0 for trial in found.trials)
+def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(
+    ears: Path, tmp_path: Path, chain: Path, run: Callable[..., tuple[int, str, str]], golden: Callable[[Path, str], None]
+) -> None:
+    names = ("--strategies", "takd,dgkd", "--seeds", "1")
+    given = ("--data", ears, "--config", chain, *names, "--out", tmp_path / "study")
+    code, text, err = run("study", *given, "--json", "--quiet")
+    assert code == 0, err
+    golden(FOLDER / "json/study.json", stable_json(text, tmp_path, "words"))
+    trials = json.loads(text)["strategies"]
+    assert [trial["name"] for trial in trials] == ["takd", "dgkd"]
+    assert [trial["seconds"] for trial in trials] == [trials[0]["seconds"]] * 2
+    assert all(trial["cpu_seconds"] > 0 for trial in trials)
+
+
+ONE_SEED = StudyGrid(strategies=["single-share"], seeds=1)
+TWO_SEEDS = StudyGrid(strategies=["single-share"], seeds=2)
 
 
 class WaitingError(Exception):
@@ -159,16 +206,23 @@ def test_machines_that_share_a_storage_take_a_seed_each_and_both_end_with_all(
         if not met:
             met.append(1)
             with pytest.raises(WaitingError):
-                run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage)
+                run_study(
+                    ears,
+                    CONFIG,
+                    TWO_SEEDS,
+                    tmp_path / "b",
+                    SilentProgress(),
+                    storage=storage,
+                )
         return real(*args)
 
     monkeypatch.setattr(work_queue.time, "sleep", wait)
     monkeypatch.setattr(module, "run_strategy", while_the_first_trains)
-    first = run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "a", SilentProgress(), storage=storage)
+    first = run_study(ears, CONFIG, TWO_SEEDS, tmp_path / "a", SilentProgress(), storage=storage)
     assert [trial.seed for trial in first.trials] == [0, 1]
     assert [len(list((tmp_path / out).glob("link-M1-*"))) for out in ("a", "b")] == [1, 1]
     monkeypatch.setattr(module, "run_strategy", None)
-    assert run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage) == first
+    assert run_study(ears, CONFIG, TWO_SEEDS, tmp_path / "b", SilentProgress(), storage=storage) == first
 
 
 def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
@@ -182,8 +236,15 @@ def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
     with monkeypatch.context() as patch:
         patch.setattr(module, "run_strategy", dies)
         with pytest.raises(WaitingError):
-            run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "a", SilentProgress(), storage=storage)
-    found = run_study(ears, CONFIG, ["single-share"], 1, tmp_path / "b", SilentProgress(), storage=storage)
+            run_study(
+                ears,
+                CONFIG,
+                ONE_SEED,
+                tmp_path / "a",
+                SilentProgress(),
+                storage=storage,
+            )
+    found = run_study(ears, CONFIG, ONE_SEED, tmp_path / "b", SilentProgress(), storage=storage)
     assert len(found.trials) == 1
 
 
@@ -251,7 +312,9 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
         return stage
 
     monkeypatch.setattr(module, "cached_index", look)
-    found = run_study(ears, CONFIG, ["single-share", "weckd"], 1, tmp_path / "out", SilentProgress(), folds=3)
+    found = run_study(
+        ears, CONFIG, StudyGrid(strategies=["single-share", "weckd"], seeds=1, folds=3), tmp_path / "out", SilentProgress()
+    )
     names = ("single-share", "weckd")
     assert [(run.fold, run.strategy) for run in found.trials] == [(k, name) for k in (1, 2, 3) for name in names]
     tested = [sorted(record.path for record in index.split("test")) for index in seen[:3]]
@@ -260,15 +323,19 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
     lines = [json.loads(line) for line in (tmp_path / "out/trials.jsonl").read_text().splitlines()]
     assert [line["fold"] for line in lines] == [1, 1, 2, 2, 3, 3]
     monkeypatch.setattr(module, "run_strategy", None)
-    assert run_study(ears, CONFIG, list(names), 1, tmp_path / "out", SilentProgress(), folds=3) == found
+    assert (
+        run_study(ears, CONFIG, StudyGrid(strategies=list(names), seeds=1, folds=3), tmp_path / "out", SilentProgress())
+        == found
+    )
 
 
 def test_machines_share_the_folds_of_a_storage(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = f"sqlite:///{tmp_path / 'study.db'}"
-    first = run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "a", SilentProgress(), storage=storage, folds=2)
+    grid = StudyGrid(strategies=["single-share"], seeds=2, folds=2)
+    first = run_study(ears, CONFIG, grid, tmp_path / "a", SilentProgress(), storage=storage)
     assert [(run.seed, run.fold) for run in first.trials] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     monkeypatch.setattr(module, "run_strategy", None)
-    assert run_study(ears, CONFIG, ["single-share"], 2, tmp_path / "b", SilentProgress(), storage=storage, folds=2) == first
+    assert run_study(ears, CONFIG, grid, tmp_path / "b", SilentProgress(), storage=storage) == first
 
 
 def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_path: Path) -> None:
@@ -278,8 +345,9 @@ def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_
     for path in ears.rglob("*.png"):
         part = "test" if path.stem in ("0", "1", "2") else "train"
         path.rename(tmp_path / "split" / part / path.parent.name / path.name)
+    grid = StudyGrid(strategies=["single-share"], seeds=1, folds=2)
     with raises(ConfigError, "E_CONFIG_CONFLICT", says=("--folds", "--no-published-split")):
-        run_study(tmp_path / "split", CONFIG, ["single-share"], 1, tmp_path / "out", SilentProgress(), folds=2)
+        run_study(tmp_path / "split", CONFIG, grid, tmp_path / "out", SilentProgress())
     dealt = replace(CONFIG, data=replace(CONFIG.data, use_published_split=False))
-    found = run_study(tmp_path / "split", dealt, ["single-share"], 1, tmp_path / "out", SilentProgress(), folds=2)
+    found = run_study(tmp_path / "split", dealt, grid, tmp_path / "out", SilentProgress())
     assert [run.fold for run in found.trials] == [1, 2]

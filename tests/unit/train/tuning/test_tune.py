@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from support.errors import raises
+from support.goldens import FOLDER, stable_json
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.progress import SilentProgress
@@ -27,6 +30,39 @@ CONFIG = BuildConfig(
     train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
     distill=DistillConfig(strategy="weckd"),
 )
+
+CHAIN = """
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [16, 16, 16, 16], stem_width = 8 }
+
+[[link]]
+model = "resnet10t"
+input_size = 32
+options = { channels = [8, 8, 8, 8], stem_width = 8 }
+
+[data]
+labelled_fraction = 0.25
+
+[train]
+epochs = 1
+steps_per_epoch = 1
+batch = 8
+accelerator = "cpu"
+
+[distill]
+strategy = "weckd"
+"""
+
+
+@pytest.fixture
+def chain(tmp_path: Path) -> Path:
+    """``CONFIG`` as a file."""
+    path = tmp_path / "chain.toml"
+    path.write_text(CHAIN)
+    assert load_config(path) == CONFIG
+    return path
 
 
 def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Path) -> None:
@@ -57,12 +93,18 @@ def test_other_settings_are_another_search(ears: Path, tmp_path: Path) -> None:
     assert tune(ears, other, 1, storage, tmp_path / "one", SilentProgress()).name != one.name
 
 
-def test_what_is_found_is_a_file_to_build_with(ears: Path, tmp_path: Path) -> None:
-    found = tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
-    config = load_config(Path(found.best_file))
-    assert config.train.learning_rate == pytest.approx(found.learning_rate, rel=1e-4)
-    assert config.distill.distill_weight == pytest.approx(found.distill_weight, rel=1e-3)
-    assert config.distill.temperature_start == pytest.approx(found.temperature_start, rel=1e-3)
+def test_what_is_found_is_a_file_to_build_with(
+    ears: Path, tmp_path: Path, chain: Path, run: Callable[..., tuple[int, str, str]], golden: Callable[[Path, str], None]
+) -> None:
+    given = ("--data", ears, "--config", chain, "--trials", "1", "--out", tmp_path / "out")
+    code, text, err = run("tune", *given, "--json", "--quiet")
+    assert code == 0, err
+    golden(FOLDER / "json/tune.json", stable_json(text, tmp_path, "words"))
+    found = json.loads(text)
+    config = load_config(Path(found["best_file"]))
+    assert config.train.learning_rate == pytest.approx(found["learning_rate"], rel=1e-4)
+    assert config.distill.distill_weight == pytest.approx(found["distill_weight"], rel=1e-3)
+    assert config.distill.temperature_start == pytest.approx(found["temperature_start"], rel=1e-3)
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:

@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 import importlib
-import json
-import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
 import click
 import pytest
 from PIL import Image
 
+from support.goldens import FOLDER, Kept, stable_json
 from weckd_edge.cli.main import COMMANDS
 
 Run = Callable[..., tuple[int, str, str]]
 Golden = Callable[[Path, str], None]
-
-GOLDENS = Path(__file__).parents[3] / "goldens"
 
 
 def command_lines() -> Iterator[tuple[str, ...]]:
@@ -38,28 +34,10 @@ def test_every_help_reads_as_its_golden(run: Run, golden: Golden, monkeypatch: p
         code, out, err = run(*path, "--help")
         assert (code, err) == (0, "")
         texts.append(f"$ weckd-edge {' '.join((*path, '--help'))}\n{out}")
-    golden(GOLDENS / "help.txt", "\n".join(texts))
+    golden(FOLDER / "help.txt", "\n".join(texts))
 
 
-def as_text(printed: str, folder: Path, *, measured: bool) -> str:
-    """JSON without what differs from run to run: the test's folder and, where they are measured, numbers and machines."""
-    return (
-        json.dumps(stable(json.loads(printed), str(folder), measured), indent=1, sort_keys=True, ensure_ascii=False) + "\n"
-    )
-
-
-def stable(value: Any, folder: str, measured: bool) -> Any:
-    if isinstance(value, dict):
-        kept = {key: stable(inner, folder, measured) for key, inner in value.items()}
-        return kept if kept.get("latency_ns") is None else {**kept, "latency_ns": "<nanoseconds>"}
-    if measured:  # what a machine does not show is null there: only the keys are the same everywhere
-        records = isinstance(value, list) and value and isinstance(value[0], dict) and "at_ns" not in value[0]
-        return [stable(value[0], folder, measured)] if records else "..."
-    if isinstance(value, list):
-        return [stable(item, folder, measured) for item in value]
-    if isinstance(value, str):
-        return re.sub(r"\b[0-9a-f]{64}\b", "<sha256>", value.replace(folder, "<folder>"))
-    return "<float>" if isinstance(value, float) else value
+KEPT = FOLDER.parent / "fixtures/bundle-v1"
 
 
 @pytest.fixture
@@ -92,14 +70,15 @@ def test_json_of_data_and_devices_reads_as_its_golden(
     arguments = [part.format(ears=ears, out=out) for part in DATA[name]]
     code, text, err = run(*arguments, "--json")
     assert code == 0, err
-    golden(GOLDENS / f"json/{name}.json", as_text(text, tmp_path, measured=False))
+    golden(FOLDER / f"json/{name}.json", stable_json(text, tmp_path))
 
 
-BUNDLE: dict[str, tuple[bool, tuple[str, ...]]] = {
-    "predict": (False, ("predict", "{bundle}", "{picture}", "--backend", "onnxruntime")),
-    "verify": (True, ("verify", "{bundle}")),
-    "package": (False, ("package", "tar", "{bundle}", "--out", "{out}/a.tar")),
-    "bench": (True, ("bench", "{bundle}", "--backend", "onnxruntime", "--queries", "64", "--out", "{out}/bench")),
+BUNDLE: dict[str, tuple[Kept, tuple[str, ...]]] = {
+    "predict": ("values", ("predict", "{bundle}", "{picture}", "--backend", "onnxruntime")),
+    "verify": ("keys", ("verify", "{bundle}")),
+    "package": ("values", ("package", "tar", "{bundle}", "--out", "{out}/a.tar")),
+    "estimate": ("words", ("estimate", "{bundle}", "--device", "raspberry-pi-5", "--device", "generic-x86")),
+    "bench": ("keys", ("bench", "{bundle}", "--backend", "onnxruntime", "--queries", "64", "--out", "{out}/bench")),
 }
 
 
@@ -109,19 +88,34 @@ def test_json_of_a_bundle_reads_as_its_golden(
 ) -> None:
     out = tmp_path / "out"
     out.mkdir()
-    measured, arguments = BUNDLE[name]
+    kept, arguments = BUNDLE[name]
     code, text, err = run(*(part.format(bundle=bundle, picture=picture, out=out) for part in arguments), "--json")
     assert code == 0, err
-    golden(GOLDENS / f"json/{name}.json", as_text(text, tmp_path, measured=measured))
+    golden(FOLDER / f"json/{name}.json", stable_json(text, tmp_path, kept))
+
+
+REPORT: dict[str, tuple[str, ...]] = {
+    "report": ("report", "{kept}", "--out", "{out}/report.html"),
+    "report-changes": ("report", "{kept}", "--baseline", "{kept}", "--out", "{out}/changes.md"),
+}
+
+
+@pytest.mark.parametrize("name", REPORT)
+def test_json_of_a_report_reads_as_its_golden(name: str, run: Run, golden: Golden, tmp_path: Path) -> None:
+    pytest.importorskip("jinja2")
+    pytest.importorskip("scipy")
+    code, text, err = run(*(part.format(kept=KEPT, out=tmp_path) for part in REPORT[name]), "--json")
+    assert code == 0, err
+    golden(FOLDER / f"json/{name}.json", stable_json(text.replace(str(KEPT), "<kept>"), tmp_path, "words"))
 
 
 def test_json_of_a_failure_reads_as_its_golden(run: Run, golden: Golden, tmp_path: Path) -> None:
     code, text, _ = run("data", "check", tmp_path / "none", "--json", "-q")
     assert code == 1
-    golden(GOLDENS / "json/error.json", as_text(text, tmp_path, measured=False))
+    golden(FOLDER / "json/error.json", stable_json(text, tmp_path))
 
 
 def test_json_of_the_doctor_reads_as_its_golden(run: Run, golden: Golden, tmp_path: Path) -> None:
     code, text, _ = run("doctor", "--json")
     assert code == 0
-    golden(GOLDENS / "json/doctor.json", as_text(text, tmp_path, measured=True))
+    golden(FOLDER / "json/doctor.json", stable_json(text, tmp_path, "keys"))

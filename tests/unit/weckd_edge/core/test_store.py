@@ -194,7 +194,7 @@ WRITERS = {
         "import torch\nfrom weckd_edge.train.distill.engine import _save\n"
         "trunk = torch.nn.Linear(300, 300)\n"
         "optimizer = torch.optim.AdamW(trunk.parameters())\n"
-        "def write(): _save(folder / 'c.ckpt', trunk, optimizer, None, 1)",
+        "def write(): _save(folder / 'c.ckpt', trunk, optimizer, None, None, 1)",
     ),
     "weights": (
         "safetensors",

@@ -11,7 +11,7 @@ import pytest
 
 from support import factories
 from support.errors import raises
-from tests.support.networks import record
+from tests.support.training.networks import record
 from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
 from weckd_edge.core.errors import ConfigError

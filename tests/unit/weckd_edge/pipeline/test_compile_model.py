@@ -16,6 +16,7 @@ import pytest
 from PIL import Image
 
 from support.errors import printed, raises
+from support.goldens import FOLDER, stable_json
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -98,24 +99,38 @@ def config(tmp_path: Path) -> Path:
 PLAIN = ("--mean", "0", "--std", "1")
 
 
+def printed_by_compile(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> tuple[str, str]:
+    """Return what it printed to stdout and to stderr."""
+    code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
+    assert code in (0, 3), err  # a toy may be noisy; what it predicts is checked
+    return stdout, err
+
+
 def compiled(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> Any:
-    return compiled_with_messages(run, out, *args, target=target)[0]
+    return json.loads(printed_by_compile(run, out, *args, target=target)[0])
 
 
 def compiled_with_messages(run: Run, out: Path, *args: str | Path, target: str = "cpu") -> tuple[Any, str]:
-    code, stdout, err = run("compile", *args, "--target", target, "--out", out, "--json", "--quiet")
-    assert code in (0, 3), err  # a toy may be noisy; what it predicts is checked
+    stdout, err = printed_by_compile(run, out, *args, target=target)
     return json.loads(stdout), err
 
 
 @pytest.mark.parametrize("target", ["cpu", "jetson"])
 def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
-    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path], target: str
+    run: Run,
+    tmp_path: Path,
+    ears: Path,
+    config: Path,
+    brought: Callable[..., Path],
+    golden: Callable[[Path, str], None],
+    target: str,
 ) -> None:
     pytest.importorskip("openvino" if target == "cpu" else "tensorrt_rtx")
     out = tmp_path / "out"
     version = ("--bundle-version", "3")
-    found = compiled(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
+    stdout, _ = printed_by_compile(run, out, brought(), "--data", ears, "--config", config, *version, *PLAIN, target=target)
+    golden(FOLDER / f"json/compile-{target}.json", stable_json(stdout, tmp_path, "words"))
+    found = json.loads(stdout)
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
     assert any("its outputs are logits; a softmax was added" in line for line in found["imported"])
     assert found["links"][0]["model"] == "toy"

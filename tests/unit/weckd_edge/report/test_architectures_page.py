@@ -24,7 +24,7 @@ def script() -> ModuleType:
 
 
 def test_the_page_is_written_from_the_results(script: ModuleType) -> None:
-    assert script.PAGE.read_text(encoding="utf-8") == script.page(script.read_results())
+    assert script.PAGE.read_text(encoding="utf-8") == script.write_page(script.read_results())
 
 
 def test_every_network_of_the_script_was_measured_for_both_targets(script: ModuleType) -> None:

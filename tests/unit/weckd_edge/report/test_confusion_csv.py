@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from support.reports import small_contents, small_manifest
+from support.bundles.reports import small_contents, small_manifest
 from weckd_edge.artifacts import OperatingPoint
 from weckd_edge.report import BundleContents, write_documents, write_evidence, write_report
 from weckd_edge.report.chapters.confusion_csv import confusion_csv

@@ -32,7 +32,7 @@ def test_what_is_predicted_already_is_not_asked_again(toy: ModuleType, tmp_path:
     known = {backend: {"0.png": nonsense} for backend in ("openvino", "onnxruntime")}
     (found,) = picture_frames(bundle.folder, bundle.manifest, some, ["0.png"], known).values()
     assert found.overlay is None
-    assert "the model answered no number" in found.note
+    assert "the model gave no number" in found.note
 
 
 def test_a_model_that_does_not_open_leaves_frames_without_maps(toy: ModuleType, tmp_path: Path) -> None:

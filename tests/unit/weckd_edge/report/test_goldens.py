@@ -8,15 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from support.reports import small_contents
+from support.bundles.reports import small_contents
+from support.goldens import FOLDER
 from weckd_edge.report import write_documents, write_evidence, write_report
 
 pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
 pytest.importorskip("scipy")
 pytest.importorskip("onnxruntime")
-
-GOLDENS = Path(__file__).parents[3] / "goldens"
 
 
 def body_of(html: str) -> str:
@@ -39,8 +38,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_report_reads_as_its_golden(folder: Path, golden: Callable[[Path, str], None]) -> None:
-    golden(GOLDENS / "report.html", body_of((folder / "report.html").read_text()))
+    golden(FOLDER / "report.html", body_of((folder / "report.html").read_text()))
 
 
 def test_the_model_card_reads_as_its_golden(folder: Path, golden: Callable[[Path, str], None]) -> None:
-    golden(GOLDENS / "model_card.md", (folder / "evidence/model_card.md").read_text())
+    golden(FOLDER / "model_card.md", (folder / "evidence/model_card.md").read_text())

@@ -747,7 +747,7 @@ def check(temperature: float = 1.62) -> CalibrationCheck:
             val_nll_before=0.52,
             val_nll_after=0.47,
             predicted_by="openvino int8",
-            note="few validation images",
+            note="fitted on few images",
         ),
         before=figures(0.112),
         after=figures(0.041),
@@ -865,7 +865,7 @@ def test_what_chance_alone_would_show_stands_beside_the_calibration_error() -> N
 
 
 def test_a_temperature_of_one_says_why() -> None:
-    assert parity.calibration_sentence(check(1.0)) == "The graph has no temperature: few validation images."
+    assert parity.calibration_sentence(check(1.0)) == "The graph has no temperature: it was fitted on few images."
     assert "probability higher" in parity.calibration_sentence(check(0.8))
 
 

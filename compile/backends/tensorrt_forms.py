@@ -1,0 +1,153 @@
+"""Write the quantized graph in the forms that other TensorRT versions read: an FP16 body, a float frame, no Q/DQ nodes.
+
+All hold the scales of the graph they come from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import Precision
+from weckd_edge.compile.graph import check_graph, consumers, load_graph, opset_of, producers
+from weckd_edge.compile.quantize.fp16_check import HalfCheck, check_half
+from weckd_edge.compile.quantize.fp16_form import constants_of, drop_unread, graph_inputs, make_half
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
+from weckd_edge.core.store import sha256_file, write_atomic
+from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, version_tuple
+from weckd_edge.devices.profiles.profile import DeviceProfile
+
+if TYPE_CHECKING:
+    from onnx import ModelProto
+
+
+def write_forms(
+    graph: Path, profile: DeviceProfile, folder: Path, frames: Iterable[NDArray[np.uint8]], precision: Precision
+) -> tuple[DerivedForms, tuple[str, ...]]:
+    """Write the forms of a graph that a profile's TensorRT versions may ask for.
+
+    A form that cannot be made, or predicts otherwise than the graph, is left out and the reason kept.
+
+    Args:
+        graph: Path of the graph.
+        profile: The device. A float frame is added where it lists TensorRT 8.5, and the DLA's form where it has one.
+        folder: Folder to write to; exists.
+        frames: Frames that the FP16 form is compared on, uint8, each ``[1, H, W, 3]``.
+        precision: Precision of the graph.
+
+    Returns:
+        The forms, and what the FP16 form's check found, in words.
+
+    Raises:
+        ModelError: The graph cannot be read.
+    """
+    model = load_graph(graph)
+    written: list[GraphFile] = []
+    left_out: dict[str, str] = {}
+    ranges: dict[str, float] = {}
+    remarks: list[str] = []
+
+    def write(form: Form, made: ModelProto) -> Path:
+        path = folder / f"{graph.stem}-{form}.onnx"
+        write_atomic(path, made.SerializeToString(deterministic=True))
+        written.append(GraphFile(form=form, name=path.name, sha256=sha256_file(path), opset=opset_of(made)))
+        return path
+
+    if profile.target == "jetson" and precision != "fp32":
+        try:
+            half = write("float16", make_half(model))
+        except ModelError as err:
+            left_out["float16"] = str(err)
+        else:
+            try:
+                remarks.append(_describe_half(check_half(graph, half, frames)))
+            except ModelError as err:
+                left_out["float16"] = str(err)
+                written.clear()
+                half.unlink()
+    if any(version_tuple(release.tensorrt) < (8, 6) for release in profile.tensorrt):
+        try:
+            write("float32-frame", take_float_frame(model))
+        except ModelError as err:
+            left_out["float32-frame"] = str(err)
+    if profile.dla_cores and precision == "int8":
+        try:
+            plain, ranges = take_pairs_out(model)
+            write("dla", plain)
+        except ModelError as err:
+            left_out["dla"] = str(err)
+    return DerivedForms(graphs=tuple(written), left_out=left_out, ranges=ranges), tuple(remarks)
+
+
+def _describe_half(found: HalfCheck) -> str:
+    return (
+        f"FP16 form, for TensorRT 10.12 and newer: probabilities differ by {found.p95_abs:.2g} (95th percentile "
+        f"of {found.frames} frames), {found.flips} flips; largest value in FP16 {found.largest:.4g}, "
+        f"of {found.largest_tensor}"
+    )
+
+
+def take_float_frame(model: ModelProto) -> ModelProto:
+    """Return the graph with a float32 frame of values 0 to 255, for TensorRT 8.5, whose parser cannot cast uint8.
+
+    Raises:
+        ModelError: Something else than a cast to FP32 reads the frame.
+    """
+    onnx = require("onnx", "make the float form of a graph")
+    made: ModelProto = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    (frame,) = graph_inputs(graph)
+    readers = consumers(graph).get(frame.name, [])
+    for node in readers:
+        to = next((a.i for a in node.attribute if a.name == "to"), None)
+        if node.op_type != "Cast" or to != onnx.TensorProto.FLOAT:
+            raise ModelError(
+                f"node {node.name} ({node.op_type}) reads the uint8 frame; expected a cast to float32 alone",
+                code="E_MODEL_INPUT",
+            )
+    for node in graph.node:
+        for position, name in enumerate(node.input):
+            if any(name == cast.output[0] for cast in readers):
+                node.input[position] = frame.name
+    for cast in readers:
+        graph.node.remove(cast)
+    frame.type.tensor_type.elem_type = onnx.TensorProto.FLOAT
+    check_graph(made)
+    return made
+
+
+def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
+    """Return the graph as a DLA reads it: without its Q/DQ nodes, and the range of each tensor that had a pair.
+
+    Returns:
+        The graph with its weights in FP32, and by tensor the largest absolute value: 127 times the scale of its pair.
+    """
+    onnx = require("onnx", "make the DLA's form of a graph")
+    made: ModelProto = onnx.ModelProto()
+    made.CopyFrom(model)
+    graph = made.graph
+    constants, made_by, read_by = constants_of(onnx, graph), producers(graph), consumers(graph)
+    ranges: dict[str, float] = {}
+    for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:
+        q = made_by.get(dq.input[0])
+        if q is None or q.op_type != "QuantizeLinear":
+            raise ModelError(
+                f"node {dq.name} must stand right behind a QuantizeLinear to be taken out", code="E_MODEL_QDQ_RULES"
+            )
+        if q.input[0] not in constants:
+            ranges[q.input[0]] = float(constants[q.input[1]].max()) * 127
+        for reader in read_by.get(dq.output[0], []):
+            for position, name in enumerate(reader.input):
+                if name == dq.output[0]:
+                    reader.input[position] = q.input[0]
+    for node in [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]:
+        graph.node.remove(node)
+    drop_unread(graph)
+    check_graph(made)
+    return made, ranges

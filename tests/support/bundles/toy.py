@@ -1,0 +1,172 @@
+"""A graph of 84 weights from a uint8 frame to three probabilities, and bundles of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from support import factories
+from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
+from weckd_edge.bundle.reader import Bundle, open_bundle
+from weckd_edge.bundle.writer import seal
+from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import file_ref
+from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
+from weckd_edge.devices.profiles.profile import load_profile
+
+SIDE = 8
+LABELS = ("effusion", "normal", "wax")
+FORMS: tuple[Form, ...] = ("float32-frame", "float16", "dla")
+RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
+TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
+
+
+def write_graph(path: Path, *, seed: int = 0, image: str = "image", dynamic: bool = False, kind: str = "uint8") -> Path:
+    """Write Cast, Transpose, Mul, Conv, ReduceMean, Softmax; ``image`` names the tensor in front of the network.
+
+    Args:
+        path: Where.
+        seed: Of the weights.
+        image: Name of the tensor between preprocessing and network.
+        dynamic: Leave the frame's height open.
+        kind: Type of the frame.
+    """
+    random = np.random.default_rng(seed)
+    weights = (random.standard_normal((3, 3, 3, 3)) * 2).astype(np.float32)
+    types = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
+    frame = helper.make_tensor_value_info("frame", types[kind], [1, "height" if dynamic else SIDE, SIDE, 3])
+    answer = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(LABELS)])
+    nodes = [
+        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
+        helper.make_node("Mul", ["planes", "scale"], [image]),
+        helper.make_node("Conv", [image, "weights", "bias"], ["features"], pads=[1, 1, 1, 1]),
+        helper.make_node("ReduceMean", ["features"], ["logits"], axes=[2, 3], keepdims=0),
+        helper.make_node("Softmax", ["logits"], ["probabilities"], axis=1),
+    ]
+    constants = [
+        numpy_helper.from_array(np.array(1 / 255, np.float32), "scale"),
+        numpy_helper.from_array(weights, "weights"),
+        numpy_helper.from_array(np.zeros(3, np.float32), "bias"),
+    ]
+    graph = helper.make_graph(nodes, "toy", [frame], [answer], constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10)
+    onnx.checker.check_model(model)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    onnx.save(model, path)
+    return path
+
+
+def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
+    """Write another form of a graph: the same arithmetic, told apart by a word in its documentation, or a float frame."""
+    model = onnx.load(graph)
+    model.doc_string = form
+    if form == "float32-frame":
+        model = take_float_frame(model)
+    path = folder / f"model-{form}.onnx"
+    onnx.save(model, path)
+    return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
+
+
+def frames(count: int = 4, *, side: int = SIDE) -> NDArray[np.uint8]:
+    """Return ``[N, side, side, 3]``, each of another colour, so that answers differ."""
+    random = np.random.default_rng(1)
+    light = random.integers(0, 256, (count, 1, 1, 3))
+    return ((light + random.integers(0, 64, (count, side, side, 3))) // 2).astype(np.uint8)
+
+
+def answers(graph: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return ONNX Runtime's answers ``[N, classes]``."""
+    session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
+    found: NDArray[np.float32] = np.concatenate([session.run(None, {"frame": image[None]})[0] for image in images])
+    return found
+
+
+def write_bundle(
+    folder: Path,
+    *,
+    device: str = "generic-x86",
+    models: Sequence[BuiltModel] = (),
+    tolerance: dict[str, float] | None = None,
+    confidence_threshold: float = 0.0,
+    non_gradeable_labels: tuple[str, ...] = (),
+    guard: FrameGuard | None = None,
+    recipe: bool | None = None,
+    onnx_precision: str = "int8",
+    **graph: Any,
+) -> Bundle:
+    """Write, seal and open a bundle; for a Jetson it holds a recipe.
+
+    Args:
+        folder: Where; files that ``models`` name must lie there already.
+        device: Id of the profile.
+        models: Built models beside the ONNX graph.
+        tolerance: Of the self-test, by backend.
+        confidence_threshold: The operating point.
+        non_gradeable_labels: Likewise.
+        guard: The frame guard.
+        recipe: Whether there is a recipe; None: where the profile is a Jetson.
+        onnx_precision: Of the graph.
+        graph: For ``write_graph``.
+    """
+    profile = load_profile(device)
+    model = folder / "model/model.onnx"
+    if not model.exists():
+        write_graph(model, **graph)
+    onnx_ref = file_ref(folder, model)
+    built = list(models)
+    if profile.target == "jetson" if recipe is None else recipe:
+        (folder / "model/tensorrt").mkdir(exist_ok=True)
+        forms = tuple(write_form(folder / "model/tensorrt", model, form) for form in FORMS)
+        write_recipe(folder / "model/tensorrt", onnx_ref, profile, forms=DerivedForms(graphs=forms, ranges=RANGES), opset=17)
+        built.append(
+            BuiltModel(
+                backend="tensorrt",
+                backend_version="",
+                precision="int8",
+                kind="recipe",
+                files=tuple(file_ref(folder, path) for path in sorted((folder / "model/tensorrt").iterdir())),
+                source_sha256=onnx_ref.sha256,
+            )
+        )
+    if guard is not None:
+        (folder / "guard").mkdir(exist_ok=True)
+        (folder / "guard/guard.json").write_text(to_json(guard))
+    (folder / "selftest").mkdir(exist_ok=True)
+    golden = frames()
+    np.save(folder / "selftest/frames.npy", golden)
+    np.save(folder / "selftest/expected.npy", answers(model, golden))
+    seal(
+        folder,
+        factories.manifest(
+            target=profile.target,
+            device=device,
+            labels=LABELS,
+            input=InputSpec(
+                frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+                network=NetworkInput(size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+            ),
+            operating_point=OperatingPoint(
+                confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
+            ),
+            guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
+            models=tuple(built),
+            onnx=onnx_ref,
+            onnx_precision=onnx_precision,
+            selftest=GoldenFrames(
+                frames=file_ref(folder, folder / "selftest/frames.npy"),
+                expected=file_ref(folder, folder / "selftest/expected.npy"),
+                reference="onnxruntime 1 int8",
+                tolerance=TOLERANCE if tolerance is None else tolerance,
+            ),
+            synthetic=True,
+            versions={},
+        ),
+    )
+    return open_bundle(folder)

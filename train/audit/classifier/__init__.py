@@ -1,0 +1,1 @@
+"""Linear classifier of the data audit, its folds and its scores."""

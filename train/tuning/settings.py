@@ -1,0 +1,20 @@
+"""Reduce settings to what is the same on every machine, for names that machines share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from weckd_edge.config import BuildConfig
+from weckd_edge.core.store import sha256_file
+
+
+def without_paths(config: BuildConfig) -> BuildConfig:
+    """Return settings without the paths in them, which differ between machines, and without a weights file's licence."""
+    links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
+    return replace(config, link=links, data=replace(config.data, unlabelled=None))
+
+
+def weights_digests(config: BuildConfig) -> list[str | None]:
+    """Return the SHA-256 of each link's weights file; None for a link that names none."""
+    return [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
