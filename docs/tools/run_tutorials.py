@@ -124,7 +124,8 @@ def run(command: str, folder: Path) -> str:
     )
     if done.returncode:
         raise RuntimeError(f"$ {command}\n{done.stdout}\nended with {done.returncode}")
-    return "".join(line.rstrip() + "\n" for line in done.stdout.splitlines())
+    printed = done.stdout.replace(f"{folder.resolve()}/", "")  # a page shows no path of the machine it was made on
+    return "".join(line.rstrip() + "\n" for line in printed.splitlines())
 
 
 def run_page(page: Path, *, update: bool = False, kept: bool = False, folder: Path | None = None) -> list[str]:

@@ -180,3 +180,58 @@ def test_the_page_of_the_python_api_shows_every_public_name() -> None:
     assert [name for name in names if f"| [`{name}`](" not in page] == []
     shown = set(re.findall(r"^::: weckd_edge\.(\w+)$", page, re.MULTILINE))
     assert set(names) - shown == {"BuildConfig"}  # a page of its own
+
+
+RETIRED = {
+    r"answer(?:s|ed|ing)?": "prediction, decision; predict, reply",
+    r"(?:clears?|cleared) (?:a |the )?(?:bars?|limits?)": "meet a limit",
+    r"bars?": "limit, gate",
+    r"twins?": "baseline",
+    r"trunks?": "backbone",
+    r"brought": "imported",
+    r"weigh(?:s|ed|ing)?": "evaluate, select",
+    r"ships|shipping": "is deployed",
+    r"papers": "documents",
+    r"amiss|mend(?:s|ed)?|commonest|dealt|in vain|nobody looked": "plain English",
+    r"frame to answer": "end-to-end latency",
+    r"unfamiliar(?:ity)?": "OOD score",
+    r"partings?": "layer divergence",
+    r"far frames?": "OOD frames",
+}
+"""Words that the documentation does not use, each with what it says instead."""
+
+
+def prose_of(page: Path) -> str:
+    """Return a page's text without code, what commands printed, addresses and comments."""
+    text = re.sub(r"```.*?```|<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = "\n".join(line for line in text.split("\n") if not line.startswith("    "))
+    return re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.stem)
+def test_a_page_uses_the_words_of_the_field(page: Path) -> None:
+    text = prose_of(page)
+    found = [
+        f"{word[0]}: say {say}" for pattern, say in RETIRED.items() for word in re.finditer(rf"\b(?:{pattern})\b", text, re.I)
+    ]
+    assert found == []
+
+
+def test_a_retired_word_in_a_page_would_be_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("`answer` is code.\n\nThe bar is cleared by the twin.\n")
+    with pytest.raises(AssertionError):
+        test_a_page_uses_the_words_of_the_field(page)
+    page.write_text("`answer` is code, and so is\n\n```text\nbar\n```\n")
+    test_a_page_uses_the_words_of_the_field(page)
+
+
+def test_the_picture_of_the_terminal_is_that_of_the_page_and_fetches_nothing(tools: Any) -> None:
+    pictures = tools("take_pictures")
+    drawn = pictures.TERMINAL.read_text(encoding="utf-8")
+    shown = [" ".join(one) for one in (re.findall(r">([^<>]+)</text>", drawn),)][0].replace("&#160;", " ")
+    page = pictures.PAGE.read_text(encoding="utf-8")
+    for command in re.findall(r"^\$ (.+)$", page, re.MULTILINE):
+        assert command in shown, "run: python docs/tools/take_pictures.py"
+    assert "font-face" not in drawn
+    assert re.findall(r"url\((?!#)", drawn) == []
