@@ -18,7 +18,7 @@ import numpy as np
 from record import append
 
 from weckd_edge.artifacts import DataAudit, DatasetIndex
-from weckd_edge.cli.links import parse_link
+from weckd_edge.cli.parsing.links import parse_link
 from weckd_edge.config import BuildConfig, DataConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import to_data

@@ -41,7 +41,7 @@ def write_forms(
         precision: Precision of the graph.
 
     Returns:
-        The forms, and what the FP16 form's check found, in words.
+        The forms, and the result of the FP16 form's check in words.
 
     Raises:
         ModelError: The graph cannot be read.

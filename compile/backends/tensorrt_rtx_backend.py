@@ -2,7 +2,7 @@
 
 It proves that the graph parses and that every layer finds an implementation in strongly typed int8 and floating point. Its
 engine runs on desktop GPUs only and is thrown away; the Jetson builds its own with ``weckd-edge finalize``. The engine
-inspector needs a GPU, so what is said of layers comes from the parsed network and from the builder's own listing.
+inspector needs a GPU, so remarks on layers come from the parsed network and from the builder's own listing.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class PreflightLayers:
 
 
 def preflight(onnx: Path, folder: Path) -> BuiltModel:
-    """Parse and build a Q/DQ graph strongly typed, and keep only what was found.
+    """Parse and build a Q/DQ graph strongly typed, and keep only the findings.
 
     Args:
         onnx: The graph.

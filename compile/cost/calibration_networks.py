@@ -194,7 +194,7 @@ def build_network(recipe: NetworkRecipe, *, classes: int = 10) -> ModelProto:
 
 class _Writer:
     def __init__(self, recipe: NetworkRecipe, classes: int) -> None:
-        self.onnx: Any = require("onnx", "write the networks of the ladder")
+        self.onnx: Any = require("onnx", "write the calibration networks")
         self.recipe, self.classes = recipe, classes
         self.random = np.random.default_rng(0)
         self.nodes: list[Any] = []

@@ -1,7 +1,7 @@
 """Count a graph's layers, fused as runtimes fuse them, for the latency model.
 
-What is fused: an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum
-into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. What only renames axes costs
+Fused are an activation, a product or sum with a constant, and a quantize pair into the layer before; a residual sum
+into the convolution whose output nothing else reads; ``x * Sigmoid(x)`` is one activation. Renaming axes costs
 nothing. Seen on OpenVINO's executed graphs of MobileNetV2 and EfficientNet-B0 in int8.
 
 onnx-tool and fvcore count operators; a latency model needs layers as a runtime fuses them, of OpenVINO IR too. A test holds
@@ -32,7 +32,7 @@ _TAKES_IN: tuple[Kind, ...] = (
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Operator:
-    """One operator of a graph, whatever file it came from; quantize pairs and what only renames axes are left out.
+    """One operator of a graph, whatever file it came from; quantize pairs and operators that only rename axes are left out.
 
     Attributes:
         role: Part that it plays in the fusion.

@@ -73,7 +73,7 @@ class Fusion:
     lone_dequantize: tuple[Remark, ...]
 
     def sentences(self) -> tuple[str, ...]:
-        """Say what was fused in words, naming the first layers that stand out; the table of layers has all."""
+        """Describe the fusions in words, naming the first layers that stand out; the table of layers has all."""
         inside = len(self.weighted) - len(self.float_in)
         sentences = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
         for what, remarks in (
@@ -94,7 +94,7 @@ def _first(names: Sequence[str]) -> str:
 
 
 def find_fusions(layers: Sequence[NetworkLayer]) -> Fusion:
-    """Find what of a network is fused, from the output of each convolution and matrix product to its next quantize layer."""
+    """Find the fusions of a network, from the output of each convolution and matrix product to its next quantize layer."""
     network = _Network(layers)
     weighted = [layer for layer in layers if layer.kind in _WEIGHTED]
     inside = [layer for layer in weighted if network.reads_int8(layer)]
@@ -154,7 +154,7 @@ class _Network:
         """Return why a tensor cannot be written in int8 by the layer it comes from; None where it can."""
         readers = self._read_by.get(name, [])
         if not readers:
-            return "it is the network's answer"
+            return "it is the network's output"
         for reader in readers:
             why = self._why_reader(reader, name, origin)
             if why is not None:

@@ -181,7 +181,7 @@ class _Reader:
         return not name or name in self.fixed
 
     def is_int8(self, name: str) -> bool:
-        """Tell whether what a name stands for was quantized on the way."""
+        """Tell whether the tensor that a name stands for was quantized on the way."""
         return name in self.small
 
     def _self_gates(self) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Make the preprocessing between frame and first convolution as cheap as it can be without changing a prediction.
 
 The exported graph normalises by a subtraction and a product. The product goes into the convolution's weights: zeros, with
-which the convolution pads, stay zeros. What is left is a whole number of grey levels, and where the middle of the scale was
+which the convolution pads, stay zeros. The rest is a whole number of grey levels, and where the middle of the scale was
 taken off it fits int8 without rounding.
 """
 

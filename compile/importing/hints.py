@@ -1,4 +1,4 @@
-"""Hints of the user about a network, for what its ONNX file may not tell."""
+"""Hints of the user about a network, on points that its ONNX file may leave open."""
 
 from __future__ import annotations
 

@@ -73,7 +73,7 @@ def import_network(
         folder: Folder to write to; exists.
 
     Raises:
-        ModelError: The network cannot run, has another number of outputs, or what was made of it predicts otherwise.
+        ModelError: The network cannot run, has another number of outputs, or this project's form of it predicts otherwise.
     """
     try:
         raw = np.stack(

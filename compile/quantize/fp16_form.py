@@ -48,7 +48,7 @@ _FLOAT_INPUTS = {"Resize": (1, 2)}
 def make_half(model: ModelProto) -> ModelProto:
     """Return the graph with an FP16 body and FP16 scales, opset 19 or newer: uint8 frame in, FP32 probabilities out.
 
-    Weights are stored as the int8 codes that the graph's Q nodes would give. What comes before the first Q (or, in a graph
+    Weights are stored as the int8 codes that the graph's Q nodes would give. All before the first Q (or, in a graph
     without any, before the first convolution) stays in FP32: a normalised pixel rounded to FP16 moves by up to a twentieth
     of an int8 step. So do the last layer and the softmax: logits of 8 rounded to FP16 would move a probability by 0.001.
     Both cost next to nothing, as the layers between do the work. (ONNX Runtime's converter would send every tensor between

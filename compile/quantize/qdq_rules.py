@@ -1,7 +1,7 @@
 """Rules of a Q/DQ graph from which TensorRT, OpenVINO and ONNX Runtime all read the same int8 network.
 
-They follow NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and what ONNX Runtime and OpenVINO's
-arm64 kernels accept; the sources are in docs/design/architecture.md.
+They follow NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and the limits of ONNX Runtime and of
+OpenVINO's arm64 kernels; the sources are in docs/design/architecture.md.
 """
 
 from __future__ import annotations

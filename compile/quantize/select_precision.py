@@ -1,7 +1,7 @@
 """Select a precision: candidates are made, scored on validation images and timed; the fastest within the limits is deployed.
 
-Calibration never sees the validation images, and the test images take no part here, so that what they say afterwards is
-not flattered by the choice.
+Calibration never sees the validation images, and the test images take no part here, so that figures
+measured on them are not flattered by the choice.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ class Selector:
         network: Network to choose a precision for.
         calibration: Training images that ranges are found on.
         evaluation: Validation images, and how candidates are run on them.
-        config: What to try, and the limits.
-        deployment: What the graph will run on.
+        config: Settings of the search: precisions, methods and limits.
+        deployment: Device that the graph will run on.
         folder: Folder for the chosen files; exists and is empty.
         progress: Receiver of the progress.
 
@@ -156,7 +156,7 @@ class Selector:
             self.evaluation.score(waiting, self.candidates[0], self.config, self.progress)
 
     def _time(self, eligible: Sequence[PrecisionCandidate]) -> str | None:
-        """Time FP32 and what may be deployed; of whole int8 graphs, which are equally fast, the closest to FP32 alone.
+        """Time FP32 and the eligible candidates; of whole int8 graphs, which are equally fast, the closest to FP32 alone.
 
         Returns:
             This machine in words; None where the device builds its own engine, so that nothing is timed here.
@@ -171,7 +171,7 @@ class Selector:
         return self.deployment.host
 
     def _choose(self, eligible: Sequence[PrecisionCandidate]) -> PrecisionCandidate:
-        """Return what is deployed: the best of those that can be built. Why one cannot is kept as its note.
+        """Return the candidate that is deployed, the best that can be built; one that cannot keeps the reason as its note.
 
         Raises:
             ModelError: No candidate can be built.
@@ -193,11 +193,11 @@ class Selector:
         raise ModelError(f"no {requested}form of this network could be made ({notes})", code="E_MODEL_PRECISION")
 
     def _refusal(self, candidate: PrecisionCandidate) -> ModelError | None:
-        """Return why the device could not build a candidate, as far as this host can tell; what is built here is proved."""
+        """Return why the device could not build a candidate, as far as this host can tell; a model built here is proved."""
         return None if self.deployment.target == "cpu" else find_refusal(candidate, self.progress)
 
     def _without_refused(self, candidate: PrecisionCandidate) -> PrecisionCandidate | None:
-        """Add a candidate once more, with what the device refuses of it in floating point; None where that cannot help."""
+        """Add a candidate once more, with the refused operators in floating point; None where that cannot help."""
         if candidate.whole is None or not self.maker.note_refusal(candidate):
             return None
         again = self.maker.add_int8(candidate.whole, candidate.trial.float_nodes)

@@ -1,1 +1,1 @@
-"""Verification that what is deployed predicts as what was trained."""
+"""Verification that the deployed model predicts as the trained network."""

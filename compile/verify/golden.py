@@ -44,7 +44,7 @@ def make_golden(
 
     Args:
         images: The validation images.
-        count: How many frames.
+        count: Number of frames.
         deployed: Implementation whose predictions are expected.
         others: Other implementations of the same graph: those that a bundle's reader may run instead.
         predict: Returns what an implementation predicts of some of the images.

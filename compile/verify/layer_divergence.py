@@ -47,7 +47,7 @@ CHUNK = 32
 """Number of tensors that are first asked for at a time."""
 
 MAX_OPENED = 16
-"""How many times a graph is compiled with some of its tensors as further outputs."""
+"""Most times that a graph is compiled with some of its tensors as further outputs."""
 
 _PAIR = ("QuantizeLinear", "DequantizeLinear")
 _READERS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Softmax")
@@ -86,7 +86,7 @@ def find_divergence(
     names: tuple[str, str],
     threshold_db: float = INT8_THRESHOLD_DB,
 ) -> LayerDivergence:
-    """Compare a graph as it is written (ONNX Runtime without fusion) with what a backend makes of it, layer by layer.
+    """Compare a graph as it is written (ONNX Runtime without fusion) with a backend's model of it, layer by layer.
 
     Args:
         onnx: The graph.

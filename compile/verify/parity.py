@@ -1,4 +1,4 @@
-"""Verify that what was compiled predicts as the trained network did: parity, accuracy and flips on the test images."""
+"""Verify that a compiled model predicts as the trained network: parity, accuracy and flips on the test images."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ DIVERGENCE_FRAMES = 6
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedPredictions:
-    """What the trained network predicts of the test images, which its implementations are compared with.
+    """Predictions of the trained network on the test images, which its implementations are compared with.
 
     Attributes:
         probabilities: Predictions of the trained network in FP32, ``[N, classes]``.
@@ -64,15 +64,15 @@ class TrainedPredictions:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Implementations:
-    """Implementations of one network, from its exported graph to what is deployed.
+    """Implementations of one network, from its exported graph to the deployed model.
 
     Attributes:
         exported: Implementations of the exported FP32 graph.
         quantized: The quantized graph as it is written.
-        deployed: What is deployed; may be ``quantized`` itself, where the device builds its own.
+        deployed: Implementation that is deployed; ``quantized`` itself, where the device builds its own.
         others: More implementations of the quantized graph, compared with it and reported only.
         recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
-        uncalibrated: What would be deployed without the temperature.
+        uncalibrated: Implementation that would be deployed without the temperature.
     """
 
     exported: Sequence[Implementation]
@@ -98,14 +98,14 @@ def verify(
     *,
     layers: Literal["on-failure", "always"] = "on-failure",
 ) -> Verification:
-    """Compare what every implementation predicts of the test images.
+    """Compare the predictions of every implementation on the test images.
 
-    What is deployed is compared with the trained network at the deployed temperature, and with what was compiled without a
+    The deployed model is compared with the trained network at the deployed temperature, and with the model without a
     temperature: scaled by it, that must give the same predictions, which proves that the int8 part was not touched.
 
     Args:
-        trained: What the trained network predicts of them.
-        implementations: What was made of that network.
+        trained: Predictions of the trained network on them.
+        implementations: Implementations of that network.
         images: The test images.
         labels: Class names.
         predict: Returns what an implementation predicts of them.
@@ -183,7 +183,7 @@ def _divergences(
     images: SplitFrames,
     layers: Literal["on-failure", "always"],
 ) -> tuple[LayerDivergence, ...]:
-    """Compare layer by layer each graph with what backends make of it, where a pair failed or where it is always asked."""
+    """Compare each graph layer by layer with backends' models of it, where a pair failed or the settings ask for it."""
     exported, quantized = implementations.exported, implementations.quantized
     failed = {pair.b for pair in pairs if not pair.passed} | {
         pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
@@ -223,7 +223,7 @@ def compare_outputs(
         outputs: Predictions by implementation.
         tolerance: Largest 95th percentile allowed; None: reported only.
         records: The frames' images; without them nobody knows which prediction is right.
-        worst: How many of the frames that differ most are kept.
+        worst: Number of frames to keep, of those that differ most.
     """
     one, other = outputs[a].astype(np.float64), outputs[b].astype(np.float64)
     noise = float(((one - other) ** 2).sum())
@@ -266,15 +266,15 @@ def summarize_verification(
     deployed: Implementation,
     teacher: Probabilities | None = None,
 ) -> Verification:
-    """Summarize predictions of the test images: accuracies, recalls and flips of what is deployed against FP32.
+    """Summarize predictions of the test images: accuracies, recalls and flips of the deployed model against FP32.
 
     Args:
         records: The test images.
         labels: Class names.
         fp32: Predictions of the trained network, ``[N, classes]``.
-        compiled: Predictions of what is deployed, ``[N, classes]``.
+        compiled: Predictions of the deployed model, ``[N, classes]``.
         parity: Pairs that were compared.
-        deployed: What is deployed.
+        deployed: Implementation that is deployed.
         teacher: Predictions of the chain's first link, ``[N, classes]``; None without one.
     """
     truth = np.array([record.label for record in records])

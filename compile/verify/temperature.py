@@ -39,7 +39,7 @@ def recalibrate(
     """Fit a temperature to the predictions of the validation images, and write the graph with it inside.
 
     Args:
-        selection: The graph, and what was built of it.
+        selection: Record of the graph, and of the model built of it.
         source: Folder that they lie in.
         predicted_by: Name of the implementation that will be deployed; where the device builds its own, of the graph itself.
         probabilities: Predictions of that implementation, of the validation images, ``[N, classes]``.

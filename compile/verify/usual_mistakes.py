@@ -8,8 +8,8 @@ changed.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import comb
 
 import numpy as np
@@ -59,6 +59,22 @@ class InputDescription:
     takes_luminance: bool = False
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TrialImages:
+    """Images that descriptions of a network are tried on; none of the test split.
+
+    Attributes:
+        pixels: Images in 0..255, ``[1, 3, S, S]`` each, red first.
+        truth: Class of each image ``[N]``.
+        outputs: Index of the network's largest output as the user described it, by the place of the image; images that are
+            not in it are shown to the network.
+    """
+
+    pixels: Sequence[Pixels]
+    truth: NDArray[np.intp]
+    outputs: Mapping[int, int] = field(default_factory=dict)
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Attempt:
     """Predictions of the network under one description.
@@ -73,19 +89,13 @@ class _Attempt:
 
 
 def find_mistakes(
-    run: Run,
-    images: Sequence[Pixels],
-    truth: NDArray[np.intp],
-    given: InputDescription,
-    labels: Sequence[str],
-    progress: Progress,
+    run: Run, images: TrialImages, given: InputDescription, labels: Sequence[str], progress: Progress
 ) -> tuple[str, ...]:
     """Try usual descriptions of a network in place of the given one.
 
     Args:
         run: The network, from a normalised image ``[1, 3, S, S]`` to probabilities ``[classes]``.
-        images: Images in 0..255, ``[1, 3, S, S]`` each, red first; none of the test split.
-        truth: Class of each image ``[N]``.
+        images: Images with their classes.
         given: Description by the user.
         labels: Class names in the order that the user gave, or sorted by name.
         progress: Receiver of the progress.
@@ -93,11 +103,12 @@ def find_mistakes(
     Returns:
         A sentence for the best description that is clearly better, if there is one.
     """
-    if len(images) < 2:
+    truth = images.truth
+    if len(truth) < 2:
         return ()
     orders = list(_orders(labels))
     tried = [given, *_other_descriptions(given)]
-    attempts = _screen(run, images, truth, tried, orders, progress)
+    attempts = _screen(run, images, tried, orders, progress)
     was_right = attempts[0].outputs == truth
     limit = SIGNIFICANT / max(1, len(tried) * len(orders) - 1)
     best: tuple[int, InputDescription, NDArray[np.intp]] | None = None
@@ -121,34 +132,42 @@ def find_mistakes(
 
 def _screen(
     run: Run,
-    images: Sequence[Pixels],
-    truth: NDArray[np.intp],
+    images: TrialImages,
     tried: Sequence[InputDescription],
     orders: Sequence[NDArray[np.intp]],
     progress: Progress,
 ) -> list[_Attempt]:
     """Try every description on a few images; on all images, those that are no worse there than the first one, the given."""
-    first = slice(0, SCREENED)
+    places = range(len(images.truth))
+    first, others = places[:SCREENED], places[SCREENED:]
+    truth = images.truth[:SCREENED]
     kept: list[_Attempt] = []
     minimum = 0
     with progress.task("try other descriptions of the network", len(tried)) as task:
-        for place, description in enumerate(tried):
-            outputs = _predict(run, images[first], description)
-            right = max(int((order[outputs] == truth[first]).sum()) for order in orders)
-            if place == 0:
-                minimum = int((outputs == truth[first]).sum())
-            if place == 0 or right >= minimum:
-                rest = _predict(run, images[SCREENED:], description)
+        for number, description in enumerate(tried):
+            known = images.outputs if number == 0 else {}
+            outputs = _predict(run, images, first, description, known)
+            right = max(int((order[outputs] == truth).sum()) for order in orders)
+            if number == 0:
+                minimum = int((outputs == truth).sum())
+            if number == 0 or right >= minimum:
+                rest = _predict(run, images, others, description, known)
                 kept.append(_Attempt(description=description, outputs=np.concatenate([outputs, rest])))
             task.advance()
     return kept
 
 
-def _predict(run: Run, images: Sequence[Pixels], description: InputDescription) -> NDArray[np.intp]:
+def _predict(
+    run: Run, images: TrialImages, places: Sequence[int], description: InputDescription, known: Mapping[int, int]
+) -> NDArray[np.intp]:
+    """Return the index of the largest output for the images at some places, as far as it is not known."""
     mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (description.mean, description.std))
     found = []
-    for image in images:
-        pixels = ((image / np.float32(255) - mean) / std).astype(np.float32)
+    for place in places:
+        if place in known:
+            found.append(known[place])
+            continue
+        pixels = ((images.pixels[place] / np.float32(255) - mean) / std).astype(np.float32)
         found.append(int(np.argmax(run(np.ascontiguousarray(pixels[:, ::-1] if description.is_bgr else pixels)))))
     return np.array(found, dtype=np.intp)
 
@@ -181,7 +200,7 @@ def _rounded(description: InputDescription) -> tuple[object, ...]:
 
 
 def _orders(labels: Sequence[str]) -> Iterator[NDArray[np.intp]]:
-    """Yield what each output may stand for, as indices into ``labels``; first what was given."""
+    """Yield the class of each output, as indices into ``labels``, in every usual order; the given order first."""
     names = list(labels)
     seen: list[list[str]] = []
     for order in (names, sorted(names), sorted(names, key=str.casefold), sorted(names, key=_natural), names[::-1]):

@@ -237,7 +237,7 @@ def _with_run(draft: Measurement, watched: WatchedRun, rules: Rules, found: Dete
 
 
 def _noisy(name: str, latency: Latency) -> str:
-    return f"{name}: {spread_text(latency)}; this machine was too noisy to trust the figures"
+    return f"{name}: {spread_text(latency)}; this machine was too noisy to trust the latencies"
 
 
 def _machine_warnings(found: DetectedMachine, threads: int) -> list[str]:
@@ -246,7 +246,7 @@ def _machine_warnings(found: DetectedMachine, threads: int) -> list[str]:
     if slow:
         warnings.append(
             f"the clock governor is {', '.join(slow)}: clocks change during the run; "
-            "for steady figures: sudo cpupower frequency-set -g performance"
+            "for steady latencies: sudo cpupower frequency-set -g performance"
         )
     if found.cores and threads > found.cores:
         warnings.append(f"{threads} threads on {found.cores} cores: they wait for each other")

@@ -190,7 +190,7 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
         "estimated",
         estimate_row(best, counts),
         width,
-        f"the reference machine scaled to {latencies} published figure(s) of {best.name} ({best.runtime}{threads}; "
+        f"the reference machine scaled to {latencies} published latencies of {best.name} ({best.runtime}{threads}; "
         f"{best.source}){words}; measure on the device for a better one",
     )
 
@@ -201,7 +201,7 @@ def _from_peak(counts: NetworkCounts, mode: str, tops: float) -> LatencyEstimate
         roofline_ns(counts, tops),
         roofline_width(),
         f"from the {tops:g} dense int8 TOPS of power mode {mode} and a price a layer, both settled by two published "
-        "ResNet-50 figures of Orin modules with TensorRT 8.5; no other network's figure tells how far it is off",
+        "ResNet-50 latencies of Orin modules with TensorRT 8.5; its error on other networks is not known",
     )
 
 

@@ -118,5 +118,7 @@ def transfer_width(latencies: int, without_device: str | None = None) -> float:
     errors = [left.error for left in pool if left.row.device != without_device and (latencies == 1 or left.figures > 1)]
     width = conformal_width(np.array(errors), COVERAGE)
     if width is None:
-        raise DeviceError(f"expected published figures enough for an interval, got {len(errors)}", code="E_DEVICE_PUBLISHED")
+        raise DeviceError(
+            f"expected enough published latencies for an interval, got {len(errors)}", code="E_DEVICE_PUBLISHED"
+        )
     return width

@@ -182,7 +182,7 @@ def _table() -> _Table:
     for row in table.rows:
         if row.device in profile_names():
             raise DeviceError(
-                f"published.toml: {row.device} has a profile; put its figures there", code="E_DEVICE_PUBLISHED"
+                f"published.toml: {row.device} has a profile; put its latencies there", code="E_DEVICE_PUBLISHED"
             )
         for network in row.ms:
             if network not in published_counts():

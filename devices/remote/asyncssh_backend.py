@@ -125,7 +125,7 @@ def _untrusted(host: Host, access: Access, known: Any, shown: list[tuple[str, st
     if any(matched[:2]):
         return (
             f"{host.text}: the host key is NOT the one that is known: expected that of {file}, got {fingerprint}. Another "
-            f"machine may be answering; {check}. If the device was set up anew: ssh-keygen -f {file} -R '{entry}'"
+            f"machine may be replying; {check}. If the device was set up anew: ssh-keygen -f {file} -R '{entry}'"
         )
     return f"{host.text}: the host key {fingerprint} is not known; {check}; then: echo '{line}' >> {file}"
 

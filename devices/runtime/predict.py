@@ -314,7 +314,7 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
     label = manifest.labels[int(probabilities.argmax())]
     point = manifest.operating_point
     if values[label] < point.confidence_threshold:
-        text = f"the likeliest label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
+        text = f"the most probable label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
         return _abstain(file, "low_probability", f"not sure enough: {text}", label, values)
     if label in point.non_gradeable_labels:
         return _abstain(file, "non_gradeable_label", label, label, values)

@@ -37,7 +37,19 @@ KEYS = {
         *("device", "rules", "verdict", "end_to_end", "network", "cold_start_ns", "peak_rss_bytes", "energy_mj"),
         "warnings",
     },
-    "predict": {"file", "label", "probabilities", "decision", "reason", "code", "guard", "quality", "ood_score", "notes"},
+    "predict": {
+        "file",
+        "label",
+        "probabilities",
+        "decision",
+        "reason",
+        "code",
+        "guard",
+        "quality",
+        "ood_score",
+        "latency_ns",
+        "notes",
+    },
 }
 
 

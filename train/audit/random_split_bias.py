@@ -40,7 +40,7 @@ def compare_folds(
         groups: Number of each image's group ``[N]``, from 0 without a gap.
         folds: Number of folds, at least 2.
         seed: Seed of the dealing.
-        repeats: How often the folds are dealt.
+        repeats: Number of times that the folds are dealt.
     """
     total = np.zeros((len(labels), ridge.classes))
     right = np.zeros((2, len(labels)))

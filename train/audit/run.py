@@ -1,4 +1,4 @@
-"""Audit one data set: find what would make figures measured on it flatter."""
+"""Audit one data set: find leaks, shortcuts and label errors that would flatter figures measured on it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
-    "not look alike are dealt apart, and the figures by groups may still flatter"
+    "not look alike may be in different folds, and results by groups may still be too high"
 )
 NOT_PRETRAINED = (
     "no pretrained backbone was given: a fixed description of colours and edges tells less apart, so that leaks and "
@@ -81,7 +81,7 @@ def check_audit_settings(index: DatasetIndex, config: AuditConfig) -> None:
     """Check before hours of training that the audit can be made as it is set.
 
     Raises:
-        DataError: Masks, boxes or the source column are amiss.
+        DataError: Masks, boxes or the source column cannot be used.
     """
     columns = index_columns(index)
     choose_source(columns, config.source_column)
@@ -108,7 +108,7 @@ def run_audit(
         note: First remark of the audit; empty for none.
 
     Raises:
-        DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column are amiss.
+        DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column cannot be used.
         ModelError: The backbone's weights cannot be read.
     """
     data = _read(path, index, config, progress)
@@ -252,7 +252,7 @@ def _sample_images(index: DatasetIndex, config: BuildConfig) -> tuple[AuditSampl
 
 
 def _leaks(data: _AuditedData, chosen: AuditSample, embedded: EmbeddedImages) -> tuple[SplitLeaks | None, SplitLeaks | None]:
-    """Return what this build's split leaks, and what the published one does."""
+    """Return the leaks of this build's split, and of the published one."""
     published = find_leaks(data.images, [image.listed.published_split for image in data.images], data.groups, data.ties)
     if not data.has_split:
         return None, published

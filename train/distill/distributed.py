@@ -90,7 +90,7 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
     if labelled % parts or rest % parts:
         halves = f"{labelled} labelled and {rest} unlabelled images" if rest else f"{labelled} images"
         raise ConfigError(
-            f"train.batch = {config.batch}: {halves} cannot be dealt evenly to {count_processes()} processes "
+            f"train.batch = {config.batch}: {halves} cannot be divided evenly among {count_processes()} processes "
             f"with accumulate = {config.accumulate}; choose a multiple of {2 * parts}",
             code="E_CONFIG_DISTRIBUTED",
         )

@@ -77,7 +77,7 @@ def epoch_batches(feed: TrainingImages, config: TrainConfig, *, seed: int, epoch
         config: The training loop: steps, batch, augmentation and balance.
         seed: Seed of the link's training.
         epoch: Number of the epoch, from 0.
-        uses: How often each view is shown.
+        uses: Number of times that each view is shown.
     """
     steps = config.steps_per_epoch
     rng = np.random.default_rng([seed, epoch])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,21 +42,24 @@ class TrainingCost:
 
 
 @contextmanager
-def metered(folder: Path, root: Path = Path("/"), period_s: float = 10.0) -> Iterator[None]:
+def metered(
+    folder: Path, root: Path = Path("/"), period_s: float = 10.0, clock: Callable[[], int] = time.monotonic_ns
+) -> Iterator[None]:
     """Write the cost of a block to ``cost.json`` in a folder, beside the artefact, which must not depend on it.
 
     Args:
         folder: Folder for the file.
         root: Folder that holds ``sys``.
         period_s: Seconds between readings of the processor's counters, which wrap around after a minute at the least.
+        clock: Monotonic clock, nanoseconds; it is also read with each reading of the counters.
     """
-    start_ns, cpu_ns, gpus = time.monotonic_ns(), time.process_time_ns(), read_gpu_joules()
-    packages = _open_rapl(root)
+    start_ns, cpu_ns, gpus = clock(), time.process_time_ns(), read_gpu_joules()
+    packages = _open_rapl(root, clock)
     with Poller(packages.read, period_s) as watch:
         yield
     spent = _sum_known(_package_joules(packages, watch), spent_joules(gpus, read_gpu_joules()))
     cost = TrainingCost(
-        seconds=round((time.monotonic_ns() - start_ns) / 1e9, 1),
+        seconds=round((clock() - start_ns) / 1e9, 1),
         cpu_seconds=round((time.process_time_ns() - cpu_ns) / 1e9, 1),
         joules=None if spent is None else round(spent, 1),
     )
@@ -77,9 +80,9 @@ def total_cost(folders: Iterable[Path]) -> TrainingCost:
     )
 
 
-def _open_rapl(root: Path) -> PowerSource:
+def _open_rapl(root: Path, clock: Callable[[], int]) -> PowerSource:
     try:
-        return open_source("rapl", root)
+        return open_source("rapl", root, clock)
     except PowerSourceError as err:  # a virtual machine has none, and since 2020 only the superuser may read it
         return NullSource(str(err))
 

@@ -33,7 +33,8 @@ def build(
     """Train the chain, compile the link that is selected, verify it, and seal a bundle.
 
     A build that was stopped goes on where it was: call it again with the same arguments. A missed limit is no error: the
-    bundle is written, and ``Bundle.passed`` is False.
+    bundle is written, and ``Bundle.passed`` is False. For several processes that train together, start the command
+    ``weckd-edge build`` under their launcher.
 
     Args:
         data: Data set: a folder of ``<label>/<image>`` or a CSV.

@@ -106,13 +106,13 @@ class SelectiveMetrics:
         confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
         coverage: Fraction of the images with a decision.
         class_coverage: Fraction of each class's images with a decision, in label order; None for a class without images.
-        figures: Metrics of the images with a decision; None where there is none.
+        metrics: Metrics of the images with a decision; None where there is none.
     """
 
     confidence_threshold: float
     coverage: Metric
     class_coverage: tuple[Metric | None, ...]
-    figures: Metrics | None
+    metrics: Metrics | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 import click
 
 from weckd_edge.cli.console.output import break_line, print_json, print_message, print_table
-from weckd_edge.cli.option_groups import AcceptedBundle, Output, ProgressOutput, Runtime
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH, AnyPath, FiniteRange, OneOf
+from weckd_edge.cli.parsing.option_groups import AcceptedBundle, Output, ProgressOutput, Runtime
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, AnyPath, FiniteRange, OneOf, WholeNumber
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Latency, Measurement
@@ -35,11 +35,11 @@ class BenchRun(Runtime):
         help="Length of the run: mlperf (10 minutes), mobile (1 minute) or quick (seconds).",
     )
     queries: int | None = option(
-        "--queries", type=click.IntRange(1, 1_000_000_000), help="Number of timed frames; overrides the rules."
+        "--queries", type=WholeNumber(1, 1_000_000_000), help="Number of timed frames; overrides the rules."
     )
     warmup: int | None = option(
         "--warmup",
-        type=click.IntRange(0, 1_000_000_000),
+        type=WholeNumber(0, 1_000_000_000),
         help="Number of untimed frames before them. Default: the rules' 50.",
     )
     generator: Literal["auto", "builtin", "loadgen"] = option(
@@ -103,7 +103,7 @@ class RemoteHosts(OptionGroup):
         "--jobs",
         default=16,
         show_default=True,
-        type=click.IntRange(1, 1024),
+        type=WholeNumber(1, 1024),
         help="With --ssh: maximum number of parallel hosts.",
     )
     timeout_s: float = option(

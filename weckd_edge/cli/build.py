@@ -8,15 +8,15 @@ from typing import Any
 
 import click
 
-from weckd_edge.cli.option_groups import (
+from weckd_edge.cli.console.outcome import report_outcome
+from weckd_edge.cli.parsing.option_groups import (
     ChainSettings,
     DataSet,
     NewBundle,
     ProgressOutput,
     TargetDevice,
 )
-from weckd_edge.cli.options import Command, option, takes
-from weckd_edge.cli.outcome import report_outcome
+from weckd_edge.cli.parsing.options import Command, option, takes
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,23 +47,25 @@ def command(data: DataSet, device: TargetDevice, settings: BuildSettings, bundle
     """
     # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.pipeline.build import build, keeps_results, train_along
+    from weckd_edge.api.build import build
+    from weckd_edge.pipeline.build import keeps_results, train_along
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.pipeline.request import BuildRequest
 
-    request = BuildRequest(
-        data=data.path,
-        target=device.target,
-        device=device.device,
-        out=bundle.out,
-        config=settings.load(data),
-        skip_bad=data.skip_bad,
-        key=bundle.key,
-        bundle_version=bundle.bundle_version,
-        auto_links=settings.auto_links,
-    )
-    if not keeps_results(os.environ):
-        train_along(request)
+    request: dict[str, Any] = {
+        "data": data.path,
+        "target": device.target,
+        "device": device.device,
+        "out": normal_path(bundle.out),
+        "config": settings.load(data),
+        "skip_bad": data.skip_bad,
+        "key": bundle.key,
+        "bundle_version": bundle.bundle_version,
+        "auto_links": settings.auto_links,
+    }
+    if not keeps_results(os.environ):  # one of several processes that train together; the first one writes the bundle
+        train_along(BuildRequest(**request))
         return 0
     with output.progress() as progress:
-        contents = build(request, progress)
-    return report_outcome(contents, bundle.out, output)
+        made = build(**request, progress=progress)
+    return report_outcome(made.contents, bundle.out, output)

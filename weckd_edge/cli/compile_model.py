@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
-from weckd_edge.cli.option_groups import DataSet, NewBundle, ProgressOutput, Settings, TargetDevice
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.outcome import report_outcome
-from weckd_edge.cli.parameter_types import PATH, OneOf
+from weckd_edge.cli.console.outcome import report_outcome
+from weckd_edge.cli.parsing.option_groups import DataSet, NewBundle, ProgressOutput, Settings, TargetDevice
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, OneOf, WholeNumber
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import split_names
 
@@ -40,7 +40,7 @@ class ModelDescription(OptionGroup):
     )
     input_size: int | None = option(
         "--input-size",
-        type=click.IntRange(8, 2048),
+        type=WholeNumber(8, 2048),
         help="Side of the model's input, pixels, where the file leaves it open.",
     )
     layout: Literal["nchw", "nhwc"] | None = option(
@@ -177,28 +177,28 @@ def command(
     does.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
-    from weckd_edge.pipeline.compile_model import compile_model
-    from weckd_edge.pipeline.request import CompileRequest
+    from weckd_edge.api.build import compile_model
+    from weckd_edge.pipeline.output_paths import normal_path
 
-    request = CompileRequest(
-        source=source,
-        data=data.path,
-        target=device.target,
-        device=device.device,
-        out=bundle.out,
-        hints=model.hints(),
-        config=settings.load(data),
-        model=model.network(),
-        weights_key=model.weights_key,
-        labels=model.class_names(),
-        calibrate_on=data.calibrate_on,
-        skip_bad=data.skip_bad,
-        key=bundle.key,
-        bundle_version=bundle.bundle_version,
-    )
     with output.progress() as progress:
-        contents = compile_model(request, progress)
-    return report_outcome(contents, bundle.out, output)
+        made = compile_model(
+            source,
+            data.path,
+            out=normal_path(bundle.out),
+            target=device.target,
+            device=device.device,
+            hints=model.hints(),
+            model=model.network(),
+            weights_key=model.weights_key,
+            labels=model.class_names(),
+            calibrate_on=data.calibrate_on,
+            config=settings.load(data),
+            key=bundle.key,
+            bundle_version=bundle.bundle_version,
+            skip_bad=data.skip_bad,
+            progress=progress,
+        )
+    return report_outcome(made.contents, bundle.out, output)
 
 
 def _colour(name: str, text: str | None) -> Colour | None:

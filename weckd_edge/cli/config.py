@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from weckd_edge.cli.console.output import print_json
-from weckd_edge.cli.option_groups import ChainSettings, Output
-from weckd_edge.cli.options import CommandGroup, takes
+from weckd_edge.cli.parsing.option_groups import ChainSettings, Output
+from weckd_edge.cli.parsing.options import CommandGroup, takes
 
 
 @click.group("config", cls=CommandGroup)

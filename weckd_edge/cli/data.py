@@ -10,9 +10,9 @@ import click
 
 from weckd_edge.cli import data_index
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import DataColumns, ProgressOutput, Settings
-from weckd_edge.cli.options import CommandGroup, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH, SEED, AnyPath
+from weckd_edge.cli.parsing.option_groups import DataColumns, ProgressOutput, Settings
+from weckd_edge.cli.parsing.options import CommandGroup, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, SEED, AnyPath, WholeNumber
 from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ class CheckedData(DataColumns):
     """How the data set is read, and how far apart near duplicates may be."""
 
     distance: int | None = option(
-        "--distance", type=click.IntRange(0, 16), help="Near-duplicate distance, in place of the default."
+        "--distance", type=WholeNumber(0, 16), help="Near-duplicate distance, in place of the default."
     )
 
 
@@ -36,7 +36,7 @@ class Split(Settings):
 
     labelled_subsets: int | None = option(
         "--labelled-subsets",
-        type=click.IntRange(1, 1000),
+        type=WholeNumber(1, 1000),
         help="Number of labelled subsets. Default: one for each link of the configuration.",
     )
     skip_bad: bool = option("--skip-bad", is_flag=True, help="Skip files that cannot be used, and list them.")
@@ -66,9 +66,7 @@ class SyntheticSet(OptionGroup):
 
     title: ClassVar[str] = "Data"
     out: Path = option("--out", type=AnyPath(file_okay=False), required=True, help="Folder to write.")
-    images: int = option(
-        "--images", type=click.IntRange(20, 100_000), default=600, show_default=True, help="Number of images."
-    )
+    images: int = option("--images", type=WholeNumber(20, 100_000), default=600, show_default=True, help="Number of images.")
     seed: int = option("--seed", type=SEED, default=0, show_default=True, help="Seed; equal seeds give equal bytes.")
     size: str = option("--size", default="192x256", show_default=True, metavar="HxW", help="Height and width, pixels.")
 
@@ -208,7 +206,7 @@ def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, output:
 
     config = inputs.load(columns)
     if inputs.backbone is not None:
-        from weckd_edge.cli.links import parse_link
+        from weckd_edge.cli.parsing.links import parse_link
 
         config = replace(config, link=(*config.link[:-1], parse_link(inputs.backbone)))
     audit = config.audit

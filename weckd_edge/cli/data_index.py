@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import DataColumns, OwnerKey, ProgressOutput
-from weckd_edge.cli.options import Command, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import DataColumns, OwnerKey, ProgressOutput
+from weckd_edge.cli.parsing.options import Command, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import DatasetIndex

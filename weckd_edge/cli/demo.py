@@ -9,9 +9,9 @@ from typing import ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message
-from weckd_edge.cli.option_groups import AcceptedBundle, Output, Runtime
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import AcceptedBundle, Output, Runtime
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
 
 _INTERRUPTED = 130
 
@@ -22,7 +22,7 @@ class Page(OptionGroup):
 
     title: ClassVar[str] = "Page"
     port: int = option(
-        "--port", default=8765, show_default=True, type=click.IntRange(0, 65535), help="Port; 0 takes a free one."
+        "--port", default=8765, show_default=True, type=WholeNumber(0, 65535), help="Port; 0 takes a free one."
     )
     host: str = option(
         "--host", default="127.0.0.1", show_default=True, help="Address to listen on; the default is this machine alone."

@@ -5,8 +5,9 @@ from __future__ import annotations
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import Output
-from weckd_edge.cli.options import CommandGroup, takes
+from weckd_edge.cli.parsing.option_groups import Output
+from weckd_edge.cli.parsing.options import CommandGroup, takes
+from weckd_edge.cli.parsing.parameter_types import DEVICE
 
 _SURE = "V read in a primary source, S in a secondary one, U not confirmed, choice: this project's own"
 
@@ -47,7 +48,7 @@ def list_command(output: Output) -> None:
 
 
 @command.command("show")
-@click.argument("name")
+@click.argument("name", type=DEVICE)
 @takes(output=Output)
 def show_command(name: str, output: Output) -> None:
     """Show one profile with the source of every value. NAME is a device, or a TOML file of your own."""

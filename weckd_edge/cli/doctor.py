@@ -5,8 +5,8 @@ from __future__ import annotations
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import Output
-from weckd_edge.cli.options import Command, takes
+from weckd_edge.cli.parsing.option_groups import Output
+from weckd_edge.cli.parsing.options import Command, takes
 
 
 @click.command("doctor", cls=Command)

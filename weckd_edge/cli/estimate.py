@@ -9,9 +9,9 @@ from typing import ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import BACKENDS, OwnerKey, ProgressOutput
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH, THREADS, OneOf
+from weckd_edge.cli.parsing.option_groups import BACKENDS, OwnerKey, ProgressOutput
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import DEVICE, PATH, THREADS, OneOf
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -20,7 +20,7 @@ class EstimateTarget(OptionGroup):
 
     title: ClassVar[str] = "Device"
     devices: tuple[str, ...] = option(
-        "--device", multiple=True, help="Device profile, or a TOML file; may be given several times."
+        "--device", type=DEVICE, multiple=True, help="Device profile, or a TOML file; may be given several times."
     )
     power_mode: str | None = option("--power-mode", help="Power mode of a Jetson. Default: the one with the highest peak.")
     network_only: bool = option("--network-only", is_flag=True, help="Exclude the preprocessing.")

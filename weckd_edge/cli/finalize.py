@@ -9,9 +9,9 @@ from typing import ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import AcceptedBundle, ProgressOutput
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import AcceptedBundle, ProgressOutput
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

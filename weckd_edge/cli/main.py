@@ -76,7 +76,13 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, entry.help) for name, entry in COMMANDS.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={**HELP, "max_content_width": 110})
+COMPLETION = """\b
+The TAB key completes commands, options and values once your shell has run this line (in ~/.bashrc):
+  eval "$(_WECKD_EDGE_COMPLETE=bash_source weckd-edge)"
+zsh: the same with zsh_source, in ~/.zshrc; fish: _WECKD_EDGE_COMPLETE=fish_source weckd-edge | source"""
+
+
+@click.group(cls=LazyGroup, context_settings={**HELP, "max_content_width": 110}, epilog=COMPLETION)
 @click.version_option(weckd_edge.__version__, prog_name="weckd-edge")
 @click.option("-v", "--verbose", is_flag=True, help="Print log lines to stderr.")
 def cli(verbose: bool) -> None:

@@ -9,9 +9,9 @@ from typing import ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message
-from weckd_edge.cli.option_groups import Output, OwnerKey
-from weckd_edge.cli.options import CommandGroup, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import Output, OwnerKey
+from weckd_edge.cli.parsing.options import CommandGroup, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 
 _bundle = click.argument("bundle", type=PATH)
 

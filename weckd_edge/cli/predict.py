@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli.console.output import print_message
-from weckd_edge.cli.image_arguments import expand_patterns
-from weckd_edge.cli.option_groups import AcceptedBundle, ProgressOutput, Runtime
-from weckd_edge.cli.options import Command, option, takes
-from weckd_edge.cli.parameter_types import PATH
-from weckd_edge.cli.prediction_results import ImageResult, PredictionResults
+from weckd_edge.cli.console.prediction_results import ImageResult, PredictionResults
+from weckd_edge.cli.parsing.image_patterns import expand_patterns
+from weckd_edge.cli.parsing.option_groups import AcceptedBundle, ProgressOutput, Runtime
+from weckd_edge.cli.parsing.options import Command, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.devices.attribution.explain_images import Explanation

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import Output, OwnerKey
-from weckd_edge.cli.options import Command, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import Output, OwnerKey
+from weckd_edge.cli.parsing.options import Command, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:

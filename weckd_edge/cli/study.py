@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_table
-from weckd_edge.cli.option_groups import ChainSettings, DataSet, ProgressOutput
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
@@ -34,12 +34,12 @@ class StudyPlan(OptionGroup):
         "--seeds",
         default=5,
         show_default=True,
-        type=click.IntRange(1, 10_000),
+        type=WholeNumber(1, 10_000),
         help="Number of seeds, counted from --seed; each draws splits, subsets and weights.",
     )
     folds: int | None = option(
         "--folds",
-        type=click.IntRange(2, 100),
+        type=WholeNumber(2, 100),
         help="Deal the images of each seed into so many folds, whole groups each; every fold is the test split once.",
     )
     storage: str | None = option(

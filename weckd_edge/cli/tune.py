@@ -10,9 +10,9 @@ from typing import ClassVar
 import click
 
 from weckd_edge.cli.console.output import print_json, print_table
-from weckd_edge.cli.option_groups import ChainSettings, DataSet, ProgressOutput
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,7 +25,7 @@ class TuningPlan(OptionGroup):
         "--trials",
         default=20,
         show_default=True,
-        type=click.IntRange(1, 1_000_000),
+        type=WholeNumber(1, 1_000_000),
         help="Number of trials, over all machines.",
     )
     storage: str | None = option(

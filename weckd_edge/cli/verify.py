@@ -7,9 +7,9 @@ from pathlib import Path
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.option_groups import AcceptedBundle, Output
-from weckd_edge.cli.options import Command, takes
-from weckd_edge.cli.parameter_types import PATH
+from weckd_edge.cli.parsing.option_groups import AcceptedBundle, Output
+from weckd_edge.cli.parsing.options import Command, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 
 
 @click.command("verify", cls=Command)

@@ -184,7 +184,7 @@ def _selective_metrics(compiled: Predictions, below: float, prevalence: Floats |
         class_coverage=tuple(
             fraction_of(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)
         ),
-        figures=metrics,
+        metrics=metrics,
     )
 
 

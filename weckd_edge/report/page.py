@@ -100,7 +100,7 @@ def write_report(
 
 def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mapping[str, Picture]) -> dict[str, Any]:
     manifest = contents.manifest
-    verification, measurement, performance = contents.verification, contents.measurement, contents.metrics
+    verification, measurement, record = contents.verification, contents.measurement, contents.metrics
     limit_ms = next((gate.limit for gate in manifest.gates if gate.name == "max_latency_p90_ms"), None)
     data = verdicts.data_facts(contents.dataset)
     urls = pictures.encode(_images(contents, samples, frames))
@@ -119,8 +119,8 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "loaded_bytes": verdicts.loaded_bytes(manifest),
         "chain_sentence": verdicts.chain_sentence(contents.chain),
         "teachers": {link.name: verdicts.teacher_of(link, contents.chain.links) for link in contents.chain.links},
-        "metrics": metrics_text(performance, manifest.labels),
-        "flip_sentences": [flip_counts_sentence(flips) for flips in performance.flips] if performance else [],
+        "metrics": metrics_text(record, manifest.labels),
+        "flip_sentences": [flip_counts_sentence(flips) for flips in record.flips] if record else [],
         "recall_table": recall_table(verification, manifest.labels),
         "data": data,
         "abstention": found,
@@ -138,7 +138,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "share_chart": safe(charts.fraction_bar(data.splits)),
         **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
-        "gallery": gallery(performance, verification, manifest.labels, frames, urls) if performance else None,
+        "gallery": gallery(record, verification, manifest.labels, frames, urls) if record else None,
         "audit_about": audit.about_data(contents.audit) if contents.audit else "",
         "audit_sections": audit.audit_sections(contents.audit) if contents.audit else (),
         "samples": [{"url": urls.get(f"sample:{n}"), "sample": s} for n, s in enumerate(samples)],

@@ -1,6 +1,6 @@
 """Compute beforehand all that does not depend on the image: shapes, branches chosen by them, constants of constants.
 
-ONNX Runtime does it, with all its other optimizations switched off. What it leaves (it expands no constant) is then run as a
+ONNX Runtime does it, with all its other optimizations switched off. The rest (it expands no constant) is then run as a
 small network of its own.
 """
 

@@ -109,7 +109,7 @@ def refuse_custom(name: str, nodes: Sequence[NodeProto], allowed: Sequence[str] 
 
 
 def refuse_branches(name: str, nodes: Sequence[NodeProto]) -> None:
-    """Refuse operators that decide at run time what is computed.
+    """Refuse operators that choose at run time between branches.
 
     Raises:
         ModelError: The network has such an operator; the message names it.

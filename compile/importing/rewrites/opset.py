@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 _DEEPEST = 8
-"""How many times operators are written out at most: SwiGLU becomes Swish, which becomes Sigmoid."""
+"""Most rounds of writing operators out: SwiGLU becomes Swish, which becomes Sigmoid."""
 
 
 def to_opset(name: str, model: ModelProto) -> ModelProto:

@@ -2,7 +2,8 @@
 
 What ONNX Runtime, NNCF, modelopt and TensorRT's tools write differs in places that change no prediction: integer operators
 (QOperator) instead of Q/DQ pairs, int32 biases and other constants behind a DequantizeLinear, weights as int8 without their
-Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; what breaks a rule after that is refused by name.
+Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; a node that breaks a rule after that is refused by
+name.
 """
 
 from __future__ import annotations

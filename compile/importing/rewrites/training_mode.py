@@ -1,7 +1,7 @@
 """Set dropout and batch norms that were exported in training mode to inference.
 
-Such a network drops values at random, or normalises with the statistics of the one image that it sees. What it learned
-is there all the same: set to inference, it predicts as it does after ``model.eval()``.
+Such a network drops values at random, or normalises with the statistics of the one image that it sees. Its weights
+are there all the same: set to inference, it predicts as it does after ``model.eval()``.
 """
 
 from __future__ import annotations
@@ -62,8 +62,8 @@ def set_to_inference(name: str, model: ModelProto, *, allowed: bool) -> tuple[st
     for node in training:
         _to_inference(node)
     return (
-        f"It was exported in training mode: {found} were set to inference, as the user asked. What ships answers otherwise "
-        "than the file; export it after model.eval() to be sure.",
+        f"It was exported in training mode: {found} were set to inference, as the user asked. The deployed model predicts "
+        "differently from the file; export it after model.eval() to be sure.",
     )
 
 

@@ -43,7 +43,7 @@ class FloatNetwork:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Deployment:
-    """What the chosen graph will run on, and where it is tried before.
+    """Device that the chosen graph will run on, and machine on which candidates are tried.
 
     Attributes:
         target: ``cpu`` builds and times every candidate here. A Jetson builds its own engine, so that the graphs alone are
@@ -88,9 +88,9 @@ class PrecisionCandidate:
         onnx: Path of its graph, as it would be deployed.
         runnable: Graph that stands for it on this machine, where the device builds its own form of it.
         graph: Graph of an int8 candidate of our own, with weights in floating point.
-        whole: What that graph was made from.
+        whole: Int8 graph that ``graph`` was made from.
         quantized: Record of it as an int8 graph.
-        built: What the processor runs.
+        built: Record of the model that the processor runs.
         probabilities: Predictions of the validation images, ``[N, classes]``.
         refusal: Error of the backend that could not build it.
     """

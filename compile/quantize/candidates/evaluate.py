@@ -53,7 +53,7 @@ class Evaluation:
         Args:
             candidates: Candidates of one network. One that cannot predict keeps the reason as its note.
             fp32: Implementation that the others are compared with.
-            config: Limits on what a candidate may cost.
+            config: Limits on the accuracy that a candidate may lose.
             progress: Receiver of the progress.
         """
         with progress.task("predict validation images", len(candidates)) as task:
@@ -71,7 +71,7 @@ class Evaluation:
             )
 
     def time(self, candidates: Sequence[PrecisionCandidate], threads: int, progress: Progress) -> None:
-        """Time candidates in turn on the same frames; the first one is what the others' relative times refer to."""
+        """Time candidates in turn on the same frames; relative times refer to the first one."""
         frames = list(self.images.take(range(min(_TIMED_FRAMES, len(self.images)))))
         time_models = self.time_models or time_interleaved
         with _opened(candidates, threads) as opened, progress.task("time candidates", 1):
@@ -86,7 +86,7 @@ class Evaluation:
             )
 
     def _predict(self, candidate: PrecisionCandidate) -> Probabilities | None:
-        """Return what a candidate predicts; None with the reason as its note where it cannot."""
+        """Return a candidate's predictions; None, with the reason as its note, where it cannot predict."""
         try:
             probabilities = self.predict(candidate.implementation, self.images)
         except PredictionError as err:

@@ -30,7 +30,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 
 _RANKED_FRAMES = 32
-"""Training images on which layers are ranked by what their rounding costs."""
+"""Number of training images on which layers are ranked by their sensitivity."""
 
 HALF_FILE = "half.onnx"
 """File name of a candidate's FP16 form."""
@@ -42,8 +42,8 @@ class CandidateMaker:
     Args:
         network: Network to make them of.
         calibration: Images that ranges are found on.
-        config: What to try.
-        deployment: What the chosen graph will run on.
+        config: Settings, of which precision, methods and images are used.
+        deployment: Device that the chosen graph will run on.
         folder: Folder that the candidates' folders are made in; exists.
         progress: Receiver of the progress.
     """
@@ -65,7 +65,7 @@ class CandidateMaker:
         self.refused: tuple[str, ...] = ()
         """Operators that a backend refuses in int8; every later candidate leaves them in floating point from the start."""
         self.tries = 0
-        """How often a backend refused a candidate, at most ``MAX_TRIES``."""
+        """Number of refusals by a backend so far; after ``MAX_TRIES`` no further candidate is tried."""
 
     def find(self, trial: QuantizationTrial) -> PrecisionCandidate:
         """Return the candidate of a trial."""
@@ -99,7 +99,7 @@ class CandidateMaker:
         """Calibrate a network and add an int8 candidate for each kind of range.
 
         Args:
-            network: The network itself, or what ``train_for_int8`` made of it.
+            network: The network itself, or the one that ``train_for_int8`` returned.
 
         Raises:
             DataError: A calibration image cannot be read.
@@ -150,7 +150,7 @@ class CandidateMaker:
             candidate.trial = replace(candidate.trial, note=str(err))
 
     def add_int8(self, whole: WholeInt8, left: tuple[str, ...] = ()) -> PrecisionCandidate:
-        """Add an int8 candidate; while it cannot be built here, add one more with what was refused in floating point.
+        """Add an int8 candidate; while it cannot be built here, add one more with the refused operators in floating point.
 
         Args:
             whole: Int8 graph that it is made from.
@@ -172,7 +172,7 @@ class CandidateMaker:
                 return candidate
 
     def note_refusal(self, candidate: PrecisionCandidate) -> bool:
-        """Note what a backend refused of an int8 candidate; tell whether it is worth trying without."""
+        """Note the operators that a backend refused of an int8 candidate; tell whether to try again without them."""
         self.tries += 1
         if candidate.refusal is None or candidate.graph is None or self.tries > MAX_TRIES:
             return False

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnx import GraphProto, NodeProto
 
 MAX_TRIES = 4
-"""How many times a graph is tried again with more of it in floating point."""
+"""Most times that a graph is tried again with more of it in floating point."""
 
 _SHORTEST_NAME = 4
 """Length of the shortest name that is looked for: a shorter one may stand in any message by chance."""

@@ -120,7 +120,7 @@ def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.d
     if array.shape != shape or array.dtype != dtype:
         raise ModelError(
             f"the model expects {dtype} of shape {list(shape)}, got {array.dtype} of shape {list(array.shape)}; "
-            "make frames with weckd_edge.devices.images.frames",
+            "scale the image to the camera frame first",
             code="E_MODEL_FRAME",
         )
     if not array.flags.c_contiguous:

@@ -6,6 +6,7 @@ import json
 import re
 import sys
 from collections import Counter
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -316,27 +317,22 @@ class TestTensorRT:
             self.recipe(graphs["jetson"], tmp_path, "generic-x86")
         assert list(tmp_path.iterdir()) == []
 
-    def test_with_tensorrt_and_a_gpu_it_can_be_built_here(
-        self, tensorrt: ModuleType, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: module == "tensorrt")
+    def test_with_tensorrt_and_a_gpu_it_can_be_built_here(self, tensorrt: ModuleType) -> None:
         assert tensorrt_backend.can_build_here() is True
         assert tensorrt_backend.tensorrt_version() == "10.3.0"
 
     def test_without_tensorrt_it_cannot(self, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: False)
+        monkeypatch.setitem(sys.modules, "tensorrt", None)  # as if it were not installed
         assert tensorrt_backend.can_build_here() is False
         assert cuda.calls == []
 
     def test_without_the_cuda_runtime_it_cannot(
         self, tensorrt: ModuleType, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: True)
         monkeypatch.setattr(cuda, "present", False)
         assert tensorrt_backend.can_build_here() is False
 
     def test_without_a_gpu_it_cannot(self, tensorrt: ModuleType, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(tensorrt_backend, "is_installed", lambda module: True)
         monkeypatch.setitem(cuda.failing, "cudaDeviceGetAttribute", 100)
         assert tensorrt_backend.can_build_here() is False
 
@@ -435,9 +431,11 @@ class TestTorchTensorRT:
         assert refused.detail == ("torch-tensorrt cannot convert this network (no converter for aten.x)",)
 
     def test_it_builds_only_where_library_and_gpu_are_there(self, cuda: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(torch_tensorrt_backend, "is_installed", lambda name: False)
+        monkeypatch.setitem(sys.modules, "torch_tensorrt", None)  # as if it were not installed
         assert torch_tensorrt_backend.can_build_here() is False
-        monkeypatch.setattr(torch_tensorrt_backend, "is_installed", lambda name: True)
+        stand_in = ModuleType("torch_tensorrt")
+        stand_in.__spec__ = ModuleSpec("torch_tensorrt", None)
+        monkeypatch.setitem(sys.modules, "torch_tensorrt", stand_in)
         assert torch_tensorrt_backend.can_build_here() is True
         monkeypatch.setitem(cuda.failing, "cudaDeviceGetAttribute", 100)
         assert torch_tensorrt_backend.can_build_here() is False

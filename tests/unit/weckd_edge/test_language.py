@@ -12,8 +12,6 @@ import pytest
 
 ROOT = Path(__file__).parents[3]
 SOURCE = ("weckd_edge", "train", "compile", "devices")
-PLAIN = ("weckd_edge",)
-"""Folders whose texts are held to ``RETIRED_IN_TEXTS``."""
 
 RETIRED = {
     "adopt": "import",
@@ -208,7 +206,7 @@ def retired_texts(folder: Path) -> list[str]:
     return found
 
 
-@pytest.mark.parametrize("folder", PLAIN)
+@pytest.mark.parametrize("folder", SOURCE)
 def test_no_text_of_the_source_says_a_retired_word(folder: str) -> None:
     found = retired_texts(ROOT / folder)
     assert not found, "\n".join(found)

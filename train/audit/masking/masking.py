@@ -41,7 +41,7 @@ class Masking:
         seed: Seed of sample and folds.
 
     Raises:
-        DataError: Boxes or masks are amiss.
+        DataError: Boxes or masks cannot be used.
     """
 
     def __init__(

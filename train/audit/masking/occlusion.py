@@ -48,7 +48,7 @@ def predict_occluded(
     right = np.zeros((1 + len(masks), len(records)), np.bool_)
     constant = [None if callable(mask.region) else mask.shown(records[0]) for mask in masks]
     rows = deployed.images.rows(record.path for record in records)
-    with progress.task("answer covered images", len(records)) as task:
+    with progress.task("predict covered images", len(records)) as task:
         for i, record in enumerate(records):
             frame = deployed.images.frame(rows[i])
             right[0, i] = deployed.predictions[rows[i]].argmax() == record.label

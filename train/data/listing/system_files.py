@@ -106,7 +106,7 @@ def walk(folder: Path) -> Walk:
         here = waiting.pop() if waiting else links.pop()
         if len(here.parts) - len(folder.parts) > base.DEEPEST:
             raise DataError(
-                f"{folder}: expected at most {base.DEEPEST} folders below each other, found more; lay it out flatter",
+                f"{folder}: expected at most {base.DEEPEST} folders below each other, found more; use fewer levels",
                 code="E_DATA_LIMIT",
             )
         try:

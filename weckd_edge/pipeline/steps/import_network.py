@@ -10,6 +10,7 @@ import numpy as np
 from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.network_sources.base import ImportedModel, NetworkSource
@@ -90,7 +91,7 @@ def _find_description_mistakes(
             "weckd_edge.compile.verify.usual_mistakes",
             _SOURCES,
         ),
-        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, network, records)),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, network, index, records)),
     ).artifact
 
 
@@ -98,17 +99,24 @@ def _mistakes(
     ctx: BuildContext,
     source: NetworkSource,
     network: TrainedNetwork,
+    index: DatasetIndex,
     records: Sequence[ImageRecord],
 ) -> tuple[str, ...]:
-    from weckd_edge.compile.verify.usual_mistakes import InputDescription, find_mistakes
+    from weckd_edge.compile.verify.usual_mistakes import InputDescription, TrialImages, find_mistakes
     from weckd_edge.train.distill.evaluate import network_images
 
     link = network.link.artifact
     run, is_bgr = source.run(link, network.link.folder), source.is_bgr
+    val = decode_split(ctx.workspace, index, "val", ctx.root, link.input.frame, ctx.progress)
+    outputs = {record.path: int(row.argmax()) for record, row in zip(val.records, network.predict(val), strict=True)}
+    images = TrialImages(
+        pixels=network_images([ctx.root / record.path for record in records], link.input),
+        truth=np.array([record.label for record in records]),
+        outputs={place: outputs[record.path] for place, record in enumerate(records) if record.path in outputs},
+    )
     return find_mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
-        network_images([ctx.root / record.path for record in records], link.input),
-        np.array([record.label for record in records]),
+        images,
         InputDescription(
             mean=link.input.network.mean,
             std=link.input.network.std,

@@ -12,7 +12,7 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates
 from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.latency_model.estimate import estimate_latency as estimate_latency
+from weckd_edge.devices.latency_model.estimate import estimate_latency
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.metrics import measure_slices
 from weckd_edge.pipeline.context import BuildContext

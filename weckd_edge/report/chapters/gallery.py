@@ -62,10 +62,10 @@ class Gallery:
         return any(frame.picture is not None for frame in self.frames)
 
 
-def by_severity(performance: MetricsRecord) -> list[FlippedFrame]:
+def by_severity(record: MetricsRecord) -> list[FlippedFrame]:
     """Return the frames with flips; first those on which the deployed model became wrong."""
     order = {"worse": 0, "other": 1, "better": 2}
-    return sorted(performance.frames, key=lambda frame: (order[outcome_of(frame)], frame.path))
+    return sorted(record.frames, key=lambda frame: (order[outcome_of(frame)], frame.path))
 
 
 def outcome_of(frame: FlippedFrame) -> str:
@@ -77,7 +77,7 @@ def outcome_of(frame: FlippedFrame) -> str:
 
 
 def gallery(
-    performance: MetricsRecord,
+    record: MetricsRecord,
     verification: Verification,
     labels: Sequence[str],
     pictures: Mapping[str, Picture],
@@ -86,7 +86,7 @@ def gallery(
     """Return every prediction flip in words, with its pictures.
 
     Args:
-        performance: Metrics with the frames that have flips.
+        record: Metrics with the frames that have flips.
         verification: Verification with the probabilities.
         labels: Class names.
         pictures: Pictures by the path of the image.
@@ -94,7 +94,7 @@ def gallery(
     """
     sure = {p.path: p for p in verification.predictions}
     frames = []
-    for frame in by_severity(performance):
+    for frame in by_severity(record):
         found, picture = sure[frame.path], pictures.get(frame.path)
         note = picture.note if picture else "this page was written without the images"
         if picture and picture.frame is not None and f"frame:{frame.path}" not in urls:

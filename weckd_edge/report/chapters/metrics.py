@@ -87,22 +87,22 @@ class MetricsText:
     notes: tuple[str, ...]
 
 
-def metrics_text(performance: MetricsRecord | None, labels: Sequence[str]) -> MetricsText:
+def metrics_text(record: MetricsRecord | None, labels: Sequence[str]) -> MetricsText:
     """Return the clinical metrics in words; None gives the text for a bundle without them."""
-    if performance is None:
+    if record is None:
         return MetricsText(headline=(), tables=(), flips=None, notes=(OLD_BUNDLE,))
-    tables = [_overall(performance), _classes("Each class against all others, as deployed", performance.compiled, labels)]
-    if performance.prevalence is not None:
-        tables.append(_at_prevalence(performance, labels))
-    if performance.selective is not None:
-        tables.append(_selective_table(performance, labels))
-    if performance.slices:
-        tables.append(_slices(performance.slices, labels))
+    tables = [_overall(record), _classes("Each class against all others, as deployed", record.compiled, labels)]
+    if record.prevalence is not None:
+        tables.append(_at_prevalence(record, labels))
+    if record.selective is not None:
+        tables.append(_selective_table(record, labels))
+    if record.slices:
+        tables.append(_slices(record.slices, labels))
     return MetricsText(
-        headline=headline(performance, labels),
+        headline=headline(record, labels),
         tables=tuple(tables),
-        flips=_flips(performance.flips),
-        notes=(*performance.notes, *(f"{one.name}: {one.note}" for one in performance.slices if one.note)),
+        flips=_flips(record.flips),
+        notes=(*record.notes, *(f"{one.name}: {one.note}" for one in record.slices if one.note)),
     )
 
 
@@ -126,31 +126,31 @@ def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTa
     return MetricsTable(title="Sensitivity of each class", columns=("class", "FP32", "as deployed"), rows=rows)
 
 
-def headline(performance: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
+def headline(record: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
     """Return sentences on the worst class, the worst slice and the flips."""
-    worst = (worst_class_sentence(performance, labels), worst_slice(performance))
-    return (*(line for line in worst if line), *(flip_counts_sentence(flips) for flips in performance.flips))
+    worst = (worst_class_sentence(record, labels), worst_slice(record))
+    return (*(line for line in worst if line), *(flip_counts_sentence(flips) for flips in record.flips))
 
 
-def worst_class_sentence(performance: MetricsRecord, labels: Sequence[str]) -> str:
+def worst_class_sentence(record: MetricsRecord, labels: Sequence[str]) -> str:
     """Return a sentence on the class with the lowest sensitivity; empty where no class has enough images."""
-    if performance.worst_class is None:
+    if record.worst_class is None:
         return ""
-    metric = performance.compiled.classes[performance.worst_class].sensitivity
-    return f"Worst class: {labels[performance.worst_class]}, sensitivity {_text(metric)}."
+    metric = record.compiled.classes[record.worst_class].sensitivity
+    return f"Worst class: {labels[record.worst_class]}, sensitivity {_text(metric)}."
 
 
-def worst_slice(performance: MetricsRecord) -> str:
+def worst_slice(record: MetricsRecord) -> str:
     """Return a sentence on the slice with the lowest accuracy; empty where the data has no slices."""
-    if not performance.slices:
+    if not record.slices:
         return ""
-    small = sum(one.compiled is None for one in performance.slices)
+    small = sum(one.compiled is None for one in record.slices)
     unjudged = f"; {plural(small, 'slice')} too small for an interval" if small else ""
-    if performance.worst_slice is None:
+    if record.worst_slice is None:
         return f"Worst slice: not known{unjudged}."
-    one = performance.slices[performance.worst_slice]
+    one = record.slices[record.worst_slice]
     accuracy = one.compiled.accuracy if one.compiled else None
-    overall = percent(performance.compiled.accuracy.value)
+    overall = percent(record.compiled.accuracy.value)
     return f"Worst slice: {one.name}, accuracy {_text(accuracy)}; {overall} on all test images{unjudged}."
 
 
@@ -197,27 +197,27 @@ def _difference_cell(estimate: Estimate | None) -> MetricsCell:
     )
 
 
-def _overall(performance: MetricsRecord) -> MetricsTable:
+def _overall(record: MetricsRecord) -> MetricsTable:
     kinds = (
         ("Accuracy", "correct decisions", "accuracy"),
         ("Balanced accuracy", "mean sensitivity of the classes", "balanced_accuracy"),
         ("Macro F1", "mean F1 score of the classes", "macro_f1"),
         ("Macro AUC", "mean of the classes, each against all others", "macro_auc"),
     )
-    difference: MetricDifferences = performance.difference
+    difference: MetricDifferences = record.difference
     rows = tuple(
         MetricsRow(
             name=name,
             about=about,
             cells=(
-                metric_cell(getattr(performance.fp32, key)),
-                metric_cell(getattr(performance.compiled, key)),
+                metric_cell(getattr(record.fp32, key)),
+                metric_cell(getattr(record.compiled, key)),
                 _difference_cell(getattr(difference, key)),
             ),
         )
         for name, about, key in kinds
     )
-    what = f"{plural(performance.images, 'test image')} in {plural(performance.groups, 'group')}"
+    what = f"{plural(record.images, 'test image')} in {plural(record.groups, 'group')}"
     return MetricsTable(title=f"All classes, {what}", columns=("metric", "FP32", "as deployed", "difference"), rows=rows)
 
 
@@ -233,23 +233,23 @@ def _classes(title: str, metrics: Metrics, labels: Sequence[str]) -> MetricsTabl
     return MetricsTable(title=title, columns=("class", "sensitivity", "specificity", "PPV", "NPV", "F1", "AUC"), rows=rows)
 
 
-def _at_prevalence(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
+def _at_prevalence(record: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
     rows = tuple(
         MetricsRow(
             name=labels[c.label],
             about=f"prevalence {percent(fraction)}",
             cells=(metric_cell(c.ppv_at_prevalence), metric_cell(c.npv_at_prevalence)),
         )
-        for c, fraction in zip(performance.compiled.classes, performance.prevalence or (), strict=True)
+        for c, fraction in zip(record.compiled.classes, record.prevalence or (), strict=True)
     )
     return MetricsTable(title="Predictive values at the stated prevalence", columns=("class", "PPV", "NPV"), rows=rows)
 
 
-def _selective_table(performance: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
-    decided = performance.selective
+def _selective_table(record: MetricsRecord, labels: Sequence[str]) -> MetricsTable:
+    decided = record.selective
     if decided is None:
         raise ValueError("expected metrics with an operating point")
-    metrics = decided.figures
+    metrics = decided.metrics
     rows = [
         MetricsRow(
             name="all",

@@ -50,13 +50,11 @@ class Summary:
 
 def summarize_bundle(contents: BundleContents) -> Summary:
     """Return the summary of a bundle, from its manifest and its evidence alone."""
-    manifest, performance = contents.manifest, contents.metrics
+    manifest, record = contents.manifest, contents.metrics
     lines = []
-    if performance is not None:
-        lines += [
-            worst_slice(performance) or "Worst slice: not known, because the data set names no sites, devices or ages."
-        ]
-        lines += [flip_counts_sentence(flips) for flips in performance.flips]
+    if record is not None:
+        lines += [worst_slice(record) or "Worst slice: not known, because the data set names no sites, devices or ages."]
+        lines += [flip_counts_sentence(flips) for flips in record.flips]
     if contents.abstention is not None:
         lines.append(abstention.brief_sentence(contents.abstention))
     return Summary(
@@ -68,7 +66,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
         ),
         numbers=(
             _accuracy(contents.verification),
-            _worst_class(performance, contents.verification, manifest.labels),
+            _worst_class(record, contents.verification, manifest.labels),
             _time(contents.measurement, manifest),
         ),
         lines=tuple(lines),
@@ -96,16 +94,16 @@ def _accuracy(verification: Verification) -> KeyNumber:
     )
 
 
-def _worst_class(performance: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
-    if performance is not None:
+def _worst_class(record: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
+    if record is not None:
         name = "Lowest per-class sensitivity"
-        if performance.worst_class is None:
+        if record.worst_class is None:
             return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
-        metric = performance.compiled.classes[performance.worst_class].sensitivity
+        metric = record.compiled.classes[record.worst_class].sensitivity
         if metric is None or metric.low is None or metric.high is None:
             return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
         low, high, value, images, groups = metric.low, metric.high, metric.value, metric.images, metric.groups
-        label = labels[performance.worst_class]
+        label = labels[record.worst_class]
     else:
         known = [(rate.value, at, rate) for at, rate in enumerate(verification.recall_compiled) if rate is not None]
         if not known:

@@ -18,7 +18,7 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
     A dot's area grows with the images in its bin; on the dashed line, accuracy equals confidence.
     """
     height, left, right, top, bottom = 300, 46, 16, 34, 46
-    maximum = max(b.images for figures in (before, after) for b in figures.bins)
+    maximum = max(b.images for found in (before, after) for b in found.bins)
 
     def x(value: float) -> float:
         return left + value * (WIDTH - left - right)
@@ -31,8 +31,8 @@ def reliability(before: CalibrationMetrics, after: CalibrationMetrics) -> str:
         parts.append(draw.text(x(tick), height - bottom + 18, f"{tick * 100:.0f}{NBSP}%", "tick", "middle"))
     parts.append(draw.text(x(0.5), height - 8, "confidence: mean of the largest probability", "label", "middle"))
     parts.append(draw.line(x(0), y(0), x(1), y(1), "mark"))
-    for figures, kind in ((before, "baseline"), (after, "deployed")):
-        filled = [b for b in figures.bins if b.images]
+    for found, kind in ((before, "baseline"), (after, "deployed")):
+        filled = [b for b in found.bins if b.images]
         path = " ".join(f"{draw.number(x(b.confidence))},{draw.number(y(b.accuracy))}" for b in filled)
         parts.append(f'<polyline class="thread {kind}" points="{path}"/>')
         for b in filled:

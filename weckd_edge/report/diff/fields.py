@@ -61,7 +61,7 @@ def _chain(side: BundleSide) -> Facts | None:
     facts["deployed link"] = str(side.chain.get("deployed") or (links[-1].get("name") if links else None))
     for link in links:
         name = link.get("name")
-        facts |= {f"{name}.{key}": str(link[key]) for key in _LINK if key in link}
+        facts |= {f"{name}.{key}": field_text(link[key]) for key in _LINK if key in link}
         facts |= {f"{name}.input_size": str(_at(link, "input", "network", "size"))}
         facts |= {f"{name}.weights.sha256": str(_at(link, "weights", "sha256"))}
     return facts

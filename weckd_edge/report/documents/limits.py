@@ -20,20 +20,20 @@ def limits(contents: BundleContents) -> tuple[str, ...]:
 
 
 def _of_metrics(contents: BundleContents) -> Iterator[str]:
-    rate, performance = contents.verification.accuracy_compiled, contents.metrics
+    rate, record = contents.verification.accuracy_compiled, contents.metrics
     yield from contents.chain.import_warnings
     if rate.high - rate.low > WIDE:
         yield (
             f"The 95\u00a0% interval of the accuracy is {(rate.high - rate.low) * 100:.1f}\u00a0points wide, because there "
             f"are only {plural(rate.images, 'test image')} in {plural(rate.groups, 'group')}."
         )
-    if performance is None:
+    if record is None:
         yield "The evidence has no metrics by class and slice."
         return
-    for line in (worst_class_sentence(performance, contents.manifest.labels), worst_slice(performance)):
+    for line in (worst_class_sentence(record, contents.manifest.labels), worst_slice(record)):
         if line:
             yield line
-    for note in performance.notes:
+    for note in record.notes:
         yield f"{note[:1].upper()}{note[1:]}."
 
 

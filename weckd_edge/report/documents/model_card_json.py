@@ -46,7 +46,7 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
 
 
 def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str, Any]:
-    performance, audit = contents.metrics, contents.audit
+    record, audit = contents.metrics, contents.audit
     limits = [DISCLAIMER, *([SYNTHETIC] if contents.manifest.synthetic else []), *card.caveats]
     limits += [f"Out of scope: {what}" for what in card.out_of_scope]
     limits += [
@@ -54,12 +54,12 @@ def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str
         *data_warnings(contents.dataset),
         *(gate.reason for gate in contents.manifest.gates if gate.verdict == "FAIL"),
     ]
-    limits += list(performance.notes) if performance else []
+    limits += list(record.notes) if record else []
     limits += list(audit.notes) if audit else []
     found: dict[str, Any] = {"technicalLimitations": [with_plain_spaces(line) for line in limits]}
     tradeoffs = [
         contents.selection.reason,
-        *(flip_counts_sentence(flips) for flips in (performance.flips if performance else ())),
+        *(flip_counts_sentence(flips) for flips in (record.flips if record else ())),
     ]
     found["performanceTradeoffs"] = [with_plain_spaces(line) for line in tradeoffs]
     if card.intended_users:
@@ -68,28 +68,28 @@ def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str
         found["useCases"] = [card.intended_use]
     if card.ethical:
         found["ethicalConsiderations"] = [{"name": card.ethical}]
-    if performance is not None and performance.worst_slice is not None:
-        worst = performance.slices[performance.worst_slice]
-        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": with_plain_spaces(worst_slice(performance))}]
+    if record is not None and record.worst_slice is not None:
+        worst = record.slices[record.worst_slice]
+        found["fairnessAssessments"] = [{"groupAtRisk": worst.name, "harms": with_plain_spaces(worst_slice(record))}]
     return found
 
 
 def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
-    verification, performance = contents.verification, contents.metrics
-    if performance is None:
+    verification, record = contents.verification, contents.metrics
+    if record is None:
         yield from _without_metrics(contents, contents.manifest.labels)
     else:
-        yield from _metric_entries(performance.compiled, "test split, as deployed", contents.manifest.labels)
-        yield from _overall(performance.fp32, "test split, fp32")
-        yield from _differences(performance)
-        for one in performance.slices:
+        yield from _metric_entries(record.compiled, "test split, as deployed", contents.manifest.labels)
+        yield from _overall(record.fp32, "test split, fp32")
+        yield from _differences(record)
+        for one in record.slices:
             if one.compiled is not None:
                 yield from _metric_entries(
                     one.compiled, f"test split, as deployed, {one.name}", contents.manifest.labels, short=True
                 )
-        if performance.selective is not None:
-            where = f"test split, as deployed, probability of at least {performance.selective.confidence_threshold:g}"
-            yield _metric_entry("fraction with a decision", performance.selective.coverage, where)
+        if record.selective is not None:
+            where = f"test split, as deployed, probability of at least {record.selective.confidence_threshold:g}"
+            yield _metric_entry("fraction with a decision", record.selective.coverage, where)
     if contents.abstention is not None:
         yield _rate(
             "fraction with a decision",
@@ -141,9 +141,9 @@ def _of_class(one: ClassMetrics, where: str, kinds: Sequence[str]) -> Iterator[C
             yield _metric_entry(kind.replace("_", " "), metric, where)
 
 
-def _differences(performance: MetricsRecord) -> Iterator[CardMetric]:
+def _differences(record: MetricsRecord) -> Iterator[CardMetric]:
     for kind in _OVERALL:
-        difference: Estimate | None = getattr(performance.difference, kind)
+        difference: Estimate | None = getattr(record.difference, kind)
         if difference is not None:
             yield _estimate(f"{kind.replace('_', ' ')}, as deployed less fp32", difference, "test split")
 

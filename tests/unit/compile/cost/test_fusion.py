@@ -37,7 +37,7 @@ def test_activation_sum_and_largest_pooling_are_taken_in() -> None:
     )
     assert found.weighted == ("a", "b", "c")
     assert found.float_in == ()
-    assert found.float_out == (Remark(layer="c", why="it is the network's answer"),)
+    assert found.float_out == (Remark(layer="c", why="it is the network's output"),)
     assert found.lone_quantize == (Remark(layer="in_q", why="at the network's input"),)
     assert found.lone_dequantize == ()
     assert found.sentences()[0] == "2 of 3 of them hand on int8 by TensorRT's fusion rules"

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from weckd_edge.compile.verify.usual_mistakes import InputDescription, Run, find_mistakes
+from weckd_edge.compile.verify.usual_mistakes import InputDescription, Run, TrialImages, find_mistakes
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.words import join_names, split_names
 
@@ -22,6 +22,10 @@ def _images(count: int = 90) -> tuple[list[np.ndarray], np.ndarray]:
         for label in truth
     ]
     return images, truth
+
+
+def trial(images: Sequence[np.ndarray], truth: np.ndarray, **known: object) -> TrialImages:
+    return TrialImages(pixels=images, truth=truth, **known)  # type: ignore[arg-type]  # what a test knows
 
 
 def _network(trained: InputDescription, order: Sequence[int] = (0, 1, 2)) -> Run:
@@ -43,7 +47,7 @@ def _found(
     trained: InputDescription, given: InputDescription, labels: Sequence[str] = LABELS, order: Sequence[int] = (0, 1, 2)
 ) -> tuple[str, ...]:
     images, truth = _images()
-    return find_mistakes(_network(trained, order), images, truth, given, labels, SilentProgress())
+    return find_mistakes(_network(trained, order), trial(images, truth), given, labels, SilentProgress())
 
 
 def test_a_network_that_was_described_as_it_was_trained_gives_no_doubt() -> None:
@@ -77,7 +81,7 @@ def test_a_network_of_bytes_is_tried_with_other_orders_alone() -> None:
     tried: list[np.ndarray] = []
     images, truth = _images(4)
     run = _network(given)
-    find_mistakes(lambda image: tried.append(image) or run(image), images, truth, given, LABELS, SilentProgress())
+    find_mistakes(lambda image: tried.append(image) or run(image), trial(images, truth), given, LABELS, SilentProgress())
     assert {float(image.max()) > 2 for image in tried} == {True}
 
 
@@ -91,7 +95,7 @@ def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mea
         seen.append(image)
         return run(image)
 
-    find_mistakes(watched, images, truth, given, LABELS, SilentProgress())
+    find_mistakes(watched, trial(images, truth), given, LABELS, SilentProgress())
     pixels = images[0][0, :, 0, 0]
     for image in seen[:: len(images)]:
         ratio = np.polyfit(pixels, image[0, :, 0, 0], 1)
@@ -101,13 +105,35 @@ def test_a_network_of_one_channel_is_tried_with_no_order_of_channels_and_one_mea
     assert len(seen) >= 3
 
 
+def test_an_image_whose_output_is_known_is_not_shown_again_as_it_was_described() -> None:
+    images, truth = _images(40)
+    network, shown = _network(IMAGENET), []
+
+    def run(image: np.ndarray) -> np.ndarray:
+        shown.append(image.copy())
+        return network(image)
+
+    def as_described(image: np.ndarray) -> np.ndarray:
+        mean, std = (np.array(values, np.float32).reshape(1, 3, 1, 1) for values in (HALF.mean, HALF.std))
+        return ((image / np.float32(255) - mean) / std).astype(np.float32)
+
+    outputs = [int(network(as_described(image)).argmax()) for image in images]
+    plain = find_mistakes(run, trial(images, truth), HALF, LABELS, SilentProgress())
+    everything = len(shown)
+    shown.clear()
+    known = trial(images, truth, outputs=dict(enumerate(outputs[:-1])))
+    assert find_mistakes(run, known, HALF, LABELS, SilentProgress()) == plain
+    assert len(shown) == everything - 39
+    assert (shown[0] == as_described(images[-1])).all()
+
+
 def test_a_few_images_more_are_no_evidence() -> None:
     images, truth = _images()
 
     def run(image: np.ndarray) -> np.ndarray:
         return np.float32([1, 0, 0])
 
-    assert find_mistakes(run, images, truth, HALF, LABELS, SilentProgress()) == ()
+    assert find_mistakes(run, trial(images, truth), HALF, LABELS, SilentProgress()) == ()
 
 
 @pytest.mark.parametrize("names", [("a", "b"), ("normal, healthy", "red"), ('say "ah"', "x y")])

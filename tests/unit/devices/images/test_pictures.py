@@ -295,13 +295,14 @@ def test_files_that_are_no_pictures_are_called_what_they_are(data: bytes, said: 
     assert file_kind_of(b"") == "an empty file"
 
 
-def test_heic_without_its_library_is_reported_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(decoding, "is_installed", lambda name: False)
+def test_heic_without_its_library_is_reported_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)  # as if it were not installed
     with raises(DataError, "E_DATA_IMAGE_UNSUPPORTED", says="'weckd-edge[heic]'"):
         decode_bytes(HEADS["HEIC"])
-    monkeypatch.setattr(decoding, "is_installed", lambda name: True)
-    monkeypatch.setitem(sys.modules, "pillow_heif", None)
-    with raises(DataError, "E_DATA_IMAGE_UNSUPPORTED", says="pillow_heif"):
+    monkeypatch.delitem(sys.modules, "pillow_heif")
+    (tmp_path / "pillow_heif.py").write_text("raise ImportError('libheif.so.1: cannot open shared object file')")
+    monkeypatch.syspath_prepend(tmp_path)
+    with raises(DataError, "E_DATA_IMAGE_UNSUPPORTED", says="pillow_heif is broken"):
         decode_bytes(HEADS["HEIC"])
 
 

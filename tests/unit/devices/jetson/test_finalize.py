@@ -24,7 +24,6 @@ from weckd_edge.cli.finalize import command
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError, StoreError, WeckdError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, file_ref, sha256_file
-from weckd_edge.devices.jetson import finalize as finalize_module
 from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
 from weckd_edge.devices.runtime.engines import current_engine, current_record, stored_record
 from weckd_edge.devices.runtime.model_choice import choose_model
@@ -404,7 +403,7 @@ def test_a_machine_that_is_no_jetson_is_reported_in_one_line(jetson: Jetson, tmp
 
 
 def test_a_jetson_without_tensorrt_is_reported_in_one_line(jetson: Jetson, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(finalize_module, "is_installed", lambda name: name != "tensorrt")
+    monkeypatch.setitem(sys.modules, "tensorrt", None)  # as if it were not installed
     with one_line(DeviceError, "TensorRT's Python binding", "apt install python3-libnvinfer", "--system-site-packages"):
         jetson.finalize()
 

@@ -280,7 +280,7 @@ def test_a_published_device_is_predicted_from_its_figures() -> None:
     found = estimate_latency(counts_of("resnet50", "int8"), load_profile("atom-x6425e"))
     assert found.label == "estimated"
     assert found.latency_ns == pytest.approx(52.0e6, rel=0.15)
-    assert "2 published figure(s) of Intel Atom x6425E (Elkhart Lake) (openvino" in found.reason
+    assert "2 published latencies of Intel Atom x6425E (Elkhart Lake) (openvino" in found.reason
 
 
 def test_a_device_that_another_stands_for_gets_a_wider_interval() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from pathlib import Path
 
@@ -143,10 +144,19 @@ def test_work_is_measured_beside_its_artefact_and_summed(tmp_path: Path, energy:
 
 
 def test_a_counter_that_wraps_twice_during_one_link_is_read_often_enough(tmp_path: Path, energy: Path) -> None:
-    with training_cost.metered(tmp_path, tmp_path, period_s=0.01):
+    readings = threading.Semaphore(0)
+
+    def clock() -> int:
+        readings.release()
+        return time.monotonic_ns()
+
+    with training_cost.metered(tmp_path, tmp_path, 0.001, clock):
         for microjoule in (15_000_000, 1_000_000, 11_000_000, 1_000_000):
             count(energy, microjoule)
-            time.sleep(0.1)
+            while readings.acquire(blocking=False):
+                pass
+            for _ in range(2):  # the second reading begins after the first one has ended, and so after the count
+                assert readings.acquire(timeout=30)
     assert training_cost.total_cost([tmp_path]).joules == 36.0
 
 

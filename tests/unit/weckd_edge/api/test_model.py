@@ -1,8 +1,9 @@
 """An open model predicts files and arrays of any size, one at a time, until it is closed."""
 
 import dataclasses
+import json
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from PIL import Image
 import weckd_edge
 from support.errors import raises
 from weckd_edge.api.model import Model
-from weckd_edge.core.errors import ConfigError, DataError, ModelError
+from weckd_edge.core.errors import ConfigError, DataError, ModelError, StoreError
+from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.runtime.predict import ABSTAIN
 
 pytest.importorskip("onnxruntime")
@@ -105,7 +107,7 @@ def test_a_view_is_taken_and_left_as_it_was(model: Model) -> None:
         (None, "NoneType"),
         (Image.new("RGB", (4, 4)), "numpy.asarray"),
     ],
-    ids=repr,
+    ids=["float32", "int64", "uint16", "batch", "planes", "four channels", "no rows", "one axis", "list", "none", "image"],
 )
 def test_anything_but_an_array_of_the_right_type_and_shape_is_refused(model: Model, image: Any, found: str) -> None:
     with raises(ModelError, "E_MODEL_FRAME", says=found):
@@ -165,6 +167,35 @@ def test_a_folder_without_images_and_a_missing_path_are_refused_among_many(model
         list(model.predict_many(["empty"]))
     with raises(DataError, "E_DATA_SOURCE", says="no.png"):
         list(model.predict_many(["no.png"]))
+
+
+def test_an_explanation_is_a_prediction_with_a_picture(model: Model, here: Path) -> None:
+    first, second = model.explain(["pictures"], "maps")
+    assert first.prediction == model.predict("pictures/a.png")
+    assert (first.overlay, second.overlay) == ("maps/a.png", "maps/b.png")
+    assert sorted(path.name for path in (here / "maps").iterdir()) == ["a.png", "b.png"]
+    with raises(StoreError, "E_STORE_OCCUPIED", says="maps/a.png"):
+        list(model.explain(["pictures"], "maps"))
+
+
+def test_nothing_is_explained_once_the_model_is_closed(here: Path) -> None:
+    with weckd_edge.load("ear-bundle").open("onnxruntime") as model:
+        explanations = model.explain(["pictures"], "maps")
+        next(explanations)
+    with raises(ModelError, "E_MODEL_CLOSED"):
+        next(explanations)
+    with raises(ModelError, "E_MODEL_CLOSED"):
+        next(model.explain(["eardrum.png"], "more"))
+
+
+def test_the_command_prints_what_the_model_predicts(model: Model, run: Callable[..., tuple[int, str, str]]) -> None:
+    code, out, err = run("predict", "ear-bundle", "pictures", "--backend", "onnxruntime", "--json")
+    assert code == 0, err
+    printed = json.loads(out)["images"]
+    assert [one.pop("latency_ns") > 0 for one in printed] == [True, True]
+    predicted = [to_data(one) for one in model.predict_many(["pictures"])]
+    assert [one.pop("latency_ns") > 0 for one in predicted] == [True, True]
+    assert printed == predicted
 
 
 def test_a_closed_model_predicts_nothing(here: Path) -> None:

@@ -169,6 +169,42 @@ def test_the_front_page_loads_no_command() -> None:
     assert loaded & {entry.module for entry in COMMANDS.values()} == set()
 
 
+def completed(words: str) -> list[str]:
+    """Return what the shell offers at the end of a line."""
+    variables = {"COMP_WORDS": words, "COMP_CWORD": str(len(words.split(" ")) - 1), "_WECKD_EDGE_COMPLETE": "bash_complete"}
+    done = python("-m", "weckd_edge", capture_output=True, env={**os.environ, **variables})
+    assert (done.returncode, done.stderr) == (0, "")
+    return [line.partition(",")[2] for line in done.stdout.splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("words", "offered"),
+    [
+        ("weckd-edge b", ["build", "bench"]),
+        ("weckd-edge data sy", ["synth"]),
+        ("weckd-edge build --ta", ["--target"]),
+        ("weckd-edge build --target ", ["cpu", "jetson"]),
+        ("weckd-edge bench x --power r", ["rapl"]),
+        ("weckd-edge devices show intel-n10", ["intel-n100"]),
+        ("weckd-edge build --device intel-n10", ["intel-n100"]),
+        ("weckd-edge tune --set train.ep", ["train.epochs="]),
+    ],
+)
+def test_the_shell_completes_commands_options_and_values(words: str, offered: list[str]) -> None:
+    assert completed(words) == offered
+
+
+def test_the_front_page_says_how_the_shell_learns_to_complete(run: Run) -> None:
+    _, out, _ = run("--help")
+    assert 'eval "$(_WECKD_EDGE_COMPLETE=bash_source weckd-edge)"' in out
+    for shell in ("bash", "zsh", "fish"):
+        source = python(
+            "-m", "weckd_edge", capture_output=True, env={**os.environ, "_WECKD_EDGE_COMPLETE": f"{shell}_source"}
+        )
+        assert source.returncode == 0, source.stderr
+        assert "_WECKD_EDGE_COMPLETE" in source.stdout
+
+
 @pytest.fixture
 def command_that(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a command called ``try`` into the table, which does what the test says."""

@@ -15,9 +15,9 @@ from click.testing import CliRunner
 from weckd_edge.artifacts import Target
 from weckd_edge.cli.bench import POWER_SOURCES, RULES
 from weckd_edge.cli.main import COMMANDS
-from weckd_edge.cli.option_groups import BACKENDS, TARGETS, DataColumns, DataSet
-from weckd_edge.cli.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parameter_types import OneOf
+from weckd_edge.cli.parsing.option_groups import BACKENDS, TARGETS, DataColumns, DataSet
+from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
+from weckd_edge.cli.parsing.parameter_types import OneOf
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.bench.load_generator.rules import RULES as BENCH_RULES
 from weckd_edge.devices.bench.power.table import AUTO, METERS, NONE

@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.cli.image_arguments import expand_patterns
+from weckd_edge.cli.parsing.image_patterns import expand_patterns
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.runtime.predict import Prediction
 from weckd_edge.devices.runtime.prediction_file import write_predictions

@@ -15,7 +15,7 @@ import click
 import pytest
 
 from weckd_edge.cli.main import COMMANDS, Entry
-from weckd_edge.cli.parameter_types import THREADS, AnyPath, FiniteRange
+from weckd_edge.cli.parsing.parameter_types import THREADS, AnyPath, FiniteRange
 
 Run = Callable[..., tuple[int, str, str]]
 

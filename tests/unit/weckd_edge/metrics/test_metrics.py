@@ -262,8 +262,8 @@ def test_images_without_a_prediction_are_counted_apart() -> None:
     ).selective
     assert found is not None
     assert found.coverage.value == pytest.approx(0.75)
-    assert found.figures is not None
-    assert found.figures.accuracy.images == 90
+    assert found.metrics is not None
+    assert found.metrics.accuracy.images == 90
 
 
 @pytest.mark.parametrize(

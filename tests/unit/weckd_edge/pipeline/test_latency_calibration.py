@@ -75,7 +75,7 @@ def test_a_timed_network_is_measured_and_another_device_stays_unknown(
 def test_a_table_says_label_and_interval(graph: Path) -> None:
     done = CliRunner().invoke(command, [str(graph), "--device", "raspberry-pi-5"], catch_exceptions=False)
     assert "estimated" in done.stdout
-    assert "5 published figure(s) of Raspberry Pi 5 (BCM2712)" in done.stderr
+    assert "5 published latencies of Raspberry Pi 5 (BCM2712)" in done.stderr
 
 
 @pytest.mark.parametrize(

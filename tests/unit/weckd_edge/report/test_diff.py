@@ -24,7 +24,7 @@ from weckd_edge.core.store import file_ref, sha256_bytes
 from weckd_edge.report.diff import compare_bundles
 from weckd_edge.report.diff.bundle_pair import BundleSide
 from weckd_edge.report.diff.dataset import compare_data
-from weckd_edge.report.diff.fields import flatten
+from weckd_edge.report.diff.fields import MODEL, compare_fields, flatten
 from weckd_edge.report.diff.results import compare_results
 from weckd_edge.report.diff.rows import change_text
 
@@ -170,6 +170,14 @@ def test_an_image_that_one_version_groups_with_its_training_is_counted() -> None
     assert found is not None
     assert found.tied == 2
     assert any("favours that bundle" in note for note in found.notes)
+
+
+def test_another_temperature_is_a_change_of_the_model() -> None:
+    check = {"recalibration": {"temperature": 1.5}, "before": {}, "after": {}}
+    again = {**check, "recalibration": {"temperature": 2.25}}
+    sides = [BundleSide(manifest={}, verification_data={"calibration": one}) for one in (check, again)]
+    changed, _ = compare_fields(*sides, {"temperature": MODEL["temperature"]})
+    assert [(one.what, one.old, one.new) for one in changed] == [("temperature", "1.5", "2.25")]
 
 
 def test_tables_are_flattened_by_name() -> None:

@@ -7,11 +7,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import click
-
 from weckd_edge.cli.console.output import make_progress
-from weckd_edge.cli.options import OptionGroup, option
-from weckd_edge.cli.parameter_types import PATH, SEED, THREADS, VERSION, OneOf
+from weckd_edge.cli.parsing.options import OptionGroup, option
+from weckd_edge.cli.parsing.parameter_types import DEVICE, OVERRIDE, PATH, SEED, THREADS, VERSION, OneOf, WholeNumber
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Target
@@ -65,6 +63,7 @@ class Settings(OptionGroup):
     config_file: Path | None = option("--config", type=PATH, help="TOML file with the other settings.")
     overrides: tuple[str, ...] = option(
         "--set",
+        type=OVERRIDE,
         multiple=True,
         metavar="TABLE.KEY=VALUE",
         help="Set one setting, over the file; may be given several times. 'weckd-edge config show' lists all settings.",
@@ -101,17 +100,17 @@ class ChainSettings(Settings):
     """The settings of commands that train a chain."""
 
     epochs: int | None = option(
-        "--epochs", type=click.IntRange(1), metavar="N", help="Number of epochs of each link; the same as train.epochs."
+        "--epochs", type=WholeNumber(1, 100_000), help="Number of epochs of each link; the same as train.epochs."
     )
     batch: int | None = option(
-        "--batch", type=click.IntRange(1), metavar="N", help="Labelled images in one step; the same as train.batch."
+        "--batch", type=WholeNumber(4, 65_536), help="Labelled images in one step; the same as train.batch."
     )
     links: str | None = option(
         "--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas."
     )
 
     def settings(self) -> dict[str, Any]:
-        from weckd_edge.cli.links import parse_links
+        from weckd_edge.cli.parsing.links import parse_links
         from weckd_edge.core.serialization import to_data
 
         given: dict[str, Any] = {"train.epochs": self.epochs, "train.batch": self.batch}
@@ -128,7 +127,9 @@ class TargetDevice(OptionGroup):
     title: ClassVar[str] = "Device"
     target: Target = option("--target", type=OneOf(TARGETS), required=True, help="Kind of device that the bundle is for.")
     device: str | None = option(
-        "--device", help="Device profile: a name from 'devices list', or a TOML file of your own. Default: the target's."
+        "--device",
+        type=DEVICE,
+        help="Device profile: a name from 'devices list', or a TOML file of your own. Default: the target's.",
     )
 
 

@@ -31,8 +31,16 @@ class AnyPath(click.Path):
         return super().convert(value, param, ctx)
 
 
+class WholeNumber(click.IntRange):
+    """A whole number within bounds."""
+
+    name = "n"
+
+
 class FiniteRange(click.FloatRange):
     """A number within bounds; "nan" is refused, where a comparison with a bound finds nothing wrong."""
+
+    name = "x"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         found = super().convert(value, param, ctx)
@@ -70,7 +78,38 @@ class OneOf(_Text):
         return [CompletionItem(name) for name in self.names if name.startswith(incomplete)]
 
 
+class DeviceName(_Text):
+    """The name of a device profile, or a TOML file of the user's own; the shell completes both."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from weckd_edge.devices.profiles.profile import profile_names
+
+        names = [CompletionItem(name) for name in profile_names() if name.startswith(incomplete)]
+        return names or [CompletionItem(incomplete, type="file")]
+
+
+class Override(_Text):
+    """A setting with its value, ``table.key=value``; the shell completes the name."""
+
+    name = "text"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        return str(value)
+
+    def shell_complete(self, ctx: click.Context, param: click.Parameter, incomplete: str) -> list[CompletionItem]:
+        from weckd_edge.config import BuildConfig, setting_names
+
+        return [CompletionItem(f"{name}=") for name in setting_names(BuildConfig) if name.startswith(incomplete)]
+
+
 PATH = AnyPath()
-THREADS = click.IntRange(1, MAX_THREADS)
-SEED = click.IntRange(0, MAX_SEED)
-VERSION = click.IntRange(0, MAX_VERSION)
+DEVICE = DeviceName()
+OVERRIDE = Override()
+THREADS = WholeNumber(1, MAX_THREADS)
+SEED = WholeNumber(0, MAX_SEED)
+VERSION = WholeNumber(0, MAX_VERSION)

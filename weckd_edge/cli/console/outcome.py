@@ -13,7 +13,7 @@ from weckd_edge.core.words import with_plain_spaces
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Gate, Manifest, Rate
-    from weckd_edge.cli.option_groups import Output
+    from weckd_edge.cli.parsing.option_groups import Output
     from weckd_edge.report import BundleContents
 
 EXIT_GATE_FAILED = 3
