@@ -212,7 +212,9 @@ def prose_of(page: Path) -> str:
 def test_a_page_uses_the_words_of_the_field(page: Path) -> None:
     text = prose_of(page)
     found = [
-        f"{word[0]}: say {say}" for pattern, say in RETIRED.items() for word in re.finditer(rf"\b(?:{pattern})\b", text, re.I)
+        f"{word[0]}: say {say}"
+        for pattern, say in RETIRED.items()
+        for word in re.finditer(rf"\b(?:{pattern})\b", text, re.I)
     ]
     assert found == []
 
@@ -229,7 +231,7 @@ def test_a_retired_word_in_a_page_would_be_found(tmp_path: Path) -> None:
 def test_the_picture_of_the_terminal_is_that_of_the_page_and_fetches_nothing(tools: Any) -> None:
     pictures = tools("take_pictures")
     drawn = pictures.TERMINAL.read_text(encoding="utf-8")
-    shown = [" ".join(one) for one in (re.findall(r">([^<>]+)</text>", drawn),)][0].replace("&#160;", " ")
+    shown = " ".join(re.findall(r">([^<>]+)</text>", drawn)).replace("&#160;", " ")
     page = pictures.PAGE.read_text(encoding="utf-8")
     for command in re.findall(r"^\$ (.+)$", page, re.MULTILINE):
         assert command in shown, "run: python docs/tools/take_pictures.py"
