@@ -61,7 +61,7 @@ class BenchFolder:
             folder.mkdir(parents=True, exist_ok=True)
 
     @classmethod
-    def go_on(cls, folder: Path) -> BenchFolder:
+    def reopen(cls, folder: Path) -> BenchFolder:
         """Return the folder of a run that was cut off, to finish it."""
         found = cls.__new__(cls)
         found.folder = folder
@@ -169,7 +169,7 @@ def close_cut_off(folder: Path, reason: str) -> Measurement:
         StoreError: There is no such run, it had no time yet, or a file cannot be written.
     """
     found = replace(recover_run(folder), cut_off=reason)
-    BenchFolder.go_on(folder).finish(found)
+    BenchFolder.reopen(folder).finish(found)
     return found
 
 

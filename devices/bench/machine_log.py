@@ -17,7 +17,7 @@ from weckd_edge.devices.jetson.board import read_power_mode
 from weckd_edge.devices.machine.clocks import core_folders, gpu_folders
 from weckd_edge.devices.machine.detect import read_governors
 from weckd_edge.devices.machine.sysfs import as_number, read_text
-from weckd_edge.devices.machine.throttling import find_counts, find_signs
+from weckd_edge.devices.machine.throttling import find_throttling_counters, find_throttling_signs
 
 _ZONES = "sys/class/thermal/thermal_zone*"
 
@@ -39,9 +39,9 @@ class MachineFiles:
             for zone in sorted(root.glob(_ZONES))
             for file in self._hold([zone / "temp"])
         ]
-        self._signs = [(sign, file) for sign in find_signs(root) for file in self._hold([sign.file])]
+        self._signs = [(sign, file) for sign in find_throttling_signs(root) for file in self._hold([sign.file])]
         self._load = self._hold([root / "proc/loadavg"])
-        self._counts = [(count, file) for count in find_counts(root) for file in self._hold([count.file])]
+        self._counts = [(count, file) for count in find_throttling_counters(root) for file in self._hold([count.file])]
         watched = {
             "processor clock": self._cpu,
             "GPU clock": self._gpu,
@@ -79,12 +79,12 @@ class MachineFiles:
             throttling=tuple(dict.fromkeys(words for sign, file in self._signs for words in sign.tell(_text(file)) or ())),
         )
 
-    def counters(self) -> dict[str, int]:
+    def read_counters(self) -> dict[str, int]:
         """Read every counter of throttling, by name; the Raspberry Pi's bits count as 0 or 1."""
         read = {count.name: count.read(_text(file)) for count, file in self._counts}
         return {name: value for name, value in read.items() if value is not None}
 
-    def mode(self) -> str | None:
+    def read_mode(self) -> str | None:
         """Return power mode, governors and turbo in one text that changes when one does; None where none is shown."""
         parts = []
         try:

@@ -95,7 +95,7 @@ def run_watched(
         MachineFiles(machine.root, clock) as files,
         Poller(source.read, source.period_s) if measures else nullcontext() as meter,
     ):
-        before, mode_before, counts = files.read_state(), files.mode(), files.counters()
+        before, mode_before, counts = files.read_state(), files.read_mode(), files.read_counters()
         idle_start_ns = clock()
         if measures:
             time.sleep(rules.idle_seconds)
@@ -103,7 +103,7 @@ def run_watched(
         fastest_ns = warm_up(runner, frames, rules.warmup, clock) or _EXPECTED_NS
         with Poller(files.read_state, machine.watch_period_s) as watch:
             run = generator.send(runner, frames, rules, fastest_ns, sink, clock)
-        after, mode_after, rose = files.read_state(), files.mode(), counter_rises(counts, files.counters())
+        after, mode_after, rose = files.read_state(), files.read_mode(), counter_rises(counts, files.read_counters())
         if measures:
             time.sleep(2 * source.period_s)  # so that readings span the run
         shown = files.shown

@@ -48,7 +48,7 @@ def evaluate_slices(
     return tuple(gates)
 
 
-def lowered_high(metric: Metric, tests: int) -> float:
+def bonferroni_high(metric: Metric, tests: int) -> float:
     """Return the upper end of a metric's interval that holds at 95 % for several metrics together (Bonferroni).
 
     The distance on the logit scale grows with the normal quantile; it is exact for Wilson's interval where the metric is 0.
@@ -77,7 +77,7 @@ def _evaluate_slices(name: str, limit: float, metrics: dict[str, Metric], small:
     if not metrics:
         why = f"no slice of the {split} images is large enough{rest}" if small else "the data set has no slices"
         return Gate(name=name, limit=limit, value=None, verdict="INCONCLUSIVE", reason=why)
-    under = {key: one for key, one in metrics.items() if lowered_high(one, len(metrics)) < limit}
+    under = {key: one for key, one in metrics.items() if bonferroni_high(one, len(metrics)) < limit}
     worst = min(under or metrics, key=lambda key: (metrics[key].value, key))
     metric = metrics[worst]
     reason = f"{metric.value:.1%} of {metric.images} {split} images for {worst}, the lowest of {len(metrics)}"

@@ -34,7 +34,7 @@ def draw_prediction(
         reason: Sentence on why there is no decision; None where there is one.
 
     Returns:
-        uint8 ``[height, width, 3]``: the image, the decision with its probability, and a bar for each of the three labels
+        uint8 ``[height, width, 3]``: the image, the decision with its probability, and a strip for each of the three labels
         with the largest probabilities.
     """
     zoom = max(1, -(-MIN_WIDTH // max(image.shape[:2])))

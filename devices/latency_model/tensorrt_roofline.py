@@ -30,7 +30,7 @@ def roofline_ns(counts: NetworkCounts, int8_tops_dense: float) -> float:
         counts: Counts of the network.
         int8_tops_dense: Peak of the power mode, TOPS, over 0.
     """
-    layer_ns, part = settled()
+    layer_ns, part = fit_roofline()
     return _layers(counts) * layer_ns + _peak_ns(counts, int8_tops_dense) / part
 
 
@@ -40,7 +40,7 @@ def roofline_width() -> float:
 
 
 @functools.cache
-def settled() -> tuple[float, float]:
+def fit_roofline() -> tuple[float, float]:
     """Return the price of a layer, nanoseconds, and the part of the peak that convolutions reach."""
     rows = [row for row in published_rows() if row.runtime == "tensorrt" and row.int8_tops_dense is not None]
     known = [

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from weckd_edge.devices.machine.identity import MachineIdentity, field_of, read_identity
-from weckd_edge.devices.machine.matching import claim, match_profile, module_of
+from weckd_edge.devices.machine.matching import match_profile, match_reason, module_of
 from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.profiles.profile import Architecture, DeviceProfile, list_profiles
 
@@ -106,7 +106,7 @@ def is_same_device(profile: DeviceProfile, detected: DetectedMachine) -> bool:
     if detected.module is not None and profile.part_numbers and detected.module not in profile.part_numbers:
         return False
     if detected.identity is not None:
-        return claim(profile, detected.identity) is not None
+        return match_reason(profile, detected.identity) is not None
     return detected.recognised and detected.profile == profile.id
 
 

@@ -9,7 +9,7 @@ from weckd_edge.devices.machine.identity import MachineIdentity, name_core
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 
-def claim(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
+def match_reason(profile: DeviceProfile, identity: MachineIdentity) -> str | None:
     """Return why a machine is the device of a profile, in words; None where it is not.
 
     A product's name that the profile asks for must be there; then the module, the board or the processor decides, the most
@@ -61,7 +61,7 @@ def match_profile(
         Profile and reasons, the most important first. The profile is a generic one where the machine is not recognised, and
         None where not even its architecture fits.
     """
-    claims = [(profile, reason) for profile in profiles if (reason := claim(profile, identity)) is not None]
+    claims = [(profile, reason) for profile in profiles if (reason := match_reason(profile, identity)) is not None]
     exact = [(profile, reason) for profile, reason in claims if profile.dmi_products] or claims
     if exact:
         found, reason = min(exact, key=lambda pair: _rank(pair[0], identity))

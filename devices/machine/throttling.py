@@ -59,7 +59,7 @@ class ThrottlingCounter:
     read: Callable[[str], int | None]
 
 
-def find_signs(root: Path) -> tuple[ThrottlingSign, ...]:
+def find_throttling_signs(root: Path) -> tuple[ThrottlingSign, ...]:
     """Find the files that show throttling now.
 
     They are temperatures, held against the trips at which the kernel slows the chip; cooling devices that lower a clock;
@@ -73,7 +73,7 @@ def find_signs(root: Path) -> tuple[ThrottlingSign, ...]:
     )
 
 
-def find_counts(root: Path) -> tuple[ThrottlingCounter, ...]:
+def find_throttling_counters(root: Path) -> tuple[ThrottlingCounter, ...]:
     """Find the counters of throttling: x86's thermal interrupts, over-current events, a Raspberry Pi's bits (0 or 1)."""
     found = []
     for kind in ("core", "package"):
@@ -94,14 +94,14 @@ def find_counts(root: Path) -> tuple[ThrottlingCounter, ...]:
 
 def read_throttling(root: Path) -> tuple[str, ...] | None:
     """Return the causes that slow the machine down now, in words; empty: there are none; None: nothing would show one."""
-    reasons = [words for sign in find_signs(root) if (words := sign.tell(read_text(sign.file))) is not None]
+    reasons = [words for sign in find_throttling_signs(root) if (words := sign.tell(read_text(sign.file))) is not None]
     return tuple(dict.fromkeys(word for words in reasons for word in words)) if reasons else None
 
 
 def read_throttled_before(root: Path) -> tuple[str, ...]:
     """Return the causes that have slowed the machine down since its start, in words; empty where no counter shows any."""
     maximum: dict[str, int] = {}
-    for count in find_counts(root):
+    for count in find_throttling_counters(root):
         maximum[count.words] = max(maximum.get(count.words, 0), count.read(read_text(count.file)) or 0)
     return tuple(words.format(number) for words, number in maximum.items() if number)
 

@@ -204,7 +204,7 @@ class _Process:
             self._refuse_lost()
         return line + end
 
-    def complaint(self) -> str:
+    def last_error_line(self) -> str:
         return (self._stderr.decode(errors="replace").strip().splitlines() or [""])[-1]
 
     async def finish(self, sink: BinaryIO | None = None) -> Finished:

@@ -80,7 +80,7 @@ class Process(Protocol):
             LostError: The connection broke.
         """
 
-    def complaint(self) -> str:
+    def last_error_line(self) -> str:
         """Return the last line of the command's stderr so far; empty where there is none."""
 
     async def finish(self, sink: BinaryIO | None = None) -> Finished:

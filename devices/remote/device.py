@@ -177,7 +177,7 @@ class Device:
                 code="E_DEVICE_REMOTE",
             )
 
-    async def come_back(self, within_s: float) -> None:
+    async def log_in_again(self, within_s: float) -> None:
         """Log in again, trying for some seconds.
 
         Raises:

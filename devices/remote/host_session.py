@@ -129,11 +129,11 @@ async def _measure(device: Device, plan: HostPlan, folder: Path) -> str | None:
         trouble, lost = str(err), True
     try:
         if lost:
-            await device.come_back(_COME_BACK_S)
+            await device.log_in_again(_COME_BACK_S)
         await device.fetch(folder)
     except LostError:
         try:
-            await device.come_back(_COME_BACK_S)
+            await device.log_in_again(_COME_BACK_S)
             await device.fetch(folder)
         except LostError as err:
             return f"{trouble or 'the bench ended'}; what it had could not be fetched ({err})"
@@ -166,7 +166,7 @@ async def listen(process: Process, plan: HostPlan) -> str | None:
         if "error" in fields:
             return str(fields["error"])
         if "ended" in fields:
-            code, last = fields["ended"], process.complaint()
+            code, last = fields["ended"], process.last_error_line()
             how = "" if code is None else f" with {code}"
             return f"the bench on the device ended{how}, without a word of its own{f' ({last})' if last else ''}"
 

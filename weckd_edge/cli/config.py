@@ -17,9 +17,10 @@ def command() -> None:
 @command.command("show")
 @takes(settings=ChainSettings, output=Output)
 def show_command(settings: ChainSettings, output: Output) -> None:
-    """Print every setting in force as TOML, with its origin in a comment: default, file or command line.
+    """Print every setting in force as TOML, with its origin.
 
-    Save what it prints as a file of your own, and give it to --config.
+    The origin stands in a comment: default, file or command line. Save what is printed as a file of your own, and give it
+    to --config.
     """
     from weckd_edge.config import settings_in_force, settings_toml
 

@@ -18,6 +18,7 @@ from weckd_edge.cli.parsing.options import Command, option, takes
 from weckd_edge.cli.parsing.parameter_types import PATH
 
 if TYPE_CHECKING:
+    from weckd_edge.api.bundle import Bundle
     from weckd_edge.devices.attribution.explain_images import Explanation
     from weckd_edge.devices.runtime.predict import Prediction
 
@@ -77,14 +78,16 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
     An image that cannot be read is listed as "unable to analyze"; the command fails only where none can be read. Other
     files of a folder are listed as skipped, with the kind of file that each is.
     """
+    from weckd_edge.api.bundle import load
     from weckd_edge.devices.runtime.predict import find_image_files
 
     named = expand_patterns(images)
     output.check_places(named)
     found = find_image_files(named)
+    loaded = load(bundle, key=trust.key, min_version=trust.min_version)
     results = PredictionResults(skipped=found.skipped, file=output.out)
     with output.progress() as progress, progress.task("predict", len(found.images)) as task:
-        for result in _predictions(bundle, found.images, run, trust, output):
+        for result in _predictions(loaded, found.images, run, output):
             results.add(result)
             task.advance()
     results.print(as_json=output.as_json)
@@ -94,26 +97,22 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
     results.check()
 
 
-def _predictions(
-    bundle: Path, images: Sequence[Path], run: PredictRun, trust: AcceptedBundle, output: PredictOutput
-) -> Iterator[ImageResult]:
+def _predictions(bundle: Bundle, images: Sequence[Path], run: PredictRun, output: PredictOutput) -> Iterator[ImageResult]:
     """Classify images one after another; each is written and drawn before the next one is classified."""
-    from weckd_edge.api.bundle import load
     from weckd_edge.devices.images.picture_paths import make_picture_paths
     from weckd_edge.devices.runtime.prediction_file import write_predictions
     from weckd_edge.devices.runtime.prediction_picture import save_prediction
 
-    loaded = load(bundle, key=trust.key, min_version=trust.min_version)
-    pictures = None if output.save is None else make_picture_paths(images, output.save, bundle=bundle)
+    pictures = None if output.save is None else make_picture_paths(images, output.save, bundle=bundle.path)
     with ExitStack() as stack:
-        model = stack.enter_context(loaded.open(run.backend, threads=run.threads))
+        model = stack.enter_context(bundle.open(run.backend, threads=run.threads))
         found: Iterator[tuple[Prediction, Explanation | None]]
         if output.attributions is None:
             found = ((one, None) for one in model.predict_many(images, ignore_guard=run.ignore_guard))
         else:
             explanations = model.explain(images, output.attributions, ignore_guard=run.ignore_guard)
             found = ((one.prediction, one) for one in explanations)
-        file = None if output.out is None else stack.enter_context(write_predictions(output.out, loaded.labels))
+        file = None if output.out is None else stack.enter_context(write_predictions(output.out, bundle.labels))
         for number, (prediction, explanation) in enumerate(found):
             if file is not None:
                 file.write(prediction)

@@ -1,13 +1,15 @@
 """Options as records: a titled group of options that a command takes as one value, and that ``--help`` shows together.
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UpdateSigner(OptionGroup):
-    title: ClassVar[str] = "Signature"
-    sign_key: Path | None = option("--sign-key", type=PATH, help="PEM private key that signs the update itself.")
+A group is a frozen dataclass, and ``takes`` gives it to a command::
 
-@click.command("rauc", cls=Command)
-@takes(signer=UpdateSigner, output=Output)
-def command(signer: UpdateSigner, output: Output) -> None: ...
+    @dataclass(frozen=True, kw_only=True, slots=True)
+    class UpdateSigner(OptionGroup):
+        title: ClassVar[str] = "Signature"
+        sign_key: Path | None = option("--sign-key", type=PATH, help="PEM private key that signs the update itself.")
+
+    @click.command("rauc", cls=Command)
+    @takes(signer=UpdateSigner, output=Output)
+    def command(signer: UpdateSigner, output: Output) -> None: ...
 """
 
 from __future__ import annotations

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.pipeline.network_sources.base import NetworkSource
 from weckd_edge.pipeline.network_sources.checkpoint_source import open_checkpoint
 from weckd_edge.pipeline.network_sources.link_source import open_link
 from weckd_edge.pipeline.network_sources.onnx_source import open_onnx
-from weckd_edge.pipeline.request import CompileRequest
+
+if TYPE_CHECKING:
+    from weckd_edge.pipeline.request import CompileRequest
 
 
 def open_source_network(request: CompileRequest) -> NetworkSource:

@@ -11,13 +11,16 @@ from weckd_edge.report.charts import draw
 from weckd_edge.report.charts.draw import WIDTH
 from weckd_edge.report.numbers import milliseconds, significant
 
+MARK_ROW = 17
+"""Height of the row that each percentile's label, and the limit's, has to itself, pixels."""
+
 
 def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
     """Draw the distribution of latencies, with median, 90th and 99th percentile, and the limit if there is one.
 
     Latencies far above the 99th percentile are counted in words, so that one outlier does not flatten the rest.
     """
-    height, left, right, top, bottom = 280, 14, 14, 64, 44
+    height, left, right, top, bottom = 297, 14, 14, 81, 44
     start = min(latency.samples_ns)
     end = max(latency.p99_ns * 1.25 - start * 0.25, start * 1.02 + 1)
     if limit_ms is not None and start < limit_ms * 1e6 < end * 1.6:
@@ -52,9 +55,10 @@ def latency_histogram(latency: Latency, limit_ms: float | None) -> str:
     parts.append(draw.text(WIDTH / 2, height - 8, f"end-to-end latency (ms){more}", "label", "middle"))
     marks = [("p50", latency.p50_ns, "mark"), ("p90", latency.p90_ns, "mark strong"), ("p99", latency.p99_ns, "mark")]
     for row, (name, time_ns, style) in enumerate(marks):
-        parts += _mark(x(time_ns), 14 + row * 17, floor, f"{name} {milliseconds(time_ns)}", style)
+        parts += _mark(x(time_ns), 14 + row * MARK_ROW, floor, f"{name} {milliseconds(time_ns)}", style)
     if limit_ms is not None and limit_ms * 1e6 <= end:
-        parts += _mark(x(limit_ms * 1e6), 14, floor, f"limit {significant(limit_ms)}{NBSP}ms", "mark limit")
+        row = 14 + len(marks) * MARK_ROW
+        parts += _mark(x(limit_ms * 1e6), row, floor, f"limit {significant(limit_ms)}{NBSP}ms", "mark limit")
     description = f"{len(latency.samples_ns)} queries; " + ", ".join(f"{n} {milliseconds(t)}" for n, t, _ in marks)
     return draw.svg(height, "Histogram of end-to-end latencies", description, parts)
 

@@ -55,7 +55,7 @@ def test_a_look_has_the_fastest_clock_the_hottest_zone_and_the_load(orin: Path) 
 def test_a_machine_that_shows_nothing_has_nothing_and_never_nought(tmp_path: Path) -> None:
     with MachineFiles(tmp_path, clock=lambda: 1) as machine:
         state = machine.read_state()
-        assert (machine.shown, machine.counters(), machine.mode()) == ((), {}, None)
+        assert (machine.shown, machine.read_counters(), machine.read_mode()) == ((), {}, None)
     assert dataclasses.astuple(state) == (1, None, None, None, None, None, ())
 
 
@@ -75,9 +75,9 @@ def test_a_fan_is_no_throttling_and_a_lowered_clock_is(orin: Path) -> None:
 
 def test_over_current_events_are_counted(orin: Path) -> None:
     with MachineFiles(orin) as machine:
-        before = machine.counters()
+        before = machine.read_counters()
         put(orin, "sys/class/hwmon/hwmon4/oc1_event_cnt", 9)
-        assert counter_rises(before, machine.counters()) == ("oc1_event_cnt +2",)
+        assert counter_rises(before, machine.read_counters()) == ("oc1_event_cnt +2",)
         assert counter_rises(before, before) == ()
 
 
@@ -94,9 +94,9 @@ def test_x86_counts_its_thermal_interrupts(tmp_path: Path, machines: ModuleType)
     put(tmp_path, f"{CPU}/cpu0/thermal_throttle/core_throttle_count", 0)
     put(tmp_path, f"{CPU}/cpu0/thermal_throttle/package_throttle_count", 5)
     with MachineFiles(tmp_path) as machine:
-        before = machine.counters()
+        before = machine.read_counters()
         put(tmp_path, f"{CPU}/cpu0/thermal_throttle/core_throttle_count", 3)
-        assert counter_rises(before, machine.counters()) == ("cpu0 core_throttle_count +3",)
+        assert counter_rises(before, machine.read_counters()) == ("cpu0 core_throttle_count +3",)
 
 
 def test_a_raspberry_pi_says_what_slows_it_now_and_what_has(tmp_path: Path, machines: ModuleType) -> None:
@@ -104,25 +104,25 @@ def test_a_raspberry_pi_says_what_slows_it_now_and_what_has(tmp_path: Path, mach
     path = "sys/devices/platform/soc/soc:firmware/get_throttled"
     put(tmp_path, path, "50000")  # under-voltage and throttling, at some earlier time
     with MachineFiles(tmp_path) as machine:
-        before = machine.counters()
+        before = machine.read_counters()
         assert machine.read_state().throttling == ()
         put(tmp_path, path, "d0008")
         assert machine.read_state().throttling == ("soft temperature limit",)
-        assert counter_rises(before, machine.counters()) == ("soft temperature limit since the start +1",)
+        assert counter_rises(before, machine.read_counters()) == ("soft temperature limit since the start +1",)
 
 
 def test_the_mode_has_power_mode_governors_and_turbo(orin: Path, machines: ModuleType) -> None:
     with MachineFiles(orin) as machine:
-        assert machine.mode() == "power mode 25W; governor schedutil"
+        assert machine.read_mode() == "power mode 25W; governor schedutil"
         machines.set_power_mode(orin, 2)
-        assert machine.mode() == "power mode MAXN_SUPER; governor schedutil"
+        assert machine.read_mode() == "power mode MAXN_SUPER; governor schedutil"
 
 
 def test_a_notebook_has_a_power_profile(tmp_path: Path) -> None:
     put(tmp_path, "sys/firmware/acpi/platform_profile", "balanced")
     put(tmp_path, f"{CPU}/intel_pstate/no_turbo", 1)
     with MachineFiles(tmp_path) as machine:
-        assert machine.mode() == "power profile balanced; turbo off"
+        assert machine.read_mode() == "power profile balanced; turbo off"
 
 
 def state(cpu_khz: int | None = 1_000_000, gpu_hz: int | None = None, throttling: tuple[str, ...] = ()) -> MachineState:

@@ -6,7 +6,7 @@ import pytest
 from weckd_edge.devices.bench.machine_log import MachineFiles
 from weckd_edge.devices.machine.clocks import Clocks, read_core_clocks, read_gpu_clocks
 from weckd_edge.devices.machine.resources import read_free_disk_mib, read_memory_mib, read_swap
-from weckd_edge.devices.machine.throttling import find_signs, read_throttled_before, read_throttling
+from weckd_edge.devices.machine.throttling import find_throttling_signs, read_throttled_before, read_throttling
 
 PI = "sys/devices/platform/soc/soc:firmware/get_throttled"
 BOARDS = ["jetson-nano-4gb", "jetson-tx2", "jetson-xavier-nx", "jetson-orin-nano-8gb", "jetson-thor-t5000"]
@@ -143,11 +143,11 @@ def test_free_disk_is_that_of_the_folder(tmp_path: Path) -> None:
 def test_an_alarm_that_is_shown_twice_is_reported_once(fake_jetson: ModuleType, tmp_path: Path) -> None:
     root = fake_jetson.build(tmp_path)
     (alarm,) = root.glob("sys/bus/i2c/devices/*/hwmon/hwmon*/curr1_max_alarm")
-    before = len(find_signs(root))
+    before = len(find_throttling_signs(root))
     link = root / "sys/class/hwmon" / alarm.parent.name
     link.parent.mkdir(parents=True, exist_ok=True)
     link.symlink_to(alarm.parent)
-    assert len(find_signs(root)) == before
+    assert len(find_throttling_signs(root)) == before
 
 
 def test_settings_and_accelerators_are_no_throttling(machines: ModuleType, tmp_path: Path) -> None:

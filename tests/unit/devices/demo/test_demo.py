@@ -270,4 +270,4 @@ def test_a_host_of_the_network_is_warned_of_and_json_is_one_object(bundle: Path)
     assert json.loads(text)["url"].startswith("http://0.0.0.0:")
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
-    assert "warning: anyone who reaches 0.0.0.0 over the network can send images" in err
+    assert "warning: anyone who reaches 0.0.0.0 over the network can send it images" in err

@@ -6,7 +6,7 @@ import pytest
 
 from weckd_edge.artifacts import ClassMetrics, Gate, Metric, Metrics, Slice
 from weckd_edge.config import GateConfig
-from weckd_edge.devices.gates.slices import evaluate_slices, lowered_high
+from weckd_edge.devices.gates.slices import bonferroni_high, evaluate_slices
 from weckd_edge.metrics.intervals import wilson
 
 LABELS = ("effusion", "normal")
@@ -105,4 +105,4 @@ def test_no_limit_no_gate() -> None:
 @pytest.mark.parametrize("value", [0.0, 0.3, 0.9])
 def test_the_wider_upper_end_is_about_wilsons_with_a_larger_quantile(value: float) -> None:
     wider = wilson(value * 100, 100, 2.734)[1]  # 95 % for eight figures together
-    assert lowered_high(figure(value), 8) == pytest.approx(wider, abs=0.02)
+    assert bonferroni_high(figure(value), 8) == pytest.approx(wider, abs=0.02)

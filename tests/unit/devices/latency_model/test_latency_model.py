@@ -45,7 +45,7 @@ from weckd_edge.devices.latency_model.published_rows import (
     rows_of,
 )
 from weckd_edge.devices.latency_model.reference import PRICES_NS, reference_prices
-from weckd_edge.devices.latency_model.tensorrt_roofline import roofline_ns, settled
+from weckd_edge.devices.latency_model.tensorrt_roofline import fit_roofline, roofline_ns
 from weckd_edge.devices.profiles.profile import DeviceProfile, PowerMode, load_profile
 from weckd_edge.devices.profiles.records import PublishedLatency
 
@@ -313,7 +313,7 @@ def test_a_jetson_without_a_known_peak_or_figure_is_unknown() -> None:
 
 
 def test_the_roofline_gives_back_the_two_figures_it_was_settled_by() -> None:
-    layer_ns, part = settled()
+    layer_ns, part = fit_roofline()
     assert layer_ns > 0
     assert 0 < part < 1
     for row in published_rows():

@@ -471,7 +471,7 @@ def test_what_a_device_says_decides(lines: list[bytes], said: str | None) -> Non
         async def line(self) -> bytes:
             return lines.pop(0)
 
-        def complaint(self) -> str:
+        def last_error_line(self) -> str:
             return "Killed"
 
     plan = HostPlan(request=LONG, payload=b"", timeout_s=30.0, limit_s=30.0)

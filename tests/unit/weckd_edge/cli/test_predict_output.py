@@ -13,9 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+import weckd_edge
 from support.errors import raises
 from weckd_edge.cli.parsing.image_patterns import expand_patterns
-from weckd_edge.core.errors import DataError
+from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.runtime.predict import Prediction
 from weckd_edge.devices.runtime.prediction_file import write_predictions
 
@@ -188,3 +189,25 @@ def test_progress_counts_the_images_and_quiet_hides_it(run: Run, bundle: Path, i
     _, out, err = run("predict", bundle, images, *BACKEND)
     assert err.startswith("predict: 4 steps\npredict: done in ")
     assert run("predict", bundle, images, *BACKEND, "-q") == (0, out, "")
+
+
+def test_maps_pictures_and_rows_can_be_asked_for_at_once(run: Run, bundle: Path, images: Path, tmp_path: Path) -> None:
+    outputs = ("--explain", tmp_path / "maps", "--save", tmp_path / "pictures", "--out", tmp_path / "p.jsonl")
+    code, _, err = run("predict", bundle, images, *BACKEND, *outputs)
+    assert code == 0
+    assert err.splitlines()[0] == "predict: 4 steps"
+    assert err.splitlines()[-2:] == [f"pictures: 3 of 4 in {tmp_path / name}" for name in ("maps", "pictures")]
+    names = ["1-2.png", "1.png", "c.png"]
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == names
+    assert sorted(path.name for path in (tmp_path / "pictures").iterdir()) == names
+    assert (tmp_path / "maps/c.png").read_bytes() != (tmp_path / "pictures/c.png").read_bytes()
+    assert len((tmp_path / "p.jsonl").read_text().splitlines()) == 4
+
+
+def test_explanations_are_made_one_after_another_while_the_model_is_open(bundle: Path, images: Path, tmp_path: Path) -> None:
+    with weckd_edge.load(bundle).open("onnxruntime") as model:
+        found = model.explain([images / "a", images / "b"], tmp_path / "maps")
+        assert next(found).overlay == str(tmp_path / "maps/1.png")
+        assert [path.name for path in (tmp_path / "maps").iterdir()] == ["1.png"]
+    with raises(ModelError, "E_MODEL_CLOSED"):
+        next(found)

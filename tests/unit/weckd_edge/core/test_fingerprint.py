@@ -211,6 +211,8 @@ def test_no_key_counts_a_command_a_page_or_the_course_of_a_build() -> None:
     for module in module_names():
         for _, entries in entries_of(read_source(module).tree, read_source(module).tree):
             for name in set(depends_on(*entries)) - set(entries) - allowed:
+                if name.startswith("weckd_edge.pipeline.network_sources."):  # how an imported network is opened
+                    continue
                 assert name.split(".")[1] in BELOW_THE_PIPELINE, f"{module}: {entries} depend on {name}"
 
 

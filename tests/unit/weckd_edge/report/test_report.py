@@ -1,5 +1,6 @@
 import dataclasses
 import hashlib
+import itertools
 import json
 import re
 from html.parser import HTMLParser
@@ -531,6 +532,14 @@ def weighed(name: str, scale: float, *, label: str = "measured", limit_ms: float
         build_machine_p90_ns=int(got * 1e6),
         gates=(gate,),
     )
+
+
+def test_each_line_of_the_histogram_has_its_label_in_a_row_of_its_own() -> None:
+    latency = make_evidence().measurement.end_to_end
+    svg = latency_histogram(latency, latency.p50_ns / 1e6)
+    rows = [float(y) for y in re.findall(r'<text class="mark[a-z ]* text" x="[\d.]+" y="([\d.]+)"', svg)]
+    assert len(rows) == 4
+    assert all(b - a >= 15 for a, b in itertools.pairwise(sorted(rows)))
 
 
 @pytest.mark.parametrize(
