@@ -11,7 +11,7 @@ from scipy import stats
 
 from weckd_edge.artifacts import SCHEMA_VERSION
 
-REFERENCE = "single-share"
+REFERENCE = "single-subset"
 """Name of the control that uses one labelled subset."""
 
 SAME_LABELS = "single-union"

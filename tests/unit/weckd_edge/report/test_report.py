@@ -687,8 +687,8 @@ def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
         synthetic=True,
         labelled_fraction=0.1,
         seeds=2,
-        rows=(row("single-share", (0.5, 0.6), None), row("weckd+pool", (0.7, 0.8), 0.2)),
-        verdicts=("The chain helped: weckd+pool answers +20.0 points",),
+        rows=(row("single-subset", (0.5, 0.6), None), row("weckd+unlabelled", (0.7, 0.8), 0.2)),
+        verdicts=("The chain helped: weckd+unlabelled answers +20.0 points",),
     )
     return dataclasses.replace(page, **changes)
 
@@ -700,7 +700,7 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     assert "<b>ears" not in html
     assert not re.search(r"https?://|@import", html)
     text = text_of(html)
-    for words in ("Synthetic data", "The chain helped: weckd+pool", "65.0", "+20.0", "2 seeds"):
+    for words in ("Synthetic data", "The chain helped: weckd+unlabelled", "65.0", "+20.0", "2 seeds"):
         assert words in text, words
     assert html.count('class="dot baseline"') >= 4
     assert "energy" not in text
