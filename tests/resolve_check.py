@@ -39,7 +39,7 @@ MACHINES = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_3
 STANDS_APART = {"tensorrt", "torch-tensorrt"}
 """Extras for which PyPI has no wheels: their libraries come with JetPack or from the vendor's index."""
 
-NOT_ON_ARM = {"bench", "all", "dev"}
+NOT_ON_ARM = {"bench", "all", "dev", "docs"}
 """Extras with a library that has no wheel for Arm (mlcommons-loadgen), and what only those who change this package need."""
 
 FROM_SOURCE = ("tensorrt-rtx", "tensorrt-rtx-cu13")

@@ -27,7 +27,7 @@ STEPS = {
     "abstain": "Abstention",
     "measure": "MetricsRecord",
     "audit_data": "DataAudit",
-    "judge": "Gate",
+    "gates": "Gate",
     "write_bundle": "Manifest",
 }
 """Each step in the order in which a build runs them, and the record that it hands on."""

@@ -12,6 +12,7 @@ sys.path[:0] = [str(ROOT), str(Path(__file__).parent)]  # what is documented is 
 from c_api_page import c_api_page  # noqa: E402
 from profiles_page import profiles_page  # noqa: E402
 from records_page import records_page  # noqa: E402
+from run_notebook import notebook_page  # noqa: E402
 from settings_page import settings_page  # noqa: E402
 
 if TYPE_CHECKING:
@@ -23,6 +24,7 @@ GENERATED = {
     "reference/profiles.md": profiles_page,
     "reference/records.md": records_page,
     "reference/c-api.md": c_api_page,
+    "notebooks/quick-start.md": notebook_page,
 }
 """Pages of the site by address, with what writes their Markdown."""
 

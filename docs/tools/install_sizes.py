@@ -35,6 +35,16 @@ class Size(NamedTuple):
     missing: tuple[str, ...]
 
 
+APART = {"dev", "docs", "heic", "mlflow", "tensorboard", "tensorrt", "torch-tensorrt"}
+"""Extras that are not measured: tools for work on the package, and libraries that do not come with ``all``."""
+
+
+def extras() -> list[str]:
+    """Return the names of the extras that are measured."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    return [name for name in project["optional-dependencies"] if name not in APART]
+
+
 def requirements(extra: str | None) -> list[Requirement]:
     """Return what the package requires, with one of its extras or without any."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -80,7 +90,7 @@ def _bytes(path: object) -> int:
 
 
 if __name__ == "__main__":
-    for name in (None, "cpu", "train", "compile", "nncf", "bench", "remote", "report", "sign", "jetson-preflight", "all"):
+    for name in (None, *extras()):
         size = size_of(name)
         left_out = f" (without {', '.join(size.missing)})" if size.missing else ""
         print(f"{name or 'base':18} {size.megabytes:8.0f} MB{left_out}")  # noqa: T201

@@ -111,7 +111,8 @@ def test_every_step_in_the_picture_is_a_module_and_every_record_an_artefact(tool
     drawing = tools("draw_steps")
     steps = {path.stem for path in (ROOT / "weckd_edge/pipeline/steps").glob("[a-z]*.py")}
     assert set(drawing.STEPS) <= steps
-    assert steps - set(drawing.STEPS) == {"layout", "predict", "sdk"}, "draw the step, or name it here as a helper"
+    helpers, of_compile = {"layout", "predict", "sdk"}, {"import_network", "read_calibration"}
+    assert steps - set(drawing.STEPS) == helpers | of_compile, "draw the step, or name it here"
     assert [record for record in drawing.STEPS.values() if not hasattr(artifacts, record)] == []
     assert drawing.PICTURE.read_text(encoding="utf-8") == drawing.draw(), "run: python docs/tools/draw_steps.py"
 
@@ -119,7 +120,7 @@ def test_every_step_in_the_picture_is_a_module_and_every_record_an_artefact(tool
 def test_every_step_of_a_build_is_explained_on_the_page_of_the_architecture() -> None:
     text = (DOCS / "design/architecture.md").read_text(encoding="utf-8")
     steps = {path.stem for path in (ROOT / "weckd_edge/pipeline/steps").glob("[a-z]*.py")} - {"layout", "sdk"}
-    assert [step for step in sorted(steps) if f"\n| `{step}` |" not in text] == []
+    assert [step for step in sorted(steps) if f"\n| `{step}`" not in text] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(DOCS)))
@@ -133,3 +134,106 @@ def test_lists_and_tables_begin_after_an_empty_line(page: Path) -> None:
         if starts.match(line) and before.strip() and not starts.match(before) and not before.startswith((" ", "<!--"))
     ]
     assert wrong == []
+
+
+def test_the_figures_in_the_readme_stand_in_the_results_that_it_names() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    results = readme.partition("\n## Results\n")[2].partition("\n## ")[0]
+    told = (DOCS / "results/chain.md").read_text(encoding="utf-8")
+    intervals = re.findall(r"[+-]?\d+\.\d \([+-]?\d+\.\d to [+-]?\d+\.\d\)", results.partition("So the chain helps")[0])
+    assert len(intervals) == 12
+    assert [figure for figure in intervals if figure not in told] == []
+    build = (DOCS / "results/otoscope-build.md").read_text(encoding="utf-8")
+    assert re.search(r"90\.7 % \(95 % interval 78\.8.96\.3 %", build)
+    assert "90.7 % (78.8 to 96.3), end-to-end latency 0.63 ms" in results
+
+
+def test_the_readme_counts_the_profiles_of_devices() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    devices = [name for name in profile_names() if not name.startswith("generic-")]
+    assert f"Profiles of {len(devices)} devices" in readme
+
+
+def test_the_table_of_extras_in_the_readme_is_that_of_the_page(tools: Any) -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    page = (DOCS / "get-started/install.md").read_text(encoding="utf-8")
+    size = re.compile(r"^\| `(weckd-edge[^`]*)` \| .* \| ([\d.]+ [MG]B) \|$", re.MULTILINE)
+    rows, all_rows = dict(size.findall(readme)), dict(size.findall(page))
+    assert len(rows) == 5
+    assert rows.items() <= all_rows.items()
+    sizes = tools("install_sizes")
+    assert {f"weckd-edge[{name}]" for name in sizes.extras()} | {"weckd-edge"} == set(all_rows)
+
+
+def test_the_citation_names_the_version_of_the_package() -> None:
+    import weckd_edge
+
+    assert f"\nversion: {weckd_edge.__version__}\n" in (ROOT / "CITATION.cff").read_text(encoding="utf-8")
+
+
+def test_the_page_of_the_python_api_shows_every_public_name() -> None:
+    import weckd_edge
+
+    page = (DOCS / "reference/api.md").read_text(encoding="utf-8")
+    names = [name for name in weckd_edge.__all__ if name != "__version__"]
+    assert len(names) > 8
+    assert [name for name in names if f"| [`{name}`](" not in page] == []
+    shown = set(re.findall(r"^::: weckd_edge\.(\w+)$", page, re.MULTILINE))
+    assert set(names) - shown == {"BuildConfig"}  # a page of its own
+
+
+RETIRED = {
+    r"answer(?:s|ed|ing)?": "prediction, decision; predict, reply",
+    r"(?:clears?|cleared) (?:a |the )?(?:bars?|limits?)": "meet a limit",
+    r"bars?": "limit, gate",
+    r"twins?": "baseline",
+    r"trunks?": "backbone",
+    r"brought": "imported",
+    r"weigh(?:s|ed|ing)?": "evaluate, select",
+    r"ships|shipping": "is deployed",
+    r"papers": "documents",
+    r"amiss|mend(?:s|ed)?|commonest|dealt|in vain|nobody looked": "plain English",
+    r"frame to answer": "end-to-end latency",
+    r"unfamiliar(?:ity)?": "OOD score",
+    r"partings?": "layer divergence",
+    r"far frames?": "OOD frames",
+}
+"""Words that the documentation does not use, each with what it says instead."""
+
+
+def prose_of(page: Path) -> str:
+    """Return a page's text without code, what commands printed, addresses and comments."""
+    text = re.sub(r"```.*?```|<!--.*?-->", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    text = "\n".join(line for line in text.split("\n") if not line.startswith("    "))
+    return re.sub(r"`[^`]*`|\]\([^)]*\)", "", text)
+
+
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *PAGES], ids=lambda page: page.stem)
+def test_a_page_uses_the_words_of_the_field(page: Path) -> None:
+    text = prose_of(page)
+    found = [
+        f"{word[0]}: say {say}"
+        for pattern, say in RETIRED.items()
+        for word in re.finditer(rf"\b(?:{pattern})\b", text, re.I)
+    ]
+    assert found == []
+
+
+def test_a_retired_word_in_a_page_would_be_found(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("`answer` is code.\n\nThe bar is cleared by the twin.\n")
+    with pytest.raises(AssertionError):
+        test_a_page_uses_the_words_of_the_field(page)
+    page.write_text("`answer` is code, and so is\n\n```text\nbar\n```\n")
+    test_a_page_uses_the_words_of_the_field(page)
+
+
+def test_the_picture_of_the_terminal_is_that_of_the_page_and_fetches_nothing(tools: Any) -> None:
+    pictures = tools("take_pictures")
+    drawn = pictures.TERMINAL.read_text(encoding="utf-8")
+    shown = " ".join(re.findall(r">([^<>]+)</text>", drawn)).replace("&#160;", " ")
+    page = pictures.PAGE.read_text(encoding="utf-8")
+    for command in re.findall(r"^\$ (.+)$", page, re.MULTILINE):
+        assert command in shown, "run: python docs/tools/take_pictures.py"
+    assert "font-face" not in drawn
+    assert re.findall(r"url\((?!#)", drawn) == []

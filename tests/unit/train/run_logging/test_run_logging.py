@@ -257,11 +257,11 @@ def test_a_bundle_and_a_table_are_kept(tool: str, tmp_path: Path, logs: Path) ->
 def test_a_study_logs_its_table_and_names_each_link_by_seed_and_strategy(
     tool: str, ears: Path, tmp_path: Path, logs: Path
 ) -> None:
-    grid = StudyGrid(strategies=("single-share", "weckd"), seeds=1)
+    grid = StudyGrid(strategies=("single-subset", "weckd"), seeds=1)
     found = run_study(ears, with_log(tool, logs), grid, tmp_path / "study", SilentProgress())
-    assert set(READ[tool](logs)) == {"seed 0/single-share/M1", "seed 0/weckd/M1", "seed 0/weckd/M2"} or set(
+    assert set(READ[tool](logs)) == {"seed 0/single-subset/M1", "seed 0/weckd/M1", "seed 0/weckd/M2"} or set(
         READ[tool](logs)
-    ) == {"seed-0/single-share/M1", "seed-0/weckd/M1", "seed-0/weckd/M2"}
+    ) == {"seed-0/single-subset/M1", "seed-0/weckd/M1", "seed-0/weckd/M2"}
     if tool == "mlflow":
         (kept,) = logs.glob("artifacts/*/artifacts/study.csv")
         rows = list(csv.DictReader(io.StringIO(kept.read_text())))
