@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, crop_box
-from weckd_edge.devices.images.area_resize import TOTAL, area_weights, resize_area
+from weckd_edge.devices.images.area_resize import EIGHTHS, TOTAL, area_weights, resize_area
 
 SIDES = st.integers(1, 8192)
 SIZES = st.integers(1, 2048)
@@ -85,6 +85,21 @@ def test_the_weights_are_those_of_the_definition_and_close_to_the_covered_share(
         for j, weight in row.items():
             low, high = max(i * source, j * target), min((i + 1) * source, (j + 1) * target)
             assert abs(weight - TOTAL * (high - low) / source) <= 1
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(source=SIDES, target=SIZES)
+@example(source=480, target=224)
+def test_weights_and_values_between_the_passes_lose_nothing_in_float16_or_tf32(source: int, target: int) -> None:
+    assume(source <= TOTAL * target)
+    weights = (area_weights(source, target).weights / TOTAL).astype(np.float32)
+    values = np.arange(255 * EIGHTHS + 1, dtype=np.float32)
+    smallest_normal = np.finfo(np.float16).smallest_normal
+    for numbers in (weights, values):
+        assert np.array_equal(numbers, numbers.astype(np.float16).astype(np.float32))
+        assert ((numbers == 0) | (numbers >= smallest_normal)).all(), "a subnormal number is 0 on some processors"
+        mantissas = numbers.view(np.uint32) & 0x1FFF
+        assert not mantissas.any(), "TF32 leaves the last 13 bits out"
 
 
 @pytest.mark.parametrize(("source", "target"), [(0, 4), (4, 0), (TOTAL + 1, 1)])

@@ -62,7 +62,7 @@ def _mean_of_area(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
     top, left, height, width = _box(frames, spec)
     x = frames[:, top : top + height, left : left + width]
     if (height, width) != (size, size):
-        rows = (_weighted_sums(x.int(), size) + 128) >> 8
+        rows = (_weighted_sums(x, size) + 128) >> 8
         x = ((_weighted_sums(rows.transpose(1, 2), size) + 8192) >> 14).transpose(1, 2)
     return x.float().permute(0, 3, 1, 2)
 
@@ -71,10 +71,10 @@ def _weighted_sums(values: Tensor, target: int) -> Tensor:
     """Sum values ``[B, S, ...]`` to ``[B, target, ...]`` by area; integers, which no device and no precision rounds."""
     source = values.shape[1]
     axis = area_weights(source, target)
-    sums = values.new_zeros(values.shape[0], target, *values.shape[2:])
+    sums = torch.zeros((values.shape[0], target, *values.shape[2:]), dtype=torch.int32, device=values.device)
     for places, weights in zip(axis.places(source).T, axis.weights.T, strict=True):
-        taken = values[:, torch.tensor(places, device=values.device)]
-        sums += taken * torch.tensor(weights, device=values.device).view(-1, 1, 1)
+        taken = values.index_select(1, torch.tensor(places, device=values.device)).int()
+        sums.addcmul_(taken, torch.tensor(weights, device=values.device).view(-1, 1, 1))
     return sums
 
 
