@@ -1,5 +1,6 @@
 /* Reads a frame of any geometry, over exactly the bytes that it describes: one that is accepted reads no byte beyond.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "image/area.h"
 #include "image/frame.h"
 #include "runtime/memory.h"
 
@@ -38,6 +39,38 @@ static void resize(const weckd_region *region, uint32_t width, uint32_t height) 
     free(buffers.row);
     free(buffers.half);
     free(frame);
+}
+
+/* Resize by area with all instructions that are here: the same bytes, and every table in memory of its own. */
+static void resize_by_area(const weckd_region *region, uint32_t side) {
+    weckd_area_axis axes[2];
+    uint32_t source[2] = {region->height, region->width};
+    size_t bytes = (size_t)side * side * 3;
+    for (int axis = 0; axis < 2; axis++) {
+        axes[axis].first = malloc(side * sizeof(uint32_t));
+        axes[axis].weights = malloc((size_t)side * weckd_area_taps(source[axis], side) * sizeof(int16_t));
+        if (!weckd_area_plan(source[axis], side, &axes[axis])) {
+            abort();
+        }
+    }
+    uint16_t *row = malloc(weckd_area_row_values(region->width) * sizeof(uint16_t));
+    uint8_t *expected = malloc(bytes), *found = malloc(bytes);
+    weckd_area_resize(WECKD_AREA_PLAIN, region->pixels, region->stride, &axes[0], &axes[1], row, expected);
+    for (int code = WECKD_AREA_SSE2; code <= WECKD_AREA_NEON; code++) {
+        if (weckd_area_has((weckd_area_code)code)) {
+            weckd_area_resize((weckd_area_code)code, region->pixels, region->stride, &axes[0], &axes[1], row, found);
+            if (memcmp(found, expected, bytes) != 0) {
+                abort();
+            }
+        }
+    }
+    for (int axis = 0; axis < 2; axis++) {
+        free(axes[axis].first);
+        free(axes[axis].weights);
+    }
+    free(row);
+    free(expected);
+    free(found);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
@@ -84,6 +117,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         free(rgb);
         if (region.width <= MAX_SIDE && region.height <= MAX_SIDE) {
             resize(&region, 1 + number[11] % 64, 1 + number[12] % 64);
+            if (region.format == WECKD_RGB || region.format == WECKD_BGR) {
+                resize_by_area(&region, 1 + number[13] % 64);
+            }
         }
     }
     free(pixels);
