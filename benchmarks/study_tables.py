@@ -18,7 +18,7 @@ RESULTS = Path(__file__).with_name("results") / "study.jsonl"
 ALL_LABELS = "single-all"
 GAP = 0.01
 """Smallest gain from one labelled subset to all labels that a part of it is told of, as a difference of accuracies."""
-OWN, PUBLISHED = ("guided", "guided+pool"), ("one-step+pool", "takd+pool", "dgkd+pool")
+OWN, PUBLISHED = ("guided", "guided+unlabelled"), ("one-step+unlabelled", "takd+unlabelled", "dgkd+unlabelled")
 
 
 def told(found: MeanInterval, sign: str = "") -> str:

@@ -162,6 +162,15 @@ def consumers(graph: GraphProto) -> dict[str, list[NodeProto]]:
     return found
 
 
+def network_nodes(graph: GraphProto) -> tuple[NodeProto, ...]:
+    """Return the nodes that do not belong to the preprocessing, in graph order; all of a graph without one."""
+    before: tuple[NodeProto, ...] = ()
+    if any(NETWORK_INPUT_NAME in node.output for node in graph.node):
+        before = preprocessing_nodes(graph)
+    names = {name for node in before for name in node.output}
+    return tuple(node for node in graph.node if names.isdisjoint(node.output))
+
+
 def preprocessing_nodes(graph: GraphProto) -> tuple[NodeProto, ...]:
     """Return the nodes that make the network's input from the frame, in graph order.
 

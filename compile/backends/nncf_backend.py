@@ -46,7 +46,7 @@ def build_int8_ir(
     model = openvino_backend.read_graph(onnx)
     try:
         dataset = nncf.Dataset(list(frames))
-        scope = nncf.IgnoredScope(names=_operators_before(model, first), validate=False) if first else None
+        scope = nncf.IgnoredScope(names=openvino_backend.operators_before(model, first), validate=False) if first else None
         with contextlib.redirect_stdout(io.StringIO()):
             small = nncf.quantize(
                 model,
@@ -59,15 +59,3 @@ def build_int8_ir(
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
         raise ModelError(f"NNCF cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE") from err
     return openvino_backend.save_ir(small, "int8", sha256_file(onnx), folder)
-
-
-def _operators_before(model: Any, tensor: str) -> list[str]:
-    """Return the names of the operators that make a tensor."""
-    makers = {name: output.get_node() for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
-    waiting, found = [makers[tensor]] if tensor in makers else [], dict[str, None]()
-    while waiting:
-        op = waiting.pop()
-        if op.get_friendly_name() not in found:
-            found[op.get_friendly_name()] = None
-            waiting.extend(value.get_node() for value in op.input_values())
-    return list(found)

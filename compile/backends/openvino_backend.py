@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME
 from weckd_edge.core.errors import ModelError, last_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
@@ -71,7 +72,8 @@ def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> Bui
     try:
         _name_by_place(model)
         _write_ir(model, path, compress=precision == "fp16")
-        precisions = executed_precisions(ov.Core().compile_model(str(path), "CPU", settings_for(threads=1)))
+        compiled = ov.Core().compile_model(str(path), "CPU", settings_for(threads=1))
+        precisions = executed_precisions(compiled, without=operators_before(model, NETWORK_INPUT_NAME))
     except RuntimeError as err:
         raise ModelError(
             f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
@@ -166,9 +168,21 @@ def _executed_layers(compiled: Any) -> tuple[ExecutedLayer, ...]:
     return tuple(layers)
 
 
-def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
-    """Count a compiled model's layers by type and by the precision they really run in."""
-    return Counter((layer.kind, layer.precision) for layer in _executed_layers(compiled))
+def executed_precisions(compiled: Any, *, without: Collection[str] = ()) -> Counter[tuple[str, str]]:
+    """Count a compiled model's layers by type and by the precision they really run in, but for those of these names."""
+    return Counter((layer.kind, layer.precision) for layer in _executed_layers(compiled) if layer.name not in without)
+
+
+def operators_before(model: Any, tensor: str) -> list[str]:
+    """Return the names of the operators that make a tensor of an ``openvino.Model``; none where it has no such tensor."""
+    makers = {name: output.get_node() for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
+    waiting, found = [makers[tensor]] if tensor in makers else [], dict[str, None]()
+    while waiting:
+        op = waiting.pop()
+        if op.get_friendly_name() not in found:
+            found[op.get_friendly_name()] = None
+            waiting.extend(value.get_node() for value in op.input_values())
+    return list(found)
 
 
 def describe_precisions(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:

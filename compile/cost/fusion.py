@@ -11,6 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME
+
 NAMED = 4
 """Number of layers of a kind that a sentence names."""
 
@@ -58,7 +60,7 @@ class Fusion:
 
     Attributes:
         kinds: Number of layers of each kind that were parsed.
-        weighted: Names of convolutions and matrix products.
+        weighted: Names of convolutions and matrix products behind the preprocessing.
         float_in: Names of those that do not read int8.
         float_out: Remarks on those that read int8 and write floating point.
         lone_quantize: Quantize layers that no layer before them can take in.
@@ -96,7 +98,8 @@ def _first(names: Sequence[str]) -> str:
 def find_fusions(layers: Sequence[NetworkLayer]) -> Fusion:
     """Find the fusions of a network, from the output of each convolution and matrix product to its next quantize layer."""
     network = _Network(layers)
-    weighted = [layer for layer in layers if layer.kind in _WEIGHTED]
+    before = network.makers(NETWORK_INPUT_NAME)
+    weighted = [layer for layer in layers if layer.kind in _WEIGHTED and layer.name not in before]
     inside = [layer for layer in weighted if network.reads_int8(layer)]
     reasons = {layer.name: network.why_float(layer.writes[0], layer) for layer in inside}
     taken_in = {name for layer in inside if reasons[layer.name] is None for name in network.quantizers(layer.writes[0])}
@@ -128,6 +131,16 @@ class _Network:
         for layer in layers:
             if layer.kind == "CONSTANT" or (layer.reads and self.constant.issuperset(layer.reads)):
                 self.constant.update(layer.writes)
+
+    def makers(self, tensor: str) -> set[str]:
+        """Return the names of the layers that make a tensor; none where it has no maker."""
+        waiting, found = [tensor], set[str]()
+        while waiting:
+            layer = self._made_by.get(waiting.pop())
+            if layer is not None and layer.name not in found:
+                found.add(layer.name)
+                waiting.extend(layer.reads)
+        return found
 
     def _moving(self, layer: NetworkLayer) -> list[str]:
         return [name for name in layer.reads if name not in self.constant]

@@ -267,7 +267,8 @@ class _Reader:
         macs, window, groups, channels = _size(out_shape), 1, 1, (0, 0)
         if node.op_type == "MatMul":
             role = "weighted" if len(inputs) == 1 and inputs[0] == node.input[0] else "product"
-            macs, channels = _size(out_shape) * in_shape[-1], (in_shape[-1], out_shape[-1])
+            summed = self.shape(node.input[0])[-1]
+            macs, channels = _size(out_shape) * summed, (summed, out_shape[-1])
         elif node.op_type == "Gemm":
             macs, channels = _size(out_shape) * in_shape[-1], (in_shape[-1], out_shape[-1])
         elif role == "weighted":

@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
+from weckd_edge.compile.export.area_form import AreaResize
 from weckd_edge.compile.export.preprocess_graph import fold_scale
 from weckd_edge.compile.graph import (
     INPUT_NAME,
@@ -63,6 +64,8 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("scale", _channels(1 / (255 * v) for v in spec.network.std), persistent=False)
         if spec.frame.resize == "diagonal":
             self._plan_diagonal()
+        elif spec.frame.resize == "area":
+            self.area = AreaResize(spec)
 
     def _plan_diagonal(self) -> None:
         spec, size, width = self.spec, self.spec.network.size, self.spec.frame.width
@@ -85,8 +88,8 @@ class Preprocess(torch.nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Preprocess frames, uint8 RGB ``[B, height, width, 3]``, to normalised float32 ``[B, 3, S, S]``."""
-        pixels = self._diagonal(frames) if self.spec.frame.resize == "diagonal" else self._bilinear(frames)
-        return (pixels - self.mean) * self.scale
+        resized = {"diagonal": self._diagonal, "area": self._area, "bilinear": self._bilinear}[self.spec.frame.resize]
+        return (resized(frames) - self.mean) * self.scale
 
     def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
         size = self.spec.network.size
@@ -96,6 +99,10 @@ class Preprocess(torch.nn.Module):
         x = x.reshape(len(frames), -1, self.band)
         one, other = (x.index_select(2, places).to(torch.float32) for places in self.places)
         return ((one + other) * 0.5).round().reshape(-1, size, size, 3).permute(0, 3, 1, 2)
+
+    def _area(self, frames: torch.Tensor) -> torch.Tensor:
+        levels: torch.Tensor = self.area(frames.to(torch.float32) if self.cast_first else frames)
+        return levels
 
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:
         # Cast comes first: TensorRT's parser refuses to transpose a uint8 tensor.

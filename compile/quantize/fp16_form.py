@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check_graph, consumers, opset_of, producers
+from weckd_edge.compile.graph import check_graph, consumers, network_nodes, opset_of, producers
 from weckd_edge.compile.quantize.qdq_nodes import axis_of, quantize_values
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
@@ -168,12 +168,13 @@ def _round_scales(onnx: Any, graph: GraphProto) -> None:
 
 
 def _preprocessing_names(graph: GraphProto) -> set[str]:
-    """Return the names of the nodes that the frame passes before the first quantizer or weighted layer."""
+    """Return the names of the nodes that the frame passes before the network's first quantizer or weighted layer."""
     tensors, found = {value.name for value in graph_inputs(graph)}, set()
     known = {"", *(tensor.name for tensor in graph.initializer)}
+    stops = {node.name for node in network_nodes(graph) if node.op_type in (*_WEIGHTED, "QuantizeLinear")}
     for node in graph.node:
         moving = [name for name in node.input if name not in known]
-        if node.op_type in (*_WEIGHTED, "QuantizeLinear") or not moving or not tensors.issuperset(moving):
+        if node.name in stops or not moving or not tensors.issuperset(moving):
             continue
         tensors.update(node.output)
         found.add(node.name)

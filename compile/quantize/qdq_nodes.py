@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check_graph, consumers, producers
+from weckd_edge.compile.graph import check_graph, consumers, network_nodes, producers
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -138,13 +138,13 @@ def _drop_unused(graph: GraphProto) -> None:
 
 
 def split_by_precision(graph: GraphProto) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the names of the operators that read int8 values, and of the weighted ones that do not."""
+    """Return the names of a network's operators that read int8 values, and of the weighted ones that do not."""
     made_by = producers(graph)
 
     def reads_int8(node: NodeProto) -> bool:
         maker = made_by.get(node.input[0])
         return maker is not None and maker.op_type == "DequantizeLinear"
 
-    operators = [n for n in graph.node if n.op_type not in PAIR and n.input]
+    operators = [n for n in network_nodes(graph) if n.op_type not in PAIR and n.input]
     quantized = tuple(n.name for n in operators if reads_int8(n))
     return quantized, tuple(n.name for n in operators if n.op_type in WEIGHTED and not reads_int8(n))

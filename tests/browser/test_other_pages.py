@@ -31,7 +31,7 @@ def study(path: Path) -> None:
             cpu_seconds=120.0,
             joules=None,
         )
-        for name, mean, gain in (("single-share", 0.6, None), ("weckd", 0.7, 0.1))
+        for name, mean, gain in (("single-subset", 0.6, None), ("weckd", 0.7, 0.1))
     )
     write_study(
         StudyPage(dataset="ears", synthetic=True, labelled_fraction=0.1, seeds=2, rows=rows, verdicts=("It helped.",)), path

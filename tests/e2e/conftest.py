@@ -33,7 +33,7 @@ input_size = 32
 options = { channels = [16, 16, 16, 16], stem_width = 8 }
 
 [distill]
-strategy = "weckd+pool"
+strategy = "weckd+unlabelled"
 
 [data]
 labelled_fraction = 0.2

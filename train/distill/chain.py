@@ -22,6 +22,7 @@ from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_
 from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
+from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, RunLogger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,10 +85,14 @@ def make_trainer(
     plans: Sequence[LinkPlan],
     progress: Progress,
     unlabelled: str | None = None,
+    logger: RunLogger = NO_RUN_LOGGER,
 ) -> Trainer:
     """Return a trainer for the links of these plans, all from one cache of decoded images."""
     largest = max(plan.input.network.size for plan in plans)
-    return Trainer(workspace, root, index, plans[0].input.frame, largest, progress, Path(unlabelled) if unlabelled else None)
+    folder = Path(unlabelled) if unlabelled else None
+    trainer = Trainer(workspace, root, index, plans[0].input.frame, largest, progress, folder)
+    trainer.logger = logger
+    return trainer
 
 
 def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:

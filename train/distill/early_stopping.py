@@ -39,6 +39,10 @@ class ValidationScore:
         """Tell whether the accuracy is higher, or is the same with a lower cross-entropy."""
         return (self.accuracy, -self.cross_entropy) > (other.accuracy, -other.cross_entropy)
 
+    def values(self) -> dict[str, float]:
+        """Return the figures by the names of their curves."""
+        return {"validation accuracy": self.accuracy, "validation cross-entropy": self.cross_entropy}
+
 
 def score_validation(student: Student, spec: InputSpec, images: SplitFrames) -> ValidationScore:
     """Return the score of a student on the validation images, which it predicts on the device that it lies on."""

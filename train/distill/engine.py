@@ -23,6 +23,7 @@ from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
 from weckd_edge.train.distill.task import Batch, TrainingTask
 from weckd_edge.train.networks.models import Student
+from weckd_edge.train.run_logging.base import NO_CURVES, Curves
 
 logger = logging.getLogger(__name__)
 
@@ -65,12 +66,14 @@ class TrainingRun:
         seed: Seed of the batches; with the same starting weights it makes the result, to the byte on the CPU.
         scratch: Folder of the checkpoint; exists.
         classifier_rate: Factor of the classifier's learning rate over the backbone's.
+        curves: Receiver of each step's loss, its parts and the learning rate; of several processes, the first one's.
     """
 
     name: str
     seed: int
     scratch: Path
     classifier_rate: float = RANDOM_CLASSIFIER
+    curves: Curves = NO_CURVES
 
 
 def fit_student(
@@ -107,9 +110,8 @@ def fit_student(
     checkpoint, steps, total = run.scratch / CHECKPOINT, config.steps_per_epoch, config.epochs * config.steps_per_epoch
     average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
-    schedule = LambdaLR(
-        optimizer, lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2), last_epoch=done * steps - 1
-    )
+    run.curves.start(done * steps)
+    schedule = _make_schedule(optimizer, config, done * steps)
     with progress.task(run.name, total, done * steps) as shown, reproducible(config.threads):
         for epoch in range(done, config.epochs):
             if stopping is not None and stopping.is_over:
@@ -121,17 +123,18 @@ def fit_student(
             batches = epoch_batches(feed, config, seed=run.seed, epoch=epoch, uses=task.view_reuse)
             for step, batch in enumerate(batches, start=epoch * steps):
                 losses = _train_step(fabric, model, optimizer, task, batch, config.accumulate, step / total)
+                run.curves.add(step + 1, {**losses, "learning rate": optimizer.param_groups[0]["lr"]})
                 schedule.step()
                 if average is not None:
                     average.update_parameters(student)
-                shown.advance(1, **{key: value.item() for key, value in losses.items()})
+                shown.advance(1, **losses)
             if stopping is not None:
-                _take_score(fabric, stopping, student if average is None else average.module)
+                score = _take_score(fabric, stopping, student if average is None else average.module)
+                run.curves.add((epoch + 1) * steps, score.values())
+            run.curves.save()
             if fabric.global_rank == 0:
                 _save(checkpoint, student, optimizer, average, stopping, epoch + 1)
-    _take_final_weights(student, average, stopping)
-    if given is not student:
-        given.load_state_dict(student.state_dict())
+    _take_final_weights(given, student, average, stopping)
     return given.cpu().eval()
 
 
@@ -146,17 +149,21 @@ def _describe_end(name: str, epoch: int, epochs: int, best: int) -> str:
     return f"{name}: ended after epoch {epoch} of {epochs}; epoch {best} is kept"
 
 
-def _take_final_weights(student: Student, average: AveragedModel | None, stopping: EarlyStopping | None) -> None:
-    """Give the student the weights of its best epoch or their moving average, where there is one."""
+def _take_final_weights(
+    given: Student, student: Student, average: AveragedModel | None, stopping: EarlyStopping | None
+) -> None:
+    """Give a student, and the one it was copied from, the weights of its best epoch or their average, where there is one."""
     if stopping is not None:
         stopping.restore(student)
     elif average is not None:
         student.load_state_dict(average.module.state_dict())
+    if given is not student:
+        given.load_state_dict(student.state_dict())
 
 
 def _train_step(
     fabric: Fabric, model: Any, optimizer: Any, task: TrainingTask, batch: Batch, accumulate: int, part: float
-) -> dict[str, Tensor]:
+) -> dict[str, float]:
     """Take one gradient step on this process's part of a batch; return the losses of its last piece.
 
     Args:
@@ -177,7 +184,7 @@ def _train_step(
             fabric.backward(losses["loss"] / accumulate)
     fabric.clip_gradients(model, optimizer, max_norm=5.0)
     optimizer.step()
-    return losses
+    return {name: value.item() for name, value in losses.items()}
 
 
 def moving_average(student: Student, decay: float) -> AveragedModel:
@@ -200,11 +207,12 @@ def moving_average(student: Student, decay: float) -> AveragedModel:
     return average
 
 
-def _take_score(fabric: Fabric, stopping: EarlyStopping, network: nn.Module) -> None:
-    """Let the first process score an epoch's weights, and every process take note of the same score."""
+def _take_score(fabric: Fabric, stopping: EarlyStopping, network: nn.Module) -> ValidationScore:
+    """Let the first process score an epoch's weights, and every process take note of the same score; return it."""
     student = cast(Student, network)  # an average of students holds one
-    score = fabric.broadcast(stopping.score(student) if fabric.global_rank == 0 else None)
-    stopping.take(cast(ValidationScore, score), student)
+    score = cast(ValidationScore, fabric.broadcast(stopping.score(student) if fabric.global_rank == 0 else None))
+    stopping.take(score, student)
+    return score
 
 
 def _to_device(batch: Batch, device: torch.device) -> Batch:
@@ -216,6 +224,12 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
         views=batch.views.to(device),
         label_weights=weights,
     )
+
+
+def _make_schedule(optimizer: Any, config: TrainConfig, done: int) -> LambdaLR:
+    """Return the schedule of the learning rate over all epochs, after ``done`` gradient steps."""
+    total = config.epochs * config.steps_per_epoch
+    return LambdaLR(optimizer, lambda step: _rate_factor(step / total, warmup=1 / config.epochs / 2), last_epoch=done - 1)
 
 
 def _rate_factor(part: float, warmup: float) -> float:

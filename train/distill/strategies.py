@@ -1,6 +1,6 @@
 """Table of training strategies: who teaches whom, and with which data. All run through the same loop.
 
-``+pool`` behind a name also shows teacher and student the training images outside the labelled ones, without their labels.
+``+unlabelled`` behind a name also shows teacher and student the other training images, without their labels.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Literal
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.core.errors import ConfigError, did_you_mean
 
-UNLABELLED_SUFFIX = "+pool"
+UNLABELLED_SUFFIX = "+unlabelled"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +50,7 @@ class Strategy:
 STRATEGIES: dict[str, Strategy] = {
     row.name: row
     for row in (
-        Strategy(name="single-share", links="last", labels="own", teachers="none", source="control"),
+        Strategy(name="single-subset", links="last", labels="own", teachers="none", source="control"),
         Strategy(name="single-union", links="last", labels="union", teachers="none", source="control"),
         Strategy(name="single-all", links="last", labels="all", teachers="none", source="control: full supervision"),
         Strategy(name="one-step", links="ends", labels="union", teachers="previous", source="Hinton 2015, arXiv 1503.02531"),
@@ -87,10 +87,10 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def find_strategy(name: str) -> Strategy:
-    """Return a strategy by its name, with or without ``+pool``.
+    """Return a strategy by its name, with or without ``+unlabelled``.
 
     Raises:
-        ConfigError: No strategy has this name, or ``+pool`` stands behind one that has no teacher.
+        ConfigError: No strategy has this name, or ``+unlabelled`` stands behind one that has no teacher.
     """
     base = name.removesuffix(UNLABELLED_SUFFIX)
     if base not in STRATEGIES:

@@ -135,7 +135,7 @@ class DistillationTask:
         self.teacher_caches = [TeacherCache() for _ in teachers]
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
-        """Return ``loss`` and the teachers' part of it, ``soft``."""
+        """Return ``loss`` and its parts: ``hard`` of the labels, ``soft`` of the teachers, and ``attention`` if used."""
         config = self.config
         generator = torch.Generator().manual_seed(batch.seed)
         if progress >= 1 - config.label_only_fraction:
@@ -153,7 +153,8 @@ class DistillationTask:
             if position == taking_part[-1] and config.attention and features is not None and map_ is not None:
                 attention = config.attention * spatial_attention_loss(evidence(features), map_)
         loss = (1 - config.teachers_part) * hard + config.teachers_part * soft + attention
-        return {"loss": loss, "soft": soft.detach()}
+        parts = {"loss": loss, "hard": hard.detach(), "soft": soft.detach()}
+        return {**parts, "attention": attention.detach()} if config.attention else parts
 
     def _soft(self, logits: Tensor, target: Tensor, batch: Batch, mix: Mixup | None, temperature: float) -> Tensor:
         if not self.corrected or mix is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +38,7 @@ from weckd_edge.train.networks.models import (
     weights_of,
 )
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
+from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
 
 CACHE_MARGIN = 1.15
 """Factor of the cached images' side over the largest network input, so that zoomed views stay sharp."""
@@ -111,6 +112,9 @@ class Trainer:
         progress: Receiver of the progress.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
 
+    Attributes:
+        logger: Logger of the run that the links belong to.
+
     Raises:
         DataError: The index names unlabelled frames and no folder is given.
     """
@@ -125,6 +129,7 @@ class Trainer:
         progress: Progress,
         unlabelled: Path | None = None,
     ) -> None:
+        self.logger: RunLogger = NO_RUN_LOGGER
         self.workspace = workspace
         self.root = root
         self.index = index
@@ -162,15 +167,20 @@ class Trainer:
             "cache_side": self.side,
             "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
-            "train": job.train,
+            "train": job.train.identity(),
             "distill": replace(job.distill, baseline=True, strategy="") if job.teachers else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
 
         def make(folder: Path) -> Link:
+            curves = self.logger.link(job.name, _logged_settings(job), scratch)
             with metered(folder):
-                return self._train(job, folder, scratch)
+                link = self._train(job, folder, scratch, curves)
+            steps = (link.epochs or 0) * job.train.steps_per_epoch
+            curves.add(steps, {"final validation accuracy": link.val_accuracy.value})
+            curves.end()
+            return link
 
         return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
 
@@ -203,7 +213,7 @@ class Trainer:
             class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
         )
 
-    def _train(self, job: LinkJob, folder: Path, scratch: Path) -> Link:
+    def _train(self, job: LinkJob, folder: Path, scratch: Path, curves: Curves) -> Link:
         plan = job.plan
         torch.manual_seed(job.seed)
         created = create_student(plan.config, len(self.index.labels))
@@ -227,6 +237,7 @@ class Trainer:
                 seed=job.seed,
                 scratch=scratch,
                 classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
+                curves=curves,
             ),
             self.progress,
             stopping,
@@ -299,3 +310,15 @@ class Trainer:
         if split not in self._decoded:
             self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
         return self._decoded[split]
+
+
+def _logged_settings(job: LinkJob) -> dict[str, str]:
+    """Return the settings of a link's training, by their names, as a logger shows them."""
+    train = job.train.identity()
+    return {
+        "model": job.plan.config.model,
+        "input_size": str(job.plan.input.network.size),
+        "seed": str(job.seed),
+        "teachers": ", ".join(teacher.artifact.name for teacher in job.teachers) or "none",
+        **{f"train.{item.name}": str(getattr(train, item.name)) for item in fields(train)},
+    }

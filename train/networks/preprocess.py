@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
+from weckd_edge.devices.images.area_resize import area_weights
 
 MIDDLE_GREY = 128 / 255
 """Mean that turns pixels into whole numbers from -128 to 127, which int8 holds without rounding."""
@@ -35,10 +36,12 @@ def crop_and_resize(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
         size: Side of the result, pixels.
 
     Returns:
-        Images, float32 ``[B, 3, size, size]`` in 0..255; whole numbers where two pixels are averaged.
+        Images, float32 ``[B, 3, size, size]`` in 0..255; whole numbers but for ``bilinear``.
     """
     if spec.resize == "diagonal":
         return _mean_of_two(frames, spec, size)
+    if spec.resize == "area":
+        return _mean_of_area(frames, spec, size)
     x = frames.float().permute(0, 3, 1, 2)
     top, left, height, width = _box(frames, spec)
     x = x[:, :, top : top + height, left : left + width]
@@ -53,6 +56,26 @@ def _mean_of_two(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
     columns = torch.tensor(diagonal_positions(width, size), device=frames.device) + left
     one, other = (frames[:, rows[:, i, None], columns[None, :, i]].float() for i in (0, 1))
     return ((one + other) / 2).round().permute(0, 3, 1, 2)
+
+
+def _mean_of_area(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
+    top, left, height, width = _box(frames, spec)
+    x = frames[:, top : top + height, left : left + width]
+    if (height, width) != (size, size):
+        rows = (_weighted_sums(x.int(), size) + 128) >> 8
+        x = ((_weighted_sums(rows.transpose(1, 2), size) + 8192) >> 14).transpose(1, 2)
+    return x.float().permute(0, 3, 1, 2)
+
+
+def _weighted_sums(values: Tensor, target: int) -> Tensor:
+    """Sum values ``[B, S, ...]`` to ``[B, target, ...]`` by area; integers, which no device and no precision rounds."""
+    source = values.shape[1]
+    axis = area_weights(source, target)
+    sums = values.new_zeros(values.shape[0], target, *values.shape[2:])
+    for places, weights in zip(axis.places(source).T, axis.weights.T, strict=True):
+        taken = values[:, torch.tensor(places, device=values.device)]
+        sums += taken * torch.tensor(weights, device=values.device).view(-1, 1, 1)
+    return sums
 
 
 def _box(frames: Tensor, spec: FrameSpec) -> tuple[int, int, int, int]:

@@ -10,9 +10,9 @@ from weckd_edge.core.store import sha256_file
 
 
 def without_paths(config: BuildConfig) -> BuildConfig:
-    """Return settings without the paths in them, which differ between machines, and without a weights file's licence."""
+    """Return settings without the paths in them, which differ between machines, a weights file's licence, and logging."""
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
-    return replace(config, link=links, data=replace(config.data, unlabelled=None))
+    return replace(config, link=links, data=replace(config.data, unlabelled=None), train=config.train.identity())
 
 
 def weights_digests(config: BuildConfig) -> list[str | None]:

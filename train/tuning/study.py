@@ -18,9 +18,11 @@ from weckd_edge.core.store import Workspace, digest_of, write_atomic
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
-from weckd_edge.train.distill.distributed import count_processes, shared_stage
+from weckd_edge.train.distill.distributed import count_processes, is_first, shared_stage
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
+from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
+from weckd_edge.train.run_logging.open_run import open_run
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
 from weckd_edge.train.tuning.study_results import Study, StudyRun
 from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
@@ -91,15 +93,16 @@ def run_study(
         WeckdError: The data or the links cannot be used.
     """
     strategies = grid.find_strategies()
-    folder = _StudyFolder(workspace=Workspace(out), data=data, root=data_root(data), skip_bad=skip_bad, progress=progress)
+    root, workspace = data_root(data), Workspace(out)
     splits = grid.splits(config.seed)
+    with workspace.locked(), open_run(out.resolve().name, config, out, enabled=is_first()) as logger:
+        folder = _StudyFolder(workspace=workspace, data=data, root=root, skip_bad=skip_bad, progress=progress, logger=logger)
 
-    def one_split(number: int) -> list[StudyRun]:
-        seed, fold = splits[number]
-        return folder.run_split(replace(config, seed=seed), fold, strategies)
+        def one_split(number: int) -> list[StudyRun]:
+            seed, fold = splits[number]
+            return folder.run_split(replace(config, seed=seed), fold, strategies)
 
-    some_index = functools.partial(folder.index, config, folds_of(grid.folds)[0])
-    with folder.workspace.locked():
+        some_index = functools.partial(folder.index, config, folds_of(grid.folds)[0])
         if storage is None:
             trials: list[StudyRun] = []
             for number in splits:
@@ -111,14 +114,16 @@ def run_study(
             trials = [trial for number in splits for trial in found[number]]
             _write(out, trials)
         index = some_index()
-    return Study(
-        dataset=index.name,
-        synthetic=index.synthetic,
-        labelled_fraction=config.data.labelled_fraction,
-        seeds=grid.seeds,
-        trials=tuple(trials),
-        folds=grid.folds,
-    )
+        study = Study(
+            dataset=index.name,
+            synthetic=index.synthetic,
+            labelled_fraction=config.data.labelled_fraction,
+            seeds=grid.seeds,
+            trials=tuple(trials),
+            folds=grid.folds,
+        )
+        logger.table("study", *study.table())
+    return study
 
 
 def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex, folds: int | None) -> str:
@@ -160,6 +165,7 @@ class _StudyFolder:
         root: Folder that the data's paths start from.
         skip_bad: Whether files that cannot be used are left out.
         progress: Receiver of the progress.
+        logger: Logger of the study's links.
     """
 
     workspace: Workspace
@@ -167,6 +173,7 @@ class _StudyFolder:
     root: Path
     skip_bad: bool
     progress: Progress
+    logger: RunLogger
 
     def index(self, config: BuildConfig, fold: Fold | None) -> DatasetIndex:
         """Return the data's index for the seed of ``config`` and a fold."""
@@ -189,7 +196,8 @@ class _StudyFolder:
 
         def train(_: Path) -> StudyRun:
             plans = plan_chain(index, config)
-            trainer = make_trainer(self.workspace, self.root, index, plans, self.progress, config.data.unlabelled)
+            part = PartOfRun(self.logger, f"seed {config.seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
+            trainer = make_trainer(self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, part)
             links = run_strategy(trainer, plans, strategy, config)
             last = links[-1].artifact
             cost = total_cost(link.folder for link in links)
@@ -216,7 +224,7 @@ class _StudyFolder:
             "links": list(without_paths(config).link),
             "weights": weights_digests(config),
             "input": config.input,
-            "train": config.train,
+            "train": config.train.identity(),
             "distill": config.distill,
             "data": index.identity(),
             "unlabelled": [r.pixels_sha256 for r in index.unlabelled],

@@ -11,7 +11,7 @@ from scipy import stats
 
 from weckd_edge.artifacts import SCHEMA_VERSION
 
-REFERENCE = "single-share"
+REFERENCE = "single-subset"
 """Name of the control that uses one labelled subset."""
 
 SAME_LABELS = "single-union"
@@ -118,9 +118,10 @@ class Study:
         """Remarks on the intervals and the runs that a reader must know, a sentence or two each; empty for none."""
         found = []
         if self.folds is not None:
+            shared = "Folds share training images" if self.folds > 2 else "Each fold trains on the other's test images"
             found.append(
-                "Each fold is the test split once for each seed. Folds share most of their training images, so runs are not "
-                "independent: the intervals are those of the corrected resampled t-test (Nadeau and Bengio 2003), with "
+                f"Each fold is the test split once for each seed. {shared}, so runs are not independent: the intervals are "
+                "those of the corrected resampled t-test (Nadeau and Bengio 2003), with "
                 f"{self.overlap:.2f} test images for each training image."
             )
         if len({run.steps for run in self.trials}) > 1:
@@ -151,6 +152,24 @@ class Study:
             [x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)], self.overlap
         )
         return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
+
+    def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Return the columns and the rows of the study's table: a row for each run."""
+        columns = ("strategy", "seed", "fold", "accuracy", "test images", "labels used", "gradient steps", "seconds")
+        rows: list[tuple[object, ...]] = [
+            (
+                run.strategy,
+                run.seed,
+                "" if run.fold is None else run.fold,
+                run.accuracy,
+                run.test_images,
+                run.labels_used,
+                run.steps,
+                round(run.seconds, 1),
+            )
+            for run in self.trials
+        ]
+        return columns, rows
 
     def differences(self) -> tuple[StrategyDifference, ...]:
         """Return the difference of every strategy over every one named before it."""

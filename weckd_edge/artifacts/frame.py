@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Crop = Literal["center", "stretch"]
-Resize = Literal["diagonal", "bilinear"]
+Resize = Literal["area", "diagonal", "bilinear"]
 
 Colour = tuple[float, float, float]
 """One number for each colour channel: red, green, blue."""
@@ -20,15 +20,17 @@ class FrameSpec:
     The frame is ``[1, height, width, 3]``, uint8, RGB, rows first. Inside the graph it is cropped to the centred square of
     side ``min(height, width)`` (``crop = "center"``) or left whole (``"stretch"``), and resized.
 
-    ``resize = "diagonal"``: each new pixel is the mean of two old ones, on the diagonal of the part of the frame that it
-    stands for (see ``diagonal_positions``), rounded to whole grey levels, halves to the even one. All of it is exact in
-    float32, so every implementation gives the same pixels. ``"bilinear"``: half-pixel centres, no antialiasing.
+    ``resize = "area"``: each new pixel is the mean of all old ones that it covers, by covered area, in whole numbers (see
+    ``devices/images/area_resize.py``). ``"diagonal"``: each new pixel is the mean of two old ones, on the diagonal of the
+    part of the frame that it stands for (see ``diagonal_positions``), rounded to whole grey levels, halves to the even one.
+    Both are exact in float32, so every implementation gives the same pixels. ``"bilinear"``: half-pixel centres, no
+    antialiasing.
 
     Attributes:
         height: Height of the frame, pixels.
         width: Width of the frame, pixels.
         crop: Part of the frame that is used: ``center`` (the centred square) or ``stretch`` (all of it).
-        resize: How the used part becomes the network's input: ``diagonal`` or ``bilinear``.
+        resize: How the used part becomes the network's input: ``area``, ``diagonal`` or ``bilinear``.
     """
 
     height: int

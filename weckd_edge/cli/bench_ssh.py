@@ -11,7 +11,7 @@ import click
 from weckd_edge.cli.console.output import print_json, print_message, print_table
 
 if TYPE_CHECKING:
-    from weckd_edge.cli.bench import BenchOutput, BenchRun, RemoteHosts
+    from weckd_edge.cli.parsing.bench_options import BenchOutput, BenchRun, RemoteHosts
     from weckd_edge.cli.parsing.option_groups import AcceptedBundle
     from weckd_edge.devices.remote.records import HostResult
 

@@ -18,7 +18,20 @@ if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
     from weckd_edge.train.tuning.study_results import Study
 
-DEFAULT = "single-share,single-union,single-all,one-step+pool,takd+pool,dgkd+pool,weckd,relay,guided,guided+pool"
+DEFAULT = ",".join(
+    (
+        "single-subset",
+        "single-union",
+        "single-all",
+        "one-step+unlabelled",
+        "takd+unlabelled",
+        "dgkd+unlabelled",
+        "weckd",
+        "relay",
+        "guided",
+        "guided+unlabelled",
+    )
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -28,7 +41,7 @@ class StudyPlan(OptionGroup):
     title: ClassVar[str] = "Study"
     out: Path = option("--out", type=PATH, required=True, help="Folder for results; a second run resumes there.")
     strategies: str = option(
-        "--strategies", default=DEFAULT, show_default=True, help="Comma-separated names; +pool adds unlabelled images."
+        "--strategies", default=DEFAULT, show_default=True, help="Comma-separated names; +unlabelled adds unlabelled images."
     )
     seeds: int = option(
         "--seeds",
@@ -56,8 +69,8 @@ class StudyPlan(OptionGroup):
 def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: ProgressOutput) -> None:
     """Compare distillation strategies on your own data: on the same groups, labelled subsets and seeds.
 
-    Every strategy takes the same number of gradient steps. The single ones are the last network alone: on one labelled
-    subset, on the union of the subsets, on all labels.
+    Every strategy takes the same number of gradient steps, unless train.patience ends some early. The single ones are
+    the last network alone: on one labelled subset, on the union of the subsets, on all labels.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from tempfile import TemporaryDirectory

@@ -17,12 +17,16 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def path_field(*, default: T) -> T:
+def path_field(*, default: T, written: bool = False) -> T:
     """Declare a setting that is a path, or several, relative to the folder of the settings file.
 
     Reading the file resolves it, and what is recorded in a bundle keeps its last part alone.
+
+    Args:
+        default: The setting where none is given.
+        written: Whether something is written there; otherwise it is read.
     """
-    marked: T = field(default=default, metadata={"path": True})
+    marked: T = field(default=default, metadata={"path": True, "written": written})
     return marked
 
 
@@ -32,13 +36,13 @@ def map_paths(table: Table, change: Callable[[str], str]) -> Table:
 
 
 def paths_of(table: DataclassInstance, within: str = "") -> Iterator[tuple[str, str]]:
-    """Yield the name (such as ``data.unlabelled``) and value of every path in a table of settings and its inner tables."""
+    """Yield the name (such as ``data.unlabelled``) and the value of each path that is read, of all tables of settings."""
     for item in fields(table):
         name, value = f"{within}{item.name}", getattr(table, item.name)
         for one in value if isinstance(value, tuple) else (value,):
             if is_dataclass(one) and not isinstance(one, type):
                 yield from paths_of(one, f"{name}.")
-            elif _is_path(item) and one:
+            elif _is_path(item) and not item.metadata["written"] and one:
                 yield name, one
 
 

@@ -27,7 +27,7 @@ class DistillConfig:
         view_reuse: Number of times that each random view of an image is used within an epoch, in different batches, 1 to 16.
             The teacher's outputs for a view are computed once.
         unlabelled_per_labelled: Number of unlabelled images in a step for each labelled one, over 0 and at most 16, where a
-            link has a teacher and its strategy ends in ``+pool``. They are added to the labelled images: in place of
+            link has a teacher and its strategy ends in ``+unlabelled``. They are added to the labelled images: in place of
             labelled images they cost two points of accuracy on four-class MRI slices.
         teacher_dropout: Probability, 0..0.9, that one of several teachers is left out of a step (Son 2021, arXiv
             2009.08825).

@@ -15,14 +15,14 @@ class InputConfig:
     Attributes:
         frame: Size of the frame, ``[height, width]``, 16 to 8192 pixels. None takes the most common size in the data set.
         crop: ``center`` keeps the centred square of the frame; ``stretch`` keeps all of it and changes its proportions.
-        resize: ``diagonal`` averages two pixels of the frame for each pixel of the network's input, in a fraction of the
-            time of ``bilinear``, which suits networks that were trained elsewhere. None takes ``diagonal`` for a chain that
-            the build trains and ``bilinear`` for an imported model.
+        resize: ``area`` averages all pixels of the frame that a pixel of the network's input covers, by covered area.
+            ``diagonal`` averages two of them. ``bilinear`` suits networks that were trained elsewhere. None takes
+            ``diagonal`` for a chain that the build trains and ``bilinear`` for an imported model.
     """
 
     frame: tuple[int, int] | None = None
     crop: Literal["center", "stretch"] = "center"
-    resize: Literal["diagonal", "bilinear"] | None = None
+    resize: Literal["area", "diagonal", "bilinear"] | None = None
 
     def __post_init__(self) -> None:
         if self.frame is not None:

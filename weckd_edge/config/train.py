@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
-from weckd_edge.config.base import check_setting, check_within
+from weckd_edge.config.base import check_setting, check_within, path_field
 from weckd_edge.core.bounds import MAX_THREADS
 
 
@@ -42,6 +42,12 @@ class TrainConfig:
             fit the device; batch norms see one part at a time.
         compile: Let ``torch.compile`` write the student's kernels; it pays on a GPU from some thousand steps on.
         threads: Number of processor threads; 0 takes all cores.
+        log: Tool that is given the curves of each link (loss and its parts, learning rate, validation accuracy), all
+            settings, a study's table and the bundle: ``tensorboard`` or ``mlflow``, each an extra of its own. No result
+            depends on it, and a logger that fails is given up with one warning.
+        log_dir: Folder of the logs, relative to the configuration file: TensorBoard's event files, or MLflow's
+            ``mlflow.db`` and files. None takes ``logs`` in the workspace (``OUT.work`` of a build, ``--out`` of a study).
+            MLflow logs to a tracking server instead where its own variable ``MLFLOW_TRACKING_URI`` names one.
     """
 
     epochs: int = 10
@@ -60,6 +66,8 @@ class TrainConfig:
     accumulate: int = 1
     compile: bool = False
     threads: int = 0
+    log: Literal["none", "tensorboard", "mlflow"] = "none"
+    log_dir: str | None = path_field(default=None, written=True)
 
     def __post_init__(self) -> None:
         check_within("epochs", self.epochs, 1, 100_000)
@@ -73,3 +81,7 @@ class TrainConfig:
         for name in ("augment", "balance"):
             check_setting(0 <= getattr(self, name) <= 1, f"{name} = {getattr(self, name)}: expected 0 to 1")
         check_setting(0 <= self.ema <= 0.5, f"ema = {self.ema}: expected 0 to 0.5 of the training")
+
+    def identity(self) -> TrainConfig:
+        """Return the settings that a trained link depends on: all but those of logging."""
+        return replace(self, log="none", log_dir=None)

@@ -27,6 +27,7 @@ DISTRIBUTION_OF = {
     "PIL": "pillow",
     "cyclonedx": "cyclonedx-python-lib",
     "google": "protobuf",
+    "mlflow": "mlflow-skinny",
     "mlperf_loadgen": "mlcommons-loadgen",
     "packageurl": "packageurl-python",
     "pynvml": "nvidia-ml-py",

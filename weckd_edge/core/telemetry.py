@@ -15,6 +15,7 @@ OUTSIDE_KEYS = "keeps libraries from reporting"
 
 VARIABLES = {
     "HF_HUB_DISABLE_TELEMETRY": "huggingface_hub and hf_xet: which libraries a download was for, and how it went",
+    "MLFLOW_DISABLE_TELEMETRY": "MLflow: a lasting installation id, the system, and the functions that are called",
     "ORT_DISABLE_TELEMETRY": "ONNX Runtime: a lasting device id, a database of events, the processor and the program's name",
 }
 """Environment variables that stop a report where they are 1, with what the report holds. Libraries read them when they load.

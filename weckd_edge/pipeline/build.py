@@ -18,7 +18,14 @@ from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import Workspace
-from weckd_edge.pipeline.checks import check_libraries, check_measurements, check_output, sources_of, workspace_of
+from weckd_edge.pipeline.checks import (
+    check_libraries,
+    check_logging,
+    check_measurements,
+    check_output,
+    sources_of,
+    workspace_of,
+)
 from weckd_edge.pipeline.context import BuildContext, choose_profile, start
 from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain
 from weckd_edge.pipeline.output_paths import normal_path
@@ -38,7 +45,7 @@ from weckd_edge.pipeline.steps.predict import decode
 from weckd_edge.pipeline.steps.quantize import quantize
 from weckd_edge.pipeline.steps.read_data import read_data
 from weckd_edge.pipeline.steps.select_link import links_to_compile, select_link
-from weckd_edge.pipeline.steps.train_chain import check_strategy, choose_links, train_chain
+from weckd_edge.pipeline.steps.train_chain import check_strategy, choose_links, open_build_run, train_chain
 from weckd_edge.pipeline.steps.verify import images_for_report, verify
 from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
 from weckd_edge.report import BundleContents
@@ -60,6 +67,7 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
     profile = choose_profile(request.target, request.device)
     check_output(request.out, sources_of(request))
     check_libraries(request)
+    check_logging(request)
     check_measurements(request.config)
     check_strategy(request.config)
     ctx = start(request, profile, Workspace(workspace_of(request.out)), progress)
@@ -67,8 +75,11 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
         index = read_data(ctx)
         if request.auto_links:
             ctx = choose_links(ctx, index)
-        chain = train_chain(ctx, index)
-        return compile_chain(ctx, chain, index, CalibrationSet(index=index, root=ctx.root))
+        with open_build_run(ctx) as run:
+            chain = train_chain(ctx, index, run)
+            contents = compile_chain(ctx, chain, index, CalibrationSet(index=index, root=ctx.root))
+            run.folder(ctx.out)
+        return contents
 
 
 def compile_chain(

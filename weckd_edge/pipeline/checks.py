@@ -13,7 +13,7 @@ from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, S
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.store import explain_os_errors
 from weckd_edge.devices.latency_model.measurements import read_measurements
-from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place
+from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place, normal_path
 from weckd_edge.pipeline.request import BuildRequest
 
 DISK_MIB = 64
@@ -115,6 +115,31 @@ def check_libraries(request: BuildRequest) -> None:
     if request.key is not None and not request.key.is_file():
         raise ConfigError(
             f"{request.key}: expected a PEM private key, found no such file; check the path", code="E_CONFIG_KEY"
+        )
+
+
+def check_logging(request: BuildRequest) -> None:
+    """Check that the logger of ``[train] log`` is installed, and that ``log_dir`` is a place to write to.
+
+    Raises:
+        ConfigError: The folder of the logs lies in the bundle, or in what is read.
+        MissingDependency: The logger's library is not installed, or is broken.
+    """
+    train = request.config.train
+    if train.log == "none":
+        return
+    from weckd_edge.train.run_logging.open_run import check_logger
+
+    check_logger(train)
+    if train.log_dir is None:
+        return
+    folder = Path(train.log_dir)
+    check_place(folder, sources_of(request), option="train.log_dir")
+    if normal_path(folder).is_relative_to(normal_path(request.out)):
+        raise ConfigError(
+            f"train.log_dir {folder}: lies in the bundle that is built there ({request.out}), which holds no other files; "
+            "choose a place outside it",
+            code="E_CONFIG_OUT_PLACE",
         )
 
 

@@ -1,4 +1,4 @@
-/* A camera's frames, classified as they come: one thread reads them, the other classifies the newest; old ones are dropped.
+/* Classify a camera's frames as they come: one thread reads them, the other classifies the newest; old ones are dropped.
  *
  *   camera_loop BUNDLE /dev/video0 KEY.pem LOWEST_VERSION
  *

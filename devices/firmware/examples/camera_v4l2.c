@@ -1,4 +1,4 @@
-/* Compiled in tests, not run there: no camera was at hand. SPDX-License-Identifier: Apache-2.0 */
+/* Read frames from a V4L2 camera. Tests compile this and do not run it: no camera was at hand. SPDX-License-Identifier: Apache-2.0 */
 #include "camera_v4l2.h"
 
 #include <errno.h>

@@ -1,4 +1,4 @@
-// The same from C++: classify_cpp BUNDLE FRAME [LIBRARY]. SPDX-License-Identifier: Apache-2.0
+// Classify one raw RGB frame of the contract's size, from C++: classify_cpp BUNDLE FRAME [LIBRARY]. SPDX-License-Identifier: Apache-2.0
 #include <weckd_edge.hpp>
 
 #include <cstdio>

@@ -1,6 +1,6 @@
-/* A bundle in a folder, one file of which is any bytes, with right digests; opened, tested, closed.
+/* Opens, tests and closes a bundle in which one file is any bytes, with right digests.
  *
- * The first byte says which: golden frames, golden predictions, the signature, the engine's record, the graph, or a piece of
+ * The first byte chooses the file: golden frames, golden predictions, the signature, the engine's record, the graph, or a piece of
  * the manifest. SPDX-License-Identifier: Apache-2.0 */
 #include "repair.h"
 #include "weckd_edge.h"

@@ -1,4 +1,5 @@
-/* Any geometry over exactly the bytes it describes: what is accepted reads no byte beyond. SPDX-License-Identifier: Apache-2.0 */
+/* Reads a frame of any geometry, over exactly the bytes that it describes: one that is accepted reads no byte beyond.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "image/frame.h"
 #include "runtime/memory.h"
 

@@ -1,4 +1,4 @@
-/* Any bytes as the guard's file; a guard that is accepted checks a frame. SPDX-License-Identifier: Apache-2.0 */
+/* Reads any bytes as the guard's file; a guard that is accepted checks a frame. SPDX-License-Identifier: Apache-2.0 */
 #include "guard/guard.h"
 
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-/* Any bytes as manifest.json, with a right digest of their own. SPDX-License-Identifier: Apache-2.0 */
+/* Reads any bytes as manifest.json, with a right digest of their own. SPDX-License-Identifier: Apache-2.0 */
 #include "bundle/manifest.h"
 #include "repair.h"
 
@@ -21,7 +21,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (weckd_manifest_read(text, size, &manifest, (weckd_error){message}) == WECKD_OK) {
         (void)weckd_manifest_model(&manifest, "openvino", &model);
         if (weckd_manifest_find(&manifest, manifest.onnx.path) == NULL) {
-            abort(); /* what is used is listed */
+            abort(); /* every file that is used must be listed */
         }
     }
     weckd_manifest_free(&manifest);

@@ -1,4 +1,5 @@
-/* Any bytes as an ONNX graph; a graph that is accepted is refused once a tensor with its data outside follows. SPDX-License-Identifier: Apache-2.0 */
+/* Reads any bytes as an ONNX graph; a graph that is accepted must be refused once a tensor with its data outside follows.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/onnx.h"
 
 #include <stdlib.h>

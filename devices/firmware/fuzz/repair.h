@@ -1,4 +1,4 @@
-/* A right digest for a fuzzed manifest, so that what lies behind that check is reached. SPDX-License-Identifier: Apache-2.0 */
+/* Puts the right digest into a fuzzed manifest, so that the code behind that check is reached. SPDX-License-Identifier: Apache-2.0 */
 #ifndef REPAIR_H
 #define REPAIR_H
 

@@ -17,7 +17,7 @@ static void replay(const char *path) {
     }
     long size = ftell(file);
     rewind(file);
-    uint8_t *data = malloc(size > 0 ? (size_t)size : 1); /* of exactly its size: a step beyond is seen */
+    uint8_t *data = malloc(size > 0 ? (size_t)size : 1); /* exactly its size, so that a step beyond is seen */
     if (data == NULL || fread(data, 1, (size_t)size, file) != (size_t)size) {
         perror(path);
         exit(2);

@@ -1,4 +1,4 @@
-/* What a program without this library would do: OpenVINO's C API alone, no check of any byte. For comparison.
+/* Runs a model with OpenVINO's C API alone, without a check of any byte: for comparison with this library.
  *
  *   bare_openvino MODEL.xml CACHE|- FRAME.rgb HEIGHT WIDTH FRAMES LIBRARY   prints nanoseconds from start to the first prediction
  * SPDX-License-Identifier: Apache-2.0 */

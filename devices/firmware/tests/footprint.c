@@ -1,4 +1,4 @@
-/* Stack and heap of every call. Each runs on a stack of its own that was painted before; the heap is counted by heap.c.
+/* Measures stack and heap of every call. Each runs on a stack of its own that was painted before; the heap is counted by heap.c.
  *
  *   footprint BUNDLE BACKEND LIBRARY|- KEY|-     prints "check stack N heap N", ... in bytes
  *
@@ -15,7 +15,7 @@
 
 #define STACK_BYTES (4u << 20)
 #define PAINT 0xA5
-#define KEPT_BYTES 256 /* of the frame that paints; a call that takes less is reported as this */
+#define KEPT_BYTES 256 /* bytes of the frame that paints; a call that takes less is reported as this */
 
 static struct {
     const char *folder;
@@ -54,7 +54,7 @@ static void *close_it(void *context) {
 
 static unsigned char *stack;
 static size_t used;
-static long before, after; /* what was held when the call began and ended */
+static long before, after; /* bytes held when the call began and ended */
 
 /* Paint what lies below this frame, make the call, and look how far down the paint is gone. */
 static __attribute__((noinline)) void *on_paint(void *step) {

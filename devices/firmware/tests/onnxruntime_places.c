@@ -1,5 +1,5 @@
-/* Compared by the compiler with ONNX Runtime's own header, where it is here: the place of every call and the
- * values of its enumerations. SPDX-License-Identifier: Apache-2.0 */
+/* Has the compiler compare the place of every call, and the values of the enumerations, with ONNX Runtime's own header, where
+ * that is installed. SPDX-License-Identifier: Apache-2.0 */
 #include "backends/onnxruntime_api.h"
 
 #include <onnxruntime_c_api.h>

@@ -1,8 +1,10 @@
-/* Classifies raw frames and prints what a test compares: one line a frame, every float in hexadecimal.
+/* Classifies raw frames for a test: one line a frame, every float in hexadecimal.
  *
  *   runner BUNDLE [--backend B] [--library L] [--key PEM] [--min-version N] [--ignore-guard 1] [--cache DIR] [--source WxH] COMMAND...
  *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | guard FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] | first FILE
- * guard: also what the input guard measured; with --ignore-guard 1 a frame that it rejects is classified too. SPDX-License-Identifier: Apache-2.0 */
+ *
+ * guard: prints also what the input guard measured; with --ignore-guard 1 a frame that it rejects is classified too.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "weckd_edge.h"
 
 #include <stdbool.h>

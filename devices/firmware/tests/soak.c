@@ -2,7 +2,7 @@
  *
  *   soak BUNDLE BACKEND LIBRARY|- FRAMES OPENINGS
  *
- * Prints "frames N in S s: heap A to B, resident A to B, descriptors A to B" and the same of openings, in bytes.
+ * Prints "frames N in S s: heap A to B, resident A to B, descriptors A to B" and such a line of openings, in bytes.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "heap.h"
 #include "weckd_edge.h"
@@ -15,7 +15,7 @@
 #include <unistd.h>
 
 #define SIDE 16
-#define WARM_UP 200 /* what a runtime or the C library takes once is no growth */
+#define WARM_UP 200 /* a runtime and the C library take some memory once: that is no growth */
 
 typedef struct held {
     long heap;

@@ -1,4 +1,4 @@
-/* What needs no bundle: memory, geometry, colours, base64, JSON. Prints one line a check that fails; 0: none did.
+/* Checks the parts that need no bundle: memory, geometry, colours, base64, JSON. Prints one line a check that fails; 0: none did.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "formats/base64.h"
 #include "formats/json.h"

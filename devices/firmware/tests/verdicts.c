@@ -1,4 +1,4 @@
-/* Says of one bundle after another what this library makes of it, so that a test can ask for many.
+/* Prints this library's verdict on one bundle after another, so that a test can ask for many.
  *
  *   verdicts KEY|- LIBRARY|-
  *

@@ -124,6 +124,7 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "another crop": ("format", frame(crop="left")),
     "another crop, no guard": ("format", lambda data: (data["input"]["frame"].update(crop="left"), data.update(guard=None))),
     "the whole frame": (None, frame(crop="stretch")),
+    "a resize by area": (None, frame(resize="area")),
     "no frame": ("format", lambda data: data["input"].pop("frame")),
     "no network's input": ("format", lambda data: data["input"].pop("network")),
     "a side of the network beside the frame's": ("format", frame(size=8)),

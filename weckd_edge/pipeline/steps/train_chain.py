@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import DatasetIndex, Link
 from weckd_edge.config import BuildConfig
@@ -15,6 +17,22 @@ from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTimings, pick_chain, time_candidates
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
+
+if TYPE_CHECKING:
+    from weckd_edge.train.run_logging.base import RunLogger
+
+
+@contextmanager
+def open_build_run(ctx: BuildContext) -> Iterator[RunLogger]:
+    """Open the logger that ``[train] log`` asks for, for the curves of the links and for the bundle.
+
+    Raises:
+        MissingDependency: The logger's library is not installed, or is broken.
+    """
+    from weckd_edge.train.run_logging.open_run import open_run
+
+    with open_run(ctx.out.name, ctx.config, ctx.workspace.root) as run:
+        yield run
 
 
 def check_strategy(config: BuildConfig) -> None:
@@ -76,8 +94,13 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     return replace(ctx, config=replace(ctx.config, link=links))
 
 
-def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
+def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = None) -> TrainedChain:
     """Train the links, each as a step of its own, or take them from the workspace.
+
+    Args:
+        ctx: The build.
+        index: The data set.
+        run: Logger of the build's curves; None logs nothing.
 
     Raises:
         WeckdError: A network cannot be created, or the settings contradict each other.
@@ -85,9 +108,11 @@ def train_chain(ctx: BuildContext, index: DatasetIndex) -> TrainedChain:
     from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
     from weckd_edge.train.distill.distributed import count_processes
     from weckd_edge.train.quantize_aware.finetune import refine_for_int8
+    from weckd_edge.train.run_logging.base import NO_RUN_LOGGER
 
     plans = plan_chain(index, ctx.config)
-    trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled)
+    logger = NO_RUN_LOGGER if run is None else run
+    trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, logger)
     chain = train_build(trainer, plans, ctx.config)
     for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)

@@ -82,7 +82,7 @@ typedef struct weckd_ort_api {
 #undef WECKD_ORT_FIELD
 } weckd_ort_api;
 
-/* What the library's one exported function, OrtGetApiBase, returns. */
+/* Result of the library's one exported function, OrtGetApiBase. */
 typedef struct weckd_ort_base {
     const void *(*get_api)(uint32_t version); /* NULL: an older library */
     const char *(*get_version)(void);         /* "1.32.0" */

@@ -218,7 +218,7 @@ static int check_ports(session *own, const int64_t *frame, const int64_t *probab
     return good ? WECKD_OK : weckd_fail_ports(error);
 }
 
-/* What a compiled model depends on beside its files: the processor, the version, and every setting. */
+/* Make the key of a compiled model: its files, and the processor, the version and every setting that it depends on. */
 static void name_cache(session *own, const weckd_session_request *request, weckd_cache_key *key) {
     char text[WECKD_VERSION_BYTES] = "";
     char *processor = NULL;

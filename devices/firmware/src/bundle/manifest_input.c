@@ -104,7 +104,7 @@ static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error
     }
     if (!weckd_json_is_one_of(frame, "crop", (const char *const[]){"center", "stretch", NULL}) ||
         (json_object_get(frame, "resize") != NULL &&
-         !weckd_json_is_one_of(frame, "resize", (const char *const[]){"diagonal", "bilinear", NULL}))) {
+         !weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", "diagonal", "bilinear", NULL}))) {
         return weckd_manifest_bad(error, "input.frame: 'crop' or 'resize' is unknown");
     }
     manifest->is_stretched = weckd_json_is_one_of(frame, "crop", (const char *const[]){"stretch", NULL});

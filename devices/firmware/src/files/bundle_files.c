@@ -126,8 +126,8 @@ typedef struct walk {
     void *context;
     weckd_error error;
     char path[WECKD_MAX_PATH];
-    size_t length; /* of the path of the folder that is listed */
-    int depth;     /* of that folder; 0: the bundle's own */
+    size_t length; /* bytes of the path of the folder that is listed */
+    int depth;     /* depth of the folder that is listed; 0: the bundle's own */
 } walk;
 
 static int walk_folder(walk *state, int folder_fd);

@@ -10,7 +10,7 @@
 
 #define WECKD_GUARD_GRID 64     /* points a side */
 #define WECKD_GUARD_LAGS 5      /* distances of 1, 2, 4, ... points */
-#define WECKD_GUARD_BINS 8      /* of the histogram of luminance */
+#define WECKD_GUARD_BINS 8      /* bins of the histogram of luminance */
 #define WECKD_GUARD_CELLS 4     /* cells of the layout, a side */
 #define WECKD_GUARD_FEATURES (11 + 2 * WECKD_GUARD_LAGS + WECKD_GUARD_BINS + WECKD_GUARD_CELLS * WECKD_GUARD_CELLS + 4)
 #define WECKD_GUARD_MAX_BYTES (1u << 20) /* bytes of the guard's file */

@@ -3,7 +3,7 @@
 
 #include <math.h>
 
-#define BITS 22 /* of a weight: 32, less 8 of a pixel, less 2 for sums that overshoot */
+#define BITS 22 /* bits of a weight: 32, less 8 of a pixel, less 2 for sums that overshoot */
 
 uint32_t weckd_resize_taps(uint32_t source, uint32_t target) {
     return source <= target ? 3 : 2 * ((source + target - 1) / target) + 1;

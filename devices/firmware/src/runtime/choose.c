@@ -68,7 +68,7 @@ static bool find_files(int folder_fd, const weckd_manifest *manifest, const weck
 }
 
 static uint64_t bytes_of(const weckd_model *model) {
-    uint64_t sum = 0; /* of at most WECKD_MAX_MODEL_BYTES: the manifest, or the record, was held to it */
+    uint64_t sum = 0; /* at most WECKD_MAX_MODEL_BYTES: manifest and record were held to it */
     for (size_t k = 0; k < model->count; k++) {
         sum += model->files[k].bytes;
     }

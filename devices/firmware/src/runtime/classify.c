@@ -1,4 +1,4 @@
-/* From a caller's frame to a decision. SPDX-License-Identifier: Apache-2.0 */
+/* Classify a caller's frame: fit it, ask the guard, run the network, decide. SPDX-License-Identifier: Apache-2.0 */
 #include "runtime/opened_bundle.h"
 
 #include <math.h>

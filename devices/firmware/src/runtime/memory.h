@@ -13,7 +13,7 @@
 typedef struct weckd_layout {
     size_t guard, non_gradeable_labels, labels, probabilities, expected, frame, model, after_model;
     size_t row, half, first[2], count[2], weights[2];
-    size_t bytes; /* of the whole block */
+    size_t bytes; /* size of the whole block */
 } weckd_layout;
 
 /* Lay out the block for these sizes. false: a size is 0 or over its limit. */

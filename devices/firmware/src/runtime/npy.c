@@ -74,7 +74,7 @@ int weckd_npy_open(weckd_npy *array, int folder_fd, const weckd_golden_file *fil
     }
     header[length] = '\0';
     for (size_t i = 0; i < type->count; i++) {
-        each *= type->sides[i]; /* of a frame: under 2^28, and there are under 2^32 of them */
+        each *= type->sides[i]; /* a frame has under 2^28 bytes, and there are under 2^32 frames */
     }
     if (strlen(header) != length || !read_header(header, type->descr, type->sides, type->count, &array->count) ||
         array->read + array->count * each != bytes) {

@@ -33,7 +33,7 @@ struct weckd_bundle {
     weckd_resize_buffers resize;
     weckd_golden_file golden_frames, golden_predictions;
     double tolerance;    /* negative: the bundle has none */
-    int folder_fd;       /* of the bundle, for the self-test */
+    int folder_fd;       /* the bundle's folder, for the self-test */
     atomic_flag busy;
     bool owns_memory;
     char backend_version[WECKD_VERSION_BYTES];

@@ -1,8 +1,9 @@
 /* A stand-in for libonnxruntime: its table of calls, over a graph whose name is "graph TYPE HEIGHT WIDTH CLASSES", TYPE
  * uint8 or float, and probabilities as those of the stand-in for a model: sums of bytes by place.
  *
- * WECKD_STAND_IN says how it misbehaves: "old" has no table, "shuffled" one of another order, "holes" one with a hole, "version" calls itself 2.0, and
- * a number lets the call at that place fail. "telemetry" refuses to start where it would report to its maker. SPDX-License-Identifier: Apache-2.0 */
+ * WECKD_STAND_IN says how it misbehaves: "old" has no table, "shuffled" one of another order, "holes" one with a hole, "version"
+ * calls itself 2.0, and a number lets the call at that place fail. "telemetry" refuses to start where it would report to its maker.
+ * SPDX-License-Identifier: Apache-2.0 */
 #include "backends/onnxruntime_api.h"
 
 #include <stdbool.h>

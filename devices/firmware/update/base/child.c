@@ -12,7 +12,7 @@
 static const int ENDINGS[] = {SIGTERM, SIGINT, SIGHUP, SIGQUIT};
 #define ENDING_COUNT (sizeof ENDINGS / sizeof ENDINGS[0])
 
-static volatile sig_atomic_t group; /* of the running child; 0: there is none */
+static volatile sig_atomic_t group; /* process group of the running child; 0: there is none */
 
 int64_t child_now_ms(void) {
     struct timespec now;

@@ -35,9 +35,9 @@ typedef struct updater {
     uint32_t lock_timeout_s; /* to wait for another weckd-update */
     uint32_t timeout_s;      /* for one self-test, or one verification without it */
     uint32_t prepare_timeout_s; /* for `prepare` */
-    uint32_t max_mib;        /* of an unpacked bundle */
+    uint32_t max_mib;        /* largest unpacked bundle, MiB */
     bool retry_rejected;     /* install a bundle that was rejected before */
-    char error[512];         /* of the last failure, in printable ASCII */
+    char error[512];         /* message of the last failure, in printable ASCII */
 } updater;
 
 #endif

@@ -1,4 +1,4 @@
-/* What is in the store. SPDX-License-Identifier: Apache-2.0 */
+/* Print what is in the store, and what runs. SPDX-License-Identifier: Apache-2.0 */
 #include "base/log.h"
 #include "commands/commands.h"
 #include "store/bundle_check.h"

@@ -13,7 +13,7 @@ bool tree_write(int fd, const void *from, size_t bytes);
  * `*name` is the last part. -1: errno has the error. */
 int tree_open_parent(int fd, const char *path, const char **name);
 
-/* What may still be copied or unpacked. */
+/* Bytes and files that may still be copied or unpacked. */
 typedef struct tree_budget {
     uint64_t bytes_left;
     uint32_t files_left;

@@ -18,6 +18,7 @@ from weckd_edge.artifacts import InputSpec, diagonal_positions  # noqa: E402 - b
 from weckd_edge.compile.export.onnx_export import FrameModel, Preprocess, export_onnx  # noqa: E402
 from weckd_edge.core.errors import ModelError  # noqa: E402
 from weckd_edge.core.store import check_ref, sha256_file  # noqa: E402
+from weckd_edge.devices.images.area_resize import resize_area  # noqa: E402
 
 SIZES = {
     "wide, its centre": {},
@@ -56,13 +57,19 @@ def expected_input(frame: Any, contract: InputSpec) -> Any:
         down, across = (diagonal_positions(side, contract.network.size) for side in x.shape[2:])
         rows = [torch.stack([x[:, :, a, c] + x[:, :, b, d] for c, d in across], 2) for a, b in down]
         x = (torch.stack(rows, 2) / 2).round()
+    elif contract.frame.resize == "area":
+        x = (
+            torch.from_numpy(resize_area(x[0].permute(1, 2, 0).numpy().astype(np.uint8), *size))
+            .permute(2, 0, 1)[None]
+            .double()
+        )
     else:
         x = torch.nn.functional.interpolate(x, size, mode="bilinear", align_corners=False)
     mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in (contract.network.mean, contract.network.std))
     return (x / 255 - mean) / std
 
 
-@pytest.mark.parametrize("resize", ["bilinear", "diagonal"])
+@pytest.mark.parametrize("resize", ["bilinear", "diagonal", "area"])
 @pytest.mark.parametrize("changes", SIZES.values(), ids=SIZES)
 def test_the_graph_predicts_as_the_network_does_on_the_frame_the_contract_describes(
     networks: ModuleType, tmp_path: Path, changes: dict[str, Any], resize: str

@@ -138,7 +138,10 @@ def test_links_with_a_teacher_see_them_where_the_strategy_has_the_unlabelled_ima
     plans = plan_chain(index, whole)
     trainer = make_trainer(workspace, ears, index, plans, SilentProgress(), str(pool))
     train = sum(image.split == "train" for image in index.images)
-    for strategy, seen in (("takd+pool", train + 5), ("takd", sum(i.labelled_subset is not None for i in index.images))):
+    for strategy, seen in (
+        ("takd+unlabelled", train + 5),
+        ("takd", sum(i.labelled_subset is not None for i in index.images)),
+    ):
         assert run_strategy(trainer, plans, find_strategy(strategy), whole)[-1].artifact.images_used == seen
     with raises(DataError, "E_DATA_UNLABELLED"):
         make_trainer(workspace, ears, replace(index), plans, SilentProgress(), None)

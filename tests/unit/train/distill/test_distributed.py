@@ -93,8 +93,8 @@ def test_a_study_of_two_processes_goes_on_from_what_the_first_has_kept(ears: Pat
 
     two = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
     study("takd", *two)
-    together = study("takd,dgkd+pool", *two)
-    alone = study("takd,dgkd+pool")
-    assert [row["name"] for row in together] == ["takd", "dgkd+pool"]
+    together = study("takd,dgkd+unlabelled", *two)
+    alone = study("takd,dgkd+unlabelled")
+    assert [row["name"] for row in together] == ["takd", "dgkd+unlabelled"]
     assert accuracies(together[0]) == pytest.approx(accuracies(alone[0]), abs=0.1)
     assert len(list((tmp_path / "out4").glob("link-M1-*"))) == 1

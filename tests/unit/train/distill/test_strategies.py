@@ -45,7 +45,7 @@ def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:
     return trainer.jobs
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, "weckd+pool", "guided+pool"])
+@pytest.mark.parametrize("name", [*STRATEGIES, "weckd+unlabelled", "guided+unlabelled"])
 def test_every_strategy_ends_with_the_small_network_and_takes_as_many_steps(name: str) -> None:
     jobs = jobs_of(name)
     assert jobs[-1].plan is PLANS[-1]
@@ -56,7 +56,7 @@ def test_every_strategy_ends_with_the_small_network_and_takes_as_many_steps(name
 @pytest.mark.parametrize(
     ("name", "networks", "teachers"),
     [
-        ("single-share", ["small"], [0]),
+        ("single-subset", ["small"], [0]),
         ("one-step", ["large", "small"], [0, 1]),
         ("takd", ["large", "middle", "small"], [0, 1, 1]),
         ("dgkd", ["large", "middle", "small"], [0, 1, 2]),
@@ -74,7 +74,7 @@ def test_who_teaches_whom(name: str, networks: list[str], teachers: list[int]) -
     ("name", "shares"),
     [
         ("weckd", [(0,), (1,), (2,)]),
-        ("single-share", [(2,)]),
+        ("single-subset", [(2,)]),
         ("single-union", [(0, 1, 2)]),
         ("single-all", [None]),
         ("takd", [(0, 1, 2)] * 3),
@@ -85,7 +85,7 @@ def test_whose_labels_a_link_sees(name: str, shares: list[tuple[int, ...] | None
 
 
 def test_the_unlabelled_images_is_for_links_with_a_teacher() -> None:
-    assert [job.unlabelled for job in jobs_of("weckd+pool")] == [False, True, True]
+    assert [job.unlabelled for job in jobs_of("weckd+unlabelled")] == [False, True, True]
     assert not any(job.unlabelled for job in jobs_of("weckd"))
 
 
@@ -99,7 +99,10 @@ def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does()
 
 @pytest.mark.parametrize(
     ("name", "code", "named"),
-    [("wekcd", "E_CONFIG_CHOICE", "'weckd'"), ("single-share+pool", "E_CONFIG_CONFLICT", "'single-share+pool'")],
+    [
+        ("wekcd", "E_CONFIG_CHOICE", "'weckd'"),
+        ("single-subset+unlabelled", "E_CONFIG_CONFLICT", "'single-subset+unlabelled'"),
+    ],
 )
 def test_names_that_mean_nothing_are_refused(name: str, code: str, named: str) -> None:
     with raises(ConfigError, code, says=named):
@@ -112,7 +115,7 @@ def test_any_number_of_links() -> None:
     assert subsets_of(find_strategy("weckd"), 4, 5) == (4,)
 
 
-@pytest.mark.parametrize(("strategy", "shares"), [("weckd", (2,)), ("takd+pool", (0, 1, 2))])
+@pytest.mark.parametrize(("strategy", "shares"), [("weckd", (2,)), ("takd+unlabelled", (0, 1, 2))])
 def test_the_baseline_of_a_build_is_alone_on_the_last_links_labels_for_as_many_steps_as_the_chain(
     strategy: str, shares: tuple[int, ...]
 ) -> None:
@@ -129,7 +132,7 @@ def test_the_baseline_of_a_build_is_alone_on_the_last_links_labels_for_as_many_s
 
 @pytest.mark.parametrize(
     ("name", "labels"),
-    [("single-share", 1), ("single-union", 3), ("single-all", 5), ("weckd", 3), ("takd", 3), ("one-step", 3)],
+    [("single-subset", 1), ("single-union", 3), ("single-all", 5), ("weckd", 3), ("takd", 3), ("one-step", 3)],
 )
 def test_labels_are_counted_once_however_many_links_see_them(name: str, labels: int) -> None:
     assert labels_used(find_strategy(name), index(), 3) == labels

@@ -34,7 +34,7 @@ def links(**first: str) -> tuple[LinkConfig, ...]:
 
 def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears: Path, tmp_path: Path) -> None:
     workspace, caches = Workspace(tmp_path / "work"), []
-    kinds: tuple[Literal["diagonal", "bilinear"], ...] = ("diagonal", "bilinear", "diagonal")
+    kinds: tuple[Literal["diagonal", "bilinear", "area"], ...] = ("diagonal", "bilinear", "diagonal", "area")
     for kind in kinds:
         config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3), input=InputConfig(resize=kind))
         index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact
@@ -46,9 +46,11 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
             seen = crop_and_resize(frame, plans[0].input.frame, trainer.side)[0].permute(1, 2, 0)
             assert np.array_equal(cached, seen.round().numpy())
-    assert len(list((tmp_path / "work").glob("pixels-*"))) == 2
+    assert len(list((tmp_path / "work").glob("pixels-*"))) == 3
     assert np.array_equal(caches[0], caches[2])
     assert not np.array_equal(caches[0], caches[1])
+    assert not np.array_equal(caches[3], caches[0])
+    assert not np.array_equal(caches[3], caches[1])
 
 
 def test_fresh_weights_get_pixels_that_fit_int8_and_trained_ones_what_they_know(ears: Path, tmp_path: Path) -> None:

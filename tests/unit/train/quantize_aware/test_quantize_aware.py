@@ -46,7 +46,7 @@ CONFIG = BuildConfig(
     ),
     data=DataConfig(labelled_fraction=0.3),
     train=TRAIN,
-    distill=DistillConfig(strategy="weckd+pool", baseline=False),
+    distill=DistillConfig(strategy="weckd+unlabelled", baseline=False),
     quantize_aware=QuantizeAwareConfig(epochs=3, learning_rate=1e-3),
 )
 

@@ -77,28 +77,28 @@ def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
 @pytest.mark.parametrize(
     ("chain", "words"),
     [
-        ([0.7, 0.8, 0.91], "The chain helped: the accuracy of weckd differs from single-share's by +"),
-        ([0.3, 0.4, 0.51], "The chain hurt: the accuracy of weckd differs from single-share's by -"),
+        ([0.7, 0.8, 0.91], "The chain helped: the accuracy of weckd differs from single-subset's by +"),
+        ([0.3, 0.4, 0.51], "The chain hurt: the accuracy of weckd differs from single-subset's by -"),
         ([0.9, 0.3, 0.9], "Not shown that the chain helped"),
     ],
 )
 def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> None:
-    found = study(**{"single-share": [0.5, 0.6, 0.7], "weckd": chain})
+    found = study(**{"single-subset": [0.5, 0.6, 0.7], "weckd": chain})
     assert chain_verdict(found, "weckd").startswith(words)
-    assert chain_verdict(study(**{"weckd": chain, "single-share": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
+    assert chain_verdict(study(**{"weckd": chain, "single-subset": [0.5, 0.6, 0.7]}), "weckd").startswith(words)
 
 
 def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> None:
-    found = study(**{"single-share": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
+    found = study(**{"single-subset": [0.5, 0.6, 0.7], "single-union": [0.9, 0.9, 0.91], "weckd": [0.7, 0.8, 0.91]})
     one, same = chain_verdicts(found, "weckd")
-    assert one.startswith("The chain helped: the accuracy of weckd differs from single-share's by +20.3 points")
+    assert one.startswith("The chain helped: the accuracy of weckd differs from single-subset's by +20.3 points")
     assert "single-union's" in same
     assert not same.startswith("The chain helped")
     assert len(chain_verdicts(study(weckd=[0.9]), "weckd")) == 1
 
 
 def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:
-    assert "may be chance" in chain_verdict(study(**{"single-share": [0.5], "weckd": [0.9]}), "weckd")
+    assert "may be chance" in chain_verdict(study(**{"single-subset": [0.5], "weckd": [0.9]}), "weckd")
     assert "not known" in chain_verdict(study(weckd=[0.9]), "weckd")
 
 
@@ -142,7 +142,7 @@ def chain(tmp_path: Path) -> Path:
     return path
 
 
-NAMES = ["single-share", "weckd", "weckd+pool", "dgkd"]
+NAMES = ["single-subset", "weckd", "weckd+unlabelled", "dgkd"]
 
 
 def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +160,7 @@ def test_a_second_run_trains_nothing_and_finds_the_same(ears: Path, tmp_path: Pa
 
 def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -> None:
     out = tmp_path / "study"
-    run_study(ears, CONFIG, StudyGrid(strategies=["weckd", "weckd+pool"], seeds=1), out, SilentProgress())
+    run_study(ears, CONFIG, StudyGrid(strategies=["weckd", "weckd+unlabelled"], seeds=1), out, SilentProgress())
     assert len(list(out.glob("link-M1-*"))) == 1
     assert len(list(out.glob("link-M2-*"))) == 2
 
@@ -186,8 +186,8 @@ def test_every_trial_tells_what_its_links_took_and_shared_ones_count_for_each(
     assert all(trial["cpu_seconds"] > 0 for trial in trials)
 
 
-ONE_SEED = StudyGrid(strategies=["single-share"], seeds=1)
-TWO_SEEDS = StudyGrid(strategies=["single-share"], seeds=2)
+ONE_SEED = StudyGrid(strategies=["single-subset"], seeds=1)
+TWO_SEEDS = StudyGrid(strategies=["single-subset"], seeds=2)
 
 
 class WaitingError(Exception):
@@ -290,10 +290,12 @@ def test_differences_over_folds_are_paired_by_seed_and_fold_in_whatever_order_th
 def test_the_notes_say_what_an_interval_over_folds_is_and_that_trainings_ended_early() -> None:
     assert study(alone=[0.5, 0.6]).notes == ()
     (note,) = folded(alone=[[0.4, 0.5]]).notes
-    assert "share most of their training images" in note
+    assert "Each fold trains on the other's test images" in note
+    (three,) = folded(alone=[[0.4, 0.5, 0.6]]).notes
+    assert "Folds share training images" in three
     assert "0.40 test images for each training image" in note
     assert "2 seeds of 2 folds" in chain_verdict(
-        folded(**{"single-share": [[0.5, 0.6], [0.5, 0.6]], "weckd": [[0.7, 0.7], [0.7, 0.8]]}), "weckd"
+        folded(**{"single-subset": [[0.5, 0.6], [0.5, 0.6]], "weckd": [[0.7, 0.7], [0.7, 0.8]]}), "weckd"
     )
     uneven = study(alone=[0.5], chain=[0.6])
     uneven = replace(uneven, trials=(uneven.trials[0], replace(uneven.trials[1], steps=4)))
@@ -313,9 +315,9 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
 
     monkeypatch.setattr(module, "cached_index", look)
     found = run_study(
-        ears, CONFIG, StudyGrid(strategies=["single-share", "weckd"], seeds=1, folds=3), tmp_path / "out", SilentProgress()
+        ears, CONFIG, StudyGrid(strategies=["single-subset", "weckd"], seeds=1, folds=3), tmp_path / "out", SilentProgress()
     )
-    names = ("single-share", "weckd")
+    names = ("single-subset", "weckd")
     assert [(run.fold, run.strategy) for run in found.trials] == [(k, name) for k in (1, 2, 3) for name in names]
     tested = [sorted(record.path for record in index.split("test")) for index in seen[:3]]
     assert sorted(path for part in tested for path in part) == sorted(record.path for record in seen[0].images)
@@ -331,7 +333,7 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
 
 def test_machines_share_the_folds_of_a_storage(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = f"sqlite:///{tmp_path / 'study.db'}"
-    grid = StudyGrid(strategies=["single-share"], seeds=2, folds=2)
+    grid = StudyGrid(strategies=["single-subset"], seeds=2, folds=2)
     first = run_study(ears, CONFIG, grid, tmp_path / "a", SilentProgress(), storage=storage)
     assert [(run.seed, run.fold) for run in first.trials] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     monkeypatch.setattr(module, "run_strategy", None)
@@ -345,7 +347,7 @@ def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_
     for path in ears.rglob("*.png"):
         part = "test" if path.stem in ("0", "1", "2") else "train"
         path.rename(tmp_path / "split" / part / path.parent.name / path.name)
-    grid = StudyGrid(strategies=["single-share"], seeds=1, folds=2)
+    grid = StudyGrid(strategies=["single-subset"], seeds=1, folds=2)
     with raises(ConfigError, "E_CONFIG_CONFLICT", says=("--folds", "--no-published-split")):
         run_study(tmp_path / "split", CONFIG, grid, tmp_path / "out", SilentProgress())
     dealt = replace(CONFIG, data=replace(CONFIG.data, use_published_split=False))

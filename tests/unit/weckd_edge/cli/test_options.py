@@ -13,8 +13,8 @@ import pytest
 from click.testing import CliRunner
 
 from weckd_edge.artifacts import Target
-from weckd_edge.cli.bench import POWER_SOURCES, RULES
 from weckd_edge.cli.main import COMMANDS
+from weckd_edge.cli.parsing.bench_options import POWER_SOURCES, RULES
 from weckd_edge.cli.parsing.option_groups import BACKENDS, TARGETS, DataColumns, DataSet
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parsing.parameter_types import OneOf

@@ -34,7 +34,9 @@ def tables_within(table: type) -> Iterator[type]:
 
 
 def test_every_path_of_a_file_is_taken_from_its_folder_and_stripped_for_a_bundle(tmp_path: Path) -> None:
-    text = '[data]\nunlabelled = "in/u"\n[select]\nmeasurements = "in/m"\n[audit]\nmasks = "in/k"\n'
+    text = (
+        '[data]\nunlabelled = "in/u"\n[train]\nlog_dir = "in/l"\n[select]\nmeasurements = "in/m"\n[audit]\nmasks = "in/k"\n'
+    )
     config = load_config(write(tmp_path, text + '[guard]\nood_dirs = ["in/f", "in/g"]\n' + CHAIN))
     expected = {
         "unlabelled": ["u"],
@@ -48,9 +50,11 @@ def test_every_path_of_a_file_is_taken_from_its_folder_and_stripped_for_a_bundle
         assert Path(path).parent == tmp_path / "in"
         found.setdefault(name.rpartition(".")[2], []).append(Path(path).name)
     assert found == expected
+    assert config.train.log_dir == str(tmp_path / "in/l")
+    assert without_folders(config).train.log_dir == "l"
     assert sorted(path for _, path in paths_of(without_folders(config))) == ["f", "g", "k", "m", "u", "w"]
     marked = {item.name for table in tables_within(BuildConfig) for item in fields(table) if item.metadata.get("path")}
-    assert marked == set(found)
+    assert marked == {*found, "log_dir"}  # which is written, and so none of the paths that are read
 
 
 def test_a_setting_that_is_described_as_relative_to_a_file_is_marked_as_a_path() -> None:

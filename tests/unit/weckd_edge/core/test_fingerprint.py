@@ -144,7 +144,7 @@ config = BuildConfig(link=(link, link), train=train, data=DataConfig(labelled_fr
 index = cached_index(workspace, data, config, skip_bad=False, progress=SilentProgress())
 plans = plan_chain(index.artifact, config)
 trainer = make_trainer(workspace, data_root(data), index.artifact, plans, SilentProgress(), None)
-(made,) = run_strategy(trainer, plans, find_strategy("single-share"), config)
+(made,) = run_strategy(trainer, plans, find_strategy("single-subset"), config)
 print(json.dumps({"index": index.reused, "link": made.reused, "file": sys.modules["weckd_edge.train"].__file__}))
 """
 

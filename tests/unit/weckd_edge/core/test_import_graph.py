@@ -29,6 +29,11 @@ OUTSIDE = {
     "weckd_edge.core.progress",
     "weckd_edge.core.telemetry",
     "weckd_edge.train.distill.training_cost",
+    "weckd_edge.train.run_logging.base",
+    "weckd_edge.train.run_logging.guarded",
+    "weckd_edge.train.run_logging.mlflow_backend",
+    "weckd_edge.train.run_logging.open_run",
+    "weckd_edge.train.run_logging.tensorboard_backend",
 }
 
 

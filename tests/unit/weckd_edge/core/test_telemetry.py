@@ -115,8 +115,9 @@ def test_training_imports_its_libraries_itself_and_so_switches_telemetry_off_fir
 def test_what_reports_to_its_maker_is_imported_nowhere_else(folder: str) -> None:
     files = list((ROOT / folder).rglob("*.py"))
     assert len(files) > 10
-    reporting = {"onnxruntime", "openvino", "nncf", *telemetry.MODULES}
-    assert [(path.name, name) for path in files for name in imports(path) if name in reporting] == []
+    reporting = {"onnxruntime", "openvino", "nncf", "mlflow", *telemetry.MODULES}
+    found = {(path.name, name) for path in files for name in imports(path) if name in reporting}
+    assert found == ({("mlflow_backend.py", "mlflow")} if folder == "train" else set())
 
 
 # What is seen of a process
@@ -217,6 +218,31 @@ print(nncf_backend.build_int8_ir(pathlib.Path(sys.argv[1]), frames, 4, None, pat
     (watch.work / "ir").mkdir()
     seen = watch.run(*python(code, bundle.folder / "model/model.onnx"))
     assert seen.output.endswith("int8\n")
+    assert seen.is_quiet, seen
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tool", ["mlflow", "tensorboard"])
+def test_logging_a_run_keeps_to_itself(tool: str, watch: Any) -> None:
+    """MLflow by itself asks for config.mlflow-telemetry.io and writes an id to ~/.config/mlflow (3.17.2)."""
+    pytest.importorskip(tool)
+    code = """
+import pathlib, sys, time
+from weckd_edge.config import BuildConfig, TrainConfig
+from weckd_edge.train.run_logging.open_run import open_run
+logs, scratch = pathlib.Path("logs").resolve(), pathlib.Path("scratch").resolve()
+scratch.mkdir()
+with open_run("ear", BuildConfig(train=TrainConfig(log=sys.argv[1], log_dir=str(logs))), scratch) as run:
+    curves = run.link("M1", {}, scratch)
+    curves.start(0)
+    curves.add(1, {"loss": 0.5})
+    curves.end()
+time.sleep(3)  # a report is sent by a thread
+print(sorted(path.name.partition(".")[0] for path in logs.iterdir()))
+"""
+    seen = watch.run(*python(code, tool))
+    assert {"mlflow": "'mlflow'", "tensorboard": "'ear'"}[tool] in seen.output
+    assert "cannot be written" not in seen.output
     assert seen.is_quiet, seen
 
 

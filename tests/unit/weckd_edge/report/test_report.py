@@ -687,8 +687,8 @@ def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
         synthetic=True,
         labelled_fraction=0.1,
         seeds=2,
-        rows=(row("single-share", (0.5, 0.6), None), row("weckd+pool", (0.7, 0.8), 0.2)),
-        verdicts=("The chain helped: weckd+pool answers +20.0 points",),
+        rows=(row("single-subset", (0.5, 0.6), None), row("weckd+unlabelled", (0.7, 0.8), 0.2)),
+        verdicts=("The chain helped: weckd+unlabelled answers +20.0 points",),
     )
     return dataclasses.replace(page, **changes)
 
@@ -700,7 +700,7 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
     assert "<b>ears" not in html
     assert not re.search(r"https?://|@import", html)
     text = text_of(html)
-    for words in ("Synthetic data", "The chain helped: weckd+pool", "65.0", "+20.0", "2 seeds"):
+    for words in ("Synthetic data", "The chain helped: weckd+unlabelled", "65.0", "+20.0", "2 seeds"):
         assert words in text, words
     assert html.count('class="dot baseline"') >= 4
     assert "energy" not in text
@@ -709,7 +709,7 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
 
 
 def test_a_study_of_folds_says_so_and_shows_its_notes(tmp_path: Path) -> None:
-    note = "Folds share most of their training images."
+    note = "Folds share training images."
     write_study(study_page(folds=5, notes=(note,), equal_steps=False), tmp_path / "study.html")
     text = text_of((tmp_path / "study.html").read_text())
     for words in ("2 seeds of 5 folds", "mean over folds", "paired by fold", note):

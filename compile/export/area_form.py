@@ -1,0 +1,81 @@
+"""Write the resize by area as matrix products, equal to its definition bit for bit.
+
+``devices/images/area_resize.py`` has the definition and the reason why floating point is exact here. Weights and values are
+divided by powers of two, so that means of grey levels stay grey levels in every precision.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+
+from weckd_edge.artifacts import InputSpec, crop_box
+from weckd_edge.devices.images.area_resize import EIGHTHS, TOTAL, area_weights
+
+LONGEST_BAND = 16
+"""Most old pixels in an axis's repeating pattern; with a longer one a product would mostly multiply zeros."""
+
+
+class AreaAxis(torch.nn.Module):
+    """Mean of the old pixels of each new one along one axis: ``[B, source, C]`` to float32 ``[B, target, C]``.
+
+    Where both lengths have a large common divisor, the weights repeat from band to band, and one small matrix serves all of
+    the bands. Elsewhere each new pixel is a band of its own, and the old ones that it covers are taken first.
+
+    Args:
+        source: Number of old pixels.
+        target: Number of new pixels.
+    """
+
+    matrix: torch.Tensor
+    places: torch.Tensor
+
+    def __init__(self, source: int, target: int) -> None:
+        super().__init__()
+        axis = area_weights(source, target)
+        self.target, self.bands = target, math.gcd(source, target)
+        old, new = source // self.bands, target // self.bands
+        matrix, places = axis.matrix(source)[:new, :old], np.zeros(0, np.int64)
+        if old > LONGEST_BAND:
+            self.bands, matrix, places = target, axis.weights[:, None], axis.places(source).reshape(-1)
+        self.register_buffer("matrix", torch.from_numpy((matrix / TOTAL).astype(np.float32)), persistent=False)
+        self.register_buffer("places", torch.from_numpy(places), persistent=False)
+
+    def forward(self, values: torch.Tensor) -> torch.Tensor:
+        """Return the means of values ``[B, source, C]`` of any type."""
+        batch, _, columns = values.shape
+        if len(self.places):
+            values = values.index_select(1, self.places)
+        bands = values.to(torch.float32).reshape(batch, self.bands, -1, columns)
+        return torch.matmul(self.matrix, bands).reshape(batch, self.target, columns)
+
+
+class AreaResize(torch.nn.Module):
+    """Crop and resize by area: frames ``[B, height, width, 3]`` of any type to whole grey levels, float32 ``[B, 3, S, S]``.
+
+    Args:
+        spec: The frame, of which the part that ``crop`` says is resized, and the network's input.
+    """
+
+    def __init__(self, spec: InputSpec) -> None:
+        super().__init__()
+        self.box, self.size = crop_box(spec.frame), spec.network.size
+        self.whole = (spec.frame.height, spec.frame.width)
+        self.down, self.across = (AreaAxis(side, self.size) for side in self.box[2:])
+
+    def forward(self, frames: torch.Tensor) -> torch.Tensor:
+        """Return the resized pixels of frames."""
+        batch, size = len(frames), self.size
+        top, left, height, width = self.box
+        if height < self.whole[0]:
+            frames = frames.narrow(1, top, height)
+        if width < self.whole[1]:
+            frames = frames.narrow(2, left, width)
+        if (height, width) == (size, size):
+            return frames.to(torch.float32).permute(0, 3, 1, 2)
+        rows = self.down(frames.reshape(batch, height, width * 3))
+        rows = torch.floor(rows * EIGHTHS + 0.5).reshape(batch, size, width, 3)
+        columns = self.across(rows.permute(0, 2, 3, 1).reshape(batch, width, 3 * size))
+        return torch.floor(columns * (1 / EIGHTHS) + 0.5).reshape(batch, size, 3, size).permute(0, 2, 3, 1)

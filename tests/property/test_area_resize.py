@@ -1,0 +1,155 @@
+"""NumPy, torch, ONNX Runtime and OpenVINO resize by area to the same bytes, whatever the sizes, and as it is defined."""
+
+from __future__ import annotations
+
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, crop_box
+from weckd_edge.devices.images.area_resize import TOTAL, area_weights, resize_area
+
+SIDES = st.integers(1, 8192)
+SIZES = st.integers(1, 2048)
+CROPS = ["center", "stretch"]
+SMALL = st.integers(2, 90)
+
+
+def spec_of(height: int, width: int, size: int, crop: Any = "center") -> InputSpec:
+    """An input in grey levels: nothing is taken off and nothing scaled."""
+    return InputSpec(
+        frame=FrameSpec(height=height, width=width, crop=crop, resize="area"),
+        network=NetworkInput(size=size, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
+    )
+
+
+def noise(height: int, width: int) -> NDArray[np.uint8]:
+    """Pixels of which many are black or white, so that sums reach their ends."""
+    random = np.random.default_rng(height * 10_000 + width)
+    levels = random.integers(-200, 456, (height, width, 3)).clip(0, 255)
+    return levels.astype(np.uint8)
+
+
+def weights_by_hand(source: int, target: int) -> list[dict[int, int]]:
+    """Weights of each old pixel in each new one, from the words of the definition and in fractions."""
+    weights = []
+    for i in range(target):
+        low, high = Fraction(i * source, target), Fraction((i + 1) * source, target)
+        before, row = 0, {}
+        for j in range(int(low), source):
+            covered = min(Fraction(j + 1), high) - low
+            together = int(covered / (high - low) * TOTAL + Fraction(source // 2, source))
+            row[j], before = together - before, together
+            if j + 1 >= high:
+                break
+        weights.append(row)
+    return weights
+
+
+def resized_by_hand(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
+    down, across = (weights_by_hand(side, size) for side in pixels.shape[:2])
+    wide = pixels.astype(np.int64)
+    rows = np.stack([(sum(w * wide[j] for j, w in row.items()) + 128) >> 8 for row in down])
+    columns = [(sum(w * rows[:, j] for j, w in row.items()) + 8192) >> 14 for row in across]
+    return np.stack(columns, axis=1).astype(np.uint8)
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(source=SIDES, target=SIZES)
+@example(source=8192, target=4)
+@example(source=8192, target=2048)
+@example(source=1, target=2048)
+@example(source=8191, target=32)
+def test_the_weights_of_each_new_pixel_sum_to_the_total_and_every_old_pixel_counts(source: int, target: int) -> None:
+    assume(source <= TOTAL * target)
+    axis = area_weights(source, target)
+    assert (axis.weights.sum(axis=1) == TOTAL).all()
+    assert axis.weights.min() >= 0
+    counts = np.zeros(source, np.int64)
+    np.add.at(counts, axis.places(source), axis.weights)
+    assert counts.min() > 0
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(source=st.integers(1, 300), target=st.integers(1, 120))
+def test_the_weights_are_those_of_the_definition_and_close_to_the_covered_share(source: int, target: int) -> None:
+    matrix = area_weights(source, target).matrix(source)
+    for i, row in enumerate(weights_by_hand(source, target)):
+        assert {j: int(w) for j, w in enumerate(matrix[i]) if w} == {j: w for j, w in row.items() if w}
+        for j, weight in row.items():
+            low, high = max(i * source, j * target), min((i + 1) * source, (j + 1) * target)
+            assert abs(weight - TOTAL * (high - low) / source) <= 1
+
+
+@pytest.mark.parametrize(("source", "target"), [(0, 4), (4, 0), (TOTAL + 1, 1)])
+def test_a_side_that_is_empty_or_too_long_to_count_every_pixel_is_refused(source: int, target: int) -> None:
+    with pytest.raises(ValueError, match=f"{source} to {target} pixels: expected"):
+        area_weights(source, target)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(height=SMALL, width=SMALL, size=st.integers(1, 48), level=st.integers(0, 255), left=st.integers(0, 5))
+def test_numpy_keeps_to_the_definition_on_any_strides_and_a_constant_picture_stays_constant(
+    height: int, width: int, size: int, level: int, left: int
+) -> None:
+    around = noise(2 * height, width + 7)[::2, left : left + width]
+    before = around.copy()
+    assert np.array_equal(resize_area(around, size, size), resized_by_hand(before, size))
+    assert np.array_equal(around, before)
+    assert (resize_area(np.full((height, width, 3), level, np.uint8), size, size) == level).all()
+
+
+@settings(max_examples=40, deadline=None, derandomize=True)
+@given(size=st.integers(2, 40), times=st.integers(1, 6))
+def test_a_whole_ratio_gives_each_new_pixel_the_mean_of_its_square(size: int, times: int) -> None:
+    pixels = noise(size * times, size * times)
+    means = pixels.reshape(size, times, size, times, 3).mean(axis=(1, 3))
+    assert np.abs(resize_area(pixels, size, size) - means).max() < 1
+
+
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(height=SMALL, width=SMALL, size=st.integers(4, 48), crop=st.sampled_from(CROPS), cast_first=st.booleans())
+@example(height=480, width=640, size=96, crop="center", cast_first=False)
+@example(height=480, width=640, size=224, crop="center", cast_first=True)
+@example(height=479, width=640, size=97, crop="stretch", cast_first=False)
+@example(height=60, width=2048, size=12, crop="stretch", cast_first=False)
+@example(height=12, width=16, size=12, crop="center", cast_first=False)
+@example(height=12, width=12, size=12, crop="center", cast_first=True)
+@example(height=3, width=5, size=48, crop="stretch", cast_first=False)
+def test_training_and_the_graphs_of_both_runtimes_give_the_same_bytes_as_numpy(
+    height: int, width: int, size: int, crop: str, cast_first: bool, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    torch = pytest.importorskip("torch")
+    onnx, ort, ov = (pytest.importorskip(name) for name in ("onnx", "onnxruntime", "openvino"))
+    from weckd_edge.compile.export.onnx_export import preprocessing_graph
+    from weckd_edge.train.networks.preprocess import crop_and_resize
+
+    spec = spec_of(height, width, size, crop)
+    frames = noise(2 * height, width).reshape(2, height, width, 3)
+    top, left, used_height, used_width = crop_box(spec.frame)
+    used = frames[:, top : top + used_height, left : left + used_width]
+    expected = np.stack([resize_area(frame, size, size) for frame in used]).transpose(0, 3, 1, 2)
+
+    assert np.array_equal(crop_and_resize(torch.from_numpy(frames), spec.frame, size).numpy(), expected)
+
+    model = preprocessing_graph(spec, cast_first=cast_first)
+    # The levels as they leave the resize, before the normalisation rounds them.
+    levels = next(node for node in model.graph.node if "network_input" in node.output).input[0]
+    model.graph.output.append(onnx.helper.make_tensor_value_info(levels, onnx.TensorProto.FLOAT, None))
+    data = model.SerializeToString()
+    session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
+    core, folder = ov.Core(), tmp_path_factory.mktemp("ir")
+    read = core.read_model(data)
+    whole = core.compile_model(read, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    ov.save_model(read, str(Path(folder) / "model.xml"), compress_to_fp16=True)
+    half_weights = core.compile_model(str(Path(folder) / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
+    for frame, pixels in zip(frames, expected, strict=True):
+        assert np.array_equal(session.run([levels], {"frame": frame[None]})[0][0], pixels)
+        assert np.array_equal(whole(frame[None])[1][0], pixels)
+        assert np.array_equal(half_weights(frame[None])[1][0], pixels)
