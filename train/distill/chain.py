@@ -26,7 +26,7 @@ from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, RunLogger
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class TrainedChain:
+class TrainedLinks:
     """Trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
 
     links: tuple[Stage[Link], ...]
@@ -95,7 +95,7 @@ def make_trainer(
     return trainer
 
 
-def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedChain:
+def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedLinks:
     """Train the chain of a build by its strategy, and the baseline.
 
     The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
@@ -115,7 +115,7 @@ def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig
                 train=longer(config.train, len(links)),
             )
         )
-    return TrainedChain(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    return TrainedLinks(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
 
 
 def run_strategy(
