@@ -16,6 +16,7 @@ import sys
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOK = ROOT / "docs/notebooks/quick-start.ipynb"
@@ -50,7 +51,9 @@ def run_notebook(path: Path) -> list[str]:
     notebook = json.loads(path.read_text(encoding="utf-8"))
     names: dict[str, Any] = {"__name__": "__main__"}
     before = Path.cwd()
-    with tempfile.TemporaryDirectory(prefix="notebook-") as folder:
+    # Commands are those of this Python's environment, also where it was not activated.
+    commands = os.pathsep.join((str(Path(sys.executable).parent), os.environ["PATH"]))
+    with tempfile.TemporaryDirectory(prefix="notebook-") as folder, mock.patch.dict(os.environ, PATH=commands):
         (Path(folder) / "docs").symlink_to(ROOT / "docs")
         os.chdir(folder)
         try:

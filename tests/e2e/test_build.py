@@ -228,7 +228,7 @@ def test_report_is_self_contained_with_its_four_pictures_and_says_synthetic(cpu:
         assert f'aria-label="{picture}' in html
     assert html.count("<figure>") == 12
     assert "end-to-end latency, p90, measured for generic-x86" in html
-    assert "Link that is deployed, and why" in html
+    assert "Selection of the deployed link" in html
     assert "Synthetic data" in html
 
 
