@@ -1,7 +1,7 @@
 """Install the package on an emulated 64-bit Arm processor and use it there: ``make arm64-test``.
 
 Debian's arm64 packages are unpacked into a folder, the wheel of this checkout and OpenVINO's for aarch64 beside them, and
-``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and answers rightly, and
+``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and predicts rightly, and
 that the C library does, which is built across (``arm64_firmware.py``). Times under an emulator say nothing about a device;
 what is checked of ``bench`` is that it says so.
 
@@ -227,7 +227,7 @@ class ArmCheck:
         told = f"at most {row['max_abs']:.2g} apart, allowed {self.tolerance:g}, {row['flips']} flips"
         return f"{row['frames']} golden frames, {told}"
 
-    def answer_as_this_machine_does(self) -> str:
+    def predict_as_this_machine_does(self) -> str:
         import numpy as np
         from PIL import Image
 
@@ -243,9 +243,9 @@ class ArmCheck:
             for a, b in zip(there, here, strict=True)
             for label in b["probabilities"]
         )
-        ensure(worst <= self.tolerance, f"infer differs from this machine by {worst}, allowed is {self.tolerance}")
+        ensure(worst <= self.tolerance, f"predict differs from this machine by {worst}, allowed is {self.tolerance}")
         ensure([row["label"] for row in there] == [row["label"] for row in here], f"other labels: {there} and {here}")
-        return f"infer, {len(there)} images, at most {worst:.2g} apart"
+        return f"predict, {len(there)} images, at most {worst:.2g} apart"
 
     def see_what_runs_in_int8(self) -> str:
         (model,) = (self._the_bundle() / "model/openvino").glob("*.xml")
@@ -307,7 +307,7 @@ def main() -> int:
             check.detect_the_machine,
             check.ask_the_doctor,
             check.verify_the_bundle,
-            check.answer_as_this_machine_does,
+            check.predict_as_this_machine_does,
             check.see_what_runs_in_int8,
             check.see_a_bench_refused,
         ]

@@ -19,6 +19,7 @@ from weckd_edge.cli.parsing.parameter_types import PATH
 
 if TYPE_CHECKING:
     from weckd_edge.api.bundle import Bundle
+    from weckd_edge.api.model import Model
     from weckd_edge.devices.attribution.explain_images import Explanation
     from weckd_edge.devices.runtime.predict import Prediction
 
@@ -86,8 +87,12 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
     found = find_image_files(named)
     loaded = load(bundle, key=trust.key, min_version=trust.min_version)
     results = PredictionResults(skipped=found.skipped, file=output.out)
-    with output.progress() as progress, progress.task("predict", len(found.images)) as task:
-        for result in _predictions(loaded, found.images, run, output):
+    with (
+        loaded.open(run.backend, threads=run.threads) as model,
+        output.progress() as progress,
+        progress.task("predict", len(found.images)) as task,
+    ):
+        for result in _predictions(loaded, model, found.images, run, output):
             results.add(result)
             task.advance()
     results.print(as_json=output.as_json)
@@ -97,7 +102,9 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
     results.check()
 
 
-def _predictions(bundle: Bundle, images: Sequence[Path], run: PredictRun, output: PredictOutput) -> Iterator[ImageResult]:
+def _predictions(
+    bundle: Bundle, model: Model, images: Sequence[Path], run: PredictRun, output: PredictOutput
+) -> Iterator[ImageResult]:
     """Classify images one after another; each is written and drawn before the next one is classified."""
     from weckd_edge.devices.images.picture_paths import make_picture_paths
     from weckd_edge.devices.runtime.prediction_file import write_predictions
@@ -105,7 +112,6 @@ def _predictions(bundle: Bundle, images: Sequence[Path], run: PredictRun, output
 
     pictures = None if output.save is None else make_picture_paths(images, output.save, bundle=bundle.path)
     with ExitStack() as stack:
-        model = stack.enter_context(bundle.open(run.backend, threads=run.threads))
         found: Iterator[tuple[Prediction, Explanation | None]]
         if output.attributions is None:
             found = ((one, None) for one in model.predict_many(images, ignore_guard=run.ignore_guard))
