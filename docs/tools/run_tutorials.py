@@ -148,6 +148,7 @@ def run_page(page: Path, *, update: bool = False, kept: bool = False, folder: Pa
     changes: list[tuple[Block, str]] = []
     with tempfile.TemporaryDirectory(prefix="tutorial-") as scratch:
         folder = folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
         for name in ("docs", "tests"):
             (folder / name).symlink_to(ROOT / name)
         for block in blocks_of(text):
