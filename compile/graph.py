@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,14 @@ def clean_up(model: ModelProto) -> ModelProto:
         ModelError: The graph is not valid.
     """
     onnx = require("onnx", "export a network")
-    folded: ModelProto = _fold(model)
+    folded: ModelProto = run_basic_optimizations(
+        model,
+        disabled=_KEPT_AS_THEY_ARE,
+        purpose="export a network",
+        refused=lambda err: ModelError(
+            f"ONNX Runtime cannot load the exported graph: {first_line(err)}", code="E_MODEL_BACKEND_LOAD"
+        ),
+    )
     for output in [o for o in folded.graph.output if o.name == NETWORK_INPUT_NAME]:
         folded.graph.output.remove(output)
     del folded.opset_import[1:]
@@ -69,29 +77,38 @@ def clean_up(model: ModelProto) -> ModelProto:
     return folded
 
 
-def _fold(model: ModelProto) -> ModelProto:
-    onnx, ort = require("onnx", "export a network"), require("onnxruntime", "export a network")
+def run_basic_optimizations(
+    model: ModelProto, *, disabled: Sequence[str], purpose: str, refused: Callable[[Exception], ModelError]
+) -> ModelProto:
+    """Return a model after ONNX Runtime's basic optimizations, which keep to standard operators.
+
+    Args:
+        model: The model.
+        disabled: ONNX Runtime's names of optimizations that are left out.
+        purpose: What the libraries are needed for, in the message about a missing one.
+        refused: Returns the error to raise where ONNX Runtime cannot load the model, by its own error.
+
+    Raises:
+        MissingDependency: A library is not installed.
+        ModelError: ONNX Runtime cannot load the model.
+    """
+    onnx, ort = require("onnx", purpose), require("onnxruntime", purpose)
     options = ort.SessionOptions()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.log_severity_level = 3
     options.intra_op_num_threads = 1
     options.add_session_config_entry("session.disable_aot_function_inlining", "1")
     with tempfile.TemporaryDirectory(prefix="weckd-") as folder:
-        path = Path(folder) / "folded.onnx"
+        path = Path(folder) / "optimized.onnx"
         options.optimized_model_filepath = str(path)
         try:
             ort.InferenceSession(
-                model.SerializeToString(),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=_KEPT_AS_THEY_ARE,
+                model.SerializeToString(), options, providers=["CPUExecutionProvider"], disabled_optimizers=list(disabled)
             )
         except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(
-                f"ONNX Runtime cannot load the exported graph: {first_line(err)}", code="E_MODEL_BACKEND_LOAD"
-            ) from err
-        folded: ModelProto = onnx.load(path)
-    return folded
+            raise refused(err) from err
+        optimized: ModelProto = onnx.load(path)
+    return optimized
 
 
 def _restore_hard_swish(graph: GraphProto) -> None:

@@ -6,12 +6,10 @@ small network of its own.
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.compile.graph import consumers
+from weckd_edge.compile.graph import consumers, run_basic_optimizations
 from weckd_edge.compile.importing.rewrites.operators import STANDARD
 from weckd_edge.compile.importing.running import bounded_memory, error_line, open_session
 from weckd_edge.core.errors import ModelError
@@ -39,6 +37,7 @@ _NOT_CONSTANT_FOLDING = [
 ]
 """Names of ONNX Runtime's other basic optimizations."""
 
+_PURPOSE = "read an ONNX file"
 _KEPT = ("DequantizeLinear", "QuantizeLinear", "RandomNormal", "RandomUniform")
 
 
@@ -52,27 +51,13 @@ def fold_constants(name: str, model: ModelProto) -> ModelProto:
     Raises:
         ModelError: ONNX Runtime cannot load the model.
     """
-    onnx, ort = require("onnx", "read an ONNX file"), require("onnxruntime", "read an ONNX file")
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
-    options.log_severity_level = 3
-    options.intra_op_num_threads = 1
-    options.add_session_config_entry("session.disable_aot_function_inlining", "1")
-    with tempfile.TemporaryDirectory(prefix="weckd-") as folder, bounded_memory():
-        path = Path(folder) / "folded.onnx"
-        options.optimized_model_filepath = str(path)
-        try:
-            ort.InferenceSession(
-                model.SerializeToString(),
-                options,
-                providers=["CPUExecutionProvider"],
-                disabled_optimizers=_NOT_CONSTANT_FOLDING,
-            )
-        except Exception as err:  # ONNX Runtime's own errors have no common base class
-            raise ModelError(
-                f"{name}: ONNX Runtime {ort.__version__} cannot load it ({error_line(err)})", code="E_MODEL_BACKEND_LOAD"
-            ) from err
-        folded: ModelProto = onnx.load(path)
+
+    def refused(err: Exception) -> ModelError:
+        version = require("onnxruntime", _PURPOSE).__version__
+        return ModelError(f"{name}: ONNX Runtime {version} cannot load it ({error_line(err)})", code="E_MODEL_BACKEND_LOAD")
+
+    with bounded_memory():
+        folded = run_basic_optimizations(model, disabled=_NOT_CONSTANT_FOLDING, purpose=_PURPOSE, refused=refused)
     kept = [entry for entry in folded.opset_import if entry.domain in {n.domain for n in folded.graph.node} | {""}]
     del folded.opset_import[:]
     folded.opset_import.extend(kept)
@@ -84,7 +69,7 @@ def fold_constants(name: str, model: ModelProto) -> ModelProto:
 
 def _name_constants(graph: GraphProto) -> None:
     """Turn constants that are nodes into initializers, so that all constants are found in one place."""
-    onnx = require("onnx", "read an ONNX file")
+    onnx = require("onnx", _PURPOSE)
     for node in [n for n in graph.node if n.op_type == "Constant" and n.domain in STANDARD]:
         for attribute in node.attribute:
             if attribute.HasField("t"):
@@ -106,7 +91,7 @@ def _name_constants(graph: GraphProto) -> None:
 
 def _run_constant_nodes(name: str, model: ModelProto) -> None:
     """Run the nodes that read constants alone, and put their outputs in their place."""
-    onnx = require("onnx", "read an ONNX file")
+    onnx = require("onnx", _PURPOSE)
     graph = model.graph
     known = {tensor.name for tensor in graph.initializer}
     nodes: list[NodeProto] = []
@@ -207,7 +192,7 @@ def drop_unread(graph: GraphProto) -> None:
 
 
 def _copy(node: NodeProto) -> NodeProto:
-    onnx = require("onnx", "read an ONNX file")
+    onnx = require("onnx", _PURPOSE)
     copied: NodeProto = onnx.NodeProto()
     copied.CopyFrom(node)
     return copied
