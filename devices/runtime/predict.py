@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -215,37 +214,6 @@ def _why_no_image(path: Path) -> str | None:
     except DataError as err:
         return str(err)
     return None if begins_as_picture(head) else describe_file(head)
-
-
-def predict_images(
-    bundle: Path,
-    images: Sequence[Path],
-    *,
-    backend: str | None = None,
-    threads: int = 1,
-    ignore_guard: bool = False,
-    key: Path | None = None,
-    min_version: int = 0,
-) -> tuple[Prediction, ...]:
-    """Predict images with a bundle.
-
-    An image that cannot be read gets an entry that says so; the others are predicted all the same.
-
-    Args:
-        bundle: The bundle's folder; it is verified first.
-        images: Image files and folders.
-        backend: Name in the backend table; None takes the first backend whose library is installed.
-        threads: Processor threads that one query may use.
-        ignore_guard: Predict frames that the guard refuses, too.
-        key: PEM public key; with it, a bundle that its owner did not sign is refused.
-        min_version: Lowest version of the bundle that is taken.
-
-    Raises:
-        WeckdError: The bundle cannot be opened, or a named path does not exist.
-    """
-    files = find_images(images)
-    with closing(open_bundle_model(bundle, backend=backend, threads=threads, key=key, min_version=min_version)) as model:
-        return tuple(predict_file(model, file, ignore_guard=ignore_guard) for file in files)
 
 
 def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) -> Prediction:

@@ -24,11 +24,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.bundles.predicting import predict_images
 from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
 from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.runtime.predict import ABSTAIN, predict_images
+from weckd_edge.devices.runtime.predict import ABSTAIN
 
 
 def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from support.bundles.predicting import predict_images
 from weckd_edge.artifacts import SPLITS, ImageRecord
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.compile.quantize.calibration_images import calibration_frames
@@ -30,7 +31,7 @@ from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, open_bundle_model, predict_images
+from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, open_bundle_model
 from weckd_edge.report.frames import picture_frames
 from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index

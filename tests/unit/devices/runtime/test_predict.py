@@ -11,6 +11,7 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 from PIL import Image
 
+from support.bundles.predicting import predict_images
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle.reader import Bundle
@@ -24,7 +25,6 @@ from weckd_edge.devices.runtime.predict import (
     decide_prediction,
     find_images,
     open_bundle_model,
-    predict_images,
 )
 
 

@@ -15,6 +15,7 @@ import pytest
 from click.testing import CliRunner
 from PIL import Image
 
+from support.bundles.predicting import predict_images
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle import files
@@ -33,7 +34,7 @@ from weckd_edge.devices.bench.watched_run import BenchMachine
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime import verify_bundle as verify_module
-from weckd_edge.devices.runtime.predict import open_bundle_model, predict_images
+from weckd_edge.devices.runtime.predict import open_bundle_model
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
 
