@@ -12,6 +12,7 @@ import pytest
 from PIL import Image
 
 from support.errors import printed
+from support.training.toy_chain import TOY_LINKS_TOML
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("timm")
@@ -19,22 +20,15 @@ pytest.importorskip("timm")
 Run = Callable[..., tuple[int, str, str]]
 LABELS = ("effusion", "normal", "wax")
 NO_LIMITS = "max_accuracy_drop = 1.0\nbetter_than_chance = false\n"
-TINY = """
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [16, 16, 16, 16], stem_width = 8 }
-
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [8, 8, 8, 8], stem_width = 8 }
-
+TINY = (
+    TOY_LINKS_TOML
+    + """
 [train]
 epochs = 1
 steps_per_epoch = 1
 batch = 4
 """
+)
 
 
 @pytest.fixture

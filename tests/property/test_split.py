@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 
 import pytest
 from hypothesis import given, settings
@@ -41,10 +42,8 @@ CONFIGS = st.builds(
 )
 
 
-@SETTINGS
-@given(items=data_sets(), config=CONFIGS, seed=st.integers(0, 99))
-def test_groups_stay_whole_and_every_class_is_everywhere(items: list[SplitItem], config: DataConfig, seed: int) -> None:
-    places = split_images(items, config, labelled_subsets=3, seed=seed)
+def assert_whole_and_everywhere(items: list[SplitItem], places: Sequence[Placement], subsets: int) -> None:
+    """Check that no group is cut, and that every class is in the test split, in validation and in each labelled subset."""
     of_group: dict[str, set[Placement]] = defaultdict(set)
     classes: dict[Placement, set[str]] = defaultdict(set)
     for item, place in zip(items, places, strict=True):
@@ -55,9 +54,16 @@ def test_groups_stay_whole_and_every_class_is_everywhere(items: list[SplitItem],
     wanted = [
         Placement(split="test"),
         Placement(split="val"),
-        *(Placement(split="train", labelled_subset=k) for k in range(3)),
+        *(Placement(split="train", labelled_subset=k) for k in range(subsets)),
     ]
     assert all(classes[place] == every for place in wanted)
+
+
+@SETTINGS
+@given(items=data_sets(), config=CONFIGS, seed=st.integers(0, 99))
+def test_groups_stay_whole_and_every_class_is_everywhere(items: list[SplitItem], config: DataConfig, seed: int) -> None:
+    places = split_images(items, config, labelled_subsets=3, seed=seed)
+    assert_whole_and_everywhere(items, places, 3)
     assert all(place.labelled_subset is None for place in places if place.split != "train")
 
 
@@ -146,20 +152,12 @@ def test_another_seed_deals_otherwise() -> None:
 @SETTINGS
 @given(items=data_sets(smallest=16), count=st.integers(2, 4), seed=st.integers(0, 99))
 def test_each_image_is_tested_in_one_fold_and_no_group_is_cut(items: list[SplitItem], count: int, seed: int) -> None:
-    config, every = DataConfig(labelled_fraction=0.2), {item.label for item in items}
+    config = DataConfig(labelled_fraction=0.2)
     tested: Counter[int] = Counter()
     for number in range(1, count + 1):
         fold = Fold(number=number, count=count)
         places = split_fold(items, config, fold, labelled_subsets=2, seed=seed)
-        of_group: dict[str, set[Placement]] = defaultdict(set)
-        classes: dict[Placement, set[str]] = defaultdict(set)
-        for item, place in zip(items, places, strict=True):
-            of_group[item.group].add(place)
-            classes[place].add(item.label)
-        assert all(len(found) == 1 for found in of_group.values())
-        wanted = [Placement(split="test"), Placement(split="val")]
-        wanted += [Placement(split="train", labelled_subset=k) for k in range(2)]
-        assert all(classes[place] == every for place in wanted)
+        assert_whole_and_everywhere(items, places, 2)
         tested.update(at for at, place in enumerate(places) if place.split == "test")
     assert tested == Counter(range(len(items)))
 

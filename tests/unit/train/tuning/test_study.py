@@ -12,8 +12,9 @@ import pytest
 
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
+from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
 from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig, load_config
+from weckd_edge.config import BuildConfig, DataConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill import engine
@@ -103,25 +104,14 @@ def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:
 
 
 CONFIG = BuildConfig(
-    link=(
-        LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
-        LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
-    ),
+    link=TOY_LINKS,
     data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
 )
 
-CHAIN = """
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [16, 16, 16, 16], stem_width = 8 }
-
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [8, 8, 8, 8], stem_width = 8 }
-
+CHAIN = (
+    TOY_LINKS_TOML
+    + """
 [data]
 labelled_fraction = 0.25
 
@@ -131,6 +121,7 @@ steps_per_epoch = 2
 batch = 8
 accelerator = "cpu"
 """
+)
 
 
 @pytest.fixture

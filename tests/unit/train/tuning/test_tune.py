@@ -12,7 +12,8 @@ import pytest
 
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
-from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
+from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.tuning import tune as module
@@ -22,26 +23,15 @@ from weckd_edge.train.tuning.work_queue import storage_errors
 pytest.importorskip("optuna")
 
 CONFIG = BuildConfig(
-    link=(
-        LinkConfig(model="resnet10t", input_size=32, options={"channels": (16, 16, 16, 16), "stem_width": 8}),
-        LinkConfig(model="resnet10t", input_size=32, options={"channels": (8, 8, 8, 8), "stem_width": 8}),
-    ),
+    link=TOY_LINKS,
     data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=1, steps_per_epoch=1, batch=8, accelerator="cpu"),
     distill=DistillConfig(strategy="weckd"),
 )
 
-CHAIN = """
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [16, 16, 16, 16], stem_width = 8 }
-
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [8, 8, 8, 8], stem_width = 8 }
-
+CHAIN = (
+    TOY_LINKS_TOML
+    + """
 [data]
 labelled_fraction = 0.25
 
@@ -54,6 +44,7 @@ accelerator = "cpu"
 [distill]
 strategy = "weckd"
 """
+)
 
 
 @pytest.fixture

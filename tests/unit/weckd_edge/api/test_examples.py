@@ -11,16 +11,11 @@ from typing import Any
 import pytest
 
 import weckd_edge
+from support.training.toy_chain import TOY_LINKS_TOML
 
-CONFIG = """
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [16, 16, 16, 16], stem_width = 8 }
-[[link]]
-model = "resnet10t"
-input_size = 32
-options = { channels = [8, 8, 8, 8], stem_width = 8 }
+CONFIG = (
+    TOY_LINKS_TOML
+    + """
 [data]
 labelled_fraction = 0.5
 [train]
@@ -42,6 +37,7 @@ enabled = false
 [gates]
 better_than_chance = false
 """
+)
 
 
 def with_examples() -> Iterator[tuple[str, Any]]:
