@@ -29,6 +29,13 @@ EIGHTHS = 8
 """Value of one grey level between the two passes."""
 
 
+ROWS_SHIFT, COLUMNS_SHIFT = 8, 14
+"""Bits by which the rounded sums of the two passes are shifted down: rows to eighths, columns to grey levels."""
+
+ROWS_HALF, COLUMNS_HALF = 1 << (ROWS_SHIFT - 1), 1 << (COLUMNS_SHIFT - 1)
+"""What is added to a sum before it is shifted down, so that it is rounded."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AreaWeights:
     """Weights of one axis.
@@ -97,8 +104,8 @@ def resize_area(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[n
     if pixels.shape[:2] == (height, width):
         return pixels
     rows = _weighted_sums(pixels.astype(np.int32), height)
-    columns = _weighted_sums(((rows + 128) >> 8).swapaxes(0, 1), width)
-    resized: NDArray[np.uint8] = ((columns + 8192) >> 14).astype(np.uint8).swapaxes(0, 1)
+    columns = _weighted_sums(((rows + ROWS_HALF) >> ROWS_SHIFT).swapaxes(0, 1), width)
+    resized: NDArray[np.uint8] = ((columns + COLUMNS_HALF) >> COLUMNS_SHIFT).astype(np.uint8).swapaxes(0, 1)
     return np.ascontiguousarray(resized)
 
 

@@ -31,7 +31,7 @@ def step_weights(class_weights: NDArray[np.float32], labels: NDArray[np.int64]) 
         class_weights: Weight of each class ``[classes]``.
         labels: Labels of the step's images ``[B]``, -1 where there is none; their weight is 0.
     """
-    weights = np.where(labels >= 0, class_weights[np.maximum(labels, 0)], 0).astype(np.float32)
     labelled = labels >= 0
+    weights = np.where(labelled, class_weights[np.maximum(labels, 0)], 0).astype(np.float32)
     scaled: NDArray[np.float32] = weights / weights[labelled].mean() if labelled.any() else weights
     return scaled
