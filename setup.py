@@ -3,7 +3,6 @@
 The library is loaded by ctypes and links to no Python, so one wheel serves every Python of a platform: ``py3-none-PLATFORM``.
 """
 
-import os
 import runpy
 from pathlib import Path
 
@@ -25,7 +24,7 @@ class BuildLibrary(build_ext):
 
     def get_ext_filename(self, fullname: str) -> str:
         """Return a name without a version of Python in it."""
-        return os.path.join(*fullname.split(".")) + ".so"  # noqa: PTH118 - setuptools splits it again
+        return str(Path(*fullname.split(".")[:-1], SOURCES["LIBRARY"].name))
 
     def build_extension(self, ext: Extension) -> None:
         """Compile it, or say in plain words what the wheel lacks."""
@@ -56,7 +55,7 @@ class Wheel(bdist_wheel):
 setup(
     ext_modules=[
         Extension(
-            "weckd_edge.devices.native._pixels",
+            "weckd_edge.devices.native.pixels",
             sources=[relative(path) for path in SOURCES["source_files"]()],
             include_dirs=[relative(path) for path in SOURCES["include_folders"]()],
             extra_compile_args=list(SOURCES["FLAGS"]),
