@@ -20,7 +20,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(text, data, size);
     text[size] = '\0';
     int status = weckd_guard_parse(text, size, &state->guard, (weckd_error){message});
-    weckd_manifest manifest = {.contract = {.frame_width = WIDTH, .frame_height = HEIGHT}, .is_stretched = size % 2 == 0};
+    weckd_manifest manifest = {.contract = {.frame_width = WIDTH, .frame_height = HEIGHT},
+                               .crop_width = size % 2 == 0 ? WIDTH : HEIGHT, .crop_height = HEIGHT};
     weckd_quality quality;
     double ood_score = 0;
     for (size_t i = 0; i < WIDTH * HEIGHT * 3; i++) {

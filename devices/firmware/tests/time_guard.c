@@ -18,6 +18,9 @@ int main(int argc, char **argv) {
     }
     weckd_manifest manifest = {.contract = {.frame_width = (uint32_t)strtoul(argv[2], NULL, 10),
                                             .frame_height = (uint32_t)strtoul(argv[3], NULL, 10)}};
+    uint32_t side = manifest.contract.frame_width;
+    side = manifest.contract.frame_height < side ? manifest.contract.frame_height : side;
+    manifest.crop_width = manifest.crop_height = side;
     size_t each = (size_t)manifest.contract.frame_width * manifest.contract.frame_height * 3;
     weckd_guard_state *state = calloc(1, sizeof *state);
     uint8_t *frame = malloc(each + 1);

@@ -26,12 +26,10 @@ static void place_grid(uint32_t *at, uint32_t start, uint32_t side) {
 }
 
 void weckd_guard_set_grid(weckd_guard_state *state, const weckd_manifest *manifest) {
-    uint32_t width = manifest->contract.frame_width, height = manifest->contract.frame_height;
-    uint32_t side = width < height ? width : height;
-    bool whole = manifest->is_stretched;
-    place_grid(state->rows, whole ? 0 : (height - side) / 2, whole ? height : side);
-    place_grid(state->columns, whole ? 0 : (width - side) / 2, whole ? width : side);
-    state->frame_width = width;
+    const weckd_contract *frame = &manifest->contract;
+    place_grid(state->rows, (frame->frame_height - manifest->crop_height) / 2, manifest->crop_height);
+    place_grid(state->columns, (frame->frame_width - manifest->crop_width) / 2, manifest->crop_width);
+    state->frame_width = frame->frame_width;
 }
 
 static int32_t luminance_of(const uint8_t *pixel) { return (77 * pixel[0] + 150 * pixel[1] + 29 * pixel[2] + 128) >> 8; }

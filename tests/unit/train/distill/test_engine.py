@@ -21,7 +21,7 @@ from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Te
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CONFIG = TrainConfig(epochs=3, steps_per_epoch=3, batch=8, learning_rate=3e-3, accelerator="cpu", threads=1)
 
 
