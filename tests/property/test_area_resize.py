@@ -25,7 +25,7 @@ def spec_of(height: int, width: int, size: int, crop: Any = "center") -> InputSp
     """An input in grey levels: nothing is taken off and nothing scaled."""
     return InputSpec(
         frame=FrameSpec(height=height, width=width, crop=crop, resize="area"),
-        network=NetworkInput(size=size, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
+        network=NetworkInput(height=size, width=size, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
     )
 
 
@@ -151,7 +151,7 @@ def test_training_and_the_graphs_of_both_runtimes_give_the_same_bytes_as_numpy(
     used = frames[:, top : top + used_height, left : left + used_width]
     expected = np.stack([resize_area(frame, size, size) for frame in used]).transpose(0, 3, 1, 2)
 
-    assert np.array_equal(crop_and_resize(torch.from_numpy(frames), spec.frame, size).numpy(), expected)
+    assert np.array_equal(crop_and_resize(torch.from_numpy(frames), spec.frame, (size, size)).numpy(), expected)
 
     model = preprocessing_graph(spec, cast_first=cast_first)
     # The levels as they leave the resize, before the normalisation rounds them.
