@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Crop = Literal["center", "stretch"]
-Resize = Literal["area", "diagonal", "bilinear"]
+Resize = Literal["area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic"]
 
 Colour = tuple[float, float, float]
 """One number for each colour channel: red, green, blue."""
