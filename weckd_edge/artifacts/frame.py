@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Crop = Literal["center", "stretch"]
-Resize = Literal["area", "diagonal", "bilinear"]
+Resize = Literal["area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic"]
 
 Colour = tuple[float, float, float]
 """One number for each colour channel: red, green, blue."""
@@ -24,14 +24,16 @@ class FrameSpec:
     ``resize = "area"``: each new pixel is the mean of all old ones that it covers, by covered area, in whole numbers (see
     ``devices/images/area_resize.py``). ``"diagonal"``: each new pixel is the mean of two old ones, on the diagonal of the
     part of the frame that it stands for (see ``diagonal_positions``), rounded to whole grey levels, halves to the even one.
-    Both are exact in float32, so every implementation gives the same pixels. ``"bilinear"``: half-pixel centres, no
-    antialiasing.
+    Both are exact in float32, so every implementation gives the same pixels. ``"antialiased_bilinear"`` and
+    ``"antialiased_bicubic"``: Pillow's filters, with which torchvision and timm make the pixels that networks are trained
+    on (see ``devices/images/filters.py``). ``"bilinear"``: half-pixel centres, no antialiasing, as OpenCV and Keras resize.
 
     Attributes:
         height: Height of the frame, pixels.
         width: Width of the frame, pixels.
         crop: Part of the frame that is used: ``center`` (the centred square) or ``stretch`` (all of it).
-        resize: How the used part becomes the network's input: ``area``, ``diagonal`` or ``bilinear``.
+        resize: How the used part becomes the network's input: ``area``, ``diagonal``, ``bilinear``,
+            ``antialiased_bilinear`` or ``antialiased_bicubic``.
         crop_size: Height and width of the centred part of the frame that is used, pixels; None: as ``crop`` says.
         scaled_size: Height and width that the whole frame is scaled to, pixels, where the network's input is the middle of
             that; None: the used part alone is resized.
