@@ -39,7 +39,7 @@ Step = Callable[[Batch], torch.Tensor]
 
 
 def input_of(size: int) -> NetworkInput:
-    return NetworkInput(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return NetworkInput(height=size, width=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def network(which: int) -> Student:

@@ -4,7 +4,7 @@ Along an axis of ``S`` old and ``N`` new pixels, lengths are counted in units of
 lies from ``j * N`` to ``(j + 1) * N``; new pixel ``i`` covers what lies from ``i * S`` to ``(i + 1) * S``. Its weights are
 whole numbers that sum to 128. With ``e`` the length that is covered up to the end of an old pixel, all of them up to there
 weigh ``(128 * e + S // 2) // S`` together; an old pixel's weight is the difference to the one before. Where a new pixel
-covers over 128 old ones, some of them weigh 0. With ``down`` the weights of the rows and ``across`` those of the columns,
+covers over 128 old ones, some of them have the weight 0. With ``down`` the weights of the rows and ``across`` those of the columns,
 colour by colour:
 
     new = (sum of (down * across * value) + 8192) >> 14

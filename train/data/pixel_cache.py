@@ -39,7 +39,7 @@ def build_cache(paths: Sequence[Path], spec: FrameSpec, side: int, folder: Path,
     reserve(path)
     with progress.task("decode images", len(paths)) as task:
         for i, frame in enumerate(frames_of(paths, spec)):
-            small = crop_and_resize(torch.tensor(frame), spec, side)
+            small = crop_and_resize(torch.tensor(frame), spec, (side, side))
             pixels[i] = small[0].permute(1, 2, 0).round().to(torch.uint8).numpy()
             task.advance()
     pixels.flush()

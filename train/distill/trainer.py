@@ -233,7 +233,7 @@ class Trainer:
             feed,
             job.train,
             TrainingRun(
-                name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
+                name=f"train {job.name} ({plan.config.model}, {plan.input.network.side} px)",
                 seed=job.seed,
                 scratch=scratch,
                 classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
@@ -317,7 +317,7 @@ def _logged_settings(job: LinkJob) -> dict[str, str]:
     train = job.train.identity()
     return {
         "model": job.plan.config.model,
-        "input_size": str(job.plan.input.network.size),
+        "input_size": str(job.plan.input.network.side),
         "seed": str(job.seed),
         "teachers": ", ".join(teacher.artifact.name for teacher in job.teachers) or "none",
         **{f"train.{item.name}": str(getattr(train, item.name)) for item in fields(train)},

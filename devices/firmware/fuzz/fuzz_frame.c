@@ -52,11 +52,11 @@ static void resize_by_area(const weckd_region *region, uint32_t side) {
         for (uint32_t k = 0; k < span.count; k++) {
             rows[k] = region->pixels + (span.first + k) * region->stride;
         }
-        for (int code = WECKD_AREA_PLAIN; code <= WECKD_AREA_NEON; code++) {
-            if (weckd_area_has((weckd_area_code)code)) {
-                weckd_area_rows((weckd_area_code)code, rows, weights, span.count, values, sums);
-                weckd_area_columns((weckd_area_code)code, sums, &axes[1], code == WECKD_AREA_PLAIN ? expected : found);
-                if (code != WECKD_AREA_PLAIN && memcmp(found, expected, bytes) != 0) {
+        for (int code = WECKD_PLAIN; code <= WECKD_NEON; code++) {
+            if (weckd_has_instructions((weckd_instructions)code)) {
+                weckd_area_rows((weckd_instructions)code, rows, weights, span.count, values, sums);
+                weckd_area_columns((weckd_instructions)code, sums, &axes[1], code == WECKD_PLAIN ? expected : found);
+                if (code != WECKD_PLAIN && memcmp(found, expected, bytes) != 0) {
                     abort();
                 }
             }

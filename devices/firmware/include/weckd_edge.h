@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 3     /* version of this header; grows when a call changes */
+#define WECKD_API_VERSION 4     /* version of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
 #define WECKD_VERSION "0.1.0"   /* version of the library */
 
@@ -114,7 +114,8 @@ typedef enum weckd_signature {
 typedef struct weckd_contract {
     uint32_t frame_width;    /* pixels of the graph's input frame */
     uint32_t frame_height;
-    uint32_t input_size;     /* side of the network's own input; the graph makes it from the frame */
+    uint32_t input_width;    /* pixels of the network's own input, which is made from the frame */
+    uint32_t input_height;
     uint32_t classes;
     uint32_t format;         /* `schema_version` of the manifest */
     uint64_t version;        /* version of the bundle; 0: it has none */

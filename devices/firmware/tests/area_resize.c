@@ -13,7 +13,7 @@
 #include <time.h>
 
 static const char *const NAMES[] = {
-    [WECKD_AREA_PLAIN] = "plain", [WECKD_AREA_SSE2] = "sse2", [WECKD_AREA_AVX2] = "avx2", [WECKD_AREA_NEON] = "neon"};
+    [WECKD_PLAIN] = "plain", [WECKD_SSE2] = "sse2", [WECKD_AVX2] = "avx2", [WECKD_NEON] = "neon"};
 #define CODES (sizeof NAMES / sizeof *NAMES)
 
 /* One resize and its memory, of which each block has no byte more than is needed. */
@@ -53,7 +53,7 @@ static void begin(resize_job *job) {
     memset(job->sums, 0xa5, ((size_t)job->width * 3 + WECKD_AREA_SLACK) * sizeof(uint16_t));
 }
 
-static void run(const resize_job *job, weckd_area_code code) {
+static void run(const resize_job *job, weckd_instructions code) {
     const weckd_area_axis *down = &job->axes[0];
     for (uint32_t y = 0; y < down->length; y++) {
         weckd_area_span span = down->spans[y];
@@ -84,9 +84,9 @@ static int resize(void) {
             return 4;
         }
         for (size_t code = 0; code < CODES; code++) {
-            if (weckd_area_has((weckd_area_code)code)) {
+            if (weckd_has_instructions((weckd_instructions)code)) {
                 memset(job.out, 0xa5, job.out_bytes);
-                run(&job, (weckd_area_code)code);
+                run(&job, (weckd_instructions)code);
                 if (fwrite(job.out, 1, job.out_bytes, stdout) != job.out_bytes) {
                     return 4;
                 }
@@ -112,13 +112,13 @@ static int take_times(char **numbers) {
         job.pixels[i] = (uint8_t)(i * i >> 7);
     }
     for (size_t code = 0; code < CODES; code++) {
-        if (!weckd_area_has((weckd_area_code)code)) {
+        if (!weckd_has_instructions((weckd_instructions)code)) {
             continue;
         }
         printf("%s", NAMES[code]);
         for (int i = 0, count = atoi(numbers[3]); i < count; i++) {
             uint64_t start = now_ns();
-            run(&job, (weckd_area_code)code);
+            run(&job, (weckd_instructions)code);
             printf(" %llu", (unsigned long long)(now_ns() - start));
         }
         printf("\n");
@@ -130,8 +130,8 @@ static int take_times(char **numbers) {
 int main(int argc, char **argv) {
     if (argc == 2 && strcmp(argv[1], "names") == 0) {
         for (size_t code = 0; code < CODES; code++) {
-            if (weckd_area_has((weckd_area_code)code)) {
-                printf("%s%s\n", NAMES[code], weckd_area_best() == (weckd_area_code)code ? " (best)" : "");
+            if (weckd_has_instructions((weckd_instructions)code)) {
+                printf("%s%s\n", NAMES[code], weckd_best_instructions() == (weckd_instructions)code ? " (best)" : "");
             }
         }
         return 0;

@@ -56,7 +56,7 @@ typedef struct small_resize {
     weckd_area_axis axes[2];
 } small_resize;
 
-static void resize_by(weckd_area_code code, small_resize *job, size_t stride, uint32_t width) {
+static void resize_by(weckd_instructions code, small_resize *job, size_t stride, uint32_t width) {
     const weckd_area_axis *down = &job->axes[0];
     const uint8_t *rows[84];
     memset(job->out, 0, sizeof job->out);
@@ -83,16 +83,16 @@ static void all_instructions_give_the_same_bytes(void) {
         }
         CHECK(weckd_area_plan(height, new_height, 0, new_height, &job.axes[0]));
         CHECK(weckd_area_plan(width, new_width, 0, new_width, &job.axes[1]));
-        resize_by(WECKD_AREA_PLAIN, &job, stride, width);
+        resize_by(WECKD_PLAIN, &job, stride, width);
         memcpy(expected, job.out, sizeof expected);
-        for (int code = WECKD_AREA_SSE2; code <= WECKD_AREA_NEON; code++) {
-            if (weckd_area_has((weckd_area_code)code)) {
-                resize_by((weckd_area_code)code, &job, stride, width);
+        for (int code = WECKD_SSE2; code <= WECKD_NEON; code++) {
+            if (weckd_has_instructions((weckd_instructions)code)) {
+                resize_by((weckd_instructions)code, &job, stride, width);
                 CHECK(memcmp(job.out, expected, sizeof expected) == 0);
             }
         }
     }
-    CHECK(weckd_area_has(weckd_area_best()));
+    CHECK(weckd_has_instructions(weckd_best_instructions()));
 }
 
 static void area_weights(void) {

@@ -3,12 +3,10 @@
 
 #include <string.h>
 
-#if defined(__x86_64__) || (defined(__i386__) && defined(__SSE2__))
-#define WITH_SSE2
+#ifdef WECKD_BUILD_SSE2
 #include <immintrin.h>
 #endif
-#if defined(__ARM_NEON)
-#define WITH_NEON
+#ifdef WECKD_BUILD_NEON
 #include <arm_neon.h>
 #endif
 
@@ -85,7 +83,7 @@ static void columns_plain(const uint16_t *sums, const weckd_area_axis *across, u
     }
 }
 
-#ifdef WITH_SSE2
+#ifdef WECKD_BUILD_SSE2
 static int32_t pair_of(const int16_t *weights) {
     int32_t pair;
     memcpy(&pair, weights, sizeof pair);
@@ -206,7 +204,7 @@ AVX2 static void columns_avx2(const uint16_t *sums, const weckd_area_axis *acros
 }
 #endif
 
-#ifdef WITH_NEON
+#ifdef WECKD_BUILD_NEON
 /* Weigh 16 values of all rows. */
 static void rows_neon_at(const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t x, uint16_t *sums) {
     uint16x8_t low = vdupq_n_u16(0), high = low;
@@ -247,55 +245,19 @@ static void columns_neon(const uint16_t *sums, const weckd_area_axis *across, ui
 }
 #endif
 
-bool weckd_area_has(weckd_area_code code) {
-    switch (code) {
-    case WECKD_AREA_PLAIN:
-        return true;
-    case WECKD_AREA_SSE2:
-#ifdef WITH_SSE2
-        return true;
-#else
-        return false;
-#endif
-    case WECKD_AREA_AVX2:
-#ifdef WITH_SSE2
-        return __builtin_cpu_supports("avx2") != 0;
-#else
-        return false;
-#endif
-    case WECKD_AREA_NEON:
-#ifdef WITH_NEON
-        return true;
-#else
-        return false;
-#endif
-    }
-    return false;
-}
-
-weckd_area_code weckd_area_best(void) {
-    static const weckd_area_code FASTEST_FIRST[] = {WECKD_AREA_AVX2, WECKD_AREA_SSE2, WECKD_AREA_NEON};
-    for (size_t i = 0; i < sizeof FASTEST_FIRST / sizeof *FASTEST_FIRST; i++) {
-        if (weckd_area_has(FASTEST_FIRST[i])) {
-            return FASTEST_FIRST[i];
-        }
-    }
-    return WECKD_AREA_PLAIN;
-}
-
-void weckd_area_rows(weckd_area_code code, const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t values,
+void weckd_area_rows(weckd_instructions instructions, const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t values,
                      uint16_t *sums) {
-    switch (code) {
-#ifdef WITH_SSE2
-    case WECKD_AREA_AVX2:
+    switch (instructions) {
+#ifdef WECKD_BUILD_SSE2
+    case WECKD_AVX2:
         rows_avx2(rows, weights, count, values, sums);
         return;
-    case WECKD_AREA_SSE2:
+    case WECKD_SSE2:
         rows_sse2(rows, weights, count, values, sums);
         return;
 #endif
-#ifdef WITH_NEON
-    case WECKD_AREA_NEON:
+#ifdef WECKD_BUILD_NEON
+    case WECKD_NEON:
         rows_neon(rows, weights, count, values, sums);
         return;
 #endif
@@ -304,18 +266,18 @@ void weckd_area_rows(weckd_area_code code, const uint8_t *const *rows, const int
     }
 }
 
-void weckd_area_columns(weckd_area_code code, const uint16_t *sums, const weckd_area_axis *across, uint8_t *out) {
-    switch (code) {
-#ifdef WITH_SSE2
-    case WECKD_AREA_AVX2:
+void weckd_area_columns(weckd_instructions instructions, const uint16_t *sums, const weckd_area_axis *across, uint8_t *out) {
+    switch (instructions) {
+#ifdef WECKD_BUILD_SSE2
+    case WECKD_AVX2:
         columns_avx2(sums, across, out);
         return;
-    case WECKD_AREA_SSE2:
+    case WECKD_SSE2:
         columns_sse2(sums, across, out);
         return;
 #endif
-#ifdef WITH_NEON
-    case WECKD_AREA_NEON:
+#ifdef WECKD_BUILD_NEON
+    case WECKD_NEON:
         columns_neon(sums, across, out);
         return;
 #endif

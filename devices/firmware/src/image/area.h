@@ -3,15 +3,13 @@
 #ifndef WECKD_AREA_H
 #define WECKD_AREA_H
 
-#include <stdbool.h>
+#include "core/instructions.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
 #define WECKD_AREA_TOTAL 128 /* sum of the weights of one new pixel along one axis */
 #define WECKD_AREA_SLACK 16  /* values behind a row of sums that vectors read and weigh with 0 */
-
-/* Instructions that the resize is written in; all give the same bytes. */
-typedef enum weckd_area_code { WECKD_AREA_PLAIN, WECKD_AREA_SSE2, WECKD_AREA_AVX2, WECKD_AREA_NEON } weckd_area_code;
 
 /* The old pixels of one new one: neither the first nor the last of them weighs 0. */
 typedef struct weckd_area_span {
@@ -32,18 +30,13 @@ uint32_t weckd_area_taps(uint32_t source, uint32_t target);
  * False: a side is 0, or there are no such pixels. */
 bool weckd_area_plan(uint32_t source, uint32_t target, uint32_t from, uint32_t length, weckd_area_axis *axis);
 
-/* Tell whether this build and this processor have the instructions. */
-bool weckd_area_has(weckd_area_code code);
-
-/* Return the fastest instructions that this processor has. */
-weckd_area_code weckd_area_best(void);
-
-/* Weigh `count` rows of `values` values: `sums[x]` is the sum of weights[k] * rows[k][x], at most 32,640. */
-void weckd_area_rows(weckd_area_code code, const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t values,
+/* Weigh `count` rows of `values` values: `sums[x]` is the sum of weights[k] * rows[k][x], at most 32,640. `weights` are those of
+ * an axis: where `count` is odd, one more may be read. */
+void weckd_area_rows(weckd_instructions instructions, const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t values,
                      uint16_t *sums);
 
 /* Weigh the columns of a row of sums, RGB, and round them: `out` gets across->length * 3 bytes. WECKD_AREA_SLACK values behind
  * the row may be read. */
-void weckd_area_columns(weckd_area_code code, const uint16_t *sums, const weckd_area_axis *across, uint8_t *out);
+void weckd_area_columns(weckd_instructions instructions, const uint16_t *sums, const weckd_area_axis *across, uint8_t *out);
 
 #endif

@@ -16,7 +16,7 @@ typedef struct row_window {
 
 struct weckd_front_end {
     weckd_front_end_spec spec;
-    weckd_area_code code;
+    weckd_instructions instructions;
     weckd_area_axis fit[2], resize[2]; /* rows and columns: from the box to the frame's crop, and from there to the network */
     uint32_t box_width, box_height;    /* box that `fit` was planned for; 0: none yet */
     uint32_t source_left, source_width; /* columns of the box that count for the crop */
@@ -93,7 +93,7 @@ weckd_front_end *weckd_front_end_init(const weckd_front_end_spec *spec, void *me
     memset(block, 0, layout.bytes);
     weckd_front_end *front_end = memory;
     front_end->spec = *spec;
-    front_end->code = weckd_area_best();
+    front_end->instructions = weckd_best_instructions();
     for (int axis = 0; axis < 4; axis++) {
         weckd_area_axis *to = axis < 2 ? &front_end->fit[axis] : &front_end->resize[axis - 2];
         to->spans = (weckd_area_span *)(void *)(block + layout.spans[axis]);
@@ -196,9 +196,9 @@ static void fit_row(weckd_front_end *front_end, uint32_t y, uint8_t *row) {
     for (uint32_t k = 0; k < span.count; k++) {
         front_end->source_rows[k] = source_row(front_end, span.first + k);
     }
-    weckd_area_rows(front_end->code, front_end->source_rows, down->weights + (size_t)y * down->taps, span.count,
+    weckd_area_rows(front_end->instructions, front_end->source_rows, down->weights + (size_t)y * down->taps, span.count,
                     (size_t)front_end->source_width * 3, front_end->sums);
-    weckd_area_columns(front_end->code, front_end->sums, &front_end->fit[1], row);
+    weckd_area_columns(front_end->instructions, front_end->sums, &front_end->fit[1], row);
 }
 
 /* Return row `y` of the frame's crop. */

@@ -109,10 +109,9 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     }
     if (bundle->guard != NULL) {
         uint32_t width = manifest->contract.frame_width, height = manifest->contract.frame_height;
-        uint32_t side = width < height ? width : height;
-        bool whole = manifest->is_stretched;
-        bundle->crop = whole ? 0 : ((size_t)((height - side) / 2) * width + (width - side) / 2) * 3;
-        weckd_guard_set_grid(bundle->guard, whole ? width : side, whole ? height : side);
+        uint32_t top = (height - manifest->crop_height) / 2, left = (width - manifest->crop_width) / 2;
+        bundle->crop = ((size_t)top * width + left) * 3;
+        weckd_guard_set_grid(bundle->guard, manifest->crop_width, manifest->crop_height);
     }
     return bundle;
 }

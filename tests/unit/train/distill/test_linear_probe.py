@@ -21,7 +21,7 @@ from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int = 0) -> Student:

@@ -44,7 +44,7 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
         caches.append(np.array(trainer.open_feed(job).pixels))
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
-            seen = crop_and_resize(frame, plans[0].input.frame, trainer.side)[0].permute(1, 2, 0)
+            seen = crop_and_resize(frame, plans[0].input.frame, (trainer.side, trainer.side))[0].permute(1, 2, 0)
             assert np.array_equal(cached, seen.round().numpy())
     assert len(list((tmp_path / "work").glob("pixels-*"))) == 3
     assert np.array_equal(caches[0], caches[2])
