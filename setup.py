@@ -1,6 +1,6 @@
 """Build the compiled library for pixels into the package, or a pure wheel where no C compiler works.
 
-The library is loaded by ctypes and links to no Python, so one wheel serves every Python of a platform: ``py3-none-PLATFORM``.
+ctypes loads the library, which links to no Python, so one wheel serves every Python of a platform: ``py3-none-PLATFORM``.
 """
 
 import runpy
@@ -30,8 +30,8 @@ class BuildLibrary(build_ext):
         """Compile it, or say in plain words what the wheel lacks."""
         try:
             super().build_extension(ext)
-        except Exception as err:  # whatever is wrong with a compiler
-            self.warn(f"no library for pixels: a C compiler is missing or failed ({err}); NumPy computes the same, more slowly")
+        except Exception:  # whatever is wrong with a compiler
+            self.warn("no library for frames, as no C compiler is here or it failed: NumPy computes the same, more slowly")
 
 
 class Wheel(bdist_wheel):

@@ -158,7 +158,10 @@ class ArmCheck:
         (found,) = {path.name for path in (self.root / "usr/bin").glob("python3.*") if path.name[8:].isdigit()}
         self.version = found.removeprefix("python")
         newest = int(self.glibc.split(".")[1])
-        tags = [f"manylinux_2_{minor}_aarch64" for minor in range(newest, 16, -1)] + ["manylinux2014_aarch64", "linux_aarch64"]
+        tags = [f"manylinux_2_{minor}_aarch64" for minor in range(newest, 16, -1)] + [
+            "manylinux2014_aarch64",
+            "linux_aarch64",
+        ]
         platforms = [option for tag in tags for option in ("--platform", tag)]
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--target", self.site]
         chosen = ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.version, *platforms]

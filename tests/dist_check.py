@@ -57,9 +57,7 @@ def ensure(holds: object, message: str) -> None:
         raise CheckFailed(message)
 
 
-def run(
-    command: Sequence[str | Path], *, cwd: Path, code: int = 0, **variables: str
-) -> subprocess.CompletedProcess[str]:
+def run(command: Sequence[str | Path], *, cwd: Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
     """Run a command away from the settings of this shell, but for ``variables``, and require its exit code."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV", "COV_"))}
     done = subprocess.run(

@@ -95,7 +95,7 @@ class Diagnosis:
         python: Version of Python.
         device: The detected machine.
         governor: Clock governors in words.
-        pixels: What crops, resizes and measures frames: the compiled library with its vector instructions, or NumPy, and why.
+        pixels: What crops, resizes and measures frames: the compiled library and its instructions, or NumPy and why.
         libraries: State of every library, those of the base installation first.
         abilities: Tasks, and whether each works here.
         targets: What can be built and run, by target; empty where not every library was checked.

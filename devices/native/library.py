@@ -38,7 +38,7 @@ def open_library(path: Path | None = None) -> ctypes.CDLL:
     """Open the compiled library.
 
     Args:
-        path: Its file; None: the one that was installed.
+        path: File of the library; None: the one that was installed.
 
     Raises:
         MissingLibrary: There is none, the system refuses it, or it was compiled of other sources.
@@ -97,8 +97,6 @@ def resize(library: ctypes.CDLL, pixels: NDArray[np.uint8], height: int, width: 
     rows = pixels if has_packed_rows(pixels) else np.ascontiguousarray(pixels)
     out = np.empty((height, width, 3), np.uint8)
     old_height, old_width = rows.shape[:2]
-    if library.weckd_pixels_resize(
-        address_of(rows), rows.strides[0], old_height, old_width, height, width, address_of(out)
-    ):
+    if library.weckd_pixels_resize(address_of(rows), rows.strides[0], old_height, old_width, height, width, address_of(out)):
         raise MemoryError(f"no memory to resize {old_width} x {old_height} pixels")
     return out

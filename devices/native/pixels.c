@@ -35,7 +35,7 @@ static bool plan(uint32_t source, uint32_t target, weckd_area_axis *axis) {
 
 int weckd_pixels_resize(const uint8_t *pixels, size_t stride, uint32_t height, uint32_t width, uint32_t new_height,
                         uint32_t new_width, uint8_t *out) {
-    weckd_area_code code = weckd_area_best();
+    weckd_instructions instructions = weckd_best_instructions();
     weckd_area_axis down = {0}, across = {0};
     size_t values = (size_t)width * 3;
     const uint8_t **rows = malloc((size_t)weckd_area_taps(height, new_height) * sizeof *rows);
@@ -46,8 +46,8 @@ int weckd_pixels_resize(const uint8_t *pixels, size_t stride, uint32_t height, u
         for (uint32_t k = 0; k < span.count; k++) {
             rows[k] = pixels + stride * (span.first + k);
         }
-        weckd_area_rows(code, rows, down.weights + (size_t)y * down.taps, span.count, values, sums);
-        weckd_area_columns(code, sums, &across, out);
+        weckd_area_rows(instructions, rows, down.weights + (size_t)y * down.taps, span.count, values, sums);
+        weckd_area_columns(instructions, sums, &across, out);
     }
     free(down.spans);
     free(down.weights);

@@ -31,7 +31,7 @@ BINDING = HERE / "pixels.c"
 """The functions that Python calls."""
 
 LIBRARY = HERE / "pixels.lib.so"
-"""The compiled library; a wheel without it was built without a C compiler. The dot keeps it from being taken for a module."""
+"""The compiled library; a wheel without it was built without a C compiler. With the dot it is taken for no module."""
 
 FLAGS = ("-std=c11", "-O3", "-g0", "-ffp-contract=off", "-fvisibility=hidden", "-D_GNU_SOURCE")
 """Options of the compiler. Fused multiply-adds would change the last bit of the guard's score."""
