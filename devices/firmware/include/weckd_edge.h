@@ -76,6 +76,8 @@ typedef enum weckd_status {
 typedef struct weckd_sizes {
     uint32_t frame_width;      /* `input.frame.width`, pixels */
     uint32_t frame_height;     /* `input.frame.height`, pixels */
+    uint32_t input_width;      /* `input.network.width`, pixels */
+    uint32_t input_height;     /* `input.network.height`, pixels */
     uint32_t classes;          /* number of `labels` */
     uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER accepts, pixels; 0: WECKD_FIT_COVER is not used */
     uint32_t max_source_height;
@@ -162,7 +164,8 @@ typedef enum weckd_matrix {
     WECKD_BT709_FULL = 3
 } weckd_matrix;
 
-/* How the region becomes the contract's frame. The crop and the resize to the network's own input are inside the graph. */
+/* How the region becomes the contract's frame, of which only what the network and the guard need is made. The crop and the resize
+ * to the network's own input follow the bundle; a caller does neither. */
 typedef enum weckd_fit {
     WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
     WECKD_FIT_COVER = 1  /* its largest centred box of the frame's proportions, resized by area: bit-exact with `weckd-edge
@@ -224,10 +227,10 @@ typedef struct weckd_result {
                               WECKD_IGNORE_GUARD */
     weckd_quality quality; /* zeros where the bundle has no guard */
     double ood_score;      /* squared distance from the training frames; negative: the bundle has no guard */
-    uint64_t fit_ns;       /* time from the caller's pixels to the frame */
-    uint64_t guard_ns;     /* time from the frame to the guard's verdict */
-    uint64_t predict_ns;   /* time from the frame to probabilities; 0: the network was not run */
-    uint64_t decide_ns;    /* time from probabilities to the decision */
+    uint64_t front_end_ns; /* time from the caller's pixels to what the graph takes, the guard's part not counted */
+    uint64_t guard_ns;     /* time for the guard's features and its verdict */
+    uint64_t network_ns;   /* time from what the graph takes to probabilities; 0: the network was not run */
+    uint64_t decision_ns;  /* time from probabilities to the decision */
 } weckd_result;
 
 /* Classify one frame. `probabilities` takes `classes` floats and may be NULL. To abstain ("unable to analyze") is no

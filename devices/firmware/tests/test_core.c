@@ -23,9 +23,10 @@ static void check(bool holds, const char *what, int line) {
 #define CHECK(what) check((what), #what, __LINE__)
 
 static void memory(void) {
-    weckd_sizes sizes = {.frame_width = 640, .frame_height = 480, .classes = 3, .model_bytes = 1000};
+    weckd_sizes sizes = {.frame_width = 640, .frame_height = 480, .input_width = 96, .input_height = 96, .classes = 3,
+                         .model_bytes = 1000};
     size_t plain = weckd_memory_bytes(&sizes);
-    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 65536);
+    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 131072);
     sizes.max_source_width = 1920;
     CHECK(weckd_memory_bytes(&sizes) == 0); /* one side without the other */
     sizes.max_source_height = 1080;
@@ -33,6 +34,9 @@ static void memory(void) {
     sizes.classes = WECKD_MAX_CLASSES + 1;
     CHECK(weckd_memory_bytes(&sizes) == 0);
     sizes.classes = 1;
+    sizes.input_height = 0;
+    CHECK(weckd_memory_bytes(&sizes) == 0);
+    sizes.input_height = 96;
     sizes.frame_width = WECKD_MAX_SIDE + 1;
     CHECK(weckd_memory_bytes(&sizes) == 0);
     sizes.frame_width = 0;
