@@ -21,6 +21,7 @@ COMPILED = (
     "core/instructions.c",
     "image/area.c",
     "image/frame.c",
+    "image/front_end.c",
     "guard/guard.c",
     "guard/points.c",
     "guard/sums.c",

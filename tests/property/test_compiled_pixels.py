@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import FrameSpec, crop_box
 from weckd_edge.devices.images import area_resize
-from weckd_edge.devices.native.guard import CompiledGuard
+from weckd_edge.devices.native.guard import CompiledGuard, GuardStatistics
 from weckd_edge.devices.native.library import resize
 from weckd_edge.devices.runtime import input_guard
 
@@ -65,7 +65,7 @@ def test_both_measure_the_same_numbers_to_the_bit(
     whitening = np.tril(random.standard_normal((input_guard.FEATURES, input_guard.FEATURES)) / 7)
     expected = input_guard._measure_by_numpy(frame, spec)
     score = float(input_guard.distances(expected.features[None], mean, whitening)[0])
-    guard = CompiledGuard(compiled, crop_box(spec), mean=mean, whitening=whitening)
+    guard = CompiledGuard(compiled, crop_box(spec), GuardStatistics(mean=mean, whitening=whitening))
     numbers, features = guard.measure_all(frame)
     assert input_guard._quality(numbers) == expected.quality
     assert (features == expected.features).all()
