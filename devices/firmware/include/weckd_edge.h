@@ -152,11 +152,12 @@ typedef enum weckd_format {
     WECKD_RGB = 0,   /* 3 bytes a pixel */
     WECKD_BGR = 1,   /* 3 bytes a pixel */
     WECKD_GREY = 2,  /* 1 byte a pixel; red, green and blue become that byte */
-    WECKD_NV12 = 3   /* a plane of luma, then one of interleaved Cb, Cr at half the width and height */
+    WECKD_NV12 = 3,  /* a plane of luma, then one of interleaved Cb, Cr at half the width and height */
+    WECKD_YUYV = 4   /* 2 bytes a pixel: luma, Cb, luma, Cr for two pixels beside each other (YUY2) */
 } weckd_format;
 
 /* Matrix that makes RGB of YCbCr, in 16-bit fixed point, rounded to nearest, clipped to 0..255; each pixel takes the chroma pair
- * of its 2 x 2 block as it is. */
+ * of its 2 x 2 block (NV12), or of its two pixels (YUYV), as it is. */
 typedef enum weckd_matrix {
     WECKD_BT601_LIMITED = 0, /* luma 16..235, chroma 16..240: most cameras send this */
     WECKD_BT601_FULL = 1,    /* 0..255 */
@@ -179,9 +180,9 @@ typedef struct weckd_frame {
     uint32_t stride_bytes;     /* bytes from a row to the next; 0: rows without padding */
     uint32_t chroma_stride_bytes; /* NV12 only; 0: as the luma's */
     weckd_format format;
-    weckd_matrix matrix;       /* NV12 only */
+    weckd_matrix matrix;       /* NV12 and YUYV only */
     uint32_t roi_x, roi_y, roi_width, roi_height; /* the region of interest; roi_width and roi_height 0: all of it.
-                                                     Of NV12 all four are even */
+                                                     Of NV12 all four are even, of YUYV roi_x and roi_width */
     weckd_fit fit;
     uint32_t flags;            /* WECKD_IGNORE_GUARD or 0 */
     uint32_t reserved[3];      /* zero */

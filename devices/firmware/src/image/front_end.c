@@ -183,8 +183,8 @@ static const uint8_t *source_row(weckd_front_end *front_end, uint32_t y) {
         return source->place + source->stride * y;
     }
     for (; source->next <= y; source->next++) {
-        weckd_region_row(front_end->region, front_end->region_top + source->next, front_end->region_left,
-                         (uint32_t)(source->stride / 3), slot_of(source, source->next));
+        weckd_region_row(front_end->instructions, front_end->region, front_end->region_top + source->next,
+                         front_end->region_left, (uint32_t)(source->stride / 3), slot_of(source, source->next));
     }
     return slot_of(source, y);
 }
