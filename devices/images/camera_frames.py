@@ -1,7 +1,7 @@
 """Frames as cameras give them: RGB, BGR, grey, NV12 or YUYV, of any size, with a region of interest.
 
-RGB is made of luma and chroma in whole numbers, in 65536ths, rounded to nearest and clipped; each pixel takes the chroma of its
-block (NV12: 2 x 2 pixels, YUYV: 2 x 1) as it is. The C library does the same.
+RGB is made of luma and chroma in whole numbers, in 65536ths, rounded to nearest and clipped; each pixel takes the chroma of
+its block (NV12: 2 x 2 pixels, YUYV: 2 x 1) as it is. The C library does the same.
 """
 
 from __future__ import annotations
@@ -45,7 +45,8 @@ class CameraFrame:
     """A frame of a camera, whose geometry was checked.
 
     Attributes:
-        pixels: Values, uint8: RGB and BGR ``[H, W, 3]``, grey and the luma of NV12 ``[H, W]``, YUYV ``[H, W, 2]``; any strides.
+        pixels: Values, uint8, of any strides: RGB and BGR ``[H, W, 3]``, grey and the luma of NV12 ``[H, W]``, YUYV
+            ``[H, W, 2]``.
         colour: Order of the values.
         region: Part of the frame that is used.
         matrix: Matrix of NV12 and YUYV.
@@ -70,8 +71,8 @@ def camera_frame(
     """Check an array, and describe it as a camera's frame. No pixel is copied.
 
     Args:
-        image: uint8: RGB or BGR ``[H, W, 3]``, grey ``[H, W]``, YUYV ``[H, W, 2]``; NV12 as one array ``[H * 3 / 2, W]``, or its
-            luma ``[H, W]`` with ``chroma`` beside it. At most 8192 pixels a side.
+        image: uint8: RGB or BGR ``[H, W, 3]``, grey ``[H, W]``, YUYV ``[H, W, 2]``; NV12 as one array ``[H * 3 / 2, W]``, or
+            its luma ``[H, W]`` with ``chroma`` beside it. At most 8192 pixels a side.
         colour: Order of the array's values; an array ``[H, W]`` is grey whether it says ``rgb``, ``bgr`` or ``grey``.
         matrix: Matrix of NV12 and YUYV.
         region: Part of the frame that is used, ``left, top, width, height`` in pixels; None: all of it.
@@ -112,7 +113,9 @@ def camera_frame(
 def _check_name(option: str, name: str, known: tuple[str, ...]) -> None:
     if name not in known:
         expected = ", ".join(repr(one) for one in known)
-        raise ConfigError(f"{option} = {name!r}: expected {expected}{did_you_mean(str(name), known)}", code="E_CONFIG_CHOICE")
+        raise ConfigError(
+            f"{option} = {name!r}: expected {expected}{did_you_mean(str(name), known)}", code="E_CONFIG_CHOICE"
+        )
 
 
 def _check_array(image: object) -> None:
@@ -120,7 +123,9 @@ def _check_array(image: object) -> None:
         text = f"expected a path or an array of uint8, found {type(image).__name__}"
         raise _wrong(f"{text}; numpy.asarray makes an array of a picture", "E_MODEL_FRAME")
     if image.dtype != np.uint8:
-        raise _wrong(f"expected an array of uint8, found {image.dtype} {list(image.shape)}; {_advice(image)}", "E_MODEL_FRAME")
+        raise _wrong(
+            f"expected an array of uint8, found {image.dtype} {list(image.shape)}; {_advice(image)}", "E_MODEL_FRAME"
+        )
 
 
 def _wrong(text: str, code: str) -> ModelError:

@@ -135,7 +135,7 @@ class _State:
         self._memory = np.empty(library.weckd_pixels_front_end_bytes(ctypes.addressof(spec)) + _ALIGNMENT, np.uint8)
         start = address_of(self._memory)
         self.address = start + -start % _ALIGNMENT
-        statistics = (None, None, None)
+        statistics: tuple[int | None, int | None, int | None] = (None, None, None)
         if guard is not None:
             statistics = (ctypes.addressof(box), address_of(guard.mean), address_of(guard.whitening))
         library.weckd_pixels_front_end_init(self.address, ctypes.addressof(spec), *statistics)

@@ -72,7 +72,7 @@ class CompiledGuard:
 
     def _make_state(self) -> _State:
         state = _State(self._library.weckd_pixels_guard_bytes(), JUDGED + self._features)
-        judged = (None, None)
+        judged: tuple[int | None, int | None] = (None, None)
         if self._statistics is not None:
             judged = (address_of(self._statistics.mean), address_of(self._statistics.whitening))
         self._library.weckd_pixels_guard_init(state.memory_address, self._height, self._width, *judged)

@@ -20,6 +20,7 @@ COMPILED = (
     "core/errors.c",
     "core/instructions.c",
     "image/area.c",
+    "image/colour.c",
     "image/frame.c",
     "image/front_end.c",
     "guard/guard.c",

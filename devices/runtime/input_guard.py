@@ -281,9 +281,7 @@ class OpenGuard:
                 code="E_BUNDLE_GUARD",
             )
         library = pixels_library()
-        self._compiled = (
-            None if library is None else CompiledGuard(library, crop_box(spec), self.statistics)
-        )
+        self._compiled = None if library is None else CompiledGuard(library, crop_box(spec), self.statistics)
 
     def check(self, frame: NDArray[np.uint8]) -> GuardDecision:
         """Decide whether a frame, uint8 ``[height, width, 3]`` or with a leading 1, may be predicted."""

@@ -44,7 +44,8 @@ class Prediction:
         ood_score: Distance of the frame from the training frames, at least 0; None where ``quality`` is None.
         notes: Notes on the image file, such as that it is nearly of one colour.
         latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; reading an image file and
-            bringing it to the frame's size come before it. None where the image could not be read. Two predictions that differ in it alone are equal.
+            bringing it to the frame's size come before it. None where the image could not be read. Two predictions that
+            differ in it alone are equal.
     """
 
     file: str

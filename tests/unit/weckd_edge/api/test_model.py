@@ -102,22 +102,45 @@ def test_a_view_is_taken_and_left_as_it_was(model: Model) -> None:
         (np.zeros((1, 4, 4, 3), np.uint8), "predict_many"),
         (np.zeros((3, 4, 4), np.uint8), "[3, 4, 4]"),
         (np.zeros((4, 4, 4), np.uint8), "[4, 4, 4]"),
-        (np.zeros((0, 4, 3), np.uint8), "[0, 4, 3]"),
         (np.zeros(4, np.uint8), "[4]"),
         ([[0, 0, 0]], "list"),
         (None, "NoneType"),
         (Image.new("RGB", (4, 4)), "numpy.asarray"),
     ],
-    ids=["float32", "int64", "uint16", "batch", "planes", "four channels", "no rows", "one axis", "list", "none", "image"],
+    ids=["float32", "int64", "uint16", "batch", "planes", "four channels", "one axis", "list", "none", "image"],
 )
 def test_anything_but_an_array_of_the_right_type_and_shape_is_refused(model: Model, image: Any, found: str) -> None:
     with raises(ModelError, "E_MODEL_FRAME", says=found):
         model.predict(image)
 
 
-def test_an_array_that_is_too_large_is_refused(model: Model) -> None:
-    with raises(DataError, "E_DATA_IMAGE_LIMIT", says="8192"):
-        model.predict(np.zeros((1, 8193, 3), np.uint8))
+@pytest.mark.parametrize(
+    ("image", "options"),
+    [
+        (np.zeros((1, 8193, 3), np.uint8), {}),
+        (np.zeros((0, 4, 3), np.uint8), {}),
+        (np.zeros((6, 5), np.uint8), {"colour": "nv12"}),
+        (np.zeros((4, 4, 3), np.uint8), {"region": (0, 0, 5, 4)}),
+    ],
+    ids=["too large", "no rows", "odd", "region outside"],
+)
+def test_an_array_whose_geometry_cannot_be_is_refused(model: Model, image: Any, options: dict[str, Any]) -> None:
+    with raises(ModelError, "E_MODEL_FRAME_GEOMETRY"):
+        model.predict(image, **options)
+
+
+def test_frames_of_a_camera_are_predicted_as_the_picture_that_they_show(model: Model) -> None:
+    shown = np.repeat(np.repeat(np.random.default_rng(3).integers(0, 256, (20, 30), np.uint8), 2, axis=0), 2, axis=1)
+    neutral = {"nv12": np.full((20, 60), 128, np.uint8), "yuyv": np.full((40, 60), 128, np.uint8)}
+    expected = model.predict(shown, colour="grey")
+    assert expected.probabilities
+    nv12 = np.concatenate([shown, neutral["nv12"]])
+    assert model.predict(nv12, colour="nv12", matrix="bt601_full") == expected
+    assert model.predict(shown, colour="nv12", matrix="bt601_full", chroma=neutral["nv12"]) == expected
+    assert model.predict(np.stack([shown, neutral["yuyv"]], axis=2), colour="yuyv", matrix="bt709_full") == expected
+    wide = np.pad(shown, ((6, 2), (4, 8)), constant_values=99)
+    assert model.predict(wide, colour="grey", region=(4, 6, 60, 40)) == expected
+    assert model.predict(wide, colour="grey") != expected
 
 
 @pytest.mark.parametrize("colour", ["RGB", "gbr", "", None])

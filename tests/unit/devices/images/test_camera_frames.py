@@ -1,7 +1,8 @@
-"""Arrays become the frame that the same picture in a file becomes."""
+"""Arrays become the frame that the same picture in a file becomes; a camera's values become RGB."""
 
 import math
 from fractions import Fraction
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,11 +14,14 @@ from support.frames.camera import values_of
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.error_codes import library_status
 from weckd_edge.core.errors import ConfigError, ModelError
-from weckd_edge.devices.images.arrays import frame_from_array
 from weckd_edge.devices.images.camera_frames import COLOURS, FACTORS, MATRICES, camera_frame, rgb_of
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.frames import fit_to_frame, frame_from_pixels
 
 SPEC = FrameSpec(height=24, width=32, crop="center", resize="bilinear")
+
+
+def frame_from_array(image: NDArray[np.uint8], spec: FrameSpec, **more: Any) -> NDArray[np.uint8]:
+    return frame_from_pixels(rgb_of(camera_frame(image, **more)), spec)
 
 
 def picture(height: int, width: int) -> NDArray[np.uint8]:
