@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weckd_edge.artifacts import InputSpec, crop_box
+from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.camera_frames import COLOURS, MATRICES, CameraFrame, rgb_of
 from weckd_edge.devices.images.frames import frame_from_pixels
@@ -73,7 +74,12 @@ class FrontEnd:
         return Prepared(pixels, self._decide(numbers))
 
     def prepare_camera(self, frame: CameraFrame) -> Prepared:
-        """Return both for a camera's frame of any size and order of values."""
+        """Return both for a camera's frame of any size and order of values.
+
+        Raises:
+            ModelError: The region is smaller than the network's input; it would be enlarged to pixels that no camera took.
+        """
+        self._check_size(frame)
         pixels = frame.pixels
         if frame.colour == "rgb" and frame.region == self._whole and pixels.flags.c_contiguous:
             return self.prepare(pixels[None])
@@ -81,6 +87,17 @@ class FrontEnd:
             return self.prepare(frame_from_pixels(rgb_of(frame), self.spec.frame))
         taken, numbers = self._compiled.run(_c_frame(frame))
         return Prepared(taken, self._decide(numbers))
+
+    def _check_size(self, frame: CameraFrame) -> None:
+        _, _, width, height = frame.region
+        least_height, least_width = self.spec.network.size
+        is_too_small = height < least_height or width < least_width
+        if is_too_small and (height, width) != (self.spec.frame.height, self.spec.frame.width):
+            raise ModelError(
+                f"frame: {width} x {height} pixels are used, and the network takes {least_width} x {least_height}; expected at "
+                "least as many along both sides",
+                code="E_MODEL_FRAME_GEOMETRY",
+            )
 
     def _decide(self, numbers: Sequence[float] | None) -> GuardDecision | None:
         return None if numbers is None or self.guard is None else self.guard.decide(numbers)

@@ -129,7 +129,9 @@ def test_both_make_the_same_of_a_camera_frame_of_any_kind(
     compiled: ctypes.CDLL, camera: CameraFrame, height: int, width: int, side: int, crop: Any, resize: Any
 ) -> None:
     frame = FrameSpec(height=height, width=width, crop=crop, resize=resize)
-    spec = InputSpec(frame=frame, network=NetworkInput(height=side, width=side + 3, mean=(0.0,) * 3, std=(1.0,) * 3))
+    _, _, region_width, region_height = camera.region
+    sides = {"height": min(side, region_height), "width": min(side + 3, region_width)}
+    spec = InputSpec(frame=frame, network=NetworkInput(**sides, mean=(0.0,) * 3, std=(1.0,) * 3))
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(area_resize.library, "pixels_library", lambda: None)
         patched.setattr(front_end, "pixels_library", lambda: None)

@@ -9,10 +9,8 @@ import pytest
 from numpy.typing import NDArray
 
 from support.errors import raises
-from support.frames.bad_frames import BAD_FRAMES, FORMATS, STATUSES, BadFrame
 from support.frames.camera import values_of
 from weckd_edge.artifacts import FrameSpec
-from weckd_edge.core.error_codes import library_status
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.devices.images.camera_frames import COLOURS, FACTORS, MATRICES, camera_frame, rgb_of
 from weckd_edge.devices.images.frames import fit_to_frame, frame_from_pixels
@@ -95,17 +93,6 @@ def test_nv12_may_come_as_one_array_or_as_two_planes() -> None:
         frame_from_array(luma, SPEC, colour="nv12", chroma=chroma[:3])
     with raises(ModelError, "E_MODEL_FRAME", says="'grey'"):
         frame_from_array(luma, SPEC, colour="grey", chroma=chroma)
-
-
-@pytest.mark.parametrize("bad", BAD_FRAMES, ids=lambda bad: bad.name)
-def test_a_bad_frame_is_refused_with_the_code_that_stands_for_c_s_status(bad: BadFrame) -> None:
-    colour = FORMATS[bad.format] if bad.format < len(FORMATS) else "none"
-    matrix = MATRICES[bad.matrix] if bad.matrix < len(MATRICES) else "none"
-    shape = (bad.height * 3 // 2, bad.width) if colour == "nv12" else (bad.height, bad.width, 2 if colour == "yuyv" else 3)
-    error = ConfigError if bad.code == "E_CONFIG_CHOICE" else ModelError
-    with raises(error, bad.code):
-        camera_frame(np.zeros(shape, np.uint8), colour=colour, matrix=matrix, region=bad.region)
-    assert library_status(bad.code) == STATUSES[bad.code]
 
 
 def test_another_type_shape_or_order_is_refused() -> None:
