@@ -1,4 +1,4 @@
-"""The front end in C makes the pixels and the guard's features of Python, of a frame of any size, format, stride and region."""
+"""The front end in C makes Python's pixels and guard's features of a frame of any size, format, stride and region."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ FORMATS = (RGB, BGR, GREY, NV12, YUYV)
 class Case:
     """A frame of half the sizes in pairs of pixels, so that every format takes it; its region; and what is made of it."""
 
-    format: int
+    layout: int
     pairs: tuple[int, int]
     region: tuple[int, int, int, int] | None = None
     frame: tuple[int, int] = (48, 64)
@@ -38,7 +38,7 @@ class Case:
 
     def camera(self) -> CameraFrame:
         height, width = (2 * side for side in self.pairs)
-        return camera_frame(self.format, height, width, matrix=self.matrix, behind=self.behind)
+        return camera_frame(self.layout, height, width, matrix=self.matrix, behind=self.behind)
 
     def box(self) -> tuple[int, int, int, int]:
         return self.region or (0, 0, 2 * self.pairs[0], 2 * self.pairs[1])
@@ -56,8 +56,8 @@ def cases(draw: st.DrawFn) -> Case:
     high, wide = (draw(st.integers(1, whole)) for whole in frame)
     crop = draw(st.integers(0, frame[0] - high)), draw(st.integers(0, frame[1] - wide)), high, wide
     network = draw(st.sampled_from([(high, wide), (draw(size), draw(size)), (min(high, 8), min(wide, 6))]))
-    format, matrix, behind = draw(st.sampled_from(FORMATS)), draw(st.integers(0, 3)), draw(st.integers(0, 20))
-    return Case(format, pairs, region, frame, crop, network, matrix, behind)
+    layout, matrix, behind = draw(st.sampled_from(FORMATS)), draw(st.integers(0, 3)), draw(st.integers(0, 20))
+    return Case(layout, pairs, region, frame, crop, network, matrix, behind)
 
 
 def given_to_c(case: Case) -> bytes:
@@ -70,7 +70,7 @@ def given_to_c(case: Case) -> bytes:
     strides = camera.rows.shape[1], camera.chroma.shape[1]
     crop_top, crop_left, crop_height, crop_width = case.crop
     numbers = [
-        *(camera.format, camera.matrix, camera.width, camera.height, *strides, left, top, width, height),
+        *(camera.layout, camera.matrix, camera.width, camera.height, *strides, left, top, width, height),
         *(case.frame[1], case.frame[0], crop_left, crop_top, crop_width, crop_height, case.network[1], case.network[0]),
         *(case.box()[3], case.box()[2], len(data), len(chroma)),
     ]
@@ -105,8 +105,8 @@ def compare(program: Path, cases: list[Case]) -> None:
 
 
 FULL = [
-    Case(format, pairs, None, (480, 640), (0, 80, 480, 480), size)
-    for format in FORMATS
+    Case(layout, pairs, None, (480, 640), (0, 80, 480, 480), size)
+    for layout in FORMATS
     for pairs in [(240, 320), (540, 960), (360, 640), (120, 160)]
     for size in [(96, 96), (224, 224)]
 ]
@@ -124,8 +124,8 @@ def test_frames_of_cameras_become_the_pixels_of_python(library: Any, case: Case)
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.lists(cases(), min_size=1, max_size=20))
 @example([Case(RGB, (1, 1), None, (1, 1), (0, 0, 1, 1), (5, 4)), Case(NV12, (1, 150), None, (2, 4), (1, 1, 1, 3), (1, 2))])
-@example([Case(format, (150, 3), None, (3, 6), (0, 1, 3, 4), (1, 1)) for format in FORMATS])
-@example([Case(format, (20, 20), (2, 4, 30, 20), (30, 20), (3, 1, 21, 17), (7, 5), 2, 3) for format in FORMATS])
+@example([Case(layout, (150, 3), None, (3, 6), (0, 1, 3, 4), (1, 1)) for layout in FORMATS])
+@example([Case(layout, (20, 20), (2, 4, 30, 20), (30, 20), (3, 1, 21, 17), (7, 5), 2, 3) for layout in FORMATS])
 def test_frames_of_any_size_stride_and_region_become_the_pixels_of_python(library: Any, cases: list[Case]) -> None:
     compare(library.folder / "tests/front_end", cases)
 
@@ -137,8 +137,8 @@ def test_no_byte_outside_the_frame_is_touched(compiler: str, request: pytest.Fix
     compare(
         program,
         [
-            Case(format, (high, wide), None, frame, crop, (5, 6), 1, behind)
-            for format in FORMATS
+            Case(layout, (high, wide), None, frame, crop, (5, 6), 1, behind)
+            for layout in FORMATS
             for high in (1, 3, 20)
             for wide in sides
             for frame, crop in [((2 * high, 2 * wide), (0, 1, 2 * high - 1, 2 * wide - 1)), ((9, 12), (1, 2, 8, 9))]

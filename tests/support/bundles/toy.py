@@ -1,6 +1,7 @@
 """A graph of 84 weights from a uint8 frame to three probabilities, and bundles of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.front_end import FrontEnd
 
 SIDE = 8
 LABELS = ("effusion", "normal", "wax")
@@ -27,7 +29,9 @@ RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 
 TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
 
 
-def write_graph(path: Path, *, seed: int = 0, image: str = "image", dynamic: bool = False, kind: str = "uint8") -> Path:
+def write_graph(
+    path: Path, *, seed: int = 0, image: str = "image", dynamic: bool = False, kind: str = "uint8", takes: str = "frame"
+) -> Path:
     """Write Cast, Transpose, Mul, Conv, ReduceMean, Softmax; ``image`` names the tensor in front of the network.
 
     Args:
@@ -36,14 +40,15 @@ def write_graph(path: Path, *, seed: int = 0, image: str = "image", dynamic: boo
         image: Name of the tensor between preprocessing and network.
         dynamic: Leave the frame's height open.
         kind: Type of the frame.
+        takes: Name of the input: ``frame`` or ``pixels``.
     """
     random = np.random.default_rng(seed)
     weights = (random.standard_normal((3, 3, 3, 3)) * 2).astype(np.float32)
     types = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
-    frame = helper.make_tensor_value_info("frame", types[kind], [1, "height" if dynamic else SIDE, SIDE, 3])
+    frame = helper.make_tensor_value_info(takes, types[kind], [1, "height" if dynamic else SIDE, SIDE, 3])
     answer = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(LABELS)])
     nodes = [
-        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [takes], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
         helper.make_node("Mul", ["planes", "scale"], [image]),
         helper.make_node("Conv", [image, "weights", "bias"], ["features"], pads=[1, 1, 1, 1]),
@@ -74,18 +79,35 @@ def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
     return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
 
 
-def frames(count: int = 4, *, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return ``[N, side, side, 3]``, each of another colour, so that answers differ."""
+def frames(count: int = 4, *, side: int = SIDE, width: int | None = None) -> NDArray[np.uint8]:
+    """Return ``[N, side, side, 3]``, or of another width, each of another colour, so that answers differ."""
     random = np.random.default_rng(1)
     light = random.integers(0, 256, (count, 1, 1, 3))
-    return ((light + random.integers(0, 64, (count, side, side, 3))) // 2).astype(np.uint8)
+    return ((light + random.integers(0, 64, (count, side, width or side, 3))) // 2).astype(np.uint8)
 
 
-def answers(graph: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return ONNX Runtime's answers ``[N, classes]``."""
+def answers(graph: Path, images: NDArray[np.uint8], spec: InputSpec | None = None) -> NDArray[np.float32]:
+    """Return ONNX Runtime's answers ``[N, classes]`` to frames, of which a front end makes what the graph takes."""
     session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-    found: NDArray[np.float32] = np.concatenate([session.run(None, {"frame": image[None]})[0] for image in images])
+    front_end, name = FrontEnd(spec or input_spec()), session.get_inputs()[0].name
+    found: NDArray[np.float32] = np.concatenate(
+        [session.run(None, {name: front_end.pixels(image[None])})[0] for image in images]
+    )
     return found
+
+
+def input_spec() -> InputSpec:
+    """Return the input of a toy bundle: a square frame, which its graph takes."""
+    return InputSpec(
+        frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
+        network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+    )
+
+
+def area_input_spec(height: int = 27, width: int = 35) -> InputSpec:
+    """Return the input of a toy bundle whose graph takes pixels, which a front end makes of a larger frame."""
+    spec = input_spec()
+    return replace(spec, frame=FrameSpec(height=height, width=width, crop="center", resize="area"))
 
 
 def write_bundle(
@@ -97,6 +119,7 @@ def write_bundle(
     confidence_threshold: float = 0.0,
     non_gradeable_labels: tuple[str, ...] = (),
     guard: FrameGuard | None = None,
+    spec: InputSpec | None = None,
     recipe: bool | None = None,
     onnx_precision: str = "int8",
     **graph: Any,
@@ -111,14 +134,16 @@ def write_bundle(
         confidence_threshold: The operating point.
         non_gradeable_labels: Likewise.
         guard: The frame guard.
+        spec: The input; None: ``input_spec()``.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
         graph: For ``write_graph``.
     """
     profile = load_profile(device)
+    spec = spec or input_spec()
     model = folder / "model/model.onnx"
     if not model.exists():
-        write_graph(model, **graph)
+        write_graph(model, takes=spec.graph_input_name, **graph)
     onnx_ref = file_ref(folder, model)
     built = list(models)
     if profile.target == "jetson" if recipe is None else recipe:
@@ -139,19 +164,16 @@ def write_bundle(
         (folder / "guard").mkdir(exist_ok=True)
         (folder / "guard/guard.json").write_text(to_json(guard))
     (folder / "selftest").mkdir(exist_ok=True)
-    golden = frames()
+    golden = frames() if spec == input_spec() else frames(side=spec.frame.height, width=spec.frame.width)
     np.save(folder / "selftest/frames.npy", golden)
-    np.save(folder / "selftest/expected.npy", answers(model, golden))
+    np.save(folder / "selftest/expected.npy", answers(model, golden, spec))
     seal(
         folder,
         factories.manifest(
             target=profile.target,
             device=device,
             labels=LABELS,
-            input=InputSpec(
-                frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
-                network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
-            ),
+            input=spec,
             operating_point=OperatingPoint(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
             ),

@@ -28,14 +28,14 @@ class CameraFrame:
     """A frame as a camera writes it.
 
     Attributes:
-        format: One of the formats.
+        layout: One of the formats.
         matrix: One of the matrices, by number.
         rows: Rows of the frame, or of its luma, with the bytes behind each ``[height, stride]``.
         chroma: Rows of pairs of Cb and Cr of NV12 ``[height / 2, chroma stride]``; empty otherwise.
         width: Width of the frame, pixels.
     """
 
-    format: int
+    layout: int
     matrix: int
     rows: Bytes
     chroma: Bytes
@@ -47,13 +47,13 @@ class CameraFrame:
 
     def rgb(self) -> Bytes:
         """Return the frame's pixels ``[height, width, 3]``."""
-        row = self.rows[:, : self.width * BYTES_A_PIXEL[self.format]]
-        if self.format in (RGB, BGR):
+        row = self.rows[:, : self.width * BYTES_A_PIXEL[self.layout]]
+        if self.layout in (RGB, BGR):
             pixels = row.reshape(self.height, self.width, 3)
-            return pixels if self.format == RGB else pixels[..., ::-1]
-        if self.format == GREY:
+            return pixels if self.layout == RGB else pixels[..., ::-1]
+        if self.layout == GREY:
             return np.repeat(row[..., None], 3, axis=2)
-        if self.format == NV12:
+        if self.layout == NV12:
             pairs = self.chroma[:, : self.width].reshape(-1, self.width // 2, 2).repeat(2, axis=0)
             return _rgb_of(row, pairs, self.matrix)
         both = row.reshape(self.height, self.width // 2, 4)
@@ -69,13 +69,13 @@ def _rgb_of(luma: Bytes, pairs: Bytes, matrix: int) -> Bytes:
     return rgb
 
 
-def camera_frame(format: int, height: int, width: int, *, matrix: int = 0, behind: int = 0, seed: int = 0) -> CameraFrame:
+def camera_frame(layout: int, height: int, width: int, *, matrix: int = 0, behind: int = 0, seed: int = 0) -> CameraFrame:
     """Draw a frame of which many values are at the ends of their range, with ``behind`` bytes behind each row."""
-    random = np.random.default_rng([seed, format, height, width])
+    random = np.random.default_rng([seed, layout, height, width])
 
     def drawn(rows: int, columns: int) -> Bytes:
         return random.integers(-120, 376, (rows, columns)).clip(0, 255).astype(np.uint8)
 
-    stride = width * BYTES_A_PIXEL[format] + behind
-    chroma = drawn(height // 2, width + behind) if format == NV12 else np.zeros((0, 0), np.uint8)
-    return CameraFrame(format=format, matrix=matrix, rows=drawn(height, stride), chroma=chroma, width=width)
+    stride = width * BYTES_A_PIXEL[layout] + behind
+    chroma = drawn(height // 2, width + behind) if layout == NV12 else np.zeros((0, 0), np.uint8)
+    return CameraFrame(layout=layout, matrix=matrix, rows=drawn(height, stride), chroma=chroma, width=width)

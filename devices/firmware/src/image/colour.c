@@ -46,25 +46,29 @@ static int16_t high_of(int32_t factor) { return (int16_t)((factor - low_of(facto
 #ifdef WECKD_BUILD_SSE2
 #define AVX2 __attribute__((target("avx2")))
 
-AVX2 static __m256i two(int16_t first, int16_t second) {
+AVX2 static inline __m256i two(int16_t first, int16_t second) {
     return _mm256_set1_epi32((int32_t)((uint32_t)(uint16_t)first | (uint32_t)(uint16_t)second << 16));
 }
 
-/* Return the products with the low parts of a pair of factors and of a single one, rounded and shifted, and `high`, those with the
- * high parts, added up. */
-AVX2 static __m256i mix(__m256i light, __m256i one, __m256i pair, __m256i other, __m256i single, __m256i high) {
-    const __m256i half = _mm256_set1_epi32(32768), zero = _mm256_setzero_si256();
-    __m256i low = _mm256_madd_epi16(_mm256_unpacklo_epi16(light, one), pair);
-    __m256i above = _mm256_madd_epi16(_mm256_unpackhi_epi16(light, one), pair);
-    low = _mm256_add_epi32(low, _mm256_madd_epi16(_mm256_unpacklo_epi16(other, zero), single));
-    above = _mm256_add_epi32(above, _mm256_madd_epi16(_mm256_unpackhi_epi16(other, zero), single));
-    low = _mm256_srai_epi32(_mm256_add_epi32(low, half), 16);
-    above = _mm256_srai_epi32(_mm256_add_epi32(above, half), 16);
-    return _mm256_add_epi16(high, _mm256_packs_epi32(low, above));
+/* Sums of 16 values in 32 bits: their low halves by four, and those above. */
+typedef struct wide_sums {
+    __m256i low, above;
+} wide_sums;
+
+AVX2 static inline wide_sums products(__m256i one, __m256i other, __m256i pair) {
+    return (wide_sums){_mm256_madd_epi16(_mm256_unpacklo_epi16(one, other), pair),
+                       _mm256_madd_epi16(_mm256_unpackhi_epi16(one, other), pair)};
+}
+
+/* Round products with the low parts of factors, and add those with the high parts. */
+AVX2 static inline __m256i with_high(wide_sums low, __m256i high) {
+    const __m256i half = _mm256_set1_epi32(32768);
+    return _mm256_add_epi16(high, _mm256_packs_epi32(_mm256_srai_epi32(_mm256_add_epi32(low.low, half), 16),
+                                                     _mm256_srai_epi32(_mm256_add_epi32(low.above, half), 16)));
 }
 
 /* Clip 16 values to bytes. */
-AVX2 static __m128i bytes_of(__m256i values) {
+AVX2 static inline __m128i bytes_of(__m256i values) {
     return _mm_packus_epi16(_mm256_castsi256_si128(values), _mm256_extracti128_si256(values, 1));
 }
 
@@ -82,7 +86,7 @@ static const int8_t PLACES[3][3][16] = {
 };
 
 /* Write 16 pixels from their planes. */
-AVX2 static void interleave(const __m128i planes[3], uint8_t *rgb) {
+AVX2 static inline void interleave(const __m128i planes[3], uint8_t *rgb) {
     for (int part = 0; part < 3; part++) {
         __m128i mixed = _mm_setzero_si128();
         for (int colour = 0; colour < 3; colour++) {
@@ -94,8 +98,7 @@ AVX2 static void interleave(const __m128i planes[3], uint8_t *rgb) {
 }
 
 /* Write 16 pixels from their luma and from their pairs of Cb and Cr by turns, 16 bits each. */
-AVX2 static void colour_avx2_at(const factors *f, __m256i luma, __m256i pairs, uint8_t *rgb) {
-    const __m256i zero = _mm256_setzero_si256();
+AVX2 static inline void colour_avx2_at(const factors *f, __m256i luma, __m256i pairs, uint8_t *rgb) {
     __m256i light = _mm256_sub_epi16(luma, _mm256_set1_epi16((int16_t)f->black));
     pairs = _mm256_sub_epi16(pairs, _mm256_set1_epi16(128));
     __m256i blue = _mm256_shufflehi_epi16(_mm256_shufflelo_epi16(pairs, 0xa0), 0xa0); /* each Cb twice */
@@ -108,11 +111,14 @@ AVX2 static void colour_avx2_at(const factors *f, __m256i luma, __m256i pairs, u
         _mm256_mullo_epi16(blue, _mm256_set1_epi16(high_of(f->blue))),
     };
     int16_t low = low_of(f->light);
+    wide_sums green = products(light, blue, two(low, low_of(f->green_blue)));
+    wide_sums green_red = products(red, red, two(low_of(f->green_red), 0));
+    green.low = _mm256_add_epi32(green.low, green_red.low);
+    green.above = _mm256_add_epi32(green.above, green_red.above);
     const __m128i planes[3] = {
-        bytes_of(mix(light, red, two(low, low_of(f->red)), zero, zero, _mm256_add_epi16(whole, high[0]))),
-        bytes_of(mix(light, blue, two(low, low_of(f->green_blue)), red, two(low_of(f->green_red), 0),
-                     _mm256_add_epi16(whole, high[1]))),
-        bytes_of(mix(light, blue, two(low, low_of(f->blue)), zero, zero, _mm256_add_epi16(whole, high[2]))),
+        bytes_of(with_high(products(light, red, two(low, low_of(f->red))), _mm256_add_epi16(whole, high[0]))),
+        bytes_of(with_high(green, _mm256_add_epi16(whole, high[1]))),
+        bytes_of(with_high(products(light, blue, two(low, low_of(f->blue))), _mm256_add_epi16(whole, high[2]))),
     };
     interleave(planes, rgb);
 }
