@@ -94,8 +94,8 @@ class FrontEnd:
         is_too_small = height < least_height or width < least_width
         if is_too_small and (height, width) != (self.spec.frame.height, self.spec.frame.width):
             raise ModelError(
-                f"frame: {width} x {height} pixels are used, and the network takes {least_width} x {least_height}; expected at "
-                "least as many along both sides",
+                f"frame: {width} x {height} pixels are used, and the network takes {least_width} x {least_height}; "
+                "expected at least as many along both sides",
                 code="E_MODEL_FRAME_GEOMETRY",
             )
 
