@@ -12,9 +12,10 @@ from typing import Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.core.errors import ConfigError, ModelError, did_you_mean
-from weckd_edge.devices.images.decoding import MAX_SIDE
-from weckd_edge.devices.images.pixels import Pixels
+
+Pixels = NDArray[np.uint8]
 
 Colour = Literal["rgb", "bgr", "grey", "nv12", "yuyv"]
 """Order of an array's values: red first; blue first as OpenCV reads images; grey; luma and chroma as cameras send them."""
