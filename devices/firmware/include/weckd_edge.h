@@ -168,9 +168,10 @@ typedef enum weckd_matrix {
 /* How the region becomes the contract's frame, of which only what the network and the guard need is made. The crop and the resize
  * to the network's own input follow the bundle; a caller does neither. */
 typedef enum weckd_fit {
-    WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
+    WECKD_FIT_EXACT = 0, /* the region has the frame's size and is taken pixel for pixel; another size is an error */
     WECKD_FIT_COVER = 1  /* its largest centred box of the frame's proportions, resized by area: bit-exact with `weckd-edge
-                            predict` on an image of that size */
+                            predict` on an image of that size. A region of fewer pixels than the network's input along a side is
+                            an error, unless it has the frame's size */
 } weckd_fit;
 
 typedef struct weckd_frame {
