@@ -85,7 +85,7 @@ def typical(samples: Sequence[int]) -> float:
 def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     rng = np.random.default_rng(0)
-    frame = FrameSpec(height=480, width=640, resize="area")
+    frame = FrameSpec(height=480, width=640, crop="center", resize="area")
     plan = plan_cache(256, frame, [link.input_size for link in DEFAULT_LINKS])
     sides = {size: plan.side(size) for size in plan.sizes}
     feed = TrainingImages(
