@@ -31,13 +31,11 @@ from typing import Any, get_args
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from record import HERE, git, processor
 from resize_tables import write_page
 
-from weckd_edge.artifacts import DatasetIndex, InputSpec, Resize
+from weckd_edge.artifacts import DatasetIndex, InputSpec, Resize, Split
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
@@ -46,7 +44,7 @@ from weckd_edge.train.data.index import build_index
 from weckd_edge.train.distill.chain import make_trainer, plan_chain
 from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
-from weckd_edge.train.networks.models import load_link
+from weckd_edge.train.networks.models import Student, load_link
 
 RESULTS = HERE / "results" / "resize_study.jsonl"
 SETS = ("brain_mri", "otoscopy_chile", "malaria_cells")
@@ -134,6 +132,10 @@ class OneSplit:
             plans[size] = plan_chain(self.index, config)[0]
         return plans, make_trainer(self.workspace, self.root, self.index, list(plans.values()), SilentProgress())
 
+    def frames(self, split: Split, spec: InputSpec) -> SplitFrames:
+        """Return the decoded images of a split."""
+        return decode_split(self.workspace, self.index, split, self.root, spec.frame, SilentProgress())
+
     def train(self, arm: Arm) -> dict[str, Any]:
         """Train one network; return what its line tells."""
         plans, trainer = self.opened(arm.resize)
@@ -149,12 +151,8 @@ class OneSplit:
         link = trainer.link(job)
         seconds = time.monotonic() - started
         student = load_link(link.artifact, link.folder)
-        images = decode_split(self.workspace, self.index, "test", self.root, plan.input.frame, SilentProgress())
-
-        def predicted(spec: InputSpec) -> NDArray[np.int64]:
-            return predict_records(student, spec, images).argmax(axis=1)
-
-        own = predicted(plan.input)
+        images = self.frames("test", plan.input)
+        own = predict_records(student, plan.input, images).argmax(axis=1)
         line = {
             **vars(arm),
             "accuracy": float((own == images.labels).mean()),
@@ -167,16 +165,17 @@ class OneSplit:
             "groups": images.groups,
         }
         if arm.labels == "all" and arm.seed <= SHOWN_SEEDS:
-            line["shown"] = {str(size): accuracy_at(predicted, plan, size, images) for size in SHOWN if size != arm.size} | {
-                str(arm.size): line["accuracy"]
-            }
+            line["shown"] = accuracies_at(student, plan.input, images)
         return line
 
 
-def accuracy_at(predicted: Any, plan: LinkPlan, size: int, images: SplitFrames) -> float:
-    """Return the accuracy of a network that is shown images of another size than it was trained with."""
-    spec = replace(plan.input, network=replace(plan.input.network, size=size))
-    return float((predicted(spec) == images.labels).mean())
+def accuracies_at(student: Student, spec: InputSpec, images: SplitFrames) -> dict[str, float]:
+    """Return the accuracy of a network at each size of ``SHOWN``, whatever size it was trained with."""
+    found = {}
+    for size in SHOWN:
+        other = replace(spec, network=replace(spec.network, size=size))
+        found[str(size)] = float((predict_records(student, other, images).argmax(axis=1) == images.labels).mean())
+    return found
 
 
 def append_to(results: Path, line: dict[str, Any]) -> None:

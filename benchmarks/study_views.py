@@ -31,10 +31,10 @@ import numpy as np
 import torch
 from record import HERE
 from resize_tables import print_views
-from study_resize import SETS, TRAIN, OneSplit, append_to, lines_of
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to, lines_of
 
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.train.data import pixel_cache
 from weckd_edge.train.data.pixel_cache import CachePlan
 from weckd_edge.train.distill import sampler
@@ -113,8 +113,7 @@ def train(split: OneSplit, name: str, folder: Path) -> dict[str, Any]:
     run = TrainingRun(name=name, seed=job.seed, scratch=folder, classifier_rate=1.0)
     with drawing(variant.draw):
         fit_student(student, LabelTask(plan.input.network), feed, TRAIN, run, SilentProgress())
-    test, val = (decode_split(split.workspace, split.index, which, split.root, plan.input.frame, SilentProgress())
-                 for which in ("test", "val"))  # fmt: skip
+    test, val = split.frames("test", plan.input), split.frames("val", plan.input)
     line = {
         "set": split.root.name,
         "seed": split.seed,
@@ -123,7 +122,13 @@ def train(split: OneSplit, name: str, folder: Path) -> dict[str, Any]:
         **answers(student, plan, test, val, "running"),
     }
     measure_batch_norms(student, feed, plan.input.network, lambda student: 0.0)
-    return {**line, **answers(student, plan, test, val, "plain"), "truth": digits(test.labels), "groups": test.groups}
+    return {
+        **line,
+        **answers(student, plan, test, val, "plain"),
+        "shown": accuracies_at(student, plan.input, test),
+        "truth": digits(test.labels),
+        "groups": test.groups,
+    }
 
 
 def answers(student: Student, plan: LinkPlan, test: SplitFrames, val: SplitFrames, which: str) -> dict[str, Any]:
