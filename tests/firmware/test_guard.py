@@ -11,12 +11,12 @@ import pytest
 from numpy.typing import NDArray
 
 from support.errors import raises
-from weckd_edge.artifacts import FrameGuard, QualityLimits
+from weckd_edge.artifacts import FrameGuard, FrameSpec, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.images.decoding import decode
 from weckd_edge.devices.images.frames import fit_to_frame
-from weckd_edge.devices.runtime.input_guard import FEATURES, open_guard
+from weckd_edge.devices.runtime.input_guard import FEATURES, distances, measure_frame, open_guard
 from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, predict_frame
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
@@ -82,6 +82,52 @@ def test_every_figure_is_pythons_to_the_bit(
     ramp = np.broadcast_to((np.arange(width) % 256).astype(np.uint8)[:, None], (1, height, width, 3))
     frames = np.concatenate([noise, flat, black, ramp])
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
+
+
+def crafted_frames(height: int, width: int) -> NDArray[np.uint8]:
+    """Return noise, frames of one colour, stripes one pixel wide, and a ramp ``[N, height, width, 3]``."""
+    random = np.random.default_rng(height * 10_000 + width)
+    shape = (height, width, 3)
+    colours = [np.full(shape, colour) for colour in ((0, 0, 0), (255, 255, 255), (255, 0, 0), (0, 255, 0), (0, 0, 255))]
+    board = np.broadcast_to(np.indices((height, width)).sum(axis=0)[:, :, None] % 2 * 255, shape)
+    ramp = np.broadcast_to((np.arange(width) % 256)[:, None], shape)
+    return np.stack([random.integers(0, 256, shape), random.integers(240, 256, shape), *colours, board, ramp]).astype(
+        np.uint8
+    )
+
+
+@pytest.mark.parametrize("build", ["library", "sanitized", "sanitized_by_clang"])
+@pytest.mark.parametrize("order", ["rgb", "bgr"])
+@pytest.mark.parametrize(
+    ("height", "width", "behind"), [(3, 3, 0), (3, 200, 5), (64, 64, 0), (66, 65, 1), (97, 61, 13), (480, 480, 0)]
+)
+def test_all_instructions_measure_what_python_measures_to_the_bit(
+    request: pytest.FixtureRequest, tmp_path: Path, build: str, order: str, height: int, width: int, behind: int
+) -> None:
+    program = request.getfixturevalue(build)
+    frames = crafted_frames(height, width)
+    stored = frames[..., ::-1] if order == "bgr" else frames
+    rows = np.full((len(frames), height, width * 3 + behind), 77, np.uint8)
+    rows[..., : width * 3] = stored.reshape(len(frames), height, -1)
+    raw = tmp_path / "frames.raw"
+    raw.write_bytes(rows.tobytes())
+    more = [order] if order == "bgr" else []
+    lines = program.run("guard_features", raw, width, height, width * 3 + behind, *more).splitlines()
+    found: dict[str, list[list[float]]] = {}
+    for line in lines:
+        name, *numbers = line.split()
+        found.setdefault(name, []).append([float.fromhex(number) for number in numbers])
+    whitening = np.array([[1 / (1 + i + 3 * j) if j <= i else 0.0 for j in range(FEATURES)] for i in range(FEATURES)])
+    expected = []
+    for frame in frames:
+        measured = measure_frame(frame, FrameSpec(height=height, width=width, crop="stretch"))
+        quality = measured.quality
+        score = float(distances(measured.features[None], np.zeros(FEATURES), whitening)[0])
+        kept = (quality.sharpness, quality.contrast, quality.dark_fraction, quality.bright_fraction)
+        expected.append([*measured.features.tolist(), *kept, score])
+    assert "plain" in found
+    for name, numbers in found.items():
+        assert numbers == expected, name
 
 
 def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:

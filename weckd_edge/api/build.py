@@ -66,6 +66,7 @@ def build(
         'report.html'
     """
     from weckd_edge.pipeline.build import build as run_build
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.pipeline.request import BuildRequest
 
     request = BuildRequest(
@@ -80,7 +81,7 @@ def build(
         auto_links=auto_links,
     )
     run_build(request, progress or SilentProgress())
-    return load(out)
+    return load(normal_path(Path(out)))
 
 
 def compile_model(
@@ -145,6 +146,7 @@ def compile_model(
     """
     from weckd_edge.compile.importing.hints import InputHints
     from weckd_edge.pipeline.compile_model import compile_model as run_compile
+    from weckd_edge.pipeline.output_paths import normal_path
     from weckd_edge.pipeline.request import CompileRequest
 
     described = hints if isinstance(hints, InputHints) else from_data(InputHints, dict(hints or {}), where="hints")
@@ -165,4 +167,4 @@ def compile_model(
         bundle_version=bundle_version,
     )
     run_compile(request, progress or SilentProgress())
-    return load(out)
+    return load(normal_path(Path(out)))

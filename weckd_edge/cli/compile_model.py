@@ -178,13 +178,12 @@ def command(
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "passive")
     from weckd_edge.api.build import compile_model
-    from weckd_edge.pipeline.output_paths import normal_path
 
     with output.progress() as progress:
         made = compile_model(
             source,
             data.path,
-            out=normal_path(bundle.out),
+            out=bundle.out,
             target=device.target,
             device=device.device,
             hints=model.hints(),

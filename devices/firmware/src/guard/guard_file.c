@@ -1,7 +1,8 @@
-/* Read and check the guard's file. SPDX-License-Identifier: Apache-2.0 */
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "guard/guard_file.h"
+
 #include "files/bundle_files.h"
 #include "formats/json.h"
-#include "guard/guard.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -83,8 +84,12 @@ static int read_guard(const json_t *root, weckd_guard *guard, weckd_error error)
         return bad(error, "expected the mean of every feature and a triangle as high, no number beyond 1e30");
     }
     for (size_t i = 0; i < WECKD_GUARD_FEATURES; i++) {
-        if (!read_numbers(json_array_get(rows, i), i + 1, guard->whitening[i])) {
+        double row[WECKD_GUARD_FEATURES];
+        if (!read_numbers(json_array_get(rows, i), i + 1, row)) {
             return bad(error, "'whitening' is no triangle of numbers within 1e30");
+        }
+        for (size_t j = 0; j <= i; j++) {
+            guard->whitening[j][i] = row[j];
         }
     }
     return WECKD_OK;

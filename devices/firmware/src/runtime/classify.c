@@ -95,7 +95,8 @@ static void decide(const weckd_bundle *bundle, weckd_result *result) {
 static int predict(weckd_bundle *bundle, const weckd_frame *frame, uint64_t start_ns, weckd_result *result,
                    float *probabilities, uint32_t classes, weckd_error error) {
     if (bundle->guard != NULL) {
-        result->guard = weckd_guard_check(bundle->guard, bundle->frame, &result->quality, &result->ood_score);
+        result->guard = weckd_guard_check(bundle->guard, bundle->frame + bundle->crop,
+                                          (size_t)bundle->contract.frame_width * 3, false, &result->quality, &result->ood_score);
         uint64_t checked_ns = bundle->clock_ns(bundle->clock_context);
         result->guard_ns = checked_ns - start_ns;
         start_ns = checked_ns;

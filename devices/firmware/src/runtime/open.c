@@ -1,6 +1,7 @@
 /* Opening a bundle: verify it, lay out its block, open its model. SPDX-License-Identifier: Apache-2.0 */
 #include "bundle/verify.h"
 #include "files/bundle_files.h"
+#include "guard/guard_file.h"
 #include "runtime/choose.h"
 #include "runtime/opened_bundle.h"
 
@@ -105,7 +106,11 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
         }
     }
     if (bundle->guard != NULL) {
-        weckd_guard_set_grid(bundle->guard, manifest);
+        uint32_t width = manifest->contract.frame_width, height = manifest->contract.frame_height;
+        uint32_t side = width < height ? width : height;
+        bool whole = manifest->is_stretched;
+        bundle->crop = whole ? 0 : ((size_t)((height - side) / 2) * width + (width - side) / 2) * 3;
+        weckd_guard_set_grid(bundle->guard, whole ? width : side, whole ? height : side);
     }
     return bundle;
 }

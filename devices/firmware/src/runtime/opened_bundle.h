@@ -24,6 +24,7 @@ struct weckd_bundle {
     uint64_t (*clock_ns)(void *context);
     void *clock_context;
     weckd_guard_state *guard; /* NULL: the bundle has none */
+    size_t crop;         /* bytes of the frame before the first pixel of its crop */
     uint8_t *non_gradeable_labels; /* one a class: 1 where the model abstains on that label */
     char *labels;        /* one text of WECKD_MAX_LABEL_BYTES a class */
     float *probabilities; /* [1, classes]: the backend writes it */

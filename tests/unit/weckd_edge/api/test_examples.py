@@ -92,6 +92,9 @@ def test_an_example_that_makes_a_bundle_runs(
         write_network(tmp_path / "network.onnx", networks)
     monkeypatch.chdir(tmp_path)
     run(name)
+    if name == "build":  # again, from its finished steps, by a way that leads through a folder that is not there
+        again = weckd_edge.build("images", out="later/../new-bundle", config="build.toml")
+        assert again.path == tmp_path / "new-bundle"
 
 
 def write_network(path: Path, networks: ModuleType) -> None:
