@@ -148,7 +148,7 @@ def input_of(network: Network) -> InputSpec:
     side = network.side
     return InputSpec(
         frame=FrameSpec(height=side, width=side, crop="center"),
-        network=NetworkInput(size=side, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
+        network=NetworkInput(height=side, width=side, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     )
 
 

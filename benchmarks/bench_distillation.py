@@ -39,7 +39,7 @@ Step = Callable[[Batch], torch.Tensor]
 
 
 def input_of(size: int) -> NetworkInput:
-    return NetworkInput(size=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return NetworkInput(height=size, width=size, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def network(which: int) -> Student:
@@ -63,7 +63,7 @@ def timm_step(which: int, teacher: int) -> tuple[nn.Module, Step]:
     )
 
     def step(batch: Batch) -> torch.Tensor:
-        images = normalise(batch.shown_to(shape.size), shape)
+        images = normalise(batch.shown_to(shape.side), shape)
         loss: torch.Tensor = task(images, batch.labels)["loss"]
         return loss
 

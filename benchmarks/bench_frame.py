@@ -64,7 +64,7 @@ def build(
     grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
     spec = InputSpec(
         frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize=resize),
-        network=NetworkInput(size=side, mean=grey, std=(0.25,) * 3),
+        network=NetworkInput(height=side, width=side, mean=grey, std=(0.25,) * 3),
     )
     folder.mkdir(parents=True)
     exported = export_onnx(network, spec, data[1].labels, "0" * 64, folder)

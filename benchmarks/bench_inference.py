@@ -48,7 +48,7 @@ def main() -> None:
     spec = manifest.input
     append(
         "inference",
-        f"{spec.frame.width}x{spec.frame.height} frames to {spec.network.size} px, OpenVINO, one thread",
+        f"{spec.frame.width}x{spec.frame.height} frames to {spec.network.size_text} px, OpenVINO, one thread",
         times,
         ["openvino"],
         ratio_fp32_over_int8=round(medians["frame_to_answer_fp32"] / medians["end_to_end_int8"], 3),

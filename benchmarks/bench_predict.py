@@ -212,7 +212,7 @@ def export(name: str, folder: Path) -> None:
     grey = (128 / 255,) * 3
     spec = InputSpec(
         frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="diagonal"),
-        network=NetworkInput(size=int(side), mean=grey, std=grey),
+        network=NetworkInput(height=int(side), width=int(side), mean=grey, std=grey),
     )
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True, exist_ok=True)

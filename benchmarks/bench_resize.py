@@ -42,7 +42,7 @@ def graphs(height: int, width: int, side: int) -> dict[str, Callable[[Frame], ob
     ort, ov = require("onnxruntime", "time a resize"), require("openvino", "time a resize")
     spec = InputSpec(
         frame=FrameSpec(height=height, width=width, crop="center", resize="area"),
-        network=NetworkInput(size=side, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
+        network=NetworkInput(height=side, width=side, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
     )
     data = preprocessing_graph(spec).SerializeToString()
     options = ort.SessionOptions()

@@ -173,7 +173,7 @@ def accuracies_at(student: Student, spec: InputSpec, images: SplitFrames) -> dic
     """Return the accuracy of a network at each size of ``SHOWN``, whatever size it was trained with."""
     found = {}
     for size in SHOWN:
-        other = replace(spec, network=replace(spec.network, size=size))
+        other = replace(spec, network=replace(spec.network, height=size, width=size))
         found[str(size)] = float((predict_records(student, other, images).argmax(axis=1) == images.labels).mean())
     return found
 

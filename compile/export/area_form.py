@@ -1,7 +1,7 @@
 """Write the resize by area as matrix products, equal to its definition bit for bit.
 
-``devices/images/area_resize.py`` has the definition and the reason why floating point is exact here. Weights and values are
-divided by powers of two, so that means of grey levels stay grey levels in every precision.
+``devices/images/area_resize.py`` has the definition and the reason why float32 is exact here. Weights are divided by a power
+of two, so that sums are grey levels with a fraction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from weckd_edge.artifacts import InputSpec, crop_box
-from weckd_edge.devices.images.area_resize import EIGHTHS, TOTAL, area_weights
+from weckd_edge.devices.images.area_resize import TOTAL, area_weights
 
 LONGEST_BAND = 16
 """Most old pixels in an axis's repeating pattern; with a longer one a product would mostly multiply zeros."""
@@ -53,7 +53,7 @@ class AreaAxis(torch.nn.Module):
 
 
 class AreaResize(torch.nn.Module):
-    """Crop and resize by area: frames ``[B, height, width, 3]`` of any type to whole grey levels, float32 ``[B, 3, S, S]``.
+    """Crop and resize by area: frames ``[B, height, width, 3]`` of any type to whole grey levels, float32 ``[B, 3, S, T]``.
 
     Args:
         spec: The frame, of which the part that ``crop`` says is resized, and the network's input.
@@ -63,19 +63,19 @@ class AreaResize(torch.nn.Module):
         super().__init__()
         self.box, self.size = crop_box(spec.frame), spec.network.size
         self.whole = (spec.frame.height, spec.frame.width)
-        self.down, self.across = (AreaAxis(side, self.size) for side in self.box[2:])
+        self.down, self.across = (AreaAxis(*axis) for axis in zip(self.box[2:], self.size, strict=True))
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the resized pixels of frames."""
-        batch, size = len(frames), self.size
+        batch, (down, across) = len(frames), self.size
         top, left, height, width = self.box
         if height < self.whole[0]:
             frames = frames.narrow(1, top, height)
         if width < self.whole[1]:
             frames = frames.narrow(2, left, width)
-        if (height, width) == (size, size):
+        if (height, width) == self.size:
             return frames.to(torch.float32).permute(0, 3, 1, 2)
         rows = self.down(frames.reshape(batch, height, width * 3))
-        rows = torch.floor(rows * EIGHTHS + 0.5).reshape(batch, size, width, 3)
-        columns = self.across(rows.permute(0, 2, 3, 1).reshape(batch, width, 3 * size))
-        return torch.floor(columns * (1 / EIGHTHS) + 0.5).reshape(batch, size, 3, size).permute(0, 2, 3, 1)
+        rows = rows.reshape(batch, down, width, 3)
+        columns = self.across(rows.permute(0, 2, 3, 1).reshape(batch, width, 3 * down))
+        return torch.floor(columns + 0.5).reshape(batch, across, 3, down).permute(0, 2, 3, 1)

@@ -70,10 +70,10 @@ class Preprocess(torch.nn.Module):
     def _plan_diagonal(self) -> None:
         spec, size, width = self.spec, self.spec.network.size, self.spec.frame.width
         top, left, kept_height, kept_width = crop_box(spec.frame)
-        down, across = (np.array(diagonal_positions(side, size)) for side in (kept_height, kept_width))
+        down, across = (np.array(diagonal_positions(*axis)) for axis in zip((kept_height, kept_width), size, strict=True))
         # Every ``old`` rows of the frame the same pattern gives ``new`` rows of pixels: one table of places serves them all.
-        bands = math.gcd(kept_height, size)
-        old, new = kept_height // bands, size // bands
+        bands = math.gcd(kept_height, size[0])
+        old, new = kept_height // bands, size[0] // bands
         rows = np.zeros(0, np.int64)
         if kept_height < spec.frame.height or new > LONGEST_PATTERN:
             # Copy the two rows of each row of pixels beside each other first.
@@ -87,18 +87,18 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("places", torch.from_numpy(np.stack(places).reshape(2, -1)), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Preprocess frames, uint8 RGB ``[B, height, width, 3]``, to normalised float32 ``[B, 3, S, S]``."""
+        """Preprocess frames, uint8 RGB ``[B, height, width, 3]``, to normalised float32 ``[B, 3, S, T]``."""
         resized = {"diagonal": self._diagonal, "area": self._area, "bilinear": self._bilinear}[self.spec.frame.resize]
         return (resized(frames) - self.mean) * self.scale
 
     def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
-        size = self.spec.network.size
+        height, width = self.spec.network.size
         x = frames.to(torch.float32) if self.cast_first else frames
         if len(self.rows):
             x = x.index_select(1, self.rows)
         x = x.reshape(len(frames), -1, self.band)
         one, other = (x.index_select(2, places).to(torch.float32) for places in self.places)
-        return ((one + other) * 0.5).round().reshape(-1, size, size, 3).permute(0, 3, 1, 2)
+        return ((one + other) * 0.5).round().reshape(-1, height, width, 3).permute(0, 3, 1, 2)
 
     def _area(self, frames: torch.Tensor) -> torch.Tensor:
         levels: torch.Tensor = self.area(frames.to(torch.float32) if self.cast_first else frames)
@@ -110,7 +110,7 @@ class Preprocess(torch.nn.Module):
         top, left, height, width = crop_box(self.spec.frame)
         if (height, width) != (self.spec.frame.height, self.spec.frame.width):
             x = x.narrow(3, left, width) if left or width < self.spec.frame.width else x.narrow(2, top, height)
-        size = (self.spec.network.size, self.spec.network.size)
+        size = self.spec.network.size
         if (height, width) != size:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
         return x
@@ -126,7 +126,7 @@ class FrameModel(torch.nn.Module):
     """Preprocessing, network and softmax as one module.
 
     Args:
-        network: Module from normalised float32 ``[B, 3, S, S]`` to logits ``[B, classes]``.
+        network: Module from normalised float32 ``[B, 3, S, T]`` to logits ``[B, classes]``.
         spec: The frame that the graph takes, and the network's input.
         cast_first: Whether the whole frame is cast to floating point first, as for ``Preprocess``.
     """
@@ -166,7 +166,7 @@ def export_onnx(
     """Write ``model.onnx`` into ``folder``: batch 1, opset 17, batch norms and scales folded into convolutions.
 
     Args:
-        network: Module from normalised float32 ``[B, 3, S, S]`` to logits ``[B, classes]``; it is put into evaluation mode.
+        network: Module from normalised float32 ``[B, 3, S, T]`` to logits ``[B, classes]``; it is put into evaluation mode.
         spec: The frame that the graph takes, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of the weights.
@@ -233,10 +233,10 @@ def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
         with torch.inference_mode():
             shape = tuple(model(frame).shape)
     except (RuntimeError, TypeError, ValueError, IndexError) as err:
-        side = model.preprocess.spec.network.size
+        height, width = model.preprocess.spec.network.size
         reason = first_line(err)
         raise ModelError(
-            f"{_name(model.network)}: it cannot run on float32 [1, 3, {side}, {side}] ({reason}); "
+            f"{_name(model.network)}: it cannot run on float32 [1, 3, {height}, {width}] ({reason}); "
             "give it the input_size it was made for",
             code="E_MODEL_INPUT_SIZE",
         ) from err

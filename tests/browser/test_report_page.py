@@ -43,7 +43,8 @@ pytestmark = pytest.mark.slow
 
 LABELS = ("effusion", "normal", "wax")
 INPUT = InputSpec(
-    frame=FrameSpec(height=48, width=64, crop="center"), network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3)
+    frame=FrameSpec(height=48, width=64, crop="center"),
+    network=NetworkInput(height=32, width=32, mean=(0.5,) * 3, std=(0.5,) * 3),
 )
 REF = FileRef(path="model/model.onnx", sha256="1" * 64, bytes=1000)
 BELOW = 0.62

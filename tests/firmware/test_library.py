@@ -158,7 +158,7 @@ BAD: dict[str, tuple[int, Callable[[Path], object]]] = {
         for key in ("target", "device", "network_input_name", "gates", "versions", "passed", "selftest", "models", "input")
     },
     "a target that is none": (-3, edit(lambda data: data.update(target="phone"))),
-    "an input size in words": (-3, edit(lambda data: data["input"]["network"].update(size="8"))),
+    "an input size in words": (-3, edit(lambda data: data["input"]["network"].update(height="8"))),
     "a newer format": (-4, edit(lambda data: data.update(schema_version=2))),
     "format 0": (-3, edit(lambda data: data.update(schema_version=0))),
     "a link": (-7, link),

@@ -47,7 +47,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
             labels=("effusion", "normal"),
             input=InputSpec(
                 frame=FrameSpec(height=4, width=4, crop="center"),
-                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+                network=NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             onnx=ref("model/model.onnx"),
             selftest=GoldenFrames(

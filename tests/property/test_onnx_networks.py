@@ -103,7 +103,7 @@ def test_a_random_network_predicts_as_its_file_does_in_onnx_runtime_and_openvino
         frames = draw.integers(0, 256, (3, 1, 2 * side, 2 * side, 3), np.uint8)
         contract = InputSpec(
             frame=FrameSpec(height=2 * side, width=2 * side, crop="center"),
-            network=NetworkInput(size=side, mean=brought.form.mean, std=brought.form.std),
+            network=NetworkInput(height=side, width=side, mean=brought.form.mean, std=brought.form.std),
         )
         pixels = [network_pixels(frame, contract) for frame in frames]
         made = import_network(brought, pixels[:1], labels, folder)

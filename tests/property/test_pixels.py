@@ -40,7 +40,8 @@ contracts = st.builds(
     ),
     network=st.builds(
         NetworkInput,
-        size=st.integers(4, 48),
+        height=st.integers(4, 48),
+        width=st.integers(4, 48),
         mean=st.sampled_from([(MIDDLE_GREY,) * 3, (0.485, 0.456, 0.406)]),
         std=st.just((0.229, 0.224, 0.225)),
     ),
@@ -51,7 +52,7 @@ def contract(height: int, width: int, size: int, crop: Any = "center") -> InputS
     middle = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
     return InputSpec(
         frame=FrameSpec(height=height, width=width, crop=crop, resize="diagonal"),
-        network=NetworkInput(size=size, mean=middle, std=(0.5, 0.5, 0.5)),
+        network=NetworkInput(height=size, width=size, mean=middle, std=(0.5, 0.5, 0.5)),
     )
 
 
@@ -63,10 +64,9 @@ def frame_of(kind: InputSpec) -> NDArray[np.uint8]:
 def by_hand(frame: NDArray[np.uint8], kind: InputSpec) -> NDArray[np.uint8]:
     """Each pixel from the contract's words, in whole numbers: ``[S, S, 3]``."""
     top, left, height, width = crop_box(kind.frame)
-    size = kind.network.size
-    made = np.empty((size, size, 3), np.uint8)
-    for i, (up, down) in enumerate(diagonal_positions(height, size)):
-        for j, (near, far) in enumerate(diagonal_positions(width, size)):
+    made = np.empty((*kind.network.size, 3), np.uint8)
+    for i, (up, down) in enumerate(diagonal_positions(height, kind.network.height)):
+        for j, (near, far) in enumerate(diagonal_positions(width, kind.network.width)):
             total = frame[0, top + up, left + near].astype(int) + frame[0, top + down, left + far]
             made[i, j] = [t // 2 if t % 4 != 3 else t // 2 + 1 for t in total]
     return made

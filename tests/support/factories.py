@@ -50,7 +50,7 @@ def file_reference(path: str = "model/model.onnx", **changes: Any) -> FileRef:
 def input_spec(side: int = 16, *, mean: Colour = (0.5, 0.5, 0.5), std: Colour = (0.5, 0.5, 0.5)) -> InputSpec:
     """A square frame, taken as it is."""
     frame = FrameSpec(height=side, width=side, crop="center")
-    return InputSpec(frame=frame, network=NetworkInput(size=side, mean=mean, std=std))
+    return InputSpec(frame=frame, network=NetworkInput(height=side, width=side, mean=mean, std=std))
 
 
 def rate(correct: int = 9, images: int = 10, groups: int | None = None) -> Rate:

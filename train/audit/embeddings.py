@@ -105,10 +105,14 @@ def choose_embedder(links: Sequence[LinkConfig], frame: FrameSpec) -> Embedder:
     if chosen is None:
         grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
         return ColourAndEdgeFeatures(
-            input=InputSpec(frame=frame, network=NetworkInput(size=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0)))
+            input=InputSpec(
+                frame=frame, network=NetworkInput(height=PLAIN_SIZE, width=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0))
+            )
         )
     created = create_student(chosen, 2)
-    shown = NetworkInput(size=chosen.input_size, mean=suited_mean(created.mean, fresh=False), std=created.std)
+    shown = NetworkInput(
+        height=chosen.input_size, width=chosen.input_size, mean=suited_mean(created.mean, fresh=False), std=created.std
+    )
     weights = f" with {Path(chosen.weights).name}" if chosen.weights else ""
     return BackboneFeatures(
         name=f"frozen {chosen.model} at {chosen.input_size} px{weights}",

@@ -101,11 +101,11 @@ class CachePlan:
     def picture(self, frame: Tensor, size: int) -> Tensor:
         """Return the picture of a frame ``[1, H, W, 3]`` for networks of one size, uint8 ``[R, R, 3]``."""
         if self.spec.resize == "area":
-            fine = crop_and_resize(frame, self.spec, self.places * size)
+            fine = crop_and_resize(frame, self.spec, (self.places * size, self.places * size))
             means = F.avg_pool2d(fine, self.places, stride=1)
-            means[:, :, :: self.places, :: self.places] = crop_and_resize(frame, self.spec, size)
+            means[:, :, :: self.places, :: self.places] = crop_and_resize(frame, self.spec, (size, size))
         else:
-            means = crop_and_resize(frame, self.spec, self.side(size))
+            means = crop_and_resize(frame, self.spec, (self.side(size), self.side(size)))
         return means[0].permute(1, 2, 0).round().to(torch.uint8)
 
 

@@ -62,11 +62,11 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]
         torch.manual_seed(config.seed * 1000 + i)
         created = create_student(link, len(index.labels))
         mean = suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
-        network = NetworkInput(size=link.input_size, mean=mean, std=created.std)
+        network = NetworkInput(height=link.input_size, width=link.input_size, mean=mean, std=created.std)
         plan = LinkPlan(
             config=link,
             input=InputSpec(frame=frame, network=network),
-            size=measure_student(created.student, link.input_size),
+            size=measure_student(created.student, network.size),
         )
         plans.append(plan)
     check_order(config.link, [plan.size for plan in plans])
@@ -88,7 +88,7 @@ def make_trainer(
     logger: RunLogger = NO_RUN_LOGGER,
 ) -> Trainer:
     """Return a trainer for the links of these plans, all from one cache of decoded images."""
-    sizes = [plan.input.network.size for plan in plans]
+    sizes = [plan.input.network.side for plan in plans]
     folder = Path(unlabelled) if unlabelled else None
     trainer = Trainer(workspace, root, index, plans[0].input.frame, sizes, progress, folder)
     trainer.logger = logger

@@ -96,7 +96,7 @@ class LabelTask:
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy as ``loss``."""
-        images = normalise(batch.shown_to(self.input.size), self.input)
+        images = normalise(batch.shown_to(self.input.side), self.input)
         logits, _ = student(images)
         return {"loss": _label_loss(logits, batch, None)}
 
@@ -194,7 +194,7 @@ class DistillationTask:
         return kept or [int(draws.argmax())]
 
     def _teacher_input(self, batch: Batch, network_input: NetworkInput, mix: Mixup | None) -> Tensor:
-        pixels = batch.shown_to(network_input.size)
+        pixels = batch.shown_to(network_input.side)
         if mix is not None:
             pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
         return normalise(pixels, network_input)

@@ -200,7 +200,7 @@ class Trainer:
             job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
         ]
         labelled = np.flatnonzero(seen)
-        sizes = {job.plan.input.network.size, *(teacher.artifact.input.network.size for teacher in job.teachers)}
+        sizes = {job.plan.input.network.side, *(teacher.artifact.input.network.side for teacher in job.teachers)}
         cached = open_cache(stage.artifact, stage.folder)
         return TrainingImages(
             images={size: cached[size] for size in sorted(sizes)},
@@ -231,7 +231,7 @@ class Trainer:
             feed,
             job.train,
             TrainingRun(
-                name=f"train {job.name} ({plan.config.model}, {plan.input.network.size} px)",
+                name=f"train {job.name} ({plan.config.model}, {plan.input.network.side} px)",
                 seed=job.seed,
                 scratch=scratch,
                 classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
@@ -315,7 +315,7 @@ def _logged_settings(job: LinkJob) -> dict[str, str]:
     train = job.train.identity()
     return {
         "model": job.plan.config.model,
-        "input_size": str(job.plan.input.network.size),
+        "input_size": str(job.plan.input.network.side),
         "seed": str(job.seed),
         "teachers": ", ".join(teacher.artifact.name for teacher in job.teachers) or "none",
         **{f"train.{item.name}": str(getattr(train, item.name)) for item in fields(train)},

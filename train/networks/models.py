@@ -235,8 +235,8 @@ def load_link(link: Link, folder: Path) -> Student:
     return student.eval()
 
 
-def measure_student(student: Student, input_size: int) -> StudentSize:
-    """Count a student's parameters and the MACs of one ``[1, 3, S, S]`` image.
+def measure_student(student: Student, size: tuple[int, int]) -> StudentSize:
+    """Count a student's parameters and the MACs of one ``[1, 3, *size]`` image.
 
     Raises:
         ModelError: The network cannot take such an image, as its options or the size do not suit it.
@@ -245,10 +245,10 @@ def measure_student(student: Student, input_size: int) -> StudentSize:
     student.eval()
     try:
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            logits, _ = student(torch.zeros(1, 3, input_size, input_size))
+            logits, _ = student(torch.zeros(1, 3, *size))
     except Exception as err:  # a network may raise anything over an option that it took
         raise ModelError(
-            f"{_name(student)}: cannot take an image of {input_size} by {input_size} pixels ({first_line(err)}); are its "
+            f"{_name(student)}: cannot take an image of {size[1]} by {size[0]} pixels ({first_line(err)}); are its "
             "options and input_size right?",
             code="E_MODEL_INPUT_SIZE",
         ) from err

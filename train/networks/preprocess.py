@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
-from weckd_edge.devices.images.area_resize import COLUMNS_HALF, COLUMNS_SHIFT, ROWS_HALF, ROWS_SHIFT, area_weights
+from weckd_edge.devices.images.area_resize import HALF, SHIFT, area_weights
 
 MIDDLE_GREY = 128 / 255
 """Mean that turns pixels into whole numbers from -128 to 127, which int8 holds without rounding."""
@@ -27,16 +27,16 @@ def suited_mean(mean: Colour, *, fresh: bool) -> Colour:
     return (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY) if fresh or near else mean
 
 
-def crop_and_resize(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
+def crop_and_resize(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
     """Crop and resize frames without normalising them.
 
     Args:
         frames: Frames, uint8 ``[B, H, W, 3]``.
         spec: Frame whose ``crop`` and ``resize`` are applied.
-        size: Side of the result, pixels.
+        size: Height and width of the result, pixels.
 
     Returns:
-        Images, float32 ``[B, 3, size, size]`` in 0..255; whole numbers but for ``bilinear``.
+        Images, float32 ``[B, 3, height, width]`` in 0..255; whole numbers but for ``bilinear``.
     """
     if spec.resize == "diagonal":
         return _mean_of_two(frames, spec, size)
@@ -45,26 +45,25 @@ def crop_and_resize(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
     x = frames.float().permute(0, 3, 1, 2)
     top, left, height, width = _box(frames, spec)
     x = x[:, :, top : top + height, left : left + width]
-    if x.shape[2:] != (size, size):
-        x = F.interpolate(x, size=(size, size), mode="bilinear", align_corners=False, antialias=False)
+    if x.shape[2:] != size:
+        x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
     return x
 
 
-def _mean_of_two(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
+def _mean_of_two(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
     top, left, height, width = _box(frames, spec)
-    rows = torch.tensor(diagonal_positions(height, size), device=frames.device) + top
-    columns = torch.tensor(diagonal_positions(width, size), device=frames.device) + left
+    rows = torch.tensor(diagonal_positions(height, size[0]), device=frames.device) + top
+    columns = torch.tensor(diagonal_positions(width, size[1]), device=frames.device) + left
     one, other = (frames[:, rows[:, i, None], columns[None, :, i]].float() for i in (0, 1))
     return ((one + other) / 2).round().permute(0, 3, 1, 2)
 
 
-def _mean_of_area(frames: Tensor, spec: FrameSpec, size: int) -> Tensor:
+def _mean_of_area(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
     top, left, height, width = _box(frames, spec)
     x = frames[:, top : top + height, left : left + width]
-    if (height, width) != (size, size):
-        rows = (_weighted_sums(x, size) + ROWS_HALF) >> ROWS_SHIFT
-        columns = (_weighted_sums(rows.transpose(1, 2), size) + COLUMNS_HALF) >> COLUMNS_SHIFT
-        x = columns.transpose(1, 2)
+    if (height, width) != size:
+        sums = _weighted_sums(_weighted_sums(x, size[0]).transpose(1, 2), size[1]).transpose(1, 2)
+        x = (sums + HALF) >> SHIFT
     return x.float().permute(0, 3, 1, 2)
 
 
@@ -86,12 +85,12 @@ def _box(frames: Tensor, spec: FrameSpec) -> tuple[int, int, int, int]:
 
 
 def normalise(images: Tensor, network_input: NetworkInput) -> Tensor:
-    """Normalise images ``[B, 3, S, S]`` in 0..255 to the network's input."""
+    """Normalise images ``[B, 3, H, W]`` in 0..255 to the network's input."""
     mean = torch.tensor(network_input.mean, device=images.device).view(1, 3, 1, 1)
     std = torch.tensor(network_input.std, device=images.device).view(1, 3, 1, 1)
     return (images / 255 - mean) / std
 
 
 def make_network_input(frames: Tensor, spec: InputSpec) -> Tensor:
-    """Preprocess uint8 frames ``[B, H, W, 3]`` to the network's input ``[B, 3, S, S]``."""
+    """Preprocess uint8 frames ``[B, H, W, 3]`` to the network's input ``[B, 3, S, T]``."""
     return normalise(crop_and_resize(frames, spec.frame, spec.network.size), spec.network)

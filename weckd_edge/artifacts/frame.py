@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Crop = Literal["center", "stretch"]
-Resize = Literal["area", "diagonal", "bilinear"]
+Resize = Literal["area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic"]
 
 Colour = tuple[float, float, float]
 """One number for each colour channel: red, green, blue."""
@@ -17,41 +17,68 @@ Colour = tuple[float, float, float]
 class FrameSpec:
     """The camera frame that a caller hands over, and the pixels of it that the graph makes the network's input from.
 
-    The frame is ``[1, height, width, 3]``, uint8, RGB, rows first. Inside the graph it is cropped to the centred square of
-    side ``min(height, width)`` (``crop = "center"``) or left whole (``"stretch"``), and resized.
+    The frame is ``[1, height, width, 3]``, uint8, RGB, rows first. It is cropped to the centred square of side
+    ``min(height, width)`` (``crop = "center"``) or left whole (``"stretch"``), and resized. ``crop_size`` names another
+    centred part: an imported network's input may show less than the square, or have other proportions.
 
     ``resize = "area"``: each new pixel is the mean of all old ones that it covers, by covered area, in whole numbers (see
     ``devices/images/area_resize.py``). ``"diagonal"``: each new pixel is the mean of two old ones, on the diagonal of the
     part of the frame that it stands for (see ``diagonal_positions``), rounded to whole grey levels, halves to the even one.
-    Both are exact in float32, so every implementation gives the same pixels. ``"bilinear"``: half-pixel centres, no
-    antialiasing.
+    Both are exact in float32, so every implementation gives the same pixels. ``"antialiased_bilinear"`` and
+    ``"antialiased_bicubic"``: Pillow's filters, with which torchvision and timm make the pixels that networks are trained
+    on (see ``devices/images/filters.py``). ``"bilinear"``: half-pixel centres, no antialiasing, as OpenCV and Keras resize.
 
     Attributes:
         height: Height of the frame, pixels.
         width: Width of the frame, pixels.
         crop: Part of the frame that is used: ``center`` (the centred square) or ``stretch`` (all of it).
-        resize: How the used part becomes the network's input: ``area``, ``diagonal`` or ``bilinear``.
+        resize: How the used part becomes the network's input: ``area``, ``diagonal``, ``bilinear``,
+            ``antialiased_bilinear`` or ``antialiased_bicubic``.
+        crop_size: Height and width of the centred part of the frame that is used, pixels; None: as ``crop`` says.
+        scaled_size: Height and width that the whole frame is scaled to, pixels, where the network's input is the middle of
+            that; None: the used part alone is resized.
     """
 
     height: int
     width: int
     crop: Crop
     resize: Resize = "bilinear"
+    crop_size: tuple[int, int] | None = None
+    scaled_size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class NetworkInput:
-    """The network's input, made of a resized frame: float32 ``[1, 3, size, size]``, ``(x / 255 - mean) / std`` per channel.
+    """The network's input, made of a resized frame.
+
+    It is float32 ``[1, 3, height, width]``, ``(x / 255 - mean) / std`` per channel.
 
     Attributes:
-        size: Side of the network's input, pixels.
+        height: Height of the network's input, pixels.
+        width: Width of the network's input, pixels; links of a chain are square.
         mean: Mean of each RGB channel, of values in 0..1.
         std: Standard deviation of each RGB channel, of values in 0..1.
     """
 
-    size: int
+    height: int
+    width: int
     mean: Colour
     std: Colour
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Return height and width, pixels."""
+        return self.height, self.width
+
+    @property
+    def side(self) -> int:
+        """Return the longer side, pixels; a link of a chain has only one."""
+        return max(self.height, self.width)
+
+    @property
+    def size_text(self) -> str:
+        """Return the side of a square input as text, or width and height."""
+        return f"{self.width}" if self.height == self.width else f"{self.width} x {self.height}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,10 +108,9 @@ def as_colour(values: Sequence[float]) -> Colour:
 
 def crop_box(spec: FrameSpec) -> tuple[int, int, int, int]:
     """Return the part of a frame that is used: ``top, left, height, width`` in pixels."""
-    if spec.crop == "stretch":
-        return 0, 0, spec.height, spec.width
     side = min(spec.height, spec.width)
-    return (spec.height - side) // 2, (spec.width - side) // 2, side, side
+    height, width = spec.crop_size or ((spec.height, spec.width) if spec.crop == "stretch" else (side, side))
+    return (spec.height - height) // 2, (spec.width - width) // 2, height, width
 
 
 def diagonal_positions(source: int, target: int) -> tuple[tuple[int, int], ...]:

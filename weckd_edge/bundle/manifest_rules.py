@@ -189,7 +189,8 @@ def _check_input(spec: InputSpec) -> None:
     sides = {
         "frame.height": spec.frame.height,
         "frame.width": spec.frame.width,
-        "network.size": spec.network.size,
+        "network.height": spec.network.height,
+        "network.width": spec.network.width,
     }
     for name, side in sides.items():
         if side < 1:
@@ -197,6 +198,21 @@ def _check_input(spec: InputSpec) -> None:
                 f"{MANIFEST_FILE}: input: expected a {name} of at least 1 pixel, found {side}", code="E_BUNDLE_INPUT"
             )
         _check_size(MANIFEST_FILE, f"input: {name}", side, MAX_SIDE, "pixels")
+    frame = spec.frame
+    if frame.crop_size is not None:
+        _check_sides("frame.crop_size", frame.crop_size, (1, 1), (frame.height, frame.width))
+    if frame.scaled_size is not None:
+        for side in frame.scaled_size:
+            _check_size(MANIFEST_FILE, "input: frame.scaled_size", side, MAX_SIDE, "pixels")
+        _check_sides("frame.scaled_size", frame.scaled_size, spec.network.size, (MAX_SIDE, MAX_SIDE))
+
+
+def _check_sides(name: str, found: tuple[int, int], least: tuple[int, int], most: tuple[int, int]) -> None:
+    if not all(low <= side <= high for low, side, high in zip(least, found, most, strict=True)):
+        raise BundleError(
+            f"{MANIFEST_FILE}: input: expected a {name} of {list(least)} to {list(most)} pixels, found {list(found)}",
+            code="E_BUNDLE_INPUT",
+        )
 
 
 def _check_model(model: BuiltModel) -> None:

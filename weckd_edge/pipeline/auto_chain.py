@@ -150,8 +150,8 @@ def _build_candidate(
 
     silent = SilentProgress()
     created = create_student(link, len(index.labels))
-    size = measure_student(created.student, link.input_size)
-    network = NetworkInput(size=link.input_size, mean=created.mean, std=created.std)
+    network = NetworkInput(height=link.input_size, width=link.input_size, mean=created.mean, std=created.std)
+    size = measure_student(created.student, network.size)
     spec = InputSpec(frame=frame_spec(index, config.input), network=network)
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True)

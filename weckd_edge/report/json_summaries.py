@@ -24,7 +24,8 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
             {
                 "name": link.name,
                 "model": link.model,
-                "input_size": link.input.network.size,
+                "input_height": link.input.network.height,
+                "input_width": link.input.network.width,
                 "parameters": link.parameters,
                 "macs": link.macs,
                 "labels_used": link.labels_used,

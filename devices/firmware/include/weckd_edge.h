@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 3     /* version of this header; grows when a call changes */
+#define WECKD_API_VERSION 4     /* version of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
 #define WECKD_VERSION "0.1.0"   /* version of the library */
 
@@ -114,7 +114,8 @@ typedef enum weckd_signature {
 typedef struct weckd_contract {
     uint32_t frame_width;    /* pixels of the graph's input frame */
     uint32_t frame_height;
-    uint32_t input_size;     /* side of the network's own input; the graph makes it from the frame */
+    uint32_t input_width;    /* pixels of the network's own input, which is made from the frame */
+    uint32_t input_height;
     uint32_t classes;
     uint32_t format;         /* `schema_version` of the manifest */
     uint64_t version;        /* version of the bundle; 0: it has none */
@@ -164,8 +165,8 @@ typedef enum weckd_matrix {
 /* How the region becomes the contract's frame. The crop and the resize to the network's own input are inside the graph. */
 typedef enum weckd_fit {
     WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
-    WECKD_FIT_COVER = 1  /* scaled to cover the frame, about its centre, triangle filter in 8 bits: bit-exact with
-                            `weckd-edge predict` on an image of that size */
+    WECKD_FIT_COVER = 1  /* its largest centred box of the frame's proportions, resized by area: bit-exact with `weckd-edge
+                            predict` on an image of that size */
 } weckd_fit;
 
 typedef struct weckd_frame {

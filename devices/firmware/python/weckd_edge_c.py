@@ -40,7 +40,8 @@ class Contract(ctypes.Structure):
     _fields_ = [
         ("frame_width", ctypes.c_uint32),
         ("frame_height", ctypes.c_uint32),
-        ("input_size", ctypes.c_uint32),
+        ("input_width", ctypes.c_uint32),
+        ("input_height", ctypes.c_uint32),
         ("classes", ctypes.c_uint32),
         ("format", ctypes.c_uint32),
         ("version", ctypes.c_uint64),

@@ -7,6 +7,9 @@ import json
 from collections.abc import Callable, Iterator
 from typing import Any
 
+SIDE = 8
+"""Side of the frame and of the network's input of the bundles that are changed, pixels."""
+
 Change = Callable[[dict[str, Any]], object]
 
 
@@ -118,9 +121,10 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "a frame of negative height": ("format", frame(height=-1)),
     "a frame of 8192 pixels": (None, frame(height=8192)),
     "a frame of 8193 pixels": ("limit", frame(width=8193)),
-    "a network's input of 8193 pixels": ("limit", network(size=8193)),
-    "a network's input of 2^40 pixels": ("limit", network(size=1 << 40)),
-    "a whole number with a fraction": ("format", network(size=8.0)),
+    "a network's input of 8193 pixels": ("limit", network(height=8193)),
+    "a network's input of 2^40 pixels": ("limit", network(width=1 << 40)),
+    "a network's input of no width": ("format", network(width=0)),
+    "a whole number with a fraction": ("format", network(height=8.0)),
     "another crop": ("format", frame(crop="left")),
     "another crop, no guard": ("format", lambda data: (data["input"]["frame"].update(crop="left"), data.update(guard=None))),
     "the whole frame": (None, frame(crop="stretch")),
@@ -128,6 +132,18 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "no frame": ("format", lambda data: data["input"].pop("frame")),
     "no network's input": ("format", lambda data: data["input"].pop("network")),
     "a side of the network beside the frame's": ("format", frame(size=8)),
+    "a crop that is named": (None, frame(crop_size=[SIDE - 2, SIDE - 5])),
+    "a crop that is not named": (None, frame(crop_size=None, scaled_size=None)),
+    "a crop of no height": ("format", frame(crop_size=[0, SIDE])),
+    "a crop larger than the frame": ("format", frame(crop_size=[SIDE, SIDE + 1])),
+    "a crop of one side": ("format", frame(crop_size=[SIDE])),
+    "a crop of three sides": ("format", frame(crop_size=[SIDE] * 3)),
+    "a crop in words": ("format", frame(crop_size=["3", "3"])),
+    "a crop with a fraction": ("format", frame(crop_size=[3.0, 3.0])),
+    "a crop that is no list": ("format", frame(crop_size=3)),
+    "a frame scaled to more than the network's input": (None, frame(scaled_size=[SIDE + 2, SIDE])),
+    "a frame scaled to less than the network's input": ("format", frame(scaled_size=[SIDE, SIDE - 1])),
+    "a frame scaled to 8193 pixels": ("limit", frame(scaled_size=[8193, SIDE])),
     "another resize": ("format", frame(resize="nearest")),
     "no resize": (None, lambda data: data["input"]["frame"].pop("resize")),
     "two means": ("format", network(mean=[0, 0])),

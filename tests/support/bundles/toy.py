@@ -150,7 +150,7 @@ def write_bundle(
             labels=LABELS,
             input=InputSpec(
                 frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
-                network=NetworkInput(size=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+                network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
             ),
             operating_point=OperatingPoint(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels

@@ -37,13 +37,18 @@ LINK_SHA256 = "5" * 64
 
 
 def contract(**changes: Any) -> InputSpec:
-    """A frame of 24 by 32 pixels, its centre halved to 12 by 12 for the network."""
+    """A frame of 24 by 32 pixels, its centre halved to 12 by 12 for the network; ``size`` is a side, or height and width."""
     frame: dict[str, Any] = {"height": 24, "width": 32, "crop": "center", "resize": "bilinear"}
-    network: dict[str, Any] = {"size": 12, "mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
+    frame |= {"crop_size": None, "scaled_size": None}
+    size = changes.pop("size", 12)
+    height, width = (size, size) if isinstance(size, int) else size
+    network: dict[str, Any] = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
     assert set(changes) <= {*frame, *network}, f"no such part of an input: {sorted(changes)}"
     return InputSpec(
         frame=FrameSpec(**{name: changes.get(name, value) for name, value in frame.items()}),
-        network=NetworkInput(**{name: changes.get(name, value) for name, value in network.items()}),
+        network=NetworkInput(
+            height=height, width=width, **{name: changes.get(name, value) for name, value in network.items()}
+        ),
     )
 
 

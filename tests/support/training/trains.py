@@ -22,7 +22,7 @@ from weckd_edge.train.distill.task import DistillationTask, Teacher
 from weckd_edge.train.networks.models import Student, create_student, save_weights
 
 SIDE = 40
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int) -> Student:

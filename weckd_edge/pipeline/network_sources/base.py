@@ -115,7 +115,7 @@ def input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour
     from weckd_edge.train.distill.chain import frame_spec
 
     frame = frame_spec(index, config.input, resize="bilinear")
-    return InputSpec(frame=frame, network=NetworkInput(size=size, mean=mean, std=std))
+    return InputSpec(frame=frame, network=NetworkInput(height=size, width=size, mean=mean, std=std))
 
 
 def measure_accuracy(

@@ -243,7 +243,7 @@ def frame_text(spec: InputSpec) -> str:
     crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched to a square"
     return (
         f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels; the graph takes it {crop} and resized to "
-        f"{spec.network.size} x {spec.network.size} pixels ({spec.frame.resize})"
+        f"{spec.network.width} x {spec.network.height} pixels ({spec.frame.resize})"
     )
 
 

@@ -62,7 +62,7 @@ def _chain(side: BundleSide) -> Facts | None:
     for link in links:
         name = link.get("name")
         facts |= {f"{name}.{key}": field_text(link[key]) for key in _LINK if key in link}
-        facts |= {f"{name}.input_size": str(_at(link, "input", "network", "size"))}
+        facts |= {f"{name}.input_{side}": str(_at(link, "input", "network", side)) for side in ("height", "width")}
         facts |= {f"{name}.weights.sha256": str(_at(link, "weights", "sha256"))}
     return facts
 

@@ -34,7 +34,9 @@ typedef struct weckd_manifest {
     weckd_contract contract; /* its `signature` is filled in later */
     weckd_file_ref onnx, golden_frames, golden_predictions;
     weckd_file_ref guard;    /* its path is NULL where there is none */
-    bool is_stretched;       /* the network sees the whole frame, not its centred square */
+    uint32_t crop_height;    /* centred part of the frame that the network sees, pixels */
+    uint32_t crop_width;
+    uint32_t scaled_size[2]; /* height and width that the graph scales the whole frame to; 0: it resizes the crop alone */
     const json_t *non_gradeable_labels; /* list of labels on which the model abstains, or NULL */
     const json_t *labels, *tolerance, *models;
 } weckd_manifest;

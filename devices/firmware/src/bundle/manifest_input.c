@@ -16,11 +16,14 @@ static const weckd_key FRAME_KEYS[] = {
     {"width", WECKD_WHOLE, false},
     {"crop", WECKD_TEXT, false},
     {"resize", WECKD_TEXT, true},
+    {"crop_size", WECKD_ANY, true},
+    {"scaled_size", WECKD_ANY, true},
     {0},
 };
 
 static const weckd_key NETWORK_KEYS[] = {
-    {"size", WECKD_WHOLE, false},
+    {"height", WECKD_WHOLE, false},
+    {"width", WECKD_WHOLE, false},
     {"mean", WECKD_NUMBER_LIST, false},
     {"std", WECKD_NUMBER_LIST, false},
     {0},
@@ -88,6 +91,47 @@ static int read_side(const json_t *part, const char *key, uint32_t *side, weckd_
     return WECKD_OK;
 }
 
+/* Read an optional key of the frame with two sides, height and width; 0 and 0: it is missing or null. */
+static int read_sides(const json_t *frame, const char *key, uint32_t sides[2], weckd_error error) {
+    const json_t *pair = json_object_get(frame, key);
+    sides[0] = sides[1] = 0;
+    if (pair == NULL || json_is_null(pair)) {
+        return WECKD_OK;
+    }
+    if (json_array_size(pair) != 2) {
+        return weckd_fail(error, WECKD_ERR_FORMAT, "manifest.json: input.frame: '%s' is not 2 whole numbers", key);
+    }
+    for (size_t i = 0; i < 2; i++) {
+        const json_t *side = json_array_get(pair, i);
+        if (!json_is_integer(side) || json_integer_value(side) < 1) {
+            return weckd_fail(error, WECKD_ERR_FORMAT, "manifest.json: input.frame: a side of '%s' is no whole number over 0", key);
+        }
+        if (json_integer_value(side) > WECKD_MAX_SIDE) {
+            return weckd_fail(error, WECKD_ERR_LIMIT, "manifest.json: input.frame: a side of '%s' is over %d pixels", key,
+                              WECKD_MAX_SIDE);
+        }
+        sides[i] = (uint32_t)json_integer_value(side);
+    }
+    return WECKD_OK;
+}
+
+/* Read which centred part of the frame the network sees, and to what the whole frame is scaled. */
+static int read_crop(weckd_manifest *manifest, const json_t *frame, weckd_error error) {
+    uint32_t height = manifest->contract.frame_height, width = manifest->contract.frame_width, sides[2];
+    int status = read_sides(frame, "crop_size", sides, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    if (sides[0] > height || sides[1] > width) {
+        return weckd_manifest_bad(error, "input.frame: 'crop_size' is larger than the frame");
+    }
+    bool is_stretched = weckd_json_is_one_of(frame, "crop", (const char *const[]){"stretch", NULL});
+    uint32_t square = width < height ? width : height;
+    manifest->crop_height = sides[0] != 0 ? sides[0] : is_stretched ? height : square;
+    manifest->crop_width = sides[1] != 0 ? sides[1] : is_stretched ? width : square;
+    return read_sides(frame, "scaled_size", manifest->scaled_size, error);
+}
+
 /* Read the geometry of the camera frame, and what the graph keeps of it. */
 static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error error) {
     int status = weckd_json_expect(frame, FRAME_KEYS, "manifest.json: input.frame", error);
@@ -107,8 +151,7 @@ static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error
          !weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", "diagonal", "bilinear", NULL}))) {
         return weckd_manifest_bad(error, "input.frame: 'crop' or 'resize' is unknown");
     }
-    manifest->is_stretched = weckd_json_is_one_of(frame, "crop", (const char *const[]){"stretch", NULL});
-    return WECKD_OK;
+    return read_crop(manifest, frame, error);
 }
 
 /* Read the network's own input, which the graph makes of the frame. */
@@ -117,9 +160,18 @@ static int read_network(weckd_manifest *manifest, const json_t *network, weckd_e
     if (status != WECKD_OK) {
         return status;
     }
-    status = read_side(network, "size", &manifest->contract.input_size, error);
+    weckd_contract *contract = &manifest->contract;
+    status = read_side(network, "height", &contract->input_height, error);
     if (status != WECKD_OK) {
         return status;
+    }
+    status = read_side(network, "width", &contract->input_width, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    const uint32_t *scaled = manifest->scaled_size;
+    if (scaled[0] != 0 && (scaled[0] < contract->input_height || scaled[1] < contract->input_width)) {
+        return weckd_manifest_bad(error, "input.frame: 'scaled_size' is smaller than the network's input");
     }
     if (json_array_size(json_object_get(network, "mean")) != 3 || json_array_size(json_object_get(network, "std")) != 3) {
         return weckd_manifest_bad(error, "input.network: 'mean' or 'std' is not 3 numbers");

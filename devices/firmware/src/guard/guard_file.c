@@ -133,8 +133,8 @@ int weckd_guard_read(int folder_fd, const weckd_manifest *manifest, weckd_guard 
     if (manifest->guard.path == NULL) {
         return WECKD_OK;
     }
-    if (manifest->contract.frame_width < MIN_SIDE || manifest->contract.frame_height < MIN_SIDE) {
-        return bad(error, "the frame is too small for one");
+    if (manifest->crop_width < MIN_SIDE || manifest->crop_height < MIN_SIDE) {
+        return bad(error, "the crop of the frame is too small for one");
     }
     return read_file(folder_fd, &manifest->guard, guard, error);
 }

@@ -236,7 +236,7 @@ def test_macs_are_those_that_torch_counts(name: str, tmp_path: Path) -> None:
     network = timm.create_model(name, num_classes=3).eval()
     spec = InputSpec(
         frame=FrameSpec(height=side, width=side, crop="center"),
-        network=NetworkInput(size=side, mean=(0.5,) * 3, std=(0.5,) * 3),
+        network=NetworkInput(height=side, width=side, mean=(0.5,) * 3, std=(0.5,) * 3),
     )
     for block in network.modules():
         if hasattr(block, "fused_attn"):

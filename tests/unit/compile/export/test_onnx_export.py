@@ -31,6 +31,8 @@ SIZES = {
     "enlarged": {"height": 10, "width": 13, "size": 16},
     "its centre in the network's size": {"height": 16, "width": 22, "size": 16},
     "of the network's size": {"height": 16, "width": 16, "size": 16},
+    "not square": {"size": (12, 20), "crop": "stretch"},
+    "a part of another form": {"size": (9, 16), "crop_size": (18, 32)},
     "neither centred nor scaled": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "normalised to -1..1": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
 }
@@ -48,13 +50,17 @@ def expected_input(frame: Any, contract: InputSpec) -> Any:
     """What the contract says in words, written with torch's operators alone."""
     x = torch.from_numpy(frame).permute(2, 0, 1)[None].double()
     height, width = contract.frame.height, contract.frame.width
-    if contract.frame.crop == "center":
-        side = min(height, width)
-        top, left = (height - side) // 2, (width - side) // 2
-        x = x[:, :, top : top + side, left : left + side]
-    size = (contract.network.size, contract.network.size)
+    if contract.frame.crop_size is not None:
+        kept_height, kept_width = contract.frame.crop_size
+    elif contract.frame.crop == "center":
+        kept_height = kept_width = min(height, width)
+    else:
+        kept_height, kept_width = height, width
+    top, left = (height - kept_height) // 2, (width - kept_width) // 2
+    x = x[:, :, top : top + kept_height, left : left + kept_width]
+    size = contract.network.size
     if contract.frame.resize == "diagonal":
-        down, across = (diagonal_positions(side, contract.network.size) for side in x.shape[2:])
+        down, across = (diagonal_positions(*axis) for axis in zip(x.shape[2:], size, strict=True))
         rows = [torch.stack([x[:, :, a, c] + x[:, :, b, d] for c, d in across], 2) for a, b in down]
         x = (torch.stack(rows, 2) / 2).round()
     elif contract.frame.resize == "area":

@@ -195,6 +195,6 @@ def test_the_int8_network_reads_the_very_pixels_that_training_showed(
     contract = networks.contract(resize=resize, mean=GREY)
     frames = np.random.default_rng(0).integers(0, 256, (20, 24, 32, 3), np.uint8)
     assert {0, 255} <= set(frames.reshape(-1).tolist())
-    shown = crop_and_resize(torch.from_numpy(frames), contract.frame, 12).numpy()
+    shown = crop_and_resize(torch.from_numpy(frames), contract.frame, (12, 12)).numpy()
     for frame, pixels in zip(frames, shown, strict=True):
         assert np.array_equal(session.run([read], {"frame": frame[None]})[0][0].astype(int) + 128, pixels)

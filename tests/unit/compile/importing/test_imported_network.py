@@ -71,7 +71,7 @@ def pixels(count: int, side: int) -> Any:
 
 def contract(side: int, *, crop: Any = "center", mean: Any = MEAN, std: Any = STD) -> InputSpec:
     frame = FrameSpec(height=side, width=side + 8, crop=crop)
-    return InputSpec(frame=frame, network=NetworkInput(size=side, mean=mean, std=std))
+    return InputSpec(frame=frame, network=NetworkInput(height=side, width=side, mean=mean, std=std))
 
 
 def adopted(brought: OnnxNetwork, folder: Path, classes: int = 3, kind: InputSpec | None = None) -> Any:

@@ -59,7 +59,8 @@ LINK = factories.link(
     "M3-int8",
     model="toy",
     input=InputSpec(
-        frame=FrameSpec(height=8, width=8, crop="center"), network=NetworkInput(size=8, mean=(0.0,) * 3, std=(1.0,) * 3)
+        frame=FrameSpec(height=8, width=8, crop="center"),
+        network=NetworkInput(height=8, width=8, mean=(0.0,) * 3, std=(1.0,) * 3),
     ),
     labels=("a", "b"),
     parameters=1,

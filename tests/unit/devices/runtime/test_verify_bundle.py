@@ -70,7 +70,7 @@ def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float
             labels=LABELS,
             input=InputSpec(
                 frame=FrameSpec(height=4, width=4, crop="center"),
-                network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+                network=NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             models=(
                 BuiltModel(

@@ -123,7 +123,7 @@ def disc_of(part: float) -> NDArray[np.bool_]:
 def input_spec() -> InputSpec:
     return InputSpec(
         frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
-        network=NetworkInput(size=32, mean=(0.5,) * 3, std=(0.5,) * 3),
+        network=NetworkInput(height=32, width=32, mean=(0.5,) * 3, std=(0.5,) * 3),
     )
 
 

@@ -62,14 +62,14 @@ def test_the_plain_view_is_what_the_device_sees(
     monkeypatch.setattr(pixel_cache, "PLACES", places)
     frames = noise(frame)
     shown = apply_views(pictures(frames, frame, size), draw_views(1, 0, torch.Generator()), size)
-    assert torch.allclose(shown, crop_and_resize(frames, frame, size), atol=FINE)
+    assert torch.allclose(shown, crop_and_resize(frames, frame, (size, size)), atol=FINE)
 
 
 def test_the_mirrored_view_is_what_the_device_sees_mirrored() -> None:
     frame = spec(96, 128)
     frames = noise(frame)
     shown = apply_views(pictures(frames, frame, 32), view(across=-1), 32)
-    assert torch.allclose(shown, crop_and_resize(frames, frame, 32).flip(3), atol=FINE)
+    assert torch.allclose(shown, crop_and_resize(frames, frame, (32, 32)).flip(3), atol=FINE)
 
 
 def test_a_view_between_network_pixels_is_what_the_device_sees_of_the_shifted_image() -> None:
@@ -77,9 +77,9 @@ def test_a_view_between_network_pixels_is_what_the_device_sees_of_the_shifted_im
     frame = spec(128, 128)
     frames = noise(frame)
     shown = apply_views(pictures(frames, frame, 32), view(shift=1 / 32), 32)
-    shifted = crop_and_resize(frames.roll(-2, dims=2), frame, 32)
+    shifted = crop_and_resize(frames.roll(-2, dims=2), frame, (32, 32))
     assert torch.allclose(shown[..., :-1], shifted[..., :-1], atol=1)
-    plain = crop_and_resize(frames, frame, 32)
+    plain = crop_and_resize(frames, frame, (32, 32))
     assert not torch.allclose((plain[..., :-1] + plain[..., 1:]) / 2, shifted[..., :-1], atol=10)
 
 
@@ -96,7 +96,7 @@ def test_what_is_too_fine_for_a_network_is_not_in_any_view_of_it(size: int) -> N
         given = pictures(stripes, spec(4 * size, 4 * size, kind), size)  # type: ignore[arg-type]  # a Resize
         many = Pictures(pixels=given.pixels.expand(16, -1, -1, -1), span=given.span)
         spread[kind] = float(apply_views(many, plain, size)[:, :, 4:-4, 4:-4].std())
-    assert float(crop_and_resize(stripes, frame, size).std()) == 0
+    assert float(crop_and_resize(stripes, frame, (size, size)).std()) == 0
     assert spread["area"] < 1
     assert spread["diagonal"] > 20
 
@@ -122,7 +122,9 @@ def test_resizes_that_take_single_pixels_keep_a_picture_with_a_margin(resize: Re
     frame = spec(120, 160, resize)
     plan, frames = plan_cache(1, frame, [40]), noise(frame)
     assert (plan.side(40), plan.span(40)) == (46, 1.0)
-    assert torch.equal(plan.picture(frames, 40).permute(2, 0, 1)[None].float(), crop_and_resize(frames, frame, 46).round())
+    assert torch.equal(
+        plan.picture(frames, 40).permute(2, 0, 1)[None].float(), crop_and_resize(frames, frame, (46, 46)).round()
+    )
 
 
 def test_the_cache_holds_each_size_once_from_files_that_are_decoded_once(tmp_path: Path) -> None:

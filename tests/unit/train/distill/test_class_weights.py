@@ -20,7 +20,7 @@ from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
 from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
 
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 RARE = np.array([0, 0, 0, 0, 0, 0, 0, 1, 2, 2, 2, 2], np.int64)
 
 

@@ -29,7 +29,7 @@ from weckd_edge.train.distill.task import LabelTask
 from weckd_edge.train.networks.models import Student, create_student
 from weckd_edge.train.networks.preprocess import make_network_input
 
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CONFIG = TrainConfig(epochs=8, steps_per_epoch=2, batch=8, learning_rate=3e-3, accelerator="cpu", threads=1)
 RISE_AND_FALL = (0.5, 0.7, 0.6, 0.7, 0.65, 0.9, 0.9, 0.9)
 """With a patience of 3 the training ends after epoch 5, and epoch 2 is the best."""

@@ -22,7 +22,7 @@ from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Te
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 CONFIG = TrainConfig(epochs=3, steps_per_epoch=3, batch=8, learning_rate=3e-3, accelerator="cpu", threads=1)
 
 
@@ -111,7 +111,7 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
 def test_the_teacher_stays_as_it_is_and_no_gradient_reaches_it(tmp_path: Path) -> None:
     teacher = student(9)
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
-    task = DistillationTask([Teacher(teacher, replace(INPUT, size=40))], INPUT, DistillConfig(), 2)
+    task = DistillationTask([Teacher(teacher, replace(INPUT, height=40, width=40))], INPUT, DistillConfig(), 2)
     run(CONFIG, tmp_path / "a", task)
     assert equal(before, teacher.state_dict())
     assert all(p.grad is None for p in teacher.parameters())

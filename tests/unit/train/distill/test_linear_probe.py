@@ -22,7 +22,7 @@ from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40
-INPUT = NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 
 
 def student(seed: int = 0) -> Student:
@@ -37,7 +37,7 @@ def feed(count: int) -> TrainingImages:
     pixels = rng.integers(0, 120, (count, SIDE, SIDE, 3), dtype=np.uint8)
     pixels[np.arange(count), :, :, labels] += 100
     return TrainingImages(
-        images={INPUT.size: CachedImages(pixels=pixels)},
+        images={INPUT.side: CachedImages(pixels=pixels)},
         labels=labels.astype(np.int64),
         labelled=np.arange(count // 3),
         unlabelled=np.arange(count // 3, count),

@@ -50,7 +50,8 @@ def test_a_checkpoint_becomes_a_link_that_loads_again(tmp_path: Path) -> None:
     (tmp_path / "b").mkdir()
     rate = Rate(value=0.5, low=0.2, high=0.8, correct=1, images=2, groups=2)
     contract = InputSpec(
-        frame=FrameSpec(height=40, width=40, crop="center"), network=NetworkInput(size=32, mean=made.mean, std=made.std)
+        frame=FrameSpec(height=40, width=40, crop="center"),
+        network=NetworkInput(height=32, width=32, mean=made.mean, std=made.std),
     )
     link = write_link(made, contract, ("a", "b", "c"), rate, rate, tmp_path / "a")
     again = copy_link(link, tmp_path / "a", tmp_path / "b")

@@ -112,7 +112,7 @@ def test_a_pickle_that_runs_code_is_refused(tmp_path: Path) -> None:
 
 def test_macs_are_those_in_print() -> None:
     """MobileNetV2 1.0 at 224: 300 M MACs, 3.5 M parameters (Sandler et al. 2018, table 4)."""
-    size = measure_student(create_student(LinkConfig(model="mobilenetv2_100", input_size=224), 1000).student, 224)
+    size = measure_student(create_student(LinkConfig(model="mobilenetv2_100", input_size=224), 1000).student, (224, 224))
     assert size.macs == pytest.approx(300e6, rel=0.02)
     assert size.parameters == pytest.approx(3.5e6, rel=0.02)
 
@@ -143,5 +143,5 @@ def test_a_link_may_be_the_same_network_at_the_same_size_as_the_one_before_it() 
 @pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 def test_options_with_which_no_network_can_predict_are_one_line_before_any_training(options: dict[str, Any]) -> None:
     with raises(WeckdError, "E_MODEL_OPTIONS", "E_MODEL_INPUT_SIZE", "E_MODEL_OUTPUT", "E_CONFIG_NETWORK_OPTION") as caught:
-        measure_student(create_student(link(model="resnet18", options=options), 3).student, 64)
+        measure_student(create_student(link(model="resnet18", options=options), 3).student, (64, 64))
     assert "\n" not in str(caught.value)

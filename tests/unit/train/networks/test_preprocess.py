@@ -46,9 +46,9 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
             if kind == "area":
-                seen, cached = crop_and_resize(frame, plans[0].input.frame, 32), cached[::2, ::2]
+                seen, cached = crop_and_resize(frame, plans[0].input.frame, (32, 32)), cached[::2, ::2]
             else:
-                seen = crop_and_resize(frame, plans[0].input.frame, round(1.15 * 32))
+                seen = crop_and_resize(frame, plans[0].input.frame, (37, 37))
             assert np.array_equal(cached, seen[0].permute(1, 2, 0).round().numpy())
     assert len(list((tmp_path / "work").glob("pixels-*"))) == 3
     assert np.array_equal(caches[0], caches[2])

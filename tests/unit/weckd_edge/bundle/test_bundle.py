@@ -46,7 +46,7 @@ def draft(folder: Path) -> Manifest:
         labels=("effusion", "normal"),
         input=InputSpec(
             frame=FrameSpec(height=8, width=8, crop="center"),
-            network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+            network=NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         models=(
             BuiltModel(

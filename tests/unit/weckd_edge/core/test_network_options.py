@@ -75,7 +75,7 @@ def link(tmp_path: Path) -> Link:
         model=TINY,
         input=InputSpec(
             frame=FrameSpec(height=32, width=32, crop="center"),
-            network=NetworkInput(size=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+            network=NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
         ),
         labels=("a", "b"),
         parameters=1,

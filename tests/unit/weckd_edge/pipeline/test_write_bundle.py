@@ -62,7 +62,8 @@ pytest.importorskip("cyclonedx")
 
 LABELS = ("effusion", "normal", "wax")
 INPUT = InputSpec(
-    frame=FrameSpec(height=16, width=16, crop="center"), network=NetworkInput(size=16, mean=(0.5,) * 3, std=(0.5,) * 3)
+    frame=FrameSpec(height=16, width=16, crop="center"),
+    network=NetworkInput(height=16, width=16, mean=(0.5,) * 3, std=(0.5,) * 3),
 )
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
 MEASUREMENT = factories.measurement()

@@ -196,7 +196,8 @@ def write_bundle(folder: Path, data: DatasetIndex, wrong: Sequence[int] = (), co
     (folder / "evidence/build.json").write_text(json.dumps({"config": json.dumps(config or {"seed": 0})}))
     onnx: FileRef = file_ref(folder, folder / "model.onnx")
     frame = InputSpec(
-        frame=FrameSpec(height=8, width=8, crop="center"), network=NetworkInput(size=8, mean=(0.5,) * 3, std=(0.5,) * 3)
+        frame=FrameSpec(height=8, width=8, crop="center"),
+        network=NetworkInput(height=8, width=8, mean=(0.5,) * 3, std=(0.5,) * 3),
     )
     draft = factories.manifest(
         name="ears",

@@ -82,7 +82,7 @@ from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 LABELS = ("chronic_otitis_media", "earwax_plug", "myringosclerosis", "normal")
 INPUT = InputSpec(
     frame=FrameSpec(height=380, width=420, crop="center"),
-    network=NetworkInput(size=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
+    network=NetworkInput(height=128, width=128, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
 )
 
 

@@ -170,7 +170,8 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     assert made.parameters == count_parameters(plain.graph)
     assert made.macs > 8 * 3 * 9 * 144
     contract = InputSpec(
-        frame=FrameSpec(height=12, width=12, crop="center"), network=NetworkInput(size=12, mean=(0.5,) * 3, std=(0.5,) * 3)
+        frame=FrameSpec(height=12, width=12, crop="center"),
+        network=NetworkInput(height=12, width=12, mean=(0.5,) * 3, std=(0.5,) * 3),
     )
     wrapped = wrap_network(tmp_path / made.onnx.path, contract, ("a", "b", "c", "d"), "0" * 64, tmp_path)
     assert wrapped.quantized

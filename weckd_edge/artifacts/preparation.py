@@ -1,0 +1,104 @@
+"""How images were prepared for an imported network: what its file says of that, and the frame that follows from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from weckd_edge.artifacts.frame import Crop, FrameSpec, Resize, crop_box
+
+INTERPOLATIONS: dict[str, Resize] = {
+    "bilinear": "antialiased_bilinear",
+    "bicubic": "antialiased_bicubic",
+    "area": "area",
+    "aliased-bilinear": "bilinear",
+}
+"""Way to resize a frame, by the name of the interpolation that a network was trained with, as a user gives it."""
+
+_NEAREST = {"lanczos": "bicubic", "hamming": "bilinear", "box": "area", "random": "bilinear"}
+"""Interpolation that comes nearest to one that is not offered, by the names that timm and torchvision have for them."""
+
+_CROPS: dict[str, Crop] = {"center": "center", "squash": "stretch"}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preparation:
+    """How images were made a network's input when it was evaluated, as far as somebody says; None: nobody says.
+
+    Attributes:
+        said_by: Who says so, such as ``the file``.
+        crop_pct: Part of the resized image that the centred crop keeps along each axis, over 0 and at most 1.
+        crop: Whether the image keeps its proportions.
+        resize: Way of resizing.
+        notes: What cannot be done as it says, in words.
+    """
+
+    said_by: str
+    crop_pct: float | None = None
+    crop: Crop | None = None
+    resize: Resize | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
+    """Return what a trainer's settings say, under the names of timm (``pretrained_cfg``) and torchvision's references."""
+    crop_pct = settings.get("crop_pct")
+    if crop_pct is None and isinstance(settings.get("val_resize_size"), int):
+        kept = settings.get("val_crop_size")
+        crop_pct = kept / settings["val_resize_size"] if isinstance(kept, int) and settings["val_resize_size"] > 0 else None
+    known = isinstance(crop_pct, (int, float)) and not isinstance(crop_pct, bool) and 0 < crop_pct <= 1
+    notes = []
+    mode = settings.get("crop_mode")
+    if mode == "border":
+        notes.append("Its trainer padded images to a square (crop_mode border); here the centre is cropped.")
+    name = settings.get("interpolation")
+    name = name.rpartition(".")[2].lower() if isinstance(name, str) else ""
+    taken = _NEAREST.get(name, name)
+    if name in _NEAREST:
+        notes.append(f"Its trainer resized by the filter {name}, which is not offered; {taken} comes nearest.")
+    return Preparation(
+        said_by=said_by,
+        crop_pct=float(crop_pct) if known else None,  # type: ignore[arg-type]  # a number where it is known
+        crop=_CROPS.get(mode) if isinstance(mode, str) else None,
+        resize=INTERPOLATIONS.get(taken),
+        notes=tuple(notes),
+    )
+
+
+def prepared_frame(spec: FrameSpec, size: tuple[int, int], crop_pct: float) -> FrameSpec:
+    """Return a frame of which the network's input is the middle, as torchvision's and timm's evaluation takes it.
+
+    The whole frame is scaled until the network's input is ``crop_pct`` of it along an axis, and the middle is taken. Sizes
+    are rounded down as timm does. Filters follow this to the pixel. Other resizes take the centred box of the frame that
+    the input shows, in whole pixels: each of its edges is at most one pixel of the frame away.
+
+    Args:
+        spec: Frame with ``crop`` and ``resize``.
+        size: Height and width of the network's input, pixels.
+        crop_pct: Part of the scaled frame that is kept along each axis, over 0 and at most 1.
+    """
+    frame = (spec.height, spec.width)
+    plain = replace(spec, crop_size=None, scaled_size=None)
+    wanted = tuple(math.floor(side / crop_pct + 1e-6) for side in size)
+    if spec.crop == "stretch":
+        scaled = wanted
+        kept = [(old, new) for old, new in zip(frame, wanted, strict=True)]
+    else:
+        # Along the axis that is shorter, in proportion, the whole frame is scaled to what was wanted.
+        at = 0 if frame[0] * wanted[1] <= frame[1] * wanted[0] else 1
+        old, new = frame[at], wanted[at]
+        kept = [(old, new)] * 2
+        if wanted[0] == wanted[1]:  # torchvision rounds the longer side down
+            scaled = tuple(side * new // old for side in frame)
+        else:
+            scaled = tuple(round(side / (old / new)) for side in frame)
+    box = tuple(
+        min(side, max(1, (2 * part * old + new) // (2 * new))) for side, part, (old, new) in zip(frame, size, kept, strict=True)
+    )
+    return replace(
+        plain,
+        crop_size=None if box == crop_box(plain)[2:] else (box[0], box[1]),
+        scaled_size=(scaled[0], scaled[1]) if spec.resize in ("antialiased_bilinear", "antialiased_bicubic") else None,
+    )
