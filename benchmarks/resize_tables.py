@@ -216,3 +216,31 @@ def print_views(lines: Sequence[Line]) -> None:
         means.append([f"{variant}, {which}", *(f"{100 * mean:.1f}" for mean in each)])
     print(*markdown(["views, statistics", *sets], means), "", sep="\n")
     print(*markdown(["difference", *sets, "all"], rows), sep="\n")
+
+
+def print_sizes(lines: Sequence[Line]) -> None:
+    """Print what starting from the weights of another size brings over one's own, by data set and for all of them."""
+    found = {(line["set"], line["seed"], line["start"]): line for line in lines}
+    sets, seeds = (sorted({key[i] for key in found}) for i in range(2))
+    rows = []
+    for start in dict.fromkeys(key[2] for key in found):
+        mine = [line for key, line in found.items() if key[2] == start]
+        cells: list[Cell] = [
+            {
+                seed: Pair(
+                    right(found[name, seed, start]), right(found[name, seed, "own"]), found[name, seed, start]["groups"]
+                )
+                for seed in seeds
+                if (name, seed, start) in found and (name, seed, "own") in found
+            }
+            for name in sets
+        ]
+        before = [line["accuracy_before"] for line in mine if "accuracy_before" in line]
+        told = f"{100 * np.mean(before):.1f}" if before else ""
+        apart = [str(difference([[cell]])) if cell and start != "own" else "" for cell in cells]
+        whole = str(difference([[cell] for cell in cells])) if all(cells) and start != "own" else ""
+        rows.append(
+            [start, str(len(mine)), told, f"{100 * np.mean([line['accuracy'] for line in mine]):.1f}", *apart, whole]
+        )
+    heads = ["start", "trainings", "before", "after", *(f"{name}: over own" for name in sets), "all: over own"]
+    print(*markdown(heads, rows), sep="\n")

@@ -103,13 +103,17 @@ class OneSplit:
         weights: Checkpoint that the networks start from.
         seed: Seed of the split, the first weights and the views.
         folder: Folder for everything that is kept in between.
+        sizes: Sides of the networks' inputs, pixels.
+        subsets: Number of disjoint labelled subsets, each 30 % of the training images.
     """
 
-    def __init__(self, root: Path, weights: Path, seed: int, folder: Path) -> None:
+    def __init__(
+        self, root: Path, weights: Path, seed: int, folder: Path, *, sizes: tuple[int, ...] = SIZES, subsets: int = 1
+    ) -> None:
         self.root, self.seed, self.workspace = root, seed, Workspace(folder)
         self.data = DataConfig(labelled_fraction=0.3, use_published_split=False)
         self.index: DatasetIndex = build_index(
-            root / "groups.csv", self.data, labelled_subsets=1, seed=seed, skip_bad=False, progress=SilentProgress()
+            root / "groups.csv", self.data, labelled_subsets=subsets, seed=seed, skip_bad=False, progress=SilentProgress()
         )
         self.links = {
             size: LinkConfig(
@@ -120,7 +124,7 @@ class OneSplit:
                 mean=(0.5, 0.5, 0.5),
                 std=(0.5, 0.5, 0.5),
             )
-            for size in SIZES
+            for size in sizes
         }
 
     def opened(self, resize: Resize) -> tuple[dict[int, LinkPlan], Trainer]:
