@@ -1,7 +1,6 @@
 """Whether a link that starts from the weights of another size of input gains by it: paired short trainings.
 
-    python benchmarks/study_sizes.py run --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
-    python benchmarks/study_sizes.py table
+    python benchmarks/study_sizes.py --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
 
 For each seed and data set, a first network is trained at each of ``FIRST`` pixels on one labelled subset (30 % of the
 training images). Then a second one, the same network at ``SECOND`` pixels, is trained on another subset: once from the
@@ -20,8 +19,8 @@ from typing import Any
 
 import torch
 from record import HERE
-from resize_tables import print_sizes
-from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to, lines_of
+from resize_tables import lines_of
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to
 
 from weckd_edge.artifacts import Link
 from weckd_edge.core.store import Stage
@@ -73,7 +72,7 @@ def train(split: OneSplit, start: str) -> dict[str, Any]:
 def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
     """Train everything whose line is not there yet."""
     torch.set_num_threads(1)
-    done = {(line["set"], line["seed"], line["start"]) for line in lines_of(RESULTS)}
+    done = {(line["set"], line["seed"], line["start"]) for line in lines_of("sizes_study")}
     for seed in seeds:
         for name in sets:
             waiting = [start for start in STARTS if (name, seed, start) not in done]
@@ -90,19 +89,13 @@ def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("--data", type=Path, required=True)
-    running.add_argument("--weights", type=Path, required=True)
-    running.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
-    running.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS[:2]))
-    commands.add_parser("table")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS[:2]))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if arguments.command == "run":
-        run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
-    else:
-        print_sizes(lines_of(RESULTS))
+    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
 
 
 if __name__ == "__main__":
