@@ -21,6 +21,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.devices.native import library
+
 TOTAL = 128
 """Sum of the weights of one new pixel along one axis."""
 
@@ -97,9 +99,18 @@ def resize_area(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[n
     Raises:
         ValueError: A side is empty.
     """
-    rows, columns, channels = pixels.shape
-    if (rows, columns) == (height, width):
+    if pixels.shape[:2] == (height, width):
         return pixels
+    if min(*pixels.shape[:2], height, width) < 1:
+        raise ValueError(f"{list(pixels.shape[:2])} to {[height, width]} pixels: expected at least 1 each")
+    compiled = library.pixels_library()
+    if compiled is not None and pixels.shape[2] == 3:
+        return library.resize(compiled, pixels, height, width)
+    return _resize_by_numpy(pixels, height, width)
+
+
+def _resize_by_numpy(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    rows, columns, channels = pixels.shape
     downs, acrosses = _bands(rows, height, 1), _bands(columns, width, channels)
     values = pixels.reshape(rows, columns * channels)
     sums = np.empty((height, columns * channels), np.float32)
