@@ -195,8 +195,8 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
         if is_same_network(before, here) and here.input_size < least:
             advice.append(
                 f"link {two + 1} starts from the weights of link {one + 1}, the same network at {before.input_size} px; at "
-                f"{here.input_size} px it has lost most of what they know until it is trained; give link {two + 1} {least} px "
-                f"or more, or link {one + 1} at most {most}"
+                f"{here.input_size} px it has lost most of what they know until it is trained; give link {two + 1} {least} "
+                f"px or more, or link {one + 1} at most {most}"
             )
     return tuple(advice)
 
