@@ -104,7 +104,7 @@ def resize_area(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[n
     if min(*pixels.shape[:2], height, width) < 1:
         raise ValueError(f"{list(pixels.shape[:2])} to {[height, width]} pixels: expected at least 1 each")
     compiled = library.pixels_library()
-    if compiled is not None and pixels.shape[2] == 3:
+    if compiled is not None and pixels.dtype == np.uint8 and pixels.shape[2] == 3:
         return library.resize(compiled, pixels, height, width)
     return resize_by_numpy(pixels, height, width)
 

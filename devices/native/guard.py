@@ -59,7 +59,14 @@ class CompiledGuard:
         return numbers[:JUDGED].tolist(), numbers[JUDGED:].copy()
 
     def _measured(self, frame: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Return the numbers of a frame; the array is the thread's own, and its next frame's too."""
+        """Return the numbers of a frame; the array is the thread's own, and its next frame's too.
+
+        Raises:
+            ValueError: The frame is not of uint8, or the crop leaves it: C would read other memory.
+        """
+        if frame.dtype != np.uint8 or not self._holds_the_crop(frame.shape):
+            least = [self._top + self._height, self._left + self._width, 3]
+            raise ValueError(f"expected a frame of uint8 of at least {least}, found {frame.dtype} {list(frame.shape)}")
         rows = frame if has_packed_rows(frame) else np.ascontiguousarray(frame)
         try:
             state: _State = self._of_thread.state
@@ -69,6 +76,10 @@ class CompiledGuard:
         crop = address_of(rows) + self._top * stride + self._left * 3
         self._library.weckd_pixels_guard_measure(state.memory_address, crop, stride, state.numbers_address)
         return state.numbers
+
+    def _holds_the_crop(self, shape: tuple[int, ...]) -> bool:
+        height, width, channels = shape
+        return height >= self._top + self._height and width >= self._left + self._width and channels == 3
 
     def _make_state(self) -> _State:
         state = _State(self._library.weckd_pixels_guard_bytes(), JUDGED + self._features)

@@ -65,6 +65,22 @@ def test_without_it_numpy_does_its_work_and_the_description_tells_so(
         pixels_library.cache_clear()
 
 
+@pytest.mark.parametrize("shape", [(119, 160, 3), (120, 139, 3), (120, 160, 1)])
+def test_a_frame_that_does_not_hold_the_crop_is_not_read(compiled: ctypes.CDLL, shape: tuple[int, int, int]) -> None:
+    guard = CompiledGuard(compiled, (0, 20, 120, 120))
+    assert guard.measure(np.zeros((120, 140, 3), np.uint8))[3] == 1.0
+    with pytest.raises(ValueError, match=r"at least \[120, 140, 3\]"):
+        guard.measure(np.zeros(shape, np.uint8))
+    with pytest.raises(ValueError, match="float64"):
+        guard.measure(np.zeros((120, 160, 3)))  # type: ignore[arg-type]  # that is the test
+
+
+@pytest.mark.usefixtures("frames_by_compiled")
+def test_pixels_of_another_type_are_left_to_numpy() -> None:
+    pixels = np.arange(4 * 6 * 3).reshape(4, 6, 3)
+    assert np.array_equal(resize_area(pixels, 2, 3), resize_area(pixels.astype(np.uint8), 2, 3))  # type: ignore[arg-type]
+
+
 def test_threads_that_measure_at_once_do_not_disturb_each_other(compiled: ctypes.CDLL) -> None:
     spec = FrameSpec(height=120, width=160, crop="center")
     guard = CompiledGuard(compiled, (0, 20, 120, 120))
