@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
 from weckd_edge.compile.export.area_form import AreaResize
+from weckd_edge.compile.export.filter_form import FilterResize
 from weckd_edge.compile.export.preprocess_graph import fold_scale
 from weckd_edge.compile.graph import (
     INPUT_NAME,
@@ -32,6 +33,7 @@ from weckd_edge.compile.graph import (
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.images.filters import FILTERS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -66,6 +68,8 @@ class Preprocess(torch.nn.Module):
             self._plan_diagonal()
         elif spec.frame.resize == "area":
             self.area = AreaResize(spec)
+        elif spec.frame.resize in FILTERS:
+            self.filter = FilterResize(spec)
 
     def _plan_diagonal(self) -> None:
         spec, size, width = self.spec, self.spec.network.size, self.spec.frame.width
@@ -88,7 +92,8 @@ class Preprocess(torch.nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Preprocess frames, uint8 RGB ``[B, height, width, 3]``, to normalised float32 ``[B, 3, S, T]``."""
-        resized = {"diagonal": self._diagonal, "area": self._area, "bilinear": self._bilinear}[self.spec.frame.resize]
+        ways = {"diagonal": self._diagonal, "area": self._area, "bilinear": self._bilinear}
+        resized = ways.get(self.spec.frame.resize, self._filtered)
         return (resized(frames) - self.mean) * self.scale
 
     def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
@@ -102,6 +107,10 @@ class Preprocess(torch.nn.Module):
 
     def _area(self, frames: torch.Tensor) -> torch.Tensor:
         levels: torch.Tensor = self.area(frames.to(torch.float32) if self.cast_first else frames)
+        return levels
+
+    def _filtered(self, frames: torch.Tensor) -> torch.Tensor:
+        levels: torch.Tensor = self.filter(frames.to(torch.float32) if self.cast_first else frames)
         return levels
 
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:

@@ -22,13 +22,15 @@ Floats = NDArray[np.float64]
 
 
 def _triangle(x: Floats) -> Floats:
-    return np.maximum(1 - np.abs(x), 0)
+    found: Floats = np.maximum(1 - np.abs(x), 0)
+    return found
 
 
 def _cubic(x: Floats) -> Floats:
     """Return Keys' cubic with a = -0.5 (IEEE Trans. ASSP 29(6), 1981)."""
     x = np.abs(x)
-    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
+    found: Floats = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
+    return found
 
 
 FILTERS: dict[str, tuple[float, Callable[[Floats], Floats]]] = {

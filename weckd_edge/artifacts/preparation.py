@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from weckd_edge.artifacts.frame import Crop, FrameSpec, Resize, crop_box
+from weckd_edge.artifacts.frame import Colour, Crop, FrameSpec, Resize, as_colour, crop_box
 
 INTERPOLATIONS: dict[str, Resize] = {
     "bilinear": "antialiased_bilinear",
@@ -21,6 +21,10 @@ _NEAREST = {"lanczos": "bicubic", "hamming": "bilinear", "box": "area", "random"
 """Interpolation that comes nearest to one that is not offered, by the names that timm and torchvision have for them."""
 
 _CROPS: dict[str, Crop] = {"center": "center", "squash": "stretch"}
+
+
+_SIZE_NAMES = ("img_size", "input_size", "image_size", "val_crop_size", "crop_size")
+"""Names under which trainers store the size of the network's input."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,6 +71,29 @@ def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
     )
 
 
+def trained_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return height and width of the network's input that a trainer's settings name; timm writes channels before them."""
+    for name in _SIZE_NAMES:
+        value = settings.get(name)
+        sides = value[-2:] if isinstance(value, (list, tuple)) else [value]
+        whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool) and 8 <= side <= 2048]
+        if whole and len(whole) == len(sides):
+            return whole[0], whole[-1]
+    return None
+
+
+def trained_colour(value: object) -> Colour | None:
+    """Return a mean or a standard deviation that a trainer's settings name; None where it is none."""
+    if not isinstance(value, (list, tuple)):
+        return None
+    if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):
+        return None
+    try:
+        return as_colour(value)
+    except ValueError:
+        return None
+
+
 def prepared_frame(spec: FrameSpec, size: tuple[int, int], crop_pct: float) -> FrameSpec:
     """Return a frame of which the network's input is the middle, as torchvision's and timm's evaluation takes it.
 
@@ -95,7 +122,8 @@ def prepared_frame(spec: FrameSpec, size: tuple[int, int], crop_pct: float) -> F
         else:
             scaled = tuple(round(side / (old / new)) for side in frame)
     box = tuple(
-        min(side, max(1, (2 * part * old + new) // (2 * new))) for side, part, (old, new) in zip(frame, size, kept, strict=True)
+        min(side, max(1, (2 * part * old + new) // (2 * new)))
+        for side, part, (old, new) in zip(frame, size, kept, strict=True)
     )
     return replace(
         plain,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     HELD_OUT,
     SCHEMA_VERSION,
-    Colour,
     DatasetIndex,
     ExportedModel,
+    FrameSpec,
     InputSpec,
     Link,
     NetworkInput,
+    Preparation,
     Rate,
+    crop_box,
+    prepared_frame,
 )
 from weckd_edge.config import BuildConfig
+from weckd_edge.core.bounds import MAX_SIDE, MIN_SIDE
+from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, predict_once
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Function from a normalised image ``[1, 3, S, S]``, red first, to probabilities ``[classes]``."""
+
+USUAL_PREPARATION = Preparation(said_by="is usual", crop_pct=1.0, crop="center", resize="antialiased_bilinear")
+"""Preparation where nobody says anything: torchvision's default filter, on the whole centre."""
 
 UNKNOWN_TRAINING_IMAGES = (
     "Which images it was trained on is not known here: if test images were among them, the accuracy is too high."
@@ -110,12 +118,70 @@ class NetworkSource(Protocol):
         """Open the bare network: a function from a normalised image to probabilities."""
 
 
-def input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour, std: Colour) -> InputSpec:
-    """Return the input of an imported network: the data set's frame, scaled to ``size`` pixels and normalised."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedInput:
+    """The input of an imported network, with how its images are prepared.
+
+    Attributes:
+        spec: The input.
+        notes: Sentences that say how, and who said so.
+    """
+
+    spec: InputSpec
+    notes: tuple[str, ...]
+
+
+def prepare_input(
+    index: DatasetIndex, config: BuildConfig, network: NetworkInput, said: Sequence[Preparation]
+) -> PreparedInput:
+    """Return the input of an imported network, its images prepared as they were when it was trained.
+
+    Args:
+        index: The data set, whose commonest size is the frame's where the user names none.
+        config: Settings, which stand over what the network's file says.
+        network: The network's input.
+        said: What the file and the architecture say of the preparation; what comes first counts.
+
+    Raises:
+        ConfigError: So little of the frame is kept, or so large a frame scaled, that no device takes it.
+    """
     from weckd_edge.train.distill.chain import frame_spec
 
-    frame = frame_spec(index, config.input, resize="bilinear")
-    return InputSpec(frame=frame, network=NetworkInput(height=size, width=size, mean=mean, std=std))
+    asked = config.input
+    user = Preparation(said_by="the user said", crop_pct=asked.crop_pct, crop=asked.crop, resize=asked.resize)
+    sources = (user, *said, USUAL_PREPARATION)
+    resize, resize_by = next((one.resize, one.said_by) for one in sources if one.resize is not None)
+    crop, crop_by = next((one.crop, one.said_by) for one in sources if one.crop is not None)
+    crop_pct, part_by = next((one.crop_pct, one.said_by) for one in sources if one.crop_pct is not None)
+    plain = frame_spec(index, asked, crop=crop, resize=resize)
+    frame = prepared_frame(plain, network.size, crop_pct)
+    _check_prepared(frame, network, crop_pct)
+    pieces = [f"resized by {resize} (as {resize_by})"]
+    pieces.append(f"crop_pct {crop_pct:.6g} (as {part_by})")
+    pieces.append(f"crop {crop} (as {crop_by})")
+    box = crop_box(frame)
+    shown = f"the network sees {box[3]} x {box[2]} of the frame's {frame.width} x {frame.height} pixels"
+    line = f"Pixels: {', '.join(pieces)}; {shown}."
+    return PreparedInput(
+        spec=InputSpec(frame=frame, network=network), notes=(line, *(note for one in said for note in one.notes))
+    )
+
+
+def _check_prepared(frame: FrameSpec, network: NetworkInput, crop_pct: float) -> None:
+    """Refuse a crop that no guard can measure, or a scaled frame that no reader of a bundle takes."""
+    _, _, height, width = crop_box(frame)
+    if min(height, width) < MIN_SIDE:
+        raise ConfigError(
+            f"input.crop_pct = {crop_pct:g}: keeps {width} x {height} pixels of a frame of {frame.width} x {frame.height}; "
+            f"expected at least {MIN_SIDE} a side, give a larger part or a larger frame",
+            code="E_CONFIG_RANGE",
+        )
+    if max(frame.scaled_size or (0,)) > MAX_SIDE:
+        raise ConfigError(
+            f"input.crop_pct = {crop_pct:g}: an input of {network.size_text} pixels is so small a part that the frame would "
+            f"be scaled to {frame.scaled_size}; expected at most {MAX_SIDE} pixels a side, give a larger part",
+            code="E_CONFIG_RANGE",
+        )
 
 
 def measure_accuracy(
