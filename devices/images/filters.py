@@ -1,8 +1,13 @@
 """Resize by an antialiased filter, as Pillow does it and torchvision and timm with it: bilinear and bicubic.
 
 Along an axis of ``S`` old and ``N`` new pixels, new pixel ``i`` lies at ``(i + 0.5) * S / N``. Where the axis shrinks, the
-filter is stretched by ``S / N``, so that every old pixel counts; the weights of a new pixel sum to 1. The columns of the
-picture come first, then its rows; after each, values are cut to 0..255 and rounded to whole grey levels, halves up.
+filter is stretched by ``S / N``, so that every old pixel counts. The weights of a new pixel sum to 1 but for their
+rounding to 22 bits behind the point. The columns of the picture come first, then its rows; after each, values are cut to
+0..255 and rounded to whole grey levels, halves up. In float64 the result is Pillow's to the bit. In float32, which the
+graph and training compute in, few values that lie halfway between two levels go the other way.
+
+Pillow from version 13 on takes the rows of a picture first where its height shrinks by far more than its width. No crop
+that keeps the proportions is resized so.
 
 An imported network's input is the middle of the scaled frame: rows and columns of the two matrices say which of the scaled
 frame's pixels are made at all.
@@ -33,6 +38,9 @@ def _cubic(x: Floats) -> Floats:
     return found
 
 
+UNIT = 1 << 22
+"""Weight of 1 in the whole numbers that Pillow computes with."""
+
 FILTERS: dict[str, tuple[float, Callable[[Floats], Floats]]] = {
     "antialiased_bilinear": (1.0, _triangle),
     "antialiased_bicubic": (2.0, _cubic),
@@ -42,7 +50,7 @@ FILTERS: dict[str, tuple[float, Callable[[Floats], Floats]]] = {
 
 @lru_cache(maxsize=64)
 def filter_weights(kind: str, source: int, target: int) -> Floats:
-    """Return the weight of each old pixel in each new one ``[target, source]``; each row sums to 1.
+    """Return the weight of each old pixel in each new one ``[target, source]``, in whole multiples of 2**-22.
 
     Args:
         kind: Name of the filter.
@@ -59,6 +67,7 @@ def filter_weights(kind: str, source: int, target: int) -> Floats:
     end = np.minimum((middles + reach * stretched + 0.5).astype(np.int64), source)
     weights = function((old - middles + 0.5) / stretched) * ((first <= old) & (old < end))
     weights /= weights.sum(axis=1, keepdims=True)
+    weights = np.trunc(weights * UNIT + np.copysign(0.5, weights)) / UNIT
     weights.setflags(write=False)
     return weights
 

@@ -55,11 +55,13 @@ class ImportedModel:
     Attributes:
         link: The network and its accuracy on this data set.
         notes: Sentences that say what was found in the file and decided.
+        preparation: How images are cropped and resized for it, as decided here; None: a former build decided.
         schema_version: Version of this record's format.
     """
 
     link: Link
     notes: tuple[str, ...]
+    preparation: Preparation | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -124,10 +126,12 @@ class PreparedInput:
 
     Attributes:
         spec: The input.
+        preparation: How images are cropped and resized.
         notes: Sentences that say how, and who said so.
     """
 
     spec: InputSpec
+    preparation: Preparation
     notes: tuple[str, ...]
 
 
@@ -163,7 +167,9 @@ def prepare_input(
     shown = f"the network sees {box[3]} x {box[2]} of the frame's {frame.width} x {frame.height} pixels"
     line = f"Pixels: {', '.join(pieces)}; {shown}."
     return PreparedInput(
-        spec=InputSpec(frame=frame, network=network), notes=(line, *(note for one in said for note in one.notes))
+        spec=InputSpec(frame=frame, network=network),
+        preparation=Preparation(said_by="decided", crop_pct=crop_pct, crop=crop, resize=resize),
+        notes=(line, *(note for one in said for note in one.notes)),
     )
 
 

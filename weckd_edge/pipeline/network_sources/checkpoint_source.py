@@ -76,7 +76,7 @@ class CheckpointSource(TorchNetwork):
             *prepared.notes,
             UNKNOWN_TRAINING_IMAGES,
         )
-        return ImportedModel(link=link, notes=notes)
+        return ImportedModel(link=link, notes=notes, preparation=prepared.preparation)
 
 
 def open_checkpoint(

@@ -97,7 +97,8 @@ class OnnxSource:
             val_accuracy=rates[0],
             test_accuracy=rates[1],
         )
-        return ImportedModel(link=link, notes=(*made.notes, *prepared.notes, UNKNOWN_TRAINING_IMAGES))
+        notes = (*made.notes, *prepared.notes, UNKNOWN_TRAINING_IMAGES)
+        return ImportedModel(link=link, notes=notes, preparation=prepared.preparation)
 
     def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.importing.imported_network import wrap_network

@@ -129,10 +129,10 @@ def test_another_of_several_tables_is_taken_by_its_name(tmp_path: Path) -> None:
 def test_what_the_file_says_of_its_input_is_taken_unless_it_is_given(tmp_path: Path) -> None:
     file = by_timm(tmp_path)
     made = read_checkpoint(None, file)
-    assert (made.mean, made.std, made.input_size) == ((0.1, 0.2, 0.3), (0.4, 0.4, 0.4), 96)
+    assert (made.mean, made.std, made.input_size) == ((0.1, 0.2, 0.3), (0.4, 0.4, 0.4), (96, 96))
     told = " ".join(made.notes)
     assert "Mean and standard deviation are those that the file names." in told
-    assert "on the middle 90.0% of an image" in told
+    assert [one.crop_pct for one in made.preparations] == [0.9, 0.95]  # the file's, and behind it timm's own
     given = read_checkpoint(None, file, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     assert (given.mean, given.std) == ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     assert "the file names." not in " ".join(given.notes).replace("The file names an input", "")
@@ -327,7 +327,7 @@ def test_torchvisions_networks_are_opened_under_timms_names(
     image = torch.rand(1, 3, 96, 96)
     for config in (None, LinkConfig(model=name)):
         made = read_checkpoint(config, tmp_path / "w.pth", 3)
-        assert (made.architecture, made.options, made.classes, made.input_size) == (timms, options, 3, 96)
+        assert (made.architecture, made.options, made.classes, made.input_size) == (timms, options, 3, (96, 96))
         assert f"Its tensors have the names of torchvision's {name}" in " ".join(made.notes)
         with torch.inference_mode():
             assert torch.allclose(made.student(image)[0], network(image), atol=1e-5)
