@@ -1,6 +1,11 @@
-"""Write a resize by an antialiased filter as matrix products: ``devices/images/filters.py`` has the definition.
+"""Write a resize by an antialiased filter as matrix products, equal to its definition bit for bit.
 
-ONNX's own ``Resize`` smooths from opset 18 on, and does not round between its two passes as Pillow does.
+``devices/images/filters.py`` has the definition. ONNX's own ``Resize`` smooths from opset 18 on, and does not round between
+its two passes as Pillow does.
+
+A weight has 22 bits behind the point, and float32 would round its sums. So it is taken apart: the upper 10 bits, and the
+rest times 4096. Each part has at most 11 bits and each of its sums less than 24, so that both are exact in float32, also in
+products of TF32, and where the weights are stored as float16.
 """
 
 from __future__ import annotations
@@ -14,6 +19,9 @@ from weckd_edge.devices.images.filters import filter_axes
 
 BLOCK = 8
 """Number of new pixels that are made by one matrix; with more of them it holds more zeros."""
+
+UPPER, LOWER = 1 << 10, 1 << 12
+"""Number of steps of 1 that the upper part of a weight has, and of such a step that its lower part has."""
 
 
 class FilterResize(torch.nn.Module):
@@ -35,29 +43,47 @@ class FilterResize(torch.nn.Module):
         self.rows = self._blocks("row", rows[:, self.used[0] : self.used[1]], BLOCK)
 
     def _blocks(self, name: str, weights: NDArray[np.float64], block: int) -> list[tuple[str, int, int]]:
-        """Keep the matrix of each block; return its name, its first old value, and how many old values it takes."""
+        """Keep the two matrices of each block; return its name, its first old value, and how many old values it takes."""
         blocks = []
         for start in range(0, len(weights), block):
             part = weights[start : start + block]
             first, end = _used(part)
             blocks.append((f"{name}_{start}", first, end - first))
-            matrix = torch.from_numpy(part[:, first:end].astype(np.float32))
-            self.register_buffer(blocks[-1][0], matrix.T.contiguous() if name == "column" else matrix, persistent=False)
+            upper = np.floor(part[:, first:end] * UPPER + 0.5) / UPPER
+            for half, matrix in (("upper", upper), ("lower", (part[:, first:end] - upper) * LOWER)):
+                kept = torch.from_numpy((matrix.T if name == "column" else matrix).astype(np.float32)).contiguous()
+                self.register_buffer(f"{blocks[-1][0]}_{half}", kept, persistent=False)
         return blocks
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Return the resized pixels of frames."""
         height, width = self.size
         used = frames.narrow(1, self.used[0], self.used[1] - self.used[0]).to(torch.float32).flatten(2)
-        parts = [torch.matmul(used.narrow(2, first, count), self.get_buffer(name)) for name, first, count in self.columns]
-        across = _whole_levels(torch.cat(parts, dim=2))
-        parts = [torch.matmul(self.get_buffer(name), across.narrow(1, first, count)) for name, first, count in self.rows]
-        return _whole_levels(torch.cat(parts, dim=1)).reshape(len(frames), height, width, 3).permute(0, 3, 1, 2)
+        parts = [(used.narrow(2, first, count), name) for name, first, count in self.columns]
+        across = _whole_levels(
+            *(
+                torch.cat([torch.matmul(values, self.get_buffer(f"{name}_{half}")) for values, name in parts], dim=2)
+                for half in ("upper", "lower")
+            )
+        )
+        parts = [(across.narrow(1, first, count), name) for name, first, count in self.rows]
+        down = _whole_levels(
+            *(
+                torch.cat([torch.matmul(self.get_buffer(f"{name}_{half}"), values) for values, name in parts], dim=1)
+                for half in ("upper", "lower")
+            )
+        )
+        return down.reshape(len(frames), height, width, 3).permute(0, 3, 1, 2)
 
 
-def _whole_levels(values: torch.Tensor) -> torch.Tensor:
-    """Round to whole grey levels of 0 to 255, halves up."""
-    return torch.floor(values.clamp(0, 255) + 0.5)
+def _whole_levels(upper: torch.Tensor, lower: torch.Tensor) -> torch.Tensor:
+    """Round the sum of both parts to whole grey levels of 0 to 255, halves up.
+
+    The upper part's fraction and the lower part together are small, and so float32 holds every bit of their sum.
+    """
+    raised = upper + 0.5
+    whole = torch.floor(raised)
+    return (whole + torch.floor((raised - whole) + lower * (1 / LOWER))).clamp(0, 255)
 
 
 def _used(weights: NDArray[np.float64]) -> tuple[int, int]:

@@ -3,11 +3,11 @@
 Along an axis of ``S`` old and ``N`` new pixels, new pixel ``i`` lies at ``(i + 0.5) * S / N``. Where the axis shrinks, the
 filter is stretched by ``S / N``, so that every old pixel counts. The weights of a new pixel sum to 1 but for their
 rounding to 22 bits behind the point. The columns of the picture come first, then its rows; after each, values are cut to
-0..255 and rounded to whole grey levels, halves up. In float64 the result is Pillow's to the bit. In float32, which the
-graph and training compute in, few values that lie halfway between two levels go the other way.
+0..255 and rounded to whole grey levels, halves up. So the result is Pillow's to the bit, in float64 and, with weights that
+are taken apart, in float32 (``compile/export/filter_form.py``).
 
-Pillow from version 13 on takes the rows of a picture first where its height shrinks by far more than its width. No crop
-that keeps the proportions is resized so.
+Pillow 13 takes the rows of a picture first where its height loses over twice as many pixels as its width, which older ones
+never do. That holds for stretched frames, and for frames over twice as high as wide; they follow the older ones here.
 
 An imported network's input is the middle of the scaled frame: rows and columns of the two matrices say which of the scaled
 frame's pixels are made at all.

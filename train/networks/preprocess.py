@@ -56,9 +56,9 @@ def crop_and_resize(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> T
 def _filtered(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
     height, width = frames.shape[1:3]
     axes = filter_axes(replace(spec, height=height, width=width), size)
-    rows, columns = (torch.tensor(axis, dtype=torch.float32, device=frames.device) for axis in axes)
-    across = _whole_levels(frames.float().permute(0, 3, 1, 2) @ columns.T)
-    return _whole_levels(rows @ across)
+    rows, columns = (torch.tensor(axis, device=frames.device) for axis in axes)
+    across = _whole_levels(frames.double().permute(0, 3, 1, 2) @ columns.T)
+    return _whole_levels(rows @ across).float()
 
 
 def _whole_levels(values: Tensor) -> Tensor:

@@ -1,0 +1,67 @@
+"""An imported network is shown the pixels that torchvision's transforms made of its training images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+torch = pytest.importorskip("torch")
+onnx = pytest.importorskip("onnx")
+ort = pytest.importorskip("onnxruntime")
+ov = pytest.importorskip("openvino")
+transforms = pytest.importorskip("torchvision.transforms")
+
+from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, prepared_frame  # noqa: E402 - behind the skips
+from weckd_edge.compile.export.onnx_export import preprocessing_graph  # noqa: E402 - likewise
+from weckd_edge.train.networks.preprocess import make_network_input  # noqa: E402 - likewise
+
+MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+WAYS = {
+    "antialiased_bilinear": transforms.InterpolationMode.BILINEAR,
+    "antialiased_bicubic": transforms.InterpolationMode.BICUBIC,
+}
+
+
+@settings(max_examples=12, deadline=None, derandomize=True)
+@given(
+    height=st.integers(20, 80),
+    width=st.integers(40, 120),  # Pillow 13 takes the rows of frames over twice as high as wide first
+    side=st.integers(8, 64),
+    crop_pct=st.sampled_from([1.0, 0.875, 0.9]),
+    resize=st.sampled_from(sorted(WAYS)),
+    cast_first=st.booleans(),
+)
+@example(height=120, width=160, side=56, crop_pct=0.875, resize="antialiased_bicubic", cast_first=False)
+@example(height=95, width=105, side=40, crop_pct=0.875, resize="antialiased_bilinear", cast_first=True)
+@example(height=120, width=90, side=56, crop_pct=0.875, resize="antialiased_bicubic", cast_first=True)
+@example(height=24, width=31, side=48, crop_pct=1.0, resize="antialiased_bicubic", cast_first=False)
+def test_training_and_both_runtimes_see_torchvisions_pixels(
+    height: int, width: int, side: int, crop_pct: float, resize: Any, cast_first: bool
+) -> None:
+    frame = prepared_frame(FrameSpec(height=height, width=width, crop="center", resize=resize), (side, side), crop_pct)
+    spec = InputSpec(frame=frame, network=NetworkInput(height=side, width=side, mean=MEAN, std=STD))
+    levels = np.random.default_rng(height * 1000 + width).integers(-60, 316, (height, width, 3)).clip(0, 255)
+    pixels = levels.astype(np.uint8)
+    evaluate = transforms.Compose(
+        [
+            transforms.Resize(min(frame.scaled_size or ()), interpolation=WAYS[resize]),
+            transforms.CenterCrop(side),
+            transforms.ToTensor(),
+            transforms.Normalize(MEAN, STD),
+        ]
+    )
+    expected = evaluate(Image.fromarray(pixels)).numpy()[None]
+    graph = preprocessing_graph(spec, cast_first=cast_first).SerializeToString()
+    core = ov.Core()
+    seen = [
+        make_network_input(torch.from_numpy(pixels[None]), spec).numpy(),
+        ort.InferenceSession(graph, providers=["CPUExecutionProvider"]).run(None, {"frame": pixels[None]})[0],
+        core.compile_model(core.read_model(graph), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})(pixels[None])[0],
+    ]
+    for made in seen:
+        assert np.abs(made - expected).max() < 1e-5  # a grey level is 0.017 or more
