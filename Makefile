@@ -3,10 +3,10 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 DEMO ?= demo
-# Nothing is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
+# No Python is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint docs dist-test arm64-test resolve-test lowest-device-test lowest-test bundle-fixture install clean
+.PHONY: demo test lint docs native dist-test arm64-test resolve-test lowest-device-test lowest-test bundle-fixture install clean
 
 install: $(VENV)/.installed
 
@@ -34,6 +34,10 @@ lint: install
 docs: install
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 	$(BIN)/python docs/tools/check_site.py build/site
+
+# Compiles the library for frames again, which an installation did once; needed after a change of its C sources.
+native: install
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
 
 dist-test: install
 	$(BIN)/python tests/dist_check.py

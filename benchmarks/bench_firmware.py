@@ -26,7 +26,7 @@ import numpy as np
 from record import append
 
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.model_choice import choose_model
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
@@ -66,8 +66,9 @@ def command(built: Built, bundle: Path, *args: object) -> list[str]:
 
 
 def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -> None:
-    choice = choose_model(open_bundle(bundle), "openvino")
-    runner = open_runner(choice.backend, choice.model)
+    opened = open_bundle(bundle)
+    choice = choose_model(opened, "openvino")
+    runner = open_frame_runner(choice.backend, choice.model, opened.manifest.input)
     batch = [np.ascontiguousarray(image[None]) for image in images]
     times_ns: dict[str, list[int]] = {"python": [], "c": [], "c, camera writes into the block": []}
     ratios: dict[str, list[float]] = {"c": [], "c, camera writes into the block": []}

@@ -26,7 +26,6 @@ OPSET = 17
 IR_VERSION = 8
 """Version of the ONNX file format that belongs to opset 17."""
 
-INPUT_NAME = "frame"
 NETWORK_INPUT_NAME = "network_input"
 OUTPUT_NAME = "probabilities"
 

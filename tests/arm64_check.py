@@ -152,11 +152,16 @@ class ArmCheck:
 
     def install_the_wheel_for_arm(self) -> str:
         self.dist.copy_the_sources()
-        self.dist.build()
+        compiler = shutil.which(f"{arm64_firmware.TOOLS}gcc")
+        self.dist.compiles = compiler is not None
+        self.dist.build(CC=compiler or "/nonexistent/cc", _PYTHON_HOST_PLATFORM="linux-aarch64")
         (found,) = {path.name for path in (self.root / "usr/bin").glob("python3.*") if path.name[8:].isdigit()}
         self.version = found.removeprefix("python")
         newest = int(self.glibc.split(".")[1])
-        tags = [f"manylinux_2_{minor}_aarch64" for minor in range(newest, 16, -1)] + ["manylinux2014_aarch64"]
+        tags = [f"manylinux_2_{minor}_aarch64" for minor in range(newest, 16, -1)] + [
+            "manylinux2014_aarch64",
+            "linux_aarch64",
+        ]
         platforms = [option for tag in tags for option in ("--platform", tag)]
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--target", self.site]
         chosen = ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.version, *platforms]
@@ -215,7 +220,9 @@ class ArmCheck:
         wrong = {name: states[name] for name in ("click", "numpy", "PIL", "rich", "openvino") if states[name] != "works"}
         ensure(not wrong and states["torch"] == "absent", f"doctor says {states}")
         ensure(any(target["target"] == "cpu" and target["runs"] for target in found["targets"]), f"runs no bundle: {found}")
-        return "base libraries and openvino work, bundles for a processor run"
+        compiled = found["pixels"].startswith("compiled library")
+        ensure(compiled == self.dist.compiles, f"frames are computed by {found['pixels']}")
+        return f"base libraries and openvino work, bundles for a processor run; frames: {found['pixels']}"
 
     def verify_the_bundle(self) -> str:
         found = self._json(self._weckd("verify", self.bundle, "--json"))

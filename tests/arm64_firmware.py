@@ -23,11 +23,11 @@ PREDICTIONS = """
 import json, pathlib, sys
 import numpy as np
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import choose_model
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
+from weckd_edge.devices.runtime.model_choice import choose_model
 bundle = open_bundle(pathlib.Path(sys.argv[1]))
 choice = choose_model(bundle, "openvino")
-runner = open_runner(choice.backend, choice.model)
+runner = open_frame_runner(choice.backend, choice.model, bundle.manifest.input)
 frames = np.load(bundle.folder / "selftest/frames.npy")
 frames.tofile(sys.argv[2])
 print(json.dumps({"size": frames.shape[1:3], "predictions": [runner.run(frame[None]).tolist() for frame in frames]}))

@@ -82,6 +82,17 @@ def toy() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
+    """The library for pixels, compiled of the sources that lie here: see ``support/compiled.py``."""
+    module = importlib.import_module("support.compiled")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    library: ctypes.CDLL = module.build(tmp_path_factory.mktemp("compiled"))
+    return library
+
+
+@pytest.fixture(scope="session")
 def crafted() -> ModuleType:
     """Image files that are none, or claim too much: see ``support/crafted_images.py``."""
     return importlib.import_module("support.crafted_images")

@@ -30,6 +30,9 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 FOLDERS = ("weckd_edge", "train", "compile", "devices")
+COMPILED = "weckd_edge/devices/native/pixels.lib.so"
+"""The library that a wheel holds where there is a C compiler; one wheel serves every Python."""
+
 IGNORED = shutil.ignore_patterns(".*", "build", "dist", "demo", "*.egg-info", "__pycache__")
 
 IMPORT_EVERYTHING = """
@@ -54,11 +57,16 @@ def ensure(holds: object, message: str) -> None:
         raise CheckFailed(message)
 
 
-def run(command: Sequence[str | Path], *, cwd: Path, code: int = 0) -> subprocess.CompletedProcess[str]:
-    """Run a command away from the settings of this shell, and require its exit code."""
+def run(command: Sequence[str | Path], *, cwd: Path, code: int = 0, **variables: str) -> subprocess.CompletedProcess[str]:
+    """Run a command away from the settings of this shell, but for ``variables``, and require its exit code."""
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV", "COV_"))}
     done = subprocess.run(
-        [str(part) for part in command], cwd=cwd, env=environment, capture_output=True, text=True, check=False
+        [str(part) for part in command],
+        cwd=cwd,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+        check=False,
     )
     shown = " ".join(str(part) if len(str(part)) < 80 else "..." for part in command)
     ensure(
@@ -79,6 +87,7 @@ class Check:
         with (ROOT / "pyproject.toml").open("rb") as file:
             self.project: dict[str, Any] = tomllib.load(file)
         self.wheel = self.sdist = self.thin = self.base = Path()
+        self.compiles = shutil.which("cc") is not None
 
     def copy_the_sources(self) -> str:
         listed = subprocess.run(
@@ -96,18 +105,29 @@ class Check:
             shutil.copy2(ROOT / name, self.source / name, follow_symlinks=False)
         return f"{len(names)} files that git knows or would take"
 
-    def build(self) -> str:
+    def build(self, **variables: str) -> str:
         dist = self.work / "dist"
-        self._build(self.source, dist, "--sdist", "--wheel")
+        self._build(self.source, dist, "--sdist", "--wheel", **variables)
         (self.wheel,), (self.sdist,) = dist.glob("*.whl"), dist.glob("*.tar.gz")
+        tags = self.wheel.stem.split("-", 2)[2]
+        ensure(tags.startswith("py3-none-") and self.compiles == (tags != "py3-none-any"), f"the wheel is for {tags}")
         return f"{self.sdist.name}, {self.wheel.name}"
 
-    def _build(self, source: Path, dist: Path, *what: str) -> None:
+    def build_without_a_compiler(self) -> str:
+        shutil.rmtree(self.source / "build", ignore_errors=True)
+        self._build(self.source, self.work / "pure", "--wheel", CC="/nonexistent/cc")
+        (wheel,) = (self.work / "pure").glob("*.whl")
+        ensure(wheel.name.endswith("-py3-none-any.whl"), f"the wheel is {wheel.name}")
+        names = {name for name in _contents(wheel) if ".dist-info/" not in name}
+        ensure(names == {name for name in _contents(self.wheel) if ".dist-info/" not in name} - {COMPILED}, "other files")
+        return wheel.name
+
+    def _build(self, source: Path, dist: Path, *what: str, **variables: str) -> None:
         try:
             isolation = ["--no-isolation"] if int(metadata.version("setuptools").split(".")[0]) >= 77 else []
         except metadata.PackageNotFoundError:
             isolation = []
-        run([sys.executable, "-m", "build", *what, *isolation, "--outdir", dist, source], cwd=self.outside)
+        run([sys.executable, "-m", "build", *what, *isolation, "--outdir", dist, source], cwd=self.outside, **variables)
 
     def look_into_the_wheel(self) -> str:
         found = set(zipfile.ZipFile(self.wheel).namelist())
@@ -116,6 +136,8 @@ class Check:
         ensure(top == {"weckd_edge", info}, f"expected weckd_edge alone at the top, found {sorted(top)}")
         code = {name for name in found if not name.startswith(info)}
         expected = {self._in_wheel(path) for folder in FOLDERS for path in _files(self.source, folder)}
+        if self.compiles:
+            expected.add(COMPILED)
         ensure(code == expected, f"missing: {sorted(expected - code)}; too many: {sorted(code - expected)}")
         for kind in ("py.typed", ".toml", ".j2", ".py"):
             ensure(any(name.endswith(kind) for name in code), f"holds no {kind}")
@@ -179,6 +201,12 @@ class Check:
         ensure(not elsewhere, f"not loaded from the installed wheel: {elsewhere[:3]}")
         ensure(not found["top_level"], f"these can be imported on their own: {found['top_level']}")
         return f"{len(found['names'])} modules, all from the wheel"
+
+    def load_the_compiled_library_of_the_wheel(self) -> str:
+        script = "from weckd_edge.devices.native.library import describe_library; print(describe_library())"
+        told = run([self.thin / "bin/python", "-I", "-c", script], cwd=self.outside).stdout.strip()
+        ensure(told.startswith("compiled library" if self.compiles else "NumPy"), told)
+        return told
 
     def read_the_code_of_a_step_from_the_wheel(self) -> str:
         """Hold that a fingerprint of the code is the same installed and in the checkout."""
@@ -280,11 +308,13 @@ def main() -> int:
         steps: list[Callable[[], str]] = [
             check.copy_the_sources,
             check.build,
+            check.build_without_a_compiler,
             check.look_into_the_wheel,
             check.look_into_the_sdist,
             check.build_the_wheel_again_from_the_sdist,
             check.install_beside_the_libraries,
             check.import_every_module_of_the_wheel,
+            check.load_the_compiled_library_of_the_wheel,
             check.read_the_code_of_a_step_from_the_wheel,
             check.run_the_installed_command,
             check.install_with_the_base_dependencies_alone,

@@ -31,7 +31,7 @@ def build_int8_ir(
 
     Args:
         onnx: The FP32 graph.
-        frames: Calibration frames ``[1, H, W, 3]``.
+        frames: Calibration frames, as the graph takes them.
         count: Number of frames.
         first: Name of the network's input tensor inside the graph; operators before it stay in floating point.
         folder: Folder to write to; exists.

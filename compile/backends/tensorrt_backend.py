@@ -61,7 +61,7 @@ def prepare_recipe(
         graph: Path of that file.
         profile: The Jetson. A float frame is added where it lists TensorRT 8.5, and the DLA's form where it has one.
         folder: Folder to write to; exists.
-        frames: Frames that the FP16 form is compared with the graph on, uint8, each ``[1, H, W, 3]``.
+        frames: Frames that the FP16 form is compared with the graph on, as the graph takes them, uint8.
         precision: Precision of the graph.
 
     Raises:

@@ -37,7 +37,7 @@ def write_forms(
         graph: Path of the graph.
         profile: The device. A float frame is added where it lists TensorRT 8.5, and the DLA's form where it has one.
         folder: Folder to write to; exists.
-        frames: Frames that the FP16 form is compared on, uint8, each ``[1, H, W, 3]``.
+        frames: Frames that the FP16 form is compared on, as the graph takes them, uint8.
         precision: Precision of the graph.
 
     Returns:

@@ -1,7 +1,7 @@
 """Write the resize by area as matrix products, equal to its definition bit for bit.
 
-``devices/images/area_resize.py`` has the definition and the reason why floating point is exact here. Weights and values are
-divided by powers of two, so that means of grey levels stay grey levels in every precision.
+``devices/images/area_resize.py`` has the definition and the reason why float32 is exact here. Weights are divided by a power
+of two, so that sums are grey levels with a fraction.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from weckd_edge.artifacts import InputSpec, crop_box
-from weckd_edge.devices.images.area_resize import EIGHTHS, TOTAL, area_weights
+from weckd_edge.devices.images.area_resize import TOTAL, area_weights
 
 LONGEST_BAND = 16
 """Most old pixels in an axis's repeating pattern; with a longer one a product would mostly multiply zeros."""
@@ -76,6 +76,6 @@ class AreaResize(torch.nn.Module):
         if (height, width) == self.size:
             return frames.to(torch.float32).permute(0, 3, 1, 2)
         rows = self.down(frames.reshape(batch, height, width * 3))
-        rows = torch.floor(rows * EIGHTHS + 0.5).reshape(batch, down, width, 3)
+        rows = rows.reshape(batch, down, width, 3)
         columns = self.across(rows.permute(0, 2, 3, 1).reshape(batch, width, 3 * down))
-        return torch.floor(columns * (1 / EIGHTHS) + 0.5).reshape(batch, across, 3, down).permute(0, 2, 3, 1)
+        return torch.floor(columns + 0.5).reshape(batch, across, 3, down).permute(0, 2, 3, 1)

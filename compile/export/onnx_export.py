@@ -1,4 +1,4 @@
-"""Export a trained network as one ONNX graph: a uint8 camera frame in, probabilities out, preprocessing inside.
+"""Export a trained network as one ONNX graph: a uint8 camera frame, or its resized pixels, in; probabilities out.
 
 It uses the TorchScript exporter (``dynamo=False``), whose opset-17 graphs are what both the TensorRT of JetPack 5 and 6 and
 OpenVINO read.
@@ -18,11 +18,9 @@ import torch
 import torch.nn.functional as F
 
 from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
-from weckd_edge.compile.export.area_form import AreaResize
 from weckd_edge.compile.export.filter_form import FilterResize
 from weckd_edge.compile.export.preprocess_graph import fold_scale
 from weckd_edge.compile.graph import (
-    INPUT_NAME,
     NETWORK_INPUT_NAME,
     OPSET,
     OUTPUT_NAME,
@@ -45,7 +43,7 @@ LONGEST_PATTERN = 64
 
 
 class Preprocess(torch.nn.Module):
-    """Preprocessing from a camera frame to the network's input, as ``InputSpec`` describes it.
+    """The graph's part of the preprocessing, to the network's input: what ``InputSpec`` describes, but for the front end.
 
     Args:
         spec: The frame, and the network's input.
@@ -66,8 +64,6 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("scale", _channels(1 / (255 * v) for v in spec.network.std), persistent=False)
         if spec.frame.resize == "diagonal":
             self._plan_diagonal()
-        elif spec.frame.resize == "area":
-            self.area = AreaResize(spec)
         elif spec.frame.resize in FILTERS:
             self.filter = FilterResize(spec)
 
@@ -91,8 +87,8 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("places", torch.from_numpy(np.stack(places).reshape(2, -1)), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
-        """Preprocess frames, uint8 RGB ``[B, height, width, 3]``, to normalised float32 ``[B, 3, S, T]``."""
-        ways = {"diagonal": self._diagonal, "area": self._area, "bilinear": self._bilinear}
+        """Preprocess what the graph takes, uint8 RGB ``[B, rows, columns, 3]``, to normalised float32 ``[B, 3, S, T]``."""
+        ways = {"diagonal": self._diagonal, "area": _planes, "bilinear": self._bilinear}
         resized = ways.get(self.spec.frame.resize, self._filtered)
         return (resized(frames) - self.mean) * self.scale
 
@@ -105,17 +101,12 @@ class Preprocess(torch.nn.Module):
         one, other = (x.index_select(2, places).to(torch.float32) for places in self.places)
         return ((one + other) * 0.5).round().reshape(-1, height, width, 3).permute(0, 3, 1, 2)
 
-    def _area(self, frames: torch.Tensor) -> torch.Tensor:
-        levels: torch.Tensor = self.area(frames.to(torch.float32) if self.cast_first else frames)
-        return levels
-
     def _filtered(self, frames: torch.Tensor) -> torch.Tensor:
         levels: torch.Tensor = self.filter(frames.to(torch.float32) if self.cast_first else frames)
         return levels
 
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:
-        # Cast comes first: TensorRT's parser refuses to transpose a uint8 tensor.
-        x = frames.to(torch.float32).permute(0, 3, 1, 2)
+        x = _planes(frames)
         top, left, height, width = crop_box(self.spec.frame)
         if (height, width) != (self.spec.frame.height, self.spec.frame.width):
             x = x.narrow(3, left, width) if left or width < self.spec.frame.width else x.narrow(2, top, height)
@@ -123,6 +114,11 @@ class Preprocess(torch.nn.Module):
         if (height, width) != size:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
         return x
+
+
+def _planes(pixels: torch.Tensor) -> torch.Tensor:
+    # Cast comes first: TensorRT's parser refuses to transpose a uint8 tensor.
+    return pixels.to(torch.float32).permute(0, 3, 1, 2)
 
 
 def _channels(values: Iterable[float]) -> torch.Tensor:
@@ -136,7 +132,7 @@ class FrameModel(torch.nn.Module):
 
     Args:
         network: Module from normalised float32 ``[B, 3, S, T]`` to logits ``[B, classes]``.
-        spec: The frame that the graph takes, and the network's input.
+        spec: The frame, and the network's input.
         cast_first: Whether the whole frame is cast to floating point first, as for ``Preprocess``.
     """
 
@@ -146,7 +142,7 @@ class FrameModel(torch.nn.Module):
         self.network = network
 
     def forward(self, frame: torch.Tensor) -> torch.Tensor:
-        """Predict probabilities ``[B, classes]`` from frames, uint8 RGB ``[B, height, width, 3]``."""
+        """Predict probabilities ``[B, classes]`` from what the graph takes, uint8 RGB ``[B, rows, columns, 3]``."""
         probabilities: torch.Tensor = torch.softmax(self.network(self.preprocess(frame)), dim=1)
         return probabilities
 
@@ -176,7 +172,7 @@ def export_onnx(
 
     Args:
         network: Module from normalised float32 ``[B, 3, S, T]`` to logits ``[B, classes]``; it is put into evaluation mode.
-        spec: The frame that the graph takes, and the network's input.
+        spec: The frame, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of the weights.
         folder: Folder to write to; exists.
@@ -190,9 +186,8 @@ def export_onnx(
     """
     onnx = require("onnx", "export a network")
     model = FrameModel(network, spec, cast_first=cast_first).eval()
-    frame = torch.zeros(1, spec.frame.height, spec.frame.width, 3, dtype=torch.uint8)
-    _check_output(model, frame, len(labels))
-    proto = clean_up(onnx.load_from_string(_trace(_TwoOutputs(model).eval(), frame, [OUTPUT_NAME, NETWORK_INPUT_NAME])))
+    _check_output(model, len(labels))
+    proto = clean_up(onnx.load_from_string(_trace(_TwoOutputs(model).eval(), spec, [OUTPUT_NAME, NETWORK_INPUT_NAME])))
     preprocessing_nodes(proto.graph)
     fold_scale(proto)
     check_graph(proto)
@@ -206,7 +201,7 @@ def write_graph(
 
     Args:
         proto: The graph, with the names of inputs and outputs that this module gives.
-        spec: The frame that the graph takes, and the network's input.
+        spec: The frame, and the network's input.
         labels: Class names, in the order of its output.
         link_sha256: Digest of the weights that the graph was made from.
         folder: Folder to write to; exists.
@@ -217,7 +212,7 @@ def write_graph(
     return ExportedModel(
         onnx=file_ref(folder, path),
         opset=OPSET,
-        input_name=INPUT_NAME,
+        input_name=spec.graph_input_name,
         network_input_name=NETWORK_INPUT_NAME,
         output_name=OUTPUT_NAME,
         input=spec,
@@ -228,19 +223,21 @@ def write_graph(
 
 
 def preprocessing_graph(spec: InputSpec, *, cast_first: bool = False) -> ModelProto:
-    """Return a network's preprocessing as a graph of its own, from ``frame`` to ``network_input``."""
+    """Return the graph's part of the preprocessing as a graph of its own, to ``network_input``."""
     onnx = require("onnx", "export a network")
-    frame = torch.zeros(1, spec.frame.height, spec.frame.width, 3, dtype=torch.uint8)
-    model: ModelProto = onnx.load_from_string(
-        _trace(Preprocess(spec, cast_first=cast_first).eval(), frame, [NETWORK_INPUT_NAME])
-    )
+    preprocess = Preprocess(spec, cast_first=cast_first).eval()
+    model: ModelProto = onnx.load_from_string(_trace(preprocess, spec, [NETWORK_INPUT_NAME]))
     return model
 
 
-def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
+def _empty_input(spec: InputSpec) -> torch.Tensor:
+    return torch.zeros(spec.graph_shape, dtype=torch.uint8)
+
+
+def _check_output(model: FrameModel, classes: int) -> None:
     try:
         with torch.inference_mode():
-            shape = tuple(model(frame).shape)
+            shape = tuple(model(_empty_input(model.preprocess.spec)).shape)
     except (RuntimeError, TypeError, ValueError, IndexError) as err:
         height, width = model.preprocess.spec.network.size
         reason = first_line(err)
@@ -256,7 +253,7 @@ def _check_output(model: FrameModel, frame: torch.Tensor, classes: int) -> None:
         )
 
 
-def _trace(model: torch.nn.Module, frame: torch.Tensor, outputs: list[str]) -> bytes:
+def _trace(model: torch.nn.Module, spec: InputSpec, outputs: list[str]) -> bytes:
     buffer = io.BytesIO()
     with warnings.catch_warnings():
         # The exporter is chosen on purpose (see the module's docstring); the shapes it warns of are constants here.
@@ -267,11 +264,11 @@ def _trace(model: torch.nn.Module, frame: torch.Tensor, outputs: list[str]) -> b
         try:
             torch.onnx.export(
                 model,
-                (frame,),
+                (_empty_input(spec),),
                 buffer,  # type: ignore[arg-type]  # the legacy exporter takes a file object
                 dynamo=False,
                 opset_version=OPSET,
-                input_names=[INPUT_NAME],
+                input_names=[spec.graph_input_name],
                 output_names=outputs,
             )
         except (torch.onnx.errors.UnsupportedOperatorError, torch.onnx.errors.SymbolicValueError) as err:

@@ -154,7 +154,7 @@ def wrap_network(
 
     Args:
         network: Path of the file that ``import_network`` wrote.
-        spec: The frame that the graph takes, and the network's input.
+        spec: The frame, and the network's input.
         labels: Class names in the order of the network's outputs.
         link_sha256: Digest of ``network``.
         folder: Folder to write to; exists.

@@ -34,7 +34,7 @@ def correct_biases(
         int8: Int8 graph, its weights in floating point behind a pair of their own.
         fp32: Graph that it was made from.
         input_name: Name of both graphs' input.
-        frames: Training frames ``[1, H, W, 3]``.
+        frames: Training frames, as the graphs take them.
         task: Progress, which advances by one a frame.
 
     Returns:

@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, ImageRecord
+from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, ImageRecord, InputSpec
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
 from weckd_edge.devices.images.decoding import decode
 from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.images.pixels import pixels_sha256
+from weckd_edge.devices.runtime.front_end import FrontEnd
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,9 +36,9 @@ class CalibrationImages:
         """Choose ``count`` training images, every class in its proportion."""
         return choose_images(self.index, count, self.seed)
 
-    def frames(self, chosen: Sequence[ImageRecord], spec: FrameSpec) -> Iterator[NDArray[np.uint8]]:
-        """Yield images as camera frames ``[1, height, width, 3]``, uint8."""
-        return calibration_frames(self.root, chosen, spec)
+    def inputs(self, chosen: Sequence[ImageRecord], spec: InputSpec) -> Iterator[NDArray[np.uint8]]:
+        """Yield images as the graph takes them, uint8 ``[1, rows, columns, 3]``."""
+        return calibration_inputs(self.root, chosen, spec)
 
 
 def choose_images(index: DatasetIndex, count: int, seed: int) -> tuple[ImageRecord, ...]:
@@ -112,3 +113,12 @@ def calibration_frames(root: Path, chosen: Sequence[ImageRecord], spec: FrameSpe
                 code="E_DATA_CHANGED",
             )
         yield fit_to_frame(image, spec.height, spec.width)[None]
+
+
+def calibration_inputs(root: Path, chosen: Sequence[ImageRecord], spec: InputSpec) -> Iterator[NDArray[np.uint8]]:
+    """Yield each image as the graph takes it, ``[1, rows, columns, 3]``: the camera frame, or its resized pixels.
+
+    Raises:
+        DataError: A file cannot be read, or its pixels are no longer those of the index.
+    """
+    return map(FrontEnd(spec).pixels, calibration_frames(root, chosen, spec.frame))

@@ -52,7 +52,7 @@ def check_half(plain: Path, half: Path, frames: Iterable[NDArray[np.uint8]]) -> 
     Args:
         plain: Path of the graph.
         half: Path of its FP16 form.
-        frames: Frames, uint8, each ``[1, H, W, 3]``; at least one.
+        frames: Frames as the graphs take them, uint8; at least one.
 
     Raises:
         ModelError: A value comes too near the end of FP16, or the predictions differ by more than ``HALF_TOLERANCE``.

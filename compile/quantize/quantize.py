@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, FrameSpec, ImageRecord, QuantizedModel
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, ImageRecord, InputSpec, QuantizedModel
 from weckd_edge.compile.export.preprocess_graph import keep_pixels_whole
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, check_graph, load_graph, preprocessing_nodes, producers
 from weckd_edge.compile.quantize.bias_correction import correct_biases
 from weckd_edge.compile.quantize.calibration_images import (
     calibration_digest,
-    calibration_frames,
+    calibration_inputs,
     check_images,
     choose_images,
 )
@@ -54,7 +54,7 @@ class Calibration:
     Attributes:
         graph: The FP32 graph.
         input_name: Name of the graph's input.
-        spec: Frame that the graph takes.
+        spec: The camera frame, and the network's input.
         root: The data set's folder.
         chosen: Training images that the graph was run on.
         outside: Names of the nodes that stay in floating point: the preprocessing, and those that ``qdq_placement`` leaves
@@ -65,7 +65,7 @@ class Calibration:
 
     graph: ModelProto
     input_name: str
-    spec: FrameSpec
+    spec: InputSpec
     root: Path
     chosen: tuple[ImageRecord, ...]
     outside: tuple[str, ...]
@@ -103,12 +103,12 @@ def calibrate(
     graph = load_graph(source / exported.onnx.path)
     outside = (*(node.name for node in preprocessing_nodes(graph.graph)), *left_in_float(graph.graph))
     with progress.task("calibrate", len(chosen)) as task:
-        frames = calibration_frames(root, chosen, exported.input.frame)
-        histograms = observe_ranges(graph, _tensors(graph.graph, outside), exported.input_name, frames, task)
+        inputs = calibration_inputs(root, chosen, exported.input)
+        histograms = observe_ranges(graph, _tensors(graph.graph, outside), exported.input_name, inputs, task)
     return Calibration(
         graph=graph,
         input_name=exported.input_name,
-        spec=exported.input.frame,
+        spec=exported.input,
         root=root,
         chosen=chosen,
         outside=outside,
@@ -148,8 +148,8 @@ def quantize(
     keep_pixels_whole(model)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
-        frames = calibration_frames(calibration.root, chosen, calibration.spec)
-        correct_biases(model, calibration.graph, calibration.input_name, frames, task)
+        inputs = calibration_inputs(calibration.root, chosen, calibration.spec)
+        correct_biases(model, calibration.graph, calibration.input_name, inputs, task)
     if open_sums:
         open_residual_sums(model.graph)
     check_graph(model)

@@ -10,11 +10,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.artifacts import InputSpec
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.store import digest_of, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
-from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -24,12 +25,14 @@ class Implementation:
     Attributes:
         backend: Name of the backend in the table of backends.
         model: Path of the model that the backend opens.
+        input: The camera frame, and the network's input.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
         reference: Whether the graph runs exactly as it is written, without any fusion.
     """
 
     backend: str
     model: Path
+    input: InputSpec
     precision: str
     reference: bool = False
 
@@ -37,6 +40,14 @@ class Implementation:
     def name(self) -> str:
         """Name in a report, such as ``openvino int8``."""
         return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
+
+    def open(self, *, threads: int = 1) -> FrameRunner:
+        """Open the model, which then takes camera frames.
+
+        Raises:
+            ModelError: The backend refuses the model.
+        """
+        return open_frame_runner(self.backend, self.model, self.input, threads=threads, reference=self.reference)
 
     def digest(self) -> str:
         """Return the SHA-256 of the model's files, hexadecimal; a file is read once in a process, unless it changes."""
@@ -68,7 +79,7 @@ def predict_frames(candidate: Implementation, images: Iterable[NDArray[np.uint8]
         ModelError: The backend refuses the model.
         PredictionError: The model fails on a frame.
     """
-    runner = open_runner(candidate.backend, candidate.model, reference=candidate.reference)
+    runner = candidate.open()
     try:
         return np.stack([_run(runner.run, frame) for frame in images])
     finally:

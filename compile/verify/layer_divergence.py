@@ -92,7 +92,7 @@ def find_divergence(
         onnx: The graph.
         other: Path of the model that the backend opens: the same graph, or one made from it that keeps its tensors' names.
         backend: Name of the backend, a key of ``OPENERS``.
-        frames: Frames, uint8 ``[1, H, W, 3]`` each, at least one; best those on which the predictions differ most.
+        frames: Frames as the graphs take them, uint8, at least one; best those on which the predictions differ most.
         names: Names of the two in a report.
         threshold_db: SQNR of a layer under which the two diverge, dB.
 
@@ -179,7 +179,7 @@ class _Comparison:
     Args:
         written: Reader of the graph as it is written, unfused, with every tensor that will be asked for.
         open_other: Opens a reader of the other implementation.
-        frames: Frames that both classify, uint8 ``[1, H, W, 3]``.
+        frames: Frames that both classify, as the graphs take them, uint8.
         plain: Predictions of the other without further outputs, ``[classes]`` for each frame.
     """
 

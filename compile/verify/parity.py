@@ -26,6 +26,7 @@ from weckd_edge.compile.verify.implementations import Implementation, Predict
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, OPENERS, find_divergence
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.front_end import FrontEnd
 from weckd_edge.metrics.calibration import apply_temperature, calibration_metrics, mcnemar
 from weckd_edge.metrics.intervals import rate_by_group
 
@@ -198,10 +199,10 @@ def _divergences(
             continue
         deviation = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
         worst = np.argsort(-deviation, kind="stable")[:DIVERGENCE_FRAMES]
-        frames = list(images.take([int(row) for row in worst]))
+        inputs = [FrontEnd(written.input).pixels(frame) for frame in images.take([int(row) for row in worst])]
         names = (written.name, other.name)
         layer_divergences.append(
-            find_divergence(written.model, other.model, other.backend, frames, names=names, threshold_db=threshold_db)
+            find_divergence(written.model, other.model, other.backend, inputs, names=names, threshold_db=threshold_db)
         )
     return tuple(layer_divergences)
 

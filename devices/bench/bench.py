@@ -70,6 +70,7 @@ def bench(
     model = BenchedModel(
         backend=choice.backend,
         model=choice.model,
+        input=manifest.input,
         precision=choice.precision,
         network_input_name=manifest.network_input_name,
         onnx=read_model_bytes(bundle, manifest.onnx),

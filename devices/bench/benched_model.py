@@ -14,9 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 import weckd_edge
+from weckd_edge.artifacts import InputSpec
 from weckd_edge.core.errors import ModelError
+from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.runtime.backends.base import AnyRunner, ModelSource, NetworkRunner, Runner
-from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
+from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
 
 _COLD_TIMEOUT_S = 300.0
@@ -43,6 +46,7 @@ class BenchedModel:
     Attributes:
         backend: Name in the backend table.
         model: The file to open, or the proved bytes of a bundle.
+        input: The camera frame, and the network's input.
         precision: Precision of the model, for the record.
         network_input_name: Tensor at which the graph is cut to time the network alone.
         onnx: The graph the model was built from; it is cut where the built model has lost that tensor.
@@ -52,6 +56,7 @@ class BenchedModel:
 
     backend: str
     model: ModelSource
+    input: InputSpec
     precision: str
     network_input_name: str
     onnx: ModelSource | None = None
@@ -63,7 +68,7 @@ class BenchedModel:
         Raises:
             WeckdError: The model cannot be opened here.
         """
-        return open_runner(self.backend, self.model, threads=threads)
+        return open_frame_runner(self.backend, self.model, self.input, threads=threads)
 
     def open_network(self, threads: int) -> tuple[NetworkRunner, str]:
         """Open the network without its preprocessing; return it and a note, empty where the built model itself was cut.
@@ -89,7 +94,7 @@ class BenchedModel:
         Raises:
             ModelError: The process failed, or took too long.
         """
-        return measure_cold_start(self.backend, self.model, frames, threads)
+        return measure_cold_start(self, frames, threads)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +111,7 @@ class GuardedRunner:
 
 
 def measure_cold_start(
-    backend: str,
-    model: ModelSource,
+    benched: BenchedModel,
     frames: NDArray[np.uint8],
     threads: int,
     *,
@@ -117,8 +121,7 @@ def measure_cold_start(
     """Open a model in a fresh process, so that nothing this process has loaded counts, and run it once.
 
     Args:
-        backend: Name in the backend table.
-        model: The file to open, or the proved bytes of a bundle.
+        benched: The model.
         frames: One frame, uint8 ``[1, H, W, 3]``.
         threads: Processor threads that the query may use.
         python: Interpreter of the process.
@@ -127,6 +130,7 @@ def measure_cold_start(
     Raises:
         ModelError: The process failed, or took too long.
     """
+    model = benched.model
     package = Path(weckd_edge.__file__).parent.parent
     code = (  # ours first, as another version may be installed; behind everything else for whatever is imported next
         f"import sys; sys.path.insert(0, {str(package)!r}); import weckd_edge; sys.path.append(sys.path.pop(0)); "
@@ -136,7 +140,7 @@ def measure_cold_start(
         path = Path(folder) / "frame.npy"
         np.save(path, frames)
         file = model.resolve() if isinstance(model, Path) else model.write(Path(folder))
-        command = [python, "-c", code, backend, str(file), str(path), str(threads)]
+        command = [python, "-c", code, benched.backend, str(file), to_json(benched.input), str(path), str(threads)]
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired as err:

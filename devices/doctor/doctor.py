@@ -16,6 +16,7 @@ from weckd_edge.core.errors import MissingDependency
 from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
 from weckd_edge.devices.doctor.advice import Advice, advise
 from weckd_edge.devices.machine.detect import DetectedMachine, detect
+from weckd_edge.devices.native.library import describe_library
 from weckd_edge.devices.profiles.profile import load_profile
 
 State = Literal["works", "absent", "broken"]
@@ -94,6 +95,7 @@ class Diagnosis:
         python: Version of Python.
         device: The detected machine.
         governor: Clock governors in words.
+        pixels: What crops, resizes and measures frames: the compiled library and its instructions, or NumPy and why.
         libraries: State of every library, those of the base installation first.
         abilities: Tasks, and whether each works here.
         targets: What can be built and run, by target; empty where not every library was checked.
@@ -104,6 +106,7 @@ class Diagnosis:
     python: str
     device: DetectedMachine
     governor: str
+    pixels: str
     libraries: tuple[Library, ...]
     abilities: tuple[Ability, ...]
     targets: tuple[TargetState, ...] = ()
@@ -137,6 +140,7 @@ def diagnose(
         python=".".join(str(part) for part in sys.version_info[:3]),
         device=found,
         governor=", ".join(found.governors) or "not shown here (usual in a virtual machine or container)",
+        pixels=describe_library(),
         libraries=libraries,
         abilities=abilities,
         targets=_targets({ability.name: ability for ability in abilities}),

@@ -2,16 +2,15 @@
 
 Along an axis of ``S`` old and ``N`` new pixels, lengths are counted in units of ``1 / N`` of an old pixel. Old pixel ``j``
 lies from ``j * N`` to ``(j + 1) * N``; new pixel ``i`` covers what lies from ``i * S`` to ``(i + 1) * S``. Its weights are
-whole numbers that sum to 2048. With ``e`` the length that is covered up to the end of an old pixel, all of them up to there
-weigh ``(2048 * e + S // 2) // S`` together; an old pixel's weight is the difference to the one before. The rows of the
-picture come first, then its columns, colour by colour:
+whole numbers that sum to 128. With ``e`` the length that is covered up to the end of an old pixel, all of them up to there
+weigh ``(128 * e + S // 2) // S`` together; an old pixel's weight is the difference to the one before. Where a new pixel
+covers over 128 old ones, some of them have the weight 0. With ``down`` the weights of the rows and ``across`` those of the columns,
+colour by colour:
 
-    t = (sum of (weight * value) over rows + 128) >> 8
-    new = (sum of (weight * t) over columns + 8192) >> 14
+    new = (sum of (down * across * value) + 8192) >> 14
 
-``t`` counts eighths of a grey level and is at most 2040. Weights and values so have at most 11 significant bits, and sums
-stay below 2**23: float32 gives the same bytes in any order of the sums. So do matrix products of TF32 or of float16 that sum
-in float32. An axis that keeps its length keeps its pixels. Enlarging follows the same rule.
+It is rounded once. Sums over rows alone are at most 32,640, which 16 bits hold, and all sums stay below 2**22: float32 gives
+the same bytes in any order of the sums. An axis that keeps its length keeps its pixels. Enlarging follows the same rule.
 """
 
 from __future__ import annotations
@@ -22,18 +21,19 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-TOTAL = 2048
+from weckd_edge.devices.native import library
+
+TOTAL = 128
 """Sum of the weights of one new pixel along one axis."""
 
-EIGHTHS = 8
-"""Value of one grey level between the two passes."""
+SHIFT = 14
+"""Bits by which the rounded sum over rows and columns is shifted down to grey levels."""
 
-
-ROWS_SHIFT, COLUMNS_SHIFT = 8, 14
-"""Bits by which the rounded sums of the two passes are shifted down: rows to eighths, columns to grey levels."""
-
-ROWS_HALF, COLUMNS_HALF = 1 << (ROWS_SHIFT - 1), 1 << (COLUMNS_SHIFT - 1)
+HALF = 1 << (SHIFT - 1)
 """What is added to a sum before it is shifted down, so that it is rounded."""
+
+BAND = 8
+"""Number of new pixels of one matrix product; more would mostly multiply zeros, fewer would be slower one by one."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,7 +42,7 @@ class AreaWeights:
 
     Attributes:
         first: First old pixel that each new one covers ``[N]``, int64.
-        weights: Weight of that old pixel and of those behind it ``[N, taps]``, int32; each row sums to 2048. A row of fewer
+        weights: Weight of that old pixel and of those behind it ``[N, taps]``, int32; each row sums to 128. A row of fewer
             pixels ends in zeros, whose pixels may lie outside the picture.
     """
 
@@ -70,12 +70,10 @@ def area_weights(source: int, target: int) -> AreaWeights:
         target: Number of new pixels, at least 1.
 
     Raises:
-        ValueError: A number is under 1, or an old pixel would get no weight: there are over 2048 for each new one.
+        ValueError: A number is under 1.
     """
-    if min(source, target) < 1 or source > TOTAL * target:
-        raise ValueError(
-            f"{source} to {target} pixels: expected at least 1 each, and at most {TOTAL} old ones for each new one"
-        )
+    if min(source, target) < 1:
+        raise ValueError(f"{source} to {target} pixels: expected at least 1 each")
     start = np.arange(target, dtype=np.int64) * source
     first = start // target
     taps = int(((start + source - 1) // target - first).max()) + 1
@@ -99,20 +97,48 @@ def resize_area(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[n
         uint8 ``[height, width, channels]``; a picture of this size already is returned as it is.
 
     Raises:
-        ValueError: A side is empty, or over 2048 times as long as the result's.
+        ValueError: A side is empty.
     """
     if pixels.shape[:2] == (height, width):
         return pixels
-    rows = _weighted_sums(pixels.astype(np.int32), height)
-    columns = _weighted_sums(((rows + ROWS_HALF) >> ROWS_SHIFT).swapaxes(0, 1), width)
-    resized: NDArray[np.uint8] = ((columns + COLUMNS_HALF) >> COLUMNS_SHIFT).astype(np.uint8).swapaxes(0, 1)
-    return np.ascontiguousarray(resized)
+    if min(*pixels.shape[:2], height, width) < 1:
+        raise ValueError(f"{list(pixels.shape[:2])} to {[height, width]} pixels: expected at least 1 each")
+    compiled = library.pixels_library()
+    if compiled is not None and pixels.shape[2] == 3:
+        return library.resize(compiled, pixels, height, width)
+    return _resize_by_numpy(pixels, height, width)
 
 
-def _weighted_sums(values: NDArray[np.int32], target: int) -> NDArray[np.int32]:
-    """Return the weighted sums along the first axis ``[target, ...]`` of values ``[S, ...]``, times 2048."""
-    axis, source = area_weights(len(values), target), len(values)
-    sums = np.zeros((target, *values.shape[1:]), np.int32)
-    for places, weights in zip(axis.places(source).T, axis.weights.T, strict=True):
-        sums += values[places] * weights.reshape(-1, *[1] * (values.ndim - 1))
-    return sums
+def _resize_by_numpy(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    rows, columns, channels = pixels.shape
+    downs, acrosses = _bands(rows, height, 1), _bands(columns, width, channels)
+    values = pixels.reshape(rows, columns * channels)
+    sums = np.empty((height, columns * channels), np.float32)
+    for new, old, matrix in downs:
+        np.matmul(matrix, values[old].astype(np.float32), out=sums[new])
+    levels = np.empty((height, width * channels), np.float32)
+    for new, old, matrix in acrosses:
+        np.matmul(sums[:, old], matrix.T, out=levels[:, new])
+    levels += HALF
+    levels *= 1 / (1 << SHIFT)
+    return levels.astype(np.uint8).reshape(height, width, channels)
+
+
+@lru_cache(maxsize=64)
+def _bands(source: int, target: int, channels: int) -> tuple[tuple[slice, slice, NDArray[np.float32]], ...]:
+    """Return an axis as matrix products, exact in float32: slices of the new and of the old values, and the weights.
+
+    Values of one axis are its pixels' channels, one after the other.
+    """
+    axis, bands = area_weights(source, target), []
+    for start in range(0, target, BAND):
+        first, weights = axis.first[start : start + BAND], axis.weights[start : start + BAND]
+        old, count = int(first[0]), len(first)
+        end = min(source, int(first[-1]) + weights.shape[1])
+        part = AreaWeights(first=first - old, weights=weights).matrix(end - old)
+        matrix = np.zeros((count * channels, (end - old) * channels), np.float32)
+        for channel in range(channels):
+            matrix[channel::channels, channel::channels] = part
+        new = slice(start * channels, (start + count) * channels)
+        bands.append((new, slice(old * channels, end * channels), matrix))
+    return tuple(bands)

@@ -1,16 +1,15 @@
-"""Image files as camera frames: uint8 RGB, upright, rows first, scaled to cover the frame."""
+"""Image files as camera frames: uint8 RGB, upright, rows first, resized to cover the frame."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from weckd_edge.artifacts import DataNote, FrameSpec
 from weckd_edge.core.errors import DataError
+from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.decoding import MAX_SIDE, decoded_image, read_image_file
 from weckd_edge.devices.images.pixels import Pixels
 
@@ -28,8 +27,22 @@ class Framed:
     notes: tuple[DataNote, ...]
 
 
+def cover_box(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
+    """Return the largest centred box of a frame's proportions in an image: ``top, left, height, width`` in whole pixels.
+
+    Args:
+        rows: Height of the image, pixels.
+        columns: Width of the image, pixels.
+        height: Height of the frame, pixels.
+        width: Width of the frame, pixels.
+    """
+    high = min(rows, max(1, (2 * height * columns + width) // (2 * width)))
+    wide = min(columns, max(1, (2 * width * rows + height) // (2 * height)))
+    return (rows - high) // 2, (columns - wide) // 2, high, wide
+
+
 def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
-    """Bring an image to a frame's size: scale it to cover the frame, then keep its centre.
+    """Bring an image to a frame's size: its largest centred box of the frame's proportions, resized by area.
 
     Args:
         image: uint8 ``[H, W, 3]``, at most ``MAX_SIDE`` pixels a side.
@@ -49,22 +62,8 @@ def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
         )
     if (rows, columns) == (height, width):
         return image
-    scale = max(height / rows, width / columns)
-    wide, high = width / scale, height / scale
-    left, top = (columns - wide) / 2, (rows - high) / 2
-    box = (max(0.0, left), max(0.0, top), min(float(columns), left + wide), min(float(rows), top + high))
-    # Along the rows first, then along the columns: which of them Pillow takes first in one call depends on its version and
-    # on the shape, and a grey level here and there depends on that. Rows that no pixel of the frame is made from are left
-    # black above and left out below; they are not cut off above, as the weights of the others depend on their numbers.
-    reach = max(1.0, (box[3] - box[1]) / height) + 1
-    first, last = max(0, math.floor(box[1] - reach)), min(rows, math.ceil(box[3] + reach))
-    used = Image.fromarray(image[first:last])
-    narrow = Image.new("RGB", (width, last))
-    narrow.paste(
-        used.resize((width, last - first), Image.Resampling.BILINEAR, box=(box[0], 0, box[2], last - first)), (0, first)
-    )
-    scaled = narrow.resize((width, height), Image.Resampling.BILINEAR, box=(0, box[1], width, box[3]))
-    return np.array(scaled, dtype=np.uint8)
+    top, left, high, wide = cover_box(rows, columns, height, width)
+    return resize_area(image[top : top + high, left : left + wide], height, width)
 
 
 def frame_from_file(path: Path, spec: FrameSpec) -> Pixels:

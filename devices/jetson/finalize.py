@@ -30,7 +30,6 @@ from weckd_edge.devices.jetson.engine_layers import in_floating_point, layers_on
 from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
-from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
 from weckd_edge.devices.runtime.engines import (
     ENGINE_FILE,
@@ -45,6 +44,7 @@ from weckd_edge.devices.runtime.engines import (
     record_before,
     stored_record,
 )
+from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.model_choice import read_model_bytes
 from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
@@ -347,7 +347,7 @@ def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str
     """Return the median time of one golden frame by target, nanoseconds; taken in turn, so that both see the same clocks."""
     frames, _ = load_golden(device.bundle)
     folder = device.bundle.folder
-    runners = {name: open_runner("tensorrt", read_engine(folder, record)) for name, record in engines.items()}
+    runners = {name: _open(device.bundle, read_engine(folder, record)) for name, record in engines.items()}
     try:
         single = [frame[None] for frame in frames]
         timings = time_interleaved(
@@ -361,7 +361,7 @@ def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str
 
 def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
     frames, expected = load_golden(bundle)
-    runner = open_runner("tensorrt", engine)
+    runner = _open(bundle, engine)
     try:
         result = self_test(runner, frames, expected, tolerance)
     finally:
@@ -372,3 +372,7 @@ def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest
             code="E_DEVICE_SELFTEST",
         )
     return result
+
+
+def _open(bundle: Bundle, engine: ModelBytes) -> FrameRunner:
+    return open_frame_runner("tensorrt", engine, bundle.manifest.input)

@@ -11,6 +11,7 @@ of the frame, not of the network: it costs little, runs before the network and i
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 
@@ -22,6 +23,8 @@ from weckd_edge.bundle.manifest_rules import MAX_DEPTH
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data, parse_json
+from weckd_edge.devices.native.guard import CompiledGuard
+from weckd_edge.devices.native.library import pixels_library
 
 Floats = NDArray[np.float64]
 
@@ -117,6 +120,27 @@ def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
         frame: uint8 ``[height, width, 3]`` or with a leading 1.
         spec: Size and crop of the frame; the crop has at least ``MIN_SIDE`` pixels a side.
     """
+    compiled = _compiled(spec)
+    if compiled is not None:
+        numbers, features = compiled.measure_all(frame.reshape(frame.shape[-3:]))
+        return FrameFeatures(quality=_quality(numbers), features=features)
+    return _measure_by_numpy(frame, spec)
+
+
+@lru_cache(maxsize=8)
+def _compiled(spec: FrameSpec) -> CompiledGuard | None:
+    """Return what measures frames in the compiled library; None: it is not here."""
+    library = pixels_library()
+    return None if library is None else CompiledGuard(library, crop_box(spec))
+
+
+def _quality(numbers: Sequence[float]) -> FrameQuality:
+    """Return the quality that the compiled library measured, behind the score."""
+    _, sharpness, contrast, dark, bright = numbers
+    return FrameQuality(sharpness=sharpness, contrast=contrast, dark_fraction=dark, bright_fraction=bright)
+
+
+def _measure_by_numpy(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
     pixels = frame.reshape(-1, 3).take(_places(spec), axis=0)
     light = luminance(pixels)
     y, up, down, before, after = light  # whole numbers in doubles: their sums stay far under 2^53 and are exact
@@ -252,13 +276,22 @@ class OpenGuard:
                 f"guard: expected numbers within {MAX_NUMBER:g}, got one that is beyond, or no number",
                 code="E_BUNDLE_GUARD",
             )
+        library = pixels_library()
+        self._compiled = (
+            None if library is None else CompiledGuard(library, crop_box(spec), mean=self._mean, whitening=self._whitening)
+        )
 
     def check(self, frame: NDArray[np.uint8]) -> GuardDecision:
         """Decide whether a frame, uint8 ``[height, width, 3]`` or with a leading 1, may be predicted."""
+        if self._compiled is not None:
+            numbers = self._compiled.measure(frame.reshape(frame.shape[-3:]))
+            return self._decide(_quality(numbers), numbers[0])
         features = measure_frame(frame, self.spec)
-        score = float(distances(features.features[None], self._mean, self._whitening)[0])
-        code, words = self._refuse(features.quality, score)
-        return GuardDecision(code=code, words=words, quality=features.quality, ood_score=score)
+        return self._decide(features.quality, float(distances(features.features[None], self._mean, self._whitening)[0]))
+
+    def _decide(self, quality: FrameQuality, score: float) -> GuardDecision:
+        code, words = self._refuse(quality, score)
+        return GuardDecision(code=code, words=words, quality=quality, ood_score=score)
 
     def limit_ratio(self, decision: GuardDecision) -> float:
         """Return how close a frame comes to being refused: 1 is at the nearest limit, more is over it."""

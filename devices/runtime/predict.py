@@ -16,9 +16,9 @@ from weckd_edge.core.files import read_start
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
 from weckd_edge.devices.images.frames import frame_of
-from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
-from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, open_guard
+from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
+from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
+from weckd_edge.devices.runtime.input_guard import GuardDecision, open_guard
 from weckd_edge.devices.runtime.model_choice import ModelChoice, choose_model
 
 ABSTAIN = "unable to analyze"
@@ -92,14 +92,12 @@ class OpenModel:
     Attributes:
         bundle: The verified bundle.
         choice: The model that was opened.
-        runner: The model; whoever opened it closes it.
-        guard: The bundle's input guard; None: it has none.
+        runner: The model, with the bundle's input guard in its front end; whoever opened it closes it.
     """
 
     bundle: Bundle
     choice: ModelChoice
-    runner: Runner
-    guard: OpenGuard | None
+    runner: FrameRunner
 
     def close(self) -> None:
         """Close the runner; the model must not be used afterwards."""
@@ -138,20 +136,12 @@ def open_model(bundle: Bundle, *, backend: str | None = None, threads: int = 1) 
         ConfigError: No backend has that name, or there are fewer than one thread.
         DeviceError: The bundle holds nothing that the backend runs.
         MissingDependency: The backend's library is not installed.
-        ModelError: The backend refuses the model, or the model takes other frames than the manifest says.
+        ModelError: The backend refuses the model, or the model takes something else than the manifest says.
     """
     guard = open_guard(bundle)
     choice = choose_model(bundle, backend)
-    runner = open_runner(choice.backend, choice.model, threads=threads)
-    frame = bundle.manifest.input.frame
-    expected = (1, frame.height, frame.width, 3)
-    if runner.input_shape != expected:
-        runner.close()
-        raise ModelError(
-            f"{choice.model.name}: expected frames {list(expected)} as the manifest says, takes {list(runner.input_shape)}",
-            code="E_MODEL_INPUT",
-        )
-    return OpenModel(bundle=bundle, choice=choice, runner=runner, guard=guard)
+    runner = open_frame_runner(choice.backend, choice.model, bundle.manifest.input, guard=guard, threads=threads)
+    return OpenModel(bundle=bundle, choice=choice, runner=runner)
 
 
 def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -244,10 +234,11 @@ def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guar
 
 
 def _predict_frame(model: OpenModel, frame: Frame, file: str, ignore_guard: bool) -> Prediction:
-    decision = model.guard.check(frame) if model.guard is not None else None
+    prepared = model.runner.front_end.prepare(frame)
+    decision = prepared.decision
     if decision is not None and decision.code is not None and not ignore_guard:
         return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
-    decided = decide_prediction(file, model.runner.run(frame), model.bundle.manifest)
+    decided = decide_prediction(file, model.runner.graph.run(prepared.pixels), model.bundle.manifest)
     return decided if decision is None else _with_guard_decision(decided, decision)
 
 

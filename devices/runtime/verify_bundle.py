@@ -19,8 +19,9 @@ from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.devices.runtime.backends.base import ModelBytes, Runner
-from weckd_edge.devices.runtime.backends.table import BACKENDS, open_runner
+from weckd_edge.devices.runtime.backends.table import BACKENDS
 from weckd_edge.devices.runtime.engines import current_record, read_engine
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import open_guard
 from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
@@ -185,7 +186,7 @@ def _run(
     if tolerance is None:
         return SelfTest(backend=backend, passed=False, reason="the bundle names no tolerance for it")
     try:
-        runner = open_runner(backend, model, threads=1)
+        runner = open_frame_runner(backend, model, manifest.input)
     except MissingDependency as err:
         return SelfTest(backend=backend, tolerance=tolerance, reason=str(err))
     except (ModelError, DeviceError) as err:

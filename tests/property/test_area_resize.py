@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import io
+import warnings
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput, crop_box
-from weckd_edge.devices.images.area_resize import EIGHTHS, TOTAL, area_weights, resize_area
+from weckd_edge.devices.images.area_resize import TOTAL, area_weights, resize_area
 
 SIDES = st.integers(1, 8192)
 SIZES = st.integers(1, 2048)
@@ -52,10 +54,31 @@ def weights_by_hand(source: int, target: int) -> list[dict[int, int]]:
     return weights
 
 
-def resized_by_hand(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
-    down, across = (weights_by_hand(side, size) for side in pixels.shape[:2])
+def resize_graph(spec: InputSpec, *, cast_first: bool) -> bytes:
+    """Write crop and resize of a frame as an ONNX graph."""
+    import torch
+
+    from weckd_edge.compile.export.area_form import AreaResize
+
+    class Resize(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.resize = AreaResize(spec)
+
+        def forward(self, frame: Any) -> Any:
+            return self.resize(frame.to(torch.float32) if cast_first else frame)
+
+    buffer, frame = io.BytesIO(), torch.zeros(spec.frame_shape, dtype=torch.uint8)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(Resize().eval(), (frame,), buffer, dynamo=False, opset_version=17, input_names=["frame"])  # type: ignore[arg-type]  # it takes a file object
+    return buffer.getvalue()
+
+
+def resized_by_hand(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    down, across = weights_by_hand(pixels.shape[0], height), weights_by_hand(pixels.shape[1], width)
     wide = pixels.astype(np.int64)
-    rows = np.stack([(sum(w * wide[j] for j, w in row.items()) + 128) >> 8 for row in down])
+    rows = np.stack([sum(w * wide[j] for j, w in row.items()) for row in down])
     columns = [(sum(w * rows[:, j] for j, w in row.items()) + 8192) >> 14 for row in across]
     return np.stack(columns, axis=1).astype(np.uint8)
 
@@ -66,14 +89,18 @@ def resized_by_hand(pixels: NDArray[np.uint8], size: int) -> NDArray[np.uint8]:
 @example(source=8192, target=2048)
 @example(source=1, target=2048)
 @example(source=8191, target=32)
+@example(source=8192, target=1)
 def test_the_weights_of_each_new_pixel_sum_to_the_total_and_every_old_pixel_counts(source: int, target: int) -> None:
-    assume(source <= TOTAL * target)
     axis = area_weights(source, target)
     assert (axis.weights.sum(axis=1) == TOTAL).all()
     assert axis.weights.min() >= 0
     counts = np.zeros(source, np.int64)
     np.add.at(counts, axis.places(source), axis.weights)
-    assert counts.min() > 0
+    if source <= TOTAL * target:
+        assert counts.min() > 0
+    else:  # there are not as many weights as old pixels: each weighs 1 or nothing, evenly
+        assert counts.max() == 1
+        assert np.diff(np.flatnonzero(counts)).max() <= -(-source // (TOTAL * target))
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
@@ -87,45 +114,41 @@ def test_the_weights_are_those_of_the_definition_and_close_to_the_covered_share(
             assert abs(weight - TOTAL * (high - low) / source) <= 1
 
 
-@settings(max_examples=60, deadline=None, derandomize=True)
-@given(source=SIDES, target=SIZES)
-@example(source=480, target=224)
-def test_weights_and_values_between_the_passes_lose_nothing_in_float16_or_tf32(source: int, target: int) -> None:
-    assume(source <= TOTAL * target)
-    weights = (area_weights(source, target).weights / TOTAL).astype(np.float32)
-    values = np.arange(255 * EIGHTHS + 1, dtype=np.float32)
-    smallest_normal = np.finfo(np.float16).smallest_normal
-    for numbers in (weights, values):
-        assert np.array_equal(numbers, numbers.astype(np.float16).astype(np.float32))
-        assert ((numbers == 0) | (numbers >= smallest_normal)).all(), "a subnormal number is 0 on some processors"
-        mantissas = numbers.view(np.uint32) & 0x1FFF
-        assert not mantissas.any(), "TF32 leaves the last 13 bits out"
-
-
-@pytest.mark.parametrize(("source", "target"), [(0, 4), (4, 0), (TOTAL + 1, 1)])
-def test_a_side_that_is_empty_or_too_long_to_count_every_pixel_is_refused(source: int, target: int) -> None:
+@pytest.mark.parametrize(("source", "target"), [(0, 4), (4, 0)])
+def test_a_side_that_is_empty_is_refused(source: int, target: int) -> None:
     with pytest.raises(ValueError, match=f"{source} to {target} pixels: expected"):
         area_weights(source, target)
 
 
 @settings(max_examples=60, deadline=None, derandomize=True)
-@given(height=SMALL, width=SMALL, size=st.integers(1, 48), level=st.integers(0, 255), left=st.integers(0, 5))
+@given(height=SMALL, width=SMALL, new=st.tuples(st.integers(1, 48), st.integers(1, 48)), level=st.integers(0, 255))
+@example(height=300, width=2, new=(1, 1), level=255)
+@example(height=2, width=400, new=(3, 2), level=1)
+@example(height=40, width=30, new=(40, 60), level=0)
+@example(height=7, width=9, new=(48, 48), level=128)
 def test_numpy_keeps_to_the_definition_on_any_strides_and_a_constant_picture_stays_constant(
-    height: int, width: int, size: int, level: int, left: int
+    height: int, width: int, new: tuple[int, int], level: int
 ) -> None:
-    around = noise(2 * height, width + 7)[::2, left : left + width]
+    around = noise(2 * height, width + 7)[::2, 3 : 3 + width]
     before = around.copy()
-    assert np.array_equal(resize_area(around, size, size), resized_by_hand(before, size))
+    assert np.array_equal(resize_area(around, *new), resized_by_hand(before, *new))
     assert np.array_equal(around, before)
-    assert (resize_area(np.full((height, width, 3), level, np.uint8), size, size) == level).all()
+    assert (resize_area(np.full((height, width, 3), level, np.uint8), *new) == level).all()
+
+
+def test_numpy_resizes_pictures_of_any_number_of_channels() -> None:
+    pixels = noise(31, 44)
+    resized = resize_area(pixels, 9, 20)
+    assert np.array_equal(resize_area(pixels[:, :, 1:2], 9, 20), resized[:, :, 1:2])
 
 
 @settings(max_examples=40, deadline=None, derandomize=True)
-@given(size=st.integers(2, 40), times=st.integers(1, 6))
+@given(size=st.integers(2, 40), times=st.integers(1, 8))
 def test_a_whole_ratio_gives_each_new_pixel_the_mean_of_its_square(size: int, times: int) -> None:
     pixels = noise(size * times, size * times)
     means = pixels.reshape(size, times, size, times, 3).mean(axis=(1, 3))
-    assert np.abs(resize_area(pixels, size, size) - means).max() < 1
+    off_by_rounded_weights = 0 if TOTAL % times == 0 else 255 * times / TOTAL
+    assert np.abs(resize_area(pixels, size, size) - means).max() <= 0.5 + off_by_rounded_weights
 
 
 @settings(max_examples=25, deadline=None, derandomize=True)
@@ -141,8 +164,7 @@ def test_training_and_the_graphs_of_both_runtimes_give_the_same_bytes_as_numpy(
     height: int, width: int, size: int, crop: str, cast_first: bool, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     torch = pytest.importorskip("torch")
-    onnx, ort, ov = (pytest.importorskip(name) for name in ("onnx", "onnxruntime", "openvino"))
-    from weckd_edge.compile.export.onnx_export import preprocessing_graph
+    ort, ov = (pytest.importorskip(name) for name in ("onnxruntime", "openvino"))
     from weckd_edge.train.networks.preprocess import crop_and_resize
 
     spec = spec_of(height, width, size, crop)
@@ -153,11 +175,7 @@ def test_training_and_the_graphs_of_both_runtimes_give_the_same_bytes_as_numpy(
 
     assert np.array_equal(crop_and_resize(torch.from_numpy(frames), spec.frame, (size, size)).numpy(), expected)
 
-    model = preprocessing_graph(spec, cast_first=cast_first)
-    # The levels as they leave the resize, before the normalisation rounds them.
-    levels = next(node for node in model.graph.node if "network_input" in node.output).input[0]
-    model.graph.output.append(onnx.helper.make_tensor_value_info(levels, onnx.TensorProto.FLOAT, None))
-    data = model.SerializeToString()
+    data = resize_graph(spec, cast_first=cast_first)
     session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
     core, folder = ov.Core(), tmp_path_factory.mktemp("ir")
     read = core.read_model(data)
@@ -165,6 +183,6 @@ def test_training_and_the_graphs_of_both_runtimes_give_the_same_bytes_as_numpy(
     ov.save_model(read, str(Path(folder) / "model.xml"), compress_to_fp16=True)
     half_weights = core.compile_model(str(Path(folder) / "model.xml"), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     for frame, pixels in zip(frames, expected, strict=True):
-        assert np.array_equal(session.run([levels], {"frame": frame[None]})[0][0], pixels)
-        assert np.array_equal(whole(frame[None])[1][0], pixels)
-        assert np.array_equal(half_weights(frame[None])[1][0], pixels)
+        assert np.array_equal(session.run(None, {"frame": frame[None]})[0][0], pixels)
+        assert np.array_equal(whole(frame[None])[0][0], pixels)
+        assert np.array_equal(half_weights(frame[None])[0][0], pixels)

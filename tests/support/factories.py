@@ -31,6 +31,7 @@ from weckd_edge.artifacts import (
     Parity,
     Prediction,
     Rate,
+    Resize,
     Verification,
 )
 from weckd_edge.devices.bench.percentiles import summarize_latency
@@ -47,9 +48,16 @@ def file_reference(path: str = "model/model.onnx", **changes: Any) -> FileRef:
     return replace(FileRef(path=path, sha256=digest(path), bytes=1000), **changes)
 
 
-def input_spec(side: int = 16, *, mean: Colour = (0.5, 0.5, 0.5), std: Colour = (0.5, 0.5, 0.5)) -> InputSpec:
-    """A square frame, taken as it is."""
-    frame = FrameSpec(height=side, width=side, crop="center")
+def input_spec(
+    side: int = 16,
+    *,
+    width: int | None = None,
+    resize: Resize = "bilinear",
+    mean: Colour = (0.5, 0.5, 0.5),
+    std: Colour = (0.5, 0.5, 0.5),
+) -> InputSpec:
+    """A frame whose centred square has the network's size; square itself, where no width is named."""
+    frame = FrameSpec(height=side, width=width or side, crop="center", resize=resize)
     return InputSpec(frame=frame, network=NetworkInput(height=side, width=side, mean=mean, std=std))
 
 
@@ -165,7 +173,7 @@ def verification(
         np.array([p.fp32 for p in predictions]),
         np.array([p.compiled for p in predictions]),
         parity,
-        product.Implementation(backend=backend, model=Path("model"), precision="int8"),
+        product.Implementation(backend=backend, model=Path("model"), input=input_spec(), precision="int8"),
         np.array(taught) if all(taught) else None,
     )
     return replace(found, predictions=tuple(predictions))

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
-from weckd_edge.devices.images.area_resize import COLUMNS_HALF, COLUMNS_SHIFT, ROWS_HALF, ROWS_SHIFT, area_weights
+from weckd_edge.devices.images.area_resize import HALF, SHIFT, area_weights
 from weckd_edge.devices.images.filters import FILTERS, filter_axes
 
 MIDDLE_GREY = 128 / 255
@@ -78,9 +78,8 @@ def _mean_of_area(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Ten
     top, left, height, width = _box(frames, spec)
     x = frames[:, top : top + height, left : left + width]
     if (height, width) != size:
-        rows = (_weighted_sums(x, size[0]) + ROWS_HALF) >> ROWS_SHIFT
-        columns = (_weighted_sums(rows.transpose(1, 2), size[1]) + COLUMNS_HALF) >> COLUMNS_SHIFT
-        x = columns.transpose(1, 2)
+        sums = _weighted_sums(_weighted_sums(x, size[0]).transpose(1, 2), size[1]).transpose(1, 2)
+        x = (sums + HALF) >> SHIFT
     return x.float().permute(0, 3, 1, 2)
 
 

@@ -15,11 +15,12 @@ Colour = tuple[float, float, float]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class FrameSpec:
-    """The camera frame that a caller hands over, and the pixels of it that the graph makes the network's input from.
+    """The camera frame that a caller hands over, and the pixels of it that the network's input is made of.
 
     The frame is ``[1, height, width, 3]``, uint8, RGB, rows first. It is cropped to the centred square of side
-    ``min(height, width)`` (``crop = "center"``) or left whole (``"stretch"``), and resized. ``crop_size`` names another
-    centred part: an imported network's input may show less than the square, or have other proportions.
+    ``min(height, width)`` (``crop = "center"``) or left whole (``"stretch"``), and resized: inside the graph, or with
+    ``area`` before it, by the front end (see ``devices/runtime/front_end.py``). ``crop_size`` names another centred part: an
+    imported network's input may show less than the square, or have other proportions.
 
     ``resize = "area"``: each new pixel is the mean of all old ones that it covers, by covered area, in whole numbers (see
     ``devices/images/area_resize.py``). ``"diagonal"``: each new pixel is the mean of two old ones, on the diagonal of the
@@ -83,7 +84,7 @@ class NetworkInput:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputSpec:
-    """The input of a model: the camera frame, and the network's input that the graph makes of it.
+    """The input of a model: the camera frame, and the network's input that is made of it.
 
     Attributes:
         frame: The camera frame.
@@ -92,6 +93,26 @@ class InputSpec:
 
     frame: FrameSpec
     network: NetworkInput
+
+    @property
+    def graph_takes_pixels(self) -> bool:
+        """Whether the graph takes the resized pixels; otherwise it takes the frame, and crops and resizes it."""
+        return self.frame.resize == "area"
+
+    @property
+    def frame_shape(self) -> tuple[int, int, int, int]:
+        """Shape of a camera frame: ``(1, height, width, 3)``."""
+        return 1, self.frame.height, self.frame.width, 3
+
+    @property
+    def graph_shape(self) -> tuple[int, int, int, int]:
+        """Shape of the graph's input, uint8: that of the frame, or ``(1, rows, columns, 3)`` where it takes pixels."""
+        return (1, *self.network.size, 3) if self.graph_takes_pixels else self.frame_shape
+
+    @property
+    def graph_input_name(self) -> str:
+        """Name of the graph's input: ``frame``, or ``pixels`` where it takes pixels."""
+        return "pixels" if self.graph_takes_pixels else "frame"
 
 
 def as_colour(values: Sequence[float]) -> Colour:

@@ -39,3 +39,4 @@ def command(output: Output) -> None:
     )
     print_message(f"device: {found.device.profile} ({'; '.join(found.device.reasons)})")
     print_message(f"clock governor: {found.governor}")
+    print_message(f"frames: {found.pixels}")

@@ -15,12 +15,12 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, FrameSpec, InputSpec, NetworkInput
+from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex, InputSpec, NetworkInput
 from weckd_edge.config import BuildConfig, LinkConfig, QuantizeConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.devices.bench.interleaved import InterleavedTiming, time_interleaved
-from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 
 CANDIDATES = (
     LinkConfig(model="lcnet_050", input_size=96),
@@ -109,22 +109,29 @@ def time_candidates(
         ModelError: A candidate cannot be created or compiled.
         MissingDependency: OpenVINO is not installed.
     """
-    from weckd_edge.train.distill.chain import frame_spec
     from weckd_edge.train.networks.models import can_fetch
 
     found: list[CandidateTiming] = []
     with TemporaryDirectory(prefix="weckd-") as place, progress.task("time candidates", len(candidates) + 1) as task:
         folders = [Path(place) / str(at) for at in range(len(candidates))]
-        sizes = []
+        built = []
         for link, folder in zip(candidates, folders, strict=True):
-            sizes.append(_build_candidate(link, index, root, config, folder))
+            built.append(_build_candidate(link, index, root, config, folder))
             task.advance()
-        frame = frame_spec(index, config.input)
-        fp32, int8 = (_time_models([folder / kind for folder in folders], frame, config) for kind in ("fp32", "int8"))
+        fp32, int8 = (
+            _time_models([(folder / kind, made.spec) for folder, made in zip(folders, built, strict=True)], config)
+            for kind in ("fp32", "int8")
+        )
         task.advance()
-    for link, (parameters, macs), slow, fast in zip(candidates, sizes, fp32, int8, strict=True):
+    for link, made, slow, fast in zip(candidates, built, fp32, int8, strict=True):
         found.append(
-            CandidateTiming(link=link, parameters=parameters, macs=macs, int8_ns=fast.median_ns, fp32_ns=slow.median_ns)
+            CandidateTiming(
+                link=link,
+                parameters=made.parameters,
+                macs=made.macs,
+                int8_ns=fast.median_ns,
+                fp32_ns=slow.median_ns,
+            )
         )
     found.sort(key=lambda candidate: (candidate.int8_ns, -candidate.macs))
     kept = tuple(
@@ -138,10 +145,19 @@ def time_candidates(
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _BuiltCandidate:
+    """A candidate that was written: its input and its size."""
+
+    spec: InputSpec
+    parameters: int
+    macs: int
+
+
 def _build_candidate(
     link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path
-) -> tuple[int, int]:
-    """Write a candidate in both precisions; return its parameters and MACs."""
+) -> _BuiltCandidate:
+    """Write a candidate in both precisions."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
     from weckd_edge.compile.quantize.quantize import ONNX_FILE, calibrate, quantize, write_quantized
@@ -162,15 +178,15 @@ def _build_candidate(
     write_quantized(calibration, model, "minmax", small=True, folder=small)
     for place, precision in ((plain, "fp32"), (small, "int8")):
         openvino_backend.build_ir(place / ONNX_FILE, precision, place)
-    return size.parameters, size.macs
+    return _BuiltCandidate(spec, size.parameters, size.macs)
 
 
-def _time_models(folders: Sequence[Path], spec: FrameSpec, config: BuildConfig) -> list[InterleavedTiming]:
-    frame = np.random.default_rng(0).integers(0, 256, (1, spec.height, spec.width, 3), dtype=np.uint8)
+def _time_models(models: Sequence[tuple[Path, InputSpec]], config: BuildConfig) -> list[InterleavedTiming]:
+    frame = np.random.default_rng(0).integers(0, 256, models[0][1].frame_shape, dtype=np.uint8)
     with ExitStack() as stack:
         runners = []
-        for folder in folders:
-            runners.append(open_runner("openvino", folder / "model.xml", threads=config.bench.threads))
+        for folder, spec in models:
+            runners.append(open_frame_runner("openvino", folder / "model.xml", spec, threads=config.bench.threads))
             stack.callback(runners[-1].close)
         return time_interleaved(runners, [frame], rounds=_ROUNDS)
 

@@ -121,7 +121,7 @@ class Student:
 
     @property
     def input(self) -> InputSpec:
-        """The camera frame, and the network input that the graph makes of it."""
+        """The camera frame, and the network's input."""
         return self.exported.artifact.input
 
     @property
@@ -149,7 +149,9 @@ class Student:
         if chosen.built is not None and chosen.quantized is None and chosen.precision == "int8":
             # NNCF's int8 exists in its own IR alone.
             return replace(self.deployed, reference=True)
-        return Implementation(backend="onnxruntime", model=self.onnx, precision=chosen.precision, reference=True)
+        return Implementation(
+            backend="onnxruntime", model=self.onnx, input=self.input, precision=chosen.precision, reference=True
+        )
 
     @property
     def deployed(self) -> Implementation:
@@ -160,5 +162,8 @@ class Student:
         if built is None:
             return self.as_written
         return Implementation(
-            backend=built.backend, model=self.folder / built.files[0].path, precision=self.selection.precision
+            backend=built.backend,
+            model=self.folder / built.files[0].path,
+            input=self.input,
+            precision=self.selection.precision,
         )

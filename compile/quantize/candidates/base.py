@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import BuiltModel, ExportedModel, Link, QuantizationTrial, QuantizedModel, Target
+from weckd_edge.artifacts import BuiltModel, ExportedModel, InputSpec, Link, QuantizationTrial, QuantizedModel, Target
 from weckd_edge.compile.quantize.quantize import Calibration
 from weckd_edge.compile.quantize.ranges import Method
 from weckd_edge.compile.verify.implementations import Implementation
@@ -84,6 +84,7 @@ class PrecisionCandidate:
 
     Attributes:
         trial: Record of the candidate.
+        input: The camera frame, and the network's input.
         folder: Folder that its files lie in.
         onnx: Path of its graph, as it would be deployed.
         runnable: Graph that stands for it on this machine, where the device builds its own form of it.
@@ -96,6 +97,7 @@ class PrecisionCandidate:
     """
 
     trial: QuantizationTrial
+    input: InputSpec
     folder: Path
     onnx: Path
     runnable: Path | None = None
@@ -112,5 +114,6 @@ class PrecisionCandidate:
         precision = self.trial.precision
         if self.built is not None:
             model = self.folder / self.built.files[0].path
-            return Implementation(backend=self.built.backend, model=model, precision=precision)
-        return Implementation(backend="onnxruntime", model=self.runnable or self.onnx, precision=precision, reference=True)
+            return Implementation(backend=self.built.backend, model=model, input=self.input, precision=precision)
+        graph = self.runnable or self.onnx
+        return Implementation(backend="onnxruntime", model=graph, input=self.input, precision=precision, reference=True)

@@ -20,7 +20,6 @@ from weckd_edge.core.store import file_ref
 from weckd_edge.devices.bench.interleaved import InterleavedTiming, time_interleaved
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities, Runner
-from weckd_edge.devices.runtime.backends.table import open_runner
 
 _TIMED_FRAMES = 8
 """Validation images that candidates are timed on."""
@@ -107,9 +106,8 @@ def _opened(candidates: Sequence[PrecisionCandidate], threads: int) -> Iterator[
     with ExitStack() as stack:
         runners: list[tuple[PrecisionCandidate, Runner]] = []
         for candidate in candidates:
-            model = candidate.implementation
             try:
-                runner = open_runner(model.backend, model.model, threads=threads, reference=model.reference)
+                runner = candidate.implementation.open(threads=threads)
             except ModelError as err:
                 candidate.trial = replace(candidate.trial, note=f"cannot be opened: {err}")
                 continue

@@ -29,7 +29,7 @@ from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
 
-_RANKED_FRAMES = 32
+_RANKED_IMAGES = 32
 """Number of training images on which layers are ranked by their sensitivity."""
 
 HALF_FILE = "half.onnx"
@@ -140,11 +140,11 @@ class CandidateMaker:
         candidate.onnx = self.network.onnx
         exported = self.network.exported
         chosen = self.calibration.choose(self.config.images)
-        frames = self.calibration.frames(chosen, exported.input.frame)
+        inputs = self.calibration.inputs(chosen, exported.input)
         try:
             with self.progress.task("int8 by NNCF", 1):
                 candidate.built = nncf_backend.build_int8_ir(
-                    candidate.onnx, frames, len(chosen), exported.network_input_name, candidate.folder
+                    candidate.onnx, inputs, len(chosen), exported.network_input_name, candidate.folder
                 )
         except (ModelError, MissingDependency) as err:
             candidate.trial = replace(candidate.trial, note=str(err))
@@ -187,9 +187,9 @@ class CandidateMaker:
         if candidate.graph is None or candidate.whole is None:
             return []
         exported = self.network.exported
-        frames = list(self.calibration.frames(self.calibration.choose(_RANKED_FRAMES), exported.input.frame))
+        inputs = list(self.calibration.inputs(self.calibration.choose(_RANKED_IMAGES), exported.input))
         fp32 = candidate.whole.calibration.graph
-        return [layer.node for layer in rank_layers(candidate.graph, fp32, exported.input_name, frames, self.progress)]
+        return [layer.node for layer in rank_layers(candidate.graph, fp32, exported.input_name, inputs, self.progress)]
 
     def _new(
         self,
@@ -204,7 +204,9 @@ class CandidateMaker:
         trial = QuantizationTrial(
             name=name, precision=precision, method=method, float_nodes=float_nodes, unsupported_nodes=refused
         )
-        candidate = PrecisionCandidate(trial=trial, folder=folder, onnx=folder / ONNX_FILE)
+        candidate = PrecisionCandidate(
+            trial=trial, input=self.network.exported.input, folder=folder, onnx=folder / ONNX_FILE
+        )
         self.made.append(candidate)
         return candidate
 

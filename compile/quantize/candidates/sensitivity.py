@@ -43,7 +43,7 @@ def rank_layers(
         int8: Int8 graph with every layer in int8.
         fp32: Graph that it was made from.
         input_name: Name of both graphs' input.
-        frames: A few training frames ``[1, H, W, 3]``.
+        frames: A few training frames, as the graphs take them.
         progress: Receiver of the progress.
 
     Raises:

@@ -1,8 +1,6 @@
 /* Reads a frame of any geometry, over exactly the bytes that it describes: one that is accepted reads no byte beyond.
  * SPDX-License-Identifier: Apache-2.0 */
-#include "image/area.h"
-#include "image/frame.h"
-#include "runtime/memory.h"
+#include "image/front_end.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -12,69 +10,70 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-static void resize(const weckd_region *region, uint32_t width, uint32_t height) {
-    weckd_sizes sizes = {.frame_width = width, .frame_height = height, .classes = 1, .max_source_width = region->width,
-                         .max_source_height = region->height};
-    weckd_layout layout = {0};
-    if (!weckd_layout_of(&sizes, &layout)) {
-        return;
+/* Make a crop of the contract's frame of the region, in memory of exactly the bytes that are asked for. */
+static void make_crop(const weckd_region *region, const uint32_t number[4]) {
+    weckd_front_end_spec spec = {.frame_width = 1 + number[0] % 64, .frame_height = 1 + number[1] % 64,
+                                 .max_source_width = region->width, .max_source_height = region->height};
+    spec.left = number[2] % spec.frame_width;
+    spec.top = number[3] % spec.frame_height;
+    spec.width = 1 + number[2] / 64 % (spec.frame_width - spec.left);
+    spec.height = 1 + number[3] / 64 % (spec.frame_height - spec.top);
+    size_t bytes = (weckd_front_end_bytes(&spec) + 63) / 64 * 64;
+    void *memory = aligned_alloc(64, bytes);
+    uint8_t *crop = malloc((size_t)spec.width * spec.height * 3);
+    if (bytes == 0 || memory == NULL || crop == NULL) {
+        abort();
     }
-    /* Every table in memory of its own, so that a step beyond one of them is seen. */
-    weckd_resize_buffers buffers;
-    uint32_t source[2] = {region->width, region->height}, target[2] = {width, height};
-    buffers.row = malloc((size_t)region->width * 3);
-    buffers.half = malloc((size_t)region->height * width * 3);
-    uint8_t *frame = malloc((size_t)width * height * 3);
-    for (int axis = 0; axis < 2; axis++) {
-        buffers.first[axis] = malloc(target[axis] * sizeof(int32_t));
-        buffers.count[axis] = malloc(target[axis] * sizeof(int32_t));
-        buffers.weights[axis] = malloc((size_t)target[axis] * weckd_resize_taps(source[axis], target[axis]) * sizeof(int32_t));
-    }
-    weckd_resize_cover(region, width, height, &buffers, frame);
-    for (int axis = 0; axis < 2; axis++) {
-        free(buffers.first[axis]);
-        free(buffers.count[axis]);
-        free(buffers.weights[axis]);
-    }
-    free(buffers.row);
-    free(buffers.half);
-    free(frame);
+    weckd_front_end *front_end = weckd_front_end_init(&spec, memory);
+    weckd_front_end_crop(front_end, region, crop);
+    free(crop);
+    free(memory);
 }
 
 /* Resize by area with all instructions that are here: the same bytes, and every table in memory of its own. */
 static void resize_by_area(const weckd_region *region, uint32_t side) {
     weckd_area_axis axes[2];
     uint32_t source[2] = {region->height, region->width};
-    size_t bytes = (size_t)side * side * 3;
+    size_t bytes = (size_t)side * 3;
     for (int axis = 0; axis < 2; axis++) {
-        axes[axis].first = malloc(side * sizeof(uint32_t));
+        axes[axis].spans = malloc(side * sizeof(weckd_area_span));
         axes[axis].weights = malloc((size_t)side * weckd_area_taps(source[axis], side) * sizeof(int16_t));
-        if (!weckd_area_plan(source[axis], side, &axes[axis])) {
+        if (!weckd_area_plan(source[axis], side, 0, side, &axes[axis])) {
             abort();
         }
     }
-    uint16_t *row = malloc(weckd_area_row_values(region->width) * sizeof(uint16_t));
+    size_t values = (size_t)region->width * 3;
+    uint16_t *sums = calloc(values + WECKD_AREA_SLACK, sizeof(uint16_t));
     uint8_t *expected = malloc(bytes), *found = malloc(bytes);
-    weckd_area_resize(WECKD_AREA_PLAIN, region->pixels, region->stride, &axes[0], &axes[1], row, expected);
-    for (int code = WECKD_AREA_SSE2; code <= WECKD_AREA_NEON; code++) {
-        if (weckd_area_has((weckd_area_code)code)) {
-            weckd_area_resize((weckd_area_code)code, region->pixels, region->stride, &axes[0], &axes[1], row, found);
-            if (memcmp(found, expected, bytes) != 0) {
-                abort();
+    const uint8_t **rows = malloc(axes[0].taps * sizeof(const uint8_t *));
+    for (uint32_t y = 0; y < side; y++) {
+        weckd_area_span span = axes[0].spans[y];
+        const int16_t *weights = axes[0].weights + (size_t)y * axes[0].taps;
+        for (uint32_t k = 0; k < span.count; k++) {
+            rows[k] = region->pixels + (span.first + k) * region->stride;
+        }
+        for (int code = WECKD_PLAIN; code <= WECKD_NEON; code++) {
+            if (weckd_has_instructions((weckd_instructions)code)) {
+                weckd_area_rows((weckd_instructions)code, rows, weights, span.count, values, sums);
+                weckd_area_columns((weckd_instructions)code, sums, &axes[1], code == WECKD_PLAIN ? expected : found);
+                if (code != WECKD_PLAIN && memcmp(found, expected, bytes) != 0) {
+                    abort();
+                }
             }
         }
     }
     for (int axis = 0; axis < 2; axis++) {
-        free(axes[axis].first);
+        free(axes[axis].spans);
         free(axes[axis].weights);
     }
-    free(row);
+    free(rows);
+    free(sums);
     free(expected);
     free(found);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
-    uint32_t number[14];
+    uint32_t number[16];
     char message[WECKD_MESSAGE_BYTES];
     if (size < sizeof number) {
         return 0;
@@ -112,13 +111,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (weckd_frame_region(&frame, &region, (weckd_error){message}) == WECKD_OK) {
         uint8_t *rgb = malloc((size_t)region.width * 3);
         for (uint32_t y = 0; y < region.height; y++) {
-            weckd_region_row(&region, y, rgb);
+            weckd_region_row(&region, y, 0, region.width, rgb);
         }
         free(rgb);
         if (region.width <= MAX_SIDE && region.height <= MAX_SIDE) {
-            resize(&region, 1 + number[11] % 64, 1 + number[12] % 64);
+            make_crop(&region, number + 11);
             if (region.format == WECKD_RGB || region.format == WECKD_BGR) {
-                resize_by_area(&region, 1 + number[13] % 64);
+                resize_by_area(&region, 1 + number[15] % 64);
             }
         }
     }

@@ -165,8 +165,8 @@ typedef enum weckd_matrix {
 /* How the region becomes the contract's frame. The crop and the resize to the network's own input are inside the graph. */
 typedef enum weckd_fit {
     WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
-    WECKD_FIT_COVER = 1  /* scaled to cover the frame, about its centre, triangle filter in 8 bits: bit-exact with
-                            `weckd-edge predict` on an image of that size */
+    WECKD_FIT_COVER = 1  /* its largest centred box of the frame's proportions, resized by area: bit-exact with `weckd-edge
+                            predict` on an image of that size */
 } weckd_fit;
 
 typedef struct weckd_frame {

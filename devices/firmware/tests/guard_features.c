@@ -10,7 +10,7 @@ static void print_frame(weckd_guard_state *state, const uint8_t *frame, size_t s
     double feature[WECKD_GUARD_FEATURES], ood_score = 0;
     weckd_quality quality;
     (void)weckd_guard_check(state, frame, stride, is_bgr, &quality, &ood_score);
-    weckd_guard_measure(state, &quality, feature); /* once more gives the same numbers */
+    weckd_guard_features(state, feature);
     printf("%s", weckd_instructions_name(state->instructions));
     for (int i = 0; i < WECKD_GUARD_FEATURES; i++) {
         printf(" %a", feature[i]);

@@ -25,11 +25,11 @@ static void check(bool holds, const char *what, int line) {
 static void memory(void) {
     weckd_sizes sizes = {.frame_width = 640, .frame_height = 480, .classes = 3, .model_bytes = 1000};
     size_t plain = weckd_memory_bytes(&sizes);
-    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 49152);
+    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 65536);
     sizes.max_source_width = 1920;
     CHECK(weckd_memory_bytes(&sizes) == 0); /* one side without the other */
     sizes.max_source_height = 1080;
-    CHECK(weckd_memory_bytes(&sizes) > plain + 1080 * 640 * 3);
+    CHECK(weckd_memory_bytes(&sizes) > plain + 3 * 1920 * 3);
     sizes.classes = WECKD_MAX_CLASSES + 1;
     CHECK(weckd_memory_bytes(&sizes) == 0);
     sizes.classes = 1;
@@ -47,36 +47,68 @@ static uint32_t drawn(uint32_t limit) {
     return (state >> 8) % limit;
 }
 
-static void area_resize(void) {
-    static uint8_t pixels[80 * 250], expected[70 * 70 * 3], out[70 * 70 * 3];
-    static uint32_t first[2][70];
-    static int16_t weights[2][70 * 84];
-    static uint16_t row[80 * 3 + 64];
-    for (size_t i = 0; i < sizeof pixels; i++) {
-        pixels[i] = (uint8_t)(drawn(3) == 0 ? 255 : drawn(256));
+/* A picture of at most 80 x 80 pixels, resized to at most 70 x 70. */
+typedef struct small_resize {
+    uint8_t pixels[80 * 250], out[70 * 70 * 3];
+    weckd_area_span spans[2][70];
+    int16_t weights[2][70 * 84];
+    uint16_t sums[80 * 3 + WECKD_AREA_SLACK];
+    weckd_area_axis axes[2];
+} small_resize;
+
+static void resize_by(weckd_instructions code, small_resize *job, size_t stride, uint32_t width) {
+    const weckd_area_axis *down = &job->axes[0];
+    const uint8_t *rows[84];
+    memset(job->out, 0, sizeof job->out);
+    for (uint32_t y = 0; y < down->length; y++) {
+        for (uint32_t k = 0; k < down->spans[y].count; k++) {
+            rows[k] = job->pixels + (down->spans[y].first + k) * stride;
+        }
+        weckd_area_rows(code, rows, down->weights + (size_t)y * down->taps, down->spans[y].count, width * (size_t)3, job->sums);
+        weckd_area_columns(code, job->sums, &job->axes[1], job->out + (size_t)y * job->axes[1].length * 3);
+    }
+}
+
+static void all_instructions_give_the_same_bytes(void) {
+    static small_resize job;
+    static uint8_t expected[sizeof job.out];
+    for (size_t i = 0; i < sizeof job.pixels; i++) {
+        job.pixels[i] = (uint8_t)(drawn(3) == 0 ? 255 : drawn(256));
     }
     for (int round = 0; round < 300; round++) {
-        uint32_t height = 1 + drawn(80), width = 1 + drawn(80), size = 1 + drawn(70);
+        uint32_t height = 1 + drawn(80), width = 1 + drawn(80), new_height = 1 + drawn(70), new_width = 1 + drawn(70);
         size_t stride = width * 3 + drawn(4);
-        weckd_area_axis axes[2] = {{.first = first[0], .weights = weights[0]}, {.first = first[1], .weights = weights[1]}};
-        CHECK(weckd_area_plan(height, size, &axes[0]) && weckd_area_plan(width, size, &axes[1]));
-        CHECK(weckd_area_row_values(width) <= sizeof row / sizeof *row);
-        weckd_area_resize(WECKD_AREA_PLAIN, pixels, stride, &axes[0], &axes[1], row, expected);
-        for (int code = WECKD_AREA_SSE2; code <= WECKD_AREA_NEON; code++) {
-            if (weckd_area_has((weckd_area_code)code)) {
-                memset(out, 0, sizeof out);
-                weckd_area_resize((weckd_area_code)code, pixels, stride, &axes[0], &axes[1], row, out);
-                CHECK(memcmp(out, expected, (size_t)size * size * 3) == 0);
+        for (int axis = 0; axis < 2; axis++) {
+            job.axes[axis] = (weckd_area_axis){.spans = job.spans[axis], .weights = job.weights[axis]};
+        }
+        CHECK(weckd_area_plan(height, new_height, 0, new_height, &job.axes[0]));
+        CHECK(weckd_area_plan(width, new_width, 0, new_width, &job.axes[1]));
+        resize_by(WECKD_PLAIN, &job, stride, width);
+        memcpy(expected, job.out, sizeof expected);
+        for (int code = WECKD_SSE2; code <= WECKD_NEON; code++) {
+            if (weckd_has_instructions((weckd_instructions)code)) {
+                resize_by((weckd_instructions)code, &job, stride, width);
+                CHECK(memcmp(job.out, expected, sizeof expected) == 0);
             }
         }
     }
-    /* Sevenths of 2048, summed up and rounded. */
-    static const int16_t SEVEN_TO_THREE[3][4] = {{878, 877, 293, 0}, {585, 878, 585, 0}, {293, 877, 878, 0}};
-    weckd_area_axis axis = {.first = first[0], .weights = weights[0]};
-    CHECK(weckd_area_plan(7, 3, &axis) && axis.taps == 4 && memcmp(axis.weights, SEVEN_TO_THREE, sizeof SEVEN_TO_THREE) == 0);
-    CHECK(axis.first[0] == 0 && axis.first[1] == 2 && axis.first[2] == 4);
-    CHECK(!weckd_area_plan(0, 3, &axis) && !weckd_area_plan(3, 0, &axis) && !weckd_area_plan(WECKD_AREA_TOTAL + 1, 1, &axis));
-    CHECK(weckd_area_has(weckd_area_best()));
+    CHECK(weckd_has_instructions(weckd_best_instructions()));
+}
+
+static void area_weights(void) {
+    /* Sevenths of 128, summed up and rounded. */
+    static const int16_t SEVEN_TO_THREE[3][4] = {{55, 55, 18, 0}, {37, 54, 37, 0}, {18, 55, 55, 0}};
+    weckd_area_span spans[3];
+    int16_t weights[3 * 132];
+    weckd_area_axis axis = {.spans = spans, .weights = weights};
+    CHECK(weckd_area_plan(7, 3, 0, 3, &axis) && axis.taps == 4);
+    CHECK(memcmp(axis.weights, SEVEN_TO_THREE, sizeof SEVEN_TO_THREE) == 0);
+    CHECK(spans[0].first == 0 && spans[1].first == 2 && spans[2].first == 4 && spans[0].count == 3);
+    CHECK(weckd_area_plan(7, 3, 2, 1, &axis) && axis.length == 1 && spans[0].first == 4 && weights[0] == 18);
+    CHECK(weckd_area_plan(130, 1, 0, 1, &axis) && spans[0].count == 130); /* more old pixels than there are 128ths */
+    CHECK(weckd_area_plan(400, 399, 0, 1, &axis) && spans[0].count == 1 && weights[0] == WECKD_AREA_TOTAL && weights[1] == 0);
+    CHECK(weckd_area_plan(400, 399, 398, 1, &axis) && spans[0].first == 399 && weights[0] == WECKD_AREA_TOTAL);
+    CHECK(!weckd_area_plan(0, 3, 0, 3, &axis) && !weckd_area_plan(3, 0, 0, 0, &axis) && !weckd_area_plan(3, 3, 1, 3, &axis));
 }
 
 static int region_of(const weckd_frame *frame, weckd_region *region) {
@@ -144,7 +176,7 @@ static void colours(void) {
                         CHECK(false);
                         return;
                     }
-                    weckd_region_row(&region, 1, rgb);
+                    weckd_region_row(&region, 1, 0, 2, rgb);
                     double light = limited ? (y - 16) * 255.0 / 219.0 : y;
                     double cb = (u - 128) * (limited ? 255.0 / 224.0 : 1.0), cr = (v - 128) * (limited ? 255.0 / 224.0 : 1.0);
                     double kg = 1.0 - kr[m] - kb[m];
@@ -167,12 +199,12 @@ static void rows(void) {
     weckd_region region;
     weckd_frame frame = {.pixels = bgr, .width = 2, .height = 1, .format = WECKD_BGR};
     CHECK(region_of(&frame, &region) == WECKD_OK);
-    weckd_region_row(&region, 0, rgb);
+    weckd_region_row(&region, 0, 0, region.width, rgb);
     CHECK(memcmp(rgb, (uint8_t[]){3, 2, 1, 6, 5, 4}, 6) == 0);
     frame.pixels = grey;
     frame.format = WECKD_GREY;
     CHECK(region_of(&frame, &region) == WECKD_OK);
-    weckd_region_row(&region, 0, rgb);
+    weckd_region_row(&region, 0, 0, region.width, rgb);
     CHECK(memcmp(rgb, (uint8_t[]){7, 7, 7, 9, 9, 9}, 6) == 0);
 }
 
@@ -230,7 +262,8 @@ static void threads(void) {
 
 int main(void) {
     memory();
-    area_resize();
+    area_weights();
+    all_instructions_give_the_same_bytes();
     geometry();
     colours();
     rows();

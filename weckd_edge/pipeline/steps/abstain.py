@@ -30,7 +30,6 @@ from weckd_edge.core.errors import ConfigError, did_you_mean
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
-from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
@@ -57,7 +56,7 @@ def abstain(
     deployed = student.deployed
 
     def evaluate(_: Path) -> Abstention:
-        with closing(open_runner(deployed.backend, deployed.model, reference=deployed.reference)) as runner:
+        with closing(deployed.open()) as runner:
             inputs = AbstentionInputs(
                 frames=frames,
                 labels=index.labels,

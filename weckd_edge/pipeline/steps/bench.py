@@ -68,6 +68,7 @@ def _model(student: Student) -> BenchedModel:
     return BenchedModel(
         backend=deployed.backend,
         model=deployed.model,
+        input=student.input,
         precision=deployed.precision,
         network_input_name=student.exported.artifact.network_input_name,
         onnx=student.onnx,

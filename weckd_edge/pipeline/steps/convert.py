@@ -30,7 +30,7 @@ def convert(ctx: BuildContext, student: Student, calibration: CalibrationSet) ->
 def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> list[Stage[BuiltModel]]:
     """Write a Jetson's recipe, and build the graphs in it with every TensorRT of this host."""
     from weckd_edge.compile.backends import tensorrt_backend, tensorrt_rtx_backend
-    from weckd_edge.compile.quantize.calibration_images import calibration_digest, calibration_frames, choose_images
+    from weckd_edge.compile.quantize.calibration_images import calibration_digest, calibration_inputs, choose_images
 
     chosen, onnx = student.selection, student.onnx
     inputs = {"onnx": chosen.onnx.sha256, "profile": ctx.profile}
@@ -48,7 +48,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             onnx,
             ctx.profile,
             folder,
-            calibration_frames(calibration.root, frames, student.input.frame),
+            calibration_inputs(calibration.root, frames, student.input),
             precision=chosen.precision,
         ),
     )

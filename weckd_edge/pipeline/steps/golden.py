@@ -59,5 +59,5 @@ def _other_implementations(student: Student) -> list[Implementation]:
 
     as_written, deployed = student.as_written, student.deployed
     if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: other backends run the graph in FP32
-        return [Implementation(backend="onnxruntime", model=student.fp32_onnx, precision="fp32")]
+        return [Implementation(backend="onnxruntime", model=student.fp32_onnx, input=student.input, precision="fp32")]
     return [as_written] if deployed != as_written else runners_here(as_written)

@@ -96,9 +96,9 @@ def exported_candidates(ctx: BuildContext, student: Student) -> list[Implementat
 
     onnx = student.fp32_onnx
     if student.exported.artifact.quantized:  # imported in int8: the exported graph must predict as the imported file does
-        return [Implementation(backend="onnxruntime", model=onnx, precision="int8", reference=True)]
+        return [Implementation(backend="onnxruntime", model=onnx, input=student.input, precision="int8", reference=True)]
     backends = ["onnxruntime", *(["openvino"] if ctx.target == "cpu" else [])]
-    return [Implementation(backend=name, model=onnx, precision="fp32") for name in backends]
+    return [Implementation(backend=name, model=onnx, input=student.input, precision="fp32") for name in backends]
 
 
 def runners_here(as_written: Implementation) -> list[Implementation]:

@@ -55,7 +55,8 @@ static int64_t luminance(const weckd_sums *sums) {
     return total;
 }
 
-static void make_features(const weckd_sums *sums, double feature[FEATURES]) {
+void weckd_guard_features(const weckd_guard_state *state, double feature[FEATURES]) {
+    const weckd_sums *sums = &state->grid.sums;
     int at = 0;
     for (int c = 0; c < 3; c++) {
         feature[at++] = (double)sums->colour[c] / (double)COUNT;
@@ -119,21 +120,17 @@ static weckd_reason reason_of(const weckd_guard *guard, const weckd_quality *qua
     return WECKD_REASON_NONE;
 }
 
-void weckd_guard_measure(weckd_guard_state *state, weckd_quality *quality, double feature[FEATURES]) {
+weckd_reason weckd_guard_finish(weckd_guard_state *state, weckd_quality *quality, double *ood_score) {
     const weckd_sums *sums = &state->grid.sums;
+    double feature[FEATURES];
     weckd_add_grid(state->instructions, &state->grid);
-    make_features(sums, feature);
     *quality = (weckd_quality){
         .sharpness = deviation(laplacian2(sums), sums->laplacian),
         .contrast = deviation(sums->luminance2, luminance(sums)),
         .dark_fraction = (double)sums->dark / (double)COUNT,
         .bright_fraction = (double)sums->bright / (double)COUNT,
     };
-}
-
-weckd_reason weckd_guard_finish(weckd_guard_state *state, weckd_quality *quality, double *ood_score) {
-    double feature[FEATURES];
-    weckd_guard_measure(state, quality, feature);
+    weckd_guard_features(state, feature);
     *ood_score = squared_distance(&state->guard, feature);
     return reason_of(&state->guard, quality, *ood_score);
 }

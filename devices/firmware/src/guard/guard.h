@@ -41,11 +41,11 @@ void weckd_guard_set_grid(weckd_guard_state *state, uint32_t width, uint32_t hei
 void weckd_guard_row(weckd_guard_state *state, uint32_t i, const uint8_t *above, const uint8_t *at, const uint8_t *below,
                      bool is_bgr);
 
-/* Give quality and features of the frame whose rows were measured. */
-void weckd_guard_measure(weckd_guard_state *state, weckd_quality *quality, double feature[WECKD_GUARD_FEATURES]);
-
-/* Measure and decide on the frame whose rows were measured. WECKD_REASON_NONE: it is accepted. */
+/* Decide on the frame whose rows were measured. WECKD_REASON_NONE: it is accepted. */
 weckd_reason weckd_guard_finish(weckd_guard_state *state, weckd_quality *quality, double *ood_score);
+
+/* Give the features of the last frame that was decided on. */
+void weckd_guard_features(const weckd_guard_state *state, double feature[WECKD_GUARD_FEATURES]);
 
 /* Check one frame, RGB or BGR, whose crop begins at `crop`, rows `stride` bytes apart. */
 weckd_reason weckd_guard_check(weckd_guard_state *state, const uint8_t *crop, size_t stride, bool is_bgr, weckd_quality *quality,

@@ -3,40 +3,40 @@
 #ifndef WECKD_AREA_H
 #define WECKD_AREA_H
 
-#include <stdbool.h>
+#include "core/instructions.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
-#define WECKD_AREA_TOTAL 2048 /* sum of the weights of one new pixel; at most as many old pixels fall on each new one */
+#define WECKD_AREA_TOTAL 128 /* sum of the weights of one new pixel along one axis */
+#define WECKD_AREA_SLACK 16  /* values behind a row of sums that vectors read and weigh with 0 */
 
-/* Instructions that the resize is written in; all give the same bytes. */
-typedef enum weckd_area_code { WECKD_AREA_PLAIN, WECKD_AREA_SSE2, WECKD_AREA_AVX2, WECKD_AREA_NEON } weckd_area_code;
+/* The old pixels of one new one: neither the first nor the last of them weighs 0. */
+typedef struct weckd_area_span {
+    uint32_t first, count;
+} weckd_area_span;
 
-/* Weights of one axis, in the caller's memory. */
+/* Weights of one axis, or of a part of its new pixels, in the caller's memory. */
 typedef struct weckd_area_axis {
-    uint32_t source, target, taps;
-    uint32_t *first;  /* target: first old pixel that each new one covers */
-    int16_t *weights; /* target * taps: its weight and those of the pixels behind it; 0 where it covers fewer */
+    uint32_t length, taps;  /* new pixels, and weights of each */
+    weckd_area_span *spans; /* length */
+    int16_t *weights;       /* length * taps: those of the pixels of the span, then zeros */
 } weckd_area_axis;
 
 /* Return how many weights each new pixel has where `source` pixels become `target`: an even number. */
 uint32_t weckd_area_taps(uint32_t source, uint32_t target);
 
-/* Return how many values of the working row a picture of `width` pixels needs. */
-size_t weckd_area_row_values(uint32_t width);
+/* Plan new pixels `from` to `from + length` of `source` that become `target`. `spans` and `weights` of the axis have room.
+ * False: a side is 0, or there are no such pixels. */
+bool weckd_area_plan(uint32_t source, uint32_t target, uint32_t from, uint32_t length, weckd_area_axis *axis);
 
-/* Fill the weights of an axis, whose `first` and `weights` have room. False: a side is 0, or an old pixel would get no weight. */
-bool weckd_area_plan(uint32_t source, uint32_t target, weckd_area_axis *axis);
+/* Weigh `count` rows of `values` values: `sums[x]` is the sum of weights[k] * rows[k][x], at most 32,640. `weights` are those of
+ * an axis: where `count` is odd, one more may be read. */
+void weckd_area_rows(weckd_instructions instructions, const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t values,
+                     uint16_t *sums);
 
-/* Tell whether this build and this processor have the instructions. */
-bool weckd_area_has(weckd_area_code code);
-
-/* Return the fastest instructions that this processor has. */
-weckd_area_code weckd_area_best(void);
-
-/* Resize RGB pixels, rows `stride` bytes apart, to `out`, down->target * across->target * 3 bytes without padding. `row` holds
- * weckd_area_row_values(across->source) values. No byte outside the pictures is read or written. */
-void weckd_area_resize(weckd_area_code code, const uint8_t *pixels, size_t stride, const weckd_area_axis *down,
-                       const weckd_area_axis *across, uint16_t *row, uint8_t *out);
+/* Weigh the columns of a row of sums, RGB, and round them: `out` gets across->length * 3 bytes. WECKD_AREA_SLACK values behind
+ * the row may be read. */
+void weckd_area_columns(weckd_instructions instructions, const uint16_t *sums, const weckd_area_axis *across, uint8_t *out);
 
 #endif

@@ -81,13 +81,13 @@ static uint8_t clip(int32_t value) { return (uint8_t)(value < 0 ? 0 : value > 25
 
 static uint8_t rounded(int32_t sum) { return clip((sum + 32768) >> 16); }
 
-static void nv12_row(const weckd_region *region, uint32_t y, uint8_t *rgb) {
+static void nv12_row(const weckd_region *region, uint32_t y, uint32_t left, uint32_t width, uint8_t *rgb) {
     const int32_t *m = MATRICES[region->matrix];
-    const uint8_t *luma = region->pixels + region->stride * y;
+    const uint8_t *luma = region->pixels + region->stride * y + left;
     const uint8_t *pairs = region->chroma + region->chroma_stride * (y / 2);
-    for (uint32_t x = 0; x < region->width; x++) {
+    for (uint32_t x = 0; x < width; x++) {
         int32_t light = m[0] * (luma[x] - m[1]);
-        int32_t blue = pairs[x & ~1u] - 128, red = pairs[x | 1u] - 128;
+        int32_t blue = pairs[(left + x) & ~1u] - 128, red = pairs[(left + x) | 1u] - 128;
         rgb[3 * x] = rounded(light + m[2] * red);
         rgb[3 * x + 1] = rounded(light + m[3] * blue + m[4] * red);
         rgb[3 * x + 2] = rounded(light + m[5] * blue);
@@ -96,26 +96,26 @@ static void nv12_row(const weckd_region *region, uint32_t y, uint8_t *rgb) {
 
 size_t weckd_region_row_bytes(const weckd_region *region) { return region->width * pixel_bytes(region->format); }
 
-void weckd_region_row(const weckd_region *region, uint32_t y, uint8_t *rgb) {
-    const uint8_t *row = region->pixels + region->stride * y;
+void weckd_region_row(const weckd_region *region, uint32_t y, uint32_t left, uint32_t width, uint8_t *rgb) {
+    const uint8_t *row = region->pixels + region->stride * y + (size_t)left * pixel_bytes(region->format);
     switch (region->format) {
     case WECKD_RGB:
-        memcpy(rgb, row, (size_t)region->width * 3);
+        memcpy(rgb, row, (size_t)width * 3);
         break;
     case WECKD_BGR:
-        for (size_t x = 0; x < region->width; x++) {
+        for (size_t x = 0; x < width; x++) {
             rgb[3 * x] = row[3 * x + 2];
             rgb[3 * x + 1] = row[3 * x + 1];
             rgb[3 * x + 2] = row[3 * x];
         }
         break;
     case WECKD_GREY:
-        for (size_t x = 0; x < region->width; x++) {
+        for (size_t x = 0; x < width; x++) {
             rgb[3 * x] = rgb[3 * x + 1] = rgb[3 * x + 2] = row[x];
         }
         break;
     case WECKD_NV12:
-        nv12_row(region, y, rgb);
+        nv12_row(region, y, left, width, rgb);
         break;
     }
 }

@@ -20,7 +20,7 @@ int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_err
 /* Return the bytes of one row of a region, padding not counted; for NV12, of its luma. */
 size_t weckd_region_row_bytes(const weckd_region *region);
 
-/* Write row `y` of a region as RGB, `width * 3` bytes. */
-void weckd_region_row(const weckd_region *region, uint32_t y, uint8_t *rgb);
+/* Write `width` pixels of row `y` of a region, from pixel `left` on, as RGB: width * 3 bytes. */
+void weckd_region_row(const weckd_region *region, uint32_t y, uint32_t left, uint32_t width, uint8_t *rgb);
 
 #endif

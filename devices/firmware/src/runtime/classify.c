@@ -46,26 +46,16 @@ static int fit_frame(weckd_bundle *bundle, const weckd_frame *frame, bool *swapp
         }
         return WECKD_OK;
     }
-    if (region.width == width && region.height == height) {
-        if (region.format == WECKD_RGB && region.stride == row) {
-            memcpy(bundle->frame, region.pixels, row * height);
-            return WECKD_OK;
-        }
-        for (uint32_t y = 0; y < height; y++) {
-            weckd_region_row(&region, y, bundle->frame + y * row);
-        }
-        return WECKD_OK;
-    }
-    if (frame->fit == WECKD_FIT_EXACT) {
+    if (frame->fit == WECKD_FIT_EXACT && !weckd_front_end_fits(bundle->front_end, &region)) {
         return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: expected a region of %u x %u pixels, got %u x %u; choose another "
                           "region, or WECKD_FIT_COVER", width, height, region.width, region.height);
     }
-    if (region.width > bundle->max_source_width || region.height > bundle->max_source_height) {
+    if (!weckd_front_end_takes(bundle->front_end, &region)) {
         return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: WECKD_FIT_COVER takes at most %u x %u pixels here, got %u x %u; "
                           "raise max_source_width and max_source_height", bundle->max_source_width, bundle->max_source_height,
                           region.width, region.height);
     }
-    weckd_resize_cover(&region, width, height, &bundle->resize, bundle->frame);
+    weckd_front_end_crop(bundle->front_end, &region, bundle->frame);
     return WECKD_OK;
 }
 

@@ -20,6 +20,14 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
         sizes->model_bytes > WECKD_MAX_MODEL_BYTES) {
         return false;
     }
+    const weckd_front_end_spec spec = {
+        .frame_width = sizes->frame_width,
+        .frame_height = sizes->frame_height,
+        .width = sizes->frame_width,
+        .height = sizes->frame_height,
+        .max_source_width = sizes->max_source_width,
+        .max_source_height = sizes->max_source_height,
+    };
     size_t at = WECKD_HEAD_BYTES;
     layout->guard = reserve(&at, sizeof(weckd_guard_state));
     layout->non_gradeable_labels = reserve(&at, classes);
@@ -29,17 +37,7 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     layout->frame = reserve(&at, width * height * 3);
     layout->model = reserve(&at, sizes->model_bytes + (uint64_t)WECKD_MAX_MODEL_FILES * WECKD_ALIGN);
     layout->after_model = at;
-    if (resizes) {
-        uint64_t source[2] = {sizes->max_source_width, sizes->max_source_height}, target[2] = {width, height};
-        layout->row = reserve(&at, source[0] * 3);
-        layout->half = reserve(&at, source[1] * width * 3);
-        for (int axis = 0; axis < 2; axis++) {
-            layout->first[axis] = reserve(&at, target[axis] * sizeof(int32_t));
-            layout->count[axis] = reserve(&at, target[axis] * sizeof(int32_t));
-            uint64_t taps = weckd_resize_taps((uint32_t)source[axis], (uint32_t)target[axis]);
-            layout->weights[axis] = reserve(&at, target[axis] * taps * sizeof(int32_t));
-        }
-    }
+    layout->front_end = reserve(&at, weckd_front_end_bytes(&spec));
     layout->bytes = at;
     return true;
 }

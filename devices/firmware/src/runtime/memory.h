@@ -2,7 +2,7 @@
 #ifndef WECKD_MEMORY_H
 #define WECKD_MEMORY_H
 
-#include "image/resize.h"
+#include "image/front_end.h"
 
 #include <stdbool.h>
 
@@ -12,7 +12,7 @@
 /* Distances of the parts from the block's start, bytes. */
 typedef struct weckd_layout {
     size_t guard, non_gradeable_labels, labels, probabilities, expected, frame, model, after_model;
-    size_t row, half, first[2], count[2], weights[2];
+    size_t front_end;
     size_t bytes; /* size of the whole block */
 } weckd_layout;
 

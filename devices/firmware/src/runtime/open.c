@@ -85,13 +85,15 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     bundle->frame = block + layout->frame;
     bundle->max_source_width = options->max_source_width;
     bundle->max_source_height = options->max_source_height;
-    bundle->resize.row = block + layout->row;
-    bundle->resize.half = block + layout->half;
-    for (int axis = 0; axis < 2; axis++) {
-        bundle->resize.first[axis] = (int32_t *)(void *)(block + layout->first[axis]);
-        bundle->resize.count[axis] = (int32_t *)(void *)(block + layout->count[axis]);
-        bundle->resize.weights[axis] = (int32_t *)(void *)(block + layout->weights[axis]);
-    }
+    const weckd_front_end_spec spec = {
+        .frame_width = manifest->contract.frame_width,
+        .frame_height = manifest->contract.frame_height,
+        .width = manifest->contract.frame_width,
+        .height = manifest->contract.frame_height,
+        .max_source_width = options->max_source_width,
+        .max_source_height = options->max_source_height,
+    };
+    bundle->front_end = weckd_front_end_init(&spec, block + layout->front_end);
     bundle->owns_memory = options->memory == NULL;
     bundle->folder_fd = -1;
     atomic_flag_clear(&bundle->busy);

@@ -31,7 +31,7 @@ struct weckd_bundle {
     float *expected;     /* [1, classes]: probabilities of one golden frame */
     uint8_t *frame;      /* [1, frame_height, frame_width, 3]: the backend reads it */
     uint32_t max_source_width, max_source_height;
-    weckd_resize_buffers resize;
+    weckd_front_end *front_end;
     weckd_golden_file golden_frames, golden_predictions;
     double tolerance;    /* negative: the bundle has none */
     int folder_fd;       /* the bundle's folder, for the self-test */

@@ -17,9 +17,11 @@ ort = pytest.importorskip("onnxruntime")
 
 from weckd_edge.artifacts import InputSpec, diagonal_positions  # noqa: E402 - behind the skips
 from weckd_edge.compile.export.onnx_export import FrameModel, Preprocess, export_onnx  # noqa: E402
+from weckd_edge.compile.graph import preprocessing_nodes  # noqa: E402
 from weckd_edge.core.errors import ModelError  # noqa: E402
 from weckd_edge.core.store import check_ref, sha256_file  # noqa: E402
 from weckd_edge.devices.images.area_resize import resize_area  # noqa: E402
+from weckd_edge.devices.runtime.front_end import FrontEnd  # noqa: E402
 
 PILLOWS = {"antialiased_bilinear": Image.Resampling.BILINEAR, "antialiased_bicubic": Image.Resampling.BICUBIC}
 
@@ -92,10 +94,11 @@ def test_the_graph_predicts_as_the_network_does_on_the_frame_the_contract_descri
     networks.export(network, tmp_path, contract)
     session = ort.InferenceSession(str(tmp_path / "model.onnx"), providers=["CPUExecutionProvider"])
     frames = np.random.default_rng(0).integers(0, 256, (6, contract.frame.height, contract.frame.width, 3), np.uint8)
-    answers = np.concatenate([session.run(None, {"frame": frame[None]})[0] for frame in frames])
+    taken = np.concatenate([FrontEnd(contract).pixels(frame[None]) for frame in frames])
+    answers = np.concatenate([session.run(None, {contract.graph_input_name: one[None]})[0] for one in taken])
     with torch.inference_mode():
         inputs = torch.cat([expected_input(frame, contract) for frame in frames]).float()
-        assert np.abs(Preprocess(contract)(torch.from_numpy(frames)).numpy() - inputs.numpy()).max() < 1e-4
+        assert np.abs(Preprocess(contract)(torch.from_numpy(taken)).numpy() - inputs.numpy()).max() < 1e-4
         expected = torch.softmax(network(inputs), 1).numpy()
     assert answers.dtype == np.float32
     assert np.abs(expected - expected[0]).max() > 0.01, "frames that all look alike prove nothing"
@@ -115,6 +118,20 @@ def test_the_artefact_says_what_the_graph_is(networks: ModuleType, tmp_path: Pat
     assert [(o.domain, o.version) for o in model.opset_import] == [("", 17)]
     assert (exported.input, exported.labels) == (networks.contract(), networks.LABELS)
     assert exported.link_sha256 == networks.LINK_SHA256
+
+
+def test_a_graph_for_pixels_takes_them_under_their_own_name_and_holds_no_resize(
+    networks: ModuleType, tmp_path: Path
+) -> None:
+    contract = networks.contract(resize="area")
+    exported = networks.export(networks.inverted(), tmp_path, contract)
+    graph = load(tmp_path).graph
+    (pixels,) = graph.input
+    assert (exported.input_name, pixels.name) == ("pixels", "pixels")
+    assert [d.dim_value for d in pixels.type.tensor_type.shape.dim] == [1, 12, 12, 3]
+    assert pixels.type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    before = [node.op_type for node in preprocessing_nodes(graph)]
+    assert before == ["Cast", "Transpose", "Sub"], "TensorRT's parser refuses to transpose a uint8 tensor"
 
 
 def test_the_tensor_between_preprocessing_and_network_has_its_name_and_shape(networks: ModuleType, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from weckd_edge.artifacts import (
     Rate,
 )
 from weckd_edge.compile.backends import openvino_backend, tensorrt_rtx_backend
-from weckd_edge.compile.quantize.calibration_images import CalibrationImages, calibration_frames
+from weckd_edge.compile.quantize.calibration_images import CalibrationImages, calibration_inputs
 from weckd_edge.compile.quantize.candidates import make as making
 from weckd_edge.compile.quantize.candidates import prove
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork
@@ -36,7 +36,6 @@ from weckd_edge.compile.quantize.qdq_nodes import leave_float, store_int8_weight
 from weckd_edge.compile.quantize.quantize import Calibration, calibrate, quantize, write_quantized
 from weckd_edge.compile.quantize.ranges import METHODS, with_outputs
 from weckd_edge.compile.quantize.select_precision import Selector
-from weckd_edge.compile.verify import implementations
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
@@ -44,6 +43,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.bench.interleaved import InterleavedTiming
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime import frame_runner
 
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
@@ -368,7 +368,7 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
         if n.op_type in ("Conv", "Gemm") and n.input[2] in changed and kernels[n.name] in ([], [[1, 1]])
     ]
     assert len(layers) >= 3
-    frames = list(calibration_frames(calibration.root, calibration.chosen, calibration.spec))
+    frames = list(calibration_inputs(calibration.root, calibration.chosen, calibration.spec))
 
     def mean(graph: Any, layer: Any) -> Any:
         alone = leave_float(graph, quantized_nodes(graph.graph) - {layer.name}, calibration.graph)
@@ -462,9 +462,14 @@ def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
     selector: Callable[..., Selector], times: Times, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     times(2.0, 1.0)
-    real = implementations.open_runner
+    real = frame_runner.open_runner
 
     class Failing:
+        name, version = "openvino", "1"
+
+        def __init__(self, shape: tuple[int, ...]) -> None:
+            self.input_shape = shape
+
         def run(self, _: Any) -> Any:
             raise RuntimeError("primitive not found")
 
@@ -472,9 +477,10 @@ def test_a_form_that_fails_while_it_predicts_is_a_row_and_the_others_go_on(
             pass
 
     def opened(backend: str, model: Path, **settings: Any) -> Any:
-        return Failing() if model.parent.name == "trial-1" else real(backend, model, **settings)
+        found = real(backend, model, **settings)
+        return Failing(found.input_shape) if model.parent.name == "trial-1" else found
 
-    monkeypatch.setattr(implementations, "open_runner", opened)
+    monkeypatch.setattr(frame_runner, "open_runner", opened)
     found = selector(max_accuracy_drop=1.0, min_relative_accuracy=0.0, max_recall_drop=1.0).run()
     notes = {t.name: t.note for t in found.trials}
     assert notes["fp16"] == "cannot predict: primitive not found"

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.golden as module
+from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, GoldenFrames
 from weckd_edge.compile.verify.golden import MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, TOLERANCE_FACTOR, make_golden
@@ -22,8 +23,9 @@ from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 
-SHIPPED = Implementation(backend="openvino", model=Path("shipped.xml"), precision="int8")
-OTHER = Implementation(backend="onnxruntime", model=Path("other.onnx"), precision="int8", reference=True)
+INPUT = factories.input_spec(24, width=32)
+SHIPPED = Implementation(backend="openvino", model=Path("shipped.xml"), input=INPUT, precision="int8")
+OTHER = Implementation(backend="onnxruntime", model=Path("other.onnx"), input=INPUT, precision="int8", reference=True)
 
 
 class Implementations:
@@ -35,12 +37,12 @@ class Implementations:
         self.closed = 0
         self.fails = False
 
-    def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
+    def open_runner(self, backend: str, model: Path, *, threads: int = 1, reference: bool = False) -> Any:
         self.opened.append((backend, model, reference))
         outer = self
 
         class Runner:
-            version = "7.1"
+            name, version, input_shape = backend, "7.1", (1, 24, 32, 3)
 
             def run(self, frame: Any) -> Any:
                 assert frame.shape == (1, 24, 32, 3)
@@ -62,7 +64,7 @@ class Implementations:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> Implementations:
     implementations = Implementations()
-    monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
+    monkeypatch.setattr("weckd_edge.devices.runtime.frame_runner.open_runner", implementations.open_runner)
     monkeypatch.setattr(module, "library_version", lambda backend: "7.1")
     return implementations
 

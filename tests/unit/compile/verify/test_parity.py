@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.parity as module
+from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, ExecutedLayer, FrameSpec, LayerDivergence, Recalibration, Verification
 from weckd_edge.compile.verify.implementations import Implementation, predict_frames
@@ -33,10 +34,11 @@ from weckd_edge.metrics.calibration import apply_temperature
 
 RIGHT = {0: (0.8, 0.1, 0.1), 1: (0.1, 0.8, 0.1), 2: (0.1, 0.1, 0.8)}
 
-FP32 = Implementation(backend="onnxruntime", model=Path("fp32.onnx"), precision="fp32")
-WRITTEN = Implementation(backend="onnxruntime", model=Path("int8.onnx"), precision="int8", reference=True)
-SHIPPED = Implementation(backend="openvino", model=Path("model.xml"), precision="int8")
-UNCALIBRATED = Implementation(backend="openvino", model=Path("before/model.xml"), precision="int8")
+INPUT = factories.input_spec(24, width=32)
+FP32 = Implementation(backend="onnxruntime", model=Path("fp32.onnx"), input=INPUT, precision="fp32")
+WRITTEN = Implementation(backend="onnxruntime", model=Path("int8.onnx"), input=INPUT, precision="int8", reference=True)
+SHIPPED = Implementation(backend="openvino", model=Path("model.xml"), input=INPUT, precision="int8")
+UNCALIBRATED = Implementation(backend="openvino", model=Path("before/model.xml"), input=INPUT, precision="int8")
 EXECUTED = ExecutedLayer(name="conv", kind="Convolution", precision="u8", kernel="jit")
 
 
@@ -102,14 +104,14 @@ class StandIns:
         a, b = names
         return LayerDivergence(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
 
-    def open_runner(self, backend: str, model: Path, *, reference: bool = False) -> Any:
+    def open_runner(self, backend: str, model: Path, *, threads: int, reference: bool) -> Any:
         if model == self.fails:
             raise ModelError(f"{model}: refused", code="E_MODEL_GRAPH")
         self.opened.append((backend, model, reference))
         outer = self
 
         class Runner:
-            version = "1"
+            name, version, input_shape = backend, "1", (1, 24, 32, 3)
 
             def run(self, frame: Any) -> Any:
                 assert frame.shape == (1, 24, 32, 3)
@@ -127,7 +129,7 @@ class StandIns:
 @pytest.fixture
 def stub(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     implementations = StandIns()
-    monkeypatch.setattr("weckd_edge.compile.verify.implementations.open_runner", implementations.open_runner)
+    monkeypatch.setattr("weckd_edge.devices.runtime.frame_runner.open_runner", implementations.open_runner)
     monkeypatch.setattr(module, "find_divergence", implementations.find_divergence)
     monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
     return implementations
@@ -221,7 +223,7 @@ def test_each_pair_is_compared_under_its_own_tolerance(ears: Ears, stub: StandIn
 
 
 def test_every_exported_implementation_is_held_to_the_trained_network(ears: Ears, stub: StandIns) -> None:
-    second = Implementation(backend="openvino", model=Path("fp32.onnx"), precision="fp32")
+    second = Implementation(backend="openvino", model=Path("fp32.onnx"), input=INPUT, precision="fp32")
     found = ears.verify(ears.probabilities(), exported=(FP32, second))
     assert [(p.a, p.b) for p in found.parity[:2]] == [
         ("torch fp32", "onnxruntime fp32"),
@@ -386,7 +388,7 @@ def test_layers_are_compared_where_a_pair_fails_and_on_request(ears: Ears, stub:
 
 
 def test_two_float32_implementations_are_compared_with_each_other_where_one_fails(ears: Ears, stub: StandIns) -> None:
-    second = Implementation(backend="openvino", model=FP32.model, precision="fp32")
+    second = Implementation(backend="openvino", model=FP32.model, input=INPUT, precision="fp32")
     stub.answers[FP32.model] = ears.probabilities(shift=0.01)
     ears.verify(ears.probabilities(), exported=(FP32, second))
     names = ("onnxruntime fp32", "openvino fp32")
@@ -394,7 +396,7 @@ def test_two_float32_implementations_are_compared_with_each_other_where_one_fail
 
 
 def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: StandIns) -> None:
-    other = Implementation(backend="openvino", model=WRITTEN.model, precision="int8")
+    other = Implementation(backend="openvino", model=WRITTEN.model, input=INPUT, precision="int8")
     stub.answers[WRITTEN.model] = ears.probabilities()
     found = ears.verify(ears.probabilities(), deployed=WRITTEN, others=(other,))
     pair = found.parity[1]
@@ -433,7 +435,9 @@ def test_float32_implementations_of_a_real_graph_agree_and_a_wrong_one_is_found(
         trained = np.stack([model(torch.tensor(frame))[0].numpy() for frame in images])
 
     same, other = (
-        Implementation(backend="onnxruntime", model=tmp_path / name / "model.onnx", precision="fp32")
+        Implementation(
+            backend="onnxruntime", model=tmp_path / name / "model.onnx", input=networks.contract(), precision="fp32"
+        )
         for name in ("fp32", "other")
     )
     arguments = (images, index.labels, predict_frames)

@@ -56,7 +56,9 @@ class Case:
 
     def recalibrate(self, out: Path, **changes: Any) -> RecalibratedModel:
         out.mkdir(exist_ok=True)
-        deployed = Implementation(backend="onnxruntime", model=self.path, precision="int8", reference=True)
+        deployed = Implementation(
+            backend="onnxruntime", model=self.path, input=self.networks.contract(), precision="int8", reference=True
+        )
         index = changes.pop("index", self.index)
         workspace, spec = Workspace(self.place / "work"), self.networks.contract().frame
         images = decode_split(workspace, index, "val", self.place / "images", spec, SilentProgress())

@@ -28,6 +28,14 @@ from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.bench.watched_run import BenchMachine
 
+INPUT = factories.input_spec(2)
+
+
+def toy_model(backend: str, model: Path) -> BenchedModel:
+    """The toy's graph, as a bench has it."""
+    spec = factories.input_spec(8)
+    return BenchedModel(backend=backend, model=model, input=spec, precision="float32", network_input_name="image")
+
 
 class FakeRunner:
     """Counts the frames it is given, and whether it was closed."""
@@ -172,7 +180,7 @@ def test_onnxruntime_measures_too_and_says_that_it_cannot_cut(toy: ModuleType, m
 
 @pytest.fixture
 def model(tmp_path: Path) -> FakeModel:
-    return FakeModel(backend="openvino", model=tmp_path / "m.xml", precision="int8", network_input_name="image")
+    return FakeModel(backend="openvino", model=tmp_path / "m.xml", input=INPUT, precision="int8", network_input_name="image")
 
 
 FRAMES = np.zeros((2, 2, 2, 3), np.uint8)
@@ -395,7 +403,7 @@ def test_a_bench_that_is_kept_is_the_one_that_was_returned(tmp_path: Path, model
 def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(toy: ModuleType, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     built = toy.write_graph(tmp_path / "built.onnx", image="fused")
-    model = BenchedModel(backend="openvino", model=built, precision="float32", network_input_name="image")
+    model = toy_model("openvino", built)
     settings = BenchSettings(queries=4, warmup=0)
     graph = toy.write_graph(tmp_path / "m.onnx")
     found = bench_model(dataclasses.replace(model, onnx=graph), toy.frames(2), settings)
@@ -418,7 +426,7 @@ def test_a_fresh_process_that_dies_is_reported_in_one_line(tmp_path: Path, scrip
     python.write_text(f"#!/bin/sh\n{script}\n")
     python.chmod(0o755)
     with pytest.raises(ModelError) as caught:
-        measure_cold_start("openvino", tmp_path / "m.xml", FRAMES[:1], 1, python=str(python))
+        measure_cold_start(toy_model("openvino", tmp_path / "m.xml"), FRAMES[:1], 1, python=str(python))
     assert str(caught.value) == f"m.xml: a fresh process could not predict one frame ({told})"
 
 
@@ -428,11 +436,11 @@ def test_a_fresh_process_that_hangs_is_given_up(tmp_path: Path) -> None:
     python.chmod(0o755)
     os.mkfifo(tmp_path / "hangs")
     with raises(ModelError, "E_MODEL_COLD_START", says="0.05"):
-        measure_cold_start("openvino", tmp_path / "m.xml", FRAMES[:1], 1, python=str(python), timeout_s=0.05)
+        measure_cold_start(toy_model("openvino", tmp_path / "m.xml"), FRAMES[:1], 1, python=str(python), timeout_s=0.05)
 
 
 def test_a_fresh_process_opens_the_model_and_runs_it(toy: ModuleType, tmp_path: Path) -> None:
-    found = measure_cold_start("onnxruntime", toy.write_graph(tmp_path / "m.onnx"), toy.frames(1), 1)
+    found = measure_cold_start(toy_model("onnxruntime", toy.write_graph(tmp_path / "m.onnx")), toy.frames(1), 1)
     assert found.first_prediction_ns > 0
     assert found.peak_rss_bytes is None or found.peak_rss_bytes > 1 << 20
 
@@ -449,7 +457,7 @@ def test_the_largest_memory_is_read_from_linux_and_none_elsewhere(tmp_path: Path
 def test_the_first_prediction_takes_time(toy: ModuleType, tmp_path: Path) -> None:
     model = toy.write_graph(tmp_path / "m.onnx")
     np.save(tmp_path / "frame.npy", toy.frames(1))
-    assert first_prediction_ns("onnxruntime", model, tmp_path / "frame.npy", 1) > 0
+    assert first_prediction_ns("onnxruntime", model, factories.input_spec(toy.SIDE), tmp_path / "frame.npy", 1) > 0
 
 
 def test_the_command_prints_one_object(toy: ModuleType, tmp_path: Path, run: Callable[..., tuple[int, str, str]]) -> None:

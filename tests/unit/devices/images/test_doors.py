@@ -29,7 +29,6 @@ from weckd_edge.devices.images.decoding import decode
 from weckd_edge.devices.images.frames import fit_to_frame
 from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.devices.images.split_frames import decode_split
-from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, open_bundle_model
 from weckd_edge.report.frames import picture_frames
@@ -119,7 +118,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> list[NDArray[np.uint8]]:
     def opened(*args: Any, **kwargs: Any) -> Watched:
         return Watched(open_runner(*args, **kwargs), frames)
 
-    monkeypatch.setattr(infer_module, "open_runner", opened)
+    monkeypatch.setattr("weckd_edge.devices.runtime.frame_runner.open_runner", opened)
     monkeypatch.setattr(explain_module, "explain_frame", lambda model, frame, label: (_ for _ in ()).throw(Stop))
     return frames
 

@@ -8,13 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from PIL import Image
 
 from support.errors import raises
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
+from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.decoding import decode, decode_bytes
-from weckd_edge.devices.images.frames import fit_to_frame, frame_from_file
+from weckd_edge.devices.images.frames import cover_box, fit_to_frame, frame_from_file
 from weckd_edge.devices.images.pixels import pixels_sha256
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3
@@ -154,9 +157,37 @@ def test_fit_covers_the_frame_and_keeps_the_centre() -> None:
     wide = np.zeros((10, 30, 3), np.uint8)
     wide[:, 10:20] = 200
     assert fit_to_frame(wide, 20, 20).shape == (20, 20, 3)
-    assert fit_to_frame(wide, 20, 20)[:, 1:-1].min() == 200  # the outermost pixels mix with what lies beside them
+    assert fit_to_frame(wide, 20, 20).min() == 200
     tall = wide.transpose(1, 0, 2)
     assert fit_to_frame(tall, 10, 10).min() == 200
+
+
+sides = st.one_of(st.integers(1, 40), st.integers(1, 900))
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(rows=sides, columns=sides, height=st.integers(1, 130), width=st.integers(1, 130))
+def test_the_box_is_centred_and_has_the_frames_proportions_to_half_a_pixel(
+    rows: int, columns: int, height: int, width: int
+) -> None:
+    top, left, high, wide = cover_box(rows, columns, height, width)
+    assert high == rows or wide == columns
+    assert 1 <= high <= rows
+    assert 1 <= wide <= columns
+    assert 0 <= (rows - high) - 2 * top <= 1
+    assert 0 <= (columns - wide) - 2 * left <= 1
+    short_by = abs(high * width - wide * height)  # in units of one pixel's width of the frame along the shortened side
+    shortened = height if high == rows else width
+    assert 2 * short_by <= shortened or (min(high, wide) == 1 and short_by < max(height, width))
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(rows=st.integers(1, 300), columns=st.integers(1, 300), height=st.integers(1, 130), width=st.integers(1, 130))
+def test_an_image_becomes_its_box_resized_by_area(rows: int, columns: int, height: int, width: int) -> None:
+    image = np.random.default_rng(rows * 1000 + columns).integers(0, 256, (rows, columns, 3), np.uint8)
+    top, left, high, wide = cover_box(rows, columns, height, width)
+    expected = resize_area(image[top : top + high, left : left + wide].copy(), height, width)
+    assert np.array_equal(fit_to_frame(image, height, width), expected)
 
 
 @pytest.mark.parametrize(("height", "width"), [(1, 1), (3, 7), (7, 3), (97, 101)])

@@ -11,8 +11,6 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageFile
 
 import weckd_edge
@@ -245,25 +243,3 @@ def test_room_is_given_first_come_first_served_and_waiting_ends() -> None:
     with room.reserved(10):
         assert not room.acquire(1, wait_s=0)
     assert room.acquire(10, wait_s=0)
-
-
-def whole_then_cropped(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """What ``fit`` gives, the plain way: all rows are scaled, then the frame is taken from them."""
-    rows, columns = image.shape[:2]
-    scale = max(height / rows, width / columns)
-    wide, high = width / scale, height / scale
-    left, top = (columns - wide) / 2, (rows - high) / 2
-    box = (max(0.0, left), max(0.0, top), min(float(columns), left + wide), min(float(rows), top + high))
-    narrow = Image.fromarray(image).resize((width, rows), Image.Resampling.BILINEAR, box=(box[0], 0, box[2], rows))
-    return np.array(narrow.resize((width, height), Image.Resampling.BILINEAR, box=(0, box[1], width, box[3])))
-
-
-sides = st.one_of(st.integers(1, 40), st.integers(1, 900))
-
-
-@settings(max_examples=150, deadline=None, derandomize=True)
-@given(rows=sides, columns=sides, height=st.integers(1, 130), width=st.integers(1, 130))
-def test_rows_that_do_not_count_change_no_pixel(rows: int, columns: int, height: int, width: int) -> None:
-    image = np.random.default_rng(rows * 1000 + columns).integers(0, 256, (rows, columns, 3), np.uint8)
-    expected = image if (rows, columns) == (height, width) else whole_then_cropped(image, height, width)
-    assert np.array_equal(fit_to_frame(image, height, width), expected)

@@ -18,7 +18,6 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.cli.predict import command
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, DeviceError, MissingDependency, ModelError
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.runtime import predict as infer_module
 from weckd_edge.devices.runtime.model_choice import choose_model
 from weckd_edge.devices.runtime.predict import (
     ABSTAIN,
@@ -213,6 +212,9 @@ def test_a_changed_bundle_is_refused_before_any_image_is_classified(toy: ModuleT
         predict_images(bundle.folder, [save(tmp_path / "a.png")])
 
 
+OPEN_RUNNER = "weckd_edge.devices.runtime.frame_runner.open_runner"
+
+
 class WrongSize:
     """A runner that takes other frames than the manifest says."""
 
@@ -230,7 +232,7 @@ def test_a_model_for_other_frames_than_the_manifest_is_closed_and_refused(
     toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle, runner = toy.write_bundle(tmp_path / "b"), WrongSize()
-    monkeypatch.setattr(infer_module, "open_runner", lambda backend, path, threads: runner)
+    monkeypatch.setattr(OPEN_RUNNER, lambda backend, path, **settings: runner)
     with raises(ModelError, "E_MODEL_INPUT", says=("[1, 8, 8, 3]", "[1, 4, 4, 3]")):
         open_bundle_model(bundle.folder)
     assert runner.closed
@@ -241,7 +243,7 @@ def test_the_runner_is_closed_when_a_prediction_fails(
 ) -> None:
     bundle, runner = toy.write_bundle(tmp_path / "b"), WrongSize()
     runner.input_shape = (1, toy.SIDE, toy.SIDE, 3)
-    monkeypatch.setattr(infer_module, "open_runner", lambda backend, path, threads: runner)
+    monkeypatch.setattr(OPEN_RUNNER, lambda backend, path, **settings: runner)
     with pytest.raises(AssertionError):
         predict_images(bundle.folder, [save(tmp_path / "a.png")])
     assert runner.closed

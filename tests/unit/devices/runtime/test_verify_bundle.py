@@ -101,7 +101,7 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the backend table gives by name: a runner, or an error to raise."""
     found: dict[str, object] = {"openvino": FakeRunner()}
 
-    def open_runner(backend: str, model: ModelBytes, *, threads: int) -> FakeRunner:
+    def open_runner(backend: str, model: ModelBytes, *, threads: int, reference: bool) -> FakeRunner:
         assert model.graph
         result = found.get(backend, MissingDependency(f"{backend} is not installed", code="E_MISSING_LIBRARY"))
         if isinstance(result, Exception):
@@ -109,7 +109,7 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
         assert isinstance(result, FakeRunner)
         return result
 
-    monkeypatch.setattr("weckd_edge.devices.runtime.verify_bundle.open_runner", open_runner)
+    monkeypatch.setattr("weckd_edge.devices.runtime.frame_runner.open_runner", open_runner)
     return found
 
 

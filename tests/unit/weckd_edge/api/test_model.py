@@ -17,6 +17,7 @@ from support.errors import raises
 from weckd_edge.api.model import Model
 from weckd_edge.core.errors import ConfigError, DataError, ModelError, StoreError
 from weckd_edge.core.serialization import to_data
+from weckd_edge.devices.runtime.frame_runner import FrameRunner
 from weckd_edge.devices.runtime.predict import ABSTAIN
 
 pytest.importorskip("onnxruntime")
@@ -248,7 +249,8 @@ class SlowRunner:
 def slow(model: Model) -> tuple[Model, SlowRunner]:
     """A model whose first query is under way only once it is asked for, and waits."""
     runner = SlowRunner()
-    shared = Model(dataclasses.replace(model._opened, runner=runner))
+    opened = model._opened
+    shared = Model(dataclasses.replace(opened, runner=FrameRunner(runner, opened.runner.front_end)))
     runner.entered.clear()
     runner.go_on.clear()
     return shared, runner

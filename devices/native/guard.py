@@ -1,0 +1,79 @@
+"""The input guard's measurements by the compiled library."""
+
+from __future__ import annotations
+
+import ctypes
+import threading
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.devices.native.library import address_of, has_packed_rows
+
+OUTSIDE_KEYS = "computes the numbers that the NumPy code of the input guard defines"
+
+JUDGED = 5
+"""Number of values that a frame is judged by: the score, sharpness, contrast, and the dark and the bright fraction."""
+
+
+class CompiledGuard:
+    """What measures frames of a size. Each thread has memory of its own.
+
+    Args:
+        library: The compiled library.
+        box: Crop of the frame, ``top, left, height, width`` in pixels, at least 3 pixels a side.
+        mean: Mean of the training frames' features, float64 ``[D]``; None: the score is 0.
+        whitening: Lower triangular matrix, float64 ``[D, D]``; None where ``mean`` is None.
+    """
+
+    def __init__(
+        self,
+        library: ctypes.CDLL,
+        box: tuple[int, int, int, int],
+        *,
+        mean: NDArray[np.float64] | None = None,
+        whitening: NDArray[np.float64] | None = None,
+    ) -> None:
+        self._library = library
+        self._top, self._left, self._height, self._width = box
+        self._mean, self._whitening = mean, whitening
+        self._features: int = library.weckd_pixels_features()
+        self._of_thread = threading.local()
+
+    def measure(self, frame: NDArray[np.uint8]) -> list[float]:
+        """Return the score and the four numbers of quality of a frame ``[height, width, 3]``."""
+        numbers: list[float] = self._measured(frame)[:JUDGED].tolist()
+        return numbers
+
+    def measure_all(self, frame: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.float64]]:
+        """Return what ``measure`` returns, and the features ``[D]``."""
+        numbers = self._measured(frame)
+        return numbers[:JUDGED].tolist(), numbers[JUDGED:].copy()
+
+    def _measured(self, frame: NDArray[np.uint8]) -> NDArray[np.float64]:
+        """Return the numbers of a frame; the array is the thread's own, and its next frame's too."""
+        rows = frame if has_packed_rows(frame) else np.ascontiguousarray(frame)
+        try:
+            state: _State = self._of_thread.state
+        except AttributeError:
+            state = self._of_thread.state = self._make_state()
+        stride = rows.strides[0]
+        crop = address_of(rows) + self._top * stride + self._left * 3
+        self._library.weckd_pixels_guard_measure(state.memory_address, crop, stride, state.numbers_address)
+        return state.numbers
+
+    def _make_state(self) -> _State:
+        state = _State(self._library.weckd_pixels_guard_bytes(), JUDGED + self._features)
+        judged = None if self._mean is None or self._whitening is None else (self._mean, self._whitening)
+        mean, whitening = (None, None) if judged is None else map(address_of, judged)
+        self._library.weckd_pixels_guard_init(state.memory_address, self._height, self._width, mean, whitening)
+        return state
+
+
+class _State:
+    """Memory of one thread: the guard's, and the numbers that it writes."""
+
+    def __init__(self, memory_bytes: int, count: int) -> None:
+        self.memory = np.empty((memory_bytes + 7) // 8)
+        self.numbers = np.empty(count)
+        self.memory_address, self.numbers_address = address_of(self.memory), address_of(self.numbers)

@@ -1,0 +1,102 @@
+"""The compiled library, loaded once; or why NumPy has to do without it."""
+
+from __future__ import annotations
+
+import ctypes
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from weckd_edge.devices.native.sources import LIBRARY, digest_of_sources
+
+OUTSIDE_KEYS = "computes the bytes and numbers that the NumPy code beside it defines"
+
+_ADDRESS, _SIZE, _SIDE = ctypes.c_void_p, ctypes.c_size_t, ctypes.c_uint32
+_FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
+    "weckd_pixels_digest": (ctypes.c_char_p, ()),
+    "weckd_pixels_instructions": (ctypes.c_char_p, ()),
+    "weckd_pixels_resize": (ctypes.c_int, (_ADDRESS, _SIZE, _SIDE, _SIDE, _SIDE, _SIDE, _ADDRESS)),
+    "weckd_pixels_features": (_SIDE, ()),
+    "weckd_pixels_guard_bytes": (_SIZE, ()),
+    "weckd_pixels_guard_init": (None, (_ADDRESS, _SIDE, _SIDE, _ADDRESS, _ADDRESS)),
+    "weckd_pixels_guard_measure": (None, (_ADDRESS, _ADDRESS, _SIZE, _ADDRESS)),
+}
+"""Result and arguments of each function of the library."""
+
+
+_REBUILD = "install gcc, then: pip install --no-deps --no-cache-dir --force-reinstall weckd-edge"
+
+
+class MissingLibrary(Exception):  # noqa: N818 - it says what happened
+    """The compiled library is not here, or is not one of these sources."""
+
+
+def open_library(path: Path | None = None) -> ctypes.CDLL:
+    """Open the compiled library.
+
+    Args:
+        path: File of the library; None: the one that was installed.
+
+    Raises:
+        MissingLibrary: There is none, the system refuses it, or it was compiled of other sources.
+    """
+    path = LIBRARY if path is None else path
+    if not path.is_file():
+        raise MissingLibrary(f"it was not built, as no C compiler worked when weckd-edge was installed; {_REBUILD}")
+    try:
+        library = ctypes.CDLL(str(path))
+        for name, (result, arguments) in _FUNCTIONS.items():
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+    except (OSError, AttributeError) as err:
+        raise MissingLibrary(f"it does not load ({err}); {_REBUILD}") from err
+    if library.weckd_pixels_digest().decode() != digest_of_sources():
+        raise MissingLibrary(f"it was compiled of other C sources than lie here; {_REBUILD}")
+    return library
+
+
+@lru_cache(maxsize=1)
+def pixels_library() -> ctypes.CDLL | None:
+    """Return the compiled library; None: NumPy does its work. It is decided once in a process."""
+    try:
+        return open_library()
+    except MissingLibrary:
+        return None
+
+
+def describe_library() -> str:
+    """Return in words what computes on pixels here."""
+    try:
+        library = open_library()
+    except MissingLibrary as err:
+        return f"NumPy, without the compiled library: {err}"
+    return f"compiled library ({library.weckd_pixels_instructions().decode()})"
+
+
+def address_of(array: NDArray[Any]) -> int:
+    """Return where an array's first element lies."""
+    address: int = array.__array_interface__["data"][0]
+    return address
+
+
+def has_packed_rows(pixels: NDArray[np.uint8]) -> bool:
+    """Tell whether each row ``[W, 3]`` of pixels ``[H, W, 3]`` lies together, so that C can read it in place."""
+    rows, pixel, channel = pixels.strides
+    return pixels.shape[2] == 3 and channel == 1 and pixel == 3 and rows >= 3 * pixels.shape[1]
+
+
+def resize(library: ctypes.CDLL, pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize pixels ``[H, W, 3]`` by area to ``[height, width, 3]``; no side is empty.
+
+    Raises:
+        MemoryError: There is not enough memory.
+    """
+    rows = pixels if has_packed_rows(pixels) else np.ascontiguousarray(pixels)
+    out = np.empty((height, width, 3), np.uint8)
+    old_height, old_width = rows.shape[:2]
+    if library.weckd_pixels_resize(address_of(rows), rows.strides[0], old_height, old_width, height, width, address_of(out)):
+        raise MemoryError(f"no memory to resize {old_width} x {old_height} pixels")
+    return out
