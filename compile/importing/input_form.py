@@ -55,8 +55,8 @@ class InputForm:
         given = f"it was given {self.size[0]} rows of {self.size[1]} pixels as {self.layout}"
         return f"{given}: is --layout {other} or another --input-size right?"
 
-    def notes(self, name: str, opset: int, said_by: str) -> tuple[str, ...]:
-        """Return findings and decisions about the input, in words; ``said_by`` names who gave mean and deviation."""
+    def notes(self, name: str, opset: int, source: str) -> tuple[str, ...]:
+        """Return findings and decisions about the input, in words; ``source`` names who gave mean and deviation."""
         order = "channels first" if self.layout == "nchw" else "channels last"
         found = [f"ONNX file {name}: opset {opset}, {self.kind} input of {self.size[1]} by {self.size[0]} pixels, {order}."]
         if self.channels == 1:
@@ -66,7 +66,7 @@ class InputForm:
         if self.kind == "uint8":
             found.append("It takes whole grey levels of 0 to 255 and normalises them itself: resized pixels are rounded.")
         else:
-            found.append(f"Mean and standard deviation of its pixels are as {said_by}.")
+            found.append(f"Mean and standard deviation of its pixels are as {source}.")
         return tuple(found)
 
 

@@ -32,21 +32,21 @@ class Preparation:
     """How images were made a network's input when it was evaluated, as far as somebody says; None: nobody says.
 
     Attributes:
-        said_by: Who says so, such as ``the file``.
+        source: Who says so, such as ``the file``.
         crop_pct: Part of the resized image that the centred crop keeps along each axis, over 0 and at most 1.
         crop: Whether the image keeps its proportions.
         resize: Way of resizing.
         notes: What cannot be done as it says, in words.
     """
 
-    said_by: str
+    source: str
     crop_pct: float | None = None
     crop: Crop | None = None
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
 
 
-def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
+def read_preparation(settings: Mapping[str, Any], source: str) -> Preparation:
     """Return what a trainer's settings say, under the names of timm (``pretrained_cfg``) and torchvision's references."""
     crop_pct = settings.get("crop_pct")
     if crop_pct is None and isinstance(settings.get("val_resize_size"), int):
@@ -63,7 +63,7 @@ def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
     if name in _NEAREST:
         notes.append(f"Its trainer resized by the filter {name}, which is not offered; {taken} comes nearest.")
     return Preparation(
-        said_by=said_by,
+        source=source,
         crop_pct=float(crop_pct) if known else None,  # type: ignore[arg-type]  # a number where it is known
         crop=_CROPS.get(mode) if isinstance(mode, str) else None,
         resize=INTERPOLATIONS.get(taken),
@@ -99,7 +99,8 @@ def prepared_frame(spec: FrameSpec, size: tuple[int, int], crop_pct: float) -> F
 
     The whole frame is scaled until the network's input is ``crop_pct`` of it along an axis, and the middle is taken. Sizes
     are rounded down as timm does. Filters follow this to the pixel. Other resizes take the centred box of the frame that
-    the input shows, in whole pixels: each of its edges is at most one pixel of the frame away.
+    the input shows, in whole pixels: its edges lie within a pixel of the frame and one of the scaled frame of the exact
+    ones.
 
     Args:
         spec: Frame with ``crop`` and ``resize``.

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Function from a normalised image ``[1, 3, S, S]``, red first, to probabilities ``[classes]``."""
 
-USUAL_PREPARATION = Preparation(said_by="is usual", crop_pct=1.0, crop="center", resize="antialiased_bilinear")
+USUAL_PREPARATION = Preparation(source="is usual", crop_pct=1.0, crop="center", resize="antialiased_bilinear")
 """Preparation where nobody says anything: torchvision's default filter, on the whole centre."""
 
 UNKNOWN_TRAINING_IMAGES = (
@@ -136,7 +136,7 @@ class PreparedInput:
 
 
 def prepare_input(
-    index: DatasetIndex, config: BuildConfig, network: NetworkInput, said: Sequence[Preparation]
+    index: DatasetIndex, config: BuildConfig, network: NetworkInput, known: Sequence[Preparation]
 ) -> PreparedInput:
     """Return the input of an imported network, its images prepared as they were when it was trained.
 
@@ -144,32 +144,31 @@ def prepare_input(
         index: The data set, whose commonest size is the frame's where the user names none.
         config: Settings, which stand over what the network's file says.
         network: The network's input.
-        said: What the file and the architecture say of the preparation; what comes first counts.
+        known: Preparation by the file, then by the architecture, as far as they name it; what comes first counts.
 
     Raises:
-        ConfigError: So little of the frame is kept, or so large a frame scaled, that no device takes it.
+        ConfigError: The crop is too small to be measured, or the scaled frame larger than a reader of bundles takes.
     """
     from weckd_edge.train.distill.chain import frame_spec
 
     asked = config.input
-    user = Preparation(said_by="the user said", crop_pct=asked.crop_pct, crop=asked.crop, resize=asked.resize)
-    sources = (user, *said, USUAL_PREPARATION)
-    resize, resize_by = next((one.resize, one.said_by) for one in sources if one.resize is not None)
-    crop, crop_by = next((one.crop, one.said_by) for one in sources if one.crop is not None)
-    crop_pct, part_by = next((one.crop_pct, one.said_by) for one in sources if one.crop_pct is not None)
+    user = Preparation(source="the user said", crop_pct=asked.crop_pct, crop=asked.crop, resize=asked.resize)
+    sources = (user, *known, USUAL_PREPARATION)
+    resize, resize_by = next((one.resize, one.source) for one in sources if one.resize is not None)
+    crop, crop_by = next((one.crop, one.source) for one in sources if one.crop is not None)
+    crop_pct, part_by = next((one.crop_pct, one.source) for one in sources if one.crop_pct is not None)
     plain = frame_spec(index, asked, crop=crop, resize=resize)
     frame = prepared_frame(plain, network.size, crop_pct)
     _check_prepared(frame, network, crop_pct)
-    pieces = [f"resized by {resize} (as {resize_by})"]
-    pieces.append(f"crop_pct {crop_pct:.6g} (as {part_by})")
-    pieces.append(f"crop {crop} (as {crop_by})")
-    box = crop_box(frame)
-    shown = f"the network sees {box[3]} x {box[2]} of the frame's {frame.width} x {frame.height} pixels"
-    line = f"Pixels: {', '.join(pieces)}; {shown}."
+    _, _, height, width = crop_box(frame)
+    line = (
+        f"Pixels: resized by {resize} (as {resize_by}), crop_pct {crop_pct:.6g} (as {part_by}), crop {crop} (as {crop_by}); "
+        f"the network sees {width} x {height} of the frame's {frame.width} x {frame.height} pixels."
+    )
     return PreparedInput(
         spec=InputSpec(frame=frame, network=network),
-        preparation=Preparation(said_by="decided", crop_pct=crop_pct, crop=crop, resize=resize),
-        notes=(line, *(note for one in said for note in one.notes)),
+        preparation=Preparation(source="decided", crop_pct=crop_pct, crop=crop, resize=resize),
+        notes=(line, *(note for one in known for note in one.notes)),
     )
 
 

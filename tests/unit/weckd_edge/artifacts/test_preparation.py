@@ -43,14 +43,13 @@ def test_the_frame_is_scaled_and_cropped_as_timm_does_it(
         expected = resize(Image.new("L", (width, height))).size
         assert made.scaled_size == (expected[1], expected[0])
         assert all(kept <= scaled for kept, scaled in zip(size, made.scaled_size or (), strict=True))
-        # The box in whole pixels has its edges within a pixel of the exact one's, which may lie between pixels.
         top, left, tall, wide = crop_box(made)
         for start, kept, side, new, scaled in zip(
             (top, left), (tall, wide), (height, width), size, made.scaled_size or (), strict=True
         ):
             ratio = side / scaled
             exact = round((scaled - new) / 2) * ratio
-            allowed = 1 + ratio  # rounding of the scaled frame's sides, and of its odd rest
+            allowed = 1 + ratio  # a pixel of the frame and one of the scaled frame
             assert start >= 0
             assert start + kept <= side
             assert abs(start - exact) <= allowed
@@ -97,7 +96,7 @@ def test_settings_of_trainers_are_read_as_far_as_they_make_sense(
 ) -> None:
     found = read_preparation(settings, "the file says")
     assert (found.crop_pct, found.crop, found.resize, len(found.notes)) == expected
-    assert found.said_by == "the file says"
+    assert found.source == "the file says"
 
 
 @pytest.mark.parametrize(
