@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import pickle
 import sys
 import types
@@ -362,3 +363,28 @@ def test_compile_needs_no_model_where_the_checkpoint_names_it(tmp_path: Path) ->
     (tmp_path / "n.onnx").write_bytes(b"x")
     with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--weights-key"):
         open_source_network(request(tmp_path / "n.onnx", weights_key="a"))
+
+
+def test_the_settings_that_timm_saves_beside_weights_are_read(tmp_path: Path) -> None:
+    save_file(weights(1), tmp_path / "model.safetensors")
+    beside = {
+        "crop_pct": 0.9,
+        "interpolation": "bicubic",
+        "crop_mode": "squash",
+        "input_size": [3, 64, 96],
+        "mean": [0.1] * 3,
+    }
+    config = {"architecture": "test_resnet", "pretrained_cfg": {**beside, "std": [0.3] * 3}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    made = read_checkpoint(None, tmp_path / "model.safetensors")
+    assert (made.architecture, made.input_size, made.mean, made.std) == ("test_resnet", (64, 96), (0.1,) * 3, (0.3,) * 3)
+    said, timms = made.preparations
+    assert (said.source, said.crop_pct, said.crop, said.resize) == ("the file says", 0.9, "stretch", "antialiased_bicubic")
+    assert (timms.source, timms.crop_pct, timms.resize) == ("timm has it for test_resnet", 0.95, "antialiased_bilinear")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"architecture": "test_resnet"}', '{"pretrained_cfg": 3}'])
+def test_another_tools_file_beside_weights_is_passed_over(tmp_path: Path, text: str) -> None:
+    save_file(weights(1), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(text)
+    assert read_checkpoint(TINY, tmp_path / "model.safetensors").preparations[0].crop_pct is None
