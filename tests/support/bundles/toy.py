@@ -1,4 +1,4 @@
-"""A graph of 84 weights from a uint8 frame to three probabilities, and bundles of it."""
+"""A graph of 84 weights from a uint8 frame, or its pixels, to three probabilities, and bundles of it."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,12 +11,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from support import factories
-from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
+from weckd_edge.artifacts import (
+    BuiltModel,
+    FrameGuard,
+    FrameSpec,
+    GoldenFrames,
+    InputSpec,
+    NetworkInput,
+    OperatingPoint,
+    Resize,
+)
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
 
@@ -24,10 +34,30 @@ SIDE = 8
 LABELS = ("effusion", "normal", "wax")
 FORMS: tuple[Form, ...] = ("float32-frame", "float16", "dla")
 RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
+WIDE = (12, 20)
+"""Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
+
 TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
 
 
-def write_graph(path: Path, *, seed: int = 0, image: str = "image", dynamic: bool = False, kind: str = "uint8") -> Path:
+def input_spec(resize: Resize = "bilinear") -> InputSpec:
+    """Return the input of a bundle: a frame of the network's own size, or a wider one that is resized by area."""
+    height, width = WIDE if resize == "area" else (SIDE, SIDE)
+    return InputSpec(
+        frame=FrameSpec(height=height, width=width, crop="center", resize=resize),
+        network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+    )
+
+
+def write_graph(
+    path: Path,
+    *,
+    seed: int = 0,
+    image: str = "image",
+    dynamic: bool = False,
+    kind: str = "uint8",
+    takes: str = "frame",
+) -> Path:
     """Write Cast, Transpose, Mul, Conv, ReduceMean, Softmax; ``image`` names the tensor in front of the network.
 
     Args:
@@ -36,14 +66,15 @@ def write_graph(path: Path, *, seed: int = 0, image: str = "image", dynamic: boo
         image: Name of the tensor between preprocessing and network.
         dynamic: Leave the frame's height open.
         kind: Type of the frame.
+        takes: Name of the input.
     """
     random = np.random.default_rng(seed)
     weights = (random.standard_normal((3, 3, 3, 3)) * 2).astype(np.float32)
     types = {"uint8": TensorProto.UINT8, "float32": TensorProto.FLOAT, "int32": TensorProto.INT32}
-    frame = helper.make_tensor_value_info("frame", types[kind], [1, "height" if dynamic else SIDE, SIDE, 3])
+    frame = helper.make_tensor_value_info(takes, types[kind], [1, "height" if dynamic else SIDE, SIDE, 3])
     answer = helper.make_tensor_value_info("probabilities", TensorProto.FLOAT, [1, len(LABELS)])
     nodes = [
-        helper.make_node("Cast", ["frame"], ["float"], to=TensorProto.FLOAT),
+        helper.make_node("Cast", [takes], ["float"], to=TensorProto.FLOAT),
         helper.make_node("Transpose", ["float"], ["planes"], perm=[0, 3, 1, 2]),
         helper.make_node("Mul", ["planes", "scale"], [image]),
         helper.make_node("Conv", [image, "weights", "bias"], ["features"], pads=[1, 1, 1, 1]),
@@ -74,18 +105,26 @@ def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
     return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
 
 
-def frames(count: int = 4, *, side: int = SIDE) -> NDArray[np.uint8]:
-    """Return ``[N, side, side, 3]``, each of another colour, so that answers differ."""
+def frames(count: int = 4, *, side: int = SIDE, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Return ``[N, side, side, 3]``, or of another size, each of another colour, so that answers differ."""
     random = np.random.default_rng(1)
     light = random.integers(0, 256, (count, 1, 1, 3))
-    return ((light + random.integers(0, 64, (count, side, side, 3))) // 2).astype(np.uint8)
+    return ((light + random.integers(0, 64, (count, *(size or (side, side)), 3))) // 2).astype(np.uint8)
 
 
 def answers(graph: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Return ONNX Runtime's answers ``[N, classes]``."""
+    """Return ONNX Runtime's answers ``[N, classes]`` for what the graph takes."""
     session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-    found: NDArray[np.float32] = np.concatenate([session.run(None, {"frame": image[None]})[0] for image in images])
+    name = session.get_inputs()[0].name
+    found: NDArray[np.float32] = np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
     return found
+
+
+def pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what the graph takes of frames of ``WIDE``: their centred square, resized by area."""
+    height, width = WIDE
+    left = (width - height) // 2
+    return np.stack([resize_area(image[:, left : left + height], SIDE, SIDE) for image in images])
 
 
 def write_bundle(
@@ -99,6 +138,7 @@ def write_bundle(
     guard: FrameGuard | None = None,
     recipe: bool | None = None,
     onnx_precision: str = "int8",
+    resize: Resize = "bilinear",
     **graph: Any,
 ) -> Bundle:
     """Write, seal and open a bundle; for a Jetson it holds a recipe.
@@ -113,12 +153,13 @@ def write_bundle(
         guard: The frame guard.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
+        resize: How the network's input is made of the frame; by area it is made of frames of ``WIDE``.
         graph: For ``write_graph``.
     """
-    profile = load_profile(device)
+    profile, spec = load_profile(device), input_spec(resize)
     model = folder / "model/model.onnx"
     if not model.exists():
-        write_graph(model, **graph)
+        write_graph(model, takes=spec.graph_input_name, **graph)
     onnx_ref = file_ref(folder, model)
     built = list(models)
     if profile.target == "jetson" if recipe is None else recipe:
@@ -139,19 +180,17 @@ def write_bundle(
         (folder / "guard").mkdir(exist_ok=True)
         (folder / "guard/guard.json").write_text(to_json(guard))
     (folder / "selftest").mkdir(exist_ok=True)
-    golden = frames()
+    golden = frames(size=(spec.frame.height, spec.frame.width))
     np.save(folder / "selftest/frames.npy", golden)
-    np.save(folder / "selftest/expected.npy", answers(model, golden))
+    np.save(folder / "selftest/expected.npy", answers(model, pixels(golden) if resize == "area" else golden))
     seal(
         folder,
         factories.manifest(
             target=profile.target,
             device=device,
             labels=LABELS,
-            input=InputSpec(
-                frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
-                network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
-            ),
+            input=spec,
+            input_name=spec.graph_input_name,
             operating_point=OperatingPoint(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
             ),
