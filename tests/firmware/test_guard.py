@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from support.errors import raises
 from weckd_edge.artifacts import FrameGuard, FrameSpec, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.writer import seal
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.images.decoding import decode
 from weckd_edge.devices.images.frames import fit_to_frame
@@ -71,10 +72,8 @@ def by_python(folder: Path, frames: NDArray[np.uint8]) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 3), (5, 400), (64, 64), (65, 130), (97, 61), (480, 640)])
-def test_every_figure_is_pythons_to_the_bit(
-    library: Any, toy: ModuleType, tmp_path: Path, height: int, width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
+def test_every_figure_is_pythons_to_the_bit(library: Any, toy: ModuleType, tmp_path: Path, height: int, width: int) -> None:
+    folder = sized_bundle(toy, tmp_path, height, width)
     random = np.random.default_rng(height)
     noise = random.integers(0, 256, (4, height, width, 3), np.uint8)
     flat = np.full((1, height, width, 3), 200, np.uint8)
@@ -82,6 +81,18 @@ def test_every_figure_is_pythons_to_the_bit(
     ramp = np.broadcast_to((np.arange(width) % 256).astype(np.uint8)[:, None], (1, height, width, 3))
     frames = np.concatenate([noise, flat, black, ramp])
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
+
+
+def test_the_grid_lies_over_the_part_of_the_frame_that_the_manifest_names(
+    library: Any, toy: ModuleType, tmp_path: Path
+) -> None:
+    folder = sized_bundle(toy, tmp_path, 60, 91, crop_size=(41, 70))
+    frames = np.random.default_rng(0).integers(0, 256, (3, 60, 91, 3), np.uint8)
+    found = by_python(folder, frames)
+    assert [row[3:] for row in guard_rows(library, folder, frames)] == found
+    around = frames.copy()
+    around[:, :9], around[:, 50:], around[:, :, :10], around[:, :, 80:] = 0, 255, 0, 255
+    assert [row[3:] for row in guard_rows(library, folder, around)] == by_python(folder, around) == found
 
 
 def crafted_frames(height: int, width: int) -> NDArray[np.uint8]:
@@ -130,22 +141,21 @@ def test_all_instructions_measure_what_python_measures_to_the_bit(
         assert numbers == expected, name
 
 
-def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:
+def sized_bundle(toy: ModuleType, tmp_path: Path, height: int, width: int, **more: Any) -> Path:
     """Return a bundle of frames of a size, by the stand-in for a model, which takes any."""
-    make = toy.FrameSpec
-    monkeypatch.setattr(toy, "FrameSpec", lambda **given: make(**{**given, "height": height, "width": width}))
-    folder: Path = tmp_path / "bundle"
-    toy.write_graph(folder / "model/model.onnx")
-    toy.write_bundle(folder, guard=make_guard(height))
+    made = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height))
+    frame = replace(made.manifest.input.frame, height=height, width=width, **more)
+    seal(made.folder, replace(made.manifest, input=replace(made.manifest.input, frame=frame)))
+    folder: Path = made.folder
     return folder
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")
 @pytest.mark.parametrize(("name", "height", "width"), [("otoscopy_chile", 380, 420), ("brain_mri", 224, 224)])
 def test_real_frames_have_pythons_figures_to_the_bit(
-    library: Any, toy: ModuleType, tmp_path: Path, name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+    library: Any, toy: ModuleType, tmp_path: Path, name: str, height: int, width: int
 ) -> None:
-    folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
+    folder = sized_bundle(toy, tmp_path, height, width)
     files = sorted((REAL / name).rglob("*.jpg"))[::20]
     assert files
     frames = np.stack([fit_to_frame(decode(file), height, width) for file in files])
