@@ -13,10 +13,9 @@ from numpy.typing import NDArray
 from support.errors import raises
 from weckd_edge.artifacts import FrameGuard, FrameSpec, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.bundle.writer import seal
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.input_guard import FEATURES, distances, measure_frame, open_guard
 from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, predict_frame
 
@@ -142,11 +141,10 @@ def test_all_instructions_measure_what_python_measures_to_the_bit(
 
 
 def sized_bundle(toy: ModuleType, tmp_path: Path, height: int, width: int, **more: Any) -> Path:
-    """Return a bundle of frames of a size, by the stand-in for a model, which takes any."""
-    made = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height))
-    frame = replace(made.manifest.input.frame, height=height, width=width, **more)
-    seal(made.folder, replace(made.manifest, input=replace(made.manifest.input, frame=frame)))
-    folder: Path = made.folder
+    """Return a bundle of frames of a size, whose crop is resized to the toy's pixels."""
+    spec = toy.area_input_spec(height, width)
+    spec = replace(spec, frame=replace(spec.frame, **more))
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height), spec=spec).folder
     return folder
 
 

@@ -1,6 +1,7 @@
 """A graph of 84 weights from a uint8 frame, or its pixels, to three probabilities, and bundles of it."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,7 @@ from weckd_edge.core.store import file_ref
 from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.front_end import FrontEnd
 
 SIDE = 8
 LABELS = ("effusion", "normal", "wax")
@@ -47,6 +49,12 @@ def input_spec(resize: Resize = "bilinear") -> InputSpec:
         frame=FrameSpec(height=height, width=width, crop="center", resize=resize),
         network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
     )
+
+
+def area_input_spec(height: int = 27, width: int = 35) -> InputSpec:
+    """Return the input of a bundle whose graph takes pixels, which a front end makes of frames of that size."""
+    spec = input_spec("area")
+    return replace(spec, frame=replace(spec.frame, height=height, width=width))
 
 
 def write_graph(
@@ -139,6 +147,7 @@ def write_bundle(
     recipe: bool | None = None,
     onnx_precision: str = "int8",
     resize: Resize = "bilinear",
+    spec: InputSpec | None = None,
     **graph: Any,
 ) -> Bundle:
     """Write, seal and open a bundle; for a Jetson it holds a recipe.
@@ -154,9 +163,10 @@ def write_bundle(
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
         resize: How the network's input is made of the frame; by area it is made of frames of ``WIDE``.
+        spec: The input; None: ``input_spec(resize)``.
         graph: For ``write_graph``.
     """
-    profile, spec = load_profile(device), input_spec(resize)
+    profile, spec = load_profile(device), spec or input_spec(resize)
     model = folder / "model/model.onnx"
     if not model.exists():
         write_graph(model, takes=spec.graph_input_name, **graph)
@@ -182,7 +192,10 @@ def write_bundle(
     (folder / "selftest").mkdir(exist_ok=True)
     golden = frames(size=(spec.frame.height, spec.frame.width))
     np.save(folder / "selftest/frames.npy", golden)
-    np.save(folder / "selftest/expected.npy", answers(model, pixels(golden) if resize == "area" else golden))
+    front_end = FrontEnd(spec)
+    np.save(
+        folder / "selftest/expected.npy", answers(model, np.concatenate([front_end.pixels(frame[None]) for frame in golden]))
+    )
     seal(
         folder,
         factories.manifest(

@@ -152,6 +152,7 @@ static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error
         (json_object_get(frame, "resize") != NULL && !weckd_json_is_one_of(frame, "resize", RESIZES))) {
         return weckd_manifest_bad(error, "input.frame: 'crop' or 'resize' is unknown");
     }
+    manifest->graph_takes_pixels = weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", NULL});
     return read_crop(manifest, frame, error);
 }
 
