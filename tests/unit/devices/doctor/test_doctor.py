@@ -129,7 +129,9 @@ def test_every_library_of_the_package_is_looked_at(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("by", "expected"), [("compiled", "compiled library ("), ("numpy", "NumPy, without the compiled library: ")]
 )
-def test_what_computes_on_frames_is_told(by: str, expected: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+def test_the_diagnosis_says_what_computes_on_frames(
+    by: str, expected: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     request.getfixturevalue(f"frames_by_{by}")
     assert diagnose(tmp_path, modules=()).pixels.startswith(expected)
 
