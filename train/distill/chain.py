@@ -31,8 +31,8 @@ from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, RunLogger
 CARRIES_OVER = Fraction(1, 2)
 """Least part of a link's size of input at which starting from its weights was tried with the same network.
 
-Before it is trained, such a network answers far worse at 0.67 of the size than at its own; after it, none was seen to be worse
-than one that started from its own weights. Smaller parts were not tried: docs/results/resize.md.
+Before it is trained, such a network answers far worse at 0.67 of the size than at its own; after it, none was seen to be
+worse than one that started from its own weights. Smaller parts were not tried: docs/results/resize.md.
 """
 
 
