@@ -159,14 +159,15 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
 @pytest.mark.parametrize(
     ("strategy", "sizes", "named"),
     [
-        ("relay", (96, 77, 64), []),
-        ("relay", (96, 76, 64), [("link 2", "link 1", "77 px", "at most 95")]),
+        ("relay", (160, 96, 64), []),
+        ("relay", (128, 64, 32), []),
+        ("relay", (193, 96, 64), [("link 2", "link 1", "97 px", "at most 192")]),
         (
             "guided",
-            (128, 96, 64),
-            [("link 2", "link 1", "103 px", "at most 120"), ("link 3", "link 2", "77 px", "at most 80")],
+            (224, 96, 40),
+            [("link 2", "link 1", "112 px", "at most 192"), ("link 3", "link 2", "48 px", "at most 80")],
         ),
-        ("takd", (128, 96, 64), []),
+        ("takd", (224, 96, 40), []),
     ],
 )
 def test_a_link_that_inherits_from_much_larger_images_is_advised_against(

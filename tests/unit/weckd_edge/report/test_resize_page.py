@@ -82,6 +82,6 @@ def test_images_of_one_group_count_together(tables: ModuleType) -> None:
     assert widths[4] > 1.5 * widths[1]
 
 
-def test_what_is_shown_at_other_sizes_is_told_beside_the_networks_own(tables: ModuleType) -> None:
+def test_accuracy_at_other_sizes_stands_beside_that_at_the_networks_own(tables: ModuleType) -> None:
     lines = [line(resize, 1, "0110", shown={"64": 1.0, "96": 0.75}) for resize in tables.ARMS]
     assert tables.Study(lines).shown_table()[2] == "| 64 px | `area` | cells | 1 | 100.0 % | -25.0 |"
