@@ -17,7 +17,7 @@ class InputConfig:
         crop: ``center`` keeps the centred square of the frame; ``stretch`` keeps all of it and changes its proportions.
         resize: ``area`` averages all pixels of the frame that a pixel of the network's input covers, by covered area.
             ``diagonal`` averages two of them. ``bilinear`` suits networks that were trained elsewhere. None takes
-            ``diagonal`` for a chain that the build trains and ``bilinear`` for an imported model.
+            ``area`` for a chain that the build trains and ``bilinear`` for an imported model.
     """
 
     frame: tuple[int, int] | None = None
