@@ -45,7 +45,7 @@ class TrainedLinks:
     labels_used: int
 
 
-def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "diagonal") -> FrameSpec:
+def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "area") -> FrameSpec:
     """Return the camera frame, in the user's size or in the commonest size of the data set.
 
     Args:

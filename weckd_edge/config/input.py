@@ -23,7 +23,7 @@ class InputConfig:
         resize: ``area`` averages all pixels of the frame that a pixel of the network's input covers, by covered area.
             ``diagonal`` averages two of them. ``antialiased_bilinear`` and ``antialiased_bicubic`` are the filters of
             Pillow, torchvision and timm; ``bilinear`` reads four pixels of the frame, as OpenCV and Keras do. None takes
-            ``diagonal`` for a chain that the build trains; for an imported model what its file says, else
+            ``area`` for a chain that the build trains; for an imported model what its file says, else
             ``antialiased_bilinear``.
     """
 
