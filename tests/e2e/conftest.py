@@ -103,19 +103,20 @@ def process() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a synthetic set and the configuration of a tiny build."""
+    """A folder with a synthetic set."""
     folder = tmp_path_factory.mktemp("e2e")
     done = _run("data", "synth", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
     assert done.returncode == 0, done.stderr
-    (folder / "tiny.toml").write_text(CONFIG)
     return folder
 
 
-def _build(place: Path, target: str) -> Built:
+def _build(place: Path, target: str, *, name: str = "", settings: str = "") -> Built:
+    config = place / f"tiny{name}.toml"
+    config.write_text(CONFIG + settings)
     built = Built(
-        bundle=place / f"{target}-bundle",
+        bundle=place / f"{target}{name}-bundle",
         data=place / "phantom",
-        config=place / "tiny.toml",
+        config=config,
         target=target,
         done=subprocess.CompletedProcess([], 0),
     )
@@ -141,3 +142,25 @@ def jetson(place: Path) -> Built:
     if trained.is_dir():
         shutil.copytree(trained, place / "jetson-bundle.work")
     return _build(place, "jetson")
+
+
+AREA = """
+[input]
+resize = "area"
+"""
+
+
+@pytest.fixture(scope="session")
+def area_cpu(place: Path) -> Built:
+    """A build for ``--target cpu`` whose graph takes pixels."""
+    for module in ("torch", "timm", "onnxruntime", "openvino"):
+        pytest.importorskip(module)
+    return _build(place, "cpu", name="-area", settings=AREA)
+
+
+@pytest.fixture(scope="session")
+def area_jetson(place: Path, area_cpu: Built) -> Built:
+    """A build for ``--target jetson`` of the same links, whose graph takes pixels."""
+    pytest.importorskip("tensorrt_rtx")
+    shutil.copytree(place / "cpu-area-bundle.work", place / "jetson-area-bundle.work")
+    return _build(place, "jetson", name="-area", settings=AREA)

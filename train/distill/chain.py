@@ -88,9 +88,9 @@ def make_trainer(
     logger: RunLogger = NO_RUN_LOGGER,
 ) -> Trainer:
     """Return a trainer for the links of these plans, all from one cache of decoded images."""
-    largest = max(plan.input.network.side for plan in plans)
+    sizes = [plan.input.network.side for plan in plans]
     folder = Path(unlabelled) if unlabelled else None
-    trainer = Trainer(workspace, root, index, plans[0].input.frame, largest, progress, folder)
+    trainer = Trainer(workspace, root, index, plans[0].input.frame, sizes, progress, folder)
     trainer.logger = logger
     return trainer
 

@@ -174,6 +174,7 @@ def write_bundle(
             device=device,
             labels=LABELS,
             input=spec,
+            input_name=spec.graph_input_name,
             operating_point=OperatingPoint(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
             ),

@@ -33,6 +33,10 @@ from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 TESTS = Path(__file__).parents[3]
 
 
+EACH_INPUT = pytest.mark.parametrize("jetson", ["bilinear", "area"], indirect=True, ids=["frame", "pixels"])
+"""Runs a test with a graph that takes the frame, and with one that takes its pixels."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Jetson:
     """A bundle on a recorded Jetson."""
@@ -64,9 +68,17 @@ class Jetson:
 
 
 @pytest.fixture
-def jetson(toy: ModuleType, machines: ModuleType, tensorrt: ModuleType, cuda: ModuleType, tmp_path: Path) -> Jetson:
-    """An Orin Nano with JetPack 6.2 in its 25 W mode, and a bundle made for it."""
-    bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb")
+def jetson(
+    toy: ModuleType,
+    machines: ModuleType,
+    tensorrt: ModuleType,
+    cuda: ModuleType,
+    tmp_path: Path,
+    request: pytest.FixtureRequest,
+) -> Jetson:
+    """An Orin Nano with JetPack 6.2 in its 25 W mode, and a bundle made for it, with the way to resize that a test names."""
+    resize = getattr(request, "param", "bilinear")
+    bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb", resize=resize)
     return Jetson(root=machines.jetson(tmp_path / "root"), bundle=bundle, trt=tensorrt, cuda=cuda, machines=machines)
 
 
@@ -97,6 +109,7 @@ def test_what_was_sealed_is_still_whole_and_nothing_is_left_behind(jetson: Jetso
     assert (jetson.cuda.blocks, jetson.cuda.streams) == ({}, set())
 
 
+@EACH_INPUT
 @pytest.mark.parametrize(
     ("version", "package", "graph", "network", "builder"),
     [
@@ -486,14 +499,17 @@ def test_a_recipe_for_another_graph_is_refused(jetson: Jetson, toy: ModuleType, 
         finalize(bundle, root=jetson.root)
 
 
+@EACH_INPUT
 def test_a_finalized_bundle_runs_its_engine_and_verifies_with_it(jetson: Jetson, toy: ModuleType) -> None:
     jetson.finalize()
     model = open_bundle_model(jetson.bundle.folder)
-    frame = toy.frames(1)
+    spec = jetson.bundle.manifest.input
+    frame = toy.frames(1, size=spec.frame_shape[1:3])
     answer = model.runner.run(frame)
     model.runner.close()
     assert (model.choice.backend, model.choice.precision) == ("tensorrt", "int8")
-    np.testing.assert_allclose(answer, toy.answers(jetson.bundle.folder / "model/model.onnx", frame)[0], atol=1e-6)
+    taken = toy.pixels(frame) if spec.graph_takes_pixels else frame
+    np.testing.assert_allclose(answer, toy.answers(jetson.bundle.folder / "model/model.onnx", taken)[0], atol=1e-6)
     tests = {test.backend: test for test in verify_bundle(jetson.bundle.folder).selftest}
     assert (tests["tensorrt"].passed, tests["tensorrt"].frames) == (True, 4)
 
