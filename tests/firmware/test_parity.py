@@ -128,7 +128,6 @@ def test_covering_larger_frames_gives_pythons_pixels(
     firmware: ModuleType, library: Any, tmp_path: Path, toy: ModuleType, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toy, "SIDE", side)
-    monkeypatch.setattr(toy, "frames", lambda count=4: np.zeros((count, side, side, 3), np.uint8))
     folder = toy.write_bundle(tmp_path / "bundle").folder
     random = np.random.default_rng(side)
     for _ in range(12):
