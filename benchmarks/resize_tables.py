@@ -1,4 +1,4 @@
-"""Tables of the studies of resizes and of views, with paired differences and their 95 % intervals.
+"""Write the tables of docs/results/resize.md from the studies' results: ``python benchmarks/resize_tables.py``.
 
 A difference is the mean over seeds of the difference of two accuracies on the same test images. Its interval comes from
 4000 bootstrap draws of groups and, independently, of seeds, both with replacement (Owen 2007, Annals of Applied Statistics
@@ -8,7 +8,8 @@ together.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -17,12 +18,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+RESULTS = Path(__file__).with_name("results")
 PAGE = Path(__file__).parent.parent / "docs" / "results" / "resize.md"
 DRAWS = 4000
 ARMS = ("area", "diagonal", "bilinear")
 
 Line = Mapping[str, Any]
-Rights = Callable[[Line], NDArray[np.bool_]]
 
 
 def right(line: Line, predicted: str = "predicted") -> NDArray[np.bool_]:
@@ -112,7 +113,7 @@ class Study:
     def row(self, name: str, chosen: Sequence[Sequence[tuple[str, int, str]]]) -> list[str]:
         """Return a table's row for the cells of some data sets."""
         seeds = [self.seeds(*cells) for cells in chosen]
-        if not all(seeds):
+        if not seeds or not all(seeds):
             return []
         means = [
             float(np.mean([self.mean(cells, own, arm) for cells, own in zip(chosen, seeds, strict=True)])) for arm in ARMS
@@ -159,60 +160,100 @@ def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
     return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
 
 
-def write_page(lines: Sequence[Line]) -> None:
-    """Print the tables of the study of resizes, and write them into docs/results/resize.md."""
-    study = Study(lines)
-    page = PAGE.read_text(encoding="utf-8")
-    for name, table in (("study", study.table()), ("shown", study.shown_table())):
-        print(*table, "", sep="\n")
-        page = replaced(page, name, table)
-    PAGE.write_text(page, encoding="utf-8")
-
-
-def replaced(page: str, name: str, table: Sequence[str]) -> str:
-    """Return a page with another table between the marks of this name."""
-    begin, end = f"<!-- {name}: written by benchmarks/study_resize.py -->", f"<!-- end of {name} -->"
-    before, _, rest = page.partition(begin)
-    _, _, after = rest.partition(end)
-    return "\n".join([before + begin, "", *table, "", end + after])
-
-
-def print_views(lines: Sequence[Line]) -> None:
-    """Print what the variants of views and the statistics of batch norms bring, by data set and for all of them."""
+def views_tables(lines: Sequence[Line]) -> list[str]:
+    """Return what the variants of views and the statistics of batch norms bring, as tables in Markdown."""
     found = {(line["set"], line["seed"], line["variant"]): line for line in lines}
-    sets, seeds, variants = (sorted({key[i] for key in found}) for i in range(3))
-    kinds = [(variant, which) for variant in variants for which in ("running", "plain")]
-    rows = []
-    for (one, with_one), (other, with_other) in (
-        (("views", "running"), ("picture", "running")),
+    sets, seeds, variants = (list(dict.fromkeys(key[i] for key in found)) for i in range(3))
+    means, apart = [], []
+    for variant, which in product(variants, ("running", "plain")):
+        each = [
+            [found[name, s, variant][f"{which}_accuracy"] for s in seeds if (name, s, variant) in found] for name in sets
+        ]
+        cells = [f"{100 * np.mean(values):.1f}" if values else "" for values in each]
+        means.append([f"`{variant}`", which, str(min(map(len, each))), *cells])
+    for one, other in (
         (("views", "plain"), ("picture", "plain")),
-        (("centred", "running"), ("views", "running")),
         (("centred", "plain"), ("views", "plain")),
         (("views", "plain"), ("views", "running")),
-        (("picture", "plain"), ("picture", "running")),
         (("centred", "plain"), ("centred", "running")),
     ):
-        cells = []
+        pairs: list[Cell] = []
         for name in sets:
-            both = [s for s in seeds if (name, s, one) in found and (name, s, other) in found]
-            pairs = {
-                s: Pair(
-                    right(found[name, s, one], f"{with_one}_predicted"),
-                    right(found[name, s, other], f"{with_other}_predicted"),
-                    found[name, s, one]["groups"],
-                )
-                for s in both
-            }
-            cells.append(pairs)
-        apart = [str(difference([[pairs]])) if pairs else "" for pairs in cells]
-        whole = str(difference([[pairs] for pairs in cells])) if all(cells) else ""
-        rows.append([f"{one}, {with_one}, over {other}, {with_other}", *apart, whole])
-    means = []
-    for variant, which in kinds:
-        each = [
-            np.mean([found[name, s, variant][f"{which}_accuracy"] for s in seeds if (name, s, variant) in found] or [np.nan])
-            for name in sets
-        ]
-        means.append([f"{variant}, {which}", *(f"{100 * mean:.1f}" for mean in each)])
-    print(*markdown(["views, statistics", *sets], means), "", sep="\n")
-    print(*markdown(["difference", *sets, "all"], rows), sep="\n")
+            both = [s for s in seeds if {(name, s, one[0]), (name, s, other[0])} <= found.keys()]
+            pairs.append({s: _pair(found[name, s, one[0]], found[name, s, other[0]], one[1], other[1]) for s in both})
+        apart.append([f"`{one[0]}`, {one[1]}, over `{other[0]}`, {other[1]}", *_differences(pairs)])
+    return [
+        *markdown(["views", "statistics", "seeds", *sets], means),
+        "",
+        *markdown(["difference", *sets, "all"], apart),
+    ]
+
+
+def _pair(one: Line, other: Line, with_one: str, with_other: str) -> Pair:
+    return Pair(right(one, f"{with_one}_predicted"), right(other, f"{with_other}_predicted"), one["groups"])
+
+
+def _differences(cells: Sequence[Cell]) -> list[str]:
+    """Return the difference in each data set's cell and over all of them; empty where there is no pair."""
+    each = [str(difference([[cell]])) if cell else "" for cell in cells]
+    return [*each, str(difference([[cell] for cell in cells])) if cells and all(cells) else ""]
+
+
+def sizes_table(lines: Sequence[Line]) -> list[str]:
+    """Return what starting from the weights of another size brings over one's own, as a table in Markdown."""
+    found = {(line["set"], line["seed"], line["start"]): line for line in lines}
+    sets, seeds, starts = (list(dict.fromkeys(key[i] for key in found)) for i in range(3))
+    rows = []
+    for start in starts:
+        mine = [line for key, line in found.items() if key[2] == start]
+        cells: list[Cell] = []
+        for name in sets:
+            both = [s for s in seeds if {(name, s, start), (name, s, "own")} <= found.keys()]
+            pairs = {s: (found[name, s, start], found[name, s, "own"]) for s in both}
+            cells.append({s: Pair(right(one), right(other), one["groups"]) for s, (one, other) in pairs.items()})
+        before = [line["accuracy_before"] for line in mine if "accuracy_before" in line]
+        told = f"{100 * np.mean(before):.1f}" if before else ""
+        after = f"{100 * np.mean([line['accuracy'] for line in mine]):.1f}"
+        apart = [""] * (len(sets) + 1) if start == "own" else _differences(cells)
+        rows.append([start, str(len(mine)), told, after, *apart])
+    heads = ["starts from", "trainings", "before", "after", *(f"{name}: over own" for name in sets), "all: over own"]
+    return markdown(heads, rows)
+
+
+def lines_of(name: str) -> list[dict[str, Any]]:
+    """Return the lines of a file of results; none where there is no file."""
+    path = RESULTS / f"{name}.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+
+
+def tables() -> dict[str, list[str]]:
+    """Return the tables of docs/results/resize.md by the names of their places."""
+    study = Study(lines_of("resize_study"))
+    return {
+        "study": study.table(),
+        "shown": study.shown_table(),
+        "views": views_tables(lines_of("views_study")),
+        "sizes": sizes_table(lines_of("sizes_study")),
+    }
+
+
+def with_tables(page: str) -> str:
+    """Return a page with the present tables between the marks of their names.
+
+    Raises:
+        ValueError: A mark is missing.
+    """
+    for name, table in tables().items():
+        begin, end = f"<!-- {name}: written by benchmarks/resize_tables.py -->", f"<!-- end of {name} -->"
+        before, found, rest = page.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not found or not ended:
+            raise ValueError(f"expected the marks of the table '{name}' in {PAGE.name}")
+        page = "\n".join([before + begin, "", *table, "", end + after])
+    return page
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    for name, table in tables().items():
+        print(name, "", *table, "", sep="\n")

@@ -1,7 +1,6 @@
 """Which resize the pixels of a network should come from: a paired study of ``area``, ``diagonal`` and ``bilinear``.
 
-    python benchmarks/study_resize.py run --data FOLDER --weights FILE [--seeds 1 2 3 4 5]
-    python benchmarks/study_resize.py table
+    python benchmarks/study_resize.py --data FOLDER --weights FILE [--seeds 1 2 3 4 5]
 
 FOLDER holds the data sets of ``SETS``, each with a ``groups.csv``; FILE is MobileNetV2-0.35's pretrained trunk. For each
 seed, data set, size of input and number of labels, one network is trained with each resize: same split by whole groups,
@@ -10,7 +9,8 @@ seeds of all of them fit into some hours of one processor core: the accuracies a
 
 Every training appends one line to results/resize_study.jsonl, with the prediction of each test image; a run goes on behind
 the lines that are there. Trainings with all labels and one of the first seeds also tell what the network answers, without
-further training, where it is shown images of other sizes (``SHOWN``). ``table`` writes the tables of docs/results/resize.md.
+further training, where it is shown images of other sizes (``SHOWN``). resize_tables.py writes
+docs/results/resize.md.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
 from record import HERE, git, processor
-from resize_tables import write_page
+from resize_tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, InputSpec, Resize, Split
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig
@@ -87,12 +87,7 @@ def key_of_line(line: dict[str, Any]) -> Arm:
 
 def done() -> set[Arm]:
     """Return the trainings whose lines are there."""
-    return {key_of_line(line) for line in lines_of(RESULTS)}
-
-
-def lines_of(results: Path) -> list[dict[str, Any]]:
-    """Return the lines of a file of results; none where there is no file."""
-    return [json.loads(line) for line in results.read_text(encoding="utf-8").splitlines()] if results.is_file() else []
+    return {key_of_line(line) for line in lines_of("resize_study")}
 
 
 class OneSplit:
@@ -103,13 +98,17 @@ class OneSplit:
         weights: Checkpoint that the networks start from.
         seed: Seed of the split, the first weights and the views.
         folder: Folder for everything that is kept in between.
+        sizes: Sides of the networks' inputs, pixels.
+        subsets: Number of disjoint labelled subsets, each 30 % of the training images.
     """
 
-    def __init__(self, root: Path, weights: Path, seed: int, folder: Path) -> None:
+    def __init__(
+        self, root: Path, weights: Path, seed: int, folder: Path, *, sizes: tuple[int, ...] = SIZES, subsets: int = 1
+    ) -> None:
         self.root, self.seed, self.workspace = root, seed, Workspace(folder)
         self.data = DataConfig(labelled_fraction=0.3, use_published_split=False)
         self.index: DatasetIndex = build_index(
-            root / "groups.csv", self.data, labelled_subsets=1, seed=seed, skip_bad=False, progress=SilentProgress()
+            root / "groups.csv", self.data, labelled_subsets=subsets, seed=seed, skip_bad=False, progress=SilentProgress()
         )
         self.links = {
             size: LinkConfig(
@@ -120,7 +119,7 @@ class OneSplit:
                 mean=(0.5, 0.5, 0.5),
                 std=(0.5, 0.5, 0.5),
             )
-            for size in SIZES
+            for size in sizes
         }
 
     def opened(self, resize: Resize) -> tuple[dict[int, LinkPlan], Trainer]:
@@ -209,18 +208,12 @@ def run(data: Path, weights: Path, seeds: list[int]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("--data", type=Path, required=True)
-    running.add_argument("--weights", type=Path, required=True)
-    running.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    commands.add_parser("table")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if arguments.command == "run":
-        run(arguments.data, arguments.weights, arguments.seeds)
-    else:
-        write_page(lines_of(RESULTS))
+    run(arguments.data, arguments.weights, arguments.seeds)
 
 
 if __name__ == "__main__":

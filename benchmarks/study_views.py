@@ -1,7 +1,6 @@
 """What lies between training views and the frames of a camera, and what closing it brings: paired short trainings.
 
-    python benchmarks/study_views.py run --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
-    python benchmarks/study_views.py table
+    python benchmarks/study_views.py --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
 
 Each training is one of study_resize.py, with ``area`` and all labels, under one of ``VARIANTS``:
 
@@ -30,8 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 from record import HERE
-from resize_tables import print_views
-from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to, lines_of
+from resize_tables import lines_of
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to
 
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -148,7 +147,7 @@ def digits(values: np.ndarray[Any, Any]) -> str:
 def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
     """Train everything whose line is not there yet."""
     torch.set_num_threads(1)
-    done = {(line["set"], line["seed"], line["variant"]) for line in lines_of(RESULTS)}
+    done = {(line["set"], line["seed"], line["variant"]) for line in lines_of("views_study")}
     for seed in seeds:
         for name in sets:
             waiting = [variant for variant in VARIANTS if (name, seed, variant) not in done]
@@ -167,19 +166,13 @@ def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    commands = parser.add_subparsers(dest="command", required=True)
-    running = commands.add_parser("run")
-    running.add_argument("--data", type=Path, required=True)
-    running.add_argument("--weights", type=Path, required=True)
-    running.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
-    running.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    commands.add_parser("table")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    if arguments.command == "run":
-        run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
-    else:
-        print_views(lines_of(RESULTS))
+    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,8 @@ import numpy as np
 
 from weckd_edge.artifacts import DataNote, FrameSpec
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.area_resize import resize_area
-from weckd_edge.devices.images.decoding import MAX_SIDE, decoded_image, read_image_file
+from weckd_edge.devices.images.decoding import decoded_image, read_image_file
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.images.pixels import Pixels
 
 
@@ -25,45 +25,6 @@ class Framed:
 
     frame: Pixels
     notes: tuple[DataNote, ...]
-
-
-def cover_box(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return the largest centred box of a frame's proportions in an image: ``top, left, height, width`` in whole pixels.
-
-    Args:
-        rows: Height of the image, pixels.
-        columns: Width of the image, pixels.
-        height: Height of the frame, pixels.
-        width: Width of the frame, pixels.
-    """
-    high = min(rows, max(1, (2 * height * columns + width) // (2 * width)))
-    wide = min(columns, max(1, (2 * width * rows + height) // (2 * height)))
-    return (rows - high) // 2, (columns - wide) // 2, high, wide
-
-
-def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
-    """Bring an image to a frame's size: its largest centred box of the frame's proportions, resized by area.
-
-    Args:
-        image: uint8 ``[H, W, 3]``, at most ``MAX_SIDE`` pixels a side.
-        height: Height of the frame, pixels.
-        width: Width of the frame, pixels.
-
-    Returns:
-        uint8 ``[height, width, 3]``; the very same array where the size is right already.
-
-    Raises:
-        DataError: A side of the image or of the frame is longer than ``MAX_SIDE``.
-    """
-    rows, columns = image.shape[:2]
-    if max(rows, columns, height, width) > MAX_SIDE:
-        raise DataError(
-            f"{columns} x {rows} pixels for {width} x {height}; a side may have {MAX_SIDE}", code="E_DATA_IMAGE_LIMIT"
-        )
-    if (rows, columns) == (height, width):
-        return image
-    top, left, high, wide = cover_box(rows, columns, height, width)
-    return resize_area(image[top : top + high, left : left + wide], height, width)
 
 
 def frame_from_file(path: Path, spec: FrameSpec) -> Pixels:
@@ -95,13 +56,13 @@ def frame_from_pixels(image: Pixels, spec: FrameSpec) -> Pixels:
     """Bring decoded pixels to the camera frame a model expects.
 
     Args:
-        image: uint8 ``[H, W, 3]``, RGB, at most ``MAX_SIDE`` pixels a side.
+        image: uint8 ``[H, W, 3]``, RGB, at most 8192 pixels a side.
         spec: Size of the camera frame.
 
     Returns:
         uint8 ``[1, height, width, 3]``, contiguous.
 
     Raises:
-        DataError: A side has more than ``MAX_SIDE`` pixels.
+        DataError: A side has more than 8192 pixels.
     """
     return np.ascontiguousarray(fit_to_frame(image, spec.height, spec.width)[None])

@@ -15,7 +15,7 @@ from support.bundles.predicting import predict_images
 from weckd_edge.artifacts import BuiltModel, Manifest
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.front_end import FrontEnd
 from weckd_edge.devices.runtime.predict import Prediction, choose_model, decide_prediction
