@@ -15,6 +15,7 @@ Variants are taken by turns. Appends one line to results/resize.jsonl for each s
 
 from __future__ import annotations
 
+import os
 import statistics
 import subprocess
 import sys
@@ -91,6 +92,7 @@ def times_of(command: list[str | Path]) -> dict[str, list[int]]:
 
 def main(folder: Path) -> None:
     """Time all variants at each size."""
+    os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     for height, width in FRAMES:
         frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         for side in SIDES:

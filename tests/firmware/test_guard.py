@@ -160,6 +160,23 @@ def test_real_frames_have_pythons_figures_to_the_bit(
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
+@pytest.mark.parametrize("resize", ["area", "bilinear"])
+def test_the_parts_of_a_call_are_told_and_are_no_more_than_the_whole(
+    library: Any, toy: ModuleType, tmp_path: Path, resize: str
+) -> None:
+    spec = toy.area_input_spec() if resize == "area" else toy.input_spec()
+    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard(), spec=spec).folder
+    raw = tmp_path / "raw"
+    raw.write_bytes(toy.frames(3, side=40).tobytes())
+    lines = library.run("runner", folder, "--backend", "echo", "--source", "64x64", "parts", raw, 30, 40, 40).splitlines()
+    times = {name: [int(taken) for taken in found.split()] for name, _, found in (line.partition(" ") for line in lines)}
+    whole = times.pop("whole")
+    assert list(times) == ["front_end", "guard", "network", "decision"]
+    assert min(times["front_end"]) > 0
+    assert min(times["guard"]) > 0
+    assert all(total >= sum(parts) for total, *parts in zip(whole, *times.values(), strict=True))
+
+
 def limits_bundle(toy: ModuleType, tmp_path: Path, limits: QualityLimits, most: float | None, **more: Any) -> Path:
     folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(limits=limits, max_ood_score=most), **more).folder
     return folder

@@ -126,9 +126,11 @@ static int take_times(char **texts) {
                                  .top = (number[4] - side) / 2, .width = side, .height = side, .network_width = number[5],
                                  .network_height = number[5], .max_source_width = number[1], .max_source_height = number[2]};
     size_t bytes = (size_t)number[1] * number[2] * 3;
-    weckd_frame frame = {.pixels = room(bytes), .width = number[1], .height = number[2], .format = (weckd_format)number[0]};
-    uint8_t *filled = (uint8_t *)(uintptr_t)frame.pixels, *pixels = room((size_t)number[5] * number[5] * 3);
-    for (size_t i = 0; i < bytes; i++) {
+    enum { FRAMES = 4 }; /* in turn, as a camera's buffers: what was read last is not what is read next */
+    uint8_t *filled = room(FRAMES * bytes);
+    weckd_frame frame = {.pixels = filled, .width = number[1], .height = number[2], .format = (weckd_format)number[0]};
+    uint8_t *pixels = room((size_t)number[5] * number[5] * 3);
+    for (size_t i = 0; i < FRAMES * bytes; i++) {
         filled[i] = (uint8_t)(i * i >> 7);
     }
     char message[WECKD_MESSAGE_BYTES];
@@ -142,8 +144,10 @@ static int take_times(char **texts) {
     uint64_t *times = room(2 * count * sizeof *times), *guard_times = times + count;
     for (uint32_t i = 0; i < count; i++) {
         weckd_stopwatch stopwatch = {.now_ns = now_ns};
+        weckd_region next = region;
+        next.pixels += i % FRAMES * bytes;
         uint64_t start = now_ns(NULL);
-        weckd_front_end_pixels(front_end, &region, &guard, &stopwatch, pixels);
+        weckd_front_end_pixels(front_end, &next, &guard, &stopwatch, pixels);
         times[i] = now_ns(NULL) - start - stopwatch.guard_ns;
         guard_times[i] = stopwatch.guard_ns;
     }
