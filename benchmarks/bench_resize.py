@@ -3,7 +3,7 @@
 The centred square of frames of 640x480 and of 1920x1080 is resized to 96, 128 and 224 pixels:
 
 - in C, with each of the instructions that this processor has; RUNNER is the C library's test program ``area_resize``;
-- inside the graph, in ONNX Runtime and OpenVINO: crop, resize and normalisation, without a network;
+- in Python, with the compiled library, or by NumPy where it is missing;
 - by Pillow (``reduce`` to a whole ratio or ``BOX``, on a copy of the square, which it cannot do without);
 - by OpenCV (``INTER_AREA``), where it is installed.
 
@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from PIL import Image
 from record import append
 
-from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
-from weckd_edge.compile.export.onnx_export import preprocessing_graph
 from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.images.area_resize import resize_area
+from weckd_edge.devices.native.library import pixels_library
 
 FRAMES = ((480, 640), (1080, 1920))
 SIDES = (96, 128, 224)
@@ -37,32 +37,19 @@ EACH = 60
 Frame = NDArray[np.uint8]
 
 
-def graphs(height: int, width: int, side: int) -> dict[str, Callable[[Frame], object]]:
-    """Open the preprocessing alone in both runtimes, on one thread."""
-    ort, ov = require("onnxruntime", "time a resize"), require("openvino", "time a resize")
-    spec = InputSpec(
-        frame=FrameSpec(height=height, width=width, crop="center", resize="area"),
-        network=NetworkInput(height=side, width=side, mean=(0.0, 0.0, 0.0), std=(1 / 255, 1 / 255, 1 / 255)),
-    )
-    data = preprocessing_graph(spec).SerializeToString()
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    session = ort.InferenceSession(data, options, providers=["CPUExecutionProvider"])
-    core = ov.Core()
-    hints = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "PERFORMANCE_HINT": "LATENCY"}
-    request = core.compile_model(core.read_model(data), "CPU", hints).create_infer_request()
-    return {
-        "onnxruntime": lambda frame: session.run(None, {"frame": frame[None]}),
-        "openvino": lambda frame: request.infer([frame[None]], share_inputs=True, share_outputs=True),
-    }
+def square(frame: Frame) -> Frame:
+    """Return the centred square of a frame."""
+    height, width = frame.shape[:2]
+    return frame[:, (width - height) // 2 : (width + height) // 2]
+
+
+def ours(side: int) -> dict[str, Callable[[Frame], object]]:
+    """Return what this package does in Python."""
+    return {"python" if pixels_library() is not None else "numpy": lambda frame: resize_area(square(frame), side, side)}
 
 
 def usual(side: int) -> dict[str, Callable[[Frame], object]]:
     """Return the ways that a program has at hand."""
-
-    def square(frame: Frame) -> Frame:
-        height, width = frame.shape[:2]
-        return frame[:, (width - height) // 2 : (width + height) // 2]
 
     def by_pillow(frame: Frame) -> object:
         image = Image.fromarray(square(frame))
@@ -92,7 +79,7 @@ def main(runner: Path) -> None:
     for height, width in FRAMES:
         frame = np.random.default_rng(0).integers(0, 256, (height, width, 3), np.uint8)
         for side in SIDES:
-            ways = graphs(height, width, side) | usual(side)
+            ways = ours(side) | usual(side)
             times: dict[str, list[int]] = {}
             for _ in range(ROUNDS):
                 for name, found in in_c(runner, height, side).items():
@@ -107,7 +94,7 @@ def main(runner: Path) -> None:
             base = statistics.median(times[reference])
             ratios = {name: round(statistics.median(taken) / base, 4) for name, taken in times.items()}
             print(f"{width}x{height} to {side}")
-            libraries = ["numpy", "pillow", "onnxruntime", "openvino"]
+            libraries = ["numpy", "pillow"]
             append("resize", f"{width}x{height} to {side}", times, libraries, reference=reference, ratios=ratios)
 
 
