@@ -92,6 +92,32 @@ def compiled(tmp_path_factory: pytest.TempPathFactory) -> ctypes.CDLL:
     return library
 
 
+@pytest.fixture
+def frames_by_compiled(compiled: ctypes.CDLL, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Frames are computed by the compiled library, whatever is installed."""
+    yield from _frames_by(compiled, monkeypatch)
+
+
+@pytest.fixture
+def frames_by_numpy(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Frames are computed by NumPy, whatever is installed."""
+    yield from _frames_by(None, monkeypatch)
+
+
+def _frames_by(library: ctypes.CDLL | None, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    module = importlib.import_module("weckd_edge.devices.native.library")
+
+    def opened() -> ctypes.CDLL:
+        if library is None:
+            raise module.MissingLibrary("a test took it away")
+        return library
+
+    monkeypatch.setattr(module, "open_library", opened)
+    module.pixels_library.cache_clear()
+    yield
+    module.pixels_library.cache_clear()
+
+
 @pytest.fixture(scope="session")
 def crafted() -> ModuleType:
     """Image files that are none, or claim too much: see ``support/crafted_images.py``."""

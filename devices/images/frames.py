@@ -1,30 +1,14 @@
-"""Image files as camera frames: uint8 RGB, upright, rows first, resized to cover the frame."""
+"""Pictures as camera frames: uint8 RGB, rows first, resized to cover the frame."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from pathlib import Path
-
 import numpy as np
+from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DataNote, FrameSpec
+from weckd_edge.artifacts import FrameSpec
+from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.images.area_resize import resize_area
-from weckd_edge.devices.images.decoding import MAX_SIDE, decoded_image, read_image_file
-from weckd_edge.devices.images.pixels import Pixels
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Framed:
-    """An image as a camera frame.
-
-    Attributes:
-        frame: uint8 ``[1, height, width, 3]``, contiguous.
-        notes: Remarks on the image, such as that it is nearly of one colour.
-    """
-
-    frame: Pixels
-    notes: tuple[DataNote, ...]
 
 
 def cover_box(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
@@ -41,7 +25,7 @@ def cover_box(rows: int, columns: int, height: int, width: int) -> tuple[int, in
     return (rows - high) // 2, (columns - wide) // 2, high, wide
 
 
-def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
+def fit_to_frame(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
     """Bring an image to a frame's size: its largest centred box of the frame's proportions, resized by area.
 
     Args:
@@ -66,32 +50,7 @@ def fit_to_frame(image: Pixels, height: int, width: int) -> Pixels:
     return resize_area(image[top : top + high, left : left + wide], height, width)
 
 
-def frame_from_file(path: Path, spec: FrameSpec) -> Pixels:
-    """Read an image file as the camera frame a model expects.
-
-    Returns:
-        uint8 ``[1, height, width, 3]``, contiguous, as every runner takes it.
-
-    Raises:
-        DataError: The file cannot be read as an image.
-    """
-    try:
-        return frame_of(read_image_file(path), spec).frame
-    except DataError as err:
-        raise DataError(f"{path}: {err}", code=err.code) from err
-
-
-def frame_of(data: bytes, spec: FrameSpec) -> Framed:
-    """Decode an image file's bytes to the camera frame a model expects, with remarks on the whole image.
-
-    Raises:
-        DataError: The bytes cannot be read as an image; the message is a short reason that does not name the file.
-    """
-    with decoded_image(data) as found:
-        return Framed(frame=frame_from_pixels(found.pixels, spec), notes=found.notes)
-
-
-def frame_from_pixels(image: Pixels, spec: FrameSpec) -> Pixels:
+def frame_from_pixels(image: NDArray[np.uint8], spec: FrameSpec) -> NDArray[np.uint8]:
     """Bring decoded pixels to the camera frame a model expects.
 
     Args:

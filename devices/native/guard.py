@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import threading
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +17,34 @@ JUDGED = 5
 """Number of values that a frame is judged by: the score, sharpness, contrast, and the dark and the bright fraction."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class GuardStatistics:
+    """What the guard's score is made of.
+
+    Attributes:
+        mean: Mean of the training frames' features, float64 ``[D]``.
+        whitening: Lower triangular matrix, float64 ``[D, D]``.
+    """
+
+    mean: NDArray[np.float64]
+    whitening: NDArray[np.float64]
+
+
 class CompiledGuard:
     """What measures frames of a size. Each thread has memory of its own.
 
     Args:
         library: The compiled library.
         box: Crop of the frame, ``top, left, height, width`` in pixels, at least 3 pixels a side.
-        mean: Mean of the training frames' features, float64 ``[D]``; None: the score is 0.
-        whitening: Lower triangular matrix, float64 ``[D, D]``; None where ``mean`` is None.
+        statistics: What the score is made of; None: the score is 0.
     """
 
     def __init__(
-        self,
-        library: ctypes.CDLL,
-        box: tuple[int, int, int, int],
-        *,
-        mean: NDArray[np.float64] | None = None,
-        whitening: NDArray[np.float64] | None = None,
+        self, library: ctypes.CDLL, box: tuple[int, int, int, int], statistics: GuardStatistics | None = None
     ) -> None:
         self._library = library
         self._top, self._left, self._height, self._width = box
-        self._mean, self._whitening = mean, whitening
+        self._statistics = statistics
         self._features: int = library.weckd_pixels_features()
         self._of_thread = threading.local()
 
@@ -64,9 +72,10 @@ class CompiledGuard:
 
     def _make_state(self) -> _State:
         state = _State(self._library.weckd_pixels_guard_bytes(), JUDGED + self._features)
-        judged = None if self._mean is None or self._whitening is None else (self._mean, self._whitening)
-        mean, whitening = (None, None) if judged is None else map(address_of, judged)
-        self._library.weckd_pixels_guard_init(state.memory_address, self._height, self._width, mean, whitening)
+        judged: tuple[int | None, int | None] = (None, None)
+        if self._statistics is not None:
+            judged = (address_of(self._statistics.mean), address_of(self._statistics.whitening))
+        self._library.weckd_pixels_guard_init(state.memory_address, self._height, self._width, *judged)
         return state
 
 

@@ -23,6 +23,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "weckd_pixels_guard_bytes": (_SIZE, ()),
     "weckd_pixels_guard_init": (None, (_ADDRESS, _SIDE, _SIDE, _ADDRESS, _ADDRESS)),
     "weckd_pixels_guard_measure": (None, (_ADDRESS, _ADDRESS, _SIZE, _ADDRESS)),
+    "weckd_pixels_front_end_bytes": (_SIZE, (_ADDRESS,)),
+    "weckd_pixels_front_end_init": (None, (_ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS)),
+    "weckd_pixels_front_end_run": (ctypes.c_int, (_ADDRESS, _ADDRESS, _ADDRESS, _ADDRESS, ctypes.c_char_p)),
 }
 """Result and arguments of each function of the library."""
 

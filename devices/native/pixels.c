@@ -1,6 +1,6 @@
 /* The functions that Python calls, by ctypes, of devices/native/library.py. SPDX-License-Identifier: Apache-2.0 */
 #include "guard/guard.h"
-#include "image/area.h"
+#include "image/front_end.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +22,16 @@ WECKD_EXPORT void weckd_pixels_guard_init(void *memory, uint32_t height, uint32_
                                           const double *whitening);
 /* Measure the crop of an RGB frame. `numbers` gets the score, the four numbers of quality, and the features. */
 WECKD_EXPORT void weckd_pixels_guard_measure(void *memory, const uint8_t *crop, size_t stride, double *numbers);
+/* Return the bytes of a front end with a guard: weckd_pixels_front_end_init writes them. 0: its sizes do not fit together. */
+WECKD_EXPORT size_t weckd_pixels_front_end_bytes(const weckd_front_end_spec *spec);
+/* Make a front end in the caller's memory, aligned to 64 bytes. `box` is the crop that the guard looks at, left, top, width and
+ * height in the frame; NULL: there is no guard. */
+WECKD_EXPORT void weckd_pixels_front_end_init(void *memory, const weckd_front_end_spec *spec, const uint32_t *box,
+                                              const double *mean, const double *whitening);
+/* Write what the graph takes of a frame of any size: the network's pixels, or the frame's crop where they are not resized.
+ * `numbers` gets what weckd_pixels_guard_measure gives, without the features, where there is a guard. `message` has
+ * WECKD_MESSAGE_BYTES. */
+WECKD_EXPORT int weckd_pixels_front_end_run(void *memory, const weckd_frame *frame, uint8_t *pixels, double *numbers, char *message);
 
 const char *weckd_pixels_digest(void) { return WECKD_SOURCES_DIGEST; }
 
@@ -74,12 +84,69 @@ void weckd_pixels_guard_init(void *memory, uint32_t height, uint32_t width, cons
     }
 }
 
+static void put_quality(const weckd_quality *quality, double *numbers) {
+    numbers[1] = quality->sharpness;
+    numbers[2] = quality->contrast;
+    numbers[3] = quality->dark_fraction;
+    numbers[4] = quality->bright_fraction;
+}
+
 void weckd_pixels_guard_measure(void *memory, const uint8_t *crop, size_t stride, double *numbers) {
     weckd_quality quality;
     (void)weckd_guard_check(memory, crop, stride, false, &quality, &numbers[0]);
+    put_quality(&quality, numbers);
     weckd_guard_features(memory, &numbers[5]);
-    numbers[1] = quality.sharpness;
-    numbers[2] = quality.contrast;
-    numbers[3] = quality.dark_fraction;
-    numbers[4] = quality.bright_fraction;
+}
+
+/* A front end, its guard and what it needs beside them. */
+typedef struct front_end_state {
+    weckd_front_end_spec spec;
+    weckd_front_end *front_end;
+    bool has_guard;
+    size_t crop, stride; /* of the guard's crop in what is written: bytes before its first pixel, and from row to row */
+    weckd_guard_state guard;
+} front_end_state;
+
+static size_t state_bytes(void) { return (sizeof(front_end_state) + 63) / 64 * 64; }
+
+size_t weckd_pixels_front_end_bytes(const weckd_front_end_spec *spec) {
+    size_t bytes = weckd_front_end_bytes(spec);
+    return bytes == 0 ? 0 : state_bytes() + bytes;
+}
+
+void weckd_pixels_front_end_init(void *memory, const weckd_front_end_spec *spec, const uint32_t *box, const double *mean,
+                                 const double *whitening) {
+    front_end_state *state = memory;
+    memset(state, 0, sizeof *state);
+    state->spec = *spec;
+    state->front_end = weckd_front_end_init(spec, (uint8_t *)memory + state_bytes());
+    state->has_guard = box != NULL;
+    if (box != NULL) {
+        state->stride = (size_t)spec->width * 3;
+        state->crop = (size_t)(box[1] - spec->top) * state->stride + (size_t)(box[0] - spec->left) * 3;
+        weckd_pixels_guard_init(&state->guard, box[3], box[2], mean, whitening);
+    }
+}
+
+int weckd_pixels_front_end_run(void *memory, const weckd_frame *frame, uint8_t *pixels, double *numbers, char *message) {
+    front_end_state *state = memory;
+    weckd_region region;
+    weckd_quality quality = {0};
+    int status = weckd_frame_region(frame, &region, (weckd_error){message});
+    if (status != WECKD_OK) {
+        return status;
+    }
+    if (state->spec.network_width != 0) {
+        weckd_front_end_pixels(state->front_end, &region, state->has_guard ? &state->guard : NULL, NULL, pixels);
+        if (state->has_guard) {
+            (void)weckd_guard_finish(&state->guard, &quality, &numbers[0]);
+        }
+    } else {
+        weckd_front_end_crop(state->front_end, &region, pixels);
+        if (state->has_guard) {
+            (void)weckd_guard_check(&state->guard, pixels + state->crop, state->stride, false, &quality, &numbers[0]);
+        }
+    }
+    put_quality(&quality, numbers);
+    return WECKD_OK;
 }

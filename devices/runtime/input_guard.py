@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from ctypes import CDLL
 from dataclasses import astuple, dataclass
 from functools import lru_cache
 
@@ -23,7 +24,7 @@ from weckd_edge.bundle.manifest_rules import MAX_DEPTH
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data, parse_json
-from weckd_edge.devices.native.guard import CompiledGuard
+from weckd_edge.devices.native.guard import CompiledGuard, GuardStatistics
 from weckd_edge.devices.native.library import pixels_library
 
 Floats = NDArray[np.float64]
@@ -120,18 +121,16 @@ def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
         frame: uint8 ``[height, width, 3]`` or with a leading 1.
         spec: Size and crop of the frame; the crop has at least ``MIN_SIDE`` pixels a side.
     """
-    compiled = _compiled(spec)
-    if compiled is not None:
-        numbers, features = compiled.measure_all(frame.reshape(frame.shape[-3:]))
-        return FrameFeatures(quality=_quality(numbers), features=features)
-    return _measure_by_numpy(frame, spec)
+    library = pixels_library()
+    if library is None:
+        return _measure_by_numpy(frame, spec)
+    numbers, features = _compiled_guard(library, spec).measure_all(frame.reshape(frame.shape[-3:]))
+    return FrameFeatures(quality=_quality(numbers), features=features)
 
 
 @lru_cache(maxsize=8)
-def _compiled(spec: FrameSpec) -> CompiledGuard | None:
-    """Return what measures frames in the compiled library; None: it is not here."""
-    library = pixels_library()
-    return None if library is None else CompiledGuard(library, crop_box(spec))
+def _compiled_guard(library: CDLL, spec: FrameSpec) -> CompiledGuard:
+    return CompiledGuard(library, crop_box(spec))
 
 
 def _quality(numbers: Sequence[float]) -> FrameQuality:
@@ -242,6 +241,11 @@ class OpenGuard:
         guard: Contents of ``guard/guard.json``.
         spec: Size and crop of the frames.
 
+    Attributes:
+        guard: Contents of ``guard/guard.json``.
+        spec: Size and crop of the frames.
+        statistics: Mean and whitening matrix, as arrays.
+
     Raises:
         BundleError: The guard's numbers do not fit together, or are not of this version.
     """
@@ -262,10 +266,10 @@ class OpenGuard:
             )
         self.guard = guard
         self.spec = spec
-        self._mean = np.array(guard.mean)
-        self._whitening = np.zeros((FEATURES, FEATURES))
+        mean, whitening = np.array(guard.mean), np.zeros((FEATURES, FEATURES))
         for row, values in enumerate(guard.whitening):
-            self._whitening[row, : row + 1] = values
+            whitening[row, : row + 1] = values
+        self.statistics = GuardStatistics(mean=mean, whitening=whitening)
         limits = (*astuple(guard.limits), guard.max_ood_score)
         if guard.schema_version != SCHEMA_VERSION:
             text = f"expected format {SCHEMA_VERSION}, found {guard.schema_version}; update weckd-edge"
@@ -277,17 +281,19 @@ class OpenGuard:
                 code="E_BUNDLE_GUARD",
             )
         library = pixels_library()
-        self._compiled = (
-            None if library is None else CompiledGuard(library, crop_box(spec), mean=self._mean, whitening=self._whitening)
-        )
+        self._compiled = None if library is None else CompiledGuard(library, crop_box(spec), self.statistics)
 
     def check(self, frame: NDArray[np.uint8]) -> GuardDecision:
         """Decide whether a frame, uint8 ``[height, width, 3]`` or with a leading 1, may be predicted."""
         if self._compiled is not None:
-            numbers = self._compiled.measure(frame.reshape(frame.shape[-3:]))
-            return self._decide(_quality(numbers), numbers[0])
+            return self.decide(self._compiled.measure(frame.reshape(frame.shape[-3:])))
         features = measure_frame(frame, self.spec)
-        return self._decide(features.quality, float(distances(features.features[None], self._mean, self._whitening)[0]))
+        score = distances(features.features[None], self.statistics.mean, self.statistics.whitening)
+        return self._decide(features.quality, float(score[0]))
+
+    def decide(self, numbers: Sequence[float]) -> GuardDecision:
+        """Decide on a frame that the compiled library measured, from the score and the four numbers of quality."""
+        return self._decide(_quality(numbers), numbers[0])
 
     def _decide(self, quality: FrameQuality, score: float) -> GuardDecision:
         code, words = self._refuse(quality, score)

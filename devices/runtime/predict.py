@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-
-import numpy as np
+from typing import NamedTuple
 
 from weckd_edge.artifacts import DataNote, FrameQuality, Manifest
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.files import read_start
+from weckd_edge.devices.images.camera_frames import CameraFrame
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
-from weckd_edge.devices.images.frames import frame_of
+from weckd_edge.devices.images.frame_files import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
-from weckd_edge.devices.runtime.input_guard import GuardDecision, open_guard
+from weckd_edge.devices.runtime.input_guard import open_guard
 from weckd_edge.devices.runtime.model_choice import ModelChoice, choose_model
 
 ABSTAIN = "unable to analyze"
@@ -42,8 +43,9 @@ class Prediction:
         quality: Quality of the frame; None where the bundle has no guard or the image could not be read.
         ood_score: Distance of the frame from the training frames, at least 0; None where ``quality`` is None.
         notes: Notes on the image file, such as that it is nearly of one colour.
-        latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; decoding and scaling of the image
-            come before it. None where the image could not be read. Two predictions that differ in it alone are equal.
+        latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; reading an image file and
+            bringing it to the frame's size come before it. None where the image could not be read. Two predictions that
+            differ in it alone are equal.
     """
 
     file: str
@@ -216,12 +218,12 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
     return replace(prediction, notes=found.notes)
 
 
-def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
+def predict_frame(model: OpenModel, frame: Frame | CameraFrame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
     """Predict one camera frame: by the guard first, then the network, then the operating point.
 
     Args:
         model: The bundle, open.
-        frame: uint8 ``[1, height, width, 3]``, contiguous.
+        frame: Camera frame of the contract's size, uint8 ``[1, height, width, 3]``, contiguous; or one of any size.
         file: Name of the frame in the prediction.
         ignore_guard: Predict a frame that the guard refuses, too.
 
@@ -229,32 +231,36 @@ def predict_frame(model: OpenModel, frame: Frame, *, file: str = "", ignore_guar
         ModelError: The model takes another frame, or gives another number of probabilities than the bundle has labels.
     """
     start_ns = time.monotonic_ns()
-    found = _predict_frame(model, frame, file, ignore_guard)
-    return replace(found, latency_ns=time.monotonic_ns() - start_ns)
-
-
-def _predict_frame(model: OpenModel, frame: Frame, file: str, ignore_guard: bool) -> Prediction:
-    prepared = model.runner.front_end.prepare(frame)
-    decision = prepared.decision
-    if decision is not None and decision.code is not None and not ignore_guard:
-        return _with_guard_decision(_abstain(file, decision.code, decision.words or ""), decision)
-    decided = decide_prediction(file, model.runner.graph.run(prepared.pixels), model.bundle.manifest)
-    return decided if decision is None else _with_guard_decision(decided, decision)
+    front_end = model.runner.front_end
+    prepared = front_end.prepare_camera(frame) if isinstance(frame, CameraFrame) else front_end.prepare(frame)
+    guard = prepared.decision
+    if guard is not None and guard.code is not None and not ignore_guard:
+        found = _Decided(None, {}, ABSTAIN, guard.words or "", guard.code)
+    else:
+        found = _decide(model.runner.graph.run(prepared.pixels), model.bundle.manifest)
+    return Prediction(
+        **found._asdict(),
+        file=file,
+        guard=None if guard is None else guard.code,
+        quality=None if guard is None else guard.quality,
+        ood_score=None if guard is None else guard.ood_score,
+        latency_ns=time.monotonic_ns() - start_ns,
+    )
 
 
 def unreadable(file: str, reason: str) -> Prediction:
     """Return the prediction of an image that cannot be read: "unable to analyze"."""
-    return _abstain(file, "unreadable", reason)
+    return Prediction(file=file, label=None, probabilities={}, decision=ABSTAIN, reason=reason, code="unreadable")
 
 
-def _with_guard_decision(prediction: Prediction, decision: GuardDecision) -> Prediction:
-    return replace(prediction, guard=decision.code, quality=decision.quality, ood_score=decision.ood_score)
+class _Decided(NamedTuple):
+    """Decision on one prediction: some of the attributes of ``Prediction``."""
 
-
-def _abstain(
-    file: str, code: str, reason: str, label: str | None = None, probabilities: dict[str, float] | None = None
-) -> Prediction:
-    return Prediction(file=file, label=label, probabilities=probabilities or {}, decision=ABSTAIN, reason=reason, code=code)
+    label: str | None
+    probabilities: dict[str, float]
+    decision: str
+    reason: str | None
+    code: str | None
 
 
 def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> Prediction:
@@ -263,18 +269,24 @@ def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifes
     Raises:
         ModelError: There is another number of probabilities than the bundle has labels.
     """
-    if probabilities.shape != (len(manifest.labels),):
+    return Prediction(file=file, **_decide(probabilities, manifest)._asdict())
+
+
+def _decide(probabilities: Probabilities, manifest: Manifest) -> _Decided:
+    labels, point = manifest.labels, manifest.operating_point
+    if probabilities.shape != (len(labels),):
         raise ModelError(
-            f"expected {len(manifest.labels)} probabilities, got shape {list(probabilities.shape)}", code="E_MODEL_OUTPUT"
+            f"expected {len(labels)} probabilities, got shape {list(probabilities.shape)}", code="E_MODEL_OUTPUT"
         )
-    values = {label: float(value) for label, value in zip(manifest.labels, probabilities, strict=True)}
-    if not np.isfinite(probabilities).all():
-        return _abstain(file, "not_a_number", "the model gave no number")
-    label = manifest.labels[int(probabilities.argmax())]
-    point = manifest.operating_point
-    if values[label] < point.confidence_threshold:
-        text = f"the most probable label, {label}, has {values[label]:.3f}; a decision needs {point.confidence_threshold:g}"
-        return _abstain(file, "low_probability", f"not sure enough: {text}", label, values)
+    numbers: list[float] = probabilities.tolist()
+    if not all(map(math.isfinite, numbers)):
+        return _Decided(None, {}, ABSTAIN, "the model gave no number", "not_a_number")
+    values = dict(zip(labels, numbers, strict=True))
+    most = max(numbers)
+    label = labels[numbers.index(most)]
+    if most < point.confidence_threshold:
+        text = f"the most probable label, {label}, has {most:.3f}; a decision needs {point.confidence_threshold:g}"
+        return _Decided(label, values, ABSTAIN, f"not sure enough: {text}", "low_probability")
     if label in point.non_gradeable_labels:
-        return _abstain(file, "non_gradeable_label", label, label, values)
-    return Prediction(file=file, label=label, probabilities=values, decision=label, reason=None)
+        return _Decided(label, values, ABSTAIN, label, "non_gradeable_label")
+    return _Decided(label, values, label, None, None)

@@ -70,7 +70,8 @@ def test_the_python_binding_classifies_and_tells_memory(
 ) -> None:
     module = binding(firmware)
     path = str(library.folder / "libweckd_edge.so")
-    sizes = {"frame_width": toy.SIDE, "frame_height": toy.SIDE, "classes": 3, "model_bytes": 2000}
+    sizes = {f"{part}_{side}": toy.SIDE for part in ("frame", "input") for side in ("width", "height")}
+    sizes |= {"classes": 3, "model_bytes": 2000}
     small = module.memory_bytes(path, **sizes)
     assert 8192 < small < module.memory_bytes(path, **sizes, max_source_width=640, max_source_height=480)
     opened = module.Bundle(path, str(bundle), backend=b"echo")
@@ -96,7 +97,8 @@ def test_a_block_of_the_callers_must_be_large_enough(
     module = binding(firmware)
     path = str(library.folder / "libweckd_edge.so")
     model = (bundle / "model/model.onnx").stat().st_size
-    need = module.memory_bytes(path, frame_width=toy.SIDE, frame_height=toy.SIDE, classes=3, model_bytes=model)
+    sizes = {f"{part}_{side}": toy.SIDE for part in ("frame", "input") for side in ("width", "height")}
+    need = module.memory_bytes(path, **sizes, classes=3, model_bytes=model)
     block = (ctypes.c_uint8 * (need + 128))()
     start = -(-ctypes.addressof(block) // 64) * 64
     with pytest.raises(module.WeckdCError, match=f"expected a block of {need} bytes, got {need - 1}"):

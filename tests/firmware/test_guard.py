@@ -71,10 +71,8 @@ def by_python(folder: Path, frames: NDArray[np.uint8]) -> list[list[float]]:
 
 
 @pytest.mark.parametrize(("height", "width"), [(3, 3), (5, 400), (64, 64), (65, 130), (97, 61), (480, 640)])
-def test_every_figure_is_pythons_to_the_bit(
-    library: Any, toy: ModuleType, tmp_path: Path, height: int, width: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
+def test_every_figure_is_pythons_to_the_bit(library: Any, toy: ModuleType, tmp_path: Path, height: int, width: int) -> None:
+    folder = sized_bundle(toy, tmp_path, height, width)
     random = np.random.default_rng(height)
     noise = random.integers(0, 256, (4, height, width, 3), np.uint8)
     flat = np.full((1, height, width, 3), 200, np.uint8)
@@ -130,22 +128,19 @@ def test_all_instructions_measure_what_python_measures_to_the_bit(
         assert numbers == expected, name
 
 
-def sized_bundle(toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, height: int, width: int) -> Path:
-    """Return a bundle of frames of a size, by the stand-in for a model, which takes any."""
-    make = toy.FrameSpec
-    monkeypatch.setattr(toy, "FrameSpec", lambda **given: make(**{**given, "height": height, "width": width}))
-    folder: Path = tmp_path / "bundle"
-    toy.write_graph(folder / "model/model.onnx")
-    toy.write_bundle(folder, guard=make_guard(height))
+def sized_bundle(toy: ModuleType, tmp_path: Path, height: int, width: int) -> Path:
+    """Return a bundle of frames of a size, whose crop is resized to the toy's pixels."""
+    spec = toy.area_input_spec(height, width)
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height), spec=spec).folder
     return folder
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the real images are not here")
 @pytest.mark.parametrize(("name", "height", "width"), [("otoscopy_chile", 380, 420), ("brain_mri", 224, 224)])
 def test_real_frames_have_pythons_figures_to_the_bit(
-    library: Any, toy: ModuleType, tmp_path: Path, name: str, height: int, width: int, monkeypatch: pytest.MonkeyPatch
+    library: Any, toy: ModuleType, tmp_path: Path, name: str, height: int, width: int
 ) -> None:
-    folder = sized_bundle(toy, tmp_path, monkeypatch, height, width)
+    folder = sized_bundle(toy, tmp_path, height, width)
     files = sorted((REAL / name).rglob("*.jpg"))[::20]
     assert files
     frames = np.stack([fit_to_frame(decode(file), height, width) for file in files])

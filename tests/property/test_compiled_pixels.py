@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import ctypes
+from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import FrameSpec, crop_box
+from support.frames.camera import values_of
+from weckd_edge.artifacts import FrameGuard, FrameSpec, InputSpec, NetworkInput, QualityLimits, crop_box
 from weckd_edge.devices.images import area_resize
-from weckd_edge.devices.native.guard import CompiledGuard
+from weckd_edge.devices.images.camera_frames import COLOURS, MATRICES, CameraFrame, camera_frame
+from weckd_edge.devices.native.guard import CompiledGuard, GuardStatistics
 from weckd_edge.devices.native.library import resize
-from weckd_edge.devices.runtime import input_guard
+from weckd_edge.devices.runtime import front_end, input_guard
 
 LAYOUTS = ("plain", "padded", "part", "mirrored", "upside down", "blue first", "columns first", "every second")
 
@@ -65,9 +69,86 @@ def test_both_measure_the_same_numbers_to_the_bit(
     whitening = np.tril(random.standard_normal((input_guard.FEATURES, input_guard.FEATURES)) / 7)
     expected = input_guard._measure_by_numpy(frame, spec)
     score = float(input_guard.distances(expected.features[None], mean, whitening)[0])
-    guard = CompiledGuard(compiled, crop_box(spec), mean=mean, whitening=whitening)
+    guard = CompiledGuard(compiled, crop_box(spec), GuardStatistics(mean=mean, whitening=whitening))
     numbers, features = guard.measure_all(frame)
     assert input_guard._quality(numbers) == expected.quality
     assert (features == expected.features).all()
     assert numbers[0] == score
     assert guard.measure(frame) == numbers
+
+
+def laid_out(values: NDArray[np.uint8], layout: str) -> NDArray[np.uint8]:
+    """Return the same values, as they may lie in memory."""
+    behind = [(0, 0)] * values.ndim
+    behind[1] = (1, 3)
+    every_second = np.zeros((2 * len(values), *values.shape[1:]), np.uint8)
+    every_second[::2] = values
+    found = {
+        "plain": values,
+        "padded": np.pad(values, behind)[:, 1:-3],
+        "upside down": np.ascontiguousarray(values[::-1])[::-1],
+        "mirrored": np.ascontiguousarray(values[:, ::-1])[:, ::-1],
+        "columns first": np.asfortranarray(values),
+        "every second row": every_second[::2],
+    }[layout]
+    assert np.array_equal(found, values)
+    return found
+
+
+EVEN = st.integers(1, 45).map(lambda half: 2 * half)
+ROOMS = ("plain", "padded", "upside down", "mirrored", "columns first", "every second row")
+
+
+@st.composite
+def camera_frames(draw: st.DrawFn) -> CameraFrame:
+    """Frames of any order of values, size, matrix, region and strides."""
+    colour, matrix = draw(st.sampled_from(COLOURS)), draw(st.sampled_from(MATRICES))
+    height, width = draw(EVEN), draw(EVEN)
+    values = values_of(colour, height, width, seed=draw(st.integers(0, 99)))
+    region = None
+    if draw(st.booleans()):
+        left, top = 2 * draw(st.integers(0, width // 2 - 1)), 2 * draw(st.integers(0, height // 2 - 1))
+        region = (left, top, 2 * draw(st.integers(1, (width - left) // 2)), 2 * draw(st.integers(1, (height - top) // 2)))
+    if colour == "nv12" and draw(st.booleans()):
+        planes = [laid_out(part, draw(st.sampled_from(ROOMS))) for part in (values[:height], values[height:])]
+        return camera_frame(planes[0], chroma=planes[1], colour=colour, matrix=matrix, region=region)
+    placed = laid_out(values, draw(st.sampled_from(ROOMS)))
+    return camera_frame(placed, colour=colour, matrix=matrix, region=region)
+
+
+@settings(max_examples=250)
+@given(
+    camera_frames(),
+    st.integers(3, 40),
+    st.integers(3, 40),
+    st.integers(1, 40),
+    st.sampled_from(["center", "stretch"]),
+    st.sampled_from(["area", "diagonal"]),
+)
+def test_both_make_the_same_of_a_camera_frame_of_any_kind(
+    compiled: ctypes.CDLL, camera: CameraFrame, height: int, width: int, side: int, crop: Any, resize: Any
+) -> None:
+    frame = FrameSpec(height=height, width=width, crop=crop, resize=resize)
+    _, _, region_width, region_height = camera.region
+    sides = {"height": min(side, region_height), "width": min(side + 3, region_width)}
+    spec = InputSpec(frame=frame, network=NetworkInput(**sides, mean=(0.0,) * 3, std=(1.0,) * 3))
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(area_resize.library, "pixels_library", lambda: None)
+        patched.setattr(front_end, "pixels_library", lambda: None)
+        patched.setattr(input_guard, "pixels_library", lambda: None)
+        expected = front_end.FrontEnd(spec, open_guard(spec)).prepare_camera(camera)
+        patched.setattr(front_end, "pixels_library", lambda: compiled)
+        found = front_end.FrontEnd(spec, open_guard(spec)).prepare_camera(camera)
+    assert np.array_equal(found.pixels, expected.pixels)
+    assert found.pixels.shape == spec.graph_shape
+    assert found.pixels.flags.c_contiguous
+    assert found.decision == expected.decision
+
+
+def open_guard(spec: InputSpec) -> input_guard.OpenGuard:
+    """Return a guard that judges by all features, and refuses no frame."""
+    random = np.random.default_rng(7)
+    whitening = tuple(tuple((random.standard_normal(row + 1) / 7).tolist()) for row in range(input_guard.FEATURES))
+    mean = tuple((random.random(input_guard.FEATURES) * 90).tolist())
+    guard = FrameGuard(limits=QualityLimits(), mean=mean, whitening=whitening, max_ood_score=None)
+    return input_guard.OpenGuard(guard, spec.frame)

@@ -7,20 +7,20 @@ import threading
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.core.errors import DataError, ModelError
-from weckd_edge.devices.images.arrays import frame_from_array
+from weckd_edge.devices.images.camera_frames import Colour, Matrix, Region, camera_frame
 from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
 
 if TYPE_CHECKING:
     from weckd_edge.devices.attribution.explain_images import Explanation
 
 Image = str | os.PathLike[str] | NDArray[np.uint8]
-"""Path of an image file, or an array: uint8 ``[H, W, 3]``, or grey ``[H, W]``."""
+"""Path of an image file, or an array of uint8: colours, grey, or luma and chroma, as ``Model.predict`` takes it."""
 
 
 class Model:
@@ -50,25 +50,43 @@ class Model:
             opened.close()
             raise
 
-    def predict(self, image: Image, *, colour: Literal["rgb", "bgr"] = "rgb", ignore_guard: bool = False) -> Prediction:
+    def predict(
+        self,
+        image: Image,
+        *,
+        colour: Colour = "rgb",
+        matrix: Matrix = "bt601_limited",
+        region: Region | None = None,
+        chroma: NDArray[np.uint8] | None = None,
+        ignore_guard: bool = False,
+    ) -> Prediction:
         """Predict one image.
 
         An image file that cannot be read is a prediction too: its decision is "unable to analyze", its code
         ``unreadable``.
 
         Args:
-            image: Path of an image file, or an array: uint8 ``[H, W, 3]``, or grey ``[H, W]``. Images of another size than
-                the bundle's camera frame are scaled to cover it, and the centre is taken.
-            colour: Channel order of an array: ``rgb``, or ``bgr`` as OpenCV reads images. Files say theirs themselves.
+            image: Path of an image file, or an array, uint8: RGB or BGR ``[H, W, 3]``, grey ``[H, W]``, YUYV
+                ``[H, W, 2]``, or NV12, as one array ``[H * 3 / 2, W]`` or as its luma ``[H, W]`` with ``chroma``; any
+                strides. Of an image of another size than the bundle's camera frame, the largest centred part of the
+                frame's proportions is resized to it.
+            colour: Order of an array's values: ``rgb``; ``bgr``, as OpenCV reads images; ``grey``; ``nv12`` or ``yuyv``, as
+                cameras send them. Files say theirs themselves.
+            matrix: Matrix by which RGB is made of NV12 and YUYV: ``bt601_limited``, ``bt601_full``, ``bt709_limited`` or
+                ``bt709_full``.
+            region: Part of an array that is used, ``left, top, width, height`` in pixels; None: all of it. Its numbers are
+                even where the chroma covers blocks.
+            chroma: Chroma of NV12, uint8 ``[H / 2, W]`` or ``[H / 2, W / 2, 2]``, where it does not lie behind the luma.
             ignore_guard: Predict also frames that the input guard rejects.
 
         Returns:
             The label, the probabilities and the decision.
 
         Raises:
-            ConfigError: The channel order is unknown.
-            DataError: There is no such file, it is a folder, or a side of the array has more than 8192 pixels.
-            ModelError: The model was closed, or the array has another type or shape.
+            ConfigError: The order of the values or the matrix is unknown.
+            DataError: There is no such file, or it is a folder.
+            ModelError: The model was closed; the array has another type or shape; a side is longer than 8192 pixels, or odd
+                where that cannot be; or the region lies outside.
 
         Example:
             >>> import numpy, weckd_edge
@@ -90,29 +108,37 @@ class Model:
                 )
             (file,) = find_images([path])
             return self._predict_file(file, ignore_guard)
-        frame = frame_from_array(image, self._opened.bundle.manifest.input.frame, colour=colour)
+        frame = camera_frame(image, colour=colour, matrix=matrix, region=region, chroma=chroma)
         with self._one_at_a_time:
             self._check_open()
             return predict_frame(self._opened, frame, ignore_guard=ignore_guard)
 
     def predict_many(
-        self, images: Iterable[Image], *, colour: Literal["rgb", "bgr"] = "rgb", ignore_guard: bool = False
+        self,
+        images: Iterable[Image],
+        *,
+        colour: Colour = "rgb",
+        matrix: Matrix = "bt601_limited",
+        region: Region | None = None,
+        ignore_guard: bool = False,
     ) -> Iterator[Prediction]:
         """Predict images one after another, each when its prediction is asked for.
 
         Args:
             images: Paths and arrays, as ``predict`` takes them; of a folder, the images in it and below are predicted,
                 sorted by path.
-            colour: Channel order of the arrays: ``rgb`` or ``bgr``.
+            colour: Order of the arrays' values, as ``predict`` takes it.
+            matrix: Matrix of arrays of NV12 and YUYV.
+            region: Part of the arrays that is used.
             ignore_guard: Predict also frames that the input guard rejects.
 
         Yields:
             A prediction for each image, in their order.
 
         Raises:
-            ConfigError: The channel order is unknown.
+            ConfigError: The order of the values or the matrix is unknown.
             DataError: There is no such file or folder, or a folder holds no image.
-            ModelError: The model was closed, or an array has another type or shape.
+            ModelError: The model was closed, or an array is not one that ``predict`` takes.
 
         Example:
             >>> import weckd_edge
@@ -127,7 +153,7 @@ class Model:
                 for file in find_images([Path(image)]):
                     yield self._predict_file(file, ignore_guard)
             else:
-                yield self.predict(image, colour=colour, ignore_guard=ignore_guard)
+                yield self.predict(image, colour=colour, matrix=matrix, region=region, ignore_guard=ignore_guard)
 
     def explain(
         self, images: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, ignore_guard: bool = False

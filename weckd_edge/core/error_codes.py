@@ -131,6 +131,7 @@ MEANINGS = {
     "E_MODEL_FILE_MISSING": "There is no such model or weights file.",
     "E_MODEL_FP16": "The network does not work in FP16: a value would overflow, or predictions differ.",
     "E_MODEL_FRAME": "A frame is not of the type or shape that the model takes, or there is none.",
+    "E_MODEL_FRAME_GEOMETRY": "Size, planes or region of a frame do not fit together.",
     "E_MODEL_GRAPH": "The graph is not valid, or lacks something that is needed of it.",
     "E_MODEL_INPUT": "The model's inputs or outputs are not one image in and one row of numbers out.",
     "E_MODEL_INPUT_SIZE": "The network does not take an image of this size.",
@@ -190,7 +191,9 @@ LIBRARY_STATUSES = {
     "E_BUNDLE_SIGNATURE": "WECKD_ERR_SIGNATURE",
     "E_BUNDLE_UNLISTED_FILE": "WECKD_ERR_LISTING",
     "E_BUNDLE_UNSIGNED": "WECKD_ERR_UNSIGNED",
+    "E_CONFIG_CHOICE": "WECKD_ERR_ARGUMENT",
     "E_CONFIG_KEY": "WECKD_ERR_KEY",
+    "E_MODEL_FRAME_GEOMETRY": "WECKD_ERR_GEOMETRY",
 }
 """Status of the C library for the same error; every other code of a bundle is ``WECKD_ERR_FORMAT``."""
 

@@ -75,7 +75,7 @@ int main(int argc, char **argv) {
         printf("unable to analyze: %s\n", weckd_reason_text(result.reason));
     } else {
         printf("%s (%.3f) in %.2f ms\n", weckd_label(bundle, (uint32_t)result.decision), (double)result.probability,
-               (double)(result.fit_ns + result.guard_ns + result.predict_ns + result.decide_ns) / 1e6);
+               (double)(result.front_end_ns + result.guard_ns + result.network_ns + result.decision_ns) / 1e6);
     }
     weckd_close(bundle);
     return status == WECKD_OK ? 0 : 1;

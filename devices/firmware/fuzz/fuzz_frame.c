@@ -111,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     if (weckd_frame_region(&frame, &region, (weckd_error){message}) == WECKD_OK) {
         uint8_t *rgb = malloc((size_t)region.width * 3);
         for (uint32_t y = 0; y < region.height; y++) {
-            weckd_region_row(&region, y, 0, region.width, rgb);
+            weckd_region_row(weckd_best_instructions(), &region, y, 0, region.width, rgb);
         }
         free(rgb);
         if (region.width <= MAX_SIDE && region.height <= MAX_SIDE) {

@@ -76,6 +76,8 @@ typedef enum weckd_status {
 typedef struct weckd_sizes {
     uint32_t frame_width;      /* `input.frame.width`, pixels */
     uint32_t frame_height;     /* `input.frame.height`, pixels */
+    uint32_t input_width;      /* `input.network.width`, pixels */
+    uint32_t input_height;     /* `input.network.height`, pixels */
     uint32_t classes;          /* number of `labels` */
     uint32_t max_source_width;  /* largest region that WECKD_FIT_COVER accepts, pixels; 0: WECKD_FIT_COVER is not used */
     uint32_t max_source_height;
@@ -150,11 +152,12 @@ typedef enum weckd_format {
     WECKD_RGB = 0,   /* 3 bytes a pixel */
     WECKD_BGR = 1,   /* 3 bytes a pixel */
     WECKD_GREY = 2,  /* 1 byte a pixel; red, green and blue become that byte */
-    WECKD_NV12 = 3   /* a plane of luma, then one of interleaved Cb, Cr at half the width and height */
+    WECKD_NV12 = 3,  /* a plane of luma, then one of interleaved Cb, Cr at half the width and height */
+    WECKD_YUYV = 4   /* 2 bytes a pixel: luma, Cb, luma, Cr for two pixels beside each other (YUY2) */
 } weckd_format;
 
 /* Matrix that makes RGB of YCbCr, in 16-bit fixed point, rounded to nearest, clipped to 0..255; each pixel takes the chroma pair
- * of its 2 x 2 block as it is. */
+ * of its 2 x 2 block (NV12), or of its two pixels (YUYV), as it is. */
 typedef enum weckd_matrix {
     WECKD_BT601_LIMITED = 0, /* luma 16..235, chroma 16..240: most cameras send this */
     WECKD_BT601_FULL = 1,    /* 0..255 */
@@ -162,7 +165,8 @@ typedef enum weckd_matrix {
     WECKD_BT709_FULL = 3
 } weckd_matrix;
 
-/* How the region becomes the contract's frame. The crop and the resize to the network's own input are inside the graph. */
+/* How the region becomes the contract's frame, of which only what the network and the guard need is made. The crop and the resize
+ * to the network's own input follow the bundle; a caller does neither. */
 typedef enum weckd_fit {
     WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
     WECKD_FIT_COVER = 1  /* its largest centred box of the frame's proportions, resized by area: bit-exact with `weckd-edge
@@ -176,9 +180,9 @@ typedef struct weckd_frame {
     uint32_t stride_bytes;     /* bytes from a row to the next; 0: rows without padding */
     uint32_t chroma_stride_bytes; /* NV12 only; 0: as the luma's */
     weckd_format format;
-    weckd_matrix matrix;       /* NV12 only */
+    weckd_matrix matrix;       /* NV12 and YUYV only */
     uint32_t roi_x, roi_y, roi_width, roi_height; /* the region of interest; roi_width and roi_height 0: all of it.
-                                                     Of NV12 all four are even */
+                                                     Of NV12 all four are even, of YUYV roi_x and roi_width */
     weckd_fit fit;
     uint32_t flags;            /* WECKD_IGNORE_GUARD or 0 */
     uint32_t reserved[3];      /* zero */
@@ -224,10 +228,10 @@ typedef struct weckd_result {
                               WECKD_IGNORE_GUARD */
     weckd_quality quality; /* zeros where the bundle has no guard */
     double ood_score;      /* squared distance from the training frames; negative: the bundle has no guard */
-    uint64_t fit_ns;       /* time from the caller's pixels to the frame */
-    uint64_t guard_ns;     /* time from the frame to the guard's verdict */
-    uint64_t predict_ns;   /* time from the frame to probabilities; 0: the network was not run */
-    uint64_t decide_ns;    /* time from probabilities to the decision */
+    uint64_t front_end_ns; /* time from the caller's pixels to what the graph takes, the guard's part not counted */
+    uint64_t guard_ns;     /* time for the guard's features and its verdict */
+    uint64_t network_ns;   /* time from what the graph takes to probabilities; 0: the network was not run */
+    uint64_t decision_ns;  /* time from probabilities to the decision */
 } weckd_result;
 
 /* Classify one frame. `probabilities` takes `classes` floats and may be NULL. To abstain ("unable to analyze") is no

@@ -63,6 +63,8 @@ class Sizes(ctypes.Structure):
     _fields_ = [
         ("frame_width", ctypes.c_uint32),
         ("frame_height", ctypes.c_uint32),
+        ("input_width", ctypes.c_uint32),
+        ("input_height", ctypes.c_uint32),
         ("classes", ctypes.c_uint32),
         ("max_source_width", ctypes.c_uint32),
         ("max_source_height", ctypes.c_uint32),
@@ -114,10 +116,10 @@ class Result(ctypes.Structure):
         ("guard", ctypes.c_int),
         ("quality", Quality),
         ("ood_score", ctypes.c_double),
-        ("fit_ns", ctypes.c_uint64),
+        ("front_end_ns", ctypes.c_uint64),
         ("guard_ns", ctypes.c_uint64),
-        ("predict_ns", ctypes.c_uint64),
-        ("decide_ns", ctypes.c_uint64),
+        ("network_ns", ctypes.c_uint64),
+        ("decision_ns", ctypes.c_uint64),
     ]
 
 

@@ -77,7 +77,8 @@ static int run_frames(weckd_bundle *bundle, char **rest, int count) {
         frame.roi_height = (uint32_t)number(rest[8]);
     }
     size_t each = (size_t)frame.width * frame.height;
-    each = frame.format <= WECKD_BGR ? each * 3 : frame.format == WECKD_NV12 ? each * 3 / 2 : each;
+    static const size_t HALVES[] = {[WECKD_RGB] = 6, [WECKD_BGR] = 6, [WECKD_GREY] = 2, [WECKD_NV12] = 3, [WECKD_YUYV] = 4};
+    each = each * HALVES[frame.format] / 2; /* bytes a pixel, times 2 */
     float *probabilities = calloc(weckd_contract_of(bundle)->classes, sizeof *probabilities);
     int status = WECKD_OK;
     for (size_t at = 0; status == WECKD_OK && at + each <= bytes; at += each) {

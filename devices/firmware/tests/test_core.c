@@ -23,9 +23,10 @@ static void check(bool holds, const char *what, int line) {
 #define CHECK(what) check((what), #what, __LINE__)
 
 static void memory(void) {
-    weckd_sizes sizes = {.frame_width = 640, .frame_height = 480, .classes = 3, .model_bytes = 1000};
+    weckd_sizes sizes = {.frame_width = 640, .frame_height = 480, .input_width = 96, .input_height = 96, .classes = 3,
+                         .model_bytes = 1000};
     size_t plain = weckd_memory_bytes(&sizes);
-    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 65536);
+    CHECK(plain > 640 * 480 * 3 + 1000 && plain < 640 * 480 * 3 + 131072);
     sizes.max_source_width = 1920;
     CHECK(weckd_memory_bytes(&sizes) == 0); /* one side without the other */
     sizes.max_source_height = 1080;
@@ -33,6 +34,9 @@ static void memory(void) {
     sizes.classes = WECKD_MAX_CLASSES + 1;
     CHECK(weckd_memory_bytes(&sizes) == 0);
     sizes.classes = 1;
+    sizes.input_height = 0;
+    CHECK(weckd_memory_bytes(&sizes) == 0);
+    sizes.input_height = 96;
     sizes.frame_width = WECKD_MAX_SIDE + 1;
     CHECK(weckd_memory_bytes(&sizes) == 0);
     sizes.frame_width = 0;
@@ -141,7 +145,7 @@ static void geometry(void) {
     frame.height = 0;
     CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
     frame = good;
-    frame.format = (weckd_format)4;
+    frame.format = (weckd_format)5;
     CHECK(region_of(&frame, &region) == WECKD_ERR_ARGUMENT);
     frame = good;
     frame.reserved[2] = 1;
@@ -156,6 +160,40 @@ static void geometry(void) {
     CHECK(region_of(&frame, &region) == WECKD_OK && region.pixels == pixels + 18 && region.chroma == pixels + 48 + 8 + 2);
     frame.roi_x = 1;
     CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+    frame = good;
+    frame.format = WECKD_YUYV;
+    CHECK(region_of(&frame, &region) == WECKD_OK && weckd_region_row_bytes(&region) == 16);
+    frame.roi_x = 2;
+    frame.roi_y = 1;
+    frame.roi_width = 4;
+    frame.roi_height = 1;
+    CHECK(region_of(&frame, &region) == WECKD_OK && region.pixels == pixels + region.stride + 4);
+    frame.roi_width = 3;
+    CHECK(region_of(&frame, &region) == WECKD_ERR_GEOMETRY);
+}
+
+static void all_instructions_make_the_same_colours(void) {
+    static uint8_t pixels[2 * 200 * 2], expected[200 * 3], rgb[200 * 3 + 1];
+    for (size_t i = 0; i < sizeof pixels; i++) {
+        pixels[i] = (uint8_t)(drawn(4) == 0 ? 255 * drawn(2) : drawn(256));
+    }
+    for (int round = 0; round < 600; round++) {
+        static const weckd_format FORMATS[3] = {WECKD_GREY, WECKD_NV12, WECKD_YUYV};
+        weckd_frame frame = {.pixels = pixels, .width = 2 + 2 * drawn(99), .height = 2, .format = FORMATS[drawn(3)],
+                             .matrix = (weckd_matrix)drawn(4)};
+        weckd_region region;
+        CHECK(region_of(&frame, &region) == WECKD_OK);
+        uint32_t left = drawn(frame.width), width = 1 + drawn(frame.width - left), y = drawn(2);
+        weckd_region_row(WECKD_PLAIN, &region, y, left, width, expected);
+        for (int code = WECKD_SSE2; code <= WECKD_NEON; code++) {
+            if (weckd_has_instructions((weckd_instructions)code)) {
+                memset(rgb, 0, sizeof rgb);
+                rgb[width * 3] = 77;
+                weckd_region_row((weckd_instructions)code, &region, y, left, width, rgb);
+                CHECK(memcmp(rgb, expected, (size_t)width * 3) == 0 && rgb[width * 3] == 77);
+            }
+        }
+    }
 }
 
 /* Every luma and chroma against the textbook's sums in double. */
@@ -176,7 +214,7 @@ static void colours(void) {
                         CHECK(false);
                         return;
                     }
-                    weckd_region_row(&region, 1, 0, 2, rgb);
+                    weckd_region_row(weckd_best_instructions(), &region, 1, 0, 2, rgb);
                     double light = limited ? (y - 16) * 255.0 / 219.0 : y;
                     double cb = (u - 128) * (limited ? 255.0 / 224.0 : 1.0), cr = (v - 128) * (limited ? 255.0 / 224.0 : 1.0);
                     double kg = 1.0 - kr[m] - kb[m];
@@ -199,12 +237,12 @@ static void rows(void) {
     weckd_region region;
     weckd_frame frame = {.pixels = bgr, .width = 2, .height = 1, .format = WECKD_BGR};
     CHECK(region_of(&frame, &region) == WECKD_OK);
-    weckd_region_row(&region, 0, 0, region.width, rgb);
+    weckd_region_row(weckd_best_instructions(), &region, 0, 0, region.width, rgb);
     CHECK(memcmp(rgb, (uint8_t[]){3, 2, 1, 6, 5, 4}, 6) == 0);
     frame.pixels = grey;
     frame.format = WECKD_GREY;
     CHECK(region_of(&frame, &region) == WECKD_OK);
-    weckd_region_row(&region, 0, 0, region.width, rgb);
+    weckd_region_row(weckd_best_instructions(), &region, 0, 0, region.width, rgb);
     CHECK(memcmp(rgb, (uint8_t[]){7, 7, 7, 9, 9, 9}, 6) == 0);
 }
 
@@ -264,6 +302,7 @@ int main(void) {
     memory();
     area_weights();
     all_instructions_give_the_same_bytes();
+    all_instructions_make_the_same_colours();
     geometry();
     colours();
     rows();

@@ -20,13 +20,13 @@ typedef struct weckd_blob {
     const uint8_t *sha256; /* digest of the bytes */
 } weckd_blob;
 
-/* Request to open a model: its files, its settings, and where frames and probabilities lie. */
+/* Request to open a model: its files, its settings, and where its pixels and the probabilities lie. */
 typedef struct weckd_session_request {
     const weckd_blob *files;
     size_t count;
     const char *cache_dir; /* may be NULL */
-    uint32_t threads, frame_height, frame_width, classes;
-    uint8_t *frame;        /* [1, frame_height, frame_width, 3], 64-byte aligned; every run reads it */
+    uint32_t threads, height, width, classes;
+    uint8_t *pixels;       /* [1, height, width, 3], 64-byte aligned: what the graph takes; every run reads it */
     float *probabilities;  /* [1, classes], 64-byte aligned; every run writes it */
 } weckd_session_request;
 
@@ -37,7 +37,7 @@ typedef struct weckd_backend {
     /* Load the runtime's library; WECKD_ERR_BACKEND: it is not here. */
     int (*load)(const char *library, void **runtime, weckd_error error);
     int (*open)(void *runtime, const weckd_session_request *request, void **session, weckd_error error);
-    int (*run)(void *session, weckd_error error); /* frame to probabilities; this library allocates nothing */
+    int (*run)(void *session, weckd_error error); /* pixels to probabilities; this library allocates nothing */
     void (*close)(void *session);
     void (*unload)(void *runtime);
     void (*version)(void *runtime, char text[WECKD_VERSION_BYTES]);

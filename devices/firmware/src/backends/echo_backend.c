@@ -1,4 +1,4 @@
-/* For tests alone: probabilities are sums over the frame's bytes, so that every byte counts and no runtime is needed.
+/* For tests alone: probabilities are sums over the pixels' bytes, so that every byte counts and no runtime is needed.
  * SPDX-License-Identifier: Apache-2.0 */
 #include "backends/common.h"
 
@@ -25,16 +25,16 @@ static int open_session(void *runtime, const weckd_session_request *request, voi
     return weckd_session_open(sizeof *request, prepare, close_session, runtime, request, session, error);
 }
 
-/* Probability k: the sum of the bytes at places of remainder k, over the sum of all. A black frame gives no number. */
+/* Probability k: the sum of the bytes at places of remainder k, over the sum of all. Black ones give no number. */
 static int run(void *session, weckd_error error) {
     (void)error;
     const weckd_session_request *own = session;
-    size_t bytes = (size_t)own->frame_height * own->frame_width * 3;
+    size_t bytes = (size_t)own->height * own->width * 3;
     double all = 0.0;
     for (uint32_t k = 0; k < own->classes; k++) {
         double sum = 0.0;
         for (size_t i = k; i < bytes; i += own->classes) {
-            sum += own->frame[i];
+            sum += own->pixels[i];
         }
         own->probabilities[k] = (float)sum;
         all += sum;

@@ -23,7 +23,7 @@ typedef struct session {
     const runtime *ort;
     weckd_ort_session *opened;
     weckd_ort_allocator *allocator; /* ONNX Runtime's own; not released */
-    weckd_ort_value *frame, *probabilities;
+    weckd_ort_value *pixels, *probabilities;
     char *input, *output;
 } session;
 
@@ -121,8 +121,8 @@ static void close_session(void *opened) {
             (void)check_model(api, api->AllocatorFree(own->allocator, names[i]), (weckd_error){NULL});
         }
     }
-    if (own->frame != NULL) {
-        api->ReleaseValue(own->frame);
+    if (own->pixels != NULL) {
+        api->ReleaseValue(own->pixels);
     }
     if (own->probabilities != NULL) {
         api->ReleaseValue(own->probabilities);
@@ -212,7 +212,7 @@ done:
     return is_same ? WECKD_OK : weckd_fail_ports(error);
 }
 
-static int check_ports(session *own, const int64_t frame[4], const int64_t probabilities[2], weckd_error error) {
+static int check_ports(session *own, const int64_t pixels[4], const int64_t probabilities[2], weckd_error error) {
     const weckd_ort_api *api = &own->ort->api;
     size_t inputs = 0, outputs = 0;
     weckd_ort_type *type = NULL;
@@ -231,7 +231,7 @@ static int check_ports(session *own, const int64_t frame[4], const int64_t proba
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_type(api, type, WECKD_ORT_UINT8, frame, 4, error);
+    status = check_type(api, type, WECKD_ORT_UINT8, pixels, 4, error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -255,19 +255,19 @@ static int read_names(session *own, weckd_error error) {
     return check_model(api, api->SessionGetOutputName(own->opened, 0, own->allocator, &own->output), error);
 }
 
-/* Make tensors of the block's own frame and probabilities, so that nothing is copied. */
-static int bind(session *own, const weckd_session_request *request, const int64_t frame[4], const int64_t probabilities[2],
+/* Make tensors of the block's own pixels and probabilities, so that nothing is copied. */
+static int bind(session *own, const weckd_session_request *request, const int64_t pixels[4], const int64_t probabilities[2],
                 weckd_error error) {
     const weckd_ort_api *api = &own->ort->api;
     weckd_ort_memory *memory = NULL;
-    size_t frame_bytes = (size_t)request->frame_height * request->frame_width * 3;
+    size_t pixel_bytes = (size_t)request->height * request->width * 3;
     int status = check_model(api, api->CreateCpuMemoryInfo(WECKD_ORT_DEVICE_ALLOCATOR, WECKD_ORT_DEFAULT_MEMORY, &memory),
                              error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->frame, frame_bytes, frame, 4,
-                                                                  WECKD_ORT_UINT8, &own->frame), error);
+    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->pixels, pixel_bytes, pixels, 4,
+                                                                  WECKD_ORT_UINT8, &own->pixels), error);
     if (status != WECKD_OK) {
         goto done;
     }
@@ -280,7 +280,7 @@ done:
 }
 
 static int prepare(void *opened, void *loaded, const weckd_session_request *request, weckd_error error) {
-    const int64_t frame[4] = {1, request->frame_height, request->frame_width, 3}, probabilities[2] = {1, request->classes};
+    const int64_t pixels[4] = {1, request->height, request->width, 3}, probabilities[2] = {1, request->classes};
     session *own = opened;
     own->ort = loaded;
     if (request->count != 1) {
@@ -290,7 +290,7 @@ static int prepare(void *opened, void *loaded, const weckd_session_request *requ
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_ports(own, frame, probabilities, error);
+    status = check_ports(own, pixels, probabilities, error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -298,7 +298,7 @@ static int prepare(void *opened, void *loaded, const weckd_session_request *requ
     if (status != WECKD_OK) {
         return status;
     }
-    return bind(own, request, frame, probabilities, error);
+    return bind(own, request, pixels, probabilities, error);
 }
 
 static int open_session(void *loaded, const weckd_session_request *request, void **opened, weckd_error error) {
@@ -309,8 +309,8 @@ static int run(void *opened, weckd_error error) {
     session *own = opened;
     const weckd_ort_api *api = &own->ort->api;
     const char *const inputs[] = {own->input}, *const outputs[] = {own->output};
-    const weckd_ort_value *const frame[] = {own->frame};
-    return check(api, api->Run(own->opened, NULL, inputs, frame, 1, outputs, 1, &own->probabilities), WECKD_ERR_RUN, error);
+    const weckd_ort_value *const values[] = {own->pixels};
+    return check(api, api->Run(own->opened, NULL, inputs, values, 1, outputs, 1, &own->probabilities), WECKD_ERR_RUN, error);
 }
 
 const weckd_backend weckd_onnxruntime_backend = {

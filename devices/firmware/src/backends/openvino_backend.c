@@ -61,7 +61,7 @@ typedef struct session {
     ov_model_t *model;
     ov_compiled_model_t *compiled;
     ov_infer_request_t *request;
-    ov_tensor_t *frame, *probabilities, *weights;
+    ov_tensor_t *pixels, *probabilities, *weights;
     char *blob; /* a compiled model from the cache: OpenVINO reads its weights where they lie */
 } session;
 
@@ -103,8 +103,8 @@ static void close_session(void *opened) {
     if (own->request != NULL) {
         api->ov_infer_request_free(own->request);
     }
-    if (own->frame != NULL) {
-        api->ov_tensor_free(own->frame);
+    if (own->pixels != NULL) {
+        api->ov_tensor_free(own->pixels);
     }
     if (own->probabilities != NULL) {
         api->ov_tensor_free(own->probabilities);
@@ -200,14 +200,14 @@ static bool has_type_and_shape(const calls *api, const ov_output_const_port_t *p
     return same;
 }
 
-static int check_ports(session *own, const int64_t *frame, const int64_t *probabilities, weckd_error error) {
+static int check_ports(session *own, const int64_t *pixels, const int64_t *probabilities, weckd_error error) {
     const calls *api = own->api;
     size_t inputs = 0, outputs = 0;
     ov_output_const_port_t *in = NULL, *out = NULL;
     bool good = api->ov_compiled_model_inputs_size(own->compiled, &inputs) == OK && inputs == 1 &&
                 api->ov_compiled_model_outputs_size(own->compiled, &outputs) == OK && outputs == 1 &&
                 api->ov_compiled_model_input(own->compiled, &in) == OK &&
-                api->ov_compiled_model_output(own->compiled, &out) == OK && has_type_and_shape(api, in, U8, frame, 4) &&
+                api->ov_compiled_model_output(own->compiled, &out) == OK && has_type_and_shape(api, in, U8, pixels, 4) &&
                 has_type_and_shape(api, out, F32, probabilities, 2);
     if (in != NULL) {
         api->ov_output_const_port_free(in);
@@ -282,7 +282,7 @@ static int compile(session *own, const weckd_session_request *request, weckd_err
 static int prepare(void *opened, void *runtime, const weckd_session_request *request, weckd_error error) {
     session *own = opened;
     const calls *api = own->api = runtime;
-    int64_t frame[4] = {1, request->frame_height, request->frame_width, 3}, probabilities[2] = {1, request->classes};
+    int64_t pixels[4] = {1, request->height, request->width, 3}, probabilities[2] = {1, request->classes};
     if (api->ov_core_create(&own->core) != OK) {
         return failed(api, error, WECKD_ERR_BACKEND, "starting");
     }
@@ -294,15 +294,15 @@ static int prepare(void *opened, void *runtime, const weckd_session_request *req
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_ports(own, frame, probabilities, error);
+    status = check_ports(own, pixels, probabilities, error);
     if (status != WECKD_OK) {
         return status;
     }
-    ov_shape_t frame_shape = {.rank = 4, .dims = frame}, probabilities_shape = {.rank = 2, .dims = probabilities};
+    ov_shape_t pixel_shape = {.rank = 4, .dims = pixels}, probabilities_shape = {.rank = 2, .dims = probabilities};
     if (api->ov_compiled_model_create_infer_request(own->compiled, &own->request) != OK ||
-        api->ov_tensor_create_from_host_ptr(U8, frame_shape, request->frame, &own->frame) != OK ||
+        api->ov_tensor_create_from_host_ptr(U8, pixel_shape, request->pixels, &own->pixels) != OK ||
         api->ov_tensor_create_from_host_ptr(F32, probabilities_shape, request->probabilities, &own->probabilities) != OK ||
-        api->ov_infer_request_set_input_tensor_by_index(own->request, 0, own->frame) != OK ||
+        api->ov_infer_request_set_input_tensor_by_index(own->request, 0, own->pixels) != OK ||
         api->ov_infer_request_set_output_tensor_by_index(own->request, 0, own->probabilities) != OK) {
         return failed(api, error, WECKD_ERR_MODEL, "preparing a request");
     }

@@ -50,8 +50,8 @@ struct Session {
     cudaStream_t stream = nullptr;
     void *input = nullptr;
     void *output = nullptr;
-    std::unique_ptr<float[]> wide; // where the engine takes a float frame, as TensorRT 8.5's do
-    const std::uint8_t *frame = nullptr;
+    std::unique_ptr<float[]> wide; // where the engine takes float pixels, as TensorRT 8.5's do
+    const std::uint8_t *pixels = nullptr;
     float *probabilities = nullptr;
     std::size_t values = 0;
     std::size_t output_bytes = 0;
@@ -121,7 +121,7 @@ bool has_shape(const nvinfer1::Dims &dims, std::initializer_list<std::uint32_t> 
     return true;
 }
 
-// One input, the frame, and one output, the probabilities; anything else is not this bundle's engine.
+// One input, the pixels, and one output, the probabilities; anything else is not this bundle's engine.
 bool find_tensors(Session &own, const weckd_session_request &request, const char *&input, const char *&output) {
     if (own.engine->getNbIOTensors() != 2) {
         return false;
@@ -140,15 +140,15 @@ bool find_tensors(Session &own, const weckd_session_request &request, const char
     }
     return (type == nvinfer1::DataType::kUINT8 || own.wide) &&
            own.engine->getTensorDataType(output) == nvinfer1::DataType::kFLOAT &&
-           has_shape(own.engine->getTensorShape(input), {1, request.frame_height, request.frame_width, 3}) &&
+           has_shape(own.engine->getTensorShape(input), {1, request.height, request.width, 3}) &&
            has_shape(own.engine->getTensorShape(output), {1, request.classes});
 }
 
 int prepare(Session &own, Runtime &runtime, const weckd_session_request &request, weckd_error error) {
     own.cuda = &runtime;
-    own.frame = request.frame;
+    own.pixels = request.pixels;
     own.probabilities = request.probabilities;
-    own.values = std::size_t{request.frame_height} * request.frame_width * 3;
+    own.values = std::size_t{request.height} * request.width * 3;
     own.output_bytes = request.classes * sizeof(float);
     own.engine.reset(runtime.runtime->deserializeCudaEngine(request.files[0].data, request.files[0].bytes));
     if (!own.engine) {
@@ -186,11 +186,11 @@ int open_session(void *runtime, const weckd_session_request *request, void **ope
 
 int run(void *opened, weckd_error error) {
     Session &own = *static_cast<Session *>(opened);
-    const void *from = own.frame;
+    const void *from = own.pixels;
     std::size_t bytes = own.values;
     if (own.wide) {
         for (std::size_t i = 0; i < own.values; i++) {
-            own.wide[i] = own.frame[i];
+            own.wide[i] = own.pixels[i];
         }
         from = own.wide.get();
         bytes *= sizeof(float);

@@ -36,6 +36,7 @@ typedef struct weckd_manifest {
     weckd_file_ref guard;    /* its path is NULL where there is none */
     uint32_t crop_height;    /* centred part of the frame that the network sees, pixels */
     uint32_t crop_width;
+    bool graph_takes_pixels; /* the graph takes the resized pixels; otherwise it takes the frame */
     uint32_t scaled_size[2]; /* height and width that the graph scales the whole frame to; 0: it resizes the crop alone */
     const json_t *non_gradeable_labels; /* list of labels on which the model abstains, or NULL */
     const json_t *labels, *tolerance, *models;

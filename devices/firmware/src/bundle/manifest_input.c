@@ -151,6 +151,7 @@ static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error
          !weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", "diagonal", "bilinear", NULL}))) {
         return weckd_manifest_bad(error, "input.frame: 'crop' or 'resize' is unknown");
     }
+    manifest->graph_takes_pixels = weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", NULL});
     return read_crop(manifest, frame, error);
 }
 

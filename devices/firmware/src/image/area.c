@@ -50,10 +50,13 @@ bool weckd_area_plan(uint32_t source, uint32_t target, uint32_t from, uint32_t l
         return false;
     }
     axis->length = length;
+    axis->pairs = 0;
     axis->taps = weckd_area_taps(source, target);
     memset(axis->weights, 0, (size_t)length * axis->taps * sizeof *axis->weights);
     for (uint32_t i = 0; i < length; i++) {
         axis->spans[i] = plan_pixel(source, target, from + i, axis->weights + (size_t)i * axis->taps);
+        uint32_t pairs = (axis->spans[i].count + 1) / 2;
+        axis->pairs = pairs > axis->pairs ? pairs : axis->pairs;
     }
     return true;
 }
@@ -69,8 +72,8 @@ static void rows_plain(const uint8_t *const *rows, const int16_t *weights, uint3
     }
 }
 
-static void columns_plain(const uint16_t *sums, const weckd_area_axis *across, uint32_t from, uint8_t *out) {
-    for (uint32_t x = from; x < across->length; x++) {
+static void columns_plain(const uint16_t *sums, const weckd_area_axis *across, uint8_t *out) {
+    for (uint32_t x = 0; x < across->length; x++) {
         const int16_t *weights = across->weights + (size_t)x * across->taps;
         const uint16_t *in = sums + (size_t)across->spans[x].first * 3;
         for (uint32_t c = 0; c < 3; c++) {
@@ -135,19 +138,35 @@ static void columns_sse2(const uint16_t *sums, const weckd_area_axis *across, ui
 
 #define AVX2 __attribute__((target("avx2")))
 
-/* Weigh 32 values of all rows, two rows at a time. Each half of a vector is worked on by itself. */
-AVX2 static void rows_avx2_at(const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t x, uint16_t *sums) {
+/* Add the weighed values of two rows to sums of 32 values. Each half of a vector is worked on by itself. */
+AVX2 static inline void add_two(__m256i one, __m256i other, __m256i pair, __m256i sums[2]) {
+    sums[0] = _mm256_add_epi16(sums[0], _mm256_maddubs_epi16(_mm256_unpacklo_epi8(one, other), pair));
+    sums[1] = _mm256_add_epi16(sums[1], _mm256_maddubs_epi16(_mm256_unpackhi_epi8(one, other), pair));
+}
+
+/* Weigh 32 * `vectors` values of all rows, two rows at a time. */
+AVX2 static inline void rows_avx2_at(const uint8_t *const *rows, const int16_t *weights, uint32_t count, size_t x, int vectors,
+                                     uint16_t *sums) {
     const __m256i zero = _mm256_setzero_si256();
-    __m256i low = zero, high = zero; /* values 0 to 7 and 16 to 23, and those behind them */
-    for (uint32_t k = 0; k < count; k += 2) {
+    __m256i found[2][2] = {{zero, zero}, {zero, zero}}; /* values 0 to 7 and 16 to 23, and those behind them */
+    uint32_t k = 0;
+    for (; k + 1 < count; k += 2) {
         __m256i pair = _mm256_set1_epi16((int16_t)(weights[k] | weights[k + 1] << 8));
-        __m256i one = _mm256_loadu_si256((const __m256i *)(rows[k] + x));
-        __m256i other = k + 1 < count ? _mm256_loadu_si256((const __m256i *)(rows[k + 1] + x)) : zero;
-        low = _mm256_add_epi16(low, _mm256_maddubs_epi16(_mm256_unpacklo_epi8(one, other), pair));
-        high = _mm256_add_epi16(high, _mm256_maddubs_epi16(_mm256_unpackhi_epi8(one, other), pair));
+        for (int v = 0; v < vectors; v++) {
+            add_two(_mm256_loadu_si256((const __m256i *)(rows[k] + x + 32 * v)),
+                    _mm256_loadu_si256((const __m256i *)(rows[k + 1] + x + 32 * v)), pair, found[v]);
+        }
     }
-    _mm256_storeu_si256((__m256i *)(sums + x), _mm256_permute2x128_si256(low, high, 0x20));
-    _mm256_storeu_si256((__m256i *)(sums + x + 16), _mm256_permute2x128_si256(low, high, 0x31));
+    if (k < count) {
+        for (int v = 0; v < vectors; v++) {
+            add_two(_mm256_loadu_si256((const __m256i *)(rows[k] + x + 32 * v)), zero, _mm256_set1_epi16(weights[k]), found[v]);
+        }
+    }
+    for (int v = 0; v < vectors; v++) {
+        __m256i *to = (__m256i *)(sums + x + 32 * v);
+        _mm256_storeu_si256(to, _mm256_permute2x128_si256(found[v][0], found[v][1], 0x20));
+        _mm256_storeu_si256(to + 1, _mm256_permute2x128_si256(found[v][0], found[v][1], 0x31));
+    }
 }
 
 /* Widen 32 values of the only row. */
@@ -167,10 +186,14 @@ AVX2 static void rows_avx2(const uint8_t *const *rows, const int16_t *weights, u
         }
         whole_avx2_at(rows[0], values - 32, sums);
     } else {
-        for (size_t x = 0; x + 32 < values; x += 32) {
-            rows_avx2_at(rows, weights, count, x, sums);
+        size_t x = 0;
+        for (; x + 64 < values; x += 64) {
+            rows_avx2_at(rows, weights, count, x, 2, sums);
         }
-        rows_avx2_at(rows, weights, count, values - 32, sums);
+        if (x + 32 < values) {
+            rows_avx2_at(rows, weights, count, x, 1, sums);
+        }
+        rows_avx2_at(rows, weights, count, values - 32, 1, sums);
     }
 }
 
@@ -180,27 +203,57 @@ AVX2 static __m256i load_two(const uint16_t *one, const uint16_t *other) {
     return _mm256_inserti128_si256(low, _mm_loadu_si128((const __m128i *)other), 1);
 }
 
-/* Weigh the columns of two new pixels at a time, one in each half of a vector. */
-AVX2 static void columns_avx2(const uint16_t *sums, const weckd_area_axis *across, uint8_t *out) {
+/* Weigh the columns of new pixels `x` and `x + 2`, one in each half of a vector, with `pairs` pairs of weights. */
+AVX2 static inline __m256i two_pixels(const uint16_t *sums, const weckd_area_axis *across, uint32_t x, uint32_t pairs) {
     const __m256i colours = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11, -1, -1, -1, -1));
-    uint32_t x = 0;
-    for (; x + 2 < across->length; x += 2) { /* 8 bytes are written, of which the last two belong to the next pixel */
-        const weckd_area_span *spans = across->spans + x;
-        const int16_t *weights = across->weights + (size_t)x * across->taps;
-        const uint16_t *one = sums + (size_t)spans[0].first * 3, *other = sums + (size_t)spans[1].first * 3;
-        uint32_t count = spans[0].count > spans[1].count ? spans[0].count : spans[1].count;
-        __m256i sum = _mm256_set1_epi32(HALF);
-        for (uint32_t k = 0; k < count; k += 2, one += 6, other += 6) {
-            __m256i pairs = _mm256_blend_epi32(_mm256_set1_epi32(pair_of(weights + k)),
-                                               _mm256_set1_epi32(pair_of(weights + across->taps + k)), 0xf0);
-            sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(load_two(one, other), colours), pairs));
-        }
-        __m256i levels = _mm256_srli_epi32(sum, SHIFT);
-        __m128i both = _mm_packs_epi32(_mm256_castsi256_si128(levels), _mm256_extracti128_si256(levels, 1));
-        both = _mm_shuffle_epi8(both, _mm_setr_epi8(0, 2, 4, 8, 10, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
-        _mm_storel_epi64((__m128i *)(out + 3 * x), both);
+    const int16_t *weights = across->weights + (size_t)x * across->taps, *others = weights + 2 * (size_t)across->taps;
+    const uint16_t *one = sums + (size_t)across->spans[x].first * 3, *other = sums + (size_t)across->spans[x + 2].first * 3;
+    __m256i sum = _mm256_set1_epi32(HALF);
+    for (uint32_t k = 0; k < 2 * pairs; k += 2, one += 6, other += 6) {
+        __m256i both = _mm256_blend_epi32(_mm256_set1_epi32(pair_of(weights + k)), _mm256_set1_epi32(pair_of(others + k)), 0xf0);
+        sum = _mm256_add_epi32(sum, _mm256_madd_epi16(_mm256_shuffle_epi8(load_two(one, other), colours), both));
     }
-    columns_plain(sums, across, x, out);
+    return _mm256_srli_epi32(sum, SHIFT);
+}
+
+/* Make four new pixels: the first two in the low half, with two bytes of nothing behind them, the others in the high one. */
+AVX2 static inline __m256i four_pixels(const uint16_t *sums, const weckd_area_axis *across, uint32_t x, uint32_t pairs) {
+    const __m256i bytes = _mm256_broadcastsi128_si256(_mm_setr_epi8(0, 2, 4, 8, 10, 12, -1, -1, -1, -1, -1, -1, -1, -1, -1, -1));
+    __m256i levels = _mm256_packs_epi32(two_pixels(sums, across, x, pairs), two_pixels(sums, across, x + 1, pairs));
+    return _mm256_shuffle_epi8(levels, bytes);
+}
+
+AVX2 static inline void columns_avx2_by(const uint16_t *sums, const weckd_area_axis *across, uint32_t pairs, uint8_t *out) {
+    for (uint32_t x = 0; x + 4 < across->length; x += 4) { /* what is written too far belongs to the next pixel */
+        __m256i pixels = four_pixels(sums, across, x, pairs);
+        _mm_storel_epi64((__m128i *)(out + (size_t)x * 3), _mm256_castsi256_si128(pixels));
+        _mm_storel_epi64((__m128i *)(out + (size_t)x * 3 + 6), _mm256_extracti128_si256(pixels, 1));
+    }
+    uint8_t last[32];
+    _mm256_storeu_si256((__m256i *)last, four_pixels(sums, across, across->length - 4, pairs));
+    memcpy(out + (size_t)across->length * 3 - 12, last, 6);
+    memcpy(out + (size_t)across->length * 3 - 6, last + 16, 6);
+}
+
+/* The compiler writes the usual numbers of weights without a loop. */
+AVX2 static void columns_avx2(const uint16_t *sums, const weckd_area_axis *across, uint8_t *out) {
+    if (across->length < 4) {
+        columns_plain(sums, across, out);
+        return;
+    }
+    switch (across->pairs) {
+    case 1:
+        columns_avx2_by(sums, across, 1, out);
+        return;
+    case 2:
+        columns_avx2_by(sums, across, 2, out);
+        return;
+    case 3:
+        columns_avx2_by(sums, across, 3, out);
+        return;
+    default:
+        columns_avx2_by(sums, across, across->pairs, out);
+    }
 }
 #endif
 
@@ -282,6 +335,6 @@ void weckd_area_columns(weckd_instructions instructions, const uint16_t *sums, c
         return;
 #endif
     default:
-        columns_plain(sums, across, 0, out);
+        columns_plain(sums, across, out);
     }
 }

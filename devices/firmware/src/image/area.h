@@ -18,7 +18,8 @@ typedef struct weckd_area_span {
 
 /* Weights of one axis, or of a part of its new pixels, in the caller's memory. */
 typedef struct weckd_area_axis {
-    uint32_t length, taps;  /* new pixels, and weights of each */
+    uint32_t length, taps;  /* new pixels, and weights of each: an even number */
+    uint32_t pairs;         /* pairs of weights of the pixel that has most but zeros */
     weckd_area_span *spans; /* length */
     int16_t *weights;       /* length * taps: those of the pixels of the span, then zeros */
 } weckd_area_axis;

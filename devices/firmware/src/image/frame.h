@@ -3,6 +3,7 @@
 #define WECKD_FRAME_H
 
 #include "core/errors.h"
+#include "core/instructions.h"
 
 /* The region of a frame that was checked: every address below is inside the memory that the caller described. */
 typedef struct weckd_region {
@@ -21,6 +22,7 @@ int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_err
 size_t weckd_region_row_bytes(const weckd_region *region);
 
 /* Write `width` pixels of row `y` of a region, from pixel `left` on, as RGB: width * 3 bytes. */
-void weckd_region_row(const weckd_region *region, uint32_t y, uint32_t left, uint32_t width, uint8_t *rgb);
+void weckd_region_row(weckd_instructions instructions, const weckd_region *region, uint32_t y, uint32_t left, uint32_t width,
+                      uint8_t *rgb);
 
 #endif

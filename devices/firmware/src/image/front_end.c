@@ -183,8 +183,8 @@ static const uint8_t *source_row(weckd_front_end *front_end, uint32_t y) {
         return source->place + source->stride * y;
     }
     for (; source->next <= y; source->next++) {
-        weckd_region_row(front_end->region, front_end->region_top + source->next, front_end->region_left,
-                         (uint32_t)(source->stride / 3), slot_of(source, source->next));
+        weckd_region_row(front_end->instructions, front_end->region, front_end->region_top + source->next,
+                         front_end->region_left, (uint32_t)(source->stride / 3), slot_of(source, source->next));
     }
     return slot_of(source, y);
 }
@@ -213,13 +213,59 @@ static const uint8_t *frame_row(weckd_front_end *front_end, uint32_t y) {
     return slot_of(frame, y);
 }
 
-/* Copy pixels, and exchange red and blue. */
+/* Copy pixels, and exchange red and blue; both places may be the same. */
 static void copy_exchanged(const uint8_t *from, uint32_t width, uint8_t *to) {
-    for (size_t x = 0; x < width; x++) {
-        to[3 * x] = from[3 * x + 2];
-        to[3 * x + 1] = from[3 * x + 1];
-        to[3 * x + 2] = from[3 * x];
+    for (size_t x = 0; x < (size_t)width * 3; x += 3) {
+        uint8_t first = from[x];
+        to[x] = from[x + 2];
+        to[x + 1] = from[x + 1];
+        to[x + 2] = first;
     }
+}
+
+static uint64_t now_ns(const weckd_stopwatch *stopwatch) {
+    return stopwatch != NULL && stopwatch->now_ns != NULL ? stopwatch->now_ns(stopwatch->context) : 0;
+}
+
+/* Let the guard measure the rows of its grid, from its row `i` on, that end above row `y` of the crop; return the next one. */
+static uint32_t measure_rows(weckd_front_end *front_end, weckd_guard_state *guard, uint32_t i, uint32_t y,
+                             weckd_stopwatch *stopwatch) {
+    for (; i < WECKD_GUARD_GRID && guard->rows[i] + 1 < y; i++) {
+        uint32_t at = guard->rows[i];
+        const uint8_t *rows[NEIGHBOURS] = {frame_row(front_end, at - 1), frame_row(front_end, at), frame_row(front_end, at + 1)};
+        uint64_t start_ns = now_ns(stopwatch);
+        weckd_guard_row(guard, i, rows[0], rows[1], rows[2], front_end->region->format == WECKD_BGR);
+        if (stopwatch != NULL) {
+            stopwatch->guard_ns += now_ns(stopwatch) - start_ns;
+        }
+    }
+    return i;
+}
+
+void weckd_front_end_pixels(weckd_front_end *front_end, const weckd_region *region, weckd_guard_state *guard,
+                            weckd_stopwatch *stopwatch, uint8_t *pixels) {
+    const weckd_front_end_spec *spec = &front_end->spec;
+    const weckd_area_axis *down = &front_end->resize[0];
+    uint32_t measured = guard != NULL ? 0 : WECKD_GUARD_GRID;
+    if (stopwatch != NULL) {
+        stopwatch->guard_ns = 0;
+    }
+    begin(front_end, region);
+    for (uint32_t y = 0; y < spec->network_height; y++, pixels += (size_t)spec->network_width * 3) {
+        weckd_area_span span = down->spans[y];
+        /* In the order of the last row that each needs, so that no row is left behind in the ring. */
+        measured = measure_rows(front_end, guard, measured, span.first + span.count, stopwatch);
+        for (uint32_t k = 0; k < span.count; k++) {
+            front_end->frame_rows[k] = frame_row(front_end, span.first + k);
+        }
+        weckd_area_rows(front_end->instructions, front_end->frame_rows, down->weights + (size_t)y * down->taps, span.count,
+                        (size_t)spec->width * 3, front_end->sums);
+        weckd_area_columns(front_end->instructions, front_end->sums, &front_end->resize[1], pixels);
+        if (region->format == WECKD_BGR) {
+            copy_exchanged(pixels, spec->network_width, pixels);
+        }
+    }
+    (void)measure_rows(front_end, guard, measured, spec->height, stopwatch);
 }
 
 void weckd_front_end_crop(weckd_front_end *front_end, const weckd_region *region, uint8_t *crop) {

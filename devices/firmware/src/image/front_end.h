@@ -7,6 +7,7 @@
 #ifndef WECKD_FRONT_END_H
 #define WECKD_FRONT_END_H
 
+#include "guard/guard.h"
 #include "image/area.h"
 #include "image/frame.h"
 
@@ -31,6 +32,19 @@ bool weckd_front_end_fits(const weckd_front_end *front_end, const weckd_region *
 
 /* Tell whether a region has the frame's size or one that may be resized to it. */
 bool weckd_front_end_takes(const weckd_front_end *front_end, const weckd_region *region);
+
+/* Time that the guard takes while the front end reads the rows for both. */
+typedef struct weckd_stopwatch {
+    uint64_t (*now_ns)(void *context); /* NULL: no time is taken */
+    void *context;
+    uint64_t guard_ns; /* the guard's part of the pass, written by it */
+} weckd_stopwatch;
+
+/* Write the network's pixels, RGB: network_height * network_width * 3 bytes without padding. A guard whose grid lies over the crop
+ * measures the rows that it needs while they are there, and only has to finish; it and `stopwatch` may be NULL. The region is one
+ * that is taken, and shares no byte with `pixels`. */
+void weckd_front_end_pixels(weckd_front_end *front_end, const weckd_region *region, weckd_guard_state *guard,
+                            weckd_stopwatch *stopwatch, uint8_t *pixels);
 
 /* Write the crop of the frame as RGB: height * width * 3 bytes without padding. The region is one that is taken, and shares no
  * byte with `crop`. */

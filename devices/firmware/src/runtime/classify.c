@@ -25,38 +25,64 @@ static void swap_red_and_blue(uint8_t *frame, size_t bytes) {
     }
 }
 
-/* Write the region to the block's frame. `*swapped` becomes true where it lay there as BGR and was made RGB in place. */
-static int fit_frame(weckd_bundle *bundle, const weckd_frame *frame, bool *swapped, weckd_error error) {
-    weckd_region region;
-    int status = weckd_frame_region(frame, &region, error);
+/* Check the caller's frame and find its region, which the front end takes. */
+static int find_region(const weckd_bundle *bundle, const weckd_frame *frame, weckd_region *region, weckd_error error) {
+    int status = weckd_frame_region(frame, region, error);
     if (status != WECKD_OK) {
         return status;
     }
     uint32_t width = bundle->contract.frame_width, height = bundle->contract.frame_height;
     size_t row = (size_t)width * 3;
-    if (overlaps_own_frame(&region, bundle->frame, row * height)) {
-        if (region.pixels != bundle->frame || region.format > WECKD_BGR || region.stride != row || region.width != width ||
-            region.height != height) {
-            return weckd_fail(error, WECKD_ERR_ARGUMENT, "frame: overlaps the bundle's own frame buffer, where only a whole "
-                              "frame may lie: %u x %u pixels of RGB or BGR, rows without padding", width, height);
-        }
-        *swapped = region.format == WECKD_BGR;
-        if (*swapped) {
-            swap_red_and_blue(bundle->frame, row * height);
-        }
-        return WECKD_OK;
+    bool fits = weckd_front_end_fits(bundle->front_end, region);
+    bool is_whole = fits && region->pixels == bundle->frame && region->format <= WECKD_BGR && region->stride == row;
+    if (!is_whole && overlaps_own_frame(region, bundle->frame, row * height)) {
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "frame: overlaps the bundle's own frame buffer, where only a whole "
+                          "frame may lie: %u x %u pixels of RGB or BGR, rows without padding", width, height);
     }
-    if (frame->fit == WECKD_FIT_EXACT && !weckd_front_end_fits(bundle->front_end, &region)) {
+    if (frame->fit == WECKD_FIT_EXACT && !fits) {
         return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: expected a region of %u x %u pixels, got %u x %u; choose another "
-                          "region, or WECKD_FIT_COVER", width, height, region.width, region.height);
+                          "region, or WECKD_FIT_COVER", width, height, region->width, region->height);
     }
-    if (!weckd_front_end_takes(bundle->front_end, &region)) {
+    if (!weckd_front_end_takes(bundle->front_end, region)) {
         return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: WECKD_FIT_COVER takes at most %u x %u pixels here, got %u x %u; "
                           "raise max_source_width and max_source_height", bundle->max_source_width, bundle->max_source_height,
-                          region.width, region.height);
+                          region->width, region->height);
     }
-    weckd_front_end_crop(bundle->front_end, &region, bundle->frame);
     return WECKD_OK;
+}
+
+/* Make the network's pixels of the region, and ask the guard about it, in one pass. */
+static void make_pixels(weckd_bundle *bundle, const weckd_region *region, weckd_result *result) {
+    weckd_stopwatch stopwatch = {.now_ns = bundle->clock_ns, .context = bundle->clock_context};
+    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
+    weckd_front_end_pixels(bundle->front_end, region, bundle->guard, &stopwatch, bundle->pixels);
+    uint64_t made_ns = bundle->clock_ns(bundle->clock_context);
+    result->front_end_ns = made_ns - start_ns - stopwatch.guard_ns;
+    if (bundle->guard != NULL) {
+        result->guard = weckd_guard_finish(bundle->guard, &result->quality, &result->ood_score);
+        result->guard_ns = stopwatch.guard_ns + bundle->clock_ns(bundle->clock_context) - made_ns;
+    }
+}
+
+/* Make the whole frame of the region, for a graph that takes that, and ask the guard about it. True: it lay in the block as BGR, and
+ * was made RGB in place. */
+static bool make_frame(weckd_bundle *bundle, const weckd_region *region, weckd_result *result) {
+    size_t row = (size_t)bundle->contract.frame_width * 3;
+    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
+    bool is_own = region->pixels == bundle->frame, is_swapped = is_own && region->format == WECKD_BGR;
+    if (is_swapped) {
+        swap_red_and_blue(bundle->frame, row * bundle->contract.frame_height);
+    } else if (!is_own) {
+        weckd_front_end_crop(bundle->front_end, region, bundle->frame);
+    }
+    uint64_t made_ns = bundle->clock_ns(bundle->clock_context);
+    result->front_end_ns = made_ns - start_ns;
+    if (bundle->guard != NULL) {
+        result->guard = weckd_guard_check(bundle->guard, bundle->frame + bundle->crop, row, false, &result->quality,
+                                          &result->ood_score);
+        result->guard_ns = bundle->clock_ns(bundle->clock_context) - made_ns;
+    }
+    return is_swapped;
 }
 
 /* Decide for the most probable label, or abstain. A NaN compares false with everything, so it is looked for first. */
@@ -81,16 +107,9 @@ static void decide(const weckd_bundle *bundle, weckd_result *result) {
     }
 }
 
-/* Classify the block's frame, which was written at `start_ns`. */
-static int predict(weckd_bundle *bundle, const weckd_frame *frame, uint64_t start_ns, weckd_result *result,
-                   float *probabilities, uint32_t classes, weckd_error error) {
-    if (bundle->guard != NULL) {
-        result->guard = weckd_guard_check(bundle->guard, bundle->frame + bundle->crop,
-                                          (size_t)bundle->contract.frame_width * 3, false, &result->quality, &result->ood_score);
-        uint64_t checked_ns = bundle->clock_ns(bundle->clock_context);
-        result->guard_ns = checked_ns - start_ns;
-        start_ns = checked_ns;
-    }
+/* Run the network on what the front end made, unless the guard rejected the frame. */
+static int predict(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities, uint32_t classes,
+                   weckd_error error) {
     if (result->guard != WECKD_REASON_NONE && (frame->flags & WECKD_IGNORE_GUARD) == 0) {
         result->reason = result->guard;
         if (probabilities != NULL) {
@@ -98,6 +117,7 @@ static int predict(weckd_bundle *bundle, const weckd_frame *frame, uint64_t star
         }
         return WECKD_OK;
     }
+    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
     int status = bundle->backend->run(bundle->session, error);
     if (status != WECKD_OK) {
         return status;
@@ -107,28 +127,30 @@ static int predict(weckd_bundle *bundle, const weckd_frame *frame, uint64_t star
     if (probabilities != NULL) {
         memcpy(probabilities, bundle->probabilities, classes * sizeof *probabilities);
     }
-    result->predict_ns = predicted_ns - start_ns;
-    result->decide_ns = bundle->clock_ns(bundle->clock_context) - predicted_ns;
+    result->network_ns = predicted_ns - start_ns;
+    result->decision_ns = bundle->clock_ns(bundle->clock_context) - predicted_ns;
     return WECKD_OK;
 }
 
 static int classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
                     uint32_t classes) {
     weckd_error error = {bundle->message};
+    weckd_region region;
     if (probabilities != NULL && classes != bundle->contract.classes) {
         return weckd_fail(error, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes,
                           classes);
     }
-    bool swapped = false;
-    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
-    int status = fit_frame(bundle, frame, &swapped, error);
+    int status = find_region(bundle, frame, &region, error);
     if (status != WECKD_OK) {
         return status;
     }
-    uint64_t fitted_ns = bundle->clock_ns(bundle->clock_context);
-    result->fit_ns = fitted_ns - start_ns;
-    status = predict(bundle, frame, fitted_ns, result, probabilities, classes, error);
-    if (swapped) { /* the caller's pixels stay as they are: the same frame again has the same prediction */
+    if (bundle->pixels != NULL) {
+        make_pixels(bundle, &region, result);
+        return predict(bundle, frame, result, probabilities, classes, error);
+    }
+    bool is_swapped = make_frame(bundle, &region, result);
+    status = predict(bundle, frame, result, probabilities, classes, error);
+    if (is_swapped) { /* the caller's pixels stay as they are: the same frame again has the same prediction */
         swap_red_and_blue(bundle->frame, (size_t)bundle->contract.frame_width * bundle->contract.frame_height * 3);
     }
     return status;

@@ -15,7 +15,8 @@ static bool is_side(uint32_t pixels) { return pixels >= 1 && pixels <= WECKD_MAX
 bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     uint64_t width = sizes->frame_width, height = sizes->frame_height, classes = sizes->classes;
     bool resizes = sizes->max_source_width != 0 || sizes->max_source_height != 0;
-    if (!is_side(sizes->frame_width) || !is_side(sizes->frame_height) || classes == 0 || classes > WECKD_MAX_CLASSES ||
+    if (!is_side(sizes->frame_width) || !is_side(sizes->frame_height) || !is_side(sizes->input_width) ||
+        !is_side(sizes->input_height) || classes == 0 || classes > WECKD_MAX_CLASSES ||
         (resizes && (!is_side(sizes->max_source_width) || !is_side(sizes->max_source_height))) ||
         sizes->model_bytes > WECKD_MAX_MODEL_BYTES) {
         return false;
@@ -23,8 +24,10 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     const weckd_front_end_spec spec = {
         .frame_width = sizes->frame_width,
         .frame_height = sizes->frame_height,
-        .width = sizes->frame_width,
+        .width = sizes->frame_width, /* the largest crop */
         .height = sizes->frame_height,
+        .network_width = sizes->input_width,
+        .network_height = sizes->input_height,
         .max_source_width = sizes->max_source_width,
         .max_source_height = sizes->max_source_height,
     };
@@ -35,6 +38,7 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     layout->probabilities = reserve(&at, classes * sizeof(float));
     layout->expected = reserve(&at, classes * sizeof(float));
     layout->frame = reserve(&at, width * height * 3);
+    layout->pixels = reserve(&at, (uint64_t)sizes->input_width * sizes->input_height * 3);
     layout->model = reserve(&at, sizes->model_bytes + (uint64_t)WECKD_MAX_MODEL_FILES * WECKD_ALIGN);
     layout->after_model = at;
     layout->front_end = reserve(&at, weckd_front_end_bytes(&spec));

@@ -68,6 +68,27 @@ static void copy_file_ref(weckd_golden_file *to, const weckd_file_ref *from) {
     memcpy(to->sha256, from->sha256, sizeof to->sha256);
 }
 
+static uint32_t crop_left(const weckd_manifest *manifest) { return (manifest->contract.frame_width - manifest->crop_width) / 2; }
+static uint32_t crop_top(const weckd_manifest *manifest) { return (manifest->contract.frame_height - manifest->crop_height) / 2; }
+
+/* Return the sizes of the front end: it makes the network's pixels of the crop, or the whole frame for a graph that takes that. */
+static weckd_front_end_spec front_end_of(const weckd_manifest *manifest, const weckd_options *options) {
+    const weckd_contract *contract = &manifest->contract;
+    bool resizes = manifest->graph_takes_pixels;
+    return (weckd_front_end_spec){
+        .frame_width = contract->frame_width,
+        .frame_height = contract->frame_height,
+        .left = resizes ? crop_left(manifest) : 0,
+        .top = resizes ? crop_top(manifest) : 0,
+        .width = resizes ? manifest->crop_width : contract->frame_width,
+        .height = resizes ? manifest->crop_height : contract->frame_height,
+        .network_width = resizes ? contract->input_width : 0,
+        .network_height = resizes ? contract->input_height : 0,
+        .max_source_width = options->max_source_width,
+        .max_source_height = options->max_source_height,
+    };
+}
+
 static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const weckd_manifest *manifest,
                              const weckd_options *options) {
     weckd_bundle *bundle = (weckd_bundle *)(void *)block;
@@ -85,14 +106,8 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     bundle->frame = block + layout->frame;
     bundle->max_source_width = options->max_source_width;
     bundle->max_source_height = options->max_source_height;
-    const weckd_front_end_spec spec = {
-        .frame_width = manifest->contract.frame_width,
-        .frame_height = manifest->contract.frame_height,
-        .width = manifest->contract.frame_width,
-        .height = manifest->contract.frame_height,
-        .max_source_width = options->max_source_width,
-        .max_source_height = options->max_source_height,
-    };
+    bundle->pixels = manifest->graph_takes_pixels ? block + layout->pixels : NULL;
+    const weckd_front_end_spec spec = front_end_of(manifest, options);
     bundle->front_end = weckd_front_end_init(&spec, block + layout->front_end);
     bundle->owns_memory = options->memory == NULL;
     bundle->folder_fd = -1;
@@ -107,10 +122,8 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
             bundle->non_gradeable_labels[i] |= (uint8_t)(strcmp(label, abstained) == 0);
         }
     }
+    bundle->crop = ((size_t)crop_top(manifest) * manifest->contract.frame_width + crop_left(manifest)) * 3;
     if (bundle->guard != NULL) {
-        uint32_t width = manifest->contract.frame_width, height = manifest->contract.frame_height;
-        uint32_t top = (height - manifest->crop_height) / 2, left = (width - manifest->crop_width) / 2;
-        bundle->crop = ((size_t)top * width + left) * 3;
         weckd_guard_set_grid(bundle->guard, manifest->crop_width, manifest->crop_height);
     }
     return bundle;
@@ -118,15 +131,16 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
 
 static int open_model(weckd_bundle *bundle, weckd_choice *choice, const model_buffers *buffers, const weckd_options *options,
                       weckd_error error) {
+    bool resizes = bundle->pixels != NULL;
     const weckd_session_request request = {
         .files = buffers->blobs,
         .count = choice->model.count,
         .cache_dir = options->cache_dir,
         .threads = options->threads == 0 ? 1 : options->threads,
-        .frame_height = bundle->contract.frame_height,
-        .frame_width = bundle->contract.frame_width,
+        .height = resizes ? bundle->contract.input_height : bundle->contract.frame_height,
+        .width = resizes ? bundle->contract.input_width : bundle->contract.frame_width,
         .classes = bundle->contract.classes,
-        .frame = bundle->frame,
+        .pixels = resizes ? bundle->pixels : bundle->frame,
         .probabilities = bundle->probabilities,
     };
     bundle->backend = choice->backend;
@@ -142,6 +156,8 @@ static int open_verified(int folder_fd, const weckd_options *options, weckd_mani
     weckd_sizes sizes = {
         .frame_width = manifest->contract.frame_width,
         .frame_height = manifest->contract.frame_height,
+        .input_width = manifest->contract.input_width,
+        .input_height = manifest->contract.input_height,
         .classes = manifest->contract.classes,
         .max_source_width = options->max_source_width,
         .max_source_height = options->max_source_height,

@@ -24,14 +24,15 @@ struct weckd_bundle {
     uint64_t (*clock_ns)(void *context);
     void *clock_context;
     weckd_guard_state *guard; /* NULL: the bundle has none */
-    size_t crop;         /* bytes of the frame before the first pixel of its crop */
     uint8_t *non_gradeable_labels; /* one a class: 1 where the model abstains on that label */
     char *labels;        /* one text of WECKD_MAX_LABEL_BYTES a class */
     float *probabilities; /* [1, classes]: the backend writes it */
     float *expected;     /* [1, classes]: probabilities of one golden frame */
-    uint8_t *frame;      /* [1, frame_height, frame_width, 3]: the backend reads it */
+    uint8_t *frame;      /* [1, frame_height, frame_width, 3]: the caller may write it, and the backend reads it, or ... */
+    uint8_t *pixels;     /* ... [1, input_height, input_width, 3], made by the front end; NULL: the graph takes the frame */
     uint32_t max_source_width, max_source_height;
-    weckd_front_end *front_end;
+    weckd_front_end *front_end; /* from a caller's region to the pixels, or to the frame */
+    size_t crop;         /* bytes of the frame before the first pixel of the part that network and guard see */
     weckd_golden_file golden_frames, golden_predictions;
     double tolerance;    /* negative: the bundle has none */
     int folder_fd;       /* the bundle's folder, for the self-test */

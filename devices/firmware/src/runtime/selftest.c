@@ -41,6 +41,8 @@ static int run_frames(weckd_bundle *bundle, weckd_npy *frames, weckd_npy *predic
         return weckd_fail(error, WECKD_ERR_FORMAT, "selftest: there are not as many golden predictions as frames");
     }
     size_t frame_bytes = (size_t)contract->frame_height * contract->frame_width * 3;
+    const weckd_region frame = {.pixels = bundle->frame, .stride = (size_t)contract->frame_width * 3,
+                                .width = contract->frame_width, .height = contract->frame_height, .format = WECKD_RGB};
     bool numbers = true;
     for (uint64_t i = 0; i < frames->count; i++) {
         status = weckd_npy_next(frames, bundle->frame, frame_bytes, error);
@@ -50,6 +52,9 @@ static int run_frames(weckd_bundle *bundle, weckd_npy *frames, weckd_npy *predic
         status = weckd_npy_next(predictions, bundle->expected, contract->classes * sizeof(float), error);
         if (status != WECKD_OK) {
             return status;
+        }
+        if (bundle->pixels != NULL) {
+            weckd_front_end_pixels(bundle->front_end, &frame, NULL, NULL, bundle->pixels);
         }
         status = bundle->backend->run(bundle->session, error);
         if (status != WECKD_OK) {

@@ -12,13 +12,18 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
-from weckd_edge.core.errors import ModelError
+from support.frames.bad_frames import BAD_FRAMES, CONTRACT, NETWORK, BadFrame
+from support.frames.camera import values_of
+from weckd_edge.artifacts import FrameGuard, FrameSpec, InputSpec, NetworkInput, QualityLimits
+from weckd_edge.core.error_codes import library_status
+from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.devices.images.area_resize import resize_area
+from weckd_edge.devices.images.camera_frames import COLOURS, MATRICES, camera_frame, rgb_of
+from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.front_end import FrontEnd
-from weckd_edge.devices.runtime.input_guard import GuardDecision
+from weckd_edge.devices.runtime.input_guard import FEATURES, GuardDecision, OpenGuard, _measure_by_numpy, distances
 
 
 def area(height: int = 12, width: int = 20, size: int = 5, crop: Any = "center") -> InputSpec:
@@ -30,15 +35,12 @@ def noise(spec: InputSpec, seed: int = 0) -> NDArray[np.uint8]:
     return np.random.default_rng(seed).integers(0, 256, spec.frame_shape, np.uint8)
 
 
-class CountingGuard:
-    """Counts the frames that it is shown."""
-
-    def __init__(self) -> None:
-        self.seen: list[NDArray[np.uint8]] = []
-
-    def check(self, frame: NDArray[np.uint8]) -> Any:
-        self.seen.append(frame)
-        return GuardDecision(code="flat", words="flat", quality=None, ood_score=1.0)  # type: ignore[arg-type]  # not looked at
+def guard_of(spec: InputSpec) -> OpenGuard:
+    """Return a guard that judges by all features, and refuses no frame."""
+    random = np.random.default_rng(7)
+    whitening = tuple(tuple((random.standard_normal(row + 1) / 7).tolist()) for row in range(FEATURES))
+    mean = tuple((random.random(FEATURES) * 90).tolist())
+    return OpenGuard(FrameGuard(limits=QualityLimits(), mean=mean, whitening=whitening, max_ood_score=None), spec.frame)
 
 
 @pytest.mark.parametrize(
@@ -83,14 +85,59 @@ def test_anything_but_a_frame_of_the_contract_is_refused(resize: Any, change: An
 
 
 @pytest.mark.parametrize("resize", ["area", "diagonal"])
-def test_the_guard_sees_the_frame_itself_once(resize: Any) -> None:
-    spec, guard = factories.input_spec(8, width=12, resize=resize), CountingGuard()
-    front_end, frame = FrontEnd(spec, guard), noise(spec)  # type: ignore[arg-type]  # a stand-in
+@pytest.mark.parametrize("by", ["compiled", "numpy"])
+def test_the_guard_judges_the_frame_itself_in_the_same_pass(by: str, resize: Any, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(f"frames_by_{by}")
+    spec = factories.input_spec(40, width=52, resize=resize)
+    guard, frame = guard_of(spec), noise(spec)
+    front_end = FrontEnd(spec, guard)
     prepared = front_end.prepare(frame)
-    assert len(guard.seen) == 1
-    assert guard.seen[0] is frame
-    assert prepared.decision == front_end.check(frame)
+    measured = _measure_by_numpy(frame, spec.frame)
+    score = float(distances(measured.features[None], guard.statistics.mean, guard.statistics.whitening)[0])
+    assert prepared.decision == front_end.check(frame) == guard.check(frame)
+    assert prepared.decision == GuardDecision(code=None, words=None, quality=measured.quality, ood_score=score)
     assert np.array_equal(prepared.pixels, front_end.pixels(frame))
+
+
+@pytest.mark.parametrize("resize", ["area", "diagonal"])
+@pytest.mark.parametrize("by", ["compiled", "numpy"])
+@pytest.mark.parametrize("colour", COLOURS)
+def test_a_camera_frame_is_prepared_as_the_frame_that_it_is_fitted_to(
+    by: str, resize: Any, colour: str, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"frames_by_{by}")
+    frame = FrameSpec(height=40, width=52, crop="center", resize=resize)
+    spec = InputSpec(frame=frame, network=NetworkInput(height=10, width=14, mean=(0.0,) * 3, std=(1.0,) * 3))
+    front_end = FrontEnd(spec, guard_of(spec))
+    for height, width, region in ((96, 64, None), (96, 64, (2, 4, 52, 40)), (40, 52, None), (20, 36, (4, 2, 30, 10))):
+        camera = camera_frame(values_of(colour, height, width), colour=colour, region=region)
+        expected = front_end.prepare(frame_from_pixels(rgb_of(camera), spec.frame))
+        prepared = front_end.prepare_camera(camera)
+        assert np.array_equal(prepared.pixels, expected.pixels)
+        assert prepared.pixels.shape == spec.graph_shape
+        assert prepared.decision == expected.decision
+
+
+@pytest.mark.parametrize("bad", [bad for bad in BAD_FRAMES if bad.python is not None], ids=lambda bad: bad.name)
+def test_a_bad_frame_is_refused_with_the_code_that_stands_for_c_s_status(bad: BadFrame) -> None:
+    colour = COLOURS[bad.layout] if bad.layout < len(COLOURS) else "none"
+    matrix = (*MATRICES, "none")[bad.more.get("matrix", 0)]
+    shapes = {"grey": (bad.height, bad.width), "nv12": (bad.height * 3 // 2, bad.width), "yuyv": (bad.height, bad.width, 2)}
+    values = np.zeros(shapes.get(colour, (bad.height, bad.width, 3)), np.uint8)
+    region = None
+    if bad.region is not None:
+        top, left, height, width = bad.region
+        region = (left, top, width, height)
+    front_end = FrontEnd(area(*CONTRACT, NETWORK[0]))
+    assert bad.python is not None
+    with raises(ConfigError if bad.python == "E_CONFIG_CHOICE" else ModelError, bad.python):
+        front_end.prepare_camera(camera_frame(values, colour=colour, matrix=matrix, region=region))
+    assert library_status(bad.python) == bad.c
+
+
+def test_a_frame_of_the_contract_s_size_is_taken_even_where_the_network_s_input_is_larger() -> None:
+    spec = area(12, 20, 30)
+    assert FrontEnd(spec).prepare_camera(camera_frame(noise(spec)[0], colour="bgr")).pixels.shape == (1, 30, 30, 3)
 
 
 def test_without_a_guard_there_is_no_decision() -> None:

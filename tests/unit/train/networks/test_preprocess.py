@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig  # noqa: E402 - behind the skip
 from weckd_edge.core.progress import SilentProgress  # noqa: E402
 from weckd_edge.core.store import Workspace  # noqa: E402
-from weckd_edge.devices.images.frames import frame_from_file  # noqa: E402
+from weckd_edge.devices.images.frame_files import frame_from_file  # noqa: E402
 from weckd_edge.train.data.index import cached_index  # noqa: E402
 from weckd_edge.train.distill.chain import make_trainer, plan_chain  # noqa: E402
 from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
