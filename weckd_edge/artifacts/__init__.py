@@ -48,6 +48,7 @@ from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
     Latency,
+    LatencyParts,
     LoadgenRecord,
     MachineRecord,
     MachineState,
@@ -140,6 +141,7 @@ __all__ = [
     "LabelIssueAudit",
     "Labels",
     "Latency",
+    "LatencyParts",
     "LayerDivergence",
     "LayerParity",
     "LeakPair",
