@@ -22,6 +22,11 @@ def relative(path: Path) -> str:
 class BuildLibrary(build_ext):
     """Compile a library that is no module of Python."""
 
+    def finalize_options(self) -> None:
+        """Compile it every time: it holds the digest of its sources, and headers count."""
+        super().finalize_options()
+        self.force = True
+
     def get_ext_filename(self, fullname: str) -> str:
         """Return a name without a version of Python in it."""
         return str(Path(*fullname.split(".")[:-1], SOURCES["LIBRARY"].name))

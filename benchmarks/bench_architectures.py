@@ -48,7 +48,7 @@ from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
-from weckd_edge.devices.images.frame_files import frame_from_file
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.machine.detect import detect, needs_half_range
 from weckd_edge.devices.profiles.profile import load_profile

@@ -23,9 +23,9 @@ from record import append
 from timm.task import LogitDistillationTask
 from torch import nn
 
-from weckd_edge.artifacts import NetworkInput
+from weckd_edge.artifacts import FrameSpec, NetworkInput
 from weckd_edge.config import DEFAULT_LINKS, DistillConfig, TrainConfig
-from weckd_edge.train.distill.augmentation import apply_views
+from weckd_edge.train.data.pixel_cache import CachedImages, plan_cache
 from weckd_edge.train.distill.engine import make_optimizer
 from weckd_edge.train.distill.losses import labelled_cross_entropy
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
@@ -63,7 +63,7 @@ def timm_step(which: int, teacher: int) -> tuple[nn.Module, Step]:
     )
 
     def step(batch: Batch) -> torch.Tensor:
-        images = normalise(apply_views(batch.images, batch.views, shape.size), shape)
+        images = normalise(batch.shown_to(shape.side), shape)
         loss: torch.Tensor = task(images, batch.labels)["loss"]
         return loss
 
@@ -85,9 +85,14 @@ def typical(samples: Sequence[int]) -> float:
 def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     rng = np.random.default_rng(0)
-    side = round(1.15 * max(link.input_size for link in DEFAULT_LINKS))
+    frame = FrameSpec(height=480, width=640, crop="center", resize="area")
+    plan = plan_cache(256, frame, [link.input_size for link in DEFAULT_LINKS])
+    sides = {size: plan.side(size) for size in plan.sizes}
     feed = TrainingImages(
-        pixels=rng.integers(0, 256, (256, side, side, 3), dtype=np.uint8),
+        images={
+            size: CachedImages(pixels=rng.integers(0, 256, (256, side, side, 3), dtype=np.uint8), span=plan.span(size))
+            for size, side in sides.items()
+        },
         labels=(np.arange(256) % CLASSES).astype(np.int64),
         labelled=np.arange(256),
         unlabelled=np.zeros(0, np.int64),
@@ -108,10 +113,9 @@ def main() -> None:
     timed = list(epoch_batches(feed, shown, seed=0, epoch=1, uses=USES))
     for batch in [*warm, *timed]:
         for name, (_, step) in steps.items():
-            given = replace(batch, images=batch.images.clone())
             start_ns = time.monotonic_ns()
             optimizers[name].zero_grad(set_to_none=True)
-            step(given).backward()
+            step(batch).backward()
             optimizers[name].step()
             if batch.epoch == 1:
                 times[name].append(time.monotonic_ns() - start_ns)

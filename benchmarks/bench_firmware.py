@@ -1,9 +1,11 @@
 """The C library beside Python and OpenVINO alone: ``python benchmarks/bench_firmware.py BUNDLE [WHAT ...]``.
 
-``WHAT`` is ``frames``, ``start``, ``sizes``, ``runtimes``, or nothing for all. The bundle is one for a CPU, built here or
-elsewhere. Five figures, each a ratio within one run, a size, or this machine's own:
+``WHAT`` is ``frames``, ``parts``, ``start``, ``sizes``, ``runtimes``, or nothing for all. The bundle is one for a CPU,
+built here or elsewhere. Six figures, each a ratio within one run, a size, or this machine's own:
 
 * end-to-end latency, C beside the Python runner (bar 1.05), rounds in turn, one processor thread;
+* what guard, front end, network and decision take in C, for frames of 640x480 and of 1920x1080, and the whole beside the
+  bare network (bar 1.25 for 640x480, 1 ms more for 1920x1080): its graph from ``network_input`` on, with the input ready;
 * from the program's start to its first answer with a warm model cache, beside a C program that calls OpenVINO and checks
   nothing (bar 1.5), new processes in turn;
 * the library's size, stripped (bar 200 kB);
@@ -26,6 +28,7 @@ import numpy as np
 from record import append
 
 from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.devices.runtime.backends.table import open_network
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.model_choice import choose_model
 
@@ -33,6 +36,7 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from support.firmware.library import Built, build, missing
 
 ROUNDS, FRAMES, STARTS = 15, 300, 15
+CAMERA_SIZES = ((480, 640), (1080, 1920))
 
 
 def main() -> None:
@@ -49,9 +53,11 @@ def main() -> None:
         random = np.random.default_rng(0)
         images = random.integers(0, 256, (8, *size, 3), np.uint8)
         frames.write_bytes(images.tobytes())
-        wanted = sys.argv[2:] or ["frames", "start", "sizes", "runtimes"]
+        wanted = sys.argv[2:] or ["frames", "parts", "start", "sizes", "runtimes"]
         if "frames" in wanted:
             bench_frames(built, bundle, images, frames)
+        if "parts" in wanted:
+            bench_parts(built, bundle, folder)
         if "start" in wanted:
             bench_start(built, bundle, frames, size, folder / "cache")
         if "sizes" in wanted:
@@ -98,6 +104,41 @@ def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -
         ratio=round(statistics.median(ratios["c"]), 4),
         ratio_rounds=[round(ratio, 4) for ratio in ratios["c"]],
         ratio_own_buffer=round(statistics.median(ratios["c, camera writes into the block"]), 4),
+    )
+
+
+def bench_parts(built: Built, bundle: Path, folder: Path) -> None:
+    manifest = open_bundle(bundle).manifest
+    network = open_network("openvino", bundle / manifest.onnx.path, "network_input")
+    random = np.random.default_rng(0)
+    ready = random.integers(-128, 128, network.input_shape).astype(np.float32)
+    files = {}
+    for height, width in CAMERA_SIZES:
+        files[height, width] = folder / f"{width}x{height}.raw"
+        files[height, width].write_bytes(random.integers(0, 256, (4, height, width, 3), np.uint8).tobytes())
+    times_ns: dict[str, list[int]] = {"bare network": []}
+    for _ in range(ROUNDS):
+        bare = []
+        for _ in range(FRAMES):
+            start_ns = time.monotonic_ns()
+            network.run(ready)
+            bare.append(time.monotonic_ns() - start_ns)
+        times_ns["bare network"] += bare[FRAMES // 10 :]
+        for (height, width), file in files.items():
+            words = command(built, bundle, "--source", "1920x1080", "parts", file, FRAMES, width, height)
+            done = subprocess.run(words, capture_output=True, text=True, check=True)
+            for name, _, times in (line.partition(" ") for line in done.stdout.splitlines()):
+                times_ns.setdefault(f"{width}x{height}: {name}", []).extend(map(int, times.split()))
+    network.close()
+    medians = {name: statistics.median(times) for name, times in times_ns.items()}
+    append(
+        "firmware",
+        f"parts of an answer in C, {bundle.name}, one thread",
+        times_ns,
+        ["openvino", "numpy"],
+        bar=1.25,
+        ratio=round(medians["640x480: whole"] / medians["bare network"], 4),
+        ms_more_for_1920x1080=round((medians["1920x1080: whole"] - medians["640x480: whole"]) / 1e6, 4),
     )
 
 

@@ -26,7 +26,7 @@ from weckd_edge.artifacts import FrameSpec
 from weckd_edge.config import GuardConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard, measure_frame
 from weckd_edge.metrics.intervals import wilson
 from weckd_edge.metrics.selective import auroc

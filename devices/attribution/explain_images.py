@@ -18,7 +18,7 @@ from weckd_edge.devices.attribution.occlusion_map import AttributionMap, map_att
 from weckd_edge.devices.attribution.overlay import MIN_EVIDENCE, draw_figure, draw_overlay
 from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.images.decoding import read_image_file
-from weckd_edge.devices.images.frame_files import frame_of
+from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.images.picture_paths import make_picture_paths
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
 from weckd_edge.devices.runtime.decision import Prediction

@@ -4,8 +4,8 @@ Along an axis of ``S`` old and ``N`` new pixels, lengths are counted in units of
 lies from ``j * N`` to ``(j + 1) * N``; new pixel ``i`` covers what lies from ``i * S`` to ``(i + 1) * S``. Its weights are
 whole numbers that sum to 128. With ``e`` the length that is covered up to the end of an old pixel, all of them up to there
 weigh ``(128 * e + S // 2) // S`` together; an old pixel's weight is the difference to the one before. Where a new pixel
-covers over 128 old ones, some of them have the weight 0. With ``down`` the weights of the rows and ``across`` those of the columns,
-colour by colour:
+covers over 128 old ones, some of them have the weight 0. With ``down`` the weights of the rows and ``across`` those of the
+columns, colour by colour:
 
     new = (sum of (down * across * value) + 8192) >> 14
 
@@ -106,10 +106,11 @@ def resize_area(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[n
     compiled = library.pixels_library()
     if compiled is not None and pixels.shape[2] == 3:
         return library.resize(compiled, pixels, height, width)
-    return _resize_by_numpy(pixels, height, width)
+    return resize_by_numpy(pixels, height, width)
 
 
-def _resize_by_numpy(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+def resize_by_numpy(pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
+    """Resize a picture by area with NumPy alone, to the bytes that ``resize_area`` gives; no side is empty."""
     rows, columns, channels = pixels.shape
     downs, acrosses = _bands(rows, height, 1), _bands(columns, width, channels)
     values = pixels.reshape(rows, columns * channels)

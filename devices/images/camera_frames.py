@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.core.errors import ConfigError, ModelError, did_you_mean
 
+Pixels = NDArray[np.uint8]
+
 Colour = Literal["rgb", "bgr", "grey", "nv12", "yuyv"]
 """Order of an array's values: red first; blue first as OpenCV reads images; grey; luma and chroma as cameras send them."""
 
@@ -52,11 +54,11 @@ class CameraFrame:
         chroma: Pairs of Cb and Cr of NV12, uint8 ``[H / 2, W / 2, 2]``; None for other orders.
     """
 
-    pixels: NDArray[np.uint8]
+    pixels: Pixels
     colour: Colour
     region: Region
     matrix: Matrix
-    chroma: NDArray[np.uint8] | None
+    chroma: Pixels | None
 
 
 def camera_frame(
@@ -145,7 +147,7 @@ def _advice(image: NDArray[np.generic]) -> str:
     return "put rows first and channels last"
 
 
-def _planes(image: NDArray[np.uint8], chroma: NDArray[np.uint8] | None) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+def _planes(image: Pixels, chroma: NDArray[np.uint8] | None) -> tuple[Pixels, Pixels]:
     """Return the luma ``[H, W]`` and the chroma ``[H / 2, W / 2, 2]`` of an NV12 frame."""
     height, width = image.shape
     if chroma is None:
@@ -173,7 +175,7 @@ def _region(region: Region | None, height: int, width: int, colour: str) -> Regi
     return left, top, wide, high
 
 
-def rgb_of(frame: CameraFrame) -> NDArray[np.uint8]:
+def rgb_of(frame: CameraFrame) -> Pixels:
     """Return the region of a frame as RGB, uint8 ``[height, width, 3]``; it may share the frame's memory."""
     left, top, width, height = frame.region
     part = frame.pixels[top : top + height, left : left + width]
@@ -190,7 +192,7 @@ def rgb_of(frame: CameraFrame) -> NDArray[np.uint8]:
     return _rgb(part[..., 0], np.repeat(pairs, 2, axis=1), frame.matrix)
 
 
-def _rgb(luma: NDArray[np.uint8], chroma: NDArray[np.uint8], matrix: Matrix) -> NDArray[np.uint8]:
+def _rgb(luma: Pixels, chroma: Pixels, matrix: Matrix) -> Pixels:
     """Return the RGB of luma ``[H, W]`` and of Cb and Cr for each pixel ``[H, W, 2]``."""
     gain, offset, red_cr, green_cb, green_cr, blue_cb = FACTORS[matrix]
     light = gain * (luma.astype(np.int32) - offset)

@@ -1,66 +1,68 @@
-"""Pictures as camera frames: uint8 RGB, rows first, resized to cover the frame."""
+"""Image files as camera frames: uint8 RGB, upright, rows first, resized to cover the frame."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
+
 import numpy as np
-from numpy.typing import NDArray
 
-from weckd_edge.artifacts import FrameSpec
-from weckd_edge.core.bounds import MAX_SIDE
+from weckd_edge.artifacts import DataNote, FrameSpec
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.area_resize import resize_area
+from weckd_edge.devices.images.decoding import decoded_image, read_image_file
+from weckd_edge.devices.images.fitting import fit_to_frame
+from weckd_edge.devices.images.pixels import Pixels
 
 
-def cover_box(rows: int, columns: int, height: int, width: int) -> tuple[int, int, int, int]:
-    """Return the largest centred box of a frame's proportions in an image: ``top, left, height, width`` in whole pixels.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Framed:
+    """An image as a camera frame.
 
-    Args:
-        rows: Height of the image, pixels.
-        columns: Width of the image, pixels.
-        height: Height of the frame, pixels.
-        width: Width of the frame, pixels.
+    Attributes:
+        frame: uint8 ``[1, height, width, 3]``, contiguous.
+        notes: Remarks on the image, such as that it is nearly of one colour.
     """
-    high = min(rows, max(1, (2 * height * columns + width) // (2 * width)))
-    wide = min(columns, max(1, (2 * width * rows + height) // (2 * height)))
-    return (rows - high) // 2, (columns - wide) // 2, high, wide
+
+    frame: Pixels
+    notes: tuple[DataNote, ...]
 
 
-def fit_to_frame(image: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
-    """Bring an image to a frame's size: its largest centred box of the frame's proportions, resized by area.
-
-    Args:
-        image: uint8 ``[H, W, 3]``, at most ``MAX_SIDE`` pixels a side.
-        height: Height of the frame, pixels.
-        width: Width of the frame, pixels.
+def frame_from_file(path: Path, spec: FrameSpec) -> Pixels:
+    """Read an image file as the camera frame a model expects.
 
     Returns:
-        uint8 ``[height, width, 3]``; the very same array where the size is right already.
+        uint8 ``[1, height, width, 3]``, contiguous, as every runner takes it.
 
     Raises:
-        DataError: A side of the image or of the frame is longer than ``MAX_SIDE``.
+        DataError: The file cannot be read as an image.
     """
-    rows, columns = image.shape[:2]
-    if max(rows, columns, height, width) > MAX_SIDE:
-        raise DataError(
-            f"{columns} x {rows} pixels for {width} x {height}; a side may have {MAX_SIDE}", code="E_DATA_IMAGE_LIMIT"
-        )
-    if (rows, columns) == (height, width):
-        return image
-    top, left, high, wide = cover_box(rows, columns, height, width)
-    return resize_area(image[top : top + high, left : left + wide], height, width)
+    try:
+        return frame_of(read_image_file(path), spec).frame
+    except DataError as err:
+        raise DataError(f"{path}: {err}", code=err.code) from err
 
 
-def frame_from_pixels(image: NDArray[np.uint8], spec: FrameSpec) -> NDArray[np.uint8]:
+def frame_of(data: bytes, spec: FrameSpec) -> Framed:
+    """Decode an image file's bytes to the camera frame a model expects, with remarks on the whole image.
+
+    Raises:
+        DataError: The bytes cannot be read as an image; the message is a short reason that does not name the file.
+    """
+    with decoded_image(data) as found:
+        return Framed(frame=frame_from_pixels(found.pixels, spec), notes=found.notes)
+
+
+def frame_from_pixels(image: Pixels, spec: FrameSpec) -> Pixels:
     """Bring decoded pixels to the camera frame a model expects.
 
     Args:
-        image: uint8 ``[H, W, 3]``, RGB, at most ``MAX_SIDE`` pixels a side.
+        image: uint8 ``[H, W, 3]``, RGB, at most 8192 pixels a side.
         spec: Size of the camera frame.
 
     Returns:
         uint8 ``[1, height, width, 3]``, contiguous.
 
     Raises:
-        DataError: A side has more than ``MAX_SIDE`` pixels.
+        DataError: A side has more than 8192 pixels.
     """
     return np.ascontiguousarray(fit_to_frame(image, spec.height, spec.width)[None])

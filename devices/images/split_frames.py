@@ -16,7 +16,7 @@ from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace, file_ref
-from weckd_edge.devices.images.frame_files import frame_from_file
+from weckd_edge.devices.images.frames import frame_from_file
 
 Frame = NDArray[np.uint8]
 
@@ -134,7 +134,7 @@ def decode_split(
         FrameFile,
         key_of(
             {"images": [record.pixels_sha256 for record in records], "frame": [height, width]},
-            "weckd_edge.devices.images.frame_files",
+            "weckd_edge.devices.images.frames",
         ),
         lambda folder: _write_frames([root / record.path for record in records], spec, split, folder, progress),
     )

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.devices.native.guard import JUDGED, GuardStatistics
 from weckd_edge.devices.native.library import address_of
 
 OUTSIDE_KEYS = "computes the bytes and numbers that the NumPy code of the front end defines"
-
-MAX_SIDE = 8192
-"""Longest side of a frame, pixels."""
 
 _ALIGNMENT = 64
 _MESSAGE_BYTES = 256

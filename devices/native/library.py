@@ -57,7 +57,7 @@ def open_library(path: Path | None = None) -> ctypes.CDLL:
     except (OSError, AttributeError) as err:
         raise MissingLibrary(f"it does not load ({err}); {_REBUILD}") from err
     if library.weckd_pixels_digest().decode() != digest_of_sources():
-        raise MissingLibrary(f"it was compiled of other C sources than lie here; {_REBUILD}")
+        raise MissingLibrary("it was compiled of other C sources than lie here; in the checkout: make native")
     return library
 
 

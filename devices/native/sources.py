@@ -49,12 +49,16 @@ def include_folders() -> tuple[Path, ...]:
     return (FIRMWARE / "include", FIRMWARE / "src")
 
 
+def files_of_digest() -> list[Path]:
+    """Return what is compiled, and every header beside it, sorted."""
+    folders = {path.parent for path in source_files()} | {FIRMWARE / "include"}
+    return sorted({*source_files(), *(path for folder in folders for path in folder.glob("*.h"))})
+
+
 def digest_of_sources() -> str:
     """Return one digest, 64 digits, of what is compiled, the headers and the options; a missing file counts as none."""
-    folders = {path.parent for path in source_files()} | {FIRMWARE / "include"}
-    headers = {path for folder in folders for path in folder.glob("*.h")}
     found = hashlib.sha256(" ".join(FLAGS).encode())
-    for path in sorted({*source_files(), *headers}):
+    for path in files_of_digest():
         content = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else "missing"
         found.update(f"{path.relative_to(HERE.parent).as_posix()} {content}\n".encode())
     return found.hexdigest()

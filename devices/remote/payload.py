@@ -17,6 +17,8 @@ from pathlib import Path
 from weckd_edge.bundle.reader import Bundle, sealed_files
 from weckd_edge.core.import_graph import needs_to_run, read_source
 from weckd_edge.core.serialization import to_json
+from weckd_edge.devices.native.library import pixels_library
+from weckd_edge.devices.native.sources import HERE, LIBRARY, files_of_digest
 from weckd_edge.devices.remote.agent import CODE
 from weckd_edge.devices.remote.bench_request import BUNDLE, REQUEST_FILE, BenchRequest
 
@@ -25,6 +27,9 @@ ON_DEVICE = "weckd_edge.devices.remote.on_device"
 
 PROFILES = "weckd_edge.devices.profiles"
 """Package whose folder holds the device profiles."""
+
+DEVICES = HERE.parent
+"""Folder of the code that runs on a device."""
 
 _LEVEL = 6
 
@@ -41,6 +46,9 @@ def code_files() -> Iterator[tuple[str, Path]]:
         yield f"{place}/__init__.py" if source.is_package else f"{place}.py", source.path
     for path in sorted((read_source(PROFILES).path.parent / "shipped").glob("*.toml")):
         yield f"{PROFILES.replace('.', '/')}/shipped/{path.name}", path
+    if pixels_library() is not None:  # a device of another kind cannot load it, and computes with NumPy
+        for path in (LIBRARY, *files_of_digest()):
+            yield f"weckd_edge/devices/{path.relative_to(DEVICES).as_posix()}", path
     # Python 3.10 reads TOML by tomli alone; from 3.11 on the standard library holds the same, pure Python.
     tomli = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
     for path in sorted(Path(tomli.__path__[0]).glob("*.py")):

@@ -16,7 +16,7 @@ from weckd_edge.artifacts import InputSpec, crop_box
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.camera_frames import COLOURS, MATRICES, CameraFrame, rgb_of
-from weckd_edge.devices.images.frames import frame_from_pixels
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.native.front_end import CFrame, CompiledFrontEnd, Sizes
 from weckd_edge.devices.native.library import address_of, pixels_library
 from weckd_edge.devices.runtime.backends.base import Frame, check_tensor
@@ -84,7 +84,8 @@ class FrontEnd:
         if frame.colour == "rgb" and frame.region == self._whole and pixels.flags.c_contiguous:
             return self.prepare(pixels[None])
         if self._compiled is None:
-            return self.prepare(frame_from_pixels(rgb_of(frame), self.spec.frame))
+            fitted = fit_to_frame(rgb_of(frame), self.spec.frame.height, self.spec.frame.width)
+            return self.prepare(np.ascontiguousarray(fitted)[None])
         taken, numbers = self._compiled.run(_c_frame(frame))
         return Prepared(taken, self._decide(numbers))
 
@@ -94,8 +95,8 @@ class FrontEnd:
         is_too_small = height < least_height or width < least_width
         if is_too_small and (height, width) != (self.spec.frame.height, self.spec.frame.width):
             raise ModelError(
-                f"frame: {width} x {height} pixels are used, and the network takes {least_width} x {least_height}; expected at "
-                "least as many along both sides",
+                f"frame: {width} x {height} pixels are used, and the network takes {least_width} x {least_height}; "
+                "expected at least as many along both sides",
                 code="E_MODEL_FRAME_GEOMETRY",
             )
 

@@ -12,7 +12,7 @@ from weckd_edge.core.files import read_start
 from weckd_edge.devices.images.camera_frames import CameraFrame
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
-from weckd_edge.devices.images.frame_files import frame_of
+from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import FramePredictor, Prediction, unreadable
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner

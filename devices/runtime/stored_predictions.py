@@ -77,7 +77,7 @@ def _key(model: ModelRun, images: SplitFrames) -> Key:
         "runtime": model.runtime,
         "images": [record.pixels_sha256 for record in images.records],
     }
-    return key_of(inputs, "weckd_edge.devices.images.frame_files", *model.modules)
+    return key_of(inputs, "weckd_edge.devices.images.frames", *model.modules)
 
 
 def _write(folder: Path, probabilities: Probabilities) -> PredictionFile:

@@ -400,7 +400,7 @@ def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> No
 
 def test_golden_frames_are_validation_images_and_calibration_saw_training_images_only(cpu: Any) -> None:
     from weckd_edge.devices.images.decoding import decode
-    from weckd_edge.devices.images.frames import fit_to_frame
+    from weckd_edge.devices.images.fitting import fit_to_frame
 
     index = json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())
     frames = np.load(cpu.bundle / "selftest/frames.npy")

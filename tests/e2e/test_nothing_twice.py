@@ -160,7 +160,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     from weckd_edge.artifacts import DatasetIndex
     from weckd_edge.config import load_config
     from weckd_edge.core.progress import SilentProgress
-    from weckd_edge.devices.images.frame_files import frame_from_file
+    from weckd_edge.devices.images.frames import frame_from_file
     from weckd_edge.pipeline.build import build
     from weckd_edge.pipeline.request import BuildRequest
     from weckd_edge.train.networks.preprocess import make_network_input

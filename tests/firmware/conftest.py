@@ -1,7 +1,7 @@
 """One build of the C library for all tests of this folder, and bundles: of a real network, and for updates."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -15,6 +15,14 @@ from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
 
 SANITIZED = ("-DWECKD_UPDATE=ON", "-DWECKD_SANITIZE=ON", "-DWECKD_OPENVINO=OFF")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def numpy_alone() -> Iterator[None]:
+    """What Python says here is said by NumPy: the compiled library for pixels is of the C sources that are tested."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("weckd_edge.devices.native.library.pixels_library", lambda: None)
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from support.frames.formats import BGR, GREY, NV12, RGB, YUYV, CameraFrame, camera_frame
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.devices.images.area_resize import resize_area
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.input_guard import FEATURES, measure_frame
 
 FORMATS = (RGB, BGR, GREY, NV12, YUYV)

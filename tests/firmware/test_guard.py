@@ -15,7 +15,7 @@ from weckd_edge.artifacts import FrameGuard, FrameSpec, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.input_guard import FEATURES, distances, measure_frame, open_guard
 from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, predict_frame
 

@@ -223,11 +223,13 @@ def test_what_the_device_built_is_not_part_of_the_seal(library: Any, bundle: Pat
     library.run("runner", bundle, "check")
 
 
-def test_nothing_is_allocated_after_opening(library: Any, bundle: Path) -> None:
-    out = library.run("no_allocation", bundle, "echo", "-")
-    in_open, first, second = map(int, re.findall(r"\d+", out))
-    assert in_open > 0
-    assert (first, second) == (0, 0)
+def test_nothing_is_allocated_after_opening(library: Any, toy: ModuleType, tmp_path: Path) -> None:
+    for name, spec in (("frame", toy.input_spec()), ("pixels", toy.area_input_spec())):
+        folder = toy.write_bundle(tmp_path / name, spec=spec).folder
+        out = library.run("no_allocation", folder, "echo", "-")
+        in_open, first, second = map(int, re.findall(r"\d+", out))
+        assert in_open > 0
+        assert (first, second) == (0, 0)
 
 
 def test_a_bundle_without_a_backend_says_which_there_are_not(library: Any, bundle: Path) -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-RGB, BGR, GREY, NV12 = range(4)
+RGB, BGR, GREY, NV12, YUYV = range(5)
 COVER = 1
 ARGUMENT = -1
 
@@ -28,10 +28,13 @@ def binding(firmware: ModuleType) -> ModuleType:
     return module
 
 
-@pytest.fixture
-def opened(binding: ModuleType, library: Any, bundle: Path) -> Iterator[Any]:
+@pytest.fixture(params=["frame", "pixels"])
+def opened(request: Any, binding: ModuleType, library: Any, toy: ModuleType, tmp_path: Path) -> Iterator[Any]:
+    """A bundle whose graph takes the frame, and one whose graph takes pixels, of as many as the frame has."""
+    spec = toy.input_spec() if request.param == "frame" else toy.area_input_spec(toy.SIDE, toy.SIDE)
+    folder = toy.write_bundle(tmp_path / "bundle", spec=spec).folder
     sides = {"max_source_width": 64, "max_source_height": 64}
-    found = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(bundle), backend=b"echo", **sides)
+    found = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo", **sides)
     yield found
     found.close()
 
@@ -73,6 +76,7 @@ def overlapping(opened: Any, toy: ModuleType) -> dict[str, tuple[Any, dict[str, 
     cases: dict[str, tuple[Any, dict[str, int]]] = {
         "grey": (own, {"format": GREY}),
         "NV12": (own, {"format": NV12}),
+        "YUYV": (own, {"format": YUYV}),
         "NV12 with its chroma alone there": (foreign, {"format": NV12, "chroma": ctypes.addressof(own)}),
         "NV12 with its luma alone there": (own, {"format": NV12, "chroma": elsewhere}),
         "BGR with a stride": (own, {"format": BGR, "stride_bytes": row + 3}),

@@ -15,10 +15,11 @@ from support.bundles.predicting import predict_images
 from weckd_edge.artifacts import BuiltModel, Manifest
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.decision import Prediction, decide
-from weckd_edge.devices.runtime.predict import choose_model
+from weckd_edge.devices.runtime.decision import Decision, decide
+from weckd_edge.devices.runtime.front_end import FrontEnd
+from weckd_edge.devices.runtime.model_choice import choose_model
 
 REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
 
@@ -37,7 +38,7 @@ def c_predictions(
     return list(firmware.read_predictions(out))
 
 
-def is_same(row: tuple[int, int, int, list[float]], by_python: Prediction, manifest: Manifest) -> bool:
+def is_same(row: tuple[int, int, int, list[float]], by_python: Decision, manifest: Manifest) -> bool:
     """Compare decision, prediction label, reason and every probability, to the bit."""
     decision, prediction, reason, probabilities = row
     labels = manifest.labels
@@ -112,9 +113,9 @@ def test_the_self_test_gives_pythons_figure(library: Any, network_bundle: Path) 
 
 @pytest.mark.parametrize(
     "size",
-    [(8, 8), (48, 64), (64, 48), (9, 8), (8, 9), (5, 7), (3, 100), (100, 3), (479, 641), (16, 16), (8192, 1), (1, 8192)],
+    [(8, 8), (48, 64), (64, 48), (9, 8), (8, 9), (10, 100), (100, 10), (479, 641), (16, 16), (8192, 8), (8, 8192)],
 )
-def test_covering_gives_pillows_pixels_to_the_bit(
+def test_covering_gives_pythons_pixels_to_the_bit(
     firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType, size: tuple[int, int]
 ) -> None:
     random = np.random.default_rng(size[0] * 1000 + size[1])
@@ -126,15 +127,14 @@ def test_covering_gives_pillows_pixels_to_the_bit(
 
 
 @pytest.mark.parametrize("side", [5, 7, 96, 128])
-def test_covering_larger_frames_gives_pillows_pixels(
+def test_covering_larger_frames_gives_pythons_pixels(
     firmware: ModuleType, library: Any, tmp_path: Path, toy: ModuleType, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toy, "SIDE", side)
-    monkeypatch.setattr(toy, "frames", lambda count=4: np.zeros((count, side, side, 3), np.uint8))
     folder = toy.write_bundle(tmp_path / "bundle").folder
     random = np.random.default_rng(side)
     for _ in range(12):
-        height, width = random.integers(1, 400, 2)
+        height, width = random.integers(side, 400, 2)
         image = random.integers(0, 256, (int(height), int(width), 3), np.uint8)
         covered = c_predictions(firmware, library, folder, [image], 0, 1, backend="echo")
         assert covered == c_predictions(firmware, library, folder, [fit_to_frame(image, side, side)], 0, 0, backend="echo")
@@ -159,9 +159,37 @@ def test_a_region_and_other_formats_give_the_same_pixels(
     assert predictions([image[..., 0]], 2, 1) == predictions([grey], 0, 1)
     light, chroma = image[..., 0], np.full((20, 60), 128, np.uint8)  # no colour: 16..235 become 0..255
     nv12 = np.concatenate([light, chroma])
+    yuyv = np.stack([light, np.full_like(light, 128)], axis=2)
     wide = np.clip(np.floor((light.astype(np.int64) - 16) * 76309 / 65536 + 0.5), 0, 255).astype(np.uint8)
     rgb = np.repeat(wide[..., None], 3, axis=2)
     assert predictions([nv12], 3, 1, size=(40, 60)) == predictions([rgb], 0, 1)
+    assert predictions([yuyv], 4, 1, size=(40, 60)) == predictions([rgb], 0, 1)
+
+
+def test_a_graph_that_takes_pixels_sees_those_of_python(
+    firmware: ModuleType, library: Any, toy: ModuleType, tmp_path: Path
+) -> None:
+    spec = toy.area_input_spec()
+    folder = toy.write_bundle(tmp_path / "bundle", spec=spec).folder
+    plain = toy.write_bundle(tmp_path / "plain").folder
+    front_end = FrontEnd(spec)
+    height, width = spec.frame.height, spec.frame.width
+    for number, size in enumerate([(height, width), (100, 60), (1080, 1920), (8, 30), (2 * height, 2 * width)]):
+        image = np.random.default_rng(number).integers(0, 256, (*size, 3), np.uint8)
+        pixels = front_end.pixels(fit_to_frame(image, height, width)[None])[0]
+        found = c_predictions(firmware, library, folder, [image], 0, 1, backend="echo")
+        assert found == c_predictions(firmware, library, plain, [pixels], 0, 0, backend="echo"), size
+        assert found == c_predictions(firmware, library, folder, [image[..., ::-1]], 1, 1, backend="echo"), size
+
+
+def test_the_self_test_of_a_graph_that_takes_pixels_runs_the_front_end(
+    library: Any, toy: ModuleType, tmp_path: Path
+) -> None:
+    require_openvino(library)
+    folder = toy.write_bundle(tmp_path / "bundle", spec=toy.area_input_spec()).folder
+    out = library.run("runner", folder, "--backend", "openvino", "--library", library.openvino, "selftest").split()
+    assert (int(out[1]), int(out[3])) == (4, 0)
+    assert float.fromhex(out[5]) < 1e-5
 
 
 def test_another_size_is_refused_unless_covering_is_asked_for(library: Any, bundle: Path) -> None:
@@ -171,6 +199,8 @@ def test_another_size_is_refused_unless_covering_is_asked_for(library: Any, bund
     assert "expected a region of 8 x 8 pixels, got 20 x 20" in out
     out = library.run("runner", bundle, "--backend", "echo", "--source", "19x20", "frames", raw, 20, 20, 0, 1, expect=1)
     assert "takes at most 19 x 20" in out
+    out = library.run("runner", bundle, "--backend", "echo", "--source", "64x64", "frames", raw, 20, 7, 0, 1, expect=1)
+    assert "at least 8 x 8 pixels, as many as the network's input has, got 20 x 7" in out
 
 
 @pytest.mark.skipif(not REAL.is_dir(), reason="the otoscope images are not here")

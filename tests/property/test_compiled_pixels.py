@@ -50,7 +50,7 @@ def test_both_resize_to_the_same_bytes(
     compiled: ctypes.CDLL, height: int, width: int, new_height: int, new_width: int, layout: str
 ) -> None:
     pixels = pixels_of(height, width, layout)
-    expected = area_resize._resize_by_numpy(pixels, new_height, new_width)
+    expected = area_resize.resize_by_numpy(pixels, new_height, new_width)
     found = resize(compiled, pixels, new_height, new_width)
     assert found.flags.c_contiguous
     assert np.array_equal(found, expected)

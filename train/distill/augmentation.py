@@ -44,6 +44,30 @@ class Views:
         )
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pictures:
+    """Cached images of a batch, for the networks of one size.
+
+    Attributes:
+        pixels: Images, uint8 ``[B, R, R, 3]``.
+        span: Part of the image's side that the pixels cover from the first one's edge to the last one's.
+    """
+
+    pixels: Tensor
+    span: float = 1.0
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def at(self, positions: Tensor) -> Pictures:
+        """Return some of the images, by their positions ``[b]``."""
+        return Pictures(pixels=self.pixels[positions], span=self.span)
+
+    def to(self, device: torch.device) -> Pictures:
+        """Return the same images on another device."""
+        return Pictures(pixels=self.pixels.to(device), span=self.span)
+
+
 def draw_views(count: int, strength: float, generator: torch.Generator) -> Views:
     """Draw views for ``count`` images.
 
@@ -74,19 +98,20 @@ def draw_views(count: int, strength: float, generator: torch.Generator) -> Views
     )
 
 
-def apply_views(images: Tensor, views: Views, size: int) -> Tensor:
+def apply_views(pictures: Pictures, views: Views, size: int) -> Tensor:
     """Return images under given views.
 
     Args:
-        images: Cached images, uint8 ``[B, R, R, 3]``.
+        pictures: Cached images for networks of this size.
         views: View of each image.
         size: Side of the result, pixels; teacher and student may ask for different ones of the same view.
 
     Returns:
         Images, float32 ``[B, 3, size, size]`` in 0..255.
     """
-    x = images.permute(0, 3, 1, 2).float()
-    x = F.grid_sample(x, _grid(views.affine, size), mode="bilinear", padding_mode="reflection", align_corners=False)
+    x = pictures.pixels.permute(0, 3, 1, 2).float()
+    grid = _grid(views.affine / pictures.span, size)
+    x = F.grid_sample(x, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
     # Brightness, contrast around the image's mean, and saturation around each pixel's grey, combined into two passes.
     bright, contrast, saturation = (v.view(-1, 1, 1, 1) for v in (views.brightness, views.contrast, views.saturation))
     grey = x.mean(dim=1, keepdim=True)

@@ -219,7 +219,7 @@ def _to_device(batch: Batch, device: torch.device) -> Batch:
     weights = None if batch.label_weights is None else batch.label_weights.to(device)
     return replace(
         batch,
-        images=batch.images.to(device),
+        pictures={size: pictures.to(device) for size, pictures in batch.pictures.items()},
         labels=batch.labels.to(device),
         views=batch.views.to(device),
         label_weights=weights,

@@ -64,8 +64,8 @@ def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def plain_inputs(feed: TrainingImages, indices: NDArray[np.int64], network_input: NetworkInput) -> Tensor:
     """Return images as a network's input ``[N, 3, S, S]``, without any random view."""
-    images = torch.from_numpy(feed.pixels[indices])
-    shown = apply_views(images, draw_views(len(images), 0.0, torch.Generator()), network_input.side)
+    pictures = feed.pictures(indices)[network_input.side]
+    shown = apply_views(pictures, draw_views(len(pictures), 0.0, torch.Generator()), network_input.side)
     return normalise(shown, network_input).contiguous(memory_format=torch.channels_last)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,8 @@ import torch
 from numpy.typing import NDArray
 
 from weckd_edge.config import TrainConfig
-from weckd_edge.train.distill.augmentation import draw_views
+from weckd_edge.train.data.pixel_cache import CachedImages
+from weckd_edge.train.distill.augmentation import Pictures, draw_views
 from weckd_edge.train.distill.class_weights import step_weights
 from weckd_edge.train.distill.task import Batch
 
@@ -21,7 +22,7 @@ class TrainingImages:
     """Training images that one link may see.
 
     Attributes:
-        pixels: Every training image, uint8 ``[N, R, R, 3]``.
+        images: Every training image, by the size of the networks that it is cached for.
         labels: Class of each image, int64 ``[N]``.
         labelled: Indices of its labelled subset, int64 ``[n]``.
         unlabelled: Indices of images it may see without their label, int64 ``[m]``; empty for none.
@@ -29,12 +30,19 @@ class TrainingImages:
         class_weights: Weight of each class in the loss of the labels, float32 ``[classes]``; None weights all alike.
     """
 
-    pixels: NDArray[np.uint8]
+    images: Mapping[int, CachedImages]
     labels: NDArray[np.int64]
     labelled: NDArray[np.int64]
     unlabelled: NDArray[np.int64]
     unlabelled_per_labelled: float = 1.0
     class_weights: NDArray[np.float32] | None = None
+
+    def pictures(self, indices: NDArray[np.int64]) -> dict[int, Pictures]:
+        """Return some of the images, by the size of the networks that they are cached for."""
+        return {
+            size: Pictures(pixels=torch.from_numpy(images.pixels[indices]), span=images.span)
+            for size, images in self.images.items()
+        }
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
@@ -103,7 +111,7 @@ def epoch_batches(feed: TrainingImages, config: TrainConfig, *, seed: int, epoch
         slots = torch.from_numpy(row * shown + columns)
         weights = None if feed.class_weights is None else step_weights(feed.class_weights, labels[row, columns])
         yield Batch(
-            images=torch.from_numpy(feed.pixels[drawn[row, columns]]),
+            pictures=feed.pictures(drawn[row, columns]),
             labels=torch.from_numpy(labels[row, columns]),
             views=views.at(slots),
             slots=slots,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig
-from weckd_edge.train.distill.augmentation import Views, apply_views
+from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views
 from weckd_edge.train.distill.losses import (
     annealed_temperature,
     choose_soft_loss,
@@ -28,7 +28,7 @@ class Batch:
     """Images of one step.
 
     Attributes:
-        images: Cached images, uint8 ``[B, R, R, 3]``.
+        pictures: Cached images by the size of the networks that they are for.
         labels: Class of each image, int64 ``[B]``, -1 where the link may not see it.
         label_weights: Weight of each image in the loss of the labels, float32 ``[B]``, with a mean of 1 over the labelled
             images of a whole step; None weights all alike.
@@ -39,7 +39,7 @@ class Batch:
         seed: Seed of everything that a task draws at random.
     """
 
-    images: Tensor
+    pictures: Mapping[int, Pictures]
     labels: Tensor
     views: Views
     slots: Tensor
@@ -48,12 +48,19 @@ class Batch:
     seed: int
     label_weights: Tensor | None = None
 
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def shown_to(self, size: int) -> Tensor:
+        """Return the images under their views, as a network of this size is shown them, ``[B, 3, size, size]`` in 0..255."""
+        return apply_views(self.pictures[size], self.views, size)
+
     def at(self, positions: Tensor) -> Batch:
         """Return some of the images, by their positions ``[b]`` on the CPU, with their views."""
-        there = positions.to(self.images.device)
+        there = positions.to(self.labels.device)
         return replace(
             self,
-            images=self.images[there],
+            pictures={size: pictures.at(there) for size, pictures in self.pictures.items()},
             labels=self.labels[there],
             label_weights=None if self.label_weights is None else self.label_weights[there],
             views=self.views.at(there),
@@ -65,7 +72,7 @@ class Batch:
         """Return every ``of``-th image from ``which`` on, with and without labels alike."""
         if of == 1:
             return self
-        labelled, rest = torch.arange(len(self.images)).tensor_split([self.labelled])
+        labelled, rest = torch.arange(len(self)).tensor_split([self.labelled])
         return self.at(torch.cat([labelled[which::of], rest[which::of]]))
 
 
@@ -89,7 +96,7 @@ class LabelTask:
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy as ``loss``."""
-        images = normalise(apply_views(batch.images, batch.views, self.input.side), self.input)
+        images = normalise(batch.shown_to(self.input.side), self.input)
         logits, _ = student(images)
         return {"loss": _label_loss(logits, batch, None)}
 
@@ -187,7 +194,7 @@ class DistillationTask:
         return kept or [int(draws.argmax())]
 
     def _teacher_input(self, batch: Batch, network_input: NetworkInput, mix: Mixup | None) -> Tensor:
-        pixels = apply_views(batch.images, batch.views, network_input.side)
+        pixels = batch.shown_to(network_input.side)
         if mix is not None:
             pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
         return normalise(pixels, network_input)
@@ -244,5 +251,5 @@ def draw_mixup(batch: Batch, chance: float, generator: torch.Generator) -> Mixup
         return None
     part = float(torch.rand((), generator=generator))
     first = torch.randperm(batch.labelled, generator=generator)
-    rest = torch.randperm(len(batch.images) - batch.labelled, generator=generator) + batch.labelled
-    return Mixup(part, torch.cat([first, rest]).to(batch.images.device))
+    rest = torch.randperm(len(batch) - batch.labelled, generator=generator) + batch.labelled
+    return Mixup(part, torch.cat([first, rest]).to(batch.labels.device))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
-from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache
+from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache, plan_cache
 from weckd_edge.train.distill.class_weights import balanced_weights
 from weckd_edge.train.distill.distributed import shared_stage
 from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
@@ -39,9 +40,6 @@ from weckd_edge.train.networks.models import (
 )
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
-
-CACHE_MARGIN = 1.15
-"""Factor of the cached images' side over the largest network input, so that zoomed views stay sharp."""
 
 RANGE_IMAGES = 128
 """Number of images on which a rounded network's first ranges are found."""
@@ -108,7 +106,7 @@ class Trainer:
         root: Folder of the data set.
         index: Index of the data set with its split.
         spec: Camera frame.
-        largest_input: Side of the largest network input among all links, pixels.
+        sizes: Sides of the network inputs of all links, pixels.
         progress: Receiver of the progress.
         unlabelled: Folder of the index's unlabelled frames; None where it has none.
 
@@ -125,7 +123,7 @@ class Trainer:
         root: Path,
         index: DatasetIndex,
         spec: FrameSpec,
-        largest_input: int,
+        sizes: Sequence[int],
         progress: Progress,
         unlabelled: Path | None = None,
     ) -> None:
@@ -133,8 +131,6 @@ class Trainer:
         self.workspace = workspace
         self.root = root
         self.index = index
-        self.spec = spec
-        self.side = round(largest_input * CACHE_MARGIN)
         self.progress = progress
         self._decoded: dict[str, SplitFrames] = {}
         self.train = index.split("train")
@@ -146,6 +142,7 @@ class Trainer:
                 "the index names unlabelled frames: expected the folder they lie in, got none", code="E_DATA_UNLABELLED"
             )
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
+        self.cache_plan = plan_cache(len(self.paths), spec, sizes)
 
     def link(self, job: LinkJob) -> Stage[Link]:
         """Train one link, or reuse it from an earlier run."""
@@ -164,7 +161,7 @@ class Trainer:
             "soup": [link.artifact.weights.sha256 for link in job.soup],
             "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
-            "cache_side": self.side,
+            "places": self.cache_plan.places,
             "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
             "train": job.train.identity(),
@@ -192,20 +189,21 @@ class Trainer:
             key_of(
                 {
                     "images": [r.pixels_sha256 for r in self.train] + [r.pixels_sha256 for r in self.index.unlabelled],
-                    "side": self.side,
-                    "frame": self.spec,
+                    "plan": self.cache_plan,
                 },
                 "weckd_edge.train.data.pixel_cache",
             ),
-            lambda folder: build_cache(self.paths, self.spec, self.side, folder, self.progress),
+            lambda folder: build_cache(self.paths, self.cache_plan, folder, self.progress),
         )
         seen = np.zeros(len(self.labels), dtype=bool)
         seen[: len(self.train)] = [
             job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
         ]
         labelled = np.flatnonzero(seen)
+        sizes = {job.plan.input.network.side, *(teacher.artifact.input.network.side for teacher in job.teachers)}
+        cached = open_cache(stage.artifact, stage.folder)
         return TrainingImages(
-            pixels=open_cache(stage.artifact, stage.folder),
+            images={size: cached[size] for size in sorted(sizes)},
             labels=self.labels,
             labelled=labelled,
             unlabelled=np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64),

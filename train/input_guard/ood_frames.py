@@ -12,8 +12,8 @@ from PIL import Image, ImageFilter
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
-from weckd_edge.devices.images.frame_files import frame_from_file
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.predict import find_images
 
 Frame = NDArray[np.uint8]

@@ -10,9 +10,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Make a crop of the contract's frame of the region, in memory of exactly the bytes that are asked for. */
-static void make_crop(const weckd_region *region, const uint32_t number[4]) {
+/* Make the network's pixels, and the crop of the contract's frame, in memory of exactly the bytes that are asked for. */
+static void make_pixels(const weckd_region *region, const uint32_t number[4]) {
     weckd_front_end_spec spec = {.frame_width = 1 + number[0] % 64, .frame_height = 1 + number[1] % 64,
+                                 .network_width = 1 + number[0] / 64 % 48, .network_height = 1 + number[1] / 64 % 48,
                                  .max_source_width = region->width, .max_source_height = region->height};
     spec.left = number[2] % spec.frame_width;
     spec.top = number[3] % spec.frame_height;
@@ -21,11 +22,27 @@ static void make_crop(const weckd_region *region, const uint32_t number[4]) {
     size_t bytes = (weckd_front_end_bytes(&spec) + 63) / 64 * 64;
     void *memory = aligned_alloc(64, bytes);
     uint8_t *crop = malloc((size_t)spec.width * spec.height * 3);
-    if (bytes == 0 || memory == NULL || crop == NULL) {
+    uint8_t *pixels = malloc((size_t)spec.network_width * spec.network_height * 3);
+    weckd_guard_state *guard = calloc(1, sizeof *guard);
+    if (bytes == 0 || memory == NULL || crop == NULL || pixels == NULL || guard == NULL) {
         abort();
     }
+    bool is_guarded = spec.width >= 3 && spec.height >= 3;
     weckd_front_end *front_end = weckd_front_end_init(&spec, memory);
+    weckd_guard_set_grid(guard, is_guarded ? spec.width : 3, is_guarded ? spec.height : 3);
     weckd_front_end_crop(front_end, region, crop);
+    weckd_front_end_pixels(front_end, region, is_guarded ? guard : NULL, NULL, pixels);
+    if (is_guarded) { /* the rows that the guard saw in passing are those of the crop */
+        weckd_quality quality[2];
+        double score[2];
+        weckd_reason reason = weckd_guard_finish(guard, &quality[0], &score[0]);
+        if (weckd_guard_check(guard, crop, (size_t)spec.width * 3, false, &quality[1], &score[1]) != reason ||
+            memcmp(&quality[0], &quality[1], sizeof quality[0]) != 0) {
+            abort();
+        }
+    }
+    free(guard);
+    free(pixels);
     free(crop);
     free(memory);
 }
@@ -81,10 +98,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     memcpy(number, data, sizeof number);
     weckd_frame frame = {
         .width = number[0], .height = number[1], .stride_bytes = number[2], .chroma_stride_bytes = number[3],
-        .format = (weckd_format)(number[4] % 5), .matrix = (weckd_matrix)(number[5] % 5), .roi_x = number[6],
+        .format = (weckd_format)(number[4] % 6), .matrix = (weckd_matrix)(number[5] % 5), .roi_x = number[6],
         .roi_y = number[7], .roi_width = number[8], .roi_height = number[9], .fit = (weckd_fit)(number[10] % 3),
     };
-    uint64_t row = frame.width * (uint64_t)(frame.format <= WECKD_BGR ? 3 : 1);
+    uint64_t row = frame.width * (uint64_t)(frame.format <= WECKD_BGR ? 3 : frame.format == WECKD_YUYV ? 2 : 1);
     uint64_t stride = frame.stride_bytes == 0 ? row : frame.stride_bytes;
     uint64_t chroma_stride = frame.chroma_stride_bytes == 0 ? stride : frame.chroma_stride_bytes;
     /* The last row needs no padding behind it; nor does the last of the chroma. */
@@ -115,7 +132,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         }
         free(rgb);
         if (region.width <= MAX_SIDE && region.height <= MAX_SIDE) {
-            make_crop(&region, number + 11);
+            make_pixels(&region, number + 11);
             if (region.format == WECKD_RGB || region.format == WECKD_BGR) {
                 resize_by_area(&region, 1 + number[15] % 64);
             }

@@ -114,7 +114,7 @@ typedef enum weckd_signature {
 
 /* Input, classes and decisions of a bundle, as its manifest has them. */
 typedef struct weckd_contract {
-    uint32_t frame_width;    /* pixels of the graph's input frame */
+    uint32_t frame_width;    /* pixels of the frame that the bundle was made for */
     uint32_t frame_height;
     uint32_t input_width;    /* pixels of the network's own input, which is made from the frame */
     uint32_t input_height;
@@ -168,9 +168,10 @@ typedef enum weckd_matrix {
 /* How the region becomes the contract's frame, of which only what the network and the guard need is made. The crop and the resize
  * to the network's own input follow the bundle; a caller does neither. */
 typedef enum weckd_fit {
-    WECKD_FIT_EXACT = 0, /* the region has the frame's size and is copied pixel for pixel; another size is an error */
+    WECKD_FIT_EXACT = 0, /* the region has the frame's size and is taken pixel for pixel; another size is an error */
     WECKD_FIT_COVER = 1  /* its largest centred box of the frame's proportions, resized by area: bit-exact with `weckd-edge
-                            predict` on an image of that size */
+                            predict` on an image of that size. A region of fewer pixels than the network's input along a side is
+                            an error, unless it has the frame's size */
 } weckd_fit;
 
 typedef struct weckd_frame {
@@ -191,9 +192,9 @@ typedef struct weckd_frame {
 #define WECKD_IGNORE_GUARD 1u /* run the network also where the input guard rejects the frame */
 
 /* The block's own frame, rows without padding, `frame_height * frame_width * 3` bytes. A camera that writes there saves a
- * copy: pass it as `pixels`, as RGB, or as BGR, which costs one pass to exchange red and blue in place and one to restore
- * them. It is overwritten by every other frame and by the self-test. A frame that overlaps it in any other way
- * (another format, a stride, a region, a plane of NV12, another size) is WECKD_ERR_ARGUMENT. */
+ * copy: pass it as `pixels`, as RGB, or as BGR, which, where the graph takes the frame, costs one pass to exchange red and blue in
+ * place and one to restore them. It may be overwritten by every other frame and by the self-test. A frame that overlaps it in any
+ * other way (another format, a stride, a region, a plane of NV12, another size) is WECKD_ERR_ARGUMENT. */
 WECKD_EXPORT uint8_t *weckd_frame_buffer(weckd_bundle *bundle);
 
 #define WECKD_ABSTAIN (-1) /* the decision where the model abstains: "unable to analyze" */

@@ -64,8 +64,9 @@ static void make_case(weckd_front_end *front_end, const weckd_front_end_spec *sp
     write_bytes(crop, crop_bytes);
     if (is_guarded) {
         weckd_quality quality;
-        double features[WECKD_GUARD_FEATURES];
-        weckd_guard_measure(guard, &quality, features);
+        double score, features[WECKD_GUARD_FEATURES];
+        (void)weckd_guard_finish(guard, &quality, &score);
+        weckd_guard_features(guard, features);
         write_bytes(features, sizeof features);
     }
     free(pixels);

@@ -40,10 +40,14 @@ int main(int argc, char **argv) {
     if (in_open == 0) {
         return fail(0, "nothing was counted while the bundle was opened: the hook is not in place");
     }
-    weckd_frame frames[4] = {
+    enum { FRAMES = 7 };
+    const weckd_frame frames[FRAMES] = {
         {.pixels = pixels, .width = 64, .height = 48, .fit = WECKD_FIT_COVER},
+        {.pixels = pixels, .width = 40, .height = 48, .format = WECKD_BGR, .fit = WECKD_FIT_COVER},
         {.pixels = pixels, .width = 64, .height = 48, .format = WECKD_GREY, .fit = WECKD_FIT_COVER},
         {.pixels = pixels, .width = 64, .height = 48, .format = WECKD_NV12, .fit = WECKD_FIT_COVER},
+        {.pixels = pixels, .width = 64, .height = 20, .format = WECKD_YUYV, .fit = WECKD_FIT_COVER},
+        {.pixels = pixels, .width = weckd_contract_of(bundle)->frame_width, .height = weckd_contract_of(bundle)->frame_height},
         {.pixels = pixels, .width = 64, .height = 48, .fit = WECKD_FIT_EXACT}, /* refused: its message allocates nothing either */
     };
     weckd_result result;
@@ -51,9 +55,9 @@ int main(int argc, char **argv) {
     unsigned long ours[2] = {0, 0};
     for (int round = 0; round < 2; round++) { /* a runtime may take memory for its first frame */
         before = heap_calls();
-        for (int i = 0; i < 40; i++) {
-            status = weckd_classify(bundle, &frames[i % 4], &result, probabilities, weckd_contract_of(bundle)->classes);
-            if (status != (i % 4 == 3 ? WECKD_ERR_GEOMETRY : WECKD_OK)) {
+        for (int i = 0; i < 10 * FRAMES; i++) {
+            status = weckd_classify(bundle, &frames[i % FRAMES], &result, probabilities, weckd_contract_of(bundle)->classes);
+            if (status != (i % FRAMES == FRAMES - 1 ? WECKD_ERR_GEOMETRY : WECKD_OK)) {
                 return fail(status, weckd_message(bundle));
             }
         }

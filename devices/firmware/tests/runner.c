@@ -1,7 +1,8 @@
 /* Classifies raw frames for a test: one line a frame, every float in hexadecimal.
  *
  *   runner BUNDLE [--backend B] [--library L] [--key PEM] [--min-version N] [--ignore-guard 1] [--cache DIR] [--source WxH] COMMAND...
- *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | guard FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] | first FILE
+ *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | guard FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] |
+ *   parts FILE COUNT WIDTH HEIGHT | first FILE
  *
  * guard: prints also what the input guard measured; with --ignore-guard 1 a frame that it rejects is classified too.
  * SPDX-License-Identifier: Apache-2.0 */
@@ -123,6 +124,43 @@ static int bench(weckd_bundle *bundle, char **rest, int count) {
     return 0;
 }
 
+/* Times of the parts of single RGB frames of a size in turn: a line of nanoseconds for each part, and one for the whole call. */
+static int time_parts(weckd_bundle *bundle, char **rest) {
+    enum { PARTS = 5, WARMUP = 20 };
+    static const char *const NAMES[PARTS] = {"whole", "front_end", "guard", "network", "decision"};
+    size_t bytes = 0, count = (size_t)number(rest[1]);
+    char *data = slurp(rest[0], &bytes);
+    weckd_frame frame = {.width = (uint32_t)number(rest[2]), .height = (uint32_t)number(rest[3]), .fit = WECKD_FIT_COVER,
+                         .flags = WECKD_IGNORE_GUARD};
+    size_t each = (size_t)frame.width * frame.height * 3, frames = bytes / each;
+    uint64_t *times = calloc(PARTS * count, sizeof *times);
+    if (frames == 0 || times == NULL) {
+        return 2;
+    }
+    for (size_t i = 0; i < count + WARMUP; i++) {
+        weckd_result result;
+        frame.pixels = (const uint8_t *)data + i % frames * each;
+        uint64_t start = now_ns();
+        if (weckd_classify(bundle, &frame, &result, NULL, 0) != WECKD_OK) {
+            return failed(-1, weckd_message(bundle));
+        }
+        const uint64_t found[PARTS] = {now_ns() - start, result.front_end_ns, result.guard_ns, result.network_ns, result.decision_ns};
+        for (size_t part = 0; part < PARTS && i >= WARMUP; part++) {
+            times[part * count + i - WARMUP] = found[part];
+        }
+    }
+    for (size_t part = 0; part < PARTS; part++) {
+        printf("%s", NAMES[part]);
+        for (size_t i = 0; i < count; i++) {
+            printf(" %llu", (unsigned long long)times[part * count + i]);
+        }
+        printf("\n");
+    }
+    free(times);
+    free(data);
+    return 0;
+}
+
 int main(int argc, char **argv) {
     uint64_t start = now_ns();
     char message[WECKD_MESSAGE_BYTES] = "";
@@ -180,6 +218,8 @@ int main(int argc, char **argv) {
         code = run_frames(bundle, argv + at + 1, argc - at - 1);
     } else if (strcmp(argv[at], "bench") == 0 && argc - at > 2) {
         code = bench(bundle, argv + at + 1, argc - at - 1);
+    } else if (strcmp(argv[at], "parts") == 0 && argc - at > 4) {
+        code = time_parts(bundle, argv + at + 1);
     } else if (strcmp(argv[at], "first") == 0 && argc - at > 1) {
         size_t bytes = 0;
         char *data = slurp(argv[at + 1], &bytes);

@@ -1,4 +1,4 @@
-"""A graph of 84 weights from a uint8 frame to three probabilities, and bundles of it."""
+"""A graph of 84 weights from a uint8 frame, or its pixels, to three probabilities, and bundles of it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -12,12 +12,22 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from support import factories
-from weckd_edge.artifacts import BuiltModel, FrameGuard, FrameSpec, GoldenFrames, InputSpec, NetworkInput, OperatingPoint
+from weckd_edge.artifacts import (
+    BuiltModel,
+    FrameGuard,
+    FrameSpec,
+    GoldenFrames,
+    InputSpec,
+    NetworkInput,
+    OperatingPoint,
+    Resize,
+)
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.front_end import FrontEnd
@@ -26,11 +36,35 @@ SIDE = 8
 LABELS = ("effusion", "normal", "wax")
 FORMS: tuple[Form, ...] = ("float32-frame", "float16", "dla")
 RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
+WIDE = (12, 20)
+"""Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
+
 TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
 
 
+def input_spec(resize: Resize = "bilinear") -> InputSpec:
+    """Return the input of a bundle: a frame of the network's own size, or a wider one that is resized by area."""
+    height, width = WIDE if resize == "area" else (SIDE, SIDE)
+    return InputSpec(
+        frame=FrameSpec(height=height, width=width, crop="center", resize=resize),
+        network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
+    )
+
+
+def area_input_spec(height: int = 27, width: int = 35) -> InputSpec:
+    """Return the input of a bundle whose graph takes pixels, which a front end makes of frames of that size."""
+    spec = input_spec("area")
+    return replace(spec, frame=replace(spec.frame, height=height, width=width))
+
+
 def write_graph(
-    path: Path, *, seed: int = 0, image: str = "image", dynamic: bool = False, kind: str = "uint8", takes: str = "frame"
+    path: Path,
+    *,
+    seed: int = 0,
+    image: str = "image",
+    dynamic: bool = False,
+    kind: str = "uint8",
+    takes: str = "frame",
 ) -> Path:
     """Write Cast, Transpose, Mul, Conv, ReduceMean, Softmax; ``image`` names the tensor in front of the network.
 
@@ -40,7 +74,7 @@ def write_graph(
         image: Name of the tensor between preprocessing and network.
         dynamic: Leave the frame's height open.
         kind: Type of the frame.
-        takes: Name of the input: ``frame`` or ``pixels``.
+        takes: Name of the input.
     """
     random = np.random.default_rng(seed)
     weights = (random.standard_normal((3, 3, 3, 3)) * 2).astype(np.float32)
@@ -79,35 +113,26 @@ def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
     return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
 
 
-def frames(count: int = 4, *, side: int = SIDE, width: int | None = None) -> NDArray[np.uint8]:
-    """Return ``[N, side, side, 3]``, or of another width, each of another colour, so that answers differ."""
+def frames(count: int = 4, *, side: int = SIDE, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
+    """Return ``[N, side, side, 3]``, or of another size, each of another colour, so that answers differ."""
     random = np.random.default_rng(1)
     light = random.integers(0, 256, (count, 1, 1, 3))
-    return ((light + random.integers(0, 64, (count, side, width or side, 3))) // 2).astype(np.uint8)
+    return ((light + random.integers(0, 64, (count, *(size or (side, side)), 3))) // 2).astype(np.uint8)
 
 
-def answers(graph: Path, images: NDArray[np.uint8], spec: InputSpec | None = None) -> NDArray[np.float32]:
-    """Return ONNX Runtime's answers ``[N, classes]`` to frames, of which a front end makes what the graph takes."""
+def answers(graph: Path, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return ONNX Runtime's answers ``[N, classes]`` for what the graph takes."""
     session = onnxruntime.InferenceSession(str(graph), providers=["CPUExecutionProvider"])
-    front_end, name = FrontEnd(spec or input_spec()), session.get_inputs()[0].name
-    found: NDArray[np.float32] = np.concatenate(
-        [session.run(None, {name: front_end.pixels(image[None])})[0] for image in images]
-    )
+    name = session.get_inputs()[0].name
+    found: NDArray[np.float32] = np.concatenate([session.run(None, {name: image[None]})[0] for image in images])
     return found
 
 
-def input_spec() -> InputSpec:
-    """Return the input of a toy bundle: a square frame, which its graph takes."""
-    return InputSpec(
-        frame=FrameSpec(height=SIDE, width=SIDE, crop="center"),
-        network=NetworkInput(height=SIDE, width=SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
-    )
-
-
-def area_input_spec(height: int = 27, width: int = 35) -> InputSpec:
-    """Return the input of a toy bundle whose graph takes pixels, which a front end makes of a larger frame."""
-    spec = input_spec()
-    return replace(spec, frame=FrameSpec(height=height, width=width, crop="center", resize="area"))
+def pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return what the graph takes of frames of ``WIDE``: their centred square, resized by area."""
+    height, width = WIDE
+    left = (width - height) // 2
+    return np.stack([resize_area(image[:, left : left + height], SIDE, SIDE) for image in images])
 
 
 def write_bundle(
@@ -119,9 +144,10 @@ def write_bundle(
     confidence_threshold: float = 0.0,
     non_gradeable_labels: tuple[str, ...] = (),
     guard: FrameGuard | None = None,
-    spec: InputSpec | None = None,
     recipe: bool | None = None,
     onnx_precision: str = "int8",
+    resize: Resize = "bilinear",
+    spec: InputSpec | None = None,
     **graph: Any,
 ) -> Bundle:
     """Write, seal and open a bundle; for a Jetson it holds a recipe.
@@ -134,13 +160,13 @@ def write_bundle(
         confidence_threshold: The operating point.
         non_gradeable_labels: Likewise.
         guard: The frame guard.
-        spec: The input; None: ``input_spec()``.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
+        resize: How the network's input is made of the frame; by area it is made of frames of ``WIDE``.
+        spec: The input; None: ``input_spec(resize)``.
         graph: For ``write_graph``.
     """
-    profile = load_profile(device)
-    spec = spec or input_spec()
+    profile, spec = load_profile(device), spec or input_spec(resize)
     model = folder / "model/model.onnx"
     if not model.exists():
         write_graph(model, takes=spec.graph_input_name, **graph)
@@ -164,9 +190,12 @@ def write_bundle(
         (folder / "guard").mkdir(exist_ok=True)
         (folder / "guard/guard.json").write_text(to_json(guard))
     (folder / "selftest").mkdir(exist_ok=True)
-    golden = frames() if spec == input_spec() else frames(side=spec.frame.height, width=spec.frame.width)
+    golden = frames(size=(spec.frame.height, spec.frame.width))
     np.save(folder / "selftest/frames.npy", golden)
-    np.save(folder / "selftest/expected.npy", answers(model, golden, spec))
+    front_end = FrontEnd(spec)
+    np.save(
+        folder / "selftest/expected.npy", answers(model, np.concatenate([front_end.pixels(frame[None]) for frame in golden]))
+    )
     seal(
         folder,
         factories.manifest(

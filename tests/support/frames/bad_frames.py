@@ -1,55 +1,75 @@
-"""Frames that both languages refuse: by which code in Python, and by which status in C."""
+"""Camera frames that must be refused, with the code of each language: one table for the tests of both."""
 
-from dataclasses import dataclass
+from __future__ import annotations
 
-RGB, BGR, GREY, NV12, YUYV = range(5)
-"""``weckd_format`` of the C library."""
+from dataclasses import dataclass, field
 
-FORMATS = ("rgb", "bgr", "grey", "nv12", "yuyv")
-CHOICE, GEOMETRY = "E_CONFIG_CHOICE", "E_MODEL_FRAME_GEOMETRY"
-STATUSES = {CHOICE: "WECKD_ERR_ARGUMENT", GEOMETRY: "WECKD_ERR_GEOMETRY"}
+from support.frames.formats import BGR, GREY, NV12, RGB, YUYV
+
+C_STATUS = {"WECKD_ERR_ARGUMENT": -1, "WECKD_ERR_GEOMETRY": -16}
+"""Statuses of C by name."""
+
+CONTRACT, NETWORK = (27, 35), (8, 8)
+"""Height and width of the bundle's frame and of its network's input, for which these frames are bad."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BadFrame:
-    """A frame that is wrong in one way.
+    """A frame of RGB of the contract's size, but for what is said here.
 
     Attributes:
-        name: What is wrong with it.
-        code: Python's code of the error; ``STATUSES`` has C's.
-        format: Order of its values, as C counts it; 99 is none.
-        width: Pixels of a row.
-        height: Rows.
-        region: Part that is used, ``left, top, width, height``; None: all of it.
-        matrix: Matrix, as C counts it; 99 is none.
+        name: What is bad.
+        c: Name of C's status; None: C's caller cannot say it.
+        python: Python's code; None: Python's caller cannot say it.
+        layout: Format, by number.
+        height: Height of the frame, pixels.
+        width: Width of the frame, pixels.
+        region: Top, left, height and width of the region; None: the whole frame.
+        more: Other fields of ``weckd_frame``.
     """
 
     name: str
-    code: str
-    format: int = RGB
-    width: int = 64
-    height: int = 48
+    c: str | None = "WECKD_ERR_GEOMETRY"
+    python: str | None = "E_MODEL_FRAME_GEOMETRY"
+    layout: int = RGB
+    height: int = CONTRACT[0]
+    width: int = CONTRACT[1]
     region: tuple[int, int, int, int] | None = None
-    matrix: int = 0
+    more: dict[str, int] = field(default_factory=dict)
 
 
 BAD_FRAMES = (
-    BadFrame(name="unknown format", code=CHOICE, format=99),
-    BadFrame(name="unknown matrix", code=CHOICE, format=NV12, matrix=99),
-    BadFrame(name="too wide", code=GEOMETRY, width=8194, height=2),
-    BadFrame(name="too high", code=GEOMETRY, width=2, height=8194),
-    BadFrame(name="NV12 of odd width", code=GEOMETRY, format=NV12, width=63),
-    BadFrame(name="NV12 of odd height", code=GEOMETRY, format=NV12, height=47),
-    BadFrame(name="YUYV of odd width", code=GEOMETRY, format=YUYV, width=63),
-    BadFrame(name="region right of the frame", code=GEOMETRY, region=(40, 0, 25, 48)),
-    BadFrame(name="region below the frame", code=GEOMETRY, region=(0, 40, 64, 9)),
-    BadFrame(name="region that begins outside", code=GEOMETRY, region=(64, 48, 2, 2)),
-    BadFrame(name="region without width", code=GEOMETRY, region=(0, 0, 0, 8)),
-    BadFrame(name="region without height", code=GEOMETRY, region=(0, 0, 8, 0)),
-    BadFrame(name="NV12 region that begins at an odd column", code=GEOMETRY, format=NV12, region=(1, 0, 8, 8)),
-    BadFrame(name="NV12 region that begins at an odd row", code=GEOMETRY, format=NV12, region=(0, 1, 8, 8)),
-    BadFrame(name="NV12 region of odd width", code=GEOMETRY, format=NV12, region=(0, 0, 7, 8)),
-    BadFrame(name="NV12 region of odd height", code=GEOMETRY, format=NV12, region=(0, 0, 8, 7)),
-    BadFrame(name="YUYV region that begins at an odd column", code=GEOMETRY, format=YUYV, region=(1, 0, 8, 8)),
-    BadFrame(name="YUYV region of odd width", code=GEOMETRY, format=YUYV, region=(0, 0, 7, 8)),
+    BadFrame(name="no row", height=0),
+    BadFrame(name="no column", width=0),
+    BadFrame(name="a side over the limit", width=8193),
+    BadFrame(name="fewer rows than the network's input", height=7),
+    BadFrame(name="fewer columns than the network's input", width=7),
+    BadFrame(name="grey of fewer rows than the network's input", layout=GREY, height=7, width=40),
+    BadFrame(name="NV12 of an odd height", layout=NV12, height=27, width=36),
+    BadFrame(name="NV12 of an odd width", layout=NV12, height=28, width=35),
+    BadFrame(name="YUYV of an odd width", layout=YUYV, width=35),
+    BadFrame(name="a region that begins on an odd row of NV12", layout=NV12, height=40, width=40, region=(1, 0, 20, 20)),
+    BadFrame(name="a region that begins on an odd column of NV12", layout=NV12, height=40, width=40, region=(0, 1, 20, 20)),
+    BadFrame(name="a region of an odd height of NV12", layout=NV12, height=40, width=40, region=(0, 0, 19, 20)),
+    BadFrame(name="a region of an odd width of NV12", layout=NV12, height=40, width=40, region=(0, 0, 20, 19)),
+    BadFrame(name="a region that begins on an odd column of YUYV", layout=YUYV, height=40, width=40, region=(0, 1, 20, 20)),
+    BadFrame(name="a region of an odd width of YUYV", layout=YUYV, height=40, width=40, region=(0, 0, 20, 19)),
+    BadFrame(name="a region beyond the right", layout=BGR, region=(0, 20, 16, 16)),
+    BadFrame(name="a region beyond the bottom", layout=BGR, region=(20, 0, 16, 16)),
+    BadFrame(name="a region without rows", region=(2, 2, 0, 16)),
+    BadFrame(name="a region without columns", region=(2, 2, 16, 0)),
+    BadFrame(name="a region of fewer rows than the network's input", region=(2, 2, 7, 16)),
+    BadFrame(name="a region of fewer columns than the network's input", region=(2, 2, 16, 7)),
+    BadFrame(name="an unknown format", c="WECKD_ERR_ARGUMENT", python="E_CONFIG_CHOICE", layout=5),
+    BadFrame(name="an unknown matrix", c="WECKD_ERR_ARGUMENT", python="E_CONFIG_CHOICE", more={"matrix": 4}),
+    BadFrame(name="a stride shorter than a row", python=None, more={"stride_bytes": 104}),
+    BadFrame(
+        name="a chroma stride shorter than a row",
+        python=None,
+        layout=NV12,
+        height=28,
+        width=36,
+        more={"chroma_stride_bytes": 35},
+    ),
+    BadFrame(name="a larger frame than was planned for", python=None, height=300, width=300),
 )

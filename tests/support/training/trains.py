@@ -13,6 +13,7 @@ import torch
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill.distributed import is_first
 from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.engine import TrainingRun, fit_student
@@ -43,7 +44,7 @@ SCORES: list[float] = []
 def main(folder: Path, how: str) -> None:
     random = np.random.default_rng(0)
     feed = TrainingImages(
-        pixels=random.integers(0, 256, (32, SIDE, SIDE, 3), dtype=np.uint8),
+        images={32: CachedImages(pixels=random.integers(0, 256, (32, SIDE, SIDE, 3), dtype=np.uint8))},
         labels=np.arange(32, dtype=np.int64) % 2,
         labelled=np.arange(16),
         unlabelled=np.arange(16, 32),

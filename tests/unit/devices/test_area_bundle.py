@@ -38,7 +38,7 @@ GUARD = FrameGuard(
 
 @pytest.fixture(scope="module")
 def bundle(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Bundle:
-    found: Bundle = toy.write_bundle(tmp_path_factory.mktemp("area") / "b", spec=toy.area_input_spec(), guard=GUARD)
+    found: Bundle = toy.write_bundle(tmp_path_factory.mktemp("area") / "b", resize="area", guard=GUARD)
     return found
 
 
@@ -50,12 +50,12 @@ def model(bundle: Bundle, request: pytest.FixtureRequest) -> Iterator[OpenModel]
 
 
 def answers(toy: ModuleType, bundle: Bundle, frames: NDArray[np.uint8]) -> Any:
-    return toy.answers(bundle.folder / bundle.manifest.onnx.path, frames, bundle.manifest.input)
+    return toy.answers(bundle.folder / bundle.manifest.onnx.path, toy.pixels(frames))
 
 
 def test_its_golden_frames_are_camera_frames_and_every_backend_passes_them(toy: ModuleType, bundle: Bundle) -> None:
     frames, expected = load_golden(bundle)
-    assert frames.shape[1:] == (27, 35, 3)
+    assert frames.shape[1:] == (*toy.WIDE, 3)
     assert np.abs(expected - expected[0]).max() > 0.1, "frames that all look alike prove nothing"
     result = verify_bundle(bundle.folder)
     assert result.passed
@@ -63,7 +63,7 @@ def test_its_golden_frames_are_camera_frames_and_every_backend_passes_them(toy: 
 
 
 def test_a_frame_is_predicted_by_its_pixels_and_guarded_as_it_is(toy: ModuleType, bundle: Bundle, model: OpenModel) -> None:
-    frames = toy.frames(6, side=27, width=35)
+    frames = toy.frames(6, size=toy.WIDE)
     for frame, wanted in zip(frames, answers(toy, bundle, frames), strict=True):
         found = predict_frame(model, frame[None], ignore_guard=True)
         np.testing.assert_allclose(list(found.probabilities.values()), wanted, atol=1e-3)
@@ -74,21 +74,21 @@ def test_a_frame_that_the_guard_refuses_is_not_shown_to_the_graph(
     toy: ModuleType, model: OpenModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(model.runner.graph), "run", lambda *_: pytest.fail("the graph was run"))
-    found = predict_frame(model, np.zeros((1, 27, 35, 3), np.uint8))
+    found = predict_frame(model, np.zeros((1, *toy.WIDE, 3), np.uint8))
     assert (found.code, found.guard, found.label) == ("too_dark", "too_dark", None)
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (1, 35, 27, 3)], ids=["its pixels", "a turned frame"])
+@pytest.mark.parametrize("shape", [(1, 8, 8, 3), (1, 20, 12, 3)], ids=["its pixels", "a turned frame"])
 def test_anything_but_a_camera_frame_is_refused(model: OpenModel, shape: tuple[int, ...]) -> None:
-    with raises(ModelError, "E_MODEL_FRAME", says="[1, 27, 35, 3]"):
+    with raises(ModelError, "E_MODEL_FRAME", says="[1, 12, 20, 3]"):
         predict_frame(model, np.zeros(shape, np.uint8))
 
 
 def test_evidence_is_mapped_in_the_camera_frame(toy: ModuleType, bundle: Bundle, model: OpenModel) -> None:
-    frame = toy.frames(1, side=27, width=35)
+    frame = toy.frames(1, size=toy.WIDE)
     found = map_attribution(model.runner, frame, 1, box=crop_box(bundle.manifest.input.frame))
-    assert found.map.shape == (27, 35)
-    assert found.crop.shape == (27, 27)
+    assert found.map.shape == toy.WIDE
+    assert found.crop.shape == (12, 12)
     assert np.abs(found.map).max() > 0
     assert not found.map[:, :4].any(), "beside the crop"
 
@@ -104,7 +104,7 @@ def test_a_bench_shows_it_camera_frames_and_times_the_network_behind_the_pixels(
 
 
 def test_the_demo_predicts_a_picture_of_any_size(toy: ModuleType, bundle: Bundle) -> None:
-    frame = toy.frames(1, side=27, width=35)[0]
+    frame = toy.frames(1, size=toy.WIDE)[0]
     with DemoSession(bundle.folder, backend="onnxruntime") as session:
         shown = session.predict(encode_png(frame))["prediction"]
         other = session.predict(encode_png(np.repeat(np.repeat(frame, 2, axis=0), 2, axis=1)))["prediction"]

@@ -13,7 +13,7 @@ from weckd_edge.artifacts import FrameSpec, ImageRecord, crop_box
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import digest_of
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.train.data.listing import stamp, walk_files
 
 Region = NDArray[np.bool_]

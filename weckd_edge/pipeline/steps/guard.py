@@ -16,7 +16,7 @@ from weckd_edge.config import GuardConfig
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage
-from weckd_edge.devices.images.frame_files import frame_from_file
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.input_guard import MIN_SIDE, measure_frame
 from weckd_edge.train.input_guard.fit import MIN_GROUPS, FeatureSet, fit_guard, stack_features

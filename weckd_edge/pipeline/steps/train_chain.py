@@ -105,12 +105,14 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     Raises:
         WeckdError: A network cannot be created, or the settings contradict each other.
     """
-    from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
+    from weckd_edge.train.distill.chain import advise_sizes, make_trainer, plan_chain, train_build
     from weckd_edge.train.distill.distributed import count_processes
     from weckd_edge.train.quantize_aware.finetune import refine_for_int8
     from weckd_edge.train.run_logging.base import NO_RUN_LOGGER
 
     plans = plan_chain(index, ctx.config)
+    for advice in advise_sizes(ctx.config):
+        ctx.progress.note(advice)
     logger = NO_RUN_LOGGER if run is None else run
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, logger)
     chain = train_build(trainer, plans, ctx.config)

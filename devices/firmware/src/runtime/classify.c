@@ -31,7 +31,8 @@ static int find_region(const weckd_bundle *bundle, const weckd_frame *frame, wec
     if (status != WECKD_OK) {
         return status;
     }
-    uint32_t width = bundle->contract.frame_width, height = bundle->contract.frame_height;
+    const weckd_contract *contract = &bundle->contract;
+    uint32_t width = contract->frame_width, height = contract->frame_height;
     size_t row = (size_t)width * 3;
     bool fits = weckd_front_end_fits(bundle->front_end, region);
     bool is_whole = fits && region->pixels == bundle->frame && region->format <= WECKD_BGR && region->stride == row;
@@ -42,6 +43,10 @@ static int find_region(const weckd_bundle *bundle, const weckd_frame *frame, wec
     if (frame->fit == WECKD_FIT_EXACT && !fits) {
         return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: expected a region of %u x %u pixels, got %u x %u; choose another "
                           "region, or WECKD_FIT_COVER", width, height, region->width, region->height);
+    }
+    if (!fits && (region->width < contract->input_width || region->height < contract->input_height)) {
+        return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: expected a region of at least %u x %u pixels, as many as the network's "
+                          "input has, got %u x %u", contract->input_width, contract->input_height, region->width, region->height);
     }
     if (!weckd_front_end_takes(bundle->front_end, region)) {
         return weckd_fail(error, WECKD_ERR_GEOMETRY, "frame: WECKD_FIT_COVER takes at most %u x %u pixels here, got %u x %u; "

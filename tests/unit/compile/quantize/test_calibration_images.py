@@ -21,7 +21,7 @@ from weckd_edge.compile.quantize.calibration_images import (
     choose_images,
 )
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 
 
 def uneven(networks: ModuleType) -> DatasetIndex:

@@ -20,7 +20,7 @@ from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.sampling import round_robin
 from weckd_edge.core.store import Workspace, check_ref
-from weckd_edge.devices.images.frame_files import frame_from_file
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 
 INPUT = factories.input_spec(24, width=32)

@@ -28,7 +28,7 @@ from weckd_edge.compile.verify.parity import (
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
-from weckd_edge.devices.images.frame_files import frame_from_file
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.metrics.calibration import apply_temperature
 

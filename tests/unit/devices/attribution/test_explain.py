@@ -19,7 +19,7 @@ from weckd_edge.devices.attribution.deletion import FRACTIONS, measure_deletion
 from weckd_edge.devices.attribution.explain_images import Explanation, explain_images, overlay_of, sanity_words
 from weckd_edge.devices.attribution.occlusion_map import AttributionMap, OcclusionSettings, cover_of, map_attribution
 from weckd_edge.devices.attribution.overlay import PANEL_PIXELS, draw_figure, draw_model_view, draw_overlay, map_colours
-from weckd_edge.devices.images.frame_files import frame_from_file
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.predict import open_bundle_model
 
 HEIGHT, WIDTH = 48, 64

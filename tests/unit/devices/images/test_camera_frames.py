@@ -13,7 +13,8 @@ from support.frames.camera import values_of
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.devices.images.camera_frames import COLOURS, FACTORS, MATRICES, camera_frame, rgb_of
-from weckd_edge.devices.images.frames import fit_to_frame, frame_from_pixels
+from weckd_edge.devices.images.fitting import fit_to_frame
+from weckd_edge.devices.images.frames import frame_from_pixels
 
 SPEC = FrameSpec(height=24, width=32, crop="center", resize="bilinear")
 

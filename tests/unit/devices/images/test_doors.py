@@ -26,7 +26,7 @@ from weckd_edge.devices.attribution import explain_images as explain_module
 from weckd_edge.devices.attribution.explain_images import explain_images
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.backends.table import open_runner

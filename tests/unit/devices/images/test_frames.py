@@ -17,8 +17,8 @@ from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.decoding import decode, decode_bytes
-from weckd_edge.devices.images.frame_files import frame_from_file
-from weckd_edge.devices.images.frames import cover_box, fit_to_frame
+from weckd_edge.devices.images.fitting import cover_box, fit_to_frame
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.pixels import pixels_sha256
 
 RGB = np.arange(4 * 6 * 3, dtype=np.uint8).reshape(4, 6, 3) * 3

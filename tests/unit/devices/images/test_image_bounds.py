@@ -21,7 +21,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images import decoding
 from weckd_edge.devices.images.budget import Budget
 from weckd_edge.devices.images.decoding import MAX_SIDE, decode, decode_bytes
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.images.headers import MAX_SCANS, MAX_VALUES
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import scan
@@ -171,7 +171,7 @@ PEAK = """
 import resource, sys
 from pathlib import Path
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.images.frames import fit_to_frame
+from weckd_edge.devices.images.fitting import fit_to_frame
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 for name in sys.argv[1:]:
     fit_to_frame(decode(Path(name)), 480, 640)

@@ -33,7 +33,7 @@ from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 TESTS = Path(__file__).parents[3]
 
 
-EACH_INPUT = pytest.mark.parametrize("jetson", ["frame", "pixels"], indirect=True)
+EACH_INPUT = pytest.mark.parametrize("jetson", ["bilinear", "area"], indirect=True, ids=["frame", "pixels"])
 """Runs a test with a graph that takes the frame, and with one that takes its pixels."""
 
 
@@ -76,9 +76,9 @@ def jetson(
     tmp_path: Path,
     request: pytest.FixtureRequest,
 ) -> Jetson:
-    """An Orin Nano with JetPack 6.2 in its 25 W mode, and a bundle made for it, whose graph takes what a test names."""
-    spec = toy.area_input_spec() if getattr(request, "param", "frame") == "pixels" else toy.input_spec()
-    bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb", spec=spec)
+    """An Orin Nano with JetPack 6.2 in its 25 W mode, and a bundle made for it, with the way to resize that a test names."""
+    resize = getattr(request, "param", "bilinear")
+    bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb", resize=resize)
     return Jetson(root=machines.jetson(tmp_path / "root"), bundle=bundle, trt=tensorrt, cuda=cuda, machines=machines)
 
 
@@ -504,11 +504,12 @@ def test_a_finalized_bundle_runs_its_engine_and_verifies_with_it(jetson: Jetson,
     jetson.finalize()
     model = open_bundle_model(jetson.bundle.folder)
     spec = jetson.bundle.manifest.input
-    frame = toy.frames(1, side=spec.frame.height, width=spec.frame.width)
+    frame = toy.frames(1, size=spec.frame_shape[1:3])
     answer = model.runner.run(frame)
     model.runner.close()
     assert (model.choice.backend, model.choice.precision) == ("tensorrt", "int8")
-    np.testing.assert_allclose(answer, toy.answers(jetson.bundle.folder / "model/model.onnx", frame, spec)[0], atol=1e-6)
+    taken = toy.pixels(frame) if spec.graph_takes_pixels else frame
+    np.testing.assert_allclose(answer, toy.answers(jetson.bundle.folder / "model/model.onnx", taken)[0], atol=1e-6)
     tests = {test.backend: test for test in verify_bundle(jetson.bundle.folder).selftest}
     assert (tests["tensorrt"].passed, tests["tensorrt"].frames) == (True, 4)
 

@@ -52,7 +52,9 @@ def test_a_library_that_is_missing_broken_or_of_other_sources_is_not_taken(compi
         open_library(tmp_path / "other.so")
 
 
-def test_without_it_numpy_is_said_to_do_its_work_and_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_it_numpy_does_its_work_and_the_description_tells_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(library, "LIBRARY", tmp_path / "none.so")
     pixels_library.cache_clear()
     try:

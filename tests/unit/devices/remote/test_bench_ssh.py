@@ -21,6 +21,7 @@ from typing import Any
 
 import pytest
 
+from support.compiled import compile_library
 from support.errors import raises
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ConfigError, DeviceError, StoreError
@@ -29,6 +30,7 @@ from weckd_edge.devices.bench.folder import read_bench
 from weckd_edge.devices.bench.power.table import METERS
 from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
+from weckd_edge.devices.native import sources
 from weckd_edge.devices.remote import agent, base, device, host_session
 from weckd_edge.devices.remote.base import Access, Finished, LostError, RefusedError
 from weckd_edge.devices.remote.bench_request import BenchRequest
@@ -534,7 +536,8 @@ def test_the_payload_holds_nothing_that_trains_compiles_or_talks(bundle: Bundle)
     rooms = {name.split("/")[2] for name in names if name.startswith("weckd_edge/devices/") and name.count("/") > 2}
     assert rooms & {"attribution", "demo", "doctor", "gates", "latency_model"} == set()
     images = {name.split("/")[3] for name in names if name.startswith("weckd_edge/devices/images/")}
-    assert images == {"__init__.py", "area_resize.py", "camera_frames.py", "frames.py"}, "no file is decoded there"
+    resized = {"__init__.py", "area_resize.py", "camera_frames.py", "fitting.py"}
+    assert images == resized, "frames are resized there, and no file is decoded"
     assert "weckd_edge/devices/bench/cold_start.py" in names, "a process that the bench starts"
     assert "weckd_edge/devices/profiles/shipped/raspberry-pi-5.toml" in names
     payload = make_payload(bundle, SHORT)
@@ -566,6 +569,25 @@ def test_every_module_of_the_payload_can_be_imported_without_the_rest_of_the_pac
         "assert all(m.__file__.startswith(sys.path[0]) for n, m in sys.modules.items() if n.startswith('weckd_edge'))\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
+
+
+@pytest.mark.parametrize("by", ["compiled", "numpy"])
+def test_a_device_of_this_kind_computes_on_frames_as_this_machine_does(
+    by: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"frames_by_{by}")
+    if by == "compiled":
+        compile_library(tmp_path / "here.so")
+        sent = {name: tmp_path / "here.so" if path == sources.LIBRARY else path for name, path in code_files()}
+    else:
+        sent = dict(code_files())
+        assert not [name for name in sent if name.endswith((".so", ".c", ".h"))]
+    for name, path in sent.items():
+        (tmp_path / "code" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "code" / name).write_bytes(path.read_bytes())
+    code = "from weckd_edge.devices.native.library import describe_library; print(describe_library())"
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path / "code", capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("compiled library" if by == "compiled" else "NumPy")
 
 
 def test_nothing_but_what_a_bench_writes_is_taken_from_a_device(tmp_path: Path) -> None:

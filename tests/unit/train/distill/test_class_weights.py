@@ -13,6 +13,7 @@ from torch import nn
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill.class_weights import balanced_weights, step_weights
 from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
@@ -32,7 +33,7 @@ def feed(labelled: int = len(RARE), *, weighted: bool = True) -> TrainingImages:
     labels = np.concatenate([RARE, RARE])
     pixels = np.random.default_rng(0).integers(0, 256, (len(labels), 40, 40, 3), dtype=np.uint8)
     return TrainingImages(
-        pixels=pixels,
+        images={32: CachedImages(pixels=pixels)},
         labels=labels,
         labelled=np.arange(labelled),
         unlabelled=np.arange(len(RARE), len(labels)),
@@ -124,7 +125,7 @@ def test_a_link_with_balanced_weights_predicts_a_rare_class_more_often(tmp_path:
 
     def mean_prediction(weights: NDArray[np.float32] | None) -> NDArray[np.float32]:
         images = TrainingImages(
-            pixels=pixels[:-64],
+            images={32: CachedImages(pixels=pixels[:-64])},
             labels=labels,
             labelled=np.arange(len(labels)),
             unlabelled=np.zeros(0, np.int64),

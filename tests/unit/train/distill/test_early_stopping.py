@@ -19,6 +19,7 @@ from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.train.data.index import build_index
+from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill import trainer as module
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
 from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore, score_validation
@@ -44,7 +45,9 @@ def student() -> Student:
 def feed() -> TrainingImages:
     pixels = np.random.default_rng(0).integers(0, 256, (16, 40, 40, 3), dtype=np.uint8)
     labels = np.arange(16, dtype=np.int64) % 2
-    return TrainingImages(pixels=pixels, labels=labels, labelled=np.arange(16), unlabelled=np.zeros(0, np.int64))
+    return TrainingImages(
+        images={32: CachedImages(pixels=pixels)}, labels=labels, labelled=np.arange(16), unlabelled=np.zeros(0, np.int64)
+    )
 
 
 def copy_of(network: Any) -> Weights:

@@ -14,7 +14,8 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.train.distill.augmentation import apply_views, draw_views
+from weckd_edge.train.data.pixel_cache import CachedImages
+from weckd_edge.train.distill.augmentation import Pictures, apply_views, draw_views
 from weckd_edge.train.distill.engine import CHECKPOINT, TrainingRun, fit_student, moving_average
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
 from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
@@ -38,8 +39,17 @@ def feed() -> TrainingImages:
     pixels[labels == 0, : SIDE // 2] += 150
     pixels[labels == 1, SIDE // 2 :] += 150
     return TrainingImages(
-        pixels=pixels, labels=labels.astype(np.int64), labelled=np.arange(16), unlabelled=np.arange(16, 32)
+        images={size: CachedImages(pixels=pixels) for size in (32, 40)},
+        labels=labels.astype(np.int64),
+        labelled=np.arange(16),
+        unlabelled=np.arange(16, 32),
     )
+
+
+def plain(data: TrainingImages) -> torch.Tensor:
+    """Every image as the network sees it without a random view."""
+    views = draw_views(32, 0, torch.Generator().manual_seed(0))
+    return (apply_views(data.pictures(np.arange(32))[32], views, 32) / 255 - 0.5) / 0.5
 
 
 def run(config: TrainConfig, scratch: Path, task: LabelTask | DistillationTask | None = None) -> dict[str, torch.Tensor]:
@@ -64,9 +74,7 @@ def test_the_loop_learns_what_can_be_learned(tmp_path: Path) -> None:
     trained.load_state_dict(weights)
     trained.eval()
     data = feed()
-    views = draw_views(32, 0, torch.Generator().manual_seed(0))
-    images = (apply_views(torch.from_numpy(data.pixels), views, 32) / 255 - 0.5) / 0.5
-    answers = trained(images)[0].argmax(1).numpy()
+    answers = trained(plain(data))[0].argmax(1).numpy()
     assert (answers == data.labels).mean() >= 0.9
 
 
@@ -118,8 +126,7 @@ def test_a_student_with_only_soft_targets_comes_to_predict_as_its_teacher(tmp_pa
     pupil = student()
     pupil.load_state_dict(weights)
     pupil.eval()
-    views = draw_views(32, 0, torch.Generator().manual_seed(0))
-    images = (apply_views(torch.from_numpy(feed().pixels), views, 32) / 255 - 0.5) / 0.5
+    images = plain(feed())
     assert (pupil(images)[0].argmax(1) == teacher.eval()(images)[0].argmax(1)).float().mean() >= 0.9
 
 
@@ -130,12 +137,12 @@ def test_only_the_labelled_subset_is_labelled_and_each_epoch_repeats() -> None:
     again = list(epoch_batches(data, shown, seed=1, epoch=2))
     other = list(epoch_batches(data, shown, seed=1, epoch=3))
     for a, b in zip(first, again, strict=True):
-        assert torch.equal(a.images, b.images)
+        assert torch.equal(a.pictures[32].pixels, b.pictures[32].pixels)
         assert torch.equal(a.views.affine, b.views.affine)
         assert (a.labels >= 0).sum() == 4
-    assert not torch.equal(first[0].images, other[0].images)
-    seen = {img.numpy().tobytes() for b in first for img, y in zip(b.images, b.labels, strict=True) if y >= 0}
-    assert seen <= {data.pixels[i].tobytes() for i in data.labelled}
+    assert not torch.equal(first[0].pictures[32].pixels, other[0].pictures[32].pixels)
+    seen = {img.numpy().tobytes() for b in first for img, y in zip(b.pictures[32].pixels, b.labels, strict=True) if y >= 0}
+    assert seen <= {data.images[32].pixels[i].tobytes() for i in data.labelled}
 
 
 @pytest.mark.parametrize(("ratio", "unlabelled"), [(1.0, 8), (0.5, 4), (3.0, 24)])
@@ -143,13 +150,13 @@ def test_images_of_the_unlabelled_images_come_beside_the_batch_of_labelled_ones(
     data = replace(feed(), unlabelled_per_labelled=ratio)
     (batch,) = epoch_batches(data, TrainConfig(steps_per_epoch=1, batch=8, augment=0, balance=0.0), seed=1, epoch=0)
     assert (batch.labels >= 0).tolist() == [True] * 8 + [False] * unlabelled
-    shown = {image.numpy().tobytes() for image in batch.images[8:]}
-    assert shown <= {data.pixels[i].tobytes() for i in data.unlabelled}
+    shown = {image.numpy().tobytes() for image in batch.pictures[32].pixels[8:]}
+    assert shown <= {data.images[32].pixels[i].tobytes() for i in data.unlabelled}
 
 
 def test_no_augmentation_is_the_plain_image() -> None:
     images = torch.randint(0, 255, (3, 32, 32, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    shown = apply_views(images, draw_views(3, 0, torch.Generator().manual_seed(0)), 32)
+    shown = apply_views(Pictures(pixels=images), draw_views(3, 0, torch.Generator().manual_seed(0)), 32)
     assert torch.allclose(shown, images.permute(0, 3, 1, 2).float(), atol=1e-2)
 
 
@@ -164,13 +171,13 @@ def test_views_are_what_their_parts_say_one_after_another() -> None:
     x = mean + (x - mean) * views.contrast.view(-1, 1, 1, 1)
     grey = x.mean(dim=1, keepdim=True)
     x = (grey + (x - grey) * views.saturation.view(-1, 1, 1, 1)).clamp(0, 255)
-    assert torch.allclose(apply_views(images, views, 16), x, atol=1e-2)
+    assert torch.allclose(apply_views(Pictures(pixels=images), views, 16), x, atol=1e-2)
 
 
 def test_teacher_and_student_sizes_see_the_same_view() -> None:
     ramp = torch.linspace(0, 255, 64).view(1, 1, 64, 1).expand(2, 64, 64, 3).to(torch.uint8).contiguous()
     views = draw_views(2, 1.0, torch.Generator().manual_seed(3))
-    large, small = apply_views(ramp, views, 64), apply_views(ramp, views, 32)
+    large, small = (apply_views(Pictures(pixels=ramp), views, size) for size in (64, 32))
     assert torch.allclose(torch.nn.functional.avg_pool2d(large, 2), small, atol=6)
 
 
@@ -257,7 +264,7 @@ def test_a_view_that_is_shown_twice_is_the_same_image_and_view_among_others() ->
     shown: dict[int, list[tuple[bytes, bytes, int, frozenset[int]]]] = {}
     for batch in batches_of(2):
         for i, slot in enumerate(batch.slots.tolist()):
-            pixels, affine = batch.images[i].numpy().tobytes(), batch.views.affine[i].numpy().tobytes()
+            pixels, affine = batch.pictures[32].pixels[i].numpy().tobytes(), batch.views.affine[i].numpy().tobytes()
             shown.setdefault(slot, []).append((pixels, affine, int(batch.labels[i]), frozenset(batch.slots.tolist())))
     assert len(shown) == 4 * 8
     twice = [seen for seen in shown.values() if len(seen) == 2]
@@ -309,7 +316,7 @@ def test_the_parts_of_a_batch_are_its_images_once_each_with_or_without_a_pool() 
     for batch in (batches_of(1, 1)[0], replace(batches_of(1, 1)[0], labelled=8)):
         parts = [batch.part(which, 4) for which in range(4)]
         assert sorted(slot for part in parts for slot in part.slots.tolist()) == list(range(8))
-        assert {(len(part.images), part.labelled) for part in parts} == {(2, batch.labelled // 4)}
+        assert {(len(part), part.labelled) for part in parts} == {(2, batch.labelled // 4)}
 
 
 def test_a_batch_that_cannot_be_divided_is_refused(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ from torch import nn
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import StoreError
+from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill import training_cost
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs, ridge
 from weckd_edge.train.distill.model_soup import ENOUGH, make_soup, measure_batch_norms
@@ -36,7 +37,7 @@ def feed(count: int) -> TrainingImages:
     pixels = rng.integers(0, 120, (count, SIDE, SIDE, 3), dtype=np.uint8)
     pixels[np.arange(count), :, :, labels] += 100
     return TrainingImages(
-        pixels=pixels,
+        images={INPUT.side: CachedImages(pixels=pixels)},
         labels=labels.astype(np.int64),
         labelled=np.arange(count // 3),
         unlabelled=np.arange(count // 3, count),

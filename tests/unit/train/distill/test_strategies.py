@@ -12,7 +12,7 @@ from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.train.distill.chain import run_strategy, train_build
+from weckd_edge.train.distill.chain import advise_sizes, run_strategy, train_build
 from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of
 from weckd_edge.train.distill.trainer import LinkJob
 
@@ -154,3 +154,30 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
     assert [job.start for job in trainer.jobs] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "sizes", "named"),
+    [
+        ("relay", (96, 77, 64), []),
+        ("relay", (96, 76, 64), [("link 2", "link 1", "77 px", "at most 95")]),
+        (
+            "guided",
+            (128, 96, 64),
+            [("link 2", "link 1", "103 px", "at most 120"), ("link 3", "link 2", "77 px", "at most 80")],
+        ),
+        ("takd", (128, 96, 64), []),
+    ],
+)
+def test_a_link_that_inherits_from_much_larger_images_is_advised_against(
+    strategy: str, sizes: tuple[int, ...], named: list[tuple[str, ...]]
+) -> None:
+    links = tuple(LinkConfig(model="mobilenetv2_035", input_size=size) for size in sizes)
+    advice = advise_sizes(replace(CONFIG, link=links, distill=replace(CONFIG.distill, strategy=strategy)))
+    assert len(advice) == len(named)
+    assert all(fact in text for text, facts in zip(advice, named, strict=True) for fact in facts)
+
+
+def test_other_networks_inherit_nothing_and_no_size_is_advised() -> None:
+    links = tuple(LinkConfig(model=name, input_size=size) for name, size in (("a", 128), ("b", 64)))
+    assert advise_sizes(replace(CONFIG, link=links, distill=replace(CONFIG.distill, strategy="relay"))) == ()

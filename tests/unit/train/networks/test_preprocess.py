@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch")
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig  # noqa: E402 - behind the skip
 from weckd_edge.core.progress import SilentProgress  # noqa: E402
 from weckd_edge.core.store import Workspace  # noqa: E402
-from weckd_edge.devices.images.frame_files import frame_from_file  # noqa: E402
+from weckd_edge.devices.images.frames import frame_from_file  # noqa: E402
 from weckd_edge.train.data.index import cached_index  # noqa: E402
 from weckd_edge.train.distill.chain import make_trainer, plan_chain  # noqa: E402
 from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
@@ -41,11 +41,15 @@ def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears:
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, ears, index, plans, SilentProgress())
         job = LinkJob(name="M1", plan=plans[0], labelled_subset=0, labelled_subsets=None, seed=0, train=TrainConfig())
-        caches.append(np.array(trainer.open_feed(job).pixels))
+        opened = trainer.open_feed(job).images[32]
+        caches.append(np.array(opened.pixels))
         for cached, path in zip(caches[-1], trainer.paths, strict=True):
             frame = torch.from_numpy(frame_from_file(path, plans[0].input.frame))
-            seen = crop_and_resize(frame, plans[0].input.frame, (trainer.side, trainer.side))[0].permute(1, 2, 0)
-            assert np.array_equal(cached, seen.round().numpy())
+            if kind == "area":
+                seen, cached = crop_and_resize(frame, plans[0].input.frame, (32, 32)), cached[::2, ::2]
+            else:
+                seen = crop_and_resize(frame, plans[0].input.frame, (37, 37))
+            assert np.array_equal(cached, seen[0].permute(1, 2, 0).round().numpy())
     assert len(list((tmp_path / "work").glob("pixels-*"))) == 3
     assert np.array_equal(caches[0], caches[2])
     assert not np.array_equal(caches[0], caches[1])

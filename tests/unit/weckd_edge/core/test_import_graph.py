@@ -162,7 +162,7 @@ def test_training_depends_on_its_losses_and_on_nothing_that_comes_later() -> Non
         "weckd_edge.train.distill.engine",
         "weckd_edge.train.networks.models",
     } <= found
-    assert {"weckd_edge.devices.images.frame_files", "weckd_edge.core.store"} <= found
+    assert {"weckd_edge.devices.images.frames", "weckd_edge.core.store"} <= found
     elsewhere = ("compile", "bundle", "train.audit", "train.tuning", "train.input_guard", "devices.bench", "config.report")
     assert [name for name in found if name.startswith(tuple(f"weckd_edge.{top}" for top in elsewhere))] == []
 

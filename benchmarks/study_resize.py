@@ -1,0 +1,220 @@
+"""Which resize the pixels of a network should come from: a paired study of ``area``, ``diagonal`` and ``bilinear``.
+
+    python benchmarks/study_resize.py --data FOLDER --weights FILE [--seeds 1 2 3 4 5]
+
+FOLDER holds the data sets of ``SETS``, each with a ``groups.csv``; FILE is MobileNetV2-0.35's pretrained trunk. For each
+seed, data set, size of input and number of labels, one network is trained with each resize: same split by whole groups,
+same labels, first weights, steps and random views. The trainings are short (``STEPS`` steps of 32 images), so that five
+seeds of all of them fit into some hours of one processor core: the accuracies are below what a whole build reaches.
+
+Every training appends one line to results/resize_study.jsonl, with the prediction of each test image; a run goes on behind
+the lines that are there. Trainings with all labels and one of the first seeds also tell what the network answers, without
+further training, where it is shown images of other sizes (``SHOWN``). resize_tables.py writes
+docs/results/resize.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import os
+import platform
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+from typing import Any, get_args
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+import torch
+from record import HERE, git, processor
+from resize_tables import lines_of
+
+from weckd_edge.artifacts import DatasetIndex, InputSpec, Resize, Split
+from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace
+from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.train.data.index import build_index
+from weckd_edge.train.distill.chain import make_trainer, plan_chain
+from weckd_edge.train.distill.evaluate import predict_records
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
+from weckd_edge.train.networks.models import Student, load_link
+
+RESULTS = HERE / "results" / "resize_study.jsonl"
+SETS = ("brain_mri", "otoscopy_chile", "malaria_cells")
+SIZES = (64, 96)
+LABELS = {"all": None, "30 %": (0,)}
+"""Labelled subsets that a network sees; None for the labels of all training images."""
+SHOWN = (64, 80, 96, 112, 128)
+SHOWN_SEEDS = 3
+EPOCHS, STEPS_PER_EPOCH = 12, 20
+STEPS = EPOCHS * STEPS_PER_EPOCH
+TRAIN = TrainConfig(
+    epochs=EPOCHS, steps_per_epoch=STEPS_PER_EPOCH, batch=32, learning_rate=3e-3, accelerator="cpu", threads=1
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """One training of the study."""
+
+    seed: int
+    set: str
+    size: int
+    labels: str
+    resize: Resize
+
+
+def arms(seeds: list[int]) -> Iterator[Arm]:
+    """Yield all trainings: those of one pair one after another, and every pair of a seed before the next seed."""
+    for seed in seeds:
+        for name in SETS:
+            for size in SIZES:
+                for labels in LABELS:
+                    for resize in get_args(Resize):
+                        yield Arm(seed=seed, set=name, size=size, labels=labels, resize=resize)
+
+
+def key_of_line(line: dict[str, Any]) -> Arm:
+    return Arm(**{name: line[name] for name in ("seed", "set", "size", "labels", "resize")})
+
+
+def done() -> set[Arm]:
+    """Return the trainings whose lines are there."""
+    return {key_of_line(line) for line in lines_of("resize_study")}
+
+
+class OneSplit:
+    """The trainings of one data set and seed, which share its index and its decoded images.
+
+    Args:
+        root: Folder of the data set.
+        weights: Checkpoint that the networks start from.
+        seed: Seed of the split, the first weights and the views.
+        folder: Folder for everything that is kept in between.
+        sizes: Sides of the networks' inputs, pixels.
+        subsets: Number of disjoint labelled subsets, each 30 % of the training images.
+    """
+
+    def __init__(
+        self, root: Path, weights: Path, seed: int, folder: Path, *, sizes: tuple[int, ...] = SIZES, subsets: int = 1
+    ) -> None:
+        self.root, self.seed, self.workspace = root, seed, Workspace(folder)
+        self.data = DataConfig(labelled_fraction=0.3, use_published_split=False)
+        self.index: DatasetIndex = build_index(
+            root / "groups.csv", self.data, labelled_subsets=subsets, seed=seed, skip_bad=False, progress=SilentProgress()
+        )
+        self.links = {
+            size: LinkConfig(
+                model="mobilenetv2_035",
+                input_size=size,
+                weights=str(weights),
+                options={"pad_type": "same", "bn_eps": 1e-3},
+                mean=(0.5, 0.5, 0.5),
+                std=(0.5, 0.5, 0.5),
+            )
+            for size in sizes
+        }
+
+    def opened(self, resize: Resize) -> tuple[dict[int, LinkPlan], Trainer]:
+        """Return the network's plan at each size, and the trainer of all of them."""
+        plans: dict[int, LinkPlan] = {}
+        for size, link in self.links.items():
+            chain = (link, link)  # the shortest that settings may name; only the first is trained
+            config = BuildConfig(link=chain, data=self.data, input=InputConfig(resize=resize), train=TRAIN, seed=self.seed)
+            plans[size] = plan_chain(self.index, config)[0]
+        return plans, make_trainer(self.workspace, self.root, self.index, list(plans.values()), SilentProgress())
+
+    def frames(self, split: Split, spec: InputSpec) -> SplitFrames:
+        """Return the decoded images of a split."""
+        return decode_split(self.workspace, self.index, split, self.root, spec.frame, SilentProgress())
+
+    def train(self, arm: Arm) -> dict[str, Any]:
+        """Train one network; return what its line tells."""
+        plans, trainer = self.opened(arm.resize)
+        plan, started = plans[arm.size], time.monotonic()
+        job = LinkJob(
+            name="M1",
+            plan=plan,
+            labelled_subset=0,
+            labelled_subsets=LABELS[arm.labels],
+            seed=1000 * arm.seed,
+            train=TRAIN,
+        )
+        link = trainer.link(job)
+        seconds = time.monotonic() - started
+        student = load_link(link.artifact, link.folder)
+        images = self.frames("test", plan.input)
+        own = predict_records(student, plan.input, images).argmax(axis=1)
+        line = {
+            **vars(arm),
+            "accuracy": float((own == images.labels).mean()),
+            "val_accuracy": link.artifact.val_accuracy.value,
+            "labels_used": link.artifact.labels_used,
+            "steps": STEPS,
+            "seconds": round(seconds, 1),
+            "predicted": "".join(map(str, own.tolist())),
+            "truth": "".join(map(str, images.labels.tolist())),
+            "groups": images.groups,
+        }
+        if arm.labels == "all" and arm.seed <= SHOWN_SEEDS:
+            line["shown"] = accuracies_at(student, plan.input, images)
+        return line
+
+
+def accuracies_at(student: Student, spec: InputSpec, images: SplitFrames) -> dict[str, float]:
+    """Return the accuracy of a network at each size of ``SHOWN``, whatever size it was trained with."""
+    found = {}
+    for size in SHOWN:
+        other = replace(spec, network=replace(spec.network, height=size, width=size))
+        found[str(size)] = float((predict_records(student, other, images).argmax(axis=1) == images.labels).mean())
+    return found
+
+
+def append_to(results: Path, line: dict[str, Any]) -> None:
+    """Append a line with when, where and from which code it came."""
+    about = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": git("rev-parse", "HEAD"),
+        "environment": {
+            "python": platform.python_version(),
+            **{library: metadata.version(library) for library in ("torch", "timm", "numpy")},
+            "processor": processor(),
+        },
+    }
+    with results.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**about, **line}, sort_keys=True) + "\n")
+
+
+def run(data: Path, weights: Path, seeds: list[int]) -> None:
+    """Train everything whose line is not there yet."""
+    torch.set_num_threads(1)
+    waiting = [arm for arm in arms(seeds) if arm not in done()]
+    for seed, name in dict.fromkeys((arm.seed, arm.set) for arm in waiting):
+        with tempfile.TemporaryDirectory() as folder:
+            split = OneSplit(data / name, weights, seed, Path(folder))
+            for arm in waiting:
+                if (arm.seed, arm.set) == (seed, name):
+                    line = split.train(arm)
+                    append_to(RESULTS, line)
+                    logging.info("%s: %.1f %% in %.0f s", vars(arm), 100 * line["accuracy"], line["seconds"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(arguments.data, arguments.weights, arguments.seeds)
+
+
+if __name__ == "__main__":
+    main()

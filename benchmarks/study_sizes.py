@@ -1,0 +1,102 @@
+"""Whether a link that starts from the weights of another size of input gains by it: paired short trainings.
+
+    python benchmarks/study_sizes.py --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
+
+For each seed and data set, a first network is trained at each of ``FIRST`` pixels on one labelled subset (30 % of the
+training images). Then a second one, the same network at ``SECOND`` pixels, is trained on another subset: once from the
+pretrained weights (``own``), and once from the weights of each first one. Settings are those of study_resize.py, with
+``area``. Appends one line a second training to results/sizes_study.jsonl, with what the first network answers at ``SECOND``
+pixels before it (``accuracy_before``); a run goes on behind the lines that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import torch
+from record import HERE
+from resize_tables import lines_of
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to
+
+from weckd_edge.artifacts import Link
+from weckd_edge.core.store import Stage
+from weckd_edge.train.distill.evaluate import predict_records
+from weckd_edge.train.distill.trainer import LinkJob
+from weckd_edge.train.networks.models import load_link
+
+RESULTS = HERE / "results" / "sizes_study.jsonl"
+FIRST, SECOND = (64, 96, 128), 64
+STARTS = ("own", *map(str, FIRST))
+
+
+def train(split: OneSplit, start: str) -> dict[str, Any]:
+    """Train the second network from one start, and the first one where it is needed; return what the line tells."""
+    plans, trainer = split.opened("area")
+
+    def link(name: str, size: int, subset: int, begin: Stage[Link] | None) -> Stage[Link]:
+        return trainer.link(
+            LinkJob(
+                name=name,
+                plan=plans[size],
+                labelled_subset=subset,
+                labelled_subsets=(subset,),
+                seed=1000 * split.seed + subset,
+                train=TRAIN,
+                start=begin,
+            )
+        )
+
+    first = None if start == "own" else link("M1", int(start), 0, None)
+    second = link("M2", SECOND, 1, first)
+    images = split.frames("test", plans[SECOND].input)
+    own = predict_records(load_link(second.artifact, second.folder), plans[SECOND].input, images).argmax(axis=1)
+    line = {
+        "set": split.root.name,
+        "seed": split.seed,
+        "start": start,
+        "accuracy": float((own == images.labels).mean()),
+        "predicted": "".join(map(str, own.tolist())),
+        "truth": "".join(map(str, images.labels.tolist())),
+        "groups": images.groups,
+    }
+    if first is not None:
+        shown = accuracies_at(load_link(first.artifact, first.folder), first.artifact.input, images)
+        line |= {"accuracy_first": shown[start], "accuracy_before": shown[str(SECOND)]}
+    return line
+
+
+def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
+    """Train everything whose line is not there yet."""
+    torch.set_num_threads(1)
+    done = {(line["set"], line["seed"], line["start"]) for line in lines_of("sizes_study")}
+    for seed in seeds:
+        for name in sets:
+            waiting = [start for start in STARTS if (name, seed, start) not in done]
+            if not waiting:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                split = OneSplit(data / name, weights, seed, Path(folder), sizes=FIRST, subsets=2)
+                for start in waiting:
+                    line = train(split, start)
+                    append_to(RESULTS, line)
+                    told = {key: round(100 * value, 1) for key, value in line.items() if key.startswith("accuracy")}
+                    logging.info("%s %s from %s: %s", seed, name, start, told)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS[:2]))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,179 @@
+"""What lies between training views and the frames of a camera, and what closing it brings: paired short trainings.
+
+    python benchmarks/study_views.py --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
+
+Each training is one of study_resize.py, with ``area`` and all labels, under one of ``VARIANTS``:
+
+- ``views``: random views as a build draws them, of means at two places along each network pixel;
+- ``picture``: the same views of one picture of 1.15 times the network's side, which are smoother than a device's frames;
+- ``centred``: views whose zoom lies around 1 instead of at most 1, so that things appear as large as in frames on average
+  (see Touvron et al. 2019, arXiv 1906.06423).
+
+Each tells the test images' predictions with the batch norms' statistics of the views (``running``) and with those of plain
+training images (``plain``), and the accuracies on validation images by which a build chooses one of them. Appends one line a
+training to results/views_study.jsonl; a run goes on behind the lines that are there.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import math
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from record import HERE
+from resize_tables import lines_of
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to
+
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.train.data import pixel_cache
+from weckd_edge.train.data.pixel_cache import CachePlan
+from weckd_edge.train.distill import sampler
+from weckd_edge.train.distill.augmentation import Views, draw_views
+from weckd_edge.train.distill.engine import TrainingRun, fit_student
+from weckd_edge.train.distill.evaluate import predict_records
+from weckd_edge.train.distill.linear_probe import fit_linear_probe
+from weckd_edge.train.distill.model_soup import measure_batch_norms
+from weckd_edge.train.distill.task import LabelTask
+from weckd_edge.train.distill.trainer import LinkJob, LinkPlan
+from weckd_edge.train.networks.models import Student, create_student
+
+RESULTS = HERE / "results" / "views_study.jsonl"
+SIZE = 96
+Draw = Callable[[int, float, torch.Generator], Views]
+
+
+def draw_centred(count: int, strength: float, generator: torch.Generator) -> Views:
+    """Draw the same views with zooms whose logarithms lie around 0, as far apart as a build's."""
+    views = draw_views(count, strength, generator)
+    if not strength:
+        return views
+    zoom = views.affine[:, :, 0].norm(dim=1)
+    factor = 1 / math.sqrt(1 - strength * 0.5)
+    margin, centred = 1 - zoom, (1 - zoom * factor).abs()
+    shift = views.affine[:, :, 2] * (centred / margin.clamp_min(1e-6))[:, None]
+    return replace(views, affine=torch.cat([views.affine[:, :, :2] * factor, shift[:, :, None]], dim=2))
+
+
+class PicturePlan(CachePlan):
+    """One picture of 1.15 times the network's side for each image, also with ``area``."""
+
+    def side(self, size: int) -> int:
+        return round(pixel_cache.MARGIN * size)
+
+    def span(self, size: int) -> float:
+        return 1.0
+
+    def picture(self, frame: torch.Tensor, size: int) -> torch.Tensor:
+        return CachePlan(spec=self.spec, sizes=(self.side(size),), places=1).picture(frame, self.side(size))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Variant:
+    draw: Draw = draw_views
+    plan: type[CachePlan] = CachePlan
+
+
+VARIANTS = {"views": Variant(), "picture": Variant(plan=PicturePlan), "centred": Variant(draw=draw_centred)}
+
+
+@contextmanager
+def drawing(draw: Draw) -> Iterator[None]:
+    """Let the batches of a training be drawn by another function."""
+    sampler.draw_views = draw  # type: ignore[attr-defined]  # its own import
+    try:
+        yield
+    finally:
+        sampler.draw_views = draw_views  # type: ignore[attr-defined]
+
+
+def train(split: OneSplit, name: str, folder: Path) -> dict[str, Any]:
+    """Train one network under a variant; return what its line tells."""
+    variant = VARIANTS[name]
+    plans, trainer = split.opened("area")
+    plan = plans[SIZE]
+    given = trainer.cache_plan
+    # One place tells the pictures' files from those of the means, in whose name the kind of plan does not stand.
+    places = given.places if variant.plan is CachePlan else 1
+    trainer.cache_plan = variant.plan(spec=given.spec, sizes=given.sizes, places=places)
+    job = LinkJob(name="M1", plan=plan, labelled_subset=0, labelled_subsets=None, seed=1000 * split.seed, train=TRAIN)
+    feed = trainer.open_feed(job)
+    torch.manual_seed(job.seed)
+    student = create_student(plan.config, len(split.index.labels)).student
+    fit_linear_probe(student, feed, plan.input.network, len(split.index.labels))
+    run = TrainingRun(name=name, seed=job.seed, scratch=folder, classifier_rate=1.0)
+    with drawing(variant.draw):
+        fit_student(student, LabelTask(plan.input.network), feed, TRAIN, run, SilentProgress())
+    test, val = split.frames("test", plan.input), split.frames("val", plan.input)
+    line = {
+        "set": split.root.name,
+        "seed": split.seed,
+        "size": SIZE,
+        "variant": name,
+        **answers(student, plan, test, val, "running"),
+    }
+    measure_batch_norms(student, feed, plan.input.network, lambda student: 0.0)
+    return {
+        **line,
+        **answers(student, plan, test, val, "plain"),
+        "shown": accuracies_at(student, plan.input, test),
+        "truth": digits(test.labels),
+        "groups": test.groups,
+    }
+
+
+def answers(student: Student, plan: LinkPlan, test: SplitFrames, val: SplitFrames, which: str) -> dict[str, Any]:
+    """Return the predictions of test images, and the accuracies on both."""
+    found, held = (predict_records(student, plan.input, images).argmax(axis=1) for images in (test, val))
+    return {
+        f"{which}_predicted": digits(found),
+        f"{which}_accuracy": float((found == test.labels).mean()),
+        f"{which}_val_accuracy": float((held == val.labels).mean()),
+    }
+
+
+def digits(values: np.ndarray[Any, Any]) -> str:
+    return "".join(map(str, values.tolist()))
+
+
+def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
+    """Train everything whose line is not there yet."""
+    torch.set_num_threads(1)
+    done = {(line["set"], line["seed"], line["variant"]) for line in lines_of("views_study")}
+    for seed in seeds:
+        for name in sets:
+            waiting = [variant for variant in VARIANTS if (name, seed, variant) not in done]
+            if not waiting:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                split = OneSplit(data / name, weights, seed, Path(folder) / "work")
+                for variant in waiting:
+                    scratch = Path(folder) / variant
+                    scratch.mkdir()
+                    line = train(split, variant, scratch)
+                    append_to(RESULTS, line)
+                    told = {key: round(100 * value, 1) for key, value in line.items() if key.endswith("accuracy")}
+                    logging.info("%s %s %s: %s", seed, name, variant, told)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--weights", type=Path, required=True)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
+
+
+if __name__ == "__main__":
+    main()
