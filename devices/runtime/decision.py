@@ -1,4 +1,4 @@
-"""From a camera frame to a decision: the guard first, then the network, then the operating point."""
+"""Prediction of a camera frame: by the guard first, then the network, then the operating point."""
 
 from __future__ import annotations
 
