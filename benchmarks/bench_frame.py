@@ -1,18 +1,20 @@
-"""Time between a camera frame and its prediction: ``python benchmarks/bench_frame.py [NAME=IR:SIDE]...``.
+"""Time between a camera frame and its decision: ``python benchmarks/bench_frame.py [--rounds N] [NAME=IR:SIDE]...``.
 
-One 640x480 uint8 frame, one core, OpenVINO, int8, random weights (they do not matter to time). In one process, in turns of a
-few frames each, of which the first does not count:
+One uint8 frame of 640x480 or of 1920x1080, one core, OpenVINO, int8, random weights (they do not matter to time). In one
+process, in turns of a few frames each, of which the first does not count:
 
 - ``network``: the network alone, from a tensor that is ready;
-- ``frame``: our graph, from the frame;
-- ``bilinear``: the same with ``resize = "bilinear"``, for networks that were trained with it;
-- ``opencv``: the usual way: centre crop and bilinear resize by OpenCV, mean and layout by NumPy, then the same network (less
-  is done than usual: this network's scale is in its weights). Left out, with a word, where OpenCV is not installed;
+- ``area``: what a bundle runs with ``resize = "area"``: input guard and front end, graph, decision;
+- ``diagonal``: the same with ``resize = "diagonal"``, whose graph takes the frame;
+- ``guard``, ``front_end``, ``graph``, ``decision``: the parts of ``area``, each alone; guard and front end share one pass in
+  the whole where the compiled library is there;
+- ``opencv``: the usual way: crop and resize by area by OpenCV, mean and layout by NumPy, then the same network, without
+  guard and decision. Left out, with a word, where OpenCV is not installed;
 - ``NAME``: any other tool's classifier, for which IR is an OpenVINO file that takes float32 ``[1, 3, SIDE, SIDE]`` in 0..1:
   fed by OpenCV, divided by 255. It is timed beside every network.
 
 On a machine that others use too, ``chrt --rr 10 python ...`` keeps them off the core while it runs (the line says so).
-Appends one line for each network and size to results/frame.jsonl.
+Appends one line for each network, size and frame to results/frame.jsonl.
 """
 
 from __future__ import annotations
@@ -36,36 +38,58 @@ import torch
 from numpy.typing import NDArray
 from record import append
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, NetworkInput
+from weckd_edge.artifacts import (
+    DatasetIndex,
+    FrameGuard,
+    FrameSpec,
+    InputSpec,
+    NetworkInput,
+    OperatingPoint,
+    QualityLimits,
+)
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
 from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.devices.runtime.backends.table import open_network, open_runner
+from weckd_edge.devices.native.library import describe_library
+from weckd_edge.devices.runtime.backends.table import open_network
+from weckd_edge.devices.runtime.decision import FramePredictor
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
+from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY
 
 MODELS = ("mobilenetv2_035", "mobilenetv4_conv_small_050")
 SIDES = (96, 128, 224)
-HEIGHT, WIDTH = 480, 640
+FRAMES = ((480, 640), (1080, 1920))
 ROUNDS, REPEATS, WARMUP = 100, 4, 10
 Query = Callable[[], Any]
+Resize = Literal["area", "diagonal"]
+
+GUARD = FrameGuard(
+    limits=QualityLimits(min_contrast=0.0, max_dark_fraction=1.0),
+    mean=(0.0,) * FEATURES,
+    whitening=tuple((0.01,) * (row + 1) for row in range(FEATURES)),
+    max_ood_score=1e30,
+)
+"""A guard that measures all that a fitted one does, and refuses nothing."""
 
 
-def build(
-    model: str, side: int, resize: Literal["diagonal", "bilinear"], data: tuple[Path, DatasetIndex], folder: Path
-) -> Path:
+def input_of(side: int, resize: Resize, size: tuple[int, int]) -> InputSpec:
+    grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
+    return InputSpec(
+        frame=FrameSpec(height=size[0], width=size[1], crop="center", resize=resize),
+        network=NetworkInput(height=side, width=side, mean=grey, std=(0.25,) * 3),
+    )
+
+
+def build(model: str, spec: InputSpec, data: tuple[Path, DatasetIndex], folder: Path) -> Path:
     """Write the int8 graph and its IR; return the folder."""
     torch.manual_seed(0)
     network = timm.create_model(model, num_classes=len(data[1].labels)).eval()
-    grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
-    spec = InputSpec(
-        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize=resize),
-        network=NetworkInput(height=side, width=side, mean=grey, std=(0.25,) * 3),
-    )
     folder.mkdir(parents=True)
     exported = export_onnx(network, spec, data[1].labels, "0" * 64, folder)
     silent = SilentProgress()
@@ -78,28 +102,46 @@ def build(
     return out
 
 
+def open_predictor(folder: Path, spec: InputSpec, labels: tuple[str, ...]) -> FramePredictor:
+    """Open what a bundle runs: front end with guard, graph, decision."""
+    runner = open_frame_runner("openvino", folder / "model.xml", spec, guard=OpenGuard(GUARD, spec.frame))
+    return FramePredictor(runner=runner, labels=labels, operating_point=OperatingPoint())
+
+
 def opencv_crop(frame: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     import cv2
 
-    left = (WIDTH - HEIGHT) // 2
-    resized: NDArray[np.uint8] = cv2.resize(frame[0, :, left : left + HEIGHT], (side, side), interpolation=cv2.INTER_LINEAR)
+    height, width = frame.shape[1:3]
+    left = (width - height) // 2
+    resized: NDArray[np.uint8] = cv2.resize(frame[0, :, left : left + height], (side, side), interpolation=cv2.INTER_AREA)
     return resized
 
 
 def variants(
-    model: str, side: int, data: tuple[Path, DatasetIndex], others: dict[str, tuple[Path, int]]
+    model: str,
+    side: int,
+    size: tuple[int, int],
+    data: tuple[Path, DatasetIndex],
+    others: dict[str, tuple[Path, int]],
 ) -> dict[str, Query]:
-    frame = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 3), np.uint8)
-    place = data[0].parent / f"{model}-{side}"
-    ours = build(model, side, "diagonal", data, place / "ours")
-    bilinear = build(model, side, "bilinear", data, place / "bilinear")
-    network = open_network("openvino", ours / "model.onnx", "network_input")
+    frame = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
+    place, labels = data[0].parent / f"{model}-{side}-{size[0]}", data[1].labels
+    specs: dict[Resize, InputSpec] = {resize: input_of(side, resize, size) for resize in ("area", "diagonal")}
+    built = {resize: build(model, spec, data, place / resize) for resize, spec in specs.items()}
+    area, diagonal = (open_predictor(built[resize], spec, labels) for resize, spec in specs.items())
+    network = open_network("openvino", built["area"] / "model.onnx", "network_input")
     ready = np.random.default_rng(0).integers(-128, 128, network.input_shape).astype(np.float32)
-    whole, older = (open_runner("openvino", folder / "model.xml") for folder in (ours, bilinear))
+    front_end, graph = area.runner.front_end, area.runner.graph
+    pixels = front_end.pixels(frame)
+    probabilities = graph.run(pixels)
     runs: dict[str, Query] = {
         "network": lambda: network.run(ready),
-        "frame": lambda: whole.run(frame),
-        "bilinear": lambda: older.run(frame),
+        "area": lambda: area.run(frame),
+        "diagonal": lambda: diagonal.run(frame),
+        "guard": lambda: front_end.check(frame),
+        "front_end": lambda: front_end.pixels(frame),
+        "graph": lambda: graph.run(pixels),
+        "decision": lambda: area.decide(probabilities),
     }
     if importlib.util.find_spec("cv2") is None:
         print("opencv: not installed, so the usual way is not measured (pip install opencv-python-headless)")
@@ -131,10 +173,10 @@ def open_network_of(path: Path) -> Any:
     return open_network("openvino", path, next(iter(model.input(0).get_names())))
 
 
-def measure(runs: dict[str, Query]) -> dict[str, list[int]]:
+def measure(runs: dict[str, Query], rounds: int) -> dict[str, list[int]]:
     times: dict[str, list[int]] = {name: [] for name in runs}
     order, random = list(runs), Random(0)
-    for round_ in range(ROUNDS + WARMUP):
+    for round_ in range(rounds + WARMUP):
         random.shuffle(order)
         for name in order:
             run = runs[name]
@@ -153,8 +195,10 @@ def ratio(above: list[int], below: list[int]) -> float:
 
 
 def main() -> None:
-    others = {}
-    for argument in sys.argv[1:]:
+    arguments, rounds, others = sys.argv[1:], ROUNDS, {}
+    if arguments[:1] == ["--rounds"]:
+        rounds, arguments = int(arguments[1]), arguments[2:]
+    for argument in arguments:
         name, _, rest = argument.partition("=")
         path, _, pixels = rest.rpartition(":")
         others[name] = (Path(path), int(pixels))
@@ -167,18 +211,20 @@ def main() -> None:
         index = build_index(
             root / "groups.csv", config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
         )
-        prepared = {(m, s): variants(m, s, (root, index), others) for m in MODELS for s in SIDES}
-        for (model, side), runs in prepared.items():
-            times = measure(runs)
-            print(f"\n{model}, {side} px")
+        for model, side, size in ((m, s, f) for m in MODELS for s in SIDES for f in FRAMES):
+            runs = variants(model, side, size, (root, index), others)
+            times = measure(runs, rounds)
+            height, width = size
+            print(f"\n{model}, {side} px, {width}x{height}")
             append(
                 "frame",
-                f"one {WIDTH}x{HEIGHT} frame to {model} at {side} px, int8, OpenVINO, one core",
+                f"one {width}x{height} frame to {model} at {side} px, int8, OpenVINO, one core",
                 times,
                 ["openvino", "numpy", "timm", *(["opencv-python-headless"] if "opencv" in runs else [])],
                 realtime_priority=os.sched_getparam(0).sched_priority,
+                compiled_library=describe_library(),
                 **{f"ratio_{name}_over_network": ratio(times[name], times["network"]) for name in runs if name != "network"},
-                **{f"ratio_{name}_over_frame": ratio(times[name], times["frame"]) for name in others if name in runs},
+                **{f"ratio_{name}_over_area": ratio(times[name], times["area"]) for name in others if name in runs},
             )
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from weckd_edge.core import errors
     from weckd_edge.core.progress import Progress
     from weckd_edge.devices.bench.settings import BenchSettings
-    from weckd_edge.devices.runtime.predict import Prediction
+    from weckd_edge.devices.runtime.decision import Prediction
 
 __version__ = "0.1.0"
 
@@ -48,7 +48,7 @@ _MODULES = {
     "BuildConfig": "config",
     "Bundle": "api.bundle",
     "Model": "api.model",
-    "Prediction": "devices.runtime.predict",
+    "Prediction": "devices.runtime.decision",
     "Progress": "core.progress",
     "build": "api.build",
     "compile_model": "api.build",

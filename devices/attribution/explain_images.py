@@ -21,7 +21,8 @@ from weckd_edge.devices.images.decoding import read_image_file
 from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.images.picture_paths import make_picture_paths
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
-from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
+from weckd_edge.devices.runtime.decision import Prediction
+from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file, predict_frame
 
 SMALL_PIXELS = 240
 """Width of a small picture, pixels."""

@@ -1,15 +1,16 @@
 """Measure a bundle or a model on this machine: single queries one after another, every raw time kept.
 
-End-to-end latency and the network alone are measured in one run, one after the other. The time to the first prediction and
-the largest resident memory come from a process of its own, so that nothing this process has loaded counts.
+End-to-end latency, the network alone, and then the parts in turns are measured one after the other. The time to the first
+prediction and the largest resident memory come from a process of its own, so that nothing this process has loaded counts.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,13 @@ from weckd_edge.artifacts import Latency, Measurement
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import Progress, SilentProgress
-from weckd_edge.devices.bench.benched_model import BenchedModel, ColdStart, GuardedRunner
+from weckd_edge.devices.bench.benched_model import BenchedModel, ColdStart
 from weckd_edge.devices.bench.early_stopping import early_stop
 from weckd_edge.devices.bench.folder import FRAME, NETWORK, BenchFolder
 from weckd_edge.devices.bench.load_generator.generator import choose_generator
 from weckd_edge.devices.bench.load_generator.rules import Rules
 from weckd_edge.devices.bench.load_generator.single_stream import Sink, run_single_stream, warm_up
+from weckd_edge.devices.bench.parts import time_parts
 from weckd_edge.devices.bench.percentiles import summarize_latency
 from weckd_edge.devices.bench.settings import QUICK, BenchSettings
 from weckd_edge.devices.bench.verdict import LARGEST_SPREAD, spread_text
@@ -72,9 +74,11 @@ def bench(
         model=choice.model,
         input=manifest.input,
         precision=choice.precision,
+        labels=manifest.labels,
         network_input_name=manifest.network_input_name,
         onnx=read_model_bytes(bundle, manifest.onnx),
         guard=open_guard(bundle),
+        operating_point=manifest.operating_point,
     )
     return bench_model(model, frames, settings, machine=machine, out=out, progress=progress)
 
@@ -85,7 +89,7 @@ def bench_model(
     settings: BenchSettings,
     *,
     machine: BenchMachine = THIS_MACHINE,
-    network: bool = True,
+    parts: bool = True,
     out: Path | None = None,
     progress: Progress | None = None,
 ) -> Measurement:
@@ -96,7 +100,7 @@ def bench_model(
         frames: uint8 ``[N, H, W, 3]``, used in turn.
         settings: Settings of the bench.
         machine: The machine that the bench runs on, with its power source.
-        network: Whether the network alone is timed too; ``add_network`` does it later.
+        parts: Whether the network alone and the parts are timed too; ``add_parts`` does it later.
         out: Folder to keep the bench in; None keeps none.
         progress: Shows the three parts of the bench; None shows nothing.
 
@@ -114,16 +118,14 @@ def bench_model(
         runner = model.open(settings.threads)
         draft = _draft(model, runner.version, settings, cold, found, warnings)
         try:
-            single = [np.ascontiguousarray(frame[None]) for frame in frames]
-            timed = runner if model.guard is None else GuardedRunner(runner, model.guard)
             with kept.stream(FRAME, draft) if kept else nullcontext() as sink:
-                run = run_watched(timed, single, rules, generator, machine, sink)
+                run = run_watched(model.predictor(runner), _single(frames), rules, generator, machine, sink)
         finally:
             runner.close()
         task.advance()
         measurement = _with_run(draft, run, rules, found)
-        if network:
-            measurement = add_network(measurement, model, settings, kept, machine.clock)
+        if parts:
+            measurement = add_parts(measurement, model, frames, settings, kept, machine.clock)
         task.advance()
     if kept is not None:
         kept.finish(measurement, run.readings)
@@ -159,43 +161,51 @@ def _draft(
     )
 
 
-def add_network(
+def add_parts(
     measurement: Measurement,
     model: BenchedModel,
+    frames: NDArray[np.uint8],
     settings: BenchSettings,
     kept: BenchFolder | None = None,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Measurement:
-    """Time the network alone, without its preprocessing, and return the bench with it.
+    """Time the network alone and the parts of a prediction, and return the bench with them.
 
     Args:
-        measurement: A bench of the same model, without the network alone.
+        measurement: A bench of the same model, without them.
         model: The model.
+        frames: uint8 ``[N, H, W, 3]``, used in turn.
         settings: Settings that the bench ran by.
         kept: Folder that the bench is kept in; None keeps none.
         clock: Monotonic clock, nanoseconds.
     """
-    with kept.stream(NETWORK, measurement) if kept else nullcontext() as sink:
+    rules = settings.network_rules()
+    with kept.stream(NETWORK, measurement) if kept else nullcontext() as sink, ExitStack() as opened:
+        latency, alone = None, None
         try:
-            runner, note = model.open_network(settings.threads)
+            network, note = model.open_network(settings.threads)
         except ModelError as err:
-            warning = f"the network alone was not timed: {err}"
-            return replace(measurement, warnings=(*measurement.warnings, warning))
-        latency = _time_network(runner, settings.network_rules(), sink, clock)
-    warnings = [note] if note else []
-    if latency.iqr_over_median > LARGEST_SPREAD:
-        warnings.append(_noisy("network alone", latency))
-    return replace(measurement, network=latency, warnings=(*measurement.warnings, *warnings))
+            warnings = [f"the network alone was not timed: {err}"]
+        else:
+            opened.callback(network.close)
+            latency, alone = _time_network(network, rules, sink, clock), partial(network.run, _any_tensor(network))
+            warnings = [note] if note else []
+            if latency.iqr_over_median > LARGEST_SPREAD:
+                warnings.append(_noisy("network alone", latency))
+        runner = model.open(settings.threads)
+        opened.callback(runner.close)
+        parts = time_parts(model.predictor(runner), alone, _single(frames), rules, clock)
+    return replace(measurement, network=latency, parts=parts, warnings=(*measurement.warnings, *warnings))
+
+
+def _single(frames: NDArray[np.uint8]) -> list[NDArray[np.uint8]]:
+    return [np.ascontiguousarray(frame[None]) for frame in frames]
 
 
 def _time_network(runner: NetworkRunner, rules: Rules, sink: Sink | None, clock: Callable[[], int]) -> Latency:
-    """Time a network on one tensor, and close it."""
-    try:
-        tensors = [_any_tensor(runner)]
-        warm_up(runner, tensors, rules.warmup, clock)
-        return summarize_latency(run_single_stream(runner, tensors, rules, sink, clock).samples_ns)
-    finally:
-        runner.close()
+    tensors = [_any_tensor(runner)]
+    warm_up(runner, tensors, rules.warmup, clock)
+    return summarize_latency(run_single_stream(runner, tensors, rules, sink, clock).samples_ns)
 
 
 def _any_tensor(runner: NetworkRunner) -> NDArray[Any]:

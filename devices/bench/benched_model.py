@@ -6,20 +6,20 @@ import json
 import subprocess
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 import weckd_edge
-from weckd_edge.artifacts import InputSpec
+from weckd_edge.artifacts import InputSpec, OperatingPoint
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.serialization import to_json
-from weckd_edge.devices.runtime.backends.base import AnyRunner, ModelSource, NetworkRunner, Runner
+from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network
-from weckd_edge.devices.runtime.frame_runner import open_frame_runner
+from weckd_edge.devices.runtime.decision import FramePredictor
+from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
 
 _COLD_TIMEOUT_S = 300.0
@@ -48,27 +48,35 @@ class BenchedModel:
         model: The file to open, or the proved bytes of a bundle.
         input: The camera frame, and the network's input.
         precision: Precision of the model, for the record.
+        labels: Class names, in the order of the network's outputs.
         network_input_name: Tensor at which the graph is cut to time the network alone.
         onnx: The graph the model was built from; it is cut where the built model has lost that tensor.
-        guard: Input guard that looks at each frame first. Its time counts, and every frame is predicted, whatever it says.
-            None: the model has no guard.
+        guard: Input guard that looks at each frame. Its time counts, and every frame is predicted, whatever it says. None:
+            the model has no guard.
+        operating_point: How probabilities become a decision.
     """
 
     backend: str
     model: ModelSource
     input: InputSpec
     precision: str
+    labels: tuple[str, ...]
     network_input_name: str
     onnx: ModelSource | None = None
     guard: OpenGuard | None = None
+    operating_point: OperatingPoint = field(default_factory=OperatingPoint)
 
-    def open(self, threads: int) -> Runner:
-        """Open the whole model, without its guard.
+    def open(self, threads: int) -> FrameRunner:
+        """Open the whole model, with its guard.
 
         Raises:
             WeckdError: The model cannot be opened here.
         """
-        return open_frame_runner(self.backend, self.model, self.input, threads=threads)
+        return open_frame_runner(self.backend, self.model, self.input, guard=self.guard, threads=threads)
+
+    def predictor(self, runner: FrameRunner) -> FramePredictor:
+        """Return what is timed end to end: from a frame to a decision, as ``predict`` does it."""
+        return FramePredictor(runner=runner, labels=self.labels, operating_point=self.operating_point)
 
     def open_network(self, threads: int) -> tuple[NetworkRunner, str]:
         """Open the network without its preprocessing; return it and a note, empty where the built model itself was cut.
@@ -95,19 +103,6 @@ class BenchedModel:
             ModelError: The process failed, or took too long.
         """
         return measure_cold_start(self, frames, threads)
-
-
-@dataclass(frozen=True, slots=True)
-class GuardedRunner:
-    """A model behind its input guard, for timing."""
-
-    runner: AnyRunner
-    guard: OpenGuard
-
-    def run(self, frame: Any) -> Any:
-        """Check a frame, then run the model on it, whatever the guard says."""
-        self.guard.check(frame)
-        return self.runner.run(frame)
 
 
 def measure_cold_start(

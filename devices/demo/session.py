@@ -26,7 +26,8 @@ from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
-from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame, unreadable
+from weckd_edge.devices.runtime.decision import unreadable
+from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "

@@ -1,64 +1,23 @@
-"""Classify images with a bundle: open the model that runs here, and turn probabilities into a decision."""
+"""Classify images with a bundle: find the files, open the model that runs here, and predict."""
 
 from __future__ import annotations
 
-import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import NamedTuple
 
-from weckd_edge.artifacts import DataNote, FrameQuality, Manifest
 from weckd_edge.bundle.reader import Bundle, open_bundle
-from weckd_edge.core.errors import DataError, ModelError
+from weckd_edge.core.errors import DataError
 from weckd_edge.core.files import read_start
 from weckd_edge.devices.images.camera_frames import CameraFrame
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
 from weckd_edge.devices.images.frames import frame_of
-from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
+from weckd_edge.devices.runtime.backends.base import Frame
+from weckd_edge.devices.runtime.decision import FramePredictor, Prediction, unreadable
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.input_guard import open_guard
 from weckd_edge.devices.runtime.model_choice import ModelChoice, choose_model
-
-ABSTAIN = "unable to analyze"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Prediction:
-    """The prediction for one image.
-
-    Attributes:
-        file: Path of the image, as it was named; empty for an array.
-        label: Label with the largest probability; None where the network did not run.
-        probabilities: Probability of each label, 0..1, in the order of the bundle's labels; empty where the network did not
-            run.
-        decision: The label, or "unable to analyze".
-        reason: Sentence on why there is no decision; None where there is one.
-        code: Name of that reason: ``unreadable``; of the guard, ``too_dark``, ``too_bright``, ``flat``, ``blurred`` or
-            ``out_of_distribution``; of the network, ``not_a_number``, ``low_probability`` or ``non_gradeable_label``. None
-            where there is a decision.
-        guard: Code of the input guard's rejection; None where it accepts the frame, or the bundle has no guard.
-        quality: Quality of the frame; None where the bundle has no guard or the image could not be read.
-        ood_score: Distance of the frame from the training frames, at least 0; None where ``quality`` is None.
-        notes: Notes on the image file, such as that it is nearly of one colour.
-        latency_ns: End-to-end latency, from the camera frame to the decision, nanoseconds; reading an image file and
-            bringing it to the frame's size come before it. None where the image could not be read. Two predictions that
-            differ in it alone are equal.
-    """
-
-    file: str
-    label: str | None
-    probabilities: dict[str, float]
-    decision: str
-    reason: str | None
-    code: str | None = None
-    guard: str | None = None
-    quality: FrameQuality | None = None
-    ood_score: float | None = None
-    notes: tuple[DataNote, ...] = ()
-    latency_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -230,63 +189,6 @@ def predict_frame(model: OpenModel, frame: Frame | CameraFrame, *, file: str = "
     Raises:
         ModelError: The model takes another frame, or gives another number of probabilities than the bundle has labels.
     """
-    start_ns = time.monotonic_ns()
-    front_end = model.runner.front_end
-    prepared = front_end.prepare_camera(frame) if isinstance(frame, CameraFrame) else front_end.prepare(frame)
-    guard = prepared.decision
-    if guard is not None and guard.code is not None and not ignore_guard:
-        found = _Decided(None, {}, ABSTAIN, guard.words or "", guard.code)
-    else:
-        found = _decide(model.runner.graph.run(prepared.pixels), model.bundle.manifest)
-    return Prediction(
-        **found._asdict(),
-        file=file,
-        guard=None if guard is None else guard.code,
-        quality=None if guard is None else guard.quality,
-        ood_score=None if guard is None else guard.ood_score,
-        latency_ns=time.monotonic_ns() - start_ns,
-    )
-
-
-def unreadable(file: str, reason: str) -> Prediction:
-    """Return the prediction of an image that cannot be read: "unable to analyze"."""
-    return Prediction(file=file, label=None, probabilities={}, decision=ABSTAIN, reason=reason, code="unreadable")
-
-
-class _Decided(NamedTuple):
-    """Decision on one prediction: some of the attributes of ``Prediction``."""
-
-    label: str | None
-    probabilities: dict[str, float]
-    decision: str
-    reason: str | None
-    code: str | None
-
-
-def decide_prediction(file: str, probabilities: Probabilities, manifest: Manifest) -> Prediction:
-    """Turn one prediction ``[classes]`` into a decision at the bundle's operating point.
-
-    Raises:
-        ModelError: There is another number of probabilities than the bundle has labels.
-    """
-    return Prediction(file=file, **_decide(probabilities, manifest)._asdict())
-
-
-def _decide(probabilities: Probabilities, manifest: Manifest) -> _Decided:
-    labels, point = manifest.labels, manifest.operating_point
-    if probabilities.shape != (len(labels),):
-        raise ModelError(
-            f"expected {len(labels)} probabilities, got shape {list(probabilities.shape)}", code="E_MODEL_OUTPUT"
-        )
-    numbers: list[float] = probabilities.tolist()
-    if not all(map(math.isfinite, numbers)):
-        return _Decided(None, {}, ABSTAIN, "the model gave no number", "not_a_number")
-    values = dict(zip(labels, numbers, strict=True))
-    most = max(numbers)
-    label = labels[numbers.index(most)]
-    if most < point.confidence_threshold:
-        text = f"the most probable label, {label}, has {most:.3f}; a decision needs {point.confidence_threshold:g}"
-        return _Decided(label, values, ABSTAIN, f"not sure enough: {text}", "low_probability")
-    if label in point.non_gradeable_labels:
-        return _Decided(label, values, ABSTAIN, label, "non_gradeable_label")
-    return _Decided(label, values, label, None, None)
+    manifest = model.bundle.manifest
+    predictor = FramePredictor(runner=model.runner, labels=manifest.labels, operating_point=manifest.operating_point)
+    return predictor.predict(frame, file=file, ignore_guard=ignore_guard)

@@ -12,7 +12,7 @@ from typing import Protocol, TextIO
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.core.store import explain_os_errors
-from weckd_edge.devices.runtime.predict import Prediction
+from weckd_edge.devices.runtime.decision import Prediction
 
 SUFFIXES = (".csv", ".jsonl")
 

@@ -8,7 +8,7 @@ from weckd_edge.core.errors import DataError
 from weckd_edge.core.store import write_atomic
 from weckd_edge.devices.images.annotate import draw_prediction, encode_png
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.runtime.predict import Prediction
+from weckd_edge.devices.runtime.decision import Prediction
 
 
 def save_prediction(image: Path, prediction: Prediction, picture: Path) -> bool:

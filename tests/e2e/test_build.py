@@ -237,7 +237,7 @@ def test_the_same_build_again_reuses_every_stage_and_writes_the_same_model(cpu: 
     out = tmp_path / "again"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "again.work")
     summary = outputs(process, *cpu.arguments(out))
-    measured = {"bench-M1", "bench-M2", "bench-M3", "bench-network"}
+    measured = {"bench-M1", "bench-M2", "bench-M3", "bench-parts"}
     assert {stage["name"] for stage in summary["steps"] if not stage["reused"]} == measured
     assert fixed_files(out) == before
 

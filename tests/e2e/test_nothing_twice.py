@@ -140,13 +140,13 @@ def without_timing(monkeypatch: pytest.MonkeyPatch, timed: Counter[str]) -> None
         times = (1_000_000,) * settings.queries
         return factories.measurement(times, backend=model.backend, precision=model.precision)
 
-    def add_network(measurement: Measurement, model: Any, settings: Any) -> Measurement:
+    def add_parts(measurement: Measurement, model: Any, frames: Any, settings: Any) -> Measurement:
         timed[f"network of {digest_of_model(model.model)}"] += 1
         return measurement
 
     monkeypatch.setattr(evaluate, "time_interleaved", race)
     monkeypatch.setattr(bench, "bench_model", bench_model)
-    monkeypatch.setattr(bench, "add_network", add_network)
+    monkeypatch.setattr(bench, "add_parts", add_parts)
 
 
 @pytest.mark.parametrize("target", ["cpu", "jetson"])

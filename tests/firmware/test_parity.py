@@ -17,8 +17,9 @@ from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.devices.runtime.decision import Decision, decide
 from weckd_edge.devices.runtime.front_end import FrontEnd
-from weckd_edge.devices.runtime.predict import Prediction, choose_model, decide_prediction
+from weckd_edge.devices.runtime.model_choice import choose_model
 
 REAL = Path(__file__).parents[2].parent / "shared/data/otoscopy_chile"
 
@@ -37,7 +38,7 @@ def c_predictions(
     return list(firmware.read_predictions(out))
 
 
-def is_same(row: tuple[int, int, int, list[float]], by_python: Prediction, manifest: Manifest) -> bool:
+def is_same(row: tuple[int, int, int, list[float]], by_python: Decision, manifest: Manifest) -> bool:
     """Compare decision, prediction label, reason and every probability, to the bit."""
     decision, prediction, reason, probabilities = row
     labels = manifest.labels
@@ -91,7 +92,9 @@ def test_every_probability_and_decision_is_pythons(
     assert len(by_c) == len(images)
     decided = 0
     for image, row in zip(images, by_c, strict=True):
-        by_python = decide_prediction("", runner.run(np.ascontiguousarray(image[None])), bundle.manifest)
+        by_python = decide(
+            runner.run(np.ascontiguousarray(image[None])), bundle.manifest.labels, bundle.manifest.operating_point
+        )
         assert is_same(row, by_python, bundle.manifest), (row, by_python)
         decided += row[0] != -1
     runner.close()

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.images.camera_frames import Colour, Matrix, Region, camera_frame
-from weckd_edge.devices.runtime.predict import OpenModel, Prediction, find_images, predict_file, predict_frame
+from weckd_edge.devices.runtime.decision import Prediction
+from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file, predict_frame
 
 if TYPE_CHECKING:
     from weckd_edge.devices.attribution.explain_images import Explanation

@@ -49,6 +49,7 @@ from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
     Latency,
+    LatencyParts,
     LoadgenRecord,
     MachineRecord,
     MachineState,
@@ -151,6 +152,7 @@ __all__ = [
     "LabelIssueAudit",
     "Labels",
     "Latency",
+    "LatencyParts",
     "LayerDivergence",
     "LayerParity",
     "LeakPair",

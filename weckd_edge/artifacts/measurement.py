@@ -27,6 +27,37 @@ class Latency:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class LatencyParts:
+    """Latencies of the parts of a prediction, each run alone, in turns on the same frames; their samples are not kept.
+
+    Attributes:
+        guard: Latency of the input guard; None where the bundle has none.
+        front_end: Latency of crop and resize before the graph; None where the graph does that itself.
+        graph: Latency of the graph, from what it takes to the probabilities.
+        decision: Latency of the decision by the probabilities.
+        end_to_end_over_network: End-to-end latency over that of the network alone: median of their ratios within each turn;
+            None where the network alone cannot be timed.
+    """
+
+    guard: Latency | None
+    front_end: Latency | None
+    graph: Latency
+    decision: Latency
+    end_to_end_over_network: float | None
+
+    @property
+    def named(self) -> tuple[tuple[str, Latency], ...]:
+        """Name of each part in words, with its latency, in the order in which a frame passes them."""
+        parts = (
+            ("input guard", self.guard),
+            ("front end", self.front_end),
+            ("graph", self.graph),
+            ("decision", self.decision),
+        )
+        return tuple((name, latency) for name, latency in parts if latency is not None)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class EarlyStop:
     """Upper bound of a latency percentile that a run proves: MLPerf's early-stopping estimate.
 
@@ -157,7 +188,7 @@ class Measurement:
         rules: Rules of the run in words, such as ``single-stream, 1024 queries``.
         threads: Number of processor threads that the backend was given.
         link: Link that was timed as it would be deployed, to select among links; None: the deployed model.
-        end_to_end: End-to-end latency: a uint8 frame in memory in, probabilities out.
+        end_to_end: End-to-end latency: from a uint8 frame in memory to the decision, the input guard included.
         network: Latency of the network alone, without preprocessing.
         cold_start_ns: Time from opening the model to its first prediction, nanoseconds.
         peak_rss_bytes: Largest resident memory of the process, bytes.
@@ -171,6 +202,7 @@ class Measurement:
         loadgen: LoadGen's own results for the same run; None where the builtin generator sent the queries.
         power: Power and energy; None where they were not asked for.
         machine: State of the machine around the run; None where it was not recorded.
+        parts: Latencies of the parts of a prediction; None where they were not timed.
         cut_off: Why the run ended early; None where it did not. A run that was cut off is never VALID.
         schema_version: Schema version of this record.
     """
@@ -197,5 +229,6 @@ class Measurement:
     loadgen: LoadgenRecord | None = None
     power: PowerRecord | None = None
     machine: MachineRecord | None = None
+    parts: LatencyParts | None = None
     cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION

@@ -79,9 +79,13 @@ def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: Benc
 
 def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
     rows = [("end-to-end latency", *_row(found.end_to_end)), ("network alone", *_row(found.network))]
+    parts = found.parts
+    rows += [(name, *_percentiles(latency), None) for name, latency in (parts.named if parts is not None else ())]
     print_table(("", "p50 ms", "p90 ms", "p99 ms", "frames"), rows, title=f"{found.device} ({found.host})")
     rss = "unknown" if found.peak_rss_bytes is None else f"{found.peak_rss_bytes / 2**20:.0f} MiB"
     threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
+    if parts is not None and parts.end_to_end_over_network is not None:
+        print_message(f"end to end takes {parts.end_to_end_over_network:.2f} times as long as the network alone")
     print_message(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
     print_message(found.rules)
     for stop in found.early_stopping:
@@ -130,4 +134,8 @@ def _energy(found: Measurement) -> str:
 def _row(latency: Latency | None) -> tuple[object, ...]:
     if latency is None:
         return None, None, None, None
-    return (*(f"{ns / 1e6:.3f}" for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns)), len(latency.samples_ns))
+    return (*_percentiles(latency), len(latency.samples_ns))
+
+
+def _percentiles(latency: Latency) -> tuple[str, ...]:
+    return tuple(f"{ns / 1e6:.3f}" for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns))

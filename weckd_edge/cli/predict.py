@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from weckd_edge.api.bundle import Bundle
     from weckd_edge.api.model import Model
     from weckd_edge.devices.attribution.explain_images import Explanation
-    from weckd_edge.devices.runtime.predict import Prediction
+    from weckd_edge.devices.runtime.decision import Prediction
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

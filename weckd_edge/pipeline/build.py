@@ -32,7 +32,7 @@ from weckd_edge.pipeline.output_paths import normal_path
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
-from weckd_edge.pipeline.steps.bench import bench_network
+from weckd_edge.pipeline.steps.bench import bench_parts
 from weckd_edge.pipeline.steps.calibrate import calibrate
 from weckd_edge.pipeline.steps.convert import convert
 from weckd_edge.pipeline.steps.export import export
@@ -115,7 +115,7 @@ def compile_chain(
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
     metrics = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point)
-    measurement = bench_network(ctx, student, choice.measurement)
+    measurement = bench_parts(ctx, student, frames.val, fitted.artifact.guard, choice.measurement)
     audit = audit_data(ctx, student.network, frames.test, index)
 
     layout = lay_out(

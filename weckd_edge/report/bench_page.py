@@ -75,6 +75,7 @@ def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
         network = measurement.network
         shown = " / ".join(milliseconds(ns) for ns in (network.p50_ns, network.p90_ns, network.p99_ns))
         rows.append(("network alone, p50 / p90 / p99", shown))
+    rows += _part_numbers(measurement)
     rows.append(("cold start, until the first prediction", milliseconds(measurement.cold_start_ns)))
     rss = measurement.peak_rss_bytes
     rows.append(("peak memory", "cannot be measured on this machine" if rss is None else size(rss)))
@@ -90,6 +91,19 @@ def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
         if power.reason is not None:
             rows.append(("energy not measured", power.reason))
     rows.append(("spread (IQR / median)", significant(latency.iqr_over_median, 2)))
+    return rows
+
+
+def _part_numbers(measurement: Measurement) -> list[tuple[str, str]]:
+    parts = measurement.parts
+    if parts is None:
+        return []
+    rows = [
+        (f"{name}, p50 / p90 / p99", " / ".join(milliseconds(ns) for ns in (one.p50_ns, one.p90_ns, one.p99_ns)))
+        for name, one in parts.named
+    ]
+    if parts.end_to_end_over_network is not None:
+        rows.append(("end to end over network alone", f"{parts.end_to_end_over_network:.2f}"))
     return rows
 
 

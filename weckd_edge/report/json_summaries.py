@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import Latency, LinkEvaluation, Measurement, Metric, MetricsRecord
+from weckd_edge.artifacts import Latency, LatencyParts, LinkEvaluation, Measurement, Metric, MetricsRecord
 from weckd_edge.core.words import with_plain_spaces
 from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.evidence import BundleContents
@@ -153,6 +153,7 @@ def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, An
         "reason": reason,
         "end_to_end": _latency_summary(found.end_to_end),
         "network": _latency_summary(found.network),
+        "parts": None if found.parts is None else _parts_summary(found.parts),
         "early_stopping": found.early_stopping,
         "loadgen": found.loadgen,
         "duration_ns": found.duration_ns,
@@ -164,6 +165,15 @@ def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, An
         "cut_off": found.cut_off,
         "warnings": found.warnings,
     }
+
+
+def _parts_summary(parts: LatencyParts) -> dict[str, Any]:
+    named = {"guard": parts.guard, "front_end": parts.front_end, "graph": parts.graph, "decision": parts.decision}
+    latencies = {
+        name: None if one is None else {"p50_ns": one.p50_ns, "p90_ns": one.p90_ns, "p99_ns": one.p99_ns}
+        for name, one in named.items()
+    }
+    return {**latencies, "end_to_end_over_network": parts.end_to_end_over_network}
 
 
 def _latency_summary(latency: Latency | None) -> dict[str, Any] | None:

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
 
-from weckd_edge.devices.runtime.predict import Prediction, find_images, open_bundle_model, predict_file
+from weckd_edge.devices.runtime.decision import Prediction
+from weckd_edge.devices.runtime.predict import find_images, open_bundle_model, predict_file
 
 
 def predict_images(

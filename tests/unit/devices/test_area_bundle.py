@@ -99,6 +99,8 @@ def test_a_bench_shows_it_camera_frames_and_times_the_network_behind_the_pixels(
     assert len(found.end_to_end.samples_ns) == 8
     assert found.network is not None
     assert found.cold_start_ns > 0
+    assert found.parts is not None
+    assert [name for name, _ in found.parts.named] == ["input guard", "front end", "graph", "decision"]
 
 
 def test_the_demo_predicts_a_picture_of_any_size(toy: ModuleType, bundle: Bundle) -> None:

@@ -13,7 +13,8 @@ from weckd_edge.core.errors import DataError
 
 if TYPE_CHECKING:
     from weckd_edge.devices.attribution.explain_images import Explanation
-    from weckd_edge.devices.runtime.predict import Prediction, SkippedFile
+    from weckd_edge.devices.runtime.decision import Prediction
+    from weckd_edge.devices.runtime.predict import SkippedFile
 
 
 class ImageResult(NamedTuple):

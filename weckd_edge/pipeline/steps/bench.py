@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
 
 from weckd_edge.artifacts import FrameGuard, Measurement
-from weckd_edge.devices.bench.bench import add_network, bench_model
+from weckd_edge.devices.bench.bench import add_parts, bench_model
 from weckd_edge.devices.bench.benched_model import BenchedModel
 from weckd_edge.devices.bench.power.table import open_source
 from weckd_edge.devices.bench.settings import BenchSettings
@@ -22,7 +24,7 @@ FRAMES = 8
 
 
 def bench(ctx: BuildContext, student: Student, images: SplitFrames, guard: FrameGuard | None) -> Measurement:
-    """Measure a student as it would be deployed, behind the guard, but for the network alone.
+    """Measure a student as it would be deployed, behind the guard, but for the network alone and the parts.
 
     Every build measures anew, as machines change.
 
@@ -35,26 +37,27 @@ def bench(ctx: BuildContext, student: Student, images: SplitFrames, guard: Frame
     Raises:
         WeckdError: The model cannot be opened on this machine.
     """
-    frames = images.take(range(min(FRAMES, len(images)))).frames
     start_ns = time.monotonic_ns()
     with closing(open_source("auto")) as meter:
         found = bench_model(
-            replace(_model(student), guard=OpenGuard(guard, student.input.frame) if guard is not None else None),
-            frames,
+            _model(student, guard),
+            _frames(images),
             _settings(ctx),
             machine=BenchMachine(power=meter),
-            network=False,
+            parts=False,
             progress=ctx.progress,
         )
     ctx.note_step(f"bench-{student.name}", (time.monotonic_ns() - start_ns) / 1e9, reused=False)
     return found
 
 
-def bench_network(ctx: BuildContext, student: Student, measurement: Measurement) -> Measurement:
-    """Return a student's bench with the time of its network alone, without the preprocessing."""
+def bench_parts(
+    ctx: BuildContext, student: Student, images: SplitFrames, guard: FrameGuard | None, measurement: Measurement
+) -> Measurement:
+    """Return a student's bench with the times of its network alone, without the preprocessing, and of its parts."""
     start_ns = time.monotonic_ns()
-    found = add_network(measurement, _model(student), _settings(ctx))
-    ctx.note_step("bench-network", (time.monotonic_ns() - start_ns) / 1e9, reused=False)
+    found = add_parts(measurement, _model(student, guard), _frames(images), _settings(ctx))
+    ctx.note_step("bench-parts", (time.monotonic_ns() - start_ns) / 1e9, reused=False)
     return found
 
 
@@ -63,13 +66,19 @@ def _settings(ctx: BuildContext) -> BenchSettings:
     return BenchSettings(queries=config.queries, warmup=config.warmup, threads=config.threads)
 
 
-def _model(student: Student) -> BenchedModel:
+def _frames(images: SplitFrames) -> NDArray[np.uint8]:
+    return images.take(range(min(FRAMES, len(images)))).frames
+
+
+def _model(student: Student, guard: FrameGuard | None) -> BenchedModel:
     deployed = student.deployed
     return BenchedModel(
         backend=deployed.backend,
         model=deployed.model,
         input=student.input,
         precision=deployed.precision,
+        labels=student.exported.artifact.labels,
         network_input_name=student.exported.artifact.network_input_name,
         onnx=student.onnx,
+        guard=OpenGuard(guard, student.input.frame) if guard is not None else None,
     )

@@ -1,4 +1,5 @@
 import dataclasses
+import itertools
 import json
 import os
 import subprocess
@@ -27,14 +28,19 @@ from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.bench.watched_run import BenchMachine
+from weckd_edge.devices.runtime.frame_runner import FrameRunner
+from weckd_edge.devices.runtime.front_end import FrontEnd
 
 INPUT = factories.input_spec(2)
+LABELS = ("effusion", "normal", "wax")
 
 
 def toy_model(backend: str, model: Path) -> BenchedModel:
     """The toy's graph, as a bench has it."""
     spec = factories.input_spec(8)
-    return BenchedModel(backend=backend, model=model, input=spec, precision="float32", network_input_name="image")
+    return BenchedModel(
+        backend=backend, model=model, input=spec, precision="float32", labels=LABELS, network_input_name="image"
+    )
 
 
 class FakeRunner:
@@ -66,8 +72,8 @@ class FakeModel(BenchedModel):
     whole: FakeRunner = dataclasses.field(default_factory=FakeRunner)
     network: FakeRunner = dataclasses.field(default_factory=FakeRunner)
 
-    def open(self, threads: int) -> FakeRunner:
-        return self.whole
+    def open(self, threads: int) -> FrameRunner:
+        return FrameRunner(self.whole, FrontEnd(self.input, self.guard))
 
     def open_network(self, threads: int) -> tuple[FakeRunner, str]:
         return self.network, ""
@@ -159,6 +165,9 @@ def test_a_bundle_is_measured_on_its_golden_frames(toy: ModuleType, machines: Mo
     assert len(found.end_to_end.samples_ns) == 9
     assert found.network is not None
     assert len(found.network.samples_ns) == 9
+    assert found.parts is not None
+    assert [name for name, _ in found.parts.named] == ["graph", "decision"], "no guard, and the graph resizes"
+    assert found.parts.end_to_end_over_network is not None
     assert min(found.end_to_end.samples_ns) > 0
     assert found.cold_start_ns > 0
     assert found.peak_rss_bytes is None or found.peak_rss_bytes > 1 << 20
@@ -180,19 +189,35 @@ def test_onnxruntime_measures_too_and_says_that_it_cannot_cut(toy: ModuleType, m
 
 @pytest.fixture
 def model(tmp_path: Path) -> FakeModel:
-    return FakeModel(backend="openvino", model=tmp_path / "m.xml", input=INPUT, precision="int8", network_input_name="image")
+    return FakeModel(
+        backend="openvino",
+        model=tmp_path / "m.xml",
+        input=INPUT,
+        precision="int8",
+        labels=LABELS,
+        network_input_name="image",
+    )
 
 
 FRAMES = np.zeros((2, 2, 2, 3), np.uint8)
 
 
-def run_fake(model: BenchedModel, root: Path, *, machine: Any = (), out: Path | None = None, **settings: Any) -> Measurement:
+def run_fake(
+    model: BenchedModel,
+    root: Path,
+    *,
+    machine: Any = (),
+    out: Path | None = None,
+    parts: bool = True,
+    **settings: Any,
+) -> Measurement:
     """Bench on a machine that shows the files below ``root``; four queries unless told otherwise."""
     return bench_model(
         model,
         FRAMES,
         BenchSettings(**{"queries": 4, "warmup": 0, **settings}),
         machine=BenchMachine(root=root, **dict(machine)),
+        parts=parts,
         out=out,
     )
 
@@ -220,7 +245,8 @@ class Clock:
 
     def advance_by(self, durations_ns: Iterable[int]) -> Callable[[], None]:
         """Return a query that takes these times, one after another."""
-        left = iter(durations_ns)
+        listed = list(durations_ns)
+        left = itertools.chain(listed, itertools.repeat(listed[-1]))
 
         def takes() -> None:
             self.now_ns += next(left)
@@ -279,7 +305,7 @@ class Meter(Looks):
 def test_energy_is_what_a_frame_takes_above_idle(tmp_path: Path, model: FakeModel) -> None:
     meter = Meter(model.whole)
     model.whole.takes = lambda: meter.wait_for(2)
-    found = run_fake(model, tmp_path, queries=64, machine={"power": meter})
+    found = run_fake(model, tmp_path, queries=64, machine={"power": meter}, parts=False)
     assert found.power is not None
     assert found.power.idle_mw == pytest.approx(2000)
     assert found.power.run_mw == pytest.approx(6000, rel=0.05)  # the first query's first readings are still idle
@@ -316,7 +342,8 @@ def test_the_machine_is_watched_before_during_and_after(tmp_path: Path, model: F
     clock_file_of(tmp_path, 1_000_000)
     clock = WatchedClock()
     model.whole.takes = lambda: clock.wait_for(1)
-    machine = run_fake(model, tmp_path, queries=3, machine={"clock": clock, "watch_period_s": 0.001}).machine
+    settings = {"clock": clock, "watch_period_s": 0.001}
+    machine = run_fake(model, tmp_path, queries=3, machine=settings, parts=False).machine
     assert machine is not None
     assert machine.shown == ("processor clock",)
     assert machine.before.at_ns < 0 < machine.after.at_ns

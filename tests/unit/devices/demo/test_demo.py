@@ -29,7 +29,7 @@ from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
 from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.runtime.predict import ABSTAIN
+from weckd_edge.devices.runtime.decision import ABSTAIN
 
 
 def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:

@@ -30,7 +30,8 @@ from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.backends.table import open_runner
-from weckd_edge.devices.runtime.predict import ABSTAIN, find_image_files, open_bundle_model
+from weckd_edge.devices.runtime.decision import ABSTAIN
+from weckd_edge.devices.runtime.predict import find_image_files, open_bundle_model
 from weckd_edge.report.frames import picture_frames
 from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index

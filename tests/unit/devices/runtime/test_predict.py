@@ -18,13 +18,9 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.cli.predict import command
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, DeviceError, MissingDependency, ModelError
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.decision import ABSTAIN, decide
 from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.devices.runtime.predict import (
-    ABSTAIN,
-    decide_prediction,
-    find_images,
-    open_bundle_model,
-)
+from weckd_edge.devices.runtime.predict import find_images, open_bundle_model
 
 
 def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: str = "fp32") -> BuiltModel:
@@ -165,9 +161,9 @@ def test_an_unreadable_image_is_a_prediction_and_the_others_go_on(toy: ModuleTyp
 
 def test_an_unsure_prediction_abstains_and_keeps_its_probabilities(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b", confidence_threshold=0.9)
-    sure = decide_prediction("x", np.array([0.02, 0.96, 0.02], np.float32), bundle.manifest)
+    sure = decide(np.array([0.02, 0.96, 0.02], np.float32), bundle.manifest.labels, bundle.manifest.operating_point)
     assert (sure.decision, sure.reason) == ("normal", None)
-    unsure = decide_prediction("x", np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest)
+    unsure = decide(np.array([0.1, 0.85, 0.05], np.float32), bundle.manifest.labels, bundle.manifest.operating_point)
     assert (unsure.label, unsure.decision) == ("normal", ABSTAIN)
     assert set(unsure.probabilities) == set(toy.LABELS)
     assert unsure.reason == "not sure enough: the most probable label, normal, has 0.850; a decision needs 0.9"
@@ -176,14 +172,14 @@ def test_an_unsure_prediction_abstains_and_keeps_its_probabilities(toy: ModuleTy
 
 def test_a_prediction_that_is_no_number_abstains_even_where_nothing_else_would(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
-    found = decide_prediction("x", np.array([0.1, np.nan, 0.9], np.float32), bundle.manifest)
+    found = decide(np.array([0.1, np.nan, 0.9], np.float32), bundle.manifest.labels, bundle.manifest.operating_point)
     assert (found.label, found.decision, found.probabilities) == (None, ABSTAIN, {})
 
 
 def test_another_number_of_predictions_than_labels_is_refused(toy: ModuleType, tmp_path: Path) -> None:
     bundle = toy.write_bundle(tmp_path / "b")
     with raises(ModelError, "E_MODEL_OUTPUT", says=("3", "[2]")):
-        decide_prediction("x", np.array([0.5, 0.5], np.float32), bundle.manifest)
+        decide(np.array([0.5, 0.5], np.float32), bundle.manifest.labels, bundle.manifest.operating_point)
 
 
 def test_folders_are_searched_sorted_and_by_their_suffixes(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.demo.server import DemoServer
 from weckd_edge.devices.demo.session import DemoSession
-from weckd_edge.devices.runtime.predict import ABSTAIN
+from weckd_edge.devices.runtime.decision import ABSTAIN
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
 from weckd_edge.train.input_guard.ood_frames import ood_frames

@@ -17,8 +17,8 @@ from support.errors import raises
 from weckd_edge.api.model import Model
 from weckd_edge.core.errors import ConfigError, DataError, ModelError, StoreError
 from weckd_edge.core.serialization import to_data
+from weckd_edge.devices.runtime.decision import ABSTAIN
 from weckd_edge.devices.runtime.frame_runner import FrameRunner
-from weckd_edge.devices.runtime.predict import ABSTAIN
 
 pytest.importorskip("onnxruntime")
 

@@ -17,7 +17,7 @@ import weckd_edge
 from support.errors import raises
 from weckd_edge.cli.parsing.image_patterns import expand_patterns
 from weckd_edge.core.errors import DataError, ModelError
-from weckd_edge.devices.runtime.predict import Prediction
+from weckd_edge.devices.runtime.decision import Prediction
 from weckd_edge.devices.runtime.prediction_file import write_predictions
 
 Run = Callable[..., tuple[int, str, str]]
