@@ -18,6 +18,7 @@ import torch
 import torch.nn.functional as F
 
 from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
+from weckd_edge.compile.export.filter_form import FilterResize
 from weckd_edge.compile.export.preprocess_graph import fold_scale
 from weckd_edge.compile.graph import (
     NETWORK_INPUT_NAME,
@@ -30,6 +31,7 @@ from weckd_edge.compile.graph import (
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.images.filters import FILTERS
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -62,6 +64,8 @@ class Preprocess(torch.nn.Module):
         self.register_buffer("scale", _channels(1 / (255 * v) for v in spec.network.std), persistent=False)
         if spec.frame.resize == "diagonal":
             self._plan_diagonal()
+        elif spec.frame.resize in FILTERS:
+            self.filter = FilterResize(spec)
 
     def _plan_diagonal(self) -> None:
         spec, size, width = self.spec, self.spec.network.size, self.spec.frame.width
@@ -84,7 +88,8 @@ class Preprocess(torch.nn.Module):
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Preprocess what the graph takes, uint8 RGB ``[B, rows, columns, 3]``, to normalised float32 ``[B, 3, S, T]``."""
-        resized = {"diagonal": self._diagonal, "area": _planes, "bilinear": self._bilinear}[self.spec.frame.resize]
+        ways = {"diagonal": self._diagonal, "area": _planes, "bilinear": self._bilinear}
+        resized = ways.get(self.spec.frame.resize, self._filtered)
         return (resized(frames) - self.mean) * self.scale
 
     def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
@@ -95,6 +100,10 @@ class Preprocess(torch.nn.Module):
         x = x.reshape(len(frames), -1, self.band)
         one, other = (x.index_select(2, places).to(torch.float32) for places in self.places)
         return ((one + other) * 0.5).round().reshape(-1, height, width, 3).permute(0, 3, 1, 2)
+
+    def _filtered(self, frames: torch.Tensor) -> torch.Tensor:
+        levels: torch.Tensor = self.filter(frames.to(torch.float32) if self.cast_first else frames)
+        return levels
 
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:
         x = _planes(frames)

@@ -24,7 +24,7 @@ class InputHints:
     """Hints about a network's input and output; None leaves it to the file.
 
     Attributes:
-        input_size: Side of the network's input, pixels.
+        input_size: Side of the network's input, pixels; or its height and width.
         layout: Channels before rows (``nchw``) or behind columns (``nhwc``).
         mean: Mean that its pixels are normalised with, of values in 0..1, in the order red, green, blue.
         std: Standard deviation that its pixels are normalised with, in the same form.
@@ -35,7 +35,7 @@ class InputHints:
             file.
     """
 
-    input_size: int | None = None
+    input_size: int | tuple[int, int] | None = None
     layout: Layout | None = None
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
@@ -45,8 +45,8 @@ class InputHints:
     to_inference: bool = False
 
     def __post_init__(self) -> None:
-        if self.input_size is not None and not 8 <= self.input_size <= MAX_SIDE:
-            raise ConfigError(f"--input-size {self.input_size}: expected 8 to {MAX_SIDE} pixels", code="E_CONFIG_RANGE")
+        if self.size is not None and not all(8 <= side <= MAX_SIDE for side in self.size):
+            raise ConfigError(f"--input-size {self.size_text}: expected 8 to {MAX_SIDE} pixels", code="E_CONFIG_RANGE")
         if self.channels not in (None, 1, 3):
             raise ConfigError(f"--channels {self.channels}: expected 1 (luminance) or 3 (colour)", code="E_CONFIG_RANGE")
         if self.channels == 1 and self.channel_order != "rgb":
@@ -69,6 +69,16 @@ class InputHints:
                 f"{MAX_OF_UNIT:g}, as they are of values in 0..255; divide by 255: --mean {scaled[0]} --std {scaled[1]}",
                 code="E_CONFIG_RANGE",
             )
+
+    @property
+    def size(self) -> tuple[int, int] | None:
+        """Return height and width of the network's input, pixels; None: it was not said."""
+        return (self.input_size, self.input_size) if isinstance(self.input_size, int) else self.input_size
+
+    @property
+    def size_text(self) -> str:
+        """Return the size as a user writes it: one side, or height and width."""
+        return str(self.input_size) if isinstance(self.input_size, int) else "x".join(map(str, self.input_size or ()))
 
 
 def _shown(values: tuple[float, ...]) -> str:

@@ -1,6 +1,6 @@
 """Forms of a network's input: layout, size, type, channels and their order; and how each becomes the one form.
 
-In the end a network takes float32 ``[1, 3, S, S]``, red first. The operators for that go into the graph: whole grey
+In the end a network takes float32 ``[1, 3, height, width]``, red first. The operators for that go into the graph: whole grey
 levels are rounded, halves to the even one, channels last are turned, blue and red are exchanged, and one channel is the
 luminance 0.299 R + 0.587 G + 0.114 B (ITU-R BT.601, as Pillow and OpenCV have it). The last two go into the weights of
 the first convolution where that alone reads the image: they then cost nothing.
@@ -34,7 +34,7 @@ class InputForm:
     Attributes:
         layout: ``nchw`` with channels first, or ``nhwc`` with channels last.
         kind: Type; a network that takes ``uint8`` takes whole grey levels and normalises them itself.
-        side: Side of the square image, pixels.
+        size: Height and width of the image, pixels.
         channels: Number of channels: 3, or 1 for the luminance.
         order: Order of the three, ``rgb`` or ``bgr``.
         mean: Mean that its pixels are normalised with, of values in 0..1, in the order red, green, blue; 0 for ``uint8``.
@@ -43,7 +43,7 @@ class InputForm:
 
     layout: Layout
     kind: Literal["float32", "uint8"]
-    side: int
+    size: tuple[int, int]
     channels: int
     order: ChannelOrder
     mean: Colour
@@ -52,13 +52,13 @@ class InputForm:
     def advice(self) -> str:
         """Return advice on the options to check where a network cannot run on its input."""
         other = "nhwc" if self.layout == "nchw" else "nchw"
-        given = f"it was given {self.side} by {self.side} pixels as {self.layout}"
+        given = f"it was given {self.size[0]} rows of {self.size[1]} pixels as {self.layout}"
         return f"{given}: is --layout {other} or another --input-size right?"
 
-    def notes(self, name: str, opset: int) -> tuple[str, ...]:
-        """Return findings and decisions about the input, in words."""
+    def notes(self, name: str, opset: int, source: str) -> tuple[str, ...]:
+        """Return findings and decisions about the input, in words; ``source`` names who gave mean and deviation."""
         order = "channels first" if self.layout == "nchw" else "channels last"
-        found = [f"ONNX file {name}: opset {opset}, {self.kind} input of {self.side} by {self.side} pixels, {order}."]
+        found = [f"ONNX file {name}: opset {opset}, {self.kind} input of {self.size[1]} by {self.size[0]} pixels, {order}."]
         if self.channels == 1:
             found.append("It takes one channel: it is given the luminance, 0.299 R + 0.587 G + 0.114 B.")
         if self.order == "bgr":
@@ -66,7 +66,7 @@ class InputForm:
         if self.kind == "uint8":
             found.append("It takes whole grey levels of 0 to 255 and normalises them itself: resized pixels are rounded.")
         else:
-            found.append("Mean and standard deviation of its pixels are as the user said.")
+            found.append(f"Mean and standard deviation of its pixels are as {source}.")
         return tuple(found)
 
 
@@ -88,6 +88,17 @@ def only_input(name: str, graph: GraphProto) -> ValueInfoProto:
     return only
 
 
+def is_floating(entry: ValueInfoProto) -> bool:
+    """Tell whether an input is of floating point, so that its pixels are normalised before."""
+    return _kind_of(entry) in _FLOATS
+
+
+def _kind_of(entry: ValueInfoProto) -> str:
+    onnx = require("onnx", "read an ONNX file")
+    code = entry.type.tensor_type.elem_type
+    return str(onnx.TensorProto.DataType.Name(code)).lower() if code else "none"
+
+
 def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
     """Return the form of a network's input, from the file and the user's hints.
 
@@ -95,14 +106,12 @@ def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
         ConfigError: The file does not tell something, and neither does the user; or they contradict each other.
         ModelError: The network takes something else than one image.
     """
-    onnx = require("onnx", "read an ONNX file")
-    code = entry.type.tensor_type.elem_type
-    kind = str(onnx.TensorProto.DataType.Name(code)).lower() if code else "none"
+    kind = _kind_of(entry)
     if kind not in (*_FLOATS, "uint8"):
         raise ModelError(
             f"{name}: expected an input of type float32 or uint8, found {kind}; export it with float32", code="E_MODEL_INPUT"
         )
-    layout, side, channels = _shape(name, entry, hints)
+    layout, size, channels = _shape(name, entry, hints)
     if channels == 1 and hints.channel_order != "rgb":
         raise ConfigError(
             f"{name}: takes one channel, which has no order; leave --channel-order out", code="E_CONFIG_OPTION_UNUSED"
@@ -111,7 +120,7 @@ def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
     return InputForm(
         layout=layout,
         kind="uint8" if kind == "uint8" else "float32",
-        side=side,
+        size=size,
         channels=channels,
         order=hints.channel_order,
         mean=mean,
@@ -119,13 +128,14 @@ def read_form(name: str, entry: ValueInfoProto, hints: InputHints) -> InputForm:
     )
 
 
-def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout, int, int]:
-    """Return an input's layout, its side in pixels, and its number of channels."""
+def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout, tuple[int, int], int]:
+    """Return an input's layout, its height and width in pixels, and its number of channels."""
     dims = [d.dim_value if d.HasField("dim_value") and d.dim_value > 0 else None for d in entry.type.tensor_type.shape.dim]
     shown = "[" + ", ".join("?" if d is None else str(d) for d in dims) + "]"
     if len(dims) != 4:
         raise ModelError(
-            f"{name}: expected an image as input, [1, 3, S, S] or [1, S, S, 3], found {shown}", code="E_MODEL_INPUT"
+            f"{name}: expected an image as input, [1, 3, height, width] or [1, height, width, 3], found {shown}",
+            code="E_MODEL_INPUT",
         )
     if dims[0] not in (None, 1):
         raise ModelError(
@@ -138,23 +148,21 @@ def _shape(name: str, entry: ValueInfoProto, hints: InputHints) -> tuple[Layout,
             f"{name}: expected an image of at most {MAX_SIDE} pixels a side, found an input of {shown}",
             code="E_MODEL_INPUT_SIZE",
         )
-    sides = set(dims[2:] if layout == "nchw" else dims[1:3]) - {None}
-    if len(sides) > 1:
-        raise ModelError(
-            f"{name}: expected a square input, found {shown}; export it for a square image", code="E_MODEL_INPUT_SIZE"
-        )
-    fixed_side = next(iter(sides), None)
-    if fixed_side is None and hints.input_size is None:
+    height, width = dims[2:] if layout == "nchw" else dims[1:3]
+    if (height is None) != (width is None) and hints.size is None:  # one open side: the image is square
+        height = width = height or width
+    if hints.size is None and (height is None or width is None):
         raise ConfigError(
             f"{name}: its input {shown} leaves height and width open; give --input-size, as it was trained",
             code="E_CONFIG_OPTION_MISSING",
         )
-    if fixed_side is not None and hints.input_size not in (None, fixed_side):
+    wanted = hints.size or (height or 0, width or 0)
+    if (height or wanted[0], width or wanted[1]) != wanted:
         raise ConfigError(
-            f"{name}: --input-size {hints.input_size} contradicts its input {shown}; leave the option out",
+            f"{name}: --input-size {hints.size_text} contradicts its input {shown}; leave the option out",
             code="E_CONFIG_CONFLICT",
         )
-    return layout, fixed_side or hints.input_size or 0, channels
+    return layout, wanted, channels
 
 
 def _channels(name: str, dims: list[int | None], shown: str, hints: InputHints) -> tuple[Layout, int]:
@@ -219,9 +227,9 @@ def _normalisation(name: str, kind: str, channels: int, hints: InputHints) -> tu
 def fix_shape(model: ModelProto, entry: ValueInfoProto, form: InputForm) -> None:
     """Fix an input to one image, and drop the shapes that belonged to an open one."""
     dims = entry.type.tensor_type.shape.dim
-    side, channels = form.side, form.channels
+    (height, width), channels = form.size, form.channels
     for dim, value in zip(
-        dims, (1, channels, side, side) if form.layout == "nchw" else (1, side, side, channels), strict=True
+        dims, (1, channels, height, width) if form.layout == "nchw" else (1, height, width, channels), strict=True
     ):
         dim.dim_value = value
     del model.graph.value_info[:]
@@ -230,7 +238,7 @@ def fix_shape(model: ModelProto, entry: ValueInfoProto, form: InputForm) -> None
 
 
 def plain_input(model: ModelProto, form: InputForm, prefix: str) -> None:
-    """Give a network the input float32 ``[1, 3, S, S]``, red first, in place.
+    """Give a network the input float32 ``[1, 3, height, width]``, red first, in place.
 
     Args:
         model: Network of one input.
@@ -275,7 +283,7 @@ def plain_input(model: ModelProto, form: InputForm, prefix: str) -> None:
         copy.CopyFrom(node)
     del graph.node[:]
     graph.node.extend(copies)
-    graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, form.side, form.side]))
+    graph.input[0].CopyFrom(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1, 3, *form.size]))
 
 
 def _turns(node: NodeProto, image: str) -> bool:

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from weckd_edge.artifacts import Preparation, read_preparation
 from weckd_edge.compile.importing.file import check_sizes, load_file
 from weckd_edge.compile.importing.hints import InputHints
 from weckd_edge.compile.importing.input_form import InputForm, fix_shape, only_input, read_form
+from weckd_edge.compile.importing.metadata import completed, read_metadata
 from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.rewrites.classical import class_names, drop_zip_maps, write_classical_out
 from weckd_edge.compile.importing.rewrites.constants import drop_unread, fold_constants, sort_nodes
@@ -45,6 +47,7 @@ class OnnxNetwork:
         opset: Opset of the file.
         computes_in: Floating type that the file computes in, other than float32; None for float32.
         form: Form of its input.
+        preparation: How its images were prepared, as far as the file's metadata says.
         labels: Class names in the order of its outputs; None where the file names none.
         notes: Findings and decisions, in words.
         doubts: Possible faults of it, in words.
@@ -59,6 +62,7 @@ class OnnxNetwork:
     opset: int
     computes_in: str | None
     form: InputForm
+    preparation: Preparation
     labels: tuple[str, ...] | None
     notes: tuple[str, ...]
     doubts: tuple[str, ...]
@@ -87,7 +91,9 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     standard = normalise_quantized(name, model) if quantized else model
     refuse_custom(name, standard.graph.node, (*STANDARD, CLASSICAL))
     check_weights(name, model)
-    form = read_form(name, only_input(name, model.graph), hints)
+    entry, settings = only_input(name, model.graph), read_metadata(file.model)
+    described = completed(hints, settings, entry)
+    form = read_form(name, entry, described)
     doubts = set_to_inference(name, model, allowed=hints.to_inference)
     fix_shape(model, only_input(name, model.graph), form)
     check_sizes(name, model)
@@ -95,7 +101,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     if computes_in == "double":  # ONNX Runtime has no convolution in double
         to_float32(model)
     model = let_runtime_read(name, model)
-    notes = form.notes(name, opset)
+    notes = form.notes(name, opset, "the user said" if described.mean is hints.mean else "the file's metadata say")
     if computes_in is not None:
         notes = (*notes, f"It computes in {computes_in}; here it computes in float32.")
     if quantized:
@@ -109,6 +115,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
         opset=opset,
         computes_in=computes_in,
         form=form,
+        preparation=read_preparation(settings, "the file's metadata say"),
         labels=labels,
         notes=notes,
         doubts=doubts,

@@ -1,8 +1,8 @@
 """Find usual mistakes in how a user described an imported network, by trying other descriptions on images.
 
-A wrong mean, standard deviation, channel order or class order stops nothing: the network runs, and predicts badly. Each
-usual description is tried in place of the given one, and reported where the network is clearly better with it. Nothing is
-changed.
+A wrong mean, standard deviation, channel order, class order, crop or interpolation stops nothing: the network runs, and
+predicts badly. Each usual description is tried in place of the given one, and reported where the network is clearly better
+with it. Crop and interpolation are changed one at a time. Nothing is changed in the network.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from math import comb
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Colour
+from weckd_edge.artifacts import INTERPOLATIONS, Colour, Crop, Resize
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.words import join_names
 
@@ -39,6 +39,28 @@ _USUAL: tuple[tuple[Colour, Colour], ...] = (
 """Means and standard deviations of values in 0..1: ImageNet's, -1 to 1, 0 to 1, 0 to 255, and Caffe's."""
 
 
+_USUAL_PARTS = (1.0, 0.875)
+"""Parts of a resized image that trainers keep."""
+
+_USUAL_WAYS: tuple[Resize, ...] = ("antialiased_bilinear", "antialiased_bicubic", "bilinear")
+"""Ways of resizing whose pixels differ; the area's are nearly those of the antialiased bilinear filter."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PixelDescription:
+    """How an image is cropped and resized.
+
+    Attributes:
+        resize: Way of resizing.
+        crop: Whether the image keeps its proportions.
+        crop_pct: Part of the resized image that the centred crop keeps along each axis.
+    """
+
+    resize: Resize
+    crop: Crop
+    crop_pct: float
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class InputDescription:
     """How an image becomes a network's input.
@@ -50,6 +72,7 @@ class InputDescription:
         takes_bytes: Whether the network takes whole grey levels; then no other mean and deviation are tried.
         takes_luminance: Whether the network takes one channel; then no other order of channels is tried, nor a mean or
             deviation that differs between colours.
+        pixels: How images are cropped and resized; None: that is certain, and no other way is tried.
     """
 
     mean: Colour
@@ -57,6 +80,7 @@ class InputDescription:
     is_bgr: bool = False
     takes_bytes: bool = False
     takes_luminance: bool = False
+    pixels: PixelDescription | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -64,13 +88,14 @@ class TrialImages:
     """Images that descriptions of a network are tried on; none of the test split.
 
     Attributes:
-        pixels: Images in 0..255, ``[1, 3, S, S]`` each, red first.
+        pixels: Function from a way to crop and resize, and the place of an image, to its pixels in 0..255,
+            ``[1, 3, height, width]``, red first.
         truth: Class of each image ``[N]``.
         outputs: Index of the network's largest output as the user described it, by the place of the image; images that are
             not in it are shown to the network.
     """
 
-    pixels: Sequence[Pixels]
+    pixels: Callable[[PixelDescription | None, int], Pixels]
     truth: NDArray[np.intp]
     outputs: Mapping[int, int] = field(default_factory=dict)
 
@@ -167,7 +192,7 @@ def _predict(
         if place in known:
             found.append(known[place])
             continue
-        pixels = ((images.pixels[place] / np.float32(255) - mean) / std).astype(np.float32)
+        pixels = ((images.pixels(description.pixels, place) / np.float32(255) - mean) / std).astype(np.float32)
         found.append(int(np.argmax(run(np.ascontiguousarray(pixels[:, ::-1] if description.is_bgr else pixels)))))
     return np.array(found, dtype=np.intp)
 
@@ -189,6 +214,16 @@ def _other_descriptions(given: InputDescription) -> Iterator[InputDescription]:
             if given.takes_luminance and (is_bgr or len({*mean}) > 1 or len({*std}) > 1):
                 continue
             yield other
+    if given.pixels is not None:
+        for pixels in _other_pixels(given.pixels):
+            yield replace(given, pixels=pixels)
+
+
+def _other_pixels(given: PixelDescription) -> Iterator[PixelDescription]:
+    """Yield usual ways to crop and resize that differ from the given one in one thing."""
+    yield from (replace(given, resize=resize) for resize in _USUAL_WAYS if resize != given.resize)
+    yield from (replace(given, crop_pct=part) for part in _USUAL_PARTS if abs(part - given.crop_pct) > 0.01)
+    yield replace(given, crop="center" if given.crop == "stretch" else "stretch")
 
 
 def _scaled(values: Colour) -> Colour:
@@ -229,9 +264,21 @@ def _options(given: InputDescription, other: InputDescription, labels: Sequence[
         parts.append(f"--mean {_numbers(other.mean)} --std {_numbers(other.std)}{words}")
     if other.is_bgr != given.is_bgr:
         parts.append(f"--channel-order {'bgr' if other.is_bgr else 'rgb'}")
+    if given.pixels is not None and other.pixels is not None:
+        parts += _pixel_options(given.pixels, other.pixels)
     if list(order) != list(range(len(order))):
         parts.append(f"--labels '{join_names(labels[at] for at in order)}'")
     return " and ".join(parts)
+
+
+def _pixel_options(given: PixelDescription, other: PixelDescription) -> list[str]:
+    names = {resize: name for name, resize in INTERPOLATIONS.items()}
+    changed = {
+        f"--interpolation {names.get(other.resize, other.resize)}": other.resize != given.resize,
+        f"--crop-pct {other.crop_pct:g}": other.crop_pct != given.crop_pct,
+        f"--set input.crop={other.crop}": other.crop != given.crop,
+    }
+    return [option for option, is_other in changed.items() if is_other]
 
 
 def _numbers(values: Colour) -> str:

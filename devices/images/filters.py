@@ -1,8 +1,13 @@
 """Resize by an antialiased filter, as Pillow does it and torchvision and timm with it: bilinear and bicubic.
 
 Along an axis of ``S`` old and ``N`` new pixels, new pixel ``i`` lies at ``(i + 0.5) * S / N``. Where the axis shrinks, the
-filter is stretched by ``S / N``, so that every old pixel counts; the weights of a new pixel sum to 1. The columns of the
-picture come first, then its rows; after each, values are cut to 0..255 and rounded to whole grey levels, halves up.
+filter is stretched by ``S / N``, so that every old pixel counts. The weights of a new pixel sum to 1 but for their
+rounding to 22 bits behind the point. The columns of the picture come first, then its rows; after each, values are cut to
+0..255 and rounded to whole grey levels, halves up. So the result is Pillow's to the bit, in float64 and, with weights that
+are taken apart, in float32 (``compile/export/filter_form.py``).
+
+Pillow 13 takes the rows of a picture first where its height loses over twice as many pixels as its width, which older ones
+never do. That holds for stretched frames, and for frames over twice as high as wide; they follow the older ones here.
 
 An imported network's input is the middle of the scaled frame: rows and columns of the two matrices say which of the scaled
 frame's pixels are made at all.
@@ -22,14 +27,19 @@ Floats = NDArray[np.float64]
 
 
 def _triangle(x: Floats) -> Floats:
-    return np.maximum(1 - np.abs(x), 0)
+    found: Floats = np.maximum(1 - np.abs(x), 0)
+    return found
 
 
 def _cubic(x: Floats) -> Floats:
     """Return Keys' cubic with a = -0.5 (IEEE Trans. ASSP 29(6), 1981)."""
     x = np.abs(x)
-    return np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
+    found: Floats = np.where(x < 1, (1.5 * x - 2.5) * x * x + 1, np.where(x < 2, ((-0.5 * x + 2.5) * x - 4) * x + 2, 0))
+    return found
 
+
+UNIT = 1 << 22
+"""Weight of 1 in the whole numbers that Pillow computes with."""
 
 FILTERS: dict[str, tuple[float, Callable[[Floats], Floats]]] = {
     "antialiased_bilinear": (1.0, _triangle),
@@ -40,7 +50,7 @@ FILTERS: dict[str, tuple[float, Callable[[Floats], Floats]]] = {
 
 @lru_cache(maxsize=64)
 def filter_weights(kind: str, source: int, target: int) -> Floats:
-    """Return the weight of each old pixel in each new one ``[target, source]``; each row sums to 1.
+    """Return the weight of each old pixel in each new one ``[target, source]``, in whole multiples of 2**-22.
 
     Args:
         kind: Name of the filter.
@@ -57,6 +67,7 @@ def filter_weights(kind: str, source: int, target: int) -> Floats:
     end = np.minimum((middles + reach * stretched + 0.5).astype(np.int64), source)
     weights = function((old - middles + 0.5) / stretched) * ((first <= old) & (old < end))
     weights /= weights.sum(axis=1, keepdims=True)
+    weights = np.trunc(weights * UNIT + np.copysign(0.5, weights)) / UNIT
     weights.setflags(write=False)
     return weights
 

@@ -82,6 +82,18 @@ def test_every_figure_is_pythons_to_the_bit(library: Any, toy: ModuleType, tmp_p
     assert [row[3:] for row in guard_rows(library, folder, frames)] == by_python(folder, frames)
 
 
+def test_the_grid_lies_over_the_part_of_the_frame_that_the_manifest_names(
+    library: Any, toy: ModuleType, tmp_path: Path
+) -> None:
+    folder = sized_bundle(toy, tmp_path, 60, 91, crop_size=(41, 70))
+    frames = np.random.default_rng(0).integers(0, 256, (3, 60, 91, 3), np.uint8)
+    found = by_python(folder, frames)
+    assert [row[3:] for row in guard_rows(library, folder, frames)] == found
+    around = frames.copy()
+    around[:, :9], around[:, 50:], around[:, :, :10], around[:, :, 80:] = 0, 255, 0, 255
+    assert [row[3:] for row in guard_rows(library, folder, around)] == by_python(folder, around) == found
+
+
 def crafted_frames(height: int, width: int) -> NDArray[np.uint8]:
     """Return noise, frames of one colour, stripes one pixel wide, and a ramp ``[N, height, width, 3]``."""
     random = np.random.default_rng(height * 10_000 + width)
@@ -128,9 +140,10 @@ def test_all_instructions_measure_what_python_measures_to_the_bit(
         assert numbers == expected, name
 
 
-def sized_bundle(toy: ModuleType, tmp_path: Path, height: int, width: int) -> Path:
+def sized_bundle(toy: ModuleType, tmp_path: Path, height: int, width: int, **more: Any) -> Path:
     """Return a bundle of frames of a size, whose crop is resized to the toy's pixels."""
     spec = toy.area_input_spec(height, width)
+    spec = replace(spec, frame=replace(spec.frame, **more))
     folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height), spec=spec).folder
     return folder
 

@@ -132,17 +132,44 @@ def test_both_make_the_same_of_a_camera_frame_of_any_kind(
     _, _, region_width, region_height = camera.region
     sides = {"height": min(side, region_height), "width": min(side + 3, region_width)}
     spec = InputSpec(frame=frame, network=NetworkInput(**sides, mean=(0.0,) * 3, std=(1.0,) * 3))
+    expected, found = both(compiled, spec, camera)
+    assert np.array_equal(found.pixels, expected.pixels)
+    assert found.pixels.shape == spec.graph_shape
+    assert found.pixels.flags.c_contiguous
+    assert found.decision == expected.decision
+
+
+LARGE = (
+    ("rgb", 1080, 1920, None),
+    ("bgr", 1081, 1919, (3, 5, 1900, 1001)),
+    ("grey", 8192, 40, None),
+    ("nv12", 1080, 1920, (100, 2, 1234, 1000)),
+    ("yuyv", 40, 8192, None),
+)
+
+
+@pytest.mark.parametrize(("colour", "height", "width", "region"), LARGE, ids=[row[0] for row in LARGE])
+@pytest.mark.parametrize("frame", [(480, 640), (40, 40)], ids=["480 x 640", "40 x 40"])
+def test_both_make_the_same_of_large_frames(
+    compiled: ctypes.CDLL, colour: str, height: int, width: int, region: Any, frame: tuple[int, int]
+) -> None:
+    camera = camera_frame(laid_out(values_of(colour, height, width), "padded"), colour=colour, region=region)
+    network = NetworkInput(height=37, width=40, mean=(0.0,) * 3, std=(1.0,) * 3)
+    spec = InputSpec(frame=FrameSpec(height=frame[0], width=frame[1], crop="center", resize="area"), network=network)
+    expected, found = both(compiled, spec, camera)
+    assert np.array_equal(found.pixels, expected.pixels)
+    assert found.decision == expected.decision
+
+
+def both(compiled: ctypes.CDLL, spec: InputSpec, camera: CameraFrame) -> tuple[front_end.Prepared, front_end.Prepared]:
+    """Return what NumPy and what the compiled library make of a frame."""
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(area_resize.library, "pixels_library", lambda: None)
         patched.setattr(front_end, "pixels_library", lambda: None)
         patched.setattr(input_guard, "pixels_library", lambda: None)
         expected = front_end.FrontEnd(spec, open_guard(spec)).prepare_camera(camera)
         patched.setattr(front_end, "pixels_library", lambda: compiled)
-        found = front_end.FrontEnd(spec, open_guard(spec)).prepare_camera(camera)
-    assert np.array_equal(found.pixels, expected.pixels)
-    assert found.pixels.shape == spec.graph_shape
-    assert found.pixels.flags.c_contiguous
-    assert found.decision == expected.decision
+        return expected, front_end.FrontEnd(spec, open_guard(spec)).prepare_camera(camera)
 
 
 def open_guard(spec: InputSpec) -> input_guard.OpenGuard:

@@ -16,8 +16,9 @@ from pathlib import Path
 
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Resize
+from weckd_edge.artifacts import Crop, DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Resize
 from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
+from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
@@ -43,17 +44,18 @@ class TrainedLinks:
     labels_used: int
 
 
-def frame_spec(index: DatasetIndex, config: InputConfig, *, resize: Resize = "diagonal") -> FrameSpec:
+def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "diagonal") -> FrameSpec:
     """Return the camera frame, in the user's size or in the commonest size of the data set.
 
     Args:
         index: The data set.
         config: Settings of the frame.
-        resize: Way to resize the frame where the settings leave that open.
+        crop: Part of the frame that is used, where the settings leave that open.
+        resize: Way to resize the frame, where the settings leave that open.
     """
     counts = Counter((record.height, record.width) for record in index.images)
     height, width = config.frame or max(counts, key=lambda size: (counts[size], size))
-    return FrameSpec(height=height, width=width, crop=config.crop, resize=config.resize or resize)
+    return FrameSpec(height=height, width=width, crop=config.crop or crop, resize=config.resize or resize)
 
 
 def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
@@ -61,8 +63,15 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]
 
     Raises:
         ModelError: A link cannot be made, or is not smaller than its predecessor.
-        ConfigError: The strategy or the loss does not exist, or the loss is constant with so few classes.
+        ConfigError: The strategy or the loss does not exist, the loss is constant with so few classes, or a setting is for
+            imported networks alone.
     """
+    if config.input.crop_pct is not None:
+        raise ConfigError(
+            f"input.crop_pct = {config.input.crop_pct:g}: says how an imported network was evaluated; a chain is trained on "
+            "the crop that it will see, leave it out",
+            code="E_CONFIG_OPTION_UNUSED",
+        )
     find_strategy(config.distill.strategy)
     choose_soft_loss(config.distill.loss, len(index.labels))
     frame = frame_spec(index, config.input)

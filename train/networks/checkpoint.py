@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any
 import timm
 from torch import Tensor, nn, no_grad
 
-from weckd_edge.artifacts import Colour, InputSpec, Link, Rate, as_colour
+from weckd_edge.artifacts import Colour, InputSpec, Link, Preparation, Rate, read_preparation, trained_colour, trained_size
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.network_options import NetworkOptions
@@ -30,8 +29,6 @@ from weckd_edge.train.networks.weights_file import FittedWeights, WeightsFile, f
 
 WEIGHTS_FILE = "weights.safetensors"
 _MODEL_NAMES = ("arch", "model", "model_name", "architecture", "backbone", "encoder", "encoder_name")
-_SIZE_NAMES = ("img_size", "input_size", "image_size", "val_crop_size", "crop_size")
-"""Names under which trainers store the side of the network's input."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,7 +41,8 @@ class Checkpoint:
         options: Keyword arguments for ``timm.create_model``.
         mean: Mean per RGB channel.
         std: Standard deviation per RGB channel.
-        input_size: Side of the input that the file or timm names for this network, pixels.
+        input_size: Height and width of the input that the file or timm names for this network, pixels.
+        preparations: How images were prepared when it was evaluated: as the file says, then as timm has it for the network.
         classes: Number of classes.
         notes: Decisions, such as which of the file's tables was taken, in words.
     """
@@ -54,7 +52,8 @@ class Checkpoint:
     options: NetworkOptions
     mean: Colour
     std: Colour
-    input_size: int
+    input_size: tuple[int, int]
+    preparations: tuple[Preparation, ...]
     classes: int
     notes: tuple[str, ...] = ()
 
@@ -107,16 +106,24 @@ def read_checkpoint(
     _require_fit(fitted.tensors, backbone.state_dict(), weights.name, config.model)
     _require_numbers(fitted.tensors, weights.name)
     backbone.load_state_dict(fitted.tensors, strict=False)
-    size = _input_size(file.settings)
+    size, timms = trained_size(file.settings), dict(getattr(backbone, "pretrained_cfg", None) or {})
     return Checkpoint(
         student=Student(backbone).eval(),
         architecture=created.architecture,
         options=created.options,
         mean=created.mean,
         std=created.std,
-        input_size=size or int(getattr(backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))[-1]),
+        input_size=size or trained_size(timms) or (224, 224),
+        preparations=(
+            read_preparation(file.settings, "the file says"),
+            read_preparation(timms, f"timm has it for {created.architecture}"),
+        ),
         classes=outputs or classes or 2,
-        notes=(*_describe_place(fitted), *notes, *_describe_evaluation(file.settings, size)),
+        notes=(
+            *_describe_place(fitted),
+            *notes,
+            *([] if size is None else [f"The file names an input of {size[1]} by {size[0]} pixels."]),
+        ),
     )
 
 
@@ -177,7 +184,7 @@ def _described(
             notes.append(f"Made with the options that the file names: {json.dumps(options, sort_keys=True)}.")
     if config is not None:
         mean, std = mean or config.mean, std or config.std
-    own = _colour(settings.get("mean")), _colour(settings.get("std"))
+    own = trained_colour(settings.get("mean")), trained_colour(settings.get("std"))
     if (mean is None or std is None) and own[0] is not None and own[1] is not None and min(own[1]) > 0:
         mean, std = mean or own[0], std or own[1]
         notes.append("Mean and standard deviation are those that the file names.")
@@ -200,26 +207,6 @@ def _options(settings: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _colour(value: object) -> Colour | None:
-    if not isinstance(value, (list, tuple)):
-        return None
-    if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):
-        return None
-    try:
-        return as_colour(value)
-    except ValueError:
-        return None
-
-
-def _input_size(settings: Mapping[str, Any]) -> int | None:
-    for name in _SIZE_NAMES:
-        value = settings.get(name)
-        value = value[-1] if isinstance(value, (list, tuple)) and value else value
-        if isinstance(value, int) and not isinstance(value, bool) and 8 <= value <= 2048:
-            return value
-    return None
-
-
 def _describe_place(fitted: FittedWeights) -> list[str]:
     notes = []
     if fitted.place:
@@ -230,16 +217,6 @@ def _describe_place(fitted: FittedWeights) -> list[str]:
         notes.append(f"The file also holds {listed}; --weights-key NAME takes another.")
     if fitted.left_out:
         notes.append(f"{len(fitted.left_out)} tensors beside the network are left out, such as '{fitted.left_out[0]}'.")
-    return notes
-
-
-def _describe_evaluation(settings: Mapping[str, Any], size: int | None) -> list[str]:
-    notes = [] if size is None else [f"The file names an input of {size} pixels."]
-    crop = settings.get("crop_pct")
-    if isinstance(crop, float) and crop < 1:
-        notes.append(
-            f"Its trainer evaluated it on the middle {crop:.1%} of an image (crop_pct); here the whole square is seen."
-        )
     return notes
 
 

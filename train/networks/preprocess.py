@@ -10,6 +10,7 @@ from torch.nn import functional as F
 
 from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
 from weckd_edge.devices.images.area_resize import HALF, SHIFT, area_weights
+from weckd_edge.devices.images.filters import FILTERS, filter_axes
 
 MIDDLE_GREY = 128 / 255
 """Mean that turns pixels into whole numbers from -128 to 127, which int8 holds without rounding."""
@@ -42,12 +43,27 @@ def crop_and_resize(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> T
         return _mean_of_two(frames, spec, size)
     if spec.resize == "area":
         return _mean_of_area(frames, spec, size)
+    if spec.resize in FILTERS:
+        return _filtered(frames, spec, size)
     x = frames.float().permute(0, 3, 1, 2)
     top, left, height, width = _box(frames, spec)
     x = x[:, :, top : top + height, left : left + width]
     if x.shape[2:] != size:
         x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)
     return x
+
+
+def _filtered(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
+    height, width = frames.shape[1:3]
+    axes = filter_axes(replace(spec, height=height, width=width), size)
+    rows, columns = (torch.tensor(axis, device=frames.device) for axis in axes)
+    across = _whole_levels(frames.double().permute(0, 3, 1, 2) @ columns.T)
+    return _whole_levels(rows @ across).float()
+
+
+def _whole_levels(values: Tensor) -> Tensor:
+    """Round to whole grey levels of 0 to 255, halves up."""
+    return (values.clamp(0, 255) + 0.5).floor()
 
 
 def _mean_of_two(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import warnings
 from collections.abc import Iterator, Mapping
@@ -17,8 +18,12 @@ from weckd_edge.devices.images.file_kinds import HEAD_BYTES, file_kind_of, pictu
 
 Table = dict[str, Tensor]
 
+BESIDE = "config.json"
+"""File with a network's settings that timm writes beside its weights."""
+
+_MAX_SETTINGS_BYTES = 1 << 20
 _DEEPEST = 4
-_SETTINGS = ("args", "hyper_parameters", "hparams", "config", "cfg")
+_SETTINGS = ("args", "hyper_parameters", "hparams", "config", "cfg", "pretrained_cfg", "default_cfg")
 _NO_WEIGHTS = ("optim", "opt", "lr_sched", "scheduler", "scaler", "amp", "loss_scaler")
 _CODE = ("exec", "eval", "compile", "__import__", "os.", "posix.", "nt.", "sys.", "subprocess.", "shutil.", "runpy.")
 """Beginnings of names in a pickle that no trainer writes, and that can only be there to run code."""
@@ -159,12 +164,12 @@ def read_weights(path: Path) -> WeightsFile:
     if not path.is_file():
         raise ModelError(f"{path}: no such weights file", code="E_MODEL_FILE_MISSING")
     if _is_safetensors(path):
-        return WeightsFile(name=path.name, tables={"": _read_safetensors(path)})
+        return WeightsFile(name=path.name, tables={"": _read_safetensors(path)}, settings=_settings_beside(path))
     loaded = _load(path)
     tables = {place: table for place, table in _tables(loaded, "", 0) if table}
     if not tables:
         raise ModelError(f"{path.name}: expected a table of tensors, found {_describe(loaded)}", code="E_MODEL_WEIGHTS_FILE")
-    return WeightsFile(name=path.name, tables=tables, settings=_settings(loaded))
+    return WeightsFile(name=path.name, tables=tables, settings={**_settings_beside(path), **_settings(loaded)})
 
 
 def fit_to(
@@ -263,8 +268,23 @@ def _settings(loaded: object) -> dict[str, Any]:
         value = loaded.get(name)
         value = value.settings if isinstance(value, Inert) else value
         if isinstance(value, Mapping):
-            found = {**{k: v for k, v in value.items() if isinstance(k, str)}, **found}
+            found = {**{k: v for k, v in value.items() if isinstance(k, str) and v is not None}, **found}
     return found | ({"arch": loaded["arch"]} if isinstance(loaded.get("arch"), str) else {})
+
+
+def _settings_beside(path: Path) -> dict[str, Any]:
+    """Return the settings that timm writes beside weights, as ``config.json``; empty where that is no file of timm's."""
+    beside = path.with_name(BESIDE)
+    if not beside.is_file() or beside.stat().st_size > _MAX_SETTINGS_BYTES:
+        return {}
+    try:
+        found = json.loads(beside.read_bytes())
+    except (ValueError, RecursionError):
+        return {}
+    if not isinstance(found, dict) or not isinstance(found.get("pretrained_cfg"), dict):
+        return {}
+    named = {"model_kwargs": found["model_args"]} if isinstance(found.get("model_args"), dict) else {}
+    return {**found["pretrained_cfg"], "architecture": found.get("architecture"), **named}
 
 
 def _is_safetensors(path: Path) -> bool:

@@ -34,6 +34,7 @@ from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex
 from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Environment
 from weckd_edge.artifacts.frame import (
     Colour,
+    Crop,
     FrameSpec,
     InputSpec,
     NetworkInput,
@@ -75,6 +76,14 @@ from weckd_edge.artifacts.models import (
     RecalibratedModel,
     Recalibration,
 )
+from weckd_edge.artifacts.preparation import (
+    INTERPOLATIONS,
+    Preparation,
+    prepared_frame,
+    read_preparation,
+    trained_colour,
+    trained_size,
+)
 from weckd_edge.artifacts.selection import Gate, LinkEvaluation, LinkLatency, LinkSelection
 from weckd_edge.artifacts.verification import (
     CalibrationCheck,
@@ -93,6 +102,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
     "HELD_OUT",
+    "INTERPOLATIONS",
     "SCHEMA_VERSION",
     "SPLITS",
     "Abstention",
@@ -110,6 +120,7 @@ __all__ = [
     "Colour",
     "ComparedBundle",
     "CoveragePoint",
+    "Crop",
     "DataAudit",
     "DataChange",
     "DataNote",
@@ -166,6 +177,7 @@ __all__ = [
     "Precision",
     "PrecisionSelection",
     "Prediction",
+    "Preparation",
     "QualityLimits",
     "QuantizationTrial",
     "QuantizedModel",
@@ -190,4 +202,8 @@ __all__ = [
     "as_colour",
     "crop_box",
     "diagonal_positions",
+    "prepared_frame",
+    "read_preparation",
+    "trained_colour",
+    "trained_size",
 ]

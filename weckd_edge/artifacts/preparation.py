@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from weckd_edge.artifacts.frame import Crop, FrameSpec, Resize, crop_box
+from weckd_edge.artifacts.frame import Colour, Crop, FrameSpec, Resize, as_colour, crop_box
 
 INTERPOLATIONS: dict[str, Resize] = {
     "bilinear": "antialiased_bilinear",
@@ -23,26 +23,30 @@ _NEAREST = {"lanczos": "bicubic", "hamming": "bilinear", "box": "area", "random"
 _CROPS: dict[str, Crop] = {"center": "center", "squash": "stretch"}
 
 
+_SIZE_NAMES = ("img_size", "input_size", "image_size", "val_crop_size", "crop_size")
+"""Names under which trainers store the size of the network's input."""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Preparation:
     """How images were made a network's input when it was evaluated, as far as somebody says; None: nobody says.
 
     Attributes:
-        said_by: Who says so, such as ``the file``.
+        source: Who says so, such as ``the file``.
         crop_pct: Part of the resized image that the centred crop keeps along each axis, over 0 and at most 1.
         crop: Whether the image keeps its proportions.
         resize: Way of resizing.
         notes: What cannot be done as it says, in words.
     """
 
-    said_by: str
+    source: str
     crop_pct: float | None = None
     crop: Crop | None = None
     resize: Resize | None = None
     notes: tuple[str, ...] = ()
 
 
-def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
+def read_preparation(settings: Mapping[str, Any], source: str) -> Preparation:
     """Return what a trainer's settings say, under the names of timm (``pretrained_cfg``) and torchvision's references."""
     crop_pct = settings.get("crop_pct")
     if crop_pct is None and isinstance(settings.get("val_resize_size"), int):
@@ -59,7 +63,7 @@ def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
     if name in _NEAREST:
         notes.append(f"Its trainer resized by the filter {name}, which is not offered; {taken} comes nearest.")
     return Preparation(
-        said_by=said_by,
+        source=source,
         crop_pct=float(crop_pct) if known else None,  # type: ignore[arg-type]  # a number where it is known
         crop=_CROPS.get(mode) if isinstance(mode, str) else None,
         resize=INTERPOLATIONS.get(taken),
@@ -67,12 +71,36 @@ def read_preparation(settings: Mapping[str, Any], said_by: str) -> Preparation:
     )
 
 
+def trained_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
+    """Return height and width of the network's input that a trainer's settings name; timm writes channels before them."""
+    for name in _SIZE_NAMES:
+        value = settings.get(name)
+        sides = value[-2:] if isinstance(value, (list, tuple)) else [value]
+        whole = [side for side in sides if isinstance(side, int) and not isinstance(side, bool) and 8 <= side <= 2048]
+        if whole and len(whole) == len(sides):
+            return whole[0], whole[-1]
+    return None
+
+
+def trained_colour(value: object) -> Colour | None:
+    """Return a mean or a standard deviation that a trainer's settings name; None where it is none."""
+    if not isinstance(value, (list, tuple)):
+        return None
+    if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):
+        return None
+    try:
+        return as_colour(value)
+    except ValueError:
+        return None
+
+
 def prepared_frame(spec: FrameSpec, size: tuple[int, int], crop_pct: float) -> FrameSpec:
     """Return a frame of which the network's input is the middle, as torchvision's and timm's evaluation takes it.
 
     The whole frame is scaled until the network's input is ``crop_pct`` of it along an axis, and the middle is taken. Sizes
     are rounded down as timm does. Filters follow this to the pixel. Other resizes take the centred box of the frame that
-    the input shows, in whole pixels: each of its edges is at most one pixel of the frame away.
+    the input shows, in whole pixels: its edges lie within a pixel of the frame and one of the scaled frame of the exact
+    ones.
 
     Args:
         spec: Frame with ``crop`` and ``resize``.
@@ -95,7 +123,8 @@ def prepared_frame(spec: FrameSpec, size: tuple[int, int], crop_pct: float) -> F
         else:
             scaled = tuple(round(side / (old / new)) for side in frame)
     box = tuple(
-        min(side, max(1, (2 * part * old + new) // (2 * new))) for side, part, (old, new) in zip(frame, size, kept, strict=True)
+        min(side, max(1, (2 * part * old + new) // (2 * new)))
+        for side, part, (old, new) in zip(frame, size, kept, strict=True)
     )
     return replace(
         plain,

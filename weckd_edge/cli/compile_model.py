@@ -14,7 +14,7 @@ import click
 from weckd_edge.cli.console.outcome import report_outcome
 from weckd_edge.cli.parsing.option_groups import DataSet, NewBundle, ProgressOutput, Settings, TargetDevice
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parsing.parameter_types import PATH, OneOf, WholeNumber
+from weckd_edge.cli.parsing.parameter_types import PATH, OneOf
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import split_names
 
@@ -38,10 +38,10 @@ class ModelDescription(OptionGroup):
         "--labels",
         help="Classes in the order of the outputs, separated by commas (quoted where they hold one); else sorted by name.",
     )
-    input_size: int | None = option(
+    input_size: str | None = option(
         "--input-size",
-        type=WholeNumber(8, 2048),
-        help="Side of the model's input, pixels, where the file leaves it open.",
+        metavar="S|HxW",
+        help="Side of the model's input, pixels, or height and width, such as 192x256, where the file leaves it open.",
     )
     layout: Literal["nchw", "nhwc"] | None = option(
         "--layout", type=OneOf(("nchw", "nhwc")), help="Layout of the input, where an ONNX file leaves it open."
@@ -65,12 +65,12 @@ class ModelDescription(OptionGroup):
         """Return the description of the input.
 
         Raises:
-            ConfigError: A mean or a standard deviation is not one number or three.
+            ConfigError: A size is not one number or two, or a mean or a standard deviation is not one number or three.
         """
         from weckd_edge.compile.importing.hints import InputHints
 
         return InputHints(
-            input_size=self.input_size,
+            input_size=None if self.input_size is None else _read_size(self.input_size),
             layout=self.layout,
             mean=_colour("--mean", self.mean),
             std=_colour("--std", self.std),
@@ -146,9 +146,29 @@ class CompileData(DataSet):
 class CompileSettings(Settings):
     """The settings of a build that has no chain to train."""
 
+    crop_pct: str | None = option(
+        "--crop-pct",
+        metavar="X",
+        help="Part of the resized image that the centre crop kept in training, such as 0.875 or 224/256; the same as "
+        "input.crop_pct.",
+    )
+    interpolation: str | None = option(
+        "--interpolation",
+        type=OneOf(("bilinear", "bicubic", "area", "aliased-bilinear")),
+        help="How training images were resized: bilinear and bicubic with antialiasing, as Pillow, torchvision and timm do; "
+        "aliased-bilinear as OpenCV and Keras do. It sets input.resize.",
+    )
+
     def settings(self) -> dict[str, Any]:
-        no_chain: dict[str, Any] = {} if self.config_file else {"link": []}
-        return no_chain | Settings.settings(self)
+        from weckd_edge.artifacts import INTERPOLATIONS
+
+        found: dict[str, Any] = {} if self.config_file else {"link": []}
+        found |= Settings.settings(self)
+        if self.crop_pct is not None:
+            found["input.crop_pct"] = _read_part(self.crop_pct)
+        if self.interpolation is not None:
+            found["input.resize"] = INTERPOLATIONS[self.interpolation]
+        return found
 
 
 @click.command("compile", cls=Command)
@@ -198,6 +218,25 @@ def command(
             progress=progress,
         )
     return report_outcome(made.contents, bundle.out, output)
+
+
+def _read_size(text: str) -> int | tuple[int, int]:
+    sides = text.lower().split("x")
+    if len(sides) > 2 or not all(side.isdecimal() and len(side) < 10 for side in sides):
+        raise ConfigError(
+            f"--input-size {text}: expected a side in pixels, such as 224, or height and width, such as 192x256",
+            code="E_CONFIG_VALUE",
+        )
+    return int(sides[0]) if len(sides) == 1 else (int(sides[0]), int(sides[1]))
+
+
+def _read_part(text: str) -> float:
+    try:
+        return float(Fraction(text.strip()))
+    except (ValueError, ZeroDivisionError, OverflowError) as err:
+        raise ConfigError(
+            f"--crop-pct {text}: expected a part over 0 and at most 1, such as 0.875 or 224/256", code="E_CONFIG_VALUE"
+        ) from err
 
 
 def _colour(name: str, text: str | None) -> Colour | None:

@@ -128,6 +128,7 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "another crop": ("format", frame(crop="left")),
     "another crop, no guard": ("format", lambda data: (data["input"]["frame"].update(crop="left"), data.update(guard=None))),
     "the whole frame": (None, frame(crop="stretch")),
+    "a resize by a filter": (None, frame(resize="antialiased_bicubic", scaled_size=[SIDE, SIDE])),
     "a resize by area": (None, frame(resize="area")),
     "no frame": ("format", lambda data: data["input"].pop("frame")),
     "no network's input": ("format", lambda data: data["input"].pop("network")),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,15 +14,20 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     HELD_OUT,
     SCHEMA_VERSION,
-    Colour,
     DatasetIndex,
     ExportedModel,
+    FrameSpec,
     InputSpec,
     Link,
     NetworkInput,
+    Preparation,
     Rate,
+    crop_box,
+    prepared_frame,
 )
 from weckd_edge.config import BuildConfig
+from weckd_edge.core.bounds import MAX_SIDE, MIN_SIDE
+from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, predict_once
@@ -33,6 +38,9 @@ if TYPE_CHECKING:
 
 Run = Callable[[NDArray[np.float32]], NDArray[np.float32]]
 """Function from a normalised image ``[1, 3, S, S]``, red first, to probabilities ``[classes]``."""
+
+USUAL_PREPARATION = Preparation(source="is usual", crop_pct=1.0, crop="center", resize="antialiased_bilinear")
+"""Preparation where nobody says anything: torchvision's default filter, on the whole centre."""
 
 UNKNOWN_TRAINING_IMAGES = (
     "Which images it was trained on is not known here: if test images were among them, the accuracy is too high."
@@ -47,11 +55,13 @@ class ImportedModel:
     Attributes:
         link: The network and its accuracy on this data set.
         notes: Sentences that say what was found in the file and decided.
+        preparation: How images are cropped and resized for it, as decided here; None: a former build decided.
         schema_version: Version of this record's format.
     """
 
     link: Link
     notes: tuple[str, ...]
+    preparation: Preparation | None = None
     schema_version: int = SCHEMA_VERSION
 
 
@@ -110,12 +120,73 @@ class NetworkSource(Protocol):
         """Open the bare network: a function from a normalised image to probabilities."""
 
 
-def input_spec(index: DatasetIndex, config: BuildConfig, size: int, mean: Colour, std: Colour) -> InputSpec:
-    """Return the input of an imported network: the data set's frame, scaled to ``size`` pixels and normalised."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PreparedInput:
+    """The input of an imported network, with how its images are prepared.
+
+    Attributes:
+        spec: The input.
+        preparation: How images are cropped and resized.
+        notes: Sentences that say how, and who said so.
+    """
+
+    spec: InputSpec
+    preparation: Preparation
+    notes: tuple[str, ...]
+
+
+def prepare_input(
+    index: DatasetIndex, config: BuildConfig, network: NetworkInput, known: Sequence[Preparation]
+) -> PreparedInput:
+    """Return the input of an imported network, its images prepared as they were when it was trained.
+
+    Args:
+        index: The data set, whose commonest size is the frame's where the user names none.
+        config: Settings, which stand over what the network's file says.
+        network: The network's input.
+        known: Preparation by the file, then by the architecture, as far as they name it; what comes first counts.
+
+    Raises:
+        ConfigError: The crop is too small to be measured, or the scaled frame larger than a reader of bundles takes.
+    """
     from weckd_edge.train.distill.chain import frame_spec
 
-    frame = frame_spec(index, config.input, resize="bilinear")
-    return InputSpec(frame=frame, network=NetworkInput(height=size, width=size, mean=mean, std=std))
+    asked = config.input
+    user = Preparation(source="the user said", crop_pct=asked.crop_pct, crop=asked.crop, resize=asked.resize)
+    sources = (user, *known, USUAL_PREPARATION)
+    resize, resize_by = next((one.resize, one.source) for one in sources if one.resize is not None)
+    crop, crop_by = next((one.crop, one.source) for one in sources if one.crop is not None)
+    crop_pct, part_by = next((one.crop_pct, one.source) for one in sources if one.crop_pct is not None)
+    plain = frame_spec(index, asked, crop=crop, resize=resize)
+    frame = prepared_frame(plain, network.size, crop_pct)
+    _check_prepared(frame, network, crop_pct)
+    _, _, height, width = crop_box(frame)
+    line = (
+        f"Pixels: resized by {resize} (as {resize_by}), crop_pct {crop_pct:.6g} (as {part_by}), crop {crop} (as {crop_by}); "
+        f"the network sees {width} x {height} of the frame's {frame.width} x {frame.height} pixels."
+    )
+    return PreparedInput(
+        spec=InputSpec(frame=frame, network=network),
+        preparation=Preparation(source="decided", crop_pct=crop_pct, crop=crop, resize=resize),
+        notes=(line, *(note for one in known for note in one.notes)),
+    )
+
+
+def _check_prepared(frame: FrameSpec, network: NetworkInput, crop_pct: float) -> None:
+    """Refuse a crop that no guard can measure, or a scaled frame that no reader of a bundle takes."""
+    _, _, height, width = crop_box(frame)
+    if min(height, width) < MIN_SIDE:
+        raise ConfigError(
+            f"input.crop_pct = {crop_pct:g}: keeps {width} x {height} pixels of a frame of {frame.width} x {frame.height}; "
+            f"expected at least {MIN_SIDE} a side, give a larger part or a larger frame",
+            code="E_CONFIG_RANGE",
+        )
+    if max(frame.scaled_size or (0,)) > MAX_SIDE:
+        raise ConfigError(
+            f"input.crop_pct = {crop_pct:g}: an input of {network.size_text} pixels is so small a part that the frame would "
+            f"be scaled to {frame.scaled_size}; expected at most {MAX_SIDE} pixels a side, give a larger part",
+            code="E_CONFIG_RANGE",
+        )
 
 
 def measure_accuracy(

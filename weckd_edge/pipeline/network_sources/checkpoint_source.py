@@ -7,15 +7,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.artifacts import DatasetIndex, NetworkInput
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.store import sha256_bytes, sha256_file
 from weckd_edge.pipeline.network_sources.base import (
     UNKNOWN_TRAINING_IMAGES,
     ImportedModel,
-    input_spec,
     measure_accuracy,
+    prepare_input,
 )
 from weckd_edge.pipeline.network_sources.torch_network import TorchNetwork
 
@@ -31,7 +31,7 @@ class CheckpointSource(TorchNetwork):
 
     checkpoint: Checkpoint
     file: Path
-    input_size: int
+    size: tuple[int, int]
     labels: tuple[str, ...] | None
     weights_key: str | None = None
     former: DatasetIndex | None = None
@@ -46,7 +46,7 @@ class CheckpointSource(TorchNetwork):
 
     def key(self) -> object:
         made = self.checkpoint
-        described = [made.architecture, made.options, made.mean, made.std, self.input_size, self.is_bgr]
+        described = [made.architecture, made.options, made.mean, made.std, self.size, self.is_bgr, made.preparations]
         return ["checkpoint", self.sha256, self.weights_key, *described]
 
     def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
@@ -61,7 +61,10 @@ class CheckpointSource(TorchNetwork):
                 f"{len(index.labels)} labels; train it on these classes, or give the data set that it was trained on",
                 code="E_MODEL_CLASSES",
             )
-        spec = input_spec(index, ctx.config, self.input_size, made.mean, made.std)
+        height, width = self.size
+        network = NetworkInput(height=height, width=width, mean=made.mean, std=made.std)
+        prepared = prepare_input(index, ctx.config, network, made.preparations)
+        spec = prepared.spec
         model = self.recorded_as(sha256_bytes(weights_of(made.student)), spec)
         rates = measure_accuracy(ctx, index, model, partial(predict_records, made.student, spec))
         link = write_link(made, spec, index.labels, rates[0], rates[1], folder)
@@ -69,10 +72,11 @@ class CheckpointSource(TorchNetwork):
         notes = (
             f"Checkpoint {self.file.name} of timm's {made.architecture}: every tensor fits.",
             *made.notes,
-            f"Input of {self.input_size} by {self.input_size} pixels, mean {numbers[0]}, standard deviation {numbers[1]}.",
+            f"Input of {width} by {height} pixels, mean {numbers[0]}, standard deviation {numbers[1]}.",
+            *prepared.notes,
             UNKNOWN_TRAINING_IMAGES,
         )
-        return ImportedModel(link=link, notes=notes)
+        return ImportedModel(link=link, notes=notes, preparation=prepared.preparation)
 
 
 def open_checkpoint(
@@ -108,7 +112,7 @@ def open_checkpoint(
     return CheckpointSource(
         checkpoint=made,
         file=path,
-        input_size=hints.input_size or made.input_size,
+        size=hints.size or made.input_size,
         labels=labels,
         weights_key=weights_key,
         is_bgr=is_bgr,

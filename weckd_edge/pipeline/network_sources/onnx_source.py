@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputSpec, Link
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputSpec, Link, NetworkInput
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun
@@ -18,8 +18,8 @@ from weckd_edge.pipeline.network_sources.base import (
     UNKNOWN_TRAINING_IMAGES,
     ImportedModel,
     Run,
-    input_spec,
     measure_accuracy,
+    prepare_input,
 )
 
 if TYPE_CHECKING:
@@ -63,7 +63,8 @@ class OnnxSource:
 
     def key(self) -> object:
         found = self.network
-        return ["onnx", found.sha256, found.form, [output.name for output in found.file_model.graph.output], found.doubts]
+        outputs = [output.name for output in found.file_model.graph.output]
+        return ["onnx", found.sha256, found.form, found.preparation, outputs, found.doubts]
 
     def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         from weckd_edge.compile.importing.imported_network import import_network
@@ -71,7 +72,10 @@ class OnnxSource:
 
         found = self.network
         form = found.form
-        spec = input_spec(index, ctx.config, form.side, form.mean, form.std)
+        height, width = form.size
+        network = NetworkInput(height=height, width=width, mean=form.mean, std=form.std)
+        prepared = prepare_input(index, ctx.config, network, (found.preparation,))
+        spec = prepared.spec
         val = decode_split(ctx.workspace, index, "val", ctx.root, spec.frame, ctx.progress)
         samples = [network_pixels(val.frame(row), spec) for row in range(min(SAMPLES, len(val)))]
         made = import_network(found, samples, index.labels, folder)
@@ -93,7 +97,8 @@ class OnnxSource:
             val_accuracy=rates[0],
             test_accuracy=rates[1],
         )
-        return ImportedModel(link=link, notes=(*made.notes, UNKNOWN_TRAINING_IMAGES))
+        notes = (*made.notes, *prepared.notes, UNKNOWN_TRAINING_IMAGES)
+        return ImportedModel(link=link, notes=notes, preparation=prepared.preparation)
 
     def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.importing.imported_network import wrap_network

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord
+from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord, Preparation, prepared_frame
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import decode_split
@@ -63,7 +64,7 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
             lambda: source.predict(link, folder, images),
         ),
     )
-    doubts = _find_description_mistakes(ctx, source, network, index)
+    doubts = _find_description_mistakes(ctx, source, network, index, imported.artifact.preparation)
     for sentence in doubts.sentences:
         ctx.progress.warn(sentence)
     return TrainedChain(
@@ -75,7 +76,11 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
 
 
 def _find_description_mistakes(
-    ctx: BuildContext, source: NetworkSource, network: TrainedNetwork, index: DatasetIndex
+    ctx: BuildContext,
+    source: NetworkSource,
+    network: TrainedNetwork,
+    index: DatasetIndex,
+    preparation: Preparation | None,
 ) -> DescriptionDoubts:
     """Try other descriptions of the network's input, on images outside the test split."""
     records = choose_trial_images(index, ctx.config.seed)
@@ -86,33 +91,55 @@ def _find_description_mistakes(
             {
                 "link": network.link.artifact,
                 "is_bgr": source.is_bgr,
+                "preparation": preparation,
                 "images": [[r.pixels_sha256, r.label] for r in records],
             },
             "weckd_edge.compile.verify.usual_mistakes",
             _SOURCES,
         ),
-        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, network, index, records)),
+        lambda _: DescriptionDoubts(sentences=_mistakes(ctx, source, network, _TrialSet(index, records, preparation))),
     ).artifact
+
+
+@dataclass(frozen=True, slots=True)
+class _TrialSet:
+    """Images that other descriptions are tried on, and how they are cropped and resized as described."""
+
+    index: DatasetIndex
+    records: Sequence[ImageRecord]
+    preparation: Preparation | None
 
 
 def _mistakes(
     ctx: BuildContext,
     source: NetworkSource,
     network: TrainedNetwork,
-    index: DatasetIndex,
-    records: Sequence[ImageRecord],
+    trial: _TrialSet,
 ) -> tuple[str, ...]:
-    from weckd_edge.compile.verify.usual_mistakes import InputDescription, TrialImages, find_mistakes
+    from weckd_edge.compile.verify.usual_mistakes import InputDescription, PixelDescription, TrialImages, find_mistakes
     from weckd_edge.train.distill.evaluate import network_images
 
     link = network.link.artifact
     run, is_bgr = source.run(link, network.link.folder), source.is_bgr
-    val = decode_split(ctx.workspace, index, "val", ctx.root, link.input.frame, ctx.progress)
+    val = decode_split(ctx.workspace, trial.index, "val", ctx.root, link.input.frame, ctx.progress)
     outputs = {record.path: int(row.argmax()) for record, row in zip(val.records, network.predict(val), strict=True)}
+    paths, decided = [ctx.root / record.path for record in trial.records], trial.preparation
+    given = None
+    if decided is not None and decided.resize and decided.crop and decided.crop_pct:
+        given = PixelDescription(resize=decided.resize, crop=decided.crop, crop_pct=decided.crop_pct)
+    as_given = network_images(paths, link.input)
+
+    def pixels(described: PixelDescription | None, place: int) -> NDArray[np.float32]:
+        if described is None or described == given:
+            return as_given[place]
+        frame = replace(link.input.frame, crop=described.crop, resize=described.resize)
+        frame = prepared_frame(frame, link.input.network.size, described.crop_pct)
+        return network_images(paths[place : place + 1], replace(link.input, frame=frame))[0]
+
     images = TrialImages(
-        pixels=network_images([ctx.root / record.path for record in records], link.input),
-        truth=np.array([record.label for record in records]),
-        outputs={place: outputs[record.path] for place, record in enumerate(records) if record.path in outputs},
+        pixels=pixels,
+        truth=np.array([record.label for record in trial.records]),
+        outputs={place: outputs[record.path] for place, record in enumerate(trial.records) if record.path in outputs},
     )
     return find_mistakes(
         (lambda image: run(np.ascontiguousarray(image[:, ::-1]))) if is_bgr else run,
@@ -123,6 +150,7 @@ def _mistakes(
             is_bgr=is_bgr,
             takes_bytes=source.takes_bytes,
             takes_luminance=source.takes_luminance,
+            pixels=given,
         ),
         link.labels,
         ctx.progress,

@@ -17,6 +17,7 @@ from weckd_edge.artifacts import (
     Manifest,
     Prediction,
     Rate,
+    crop_box,
 )
 from weckd_edge.bundle.verdict import GATE_NAMES
 from weckd_edge.core.words import plural
@@ -240,11 +241,14 @@ def loaded_bytes(manifest: Manifest) -> int:
 
 def frame_text(spec: InputSpec) -> str:
     """Return a description of the camera frame."""
-    crop = "cropped to its centred square" if spec.frame.crop == "center" else "stretched to a square"
-    return (
-        f"uint8 RGB, {spec.frame.width} x {spec.frame.height} pixels; the graph takes it {crop} and resized to "
-        f"{spec.network.width} x {spec.network.height} pixels ({spec.frame.resize})"
-    )
+    frame, size = spec.frame, f"{spec.network.width} x {spec.network.height} pixels"
+    _, _, height, width = crop_box(frame)
+    used = "all of it" if (height, width) == (frame.height, frame.width) else f"its centred {width} x {height} pixels"
+    made = f"the network is shown {used}, resized to {size} ({frame.resize})"
+    if frame.scaled_size not in (None, spec.network.size):
+        scaled = f"{frame.scaled_size[1]} x {frame.scaled_size[0]}"
+        made = f"the network is shown the middle {size} of it, scaled to {scaled} ({frame.resize})"
+    return f"uint8 RGB, {frame.width} x {frame.height} pixels; {made}"
 
 
 def accuracy_text(rate: Rate) -> str:

@@ -21,6 +21,8 @@ static const weckd_key FRAME_KEYS[] = {
     {0},
 };
 
+static const char *const RESIZES[] = {"area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic", NULL};
+
 static const weckd_key NETWORK_KEYS[] = {
     {"height", WECKD_WHOLE, false},
     {"width", WECKD_WHOLE, false},
@@ -147,8 +149,7 @@ static int read_frame(weckd_manifest *manifest, const json_t *frame, weckd_error
         return status;
     }
     if (!weckd_json_is_one_of(frame, "crop", (const char *const[]){"center", "stretch", NULL}) ||
-        (json_object_get(frame, "resize") != NULL &&
-         !weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", "diagonal", "bilinear", NULL}))) {
+        (json_object_get(frame, "resize") != NULL && !weckd_json_is_one_of(frame, "resize", RESIZES))) {
         return weckd_manifest_bad(error, "input.frame: 'crop' or 'resize' is unknown");
     }
     manifest->graph_takes_pixels = weckd_json_is_one_of(frame, "resize", (const char *const[]){"area", NULL});

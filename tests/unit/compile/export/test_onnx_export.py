@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
@@ -21,6 +22,8 @@ from weckd_edge.core.errors import ModelError  # noqa: E402
 from weckd_edge.core.store import check_ref, sha256_file  # noqa: E402
 from weckd_edge.devices.images.area_resize import resize_area  # noqa: E402
 from weckd_edge.devices.runtime.front_end import FrontEnd  # noqa: E402
+
+PILLOWS = {"antialiased_bilinear": Image.Resampling.BILINEAR, "antialiased_bicubic": Image.Resampling.BICUBIC}
 
 SIZES = {
     "wide, its centre": {},
@@ -71,13 +74,17 @@ def expected_input(frame: Any, contract: InputSpec) -> Any:
             .permute(2, 0, 1)[None]
             .double()
         )
+    elif contract.frame.resize in PILLOWS:
+        picture, way = Image.fromarray(x[0].permute(1, 2, 0).numpy().astype(np.uint8)), PILLOWS[contract.frame.resize]
+        columns_first = picture.resize((size[1], picture.height), way).resize((size[1], size[0]), way)
+        x = torch.from_numpy(np.array(columns_first)).permute(2, 0, 1)[None].double()
     else:
         x = torch.nn.functional.interpolate(x, size, mode="bilinear", align_corners=False)
     mean, std = (torch.tensor(v).double().view(1, 3, 1, 1) for v in (contract.network.mean, contract.network.std))
     return (x / 255 - mean) / std
 
 
-@pytest.mark.parametrize("resize", ["bilinear", "diagonal", "area"])
+@pytest.mark.parametrize("resize", ["bilinear", "diagonal", "area", *PILLOWS])
 @pytest.mark.parametrize("changes", SIZES.values(), ids=SIZES)
 def test_the_graph_predicts_as_the_network_does_on_the_frame_the_contract_describes(
     networks: ModuleType, tmp_path: Path, changes: dict[str, Any], resize: str

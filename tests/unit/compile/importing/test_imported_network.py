@@ -76,11 +76,11 @@ def contract(side: int, *, crop: Any = "center", mean: Any = MEAN, std: Any = ST
 
 def adopted(brought: OnnxNetwork, folder: Path, classes: int = 3, kind: InputSpec | None = None) -> Any:
     """Adopt and wrap; return what the first step says and a session of the graph that comes out."""
-    samples = [image[None] for image in pixels(4, brought.form.side)]
+    samples = [image[None] for image in pixels(4, brought.form.size[0])]
     if brought.form.kind == "uint8":
         samples = [(image * 40 + 128).clip(0, 255).astype(np.float32) for image in samples]
     made = import_network(brought, samples, LABELS[:classes], folder)
-    kind = kind or contract(brought.form.side, mean=brought.form.mean, std=brought.form.std)
+    kind = kind or contract(brought.form.size[0], mean=brought.form.mean, std=brought.form.std)
     wrap_network(folder / made.onnx.path, kind, LABELS[:classes], made.onnx.sha256, folder)
     return made, ort.InferenceSession(str(folder / "model.onnx"), providers=["CPUExecutionProvider"])
 

@@ -65,31 +65,35 @@ def refused(path: Path, hints: InputHints = HINTS, kind: type[Exception] = Model
 
 
 @pytest.mark.parametrize(
-    ("shape", "hints", "layout", "side"),
+    ("shape", "hints", "layout", "size"),
     [
-        ((1, 3, 8, 8), {}, "nchw", 8),
-        (("N", 3, 8, 8), {}, "nchw", 8),
-        ((1, 8, 8, 3), {}, "nhwc", 8),
-        (("N", "H", "W", 3), {"input_size": 24}, "nhwc", 24),
-        (("N", 3, "H", "W"), {"input_size": 24}, "nchw", 24),
-        (("N", 3, 8, "W"), {}, "nchw", 8),
-        ((1, 3, 3, 3), {"layout": "nhwc", "input_size": None}, "nhwc", 3),
-        (("N", "C", "H", "W"), {"layout": "nchw", "input_size": 16}, "nchw", 16),
-        ((1, 1, 8, 8), {}, "nchw", 8),
-        ((1, 8, 8, "C"), {"channels": 3, "layout": "nhwc"}, "nhwc", 8),
+        ((1, 3, 8, 8), {}, "nchw", (8, 8)),
+        (("N", 3, 8, 8), {}, "nchw", (8, 8)),
+        ((1, 8, 8, 3), {}, "nhwc", (8, 8)),
+        (("N", "H", "W", 3), {"input_size": 24}, "nhwc", (24, 24)),
+        (("N", 3, "H", "W"), {"input_size": 24}, "nchw", (24, 24)),
+        (("N", 3, 8, "W"), {}, "nchw", (8, 8)),
+        ((1, 3, 3, 3), {"layout": "nhwc", "input_size": None}, "nhwc", (3, 3)),
+        (("N", "C", "H", "W"), {"layout": "nchw", "input_size": 16}, "nchw", (16, 16)),
+        ((1, 1, 8, 8), {}, "nchw", (8, 8)),
+        ((1, 3, 8, 12), {}, "nchw", (8, 12)),
+        ((1, 12, 8, 3), {"input_size": (12, 8)}, "nhwc", (12, 8)),
+        (("N", 3, "H", "W"), {"input_size": (24, 16)}, "nchw", (24, 16)),
+        (("N", 3, 8, "W"), {"input_size": (8, 12)}, "nchw", (8, 12)),
+        ((1, 8, 8, "C"), {"channels": 3, "layout": "nhwc"}, "nhwc", (8, 8)),
     ],
 )
 def test_layout_and_size_are_read_from_the_shape_where_it_tells(
-    tmp_path: Path, shape: tuple[Any, ...], hints: dict[str, Any], layout: str, side: int
+    tmp_path: Path, shape: tuple[Any, ...], hints: dict[str, Any], layout: str, size: tuple[int, int]
 ) -> None:
     path = save(classifier(shape, last=layout == "nhwc"), tmp_path)
     found = read_onnx(path, InputHints(mean=HINTS.mean, std=HINTS.std, **hints))
-    assert (found.form.layout, found.form.side, found.form.kind) == (layout, side, "float32")
+    assert (found.form.layout, found.form.size, found.form.kind) == (layout, size, "float32")
     channels = 1 if 1 in shape[1:] else 3
     assert found.form.channels == channels
     for model in (found.file_model, found.model):
         fixed = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim]
-        assert fixed == ([1, channels, side, side] if layout == "nchw" else [1, side, side, channels])
+        assert fixed == ([1, channels, *size] if layout == "nchw" else [1, *size, channels])
     assert (found.form.mean, found.form.std) == (HINTS.mean, HINTS.std)
 
 
@@ -106,7 +110,9 @@ def test_layout_and_size_are_read_from_the_shape_where_it_tells(
         ((1, 2, 8, 8), {}, ModelError, "expected 3 channels (RGB) or 1 (luminance), found an input of [1, 2, 8, 8]"),
         ((1, 1, 8, 8), {"mean": (0.4, 0.5, 0.6)}, ConfigError, "takes one channel, found three values of --mean or --std"),
         ((1, 1, 8, 8), {"channel_order": "bgr"}, ConfigError, "takes one channel, which has no order"),
-        ((1, 3, 8, 10), {}, ModelError, "expected a square input, found [1, 3, 8, 10]"),
+        ((1, 3, 8, 10), {"input_size": 8}, ConfigError, "--input-size 8 contradicts its input [1, 3, 8, 10]"),
+        ((1, 3, 8, 10), {"input_size": (10, 8)}, ConfigError, "--input-size 10x8 contradicts its input [1, 3, 8, 10]"),
+        (("N", 3, 8, "W"), {"input_size": 16}, ConfigError, "--input-size 16 contradicts its input [?, 3, 8, ?]"),
         ((4, 3, 8, 8), {}, ModelError, "found a batch of 4"),
         ((1, 192), {}, ModelError, "expected an image as input"),
     ],

@@ -54,7 +54,7 @@ def save(model: Any, folder: Path) -> Path:
 
 def samples(found: OnnxNetwork, count: int = 3) -> list[Any]:
     """Images ``[1, 3, S, S]`` as they leave the preprocessing: normalised, or in grey levels, not whole ones."""
-    pixels = np.random.default_rng(1).uniform(0, 255, (count, 1, 3, found.form.side, found.form.side)).astype(np.float32)
+    pixels = np.random.default_rng(1).uniform(0, 255, (count, 1, 3, *found.form.size)).astype(np.float32)
     if found.form.kind == "uint8":
         return list(pixels)
     return [((image / 255 - 0.5) / 0.25).astype(np.float32) for image in pixels]

@@ -3,7 +3,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from weckd_edge.compile.verify.usual_mistakes import InputDescription, Run, TrialImages, find_mistakes
+from weckd_edge.compile.verify.usual_mistakes import InputDescription, PixelDescription, Run, TrialImages, find_mistakes
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.words import join_names, split_names
 
@@ -25,7 +25,7 @@ def _images(count: int = 90) -> tuple[list[np.ndarray], np.ndarray]:
 
 
 def trial(images: Sequence[np.ndarray], truth: np.ndarray, **known: object) -> TrialImages:
-    return TrialImages(pixels=images, truth=truth, **known)  # type: ignore[arg-type]  # what a test knows
+    return TrialImages(pixels=lambda _, place: images[place], truth=truth, **known)  # type: ignore[arg-type]  # what a test knows
 
 
 def _network(trained: InputDescription, order: Sequence[int] = (0, 1, 2)) -> Run:
@@ -143,3 +143,36 @@ def test_names_are_read_as_they_are_written(names: tuple[str, ...]) -> None:
 
 def test_spaces_around_names_are_left_out() -> None:
     assert split_names('normal , "red, bulging"') == ("normal", "red, bulging")
+
+
+@pytest.mark.parametrize(
+    ("given", "trained", "option"),
+    [
+        ({}, {"crop_pct": 0.875}, "--crop-pct 0.875"),
+        ({"crop_pct": 0.875}, {"crop_pct": 1.0}, "--crop-pct 1"),
+        ({}, {"resize": "antialiased_bicubic"}, "--interpolation bicubic"),
+        ({}, {"resize": "bilinear"}, "--interpolation aliased-bilinear"),
+        ({"resize": "area"}, {"resize": "antialiased_bilinear"}, "--interpolation bilinear"),
+        ({}, {"crop": "stretch"}, "--set input.crop=stretch"),
+        ({"crop": "stretch"}, {"crop": "center"}, "--set input.crop=center"),
+    ],
+)
+def test_another_crop_or_interpolation_is_reported_by_its_option(
+    given: dict[str, object], trained: dict[str, object], option: str
+) -> None:
+    usual = {"resize": "antialiased_bilinear", "crop": "center", "crop_pct": 1.0}
+    as_given, as_trained = (PixelDescription(**{**usual, **given, **one}) for one in ({}, trained))  # type: ignore[arg-type]
+    images, truth = _images()
+    grey = np.full_like(images[0], 120)
+    shown = TrialImages(pixels=lambda way, place: images[place] if way == as_trained else grey, truth=truth)
+    described = InputDescription(mean=HALF.mean, std=HALF.std, pixels=as_given)
+    (told,) = find_mistakes(_network(HALF), shown, described, LABELS, SilentProgress())
+    assert f"With {option} it would predict 100% of 90 images" in told
+
+
+def test_pixels_that_are_certain_are_not_made_otherwise() -> None:
+    images, truth = _images(20)
+    ways = []
+    shown = TrialImages(pixels=lambda way, place: ways.append(way) or images[place], truth=truth)
+    find_mistakes(_network(HALF), shown, HALF, LABELS, SilentProgress())
+    assert set(ways) == {None}

@@ -126,6 +126,14 @@ def test_every_library_of_the_package_is_looked_at(tmp_path: Path) -> None:
     assert all(ability.hint for ability in found.abilities)
 
 
+@pytest.mark.parametrize(
+    ("by", "expected"), [("compiled", "compiled library ("), ("numpy", "NumPy, without the compiled library: ")]
+)
+def test_what_computes_on_frames_is_told(by: str, expected: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    request.getfixturevalue(f"frames_by_{by}")
+    assert diagnose(tmp_path, modules=()).pixels.startswith(expected)
+
+
 def test_the_command_prints_one_object_and_a_table() -> None:
     data = json.loads(CliRunner().invoke(command, ["--json"]).stdout)
     assert data.keys() >= {"weckd_edge", "python", "device", "governor", "libraries", "abilities"}
@@ -133,6 +141,7 @@ def test_the_command_prints_one_object_and_a_table() -> None:
     assert shown.exit_code == 0
     assert "sign bundles" in shown.stdout
     assert "clock governor" in shown.stderr
+    assert f"frames: {data['pixels']}" in shown.stderr
 
 
 @pytest.mark.parametrize(

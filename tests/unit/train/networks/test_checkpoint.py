@@ -38,7 +38,7 @@ def test_safetensors_and_wrapped_pytorch_files_give_the_very_network(tmp_path: P
     image = torch.rand(1, 3, 64, 64)
     for name in ("plain.safetensors", "parallel.pth", "lightning.pt"):
         made = read_checkpoint(TINY, tmp_path / name)
-        assert (made.classes, made.architecture, made.input_size) == (3, "test_resnet", 160)
+        assert (made.classes, made.architecture, made.input_size) == (3, "test_resnet", (160, 160))
         with torch.inference_mode():
             assert torch.equal(made.student(image)[0], backbone(image))
 

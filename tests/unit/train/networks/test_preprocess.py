@@ -8,9 +8,12 @@ from typing import Literal
 import numpy as np
 import pytest
 
+from support.errors import raises
+
 torch = pytest.importorskip("torch")
 
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig  # noqa: E402 - behind the skip
+from weckd_edge.core.errors import ConfigError  # noqa: E402
 from weckd_edge.core.progress import SilentProgress  # noqa: E402
 from weckd_edge.core.store import Workspace  # noqa: E402
 from weckd_edge.devices.images.frames import frame_from_file  # noqa: E402
@@ -81,3 +84,10 @@ def test_trained_weights_keep_their_mean_unless_it_is_middle_grey(
     mean: tuple[float, float, float], fresh: bool, expected: tuple[float, float, float]
 ) -> None:
     assert suited_mean(mean, fresh=fresh) == expected
+
+
+def test_a_chain_has_no_crop_of_an_imported_networks_evaluation(ears: Path, tmp_path: Path) -> None:
+    config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3), input=InputConfig(crop_pct=0.875))
+    index = cached_index(Workspace(tmp_path / "work"), ears, config, skip_bad=False, progress=SilentProgress()).artifact
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="input.crop_pct = 0.875"):
+        plan_chain(index, config)

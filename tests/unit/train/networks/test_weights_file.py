@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import json
 import pickle
 import sys
 import types
@@ -129,10 +130,10 @@ def test_another_of_several_tables_is_taken_by_its_name(tmp_path: Path) -> None:
 def test_what_the_file_says_of_its_input_is_taken_unless_it_is_given(tmp_path: Path) -> None:
     file = by_timm(tmp_path)
     made = read_checkpoint(None, file)
-    assert (made.mean, made.std, made.input_size) == ((0.1, 0.2, 0.3), (0.4, 0.4, 0.4), 96)
+    assert (made.mean, made.std, made.input_size) == ((0.1, 0.2, 0.3), (0.4, 0.4, 0.4), (96, 96))
     told = " ".join(made.notes)
     assert "Mean and standard deviation are those that the file names." in told
-    assert "on the middle 90.0% of an image" in told
+    assert [one.crop_pct for one in made.preparations] == [0.9, 0.95]  # the file's, and behind it timm's own
     given = read_checkpoint(None, file, mean=(0.5, 0.5, 0.5), std=(0.2, 0.2, 0.2))
     assert (given.mean, given.std) == ((0.5, 0.5, 0.5), (0.2, 0.2, 0.2))
     assert "the file names." not in " ".join(given.notes).replace("The file names an input", "")
@@ -327,7 +328,7 @@ def test_torchvisions_networks_are_opened_under_timms_names(
     image = torch.rand(1, 3, 96, 96)
     for config in (None, LinkConfig(model=name)):
         made = read_checkpoint(config, tmp_path / "w.pth", 3)
-        assert (made.architecture, made.options, made.classes, made.input_size) == (timms, options, 3, 96)
+        assert (made.architecture, made.options, made.classes, made.input_size) == (timms, options, 3, (96, 96))
         assert f"Its tensors have the names of torchvision's {name}" in " ".join(made.notes)
         with torch.inference_mode():
             assert torch.allclose(made.student(image)[0], network(image), atol=1e-5)
@@ -362,3 +363,28 @@ def test_compile_needs_no_model_where_the_checkpoint_names_it(tmp_path: Path) ->
     (tmp_path / "n.onnx").write_bytes(b"x")
     with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--weights-key"):
         open_source_network(request(tmp_path / "n.onnx", weights_key="a"))
+
+
+def test_the_settings_that_timm_saves_beside_weights_are_read(tmp_path: Path) -> None:
+    save_file(weights(1), tmp_path / "model.safetensors")
+    beside = {
+        "crop_pct": 0.9,
+        "interpolation": "bicubic",
+        "crop_mode": "squash",
+        "input_size": [3, 64, 96],
+        "mean": [0.1] * 3,
+    }
+    config = {"architecture": "test_resnet", "pretrained_cfg": {**beside, "std": [0.3] * 3}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    made = read_checkpoint(None, tmp_path / "model.safetensors")
+    assert (made.architecture, made.input_size, made.mean, made.std) == ("test_resnet", (64, 96), (0.1,) * 3, (0.3,) * 3)
+    said, timms = made.preparations
+    assert (said.source, said.crop_pct, said.crop, said.resize) == ("the file says", 0.9, "stretch", "antialiased_bicubic")
+    assert (timms.source, timms.crop_pct, timms.resize) == ("timm has it for test_resnet", 0.95, "antialiased_bilinear")
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"architecture": "test_resnet"}', '{"pretrained_cfg": 3}'])
+def test_another_tools_file_beside_weights_is_passed_over(tmp_path: Path, text: str) -> None:
+    save_file(weights(1), tmp_path / "model.safetensors")
+    (tmp_path / "config.json").write_text(text)
+    assert read_checkpoint(TINY, tmp_path / "model.safetensors").preparations[0].crop_pct is None

@@ -73,17 +73,21 @@ class Brightness(torch.nn.Module):  # type: ignore[name-defined, misc]  # torch 
 def brought(networks: ModuleType, tmp_path: Path) -> Callable[..., Path]:
     """Write the toy classifier as an ONNX file."""
 
-    def write(**options: Any) -> Path:
+    def write(size: tuple[int, int] = (16, 16), metadata: dict[str, str] | None = None, **options: Any) -> Path:
         path = tmp_path / "toy.onnx"
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             torch.onnx.export(
                 Brightness(networks, **options).eval(),
-                (torch.zeros(1, 3, 16, 16),),
+                (torch.zeros(1, 3, *size),),
                 str(path),
                 dynamo=False,
                 opset_version=13,
             )
+        if metadata:
+            model = onnx.load(path)
+            onnx.helper.set_model_props(model, metadata)
+            onnx.save(model, path)
         return path
 
     return write
@@ -230,6 +234,65 @@ def test_a_checkpoint_compiles_and_its_bundle_leads_back_to_it(run: Run, tmp_pat
     assert not (tmp_path / "c").exists()
 
 
+@pytest.mark.parametrize(
+    ("interpolation", "resize", "scaled"),
+    [("bicubic", "antialiased_bicubic", [24, 27]), ("area", "area", None), ("aliased-bilinear", "bilinear", None)],
+)
+def test_the_pixels_are_those_that_the_user_describes(
+    run: Run,
+    tmp_path: Path,
+    ears: Path,
+    config: Path,
+    brought: Callable[..., Path],
+    interpolation: str,
+    resize: str,
+    scaled: list[int] | None,
+) -> None:
+    pytest.importorskip("openvino")
+    out = tmp_path / "out"
+    described = ("--crop-pct", "16/18", "--interpolation", interpolation)
+    found = compiled(run, out, brought(size=(16, 24)), "--data", ears, "--config", config, *PLAIN, *described)
+    made = json.loads((out / "manifest.json").read_text())["input"]
+    assert (made["network"]["height"], made["network"]["width"]) == (16, 24)
+    # The frame has 36 x 40 pixels: its width is what is short, and 8 of 9 parts of it are kept.
+    frame = {"height": 36, "width": 40, "crop": "center", "crop_size": [24, 36], "resize": resize}
+    assert made["frame"] == {**frame, "scaled_size": scaled}
+    assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
+    (line,) = [line for line in found["imported"] if line.startswith("Pixels: ")]
+    assert f"resized by {resize} (as the user said), crop_pct 0.888889 (as the user said), crop center (as is usual)" in line
+    assert "36 x 24 of the frame's 40 x 36 pixels" in line
+    code, stdout, err = run("verify", out, "--json")
+    assert code == 0, err
+    assert json.loads(stdout)["passed"] is True
+
+
+def test_what_the_file_says_of_its_pixels_counts_unless_the_user_says_otherwise(
+    run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
+) -> None:
+    pytest.importorskip("openvino")
+    says = {"mean": [0, 0, 0], "std": [1, 1, 1], "crop_pct": 0.8, "interpolation": "bicubic", "crop_mode": "squash"}
+    network = brought(metadata={"pretrained_cfg": json.dumps(says)})
+    found = compiled(run, tmp_path / "out", network, "--data", ears, "--config", config, "--interpolation", "bilinear")
+    (line,) = [line for line in found["imported"] if line.startswith("Pixels: ")]
+    said = "as the file's metadata say"
+    assert f"antialiased_bilinear (as the user said), crop_pct 0.8 ({said}), crop stretch ({said})" in line
+    assert f"Mean and standard deviation of its pixels are {said}." in found["imported"]
+    frame = json.loads((tmp_path / "out/manifest.json").read_text())["input"]["frame"]
+    assert (frame["crop"], frame["crop_size"], frame["scaled_size"]) == ("stretch", [29, 32], [20, 20])
+
+
+def test_a_part_of_the_frame_that_no_device_can_use_is_refused(
+    run: Run, tmp_path: Path, ears: Path, brought: Callable[..., Path]
+) -> None:
+    base = (brought(), "--data", ears, "--target", "cpu", *PLAIN)
+    assert printed(
+        refused(run, tmp_path, *base, "--crop-pct", "0.05", code=2), "E_CONFIG_RANGE", says=("2 x 2 pixels", "40 x 36")
+    )
+    base = (brought(size=(512, 512)), "--data", ears, "--target", "cpu", *PLAIN, "--set", "input.frame=[900, 900]")
+    err = refused(run, tmp_path, *base, "--crop-pct", "0.05", code=2)
+    assert printed(err, "E_CONFIG_RANGE", says=("512", "10240", "8192"))
+
+
 def test_other_images_calibrate_where_they_are_asked_for(
     run: Run, tmp_path: Path, ears: Path, config: Path, brought: Callable[..., Path]
 ) -> None:
@@ -285,6 +348,14 @@ def refused(run: Run, tmp_path: Path, *args: str | Path, code: int) -> str:
         ((*PLAIN, "--target", "gpu"), "E_CONFIG_CHOICE", "'gpu'"),
         ((*PLAIN, "--device", "raspberry-pi5"), "E_CONFIG_CHOICE", "'raspberry-pi-5'"),
         ((*PLAIN, "--input-size", "64"), "E_CONFIG_CONFLICT", "[1, 3, 16, 16]"),
+        ((*PLAIN, "--input-size", "16x24"), "E_CONFIG_CONFLICT", "--input-size 16x24"),
+        ((*PLAIN, "--input-size", "16x16x3"), "E_CONFIG_VALUE", "--input-size 16x16x3"),
+        ((*PLAIN, "--input-size", "4"), "E_CONFIG_RANGE", "--input-size 4"),
+        ((*PLAIN, "--crop-pct", "1.2"), "E_CONFIG_RANGE", "crop_pct = 1.2"),
+        ((*PLAIN, "--crop-pct", "0"), "E_CONFIG_RANGE", "crop_pct = 0"),
+        ((*PLAIN, "--crop-pct", "most"), "E_CONFIG_VALUE", ("--crop-pct most", "224/256")),
+        ((*PLAIN, "--interpolation", "bicubi"), "E_CONFIG_CHOICE", ("'bicubi'", "'bicubic'")),
+        ((*PLAIN, "--set", "input.resize=antialiased_bicubi"), "E_RECORD_CHOICE", "antialiased_bicubic"),
     ],
 )
 def test_wrong_requests_are_one_line_and_leave_nothing(
