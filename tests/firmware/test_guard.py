@@ -161,7 +161,7 @@ def test_real_frames_have_pythons_figures_to_the_bit(
 
 
 @pytest.mark.parametrize("resize", ["area", "bilinear"])
-def test_the_parts_of_a_call_are_told_and_are_no_more_than_the_whole(
+def test_the_parts_of_a_call_add_up_to_no_more_than_the_whole(
     library: Any, toy: ModuleType, tmp_path: Path, resize: str
 ) -> None:
     spec = toy.area_input_spec() if resize == "area" else toy.input_spec()
