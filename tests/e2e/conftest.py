@@ -103,10 +103,11 @@ def process() -> Callable[..., subprocess.CompletedProcess[str]]:
 
 @pytest.fixture(scope="session")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a synthetic set."""
+    """A folder with a synthetic set and the configuration of a tiny build."""
     folder = tmp_path_factory.mktemp("e2e")
     done = _run("data", "synth", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
     assert done.returncode == 0, done.stderr
+    (folder / "tiny.toml").write_text(CONFIG)
     return folder
 
 

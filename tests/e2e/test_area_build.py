@@ -85,7 +85,8 @@ def test_finalize_builds_an_engine_for_pixels_of_what_the_host_prepared(
     shutil.copytree(area_jetson.bundle, folder)
     tensorrt.become(version)
     done = finalize(open_bundle(folder), root=machines.jetson(tmp_path / "root", tensorrt=f"{version}.2"))
-    assert (done.record.frames, done.record.flips) == (5, 0)
+    assert done.record.frames == 5
+    assert done.record.max_abs <= done.record.tolerance
     model = open_model(open_bundle(folder), backend="tensorrt")
     assert model.runner.input_shape == (1, 64, 80, 3)
     assert model.runner.graph.input_shape[1:3] == model.bundle.manifest.input.network.size
