@@ -145,23 +145,23 @@ def jetson(place: Path) -> Built:
     return _build(place, "jetson")
 
 
-AREA = """
+FRAME = """
 [input]
-resize = "area"
+resize = "diagonal"
 """
 
 
 @pytest.fixture(scope="session")
-def area_cpu(place: Path) -> Built:
-    """A build for ``--target cpu`` whose graph takes pixels."""
+def frame_cpu(place: Path) -> Built:
+    """A build for ``--target cpu`` whose graph takes the camera frame."""
     for module in ("torch", "timm", "onnxruntime", "openvino"):
         pytest.importorskip(module)
-    return _build(place, "cpu", name="-area", settings=AREA)
+    return _build(place, "cpu", name="-frame", settings=FRAME)
 
 
 @pytest.fixture(scope="session")
-def area_jetson(place: Path, area_cpu: Built) -> Built:
-    """A build for ``--target jetson`` of the same links, whose graph takes pixels."""
+def frame_jetson(place: Path, frame_cpu: Built) -> Built:
+    """A build for ``--target jetson`` of the same links, whose graph takes the camera frame."""
     pytest.importorskip("tensorrt_rtx")
-    shutil.copytree(place / "cpu-area-bundle.work", place / "jetson-area-bundle.work")
-    return _build(place, "jetson", name="-area", settings=AREA)
+    shutil.copytree(place / "cpu-frame-bundle.work", place / "jetson-frame-bundle.work")
+    return _build(place, "jetson", name="-frame", settings=FRAME)

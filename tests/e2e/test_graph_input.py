@@ -1,4 +1,4 @@
-"""A build whose graph takes pixels: whatever is done with its bundle still shows it camera frames."""
+"""Graphs that take pixels and graphs that take the frame: whatever is done with a bundle, it is shown camera frames."""
 
 from __future__ import annotations
 
@@ -27,15 +27,36 @@ def graph_input(bundle: Path) -> tuple[str, list[int]]:
     return taken.name, [d.dim_value for d in taken.type.tensor_type.shape.dim]
 
 
-@pytest.mark.parametrize("target", ["area_cpu", "area_jetson"])
-def test_the_graph_takes_pixels_and_the_self_test_camera_frames(
-    target: str, request: pytest.FixtureRequest, process: Any
+@pytest.fixture(params=["cpu", "frame_cpu"])
+def on_cpu(request: pytest.FixtureRequest) -> Any:
+    """A build for this processor, whose graph takes pixels or the frame."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.fixture(params=["jetson", "frame_jetson"])
+def for_jetson(request: pytest.FixtureRequest) -> Any:
+    """A build for a Jetson, whose graph takes pixels or the frame."""
+    return request.getfixturevalue(request.param)
+
+
+@pytest.mark.parametrize(
+    ("target", "resize", "taken"),
+    [
+        ("cpu", "area", "pixels"),
+        ("jetson", "area", "pixels"),
+        ("frame_cpu", "diagonal", "frame"),
+        ("frame_jetson", "diagonal", "frame"),
+    ],
+)
+def test_the_graph_takes_what_the_resize_says_and_the_self_test_camera_frames(
+    target: str, resize: str, taken: str, request: pytest.FixtureRequest, process: Any
 ) -> None:
     built = request.getfixturevalue(target)
     manifest = json.loads((built.bundle / "manifest.json").read_text())
     side = manifest["input"]["network"]["width"]
-    assert (manifest["input"]["frame"]["resize"], manifest["input_name"]) == ("area", "pixels")
-    assert graph_input(built.bundle) == ("pixels", [1, side, side, 3])
+    shape = [1, side, side, 3] if taken == "pixels" else [1, 64, 80, 3]
+    assert (manifest["input"]["frame"]["resize"], manifest["input_name"]) == (resize, taken)
+    assert graph_input(built.bundle) == (taken, shape)
     frames = np.load(built.bundle / "selftest/frames.npy")
     assert frames.shape[1:] == (64, 80, 3)
     result = outputs(process, "verify", built.bundle, "--json")
@@ -44,50 +65,50 @@ def test_the_graph_takes_pixels_and_the_self_test_camera_frames(
     assert passed == {"openvino": True, "onnxruntime": True}
 
 
-def test_every_form_of_the_graph_predicts_alike(area_cpu: Any, area_jetson: Any) -> None:
-    for built in (area_cpu, area_jetson):
+def test_every_form_of_the_graph_predicts_alike(on_cpu: Any, for_jetson: Any) -> None:
+    for built in (on_cpu, for_jetson):
         verification = json.loads((built.bundle / "evidence/verification.json").read_text())
         assert verification["parity"]
         assert all(pair["passed"] for pair in verification["parity"])
 
 
-def test_predict_gives_the_predictions_that_verification_recorded(area_cpu: Any, process: Any) -> None:
-    predictions = json.loads((area_cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
-    files = [area_cpu.data / prediction["path"] for prediction in predictions]
-    rows = outputs(process, "predict", area_cpu.bundle, *files, "--json", "--ignore-guard")["images"]
+def test_predict_gives_the_predictions_that_verification_recorded(on_cpu: Any, process: Any) -> None:
+    predictions = json.loads((on_cpu.bundle / "evidence/verification.json").read_text())["predictions"][:4]
+    files = [on_cpu.data / prediction["path"] for prediction in predictions]
+    rows = outputs(process, "predict", on_cpu.bundle, *files, "--json", "--ignore-guard")["images"]
     for row, prediction in zip(rows, predictions, strict=True):
         assert list(row["probabilities"].values()) == pytest.approx(prediction["compiled"], abs=1e-6)
 
 
-def test_bench_times_the_frame_and_the_network_behind_the_pixels(area_cpu: Any, process: Any) -> None:
-    result = outputs(process, "bench", area_cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
+def test_bench_times_the_frame_and_the_network_alone(on_cpu: Any, process: Any) -> None:
+    result = outputs(process, "bench", on_cpu.bundle, "--queries", "64", "--warmup", "2", "--json", "--quiet")
     assert result["end_to_end"]["samples"] == result["network"]["samples"] == 64
     assert result["cold_start_ns"] > 0
 
 
-def test_explain_maps_the_camera_frame(area_cpu: Any, process: Any, tmp_path: Path) -> None:
-    image = next(area_cpu.data.rglob("*.png"), None) or next(area_cpu.data.rglob("*.jpg"))
+def test_explain_maps_the_camera_frame(on_cpu: Any, process: Any, tmp_path: Path) -> None:
+    image = next(on_cpu.data.rglob("*.png"), None) or next(on_cpu.data.rglob("*.jpg"))
     out = tmp_path / "maps"
-    done = process("predict", area_cpu.bundle, image, "--explain", out, "--ignore-guard")
+    done = process("predict", on_cpu.bundle, image, "--explain", out, "--ignore-guard")
     assert done.returncode == 0, done.stderr
     assert list(out.glob("*.png"))
 
 
 @pytest.mark.parametrize("version", ["8.5.2", "8.6.2", "10.3.0", "10.13.3", "11.4.1"])
-def test_finalize_builds_an_engine_for_pixels_of_what_the_host_prepared(
-    area_jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
+def test_finalize_builds_an_engine_of_what_the_host_prepared(
+    for_jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
 ) -> None:
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson.finalize import finalize
     from weckd_edge.devices.runtime.predict import open_model
 
     folder = tmp_path / "bundle"
-    shutil.copytree(area_jetson.bundle, folder)
+    shutil.copytree(for_jetson.bundle, folder)
     tensorrt.become(version)
     done = finalize(open_bundle(folder), root=machines.jetson(tmp_path / "root", tensorrt=f"{version}.2"))
     assert done.record.frames == 5
     assert done.record.max_abs <= done.record.tolerance
     model = open_model(open_bundle(folder), backend="tensorrt")
     assert model.runner.input_shape == (1, 64, 80, 3)
-    assert model.runner.graph.input_shape[1:3] == model.bundle.manifest.input.network.size
+    assert model.runner.graph.input_shape == model.bundle.manifest.input.graph_shape
     model.close()
