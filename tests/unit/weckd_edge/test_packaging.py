@@ -233,6 +233,7 @@ def test_no_way_through_the_front_door_escapes_the_check(source: str) -> None:
 
 
 USES_TORCH = (
+    "compile/export/filter_form.py",
     "compile/export/onnx_export.py",
     "compile/backends/torch_tensorrt_backend.py",
 )
