@@ -86,7 +86,6 @@ class CompiledFrontEnd:
     def __init__(self, library: ctypes.CDLL, sizes: Sizes, guard: GuardStatistics | None) -> None:
         self._run = library.weckd_pixels_front_end_run
         self._library, self._sizes, self._guard = library, sizes, guard
-        self._shape = (1, *(sizes.network or sizes.frame), 3)
         self._of_thread = threading.local()
 
     def run_frame(self, address: int) -> tuple[NDArray[np.uint8], list[float] | None]:
@@ -94,7 +93,7 @@ class CompiledFrontEnd:
 
         Returns:
             What the graph takes, uint8 ``[1, height, width, 3]``, and what ``CompiledGuard.measure`` returns; None: there is
-            no guard.
+            no guard. The array is the thread's own, and its next frame's too.
         """
         state = self._state()
         state.frame.pixels = address
@@ -106,11 +105,10 @@ class CompiledFrontEnd:
         return self._show(self._state(), ctypes.addressof(frame))
 
     def _show(self, state: _State, frame: int) -> tuple[NDArray[np.uint8], list[float] | None]:
-        pixels = np.empty(self._shape, np.uint8)
-        status = self._run(state.address, frame, address_of(pixels), state.numbers_address, state.message)
+        status = self._run(state.address, frame, state.pixels_address, state.numbers_address, state.message)
         if status:
             raise RuntimeError(f"the compiled library refuses a frame that was checked: {state.message.value.decode()}")
-        return pixels, None if self._guard is None else state.numbers.tolist()
+        return state.pixels, None if self._guard is None else state.numbers.tolist()
 
     def _state(self) -> _State:
         try:
@@ -137,6 +135,8 @@ class _State:
         if guard is not None:
             statistics = (ctypes.addressof(box), address_of(guard.mean), address_of(guard.whitening))
         library.weckd_pixels_front_end_init(self.address, ctypes.addressof(spec), *statistics)
+        self.pixels = np.empty((1, *(sizes.network or sizes.frame), 3), np.uint8)
+        self.pixels_address = address_of(self.pixels)
         self.numbers = np.empty(JUDGED)
         self.numbers_address = address_of(self.numbers)
         self.message = ctypes.create_string_buffer(_MESSAGE_BYTES)

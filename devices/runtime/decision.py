@@ -81,7 +81,11 @@ class FramePredictor:
         else:
             found = self.decide(self.runner.graph.run(prepared.pixels))
         return Prediction(
-            **found._asdict(),
+            label=found.label,
+            probabilities=found.probabilities,
+            decision=found.decision,
+            reason=found.reason,
+            code=found.code,
             file=file,
             guard=None if guard is None else guard.code,
             quality=None if guard is None else guard.quality,

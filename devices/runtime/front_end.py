@@ -33,7 +33,8 @@ class Prepared:
     """A camera frame as graph and guard have it.
 
     Attributes:
-        pixels: What the graph takes: uint8, of the shape that ``InputSpec.graph_shape`` says.
+        pixels: What the graph takes: uint8, of the shape that ``InputSpec.graph_shape`` says. The front end may write the
+            thread's next frame into the same array.
         decision: Decision of the guard; None where there is none.
     """
 

@@ -93,6 +93,14 @@ class RunnerContract(ABC):
         answer[:] = -1
         np.testing.assert_array_equal(runner.run(first), kept)
 
+    def test_another_frame_in_the_same_array_is_predicted_anew(self, runner: Runner, toy: ModuleType) -> None:
+        first, second = toy.frames(2)[:, None]
+        expected, array = [runner.run(first), runner.run(second)], first.copy()
+        assert not np.array_equal(*expected)
+        for frame, prediction in zip((first, second, first), (*expected, expected[0]), strict=True):
+            array[:] = frame
+            np.testing.assert_array_equal(runner.run(array), prediction)
+
     def test_the_callers_frame_is_left_as_it_is_and_may_be_read_only(self, runner: Runner, toy: ModuleType) -> None:
         frame = toy.frames(1)
         kept = frame.copy()

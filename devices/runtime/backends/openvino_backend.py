@@ -80,17 +80,27 @@ class OpenVINORunner:
                 code="E_MODEL_BACKEND_BUILD",
             ) from err
 
+        self._output: NDArray[Any] = self._request.get_output_tensor(0).data.reshape(-1)
+        self._bound: NDArray[Any] | None = None
+
     def run(self, frame: NDArray[Any]) -> Probabilities:
-        """Run the model once and return ``[classes]``; the frame is copied only where it is read-only."""
-        check_tensor(frame, self.input_shape, self.dtype)
-        self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=frame.flags.writeable))
+        """Run the model once and return ``[classes]``; the frame is copied only where it is read-only.
+
+        The array that was shown last is not bound again, whatever was written into it since: that takes as long as some
+        layers.
+        """
+        if frame is not self._bound:
+            check_tensor(frame, self.input_shape, self.dtype)
+            is_shared = frame.flags.writeable
+            self._request.set_input_tensor(self._ov.Tensor(frame, shared_memory=is_shared))
+            self._bound = frame if is_shared else None
         self._request.infer()
-        output: Probabilities = self._request.get_output_tensor(0).data.reshape(-1).astype(np.float32, copy=True)
-        return output
+        return self._output.astype(np.float32, copy=True)
 
     def close(self) -> None:
         """Free the request and, with it, the compiled model."""
-        del self._request
+        del self._output, self._request
+        self._bound = None
 
 
 def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OpenVINORunner:
