@@ -47,12 +47,12 @@ class Counts:
     files: dict[str, Path] = field(default_factory=dict)
     decoded: Counter[str] = field(default_factory=Counter)
 
-    def shown(self, frames: set[str]) -> dict[str, Counter[str]]:
-        """Return how often each model was shown each of some frames."""
+    def shown(self, images: dict[str, str]) -> dict[str, Counter[str]]:
+        """Return how often each model was shown each image; ``images`` has the image of each array's digest."""
         found: dict[str, Counter[str]] = {}
-        for (model, frame), count in self.runs.items():
-            if frame in frames:
-                found.setdefault(model, Counter())[frame] += count
+        for (model, array), count in self.runs.items():
+            if array in images:
+                found.setdefault(model, Counter())[images[array]] += count
         return found
 
 
@@ -161,6 +161,7 @@ def test_each_model_is_shown_each_held_out_image_once(
     from weckd_edge.config import load_config
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.devices.images.frames import frame_from_file
+    from weckd_edge.devices.runtime.front_end import FrontEnd
     from weckd_edge.pipeline.build import build
     from weckd_edge.pipeline.request import BuildRequest
     from weckd_edge.train.networks.preprocess import make_network_input
@@ -179,18 +180,20 @@ def test_each_model_is_shown_each_held_out_image_once(
 
     index: DatasetIndex = contents.dataset
     spec = contents.manifest.input.frame
+    front_ends = [FrontEnd(link.input) for link in contents.chain.links]
     splits: dict[str, dict[str, Any]] = {"val": {}, "test": {}}
+    taken: dict[str, dict[str, str]] = {"val": {}, "test": {}}  # the image of what a graph takes, by its digest
     for record in index.images:
         if record.split != "train":
             frame = frame_from_file(place / "phantom" / record.path, spec)
-            splits[record.split][sha(frame.tobytes())] = frame
-    frames = {split: set(found) for split, found in splits.items()}
-    assert not frames["val"] & frames["test"]
+            splits[record.split][record.path] = frame
+            taken[record.split] |= {sha(front_end.pixels(frame).tobytes()): record.path for front_end in front_ends}
+    assert not set(taken["val"]) & set(taken["test"])
 
-    shown = {split: counts.shown(found) for split, found in frames.items()}
+    shown = {split: counts.shown(found) for split, found in taken.items()}
     for split, models in shown.items():
         assert all(set(counter.values()) == {1} for counter in models.values()), f"{split}: a model is shown an image twice"
-    names = sorted(model.split(" ", 1)[1] for model, seen in shown["test"].items() if set(seen) == frames["test"])
+    names = sorted(model.split(" ", 1)[1] for model, seen in shown["test"].items() if set(seen) == set(splits["test"]))
     assert len(names) == len(shown["test"]), "test images are shown all or none"
     assert contents.verification.calibration is not None
     assert contents.verification.calibration.recalibration.temperature != 1
@@ -213,11 +216,13 @@ def test_each_model_is_shown_each_held_out_image_once(
     for link in contents.chain.links:
         for split, found in splits.items():
             inputs = {
-                sha(make_network_input(torch.tensor(frame), link.input)[0].contiguous().numpy().tobytes())
-                for frame in found.values()
+                sha(make_network_input(torch.tensor(frame), link.input)[0].contiguous().numpy().tobytes()): image
+                for image, frame in found.items()
             }
             seen = counts.shown(inputs)
-            assert seen[f"{link.weights.sha256} torch"] == Counter(inputs), f"{link.name}: {split} images, each once"
+            assert seen[f"{link.weights.sha256} torch"] == Counter(dict.fromkeys(found, 1)), (
+                f"{link.name}: {split} images, each once"
+            )
             assert all(set(counter.values()) == {1} for counter in seen.values())
 
     held_out = {(place / "phantom" / r.path).as_posix(): 1 for r in index.images if r.split != "train"}
