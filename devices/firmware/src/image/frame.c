@@ -79,12 +79,12 @@ int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_err
 
 size_t weckd_region_row_bytes(const weckd_region *region) { return region->width * pixel_bytes(region->format); }
 
-/* Copy pixels, and exchange red and blue. */
-static void exchange(const uint8_t *from, uint32_t width, uint8_t *to) {
-    for (size_t x = 0; x < (size_t)width * 3; x += 3) {
+void weckd_exchange_red_and_blue(const uint8_t *from, size_t pixels, uint8_t *to) {
+    for (size_t x = 0; x < pixels * 3; x += 3) {
+        uint8_t first = from[x];
         to[x] = from[x + 2];
         to[x + 1] = from[x + 1];
-        to[x + 2] = from[x];
+        to[x + 2] = first;
     }
 }
 
@@ -97,7 +97,7 @@ void weckd_region_row(weckd_instructions instructions, const weckd_region *regio
         memcpy(rgb, first, (size_t)width * 3);
         break;
     case WECKD_BGR:
-        exchange(first, width, rgb);
+        weckd_exchange_red_and_blue(first, width, rgb);
         break;
     case WECKD_GREY:
         weckd_grey_row(instructions, first, width, rgb);

@@ -18,6 +18,9 @@ typedef struct weckd_region {
 /* Check a frame's geometry and find its region. */
 int weckd_frame_region(const weckd_frame *frame, weckd_region *region, weckd_error error);
 
+/* Copy RGB as BGR, or BGR as RGB; both places may be the same. */
+void weckd_exchange_red_and_blue(const uint8_t *from, size_t pixels, uint8_t *to);
+
 /* Return the bytes of one row of a region, padding not counted; for NV12, of its luma. */
 size_t weckd_region_row_bytes(const weckd_region *region);
 

@@ -213,16 +213,6 @@ static const uint8_t *frame_row(weckd_front_end *front_end, uint32_t y) {
     return slot_of(frame, y);
 }
 
-/* Copy pixels, and exchange red and blue; both places may be the same. */
-static void copy_exchanged(const uint8_t *from, uint32_t width, uint8_t *to) {
-    for (size_t x = 0; x < (size_t)width * 3; x += 3) {
-        uint8_t first = from[x];
-        to[x] = from[x + 2];
-        to[x + 1] = from[x + 1];
-        to[x + 2] = first;
-    }
-}
-
 static uint64_t now_ns(const weckd_stopwatch *stopwatch) {
     return stopwatch != NULL && stopwatch->now_ns != NULL ? stopwatch->now_ns(stopwatch->context) : 0;
 }
@@ -262,7 +252,7 @@ void weckd_front_end_pixels(weckd_front_end *front_end, const weckd_region *regi
                         (size_t)spec->width * 3, front_end->sums);
         weckd_area_columns(front_end->instructions, front_end->sums, &front_end->resize[1], pixels);
         if (region->format == WECKD_BGR) {
-            copy_exchanged(pixels, spec->network_width, pixels);
+            weckd_exchange_red_and_blue(pixels, spec->network_width, pixels);
         }
     }
     (void)measure_rows(front_end, guard, measured, spec->height, stopwatch);
@@ -274,7 +264,7 @@ void weckd_front_end_crop(weckd_front_end *front_end, const weckd_region *region
     for (uint32_t y = 0; y < front_end->spec.height; y++, crop += (size_t)width * 3) {
         const uint8_t *row = frame_row(front_end, y);
         if (region->format == WECKD_BGR) {
-            copy_exchanged(row, width, crop);
+            weckd_exchange_red_and_blue(row, width, crop);
         } else {
             memcpy(crop, row, (size_t)width * 3);
         }

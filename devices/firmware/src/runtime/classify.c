@@ -16,13 +16,10 @@ static bool overlaps_own_frame(const weckd_region *region, const uint8_t *frame,
            (region->chroma != NULL && overlaps(region->chroma, region->chroma_stride, pairs, region->width, frame, bytes));
 }
 
-/* Exchange red and blue in place. */
-static void swap_red_and_blue(uint8_t *frame, size_t bytes) {
-    for (size_t i = 0; i < bytes; i += 3) {
-        uint8_t first = frame[i];
-        frame[i] = frame[i + 2];
-        frame[i + 2] = first;
-    }
+/* Exchange red and blue of the block's own frame in place. */
+static void swap_red_and_blue(weckd_bundle *bundle) {
+    size_t pixels = (size_t)bundle->contract.frame_width * bundle->contract.frame_height;
+    weckd_exchange_red_and_blue(bundle->frame, pixels, bundle->frame);
 }
 
 /* Check the caller's frame and find its region, which the front end takes. */
@@ -76,7 +73,7 @@ static bool make_frame(weckd_bundle *bundle, const weckd_region *region, weckd_r
     uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
     bool is_own = region->pixels == bundle->frame, is_swapped = is_own && region->format == WECKD_BGR;
     if (is_swapped) {
-        swap_red_and_blue(bundle->frame, row * bundle->contract.frame_height);
+        swap_red_and_blue(bundle);
     } else if (!is_own) {
         weckd_front_end_crop(bundle->front_end, region, bundle->frame);
     }
@@ -156,7 +153,7 @@ static int classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result
     bool is_swapped = make_frame(bundle, &region, result);
     status = predict(bundle, frame, result, probabilities, classes, error);
     if (is_swapped) { /* the caller's pixels stay as they are: the same frame again has the same prediction */
-        swap_red_and_blue(bundle->frame, (size_t)bundle->contract.frame_width * bundle->contract.frame_height * 3);
+        swap_red_and_blue(bundle);
     }
     return status;
 }
