@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.devices.native.library import address_of, has_packed_rows
+from weckd_edge.devices.native.library import address_of, packed_rows
 
 OUTSIDE_KEYS = "computes the numbers that the NumPy code of the input guard defines"
 
@@ -67,7 +67,7 @@ class CompiledGuard:
         if frame.dtype != np.uint8 or not self._holds_the_crop(frame.shape):
             least = [self._top + self._height, self._left + self._width, 3]
             raise ValueError(f"expected a frame of uint8 of at least {least}, found {frame.dtype} {list(frame.shape)}")
-        rows = frame if has_packed_rows(frame) else np.ascontiguousarray(frame)
+        rows = packed_rows(frame)
         try:
             state: _State = self._of_thread.state
         except AttributeError:

@@ -30,6 +30,9 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 """Result and arguments of each function of the library."""
 
 
+_MAX_STRIDE = 1 << 32
+"""Bytes from a row to the next from which on 32 bits do not hold them."""
+
 _REBUILD = "install gcc, then: pip install --no-deps --no-cache-dir --force-reinstall weckd-edge"
 
 
@@ -85,10 +88,18 @@ def address_of(array: NDArray[Any]) -> int:
     return address
 
 
-def has_packed_rows(pixels: NDArray[np.uint8]) -> bool:
-    """Tell whether each row ``[W, 3]`` of pixels ``[H, W, 3]`` lies together, so that C can read it in place."""
-    rows, pixel, channel = pixels.strides
-    return pixels.shape[2] == 3 and channel == 1 and pixel == 3 and rows >= 3 * pixels.shape[1]
+def packed_rows(values: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return an array whose rows C can read in place: these values, or a copy.
+
+    Args:
+        values: ``[H, W]`` or ``[H, W, channels]``, of any strides.
+
+    Returns:
+        Values whose rows each lie together and follow each other downwards.
+    """
+    inside = (1,) if values.ndim == 2 else (values.shape[2], 1)
+    is_packed = values.strides[1:] == inside and values.shape[1] * inside[0] <= values.strides[0] < _MAX_STRIDE
+    return values if is_packed else np.ascontiguousarray(values)
 
 
 def resize(library: ctypes.CDLL, pixels: NDArray[np.uint8], height: int, width: int) -> NDArray[np.uint8]:
@@ -97,7 +108,7 @@ def resize(library: ctypes.CDLL, pixels: NDArray[np.uint8], height: int, width: 
     Raises:
         MemoryError: There is not enough memory.
     """
-    rows = pixels if has_packed_rows(pixels) else np.ascontiguousarray(pixels)
+    rows = packed_rows(pixels)
     out = np.empty((height, width, 3), np.uint8)
     old_height, old_width = rows.shape[:2]
     if library.weckd_pixels_resize(address_of(rows), rows.strides[0], old_height, old_width, height, width, address_of(out)):

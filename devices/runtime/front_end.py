@@ -18,14 +18,13 @@ from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.camera_frames import COLOURS, MATRICES, CameraFrame, rgb_of
 from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.native.front_end import CFrame, CompiledFrontEnd, Sizes
-from weckd_edge.devices.native.library import address_of, pixels_library
+from weckd_edge.devices.native.library import address_of, packed_rows, pixels_library
 from weckd_edge.devices.runtime.backends.base import Frame, check_tensor
 
 if TYPE_CHECKING:
     from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 
 _UINT8 = np.dtype(np.uint8)
-_MAX_STRIDE = 1 << 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +136,7 @@ def _compile(spec: InputSpec, guard: OpenGuard | None) -> CompiledFrontEnd | Non
 
 def _c_frame(frame: CameraFrame) -> CFrame:
     """Return the frame as C takes it, which must not outlive it; rows that C cannot read in place are copied."""
-    pixels, chroma = _packed(frame.pixels), None if frame.chroma is None else _packed(frame.chroma)
+    pixels, chroma = packed_rows(frame.pixels), None if frame.chroma is None else packed_rows(frame.chroma)
     height, width = pixels.shape[:2]
     left, top, region_width, region_height = frame.region
     found = CFrame(
@@ -156,10 +155,3 @@ def _c_frame(frame: CameraFrame) -> CFrame:
     )
     found.arrays = pixels, chroma
     return found
-
-
-def _packed(values: Frame) -> Frame:
-    """Return an array whose rows lie together and follow each other downwards: itself, or a copy."""
-    steps = (values.itemsize,) if values.ndim == 2 else (values.shape[2], 1)
-    row = values.shape[1] * steps[0]
-    return values if values.strides[1:] == steps and row <= values.strides[0] < _MAX_STRIDE else np.ascontiguousarray(values)
