@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ImageRecord, InputSpec, Link, Rate
-from weckd_edge.devices.images.split_frames import SplitFrames, frames_of
+from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun
 from weckd_edge.metrics.intervals import rate_by_group
@@ -50,7 +50,7 @@ def network_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.floa
     It is computed as the exported graph does, step by step: a network that takes whole grey levels rounds it, and a
     value in the middle between two of them must stay there.
     """
-    pixels = crop_and_resize(torch.tensor(frame), spec.frame, spec.network.size).contiguous().numpy()
+    pixels = network_levels(frame, spec)
     mean, scale = (
         np.array(values, np.float32).reshape(1, 3, 1, 1)
         for values in ([255 * value for value in spec.network.mean], [1 / (255 * value) for value in spec.network.std])
@@ -59,12 +59,10 @@ def network_pixels(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.floa
     return normalised
 
 
-def network_images(paths: Sequence[Path], spec: InputSpec) -> list[NDArray[np.float32]]:
-    """Return images as ``[1, 3, S, S]`` in 0..255: cropped and resized for a network, and not yet normalised."""
-    return [
-        crop_and_resize(torch.tensor(frame), spec.frame, spec.network.size).contiguous().numpy()
-        for frame in frames_of(paths, spec.frame)
-    ]
+def network_levels(frame: NDArray[np.uint8], spec: InputSpec) -> NDArray[np.float32]:
+    """Return a frame ``[1, H, W, 3]`` cropped and resized for a network, ``[1, 3, S, T]`` in 0..255, not yet normalised."""
+    levels: NDArray[np.float32] = crop_and_resize(torch.tensor(frame), spec.frame, spec.network.size).contiguous().numpy()
+    return levels
 
 
 def frame_predictor(link: Link, folder: Path) -> Callable[[NDArray[np.uint8]], NDArray[np.float32]]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import HELD_OUT, SCHEMA_VERSION, DatasetIndex, ImageRecord, Preparation, prepared_frame
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.context import BuildContext
@@ -117,24 +118,30 @@ def _mistakes(
     trial: _TrialSet,
 ) -> tuple[str, ...]:
     from weckd_edge.compile.verify.usual_mistakes import InputDescription, PixelDescription, TrialImages, find_mistakes
-    from weckd_edge.train.distill.evaluate import network_images
+    from weckd_edge.train.distill.evaluate import network_levels
 
     link = network.link.artifact
     run, is_bgr = source.run(link, network.link.folder), source.is_bgr
     val = decode_split(ctx.workspace, trial.index, "val", ctx.root, link.input.frame, ctx.progress)
     outputs = {record.path: int(row.argmax()) for record, row in zip(val.records, network.predict(val), strict=True)}
-    paths, decided = [ctx.root / record.path for record in trial.records], trial.preparation
-    given = None
+    decided, given = trial.preparation, None
     if decided is not None and decided.resize and decided.crop and decided.crop_pct:
         given = PixelDescription(resize=decided.resize, crop=decided.crop, crop_pct=decided.crop_pct)
-    as_given = network_images(paths, link.input)
+    rows = {record.path: row for row, record in enumerate(val.records)}
+
+    def frame(record: ImageRecord) -> NDArray[np.uint8]:
+        """Return an image's frame; those of validation images are decoded already."""
+        at = rows.get(record.path)
+        return val.frame(at) if at is not None else frame_from_file(ctx.root / record.path, link.input.frame)
+
+    as_given = [network_levels(frame(record), link.input) for record in trial.records]
 
     def pixels(described: PixelDescription | None, place: int) -> NDArray[np.float32]:
         if described is None or described == given:
             return as_given[place]
-        frame = replace(link.input.frame, crop=described.crop, resize=described.resize)
-        frame = prepared_frame(frame, link.input.network.size, described.crop_pct)
-        return network_images(paths[place : place + 1], replace(link.input, frame=frame))[0]
+        spec = replace(link.input.frame, crop=described.crop, resize=described.resize)
+        spec = prepared_frame(spec, link.input.network.size, described.crop_pct)
+        return network_levels(frame(trial.records[place]), replace(link.input, frame=spec))
 
     images = TrialImages(
         pixels=pixels,
