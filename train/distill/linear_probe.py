@@ -64,7 +64,7 @@ def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 def plain_inputs(feed: TrainingImages, indices: NDArray[np.int64], network_input: NetworkInput) -> Tensor:
     """Return images as a network's input ``[N, 3, S, S]``, without any random view."""
-    pictures = feed.pictures(indices)[network_input.side]
+    pictures = feed.pictures_for(network_input.side, indices)
     shown = apply_views(pictures, draw_views(len(pictures), 0.0, torch.Generator()), network_input.side)
     return normalise(shown, network_input).contiguous(memory_format=torch.channels_last)
 

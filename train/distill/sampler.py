@@ -39,10 +39,12 @@ class TrainingImages:
 
     def pictures(self, indices: NDArray[np.int64]) -> dict[int, Pictures]:
         """Return some of the images, by the size of the networks that they are cached for."""
-        return {
-            size: Pictures(pixels=torch.from_numpy(images.pixels[indices]), span=images.span)
-            for size, images in self.images.items()
-        }
+        return {size: self.pictures_for(size, indices) for size in self.images}
+
+    def pictures_for(self, size: int, indices: NDArray[np.int64]) -> Pictures:
+        """Return some of the images, as they are cached for networks of one size."""
+        cached = self.images[size]
+        return Pictures(pixels=torch.from_numpy(cached.pixels[indices]), span=cached.span)
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
