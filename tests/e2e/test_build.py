@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -371,23 +370,6 @@ def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, proce
     assert done.returncode == 0, done.stderr
     assert "only runs on the module, TensorRT and L4T that built it" in done.stdout
     assert "weckd-edge finalize told" in done.stdout
-
-
-@pytest.mark.parametrize("version", ["8.5.2", "8.6.2", "10.3.0", "10.13.3", "11.4.1"])
-def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
-    jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
-) -> None:
-    from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices.jetson.finalize import finalize
-    from weckd_edge.devices.runtime.model_choice import choose_model
-
-    folder = tmp_path / "bundle"
-    shutil.copytree(jetson.bundle, folder)
-    bundle = open_bundle(folder)
-    tensorrt.become(version)
-    done = finalize(bundle, root=machines.jetson(tmp_path / "root", tensorrt=f"{version}.2"))
-    assert done.record.frames == 5
-    assert choose_model(bundle, "tensorrt").model.graph
 
 
 def test_finalize_on_this_host_says_where_to_go(jetson: Any, process: Any) -> None:

@@ -95,19 +95,22 @@ def test_explain_maps_the_camera_frame(on_cpu: Any, process: Any, tmp_path: Path
 
 
 @pytest.mark.parametrize("version", ["8.5.2", "8.6.2", "10.3.0", "10.13.3", "11.4.1"])
-def test_finalize_builds_an_engine_of_what_the_host_prepared(
+def test_finalize_builds_on_a_recorded_jetson_what_the_host_prepared(
     for_jetson: Any, machines: ModuleType, tensorrt: ModuleType, tmp_path: Path, version: str
 ) -> None:
     from weckd_edge.bundle.reader import open_bundle
     from weckd_edge.devices.jetson.finalize import finalize
+    from weckd_edge.devices.runtime.model_choice import choose_model
     from weckd_edge.devices.runtime.predict import open_model
 
     folder = tmp_path / "bundle"
     shutil.copytree(for_jetson.bundle, folder)
+    bundle = open_bundle(folder)
     tensorrt.become(version)
-    done = finalize(open_bundle(folder), root=machines.jetson(tmp_path / "root", tensorrt=f"{version}.2"))
+    done = finalize(bundle, root=machines.jetson(tmp_path / "root", tensorrt=f"{version}.2"))
     assert done.record.frames == 5
     assert done.record.max_abs <= done.record.tolerance
+    assert choose_model(bundle, "tensorrt").model.graph
     model = open_model(open_bundle(folder), backend="tensorrt")
     assert model.runner.input_shape == (1, 64, 80, 3)
     assert model.runner.graph.input_shape == model.bundle.manifest.input.graph_shape

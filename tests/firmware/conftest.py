@@ -1,6 +1,8 @@
 """One build of the C library for all tests of this folder, and bundles: of a real network, and for updates."""
 
+import importlib.util
 import shutil
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +47,18 @@ def sanitized_by_clang(firmware: ModuleType, tmp_path_factory: pytest.TempPathFa
         pytest.skip("clang is not installed")
     folder = tmp_path_factory.mktemp("firmware") / "clang"
     return firmware.build(folder, *SANITIZED, compiler=("clang", "clang++"))
+
+
+@pytest.fixture(scope="module")
+def binding(firmware: ModuleType) -> ModuleType:
+    """The ctypes binding, which stands alone in a bundle's ``sdk``."""
+    spec = importlib.util.spec_from_file_location("weckd_edge_c", firmware.SOURCE / "python/weckd_edge_c.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules["weckd_edge_c"] = module
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from types import ModuleType
@@ -14,17 +12,6 @@ import pytest
 from support.frames.bad_frames import BAD_FRAMES, C_STATUS, CONTRACT, NETWORK, BadFrame
 
 COVER = 1
-
-
-@pytest.fixture(scope="module")
-def binding(firmware: ModuleType) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weckd_edge_c_bad", firmware.SOURCE / "python/weckd_edge_c.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["weckd_edge_c_bad"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(scope="module", params=["area", "bilinear"])

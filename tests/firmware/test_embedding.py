@@ -1,11 +1,9 @@
 """What an embedder does: build against the library, call it from C, C++ and Python."""
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,57 +53,45 @@ def test_c_and_cpp_examples_classify_a_golden_frame(library: Any, bundle: Path, 
     assert run(examples / "classify_cpp", bundle, tmp_path / "frame.rgb", library.openvino) == f"{label}\n"
 
 
-def binding(firmware: ModuleType) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weckd_edge_c", firmware.SOURCE / "python/weckd_edge_c.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["weckd_edge_c"] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 def test_the_python_binding_classifies_and_tells_memory(
-    firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
+    binding: ModuleType, library: Any, bundle: Path, toy: ModuleType
 ) -> None:
-    module = binding(firmware)
     path = str(library.folder / "libweckd_edge.so")
     sizes = {f"{part}_{side}": toy.SIDE for part in ("frame", "input") for side in ("width", "height")}
     sizes |= {"classes": 3, "model_bytes": 2000}
-    small = module.memory_bytes(path, **sizes)
-    assert 8192 < small < module.memory_bytes(path, **sizes, max_source_width=640, max_source_height=480)
-    opened = module.Bundle(path, str(bundle), backend=b"echo")
+    small = binding.memory_bytes(path, **sizes)
+    assert 8192 < small < binding.memory_bytes(path, **sizes, max_source_width=640, max_source_height=480)
+    opened = binding.Bundle(path, str(bundle), backend=b"echo")
     assert (opened.contract.frame_width, opened.contract.classes, opened.labels) == (toy.SIDE, 3, list(toy.LABELS))
     frame = toy.frames()[0]
     sums = np.array([frame.reshape(-1)[k::3].sum() for k in range(3)], np.float32)
     prediction = opened.classify(frame.tobytes())
     assert list(prediction.probabilities.values()) == pytest.approx(list(sums / sums.sum()), abs=1e-6)
-    with pytest.raises(module.WeckdCError, match="expected a region"):
+    with pytest.raises(binding.WeckdCError, match="expected a region"):
         opened.classify(bytes(3 * 10 * 10), width=10, height=10)
-    with pytest.raises(module.WeckdCError, match="no tolerance for echo"):
+    with pytest.raises(binding.WeckdCError, match="no tolerance for echo"):
         opened.selftest()
     opened.close()
-    with pytest.raises(module.WeckdCError, match="expected a bundle, found none"):
-        module.Bundle(path, str(bundle / "model"))
+    with pytest.raises(binding.WeckdCError, match="expected a bundle, found none"):
+        binding.Bundle(path, str(bundle / "model"))
 
 
 def test_a_block_of_the_callers_must_be_large_enough(
-    firmware: ModuleType, library: Any, bundle: Path, toy: ModuleType
+    binding: ModuleType, library: Any, bundle: Path, toy: ModuleType
 ) -> None:
     import ctypes
 
-    module = binding(firmware)
     path = str(library.folder / "libweckd_edge.so")
     model = (bundle / "model/model.onnx").stat().st_size
     sizes = {f"{part}_{side}": toy.SIDE for part in ("frame", "input") for side in ("width", "height")}
-    need = module.memory_bytes(path, **sizes, classes=3, model_bytes=model)
+    need = binding.memory_bytes(path, **sizes, classes=3, model_bytes=model)
     block = (ctypes.c_uint8 * (need + 128))()
     start = -(-ctypes.addressof(block) // 64) * 64
-    with pytest.raises(module.WeckdCError, match=f"expected a block of {need} bytes, got {need - 1}"):
-        module.Bundle(path, str(bundle), backend=b"echo", memory=start, memory_bytes=need - 1)
-    with pytest.raises(module.WeckdCError, match="not aligned"):
-        module.Bundle(path, str(bundle), backend=b"echo", memory=start + 1, memory_bytes=need)
-    opened = module.Bundle(path, str(bundle), backend=b"echo", memory=start, memory_bytes=need)
+    with pytest.raises(binding.WeckdCError, match=f"expected a block of {need} bytes, got {need - 1}"):
+        binding.Bundle(path, str(bundle), backend=b"echo", memory=start, memory_bytes=need - 1)
+    with pytest.raises(binding.WeckdCError, match="not aligned"):
+        binding.Bundle(path, str(bundle), backend=b"echo", memory=start + 1, memory_bytes=need)
+    opened = binding.Bundle(path, str(bundle), backend=b"echo", memory=start, memory_bytes=need)
     opened.classify(toy.frames()[0].tobytes())
     opened.close()
     assert bytes(block)[start - ctypes.addressof(block) + need :].strip(b"\0") == b""  # nothing was written behind it

@@ -1,8 +1,6 @@
 """Pixels in the library's own frame buffer: classified as from anywhere else, or refused; never another prediction."""
 
 import ctypes
-import importlib.util
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -15,17 +13,6 @@ from numpy.typing import NDArray
 RGB, BGR, GREY, NV12, YUYV = range(5)
 COVER = 1
 ARGUMENT = -1
-
-
-@pytest.fixture(scope="module")
-def binding(firmware: ModuleType) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("weckd_edge_c_own", firmware.SOURCE / "python/weckd_edge_c.py")
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["weckd_edge_c_own"] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.fixture(params=["frame", "pixels"])
