@@ -22,16 +22,18 @@ import os
 import platform
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from record import HERE, git, processor
 from resize_tables import lines_of
 
@@ -49,6 +51,7 @@ from weckd_edge.train.networks.models import Student, load_link
 RESULTS = HERE / "results" / "resize_study.jsonl"
 SETS = ("brain_mri", "otoscopy_chile", "malaria_cells")
 SIZES = (64, 96)
+RESIZES: tuple[Resize, ...] = ("area", "diagonal", "bilinear")
 LABELS = {"all": None, "30 %": (0,)}
 """Labelled subsets that a network sees; None for the labels of all training images."""
 SHOWN = (64, 80, 96, 112, 128)
@@ -71,13 +74,13 @@ class Arm:
     resize: Resize
 
 
-def arms(seeds: list[int]) -> Iterator[Arm]:
+def arms(seeds: list[int], sets: Sequence[str] = SETS) -> Iterator[Arm]:
     """Yield all trainings: those of one pair one after another, and every pair of a seed before the next seed."""
     for seed in seeds:
-        for name in SETS:
+        for name in sets:
             for size in SIZES:
                 for labels in LABELS:
-                    for resize in get_args(Resize):
+                    for resize in RESIZES:
                         yield Arm(seed=seed, set=name, size=size, labels=labels, resize=resize)
 
 
@@ -159,8 +162,8 @@ class OneSplit:
             "labels_used": link.artifact.labels_used,
             "steps": STEPS,
             "seconds": round(seconds, 1),
-            "predicted": "".join(map(str, own.tolist())),
-            "truth": "".join(map(str, images.labels.tolist())),
+            "predicted": digits(own),
+            "truth": digits(images.labels),
             "groups": images.groups,
         }
         if arm.labels == "all" and arm.seed <= SHOWN_SEEDS:
@@ -175,6 +178,11 @@ def accuracies_at(student: Student, spec: InputSpec, images: SplitFrames) -> dic
         other = replace(spec, network=replace(spec.network, height=size, width=size))
         found[str(size)] = float((predict_records(student, other, images).argmax(axis=1) == images.labels).mean())
     return found
+
+
+def digits(labels: NDArray[np.int64]) -> str:
+    """Return labels as one digit each."""
+    return "".join(map(str, labels.tolist()))
 
 
 def append_to(results: Path, line: dict[str, Any]) -> None:
@@ -192,10 +200,11 @@ def append_to(results: Path, line: dict[str, Any]) -> None:
         file.write(json.dumps({**about, **line}, sort_keys=True) + "\n")
 
 
-def run(data: Path, weights: Path, seeds: list[int]) -> None:
+def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
     """Train everything whose line is not there yet."""
     torch.set_num_threads(1)
-    waiting = [arm for arm in arms(seeds) if arm not in done()]
+    there = done()
+    waiting = [arm for arm in arms(seeds, sets) if arm not in there]
     for seed, name in dict.fromkeys((arm.seed, arm.set) for arm in waiting):
         with tempfile.TemporaryDirectory() as folder:
             split = OneSplit(data / name, weights, seed, Path(folder))
@@ -206,14 +215,56 @@ def run(data: Path, weights: Path, seeds: list[int]) -> None:
                     logging.info("%s: %.1f %% in %.0f s", vars(arm), 100 * line["accuracy"], line["seconds"])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run_waiting(
+    results: Path,
+    arguments: argparse.Namespace,
+    column: str,
+    kinds: Sequence[str],
+    open_split: Callable[[Path, int, Path], OneSplit],
+    train: Callable[[OneSplit, str, Path], dict[str, Any]],
+) -> None:
+    """Train every kind of each seed and data set whose line is not there yet.
+
+    Args:
+        results: File of the lines.
+        arguments: Data sets, seeds and their folder.
+        column: Key of a line under which it names its kind.
+        kinds: Kinds of trainings.
+        open_split: Function from a data set's folder, a seed and a folder of its own to the trainings that share them.
+        train: Function from those, a kind and an empty folder to what the line tells.
+    """
+    torch.set_num_threads(1)
+    done = {(line["set"], line["seed"], line[column]) for line in lines_of(results.stem)}
+    for seed in arguments.seeds:
+        for name in arguments.sets:
+            waiting = [kind for kind in kinds if (name, seed, kind) not in done]
+            if not waiting:
+                continue
+            with tempfile.TemporaryDirectory() as folder:
+                split = open_split(arguments.data / name, seed, Path(folder) / "work")
+                for kind in waiting:
+                    scratch = Path(folder) / kind
+                    scratch.mkdir()
+                    line = train(split, kind, scratch)
+                    append_to(results, line)
+                    reported = {key: round(100 * value, 1) for key, value in line.items() if "accuracy" in key}
+                    logging.info("%s %s %s: %s", seed, name, kind, reported)
+
+
+def read_arguments(description: str, seeds: list[int], sets: Sequence[str]) -> argparse.Namespace:
+    """Read what every study is told: data sets, weights, seeds; and begin to log."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3, 4, 5])
-    arguments = parser.parse_args()
+    parser.add_argument("--seeds", type=int, nargs="+", default=seeds)
+    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(sets))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run(arguments.data, arguments.weights, arguments.seeds)
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = read_arguments(__doc__, [1, 2, 3, 4, 5], SETS)
+    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
 
 
 if __name__ == "__main__":

@@ -11,16 +11,11 @@ pixels before it (``accuracy_before``); a run goes on behind the lines that are 
 
 from __future__ import annotations
 
-import argparse
-import logging
-import tempfile
 from pathlib import Path
 from typing import Any
 
-import torch
 from record import HERE
-from resize_tables import lines_of
-from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, digits, read_arguments, run_waiting
 
 from weckd_edge.artifacts import Link
 from weckd_edge.core.store import Stage
@@ -33,7 +28,7 @@ FIRST, SECOND = (64, 96, 128), 64
 STARTS = ("own", *map(str, FIRST))
 
 
-def train(split: OneSplit, start: str) -> dict[str, Any]:
+def train(split: OneSplit, start: str, _: Path) -> dict[str, Any]:
     """Train the second network from one start, and the first one where it is needed; return what the line tells."""
     plans, trainer = split.opened("area")
 
@@ -59,8 +54,8 @@ def train(split: OneSplit, start: str) -> dict[str, Any]:
         "seed": split.seed,
         "start": start,
         "accuracy": float((own == images.labels).mean()),
-        "predicted": "".join(map(str, own.tolist())),
-        "truth": "".join(map(str, images.labels.tolist())),
+        "predicted": digits(own),
+        "truth": digits(images.labels),
         "groups": images.groups,
     }
     if first is not None:
@@ -69,33 +64,13 @@ def train(split: OneSplit, start: str) -> dict[str, Any]:
     return line
 
 
-def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
-    """Train everything whose line is not there yet."""
-    torch.set_num_threads(1)
-    done = {(line["set"], line["seed"], line["start"]) for line in lines_of("sizes_study")}
-    for seed in seeds:
-        for name in sets:
-            waiting = [start for start in STARTS if (name, seed, start) not in done]
-            if not waiting:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                split = OneSplit(data / name, weights, seed, Path(folder), sizes=FIRST, subsets=2)
-                for start in waiting:
-                    line = train(split, start)
-                    append_to(RESULTS, line)
-                    told = {key: round(100 * value, 1) for key, value in line.items() if key.startswith("accuracy")}
-                    logging.info("%s %s from %s: %s", seed, name, start, told)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS[:2]))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
+    arguments = read_arguments(__doc__, [101, 102, 103], SETS[:2])
+
+    def open_split(root: Path, seed: int, folder: Path) -> OneSplit:
+        return OneSplit(root, arguments.weights, seed, folder, sizes=FIRST, subsets=2)
+
+    run_waiting(RESULTS, arguments, "start", STARTS, open_split, train)
 
 
 if __name__ == "__main__":

@@ -16,21 +16,16 @@ training to results/views_study.jsonl; a run goes on behind the lines that are t
 
 from __future__ import annotations
 
-import argparse
-import logging
 import math
-import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from record import HERE
-from resize_tables import lines_of
-from study_resize import SETS, TRAIN, OneSplit, accuracies_at, append_to
+from study_resize import SETS, TRAIN, OneSplit, accuracies_at, digits, read_arguments, run_waiting
 
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -140,39 +135,13 @@ def answers(student: Student, plan: LinkPlan, test: SplitFrames, val: SplitFrame
     }
 
 
-def digits(values: np.ndarray[Any, Any]) -> str:
-    return "".join(map(str, values.tolist()))
-
-
-def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
-    """Train everything whose line is not there yet."""
-    torch.set_num_threads(1)
-    done = {(line["set"], line["seed"], line["variant"]) for line in lines_of("views_study")}
-    for seed in seeds:
-        for name in sets:
-            waiting = [variant for variant in VARIANTS if (name, seed, variant) not in done]
-            if not waiting:
-                continue
-            with tempfile.TemporaryDirectory() as folder:
-                split = OneSplit(data / name, weights, seed, Path(folder) / "work")
-                for variant in waiting:
-                    scratch = Path(folder) / variant
-                    scratch.mkdir()
-                    line = train(split, variant, scratch)
-                    append_to(RESULTS, line)
-                    told = {key: round(100 * value, 1) for key, value in line.items() if key.endswith("accuracy")}
-                    logging.info("%s %s %s: %s", seed, name, variant, told)
-
-
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--weights", type=Path, required=True)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[101, 102, 103])
-    parser.add_argument("--sets", nargs="+", choices=SETS, default=list(SETS))
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
-    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
+    arguments = read_arguments(__doc__, [101, 102, 103], SETS)
+
+    def open_split(root: Path, seed: int, folder: Path) -> OneSplit:
+        return OneSplit(root, arguments.weights, seed, folder)
+
+    run_waiting(RESULTS, arguments, "variant", tuple(VARIANTS), open_split, train)
 
 
 if __name__ == "__main__":
