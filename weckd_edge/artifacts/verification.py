@@ -155,6 +155,24 @@ class ExecutedLayer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Int8Count:
+    """Convolutions and matrix products of a network, and how many of them a backend runs in int8 on one processor.
+
+    Attributes:
+        int8_layers: Number of them that run in int8.
+        layers: Number of all of them, without those of the preprocessing.
+        float_layers: Names of those that do not run in int8, as the backend calls them.
+    """
+
+    int8_layers: int
+    layers: int
+    float_layers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.int8_layers} of {self.layers}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
     """Comparison of two implementations of one model on the same frames.
 
