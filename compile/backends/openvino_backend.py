@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings, read_ov_model, settings_for
-from weckd_edge.devices.runtime.backends.openvino_layers import INT8, WEIGHTED, layers_of, operators_before
+from weckd_edge.devices.runtime.backends.openvino_layers import count_layers, layers_of, operators_before
 
 NAME = "openvino"
 MODEL_FILE = "model.xml"
@@ -70,7 +69,7 @@ def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) 
         _name_by_place(model)
         _write_ir(model, path, compress=precision == "fp16")
         compiled = ov.Core().compile_model(str(path), "CPU", settings_for(threads=1))
-        precisions = executed_precisions(compiled, without=operators_before(model, NETWORK_INPUT_NAME))
+        count = count_layers(layers_of(compiled), operators_before(model, NETWORK_INPUT_NAME))
     except RuntimeError as err:
         raise ModelError(
             f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
@@ -83,7 +82,8 @@ def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) 
         kind="model",
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
-        detail=describe_precisions(precisions),
+        int8_layers=count.int8_layers,
+        layers=count.layers,
         settings=precision_settings(),
     )
 
@@ -151,22 +151,6 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
         return layers_of(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(f"{model.name}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
-
-
-def executed_precisions(compiled: Any, *, without: Collection[str] = ()) -> Counter[tuple[str, str]]:
-    """Count a compiled model's layers by type and by the precision they really run in, but for those of these names."""
-    return Counter((layer.kind, layer.precision) for layer in layers_of(compiled) if layer.name not in without)
-
-
-def describe_precisions(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
-    """Say how many of the layers with weights run in int8."""
-    lines = []
-    for kind in WEIGHTED:
-        total = sum(count for (name, _), count in layers.items() if name == kind)
-        small = sum(count for (name, precision), count in layers.items() if name == kind and precision in INT8)
-        if total:
-            lines.append(f"{small} of {total} {kind} layers run in int8 on the processor that built it")
-    return tuple(lines)
 
 
 def open_layers(model: Path, names: Sequence[str]) -> LayerReader:

@@ -17,7 +17,7 @@ from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
 from weckd_edge.devices.doctor.advice import Advice, advise
 from weckd_edge.devices.machine.detect import DetectedMachine, detect
 from weckd_edge.devices.native.library import describe_library
-from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.profiles.profile import load_profile, profile_names
 from weckd_edge.devices.profiles.records import Int8Runtime
 
 State = Literal["works", "absent", "broken"]
@@ -148,7 +148,7 @@ def diagnose(
         abilities=abilities,
         targets=_targets({ability.name: ability for ability in abilities}),
         advice=advise(root, found, profile, folder),
-        int8=load_profile(found.profile).int8,
+        int8=load_profile(found.profile).int8 if found.profile in profile_names() else (),
     )
 
 

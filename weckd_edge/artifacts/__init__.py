@@ -87,6 +87,7 @@ from weckd_edge.artifacts.preparation import (
 )
 from weckd_edge.artifacts.selection import Gate, LinkEvaluation, LinkLatency, LinkSelection
 from weckd_edge.artifacts.verification import (
+    NAMED_LAYERS,
     CalibrationCheck,
     CalibrationMetrics,
     DisagreementFrame,
@@ -105,6 +106,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 __all__ = [
     "HELD_OUT",
     "INTERPOLATIONS",
+    "NAMED_LAYERS",
     "SCHEMA_VERSION",
     "SPLITS",
     "Abstention",

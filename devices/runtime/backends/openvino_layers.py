@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from weckd_edge.artifacts import ExecutedLayer, Int8Count
@@ -11,12 +12,8 @@ from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import ModelSource
 from weckd_edge.devices.runtime.backends.openvino_backend import read_ov_model, settings_for
 
-WEIGHTED = ("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul")
-"""Kinds of layers that are convolutions or matrix products."""
-
-INT8 = ("i8", "u8")
-"""Precisions of a layer that computes in int8."""
-
+_WEIGHTED = ("Convolution", "GroupConvolution", "Deconvolution", "FullyConnected", "MatMul")
+_INT8 = ("i8", "u8")
 _NO_LAYERS = ("Const", "Input", "Output")
 
 
@@ -38,8 +35,18 @@ def count_int8_layers(model: ModelSource, network_input: str) -> Int8Count:
         layers = layers_of(ov.Core().compile_model(graph, "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(f"{model}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
-    weighted = [layer for layer in layers if layer.kind in WEIGHTED and layer.name not in before]
-    in_float = tuple(layer.name for layer in weighted if layer.precision not in INT8)
+    return count_layers(layers, before)
+
+
+def count_layers(layers: Sequence[ExecutedLayer], before: Collection[str]) -> Int8Count:
+    """Count the convolutions and matrix products among executed layers.
+
+    Args:
+        layers: The layers as they run.
+        before: Names of the operators that make the network's input; they are not counted.
+    """
+    weighted = [layer for layer in layers if layer.kind in _WEIGHTED and layer.name not in before]
+    in_float = tuple(layer.name for layer in weighted if layer.precision not in _INT8)
     return Int8Count(int8_layers=len(weighted) - len(in_float), layers=len(weighted), float_layers=in_float)
 
 
