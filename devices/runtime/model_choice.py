@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from weckd_edge.artifacts import BuiltModel, FileRef
 from weckd_edge.bundle.reader import Bundle
@@ -12,7 +13,7 @@ from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
-from weckd_edge.devices.runtime.engines import current_engine, current_record, read_engine
+from weckd_edge.devices.runtime.device_choice import FoundChoice, find_choice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,11 +24,15 @@ class ModelChoice:
         backend: Name in the backend table.
         model: Bytes of the model, proved.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
+        by_device: Whether ``finalize`` chose it on this device; else it is the first of the bundle that can run here.
+        note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
 
     backend: str
     model: ModelBytes
     precision: str
+    by_device: bool = False
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,17 +42,19 @@ class _Row:
     backend: str
     precision: str
     read: Callable[[], ModelBytes]
+    by_device: bool = False
 
 
-def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
+def choose_model(bundle: Bundle, backend: str | None = None, root: Path = Path("/")) -> ModelChoice:
     """Choose the model of a bundle to run on this machine.
 
-    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph in a
+    What ``finalize`` chose here comes first, then the models that were built for the bundle, then its ONNX graph in a
     backend that reads ONNX.
 
     Args:
         bundle: The bundle.
         backend: Name in the backend table; None takes the first backend whose library is installed.
+        root: Folder that holds ``proc``, ``sys`` and ``etc``.
 
     Raises:
         ConfigError: No backend has that name.
@@ -57,12 +64,19 @@ def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
     """
     if backend is not None:
         find_backend(backend)
-    rows = _rows(bundle)
+    found = find_choice(bundle, root)
+    rows = _rows(bundle, found)
     for row in rows:
         if backend == row.backend or (backend is None and is_installed(BACKENDS[row.backend].library)):
-            return ModelChoice(backend=row.backend, model=row.read(), precision=row.precision)
+            note = "" if row.by_device else found.reason or ""
+            return ModelChoice(
+                backend=row.backend, model=row.read(), precision=row.precision, by_device=row.by_device, note=note
+            )
     if backend == "tensorrt":
-        current_engine(bundle.folder)  # says why there is none
+        why = found.reason or "no engine was built here yet"
+        raise DeviceError(
+            f"{bundle.folder}: {why}; on the Jetson, run: weckd-edge finalize {bundle.folder}", code="E_DEVICE_NO_ENGINE"
+        )
     if backend is not None:
         raise DeviceError(
             f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(r.backend for r in rows)}",
@@ -89,12 +103,12 @@ def read_model_bytes(bundle: Bundle, *files: FileRef) -> ModelBytes:
 
     Args:
         bundle: The bundle.
-        files: The model's files: its graph, and a ``.bin`` where an IR has its weights in one.
+        files: The model's files: its graph or engine, and a ``.bin`` where an IR has its weights in one.
 
     Raises:
         BundleError: A file was changed since the bundle was opened, or none of them is a graph.
     """
-    graph = _graph(files, (".xml", ".onnx"))
+    graph = _graph(files, (".xml", ".onnx", ".engine"))
     if graph is None:
         raise BundleError(
             f"{bundle.folder}: expected a graph, found {', '.join(ref.path for ref in files)}", code="E_BUNDLE_MODEL"
@@ -107,11 +121,11 @@ def _graph(files: Sequence[FileRef], suffixes: tuple[str, ...]) -> FileRef | Non
     return next((ref for ref in files if ref.path.endswith(suffixes)), None)
 
 
-def _rows(bundle: Bundle) -> list[_Row]:
+def _rows(bundle: Bundle, chosen: FoundChoice) -> list[_Row]:
     manifest, found = bundle.manifest, []
-    record = current_record(bundle.folder)
-    if record is not None and record.identity.onnx_sha256 == manifest.onnx.sha256:
-        found.append(_Row("tensorrt", record.precision, partial(read_engine, bundle.folder, record)))
+    choice = chosen.choice
+    if choice is not None:
+        found.append(_Row(choice.backend, choice.precision, partial(read_model_bytes, bundle, *choice.files), True))
     for model in manifest.models:
         name = backend_of(model)
         if name is not None:

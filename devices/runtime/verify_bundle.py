@@ -20,7 +20,7 @@ from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.devices.runtime.backends.base import ModelBytes, Runner
 from weckd_edge.devices.runtime.backends.table import BACKENDS
-from weckd_edge.devices.runtime.engines import current_record, read_engine
+from weckd_edge.devices.runtime.device_choice import find_choice
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_golden
 from weckd_edge.devices.runtime.input_guard import open_guard
@@ -222,7 +222,8 @@ def _built(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, s
 
 
 def _recipe(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, str]:
-    record = current_record(bundle.folder)
-    if record is None or record.identity.onnx_sha256 != bundle.manifest.onnx.sha256:
-        return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {bundle.folder}"
-    return model.backend, read_engine(bundle.folder, record), ""
+    found = find_choice(bundle)
+    if found.choice is None or found.choice.backend != model.backend:
+        why = found.reason or "not built yet"
+        return model.backend, None, f"{why}; on the device, run: weckd-edge finalize {bundle.folder}"
+    return model.backend, read_model_bytes(bundle, *found.choice.files), ""
