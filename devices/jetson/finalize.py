@@ -327,6 +327,7 @@ def _choice(bundle: Bundle, record: EngineRecord, times: dict[str, float], previ
         backend="tensorrt",
         precision=record.precision,
         files=(record.engine,),
+        takes="pixels" if manifest.input.graph_takes_pixels else "frame",
         graph_sha256=record.identity.onnx_sha256,
         expected=manifest.selftest.expected,
         tolerance=record.tolerance,

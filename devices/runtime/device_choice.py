@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
@@ -37,6 +38,7 @@ class DeviceChoice:
         precision: Precision of the model.
         files: The model's files, relative to the bundle's folder: files that the manifest lists, or an engine below
             ``device``.
+        takes: Input of the model: the resized pixels, or the camera frame, which it crops and resizes itself.
         graph_sha256: Digest of the ONNX graph that the model was made from.
         expected: The predictions that the golden frames were compared with.
         tolerance: Largest difference of a probability that is allowed.
@@ -54,6 +56,7 @@ class DeviceChoice:
     backend: str
     precision: str
     files: tuple[FileRef, ...]
+    takes: Literal["pixels", "frame"]
     graph_sha256: str
     expected: FileRef
     tolerance: float
