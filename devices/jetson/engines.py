@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision
 from weckd_edge.bundle.reader import DEVICE_FOLDER
 from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.core.files import read_bounded
@@ -57,7 +57,7 @@ class EngineRecord:
     key: str
     identity: EngineIdentity
     engine: FileRef
-    precision: str
+    precision: Precision
     frames: int
     max_abs: float
     flips: int

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.artifacts import FileRef
+from weckd_edge.artifacts import BuiltModel, FileRef
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
 from weckd_edge.core.errors import BundleError, DeviceError, ModelError, WeckdError
 from weckd_edge.core.optional_imports import is_installed, require
@@ -49,7 +49,7 @@ from weckd_edge.devices.runtime.device_choice import (
     put_in_use,
 )
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.model_choice import read_model_bytes
 from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
 
@@ -101,21 +101,15 @@ def finalize(
         clock: Monotonic clock, nanoseconds, that GPU and DLA are compared by.
 
     Raises:
-        BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
+        BundleError: The bundle holds no TensorRT recipe, or no graph for this TensorRT.
         DeviceError: The machine is no Jetson, TensorRT is absent or not in the recipe's table, memory or disk are too small,
             or the self-test failed.
         ModelError: TensorRT refuses the graph.
         StoreError: The bundle cannot be written.
     """
     show = progress or SilentProgress()
-    recipe = _recipe(bundle)
-    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
-    if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
-            code="E_BUNDLE_TOLERANCE",
-        )
-    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show, clock=clock)
+    entry, recipe = _recipe(bundle)
+    device = _Device(bundle=bundle, entry=entry, recipe=recipe, root=root, show=show, clock=clock)
     identity = _identity(recipe, root)
     warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
@@ -128,7 +122,7 @@ def finalize(
             record, times, more = _with_dla(device, record, DLA(gpu_fallback=gpu_fallback))
             warnings += more
         before = choice_before(bundle.folder, record.identity)
-        choice = _choice(bundle, record, times, before.key if before is not None else None)
+        choice = _choice(device, record, times, before.key if before is not None else None)
         put_in_use(bundle.folder, choice)
         remove_other_engines(bundle.folder)
     if record.precision == "int8" and record.float_layers:
@@ -141,15 +135,10 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> DeviceChoice:
     """Put the engine before the present one in use again, after its self-test.
 
     Raises:
-        BundleError: The manifest names no tolerance for TensorRT.
+        BundleError: The bundle holds no TensorRT recipe.
         DeviceError: There is no such engine, or it does not pass its self-test; the present one stays in use.
     """
-    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
-    if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
-            code="E_BUNDLE_TOLERANCE",
-        )
+    entry, _ = _recipe(bundle)
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
         present = named_choice(bundle.folder)
         before = choice_before(bundle.folder, present.identity) if present is not None else None
@@ -159,7 +148,7 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> DeviceChoice:
                 f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one",
                 code="E_DEVICE_NO_ENGINE",
             )
-        _self_test(bundle, read_model_bytes(bundle, *before.files), tolerance)
+        _self_test(bundle, entry, read_model_bytes(bundle, *before.files))
         choice = replace(before, previous=present.key)
         put_in_use(bundle.folder, choice)
         remove_other_engines(bundle.folder)
@@ -171,8 +160,8 @@ class _Device:
     """The bundle, the machine and the tools that every step of one call needs."""
 
     bundle: Bundle
+    entry: BuiltModel
     recipe: TensorRTRecipe
-    tolerance: float
     root: Path
     show: Progress
     clock: Callable[[], int]
@@ -180,17 +169,17 @@ class _Device:
 
 def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple[EngineRecord, bool]:
     """Return the engine of an identity and whether it was there already."""
-    kept = _stored_engine(device.bundle, identity.key(), device.tolerance)
+    kept = _stored_engine(device, identity.key())
     return (_build(device, identity, dla), False) if kept is None else (kept, True)
 
 
-def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
+def _stored_engine(device: _Device, key: str) -> EngineRecord | None:
     """Return the engine that was built under a key and still passes its self-test; None where one must be built."""
-    kept = stored_engine(bundle.folder, key)
+    kept = stored_engine(device.bundle.folder, key)
     if kept is None:
         return None
     try:
-        _self_test(bundle, read_model_bytes(bundle, kept.engine), tolerance)
+        _self_test(device.bundle, device.entry, read_model_bytes(device.bundle, kept.engine))
     except DeviceError as err:
         # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
         logger.warning("the engine that was built here is built again: %s", err)
@@ -207,7 +196,7 @@ def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> We
     if before is None or not isinstance(before.identity, EngineIdentity):
         return err
     try:
-        _self_test(device.bundle, read_model_bytes(device.bundle, *before.files), device.tolerance)
+        _self_test(device.bundle, device.entry, read_model_bytes(device.bundle, *before.files))
     except (DeviceError, ModelError):
         return err
     put_in_use(device.bundle.folder, replace(before, previous=None))
@@ -216,7 +205,8 @@ def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> We
     return type(err)(f"{err}; the last good engine is in use again ({where})", code=err.code)
 
 
-def _recipe(bundle: Bundle) -> TensorRTRecipe:
+def _recipe(bundle: Bundle) -> tuple[BuiltModel, TensorRTRecipe]:
+    """Return the manifest's recipe and what its file says."""
     for model in bundle.manifest.models:
         for ref in model.files:
             if model.backend == "tensorrt" and Path(ref.path).name == RECIPE_FILE:
@@ -225,7 +215,7 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
                     raise BundleError(
                         f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}", code="E_BUNDLE_RECIPE"
                     )
-                return recipe
+                return model, recipe
     raise BundleError(
         f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
         "--target jetson are finalized, the others run as they are",
@@ -300,7 +290,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     with atomic_folder(final) as folder:
         write_atomic(folder / ENGINE_FILE, built.data)
         write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
-        result = _self_test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
+        result = _self_test(bundle, device.entry, ModelBytes(path=ENGINE_FILE, graph=built.data))
         path = (final / ENGINE_FILE).relative_to(bundle.folder).as_posix()
         record = EngineRecord(
             key=key,
@@ -310,7 +300,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
             frames=result.frames,
             max_abs=result.max_abs or 0.0,
             flips=result.flips or 0,
-            tolerance=device.tolerance,
+            tolerance=result.tolerance or 0.0,
             target="GPU" if dla is None else "DLA",
             float_layers=in_floating_point(built.layers) if dla is None else (),
             fallback_layers=() if dla is None else layers_on_gpu(built.layers),
@@ -319,8 +309,10 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     return record
 
 
-def _choice(bundle: Bundle, record: EngineRecord, times: dict[str, float], previous: str | None) -> DeviceChoice:
-    manifest = bundle.manifest
+def _choice(device: _Device, record: EngineRecord, times: dict[str, float], previous: str | None) -> DeviceChoice:
+    manifest, expected = device.bundle.manifest, device.entry.expected
+    if expected is None:
+        raise BundleError(f"{device.bundle.folder}: {device.entry.name} has no golden predictions", code="E_BUNDLE_GOLDEN")
     return DeviceChoice(
         key=record.key,
         identity=record.identity,
@@ -329,7 +321,7 @@ def _choice(bundle: Bundle, record: EngineRecord, times: dict[str, float], previ
         files=(record.engine,),
         takes="pixels" if manifest.input.graph_takes_pixels else "frame",
         graph_sha256=record.identity.onnx_sha256,
-        expected=manifest.selftest.expected,
+        expected=expected,
         tolerance=record.tolerance,
         frames=record.frames,
         max_abs=record.max_abs,
@@ -369,7 +361,7 @@ def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecor
 
 def _time_engines(device: _Device, engines: Sequence[EngineRecord]) -> dict[str, float]:
     """Return the median time of one golden frame by engine, nanoseconds; taken in turn, so that all see the same clocks."""
-    frames, _ = load_golden(device.bundle)
+    frames = load_golden_frames(device.bundle)
     bundle = device.bundle
     runners = {_engine_name(record): _open(bundle, read_model_bytes(bundle, record.engine)) for record in engines}
     try:
@@ -383,11 +375,12 @@ def _time_engines(device: _Device, engines: Sequence[EngineRecord]) -> dict[str,
     return {name: float(timing.median_ns) for name, timing in zip(runners, timings, strict=True)}
 
 
-def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
-    frames, expected = load_golden(bundle)
+def _self_test(bundle: Bundle, entry: BuiltModel, engine: ModelBytes) -> SelfTest:
+    frames = load_golden_frames(bundle)
+    expected = load_expected(bundle, entry, len(frames))
     runner = _open(bundle, engine)
     try:
-        result = self_test(runner, frames, expected, tolerance)
+        result = self_test(runner, entry.precision, frames, expected, entry.tolerance or 0.0)
     finally:
         runner.close()
     if not result.passed:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, Precision
+from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE, is_device
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
 from weckd_edge.core.errors import DeviceError, StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
@@ -54,7 +55,7 @@ class DeviceChoice:
     key: str
     identity: EngineIdentity | ProcessorIdentity
     backend: str
-    precision: str
+    precision: Precision
     files: tuple[FileRef, ...]
     takes: Literal["pixels", "frame"]
     graph_sha256: str
@@ -176,18 +177,23 @@ def kept_choices(folder: Path) -> Iterator[DeviceChoice]:
 def listed_model(bundle: Bundle, choice: DeviceChoice) -> BuiltModel | None:
     """Return the entry of the manifest that a choice names; None for an engine, or where it lists no such model."""
     for model in bundle.manifest.models:
-        if model.kind == "model" and (model.backend, model.precision, model.files) == (
-            choice.backend,
-            choice.precision,
-            choice.files,
-        ):
+        if model.kind == "model" and _proof(model, model.source_sha256) == _proof(choice, choice.graph_sha256):
             return model
     return None
 
 
+def _proof(model: BuiltModel | DeviceChoice, graph_sha256: str) -> tuple[object, ...]:
+    return (model.backend, model.precision, model.files, model.expected, model.tolerance, graph_sha256)
+
+
 def _engine_differs(bundle: Bundle, choice: DeviceChoice, root: Path) -> str | None:
-    if choice.graph_sha256 != bundle.manifest.onnx.sha256:
+    manifest = bundle.manifest
+    if choice.graph_sha256 != manifest.onnx.sha256:
         return "the device's engine was built of another graph"
+    if choice.expected not in manifest.files or not 0 <= choice.tolerance <= MAX_TOLERANCE:
+        return "the device's engine was tested by another bundle"
+    if choice.backend != "tensorrt" or not all(is_device(ref.path) for ref in choice.files):
+        return "the device's choice is no engine"
     modules = read_identity(root).modules
     made_on = choice.identity.module if isinstance(choice.identity, EngineIdentity) else ""
     if modules and made_on not in modules:
@@ -230,6 +236,7 @@ def _path_of(folder: Path, key: str) -> Path:
 def _read(path: Path) -> DeviceChoice | None:
     try:
         raw = read_bounded(path, at_most=_MAX_CHOICE_BYTES)
-        return from_json(DeviceChoice, raw, where=path.name, error=DeviceError)
+        choice = from_json(DeviceChoice, raw, where=path.name, error=DeviceError)
     except WeckdError:
         return None
+    return choice if choice.schema_version == SCHEMA_VERSION else None

@@ -499,12 +499,6 @@ def test_a_bundle_for_a_processor_is_not_finalized(jetson: Jetson, toy: ModuleTy
         finalize(toy.write_bundle(tmp_path / "cpu"), root=jetson.root)
 
 
-def test_a_bundle_without_a_tolerance_is_not_finalized(jetson: Jetson, toy: ModuleType, tmp_path: Path) -> None:
-    bundle = toy.write_bundle(tmp_path / "x", device="jetson-orin-nano-8gb", tolerance={"openvino": 0.1})
-    with one_line(BundleError, "names no self-test tolerance for tensorrt"):
-        finalize(bundle, root=jetson.root)
-
-
 def test_a_recipe_for_another_graph_is_refused(jetson: Jetson, toy: ModuleType, tmp_path: Path) -> None:
     toy.write_bundle(tmp_path / "x", device="jetson-orin-nano-8gb")
     toy.write_graph(tmp_path / "x/model/model.onnx", seed=9)
