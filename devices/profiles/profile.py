@@ -245,8 +245,8 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
     """
     data = _read(name_or_path, seen=())
     profile = from_data(DeviceProfile, data, where=str(name_or_path), error=DeviceError)
-    said = {row.runtime for row in profile.int8}
-    common = [row for row in _int8_of(profile.target, profile.architecture) if row.runtime not in said]
+    stated = {row.runtime for row in profile.int8}
+    common = [row for row in _int8_of(profile.target, profile.architecture) if row.runtime not in stated]
     return replace(profile, int8=(*profile.int8, *common))
 
 

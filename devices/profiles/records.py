@@ -179,8 +179,8 @@ class Int8Runtime:
     Attributes:
         runtime: Library that runs the model, such as ``openvino``.
         runs: How many of its convolutions run in int8: ``all``, ``some`` or ``none``.
-        which: Those that do, or what it takes, in words.
-        source: Where it was read, or how it was observed.
+        which: Description of those that do, or of what it takes.
+        source: Text that says so, or how it was observed.
         date: Day of that, ``YYYY-MM-DD``.
         confidence: Confidence in it.
     """
