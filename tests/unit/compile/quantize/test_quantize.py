@@ -433,6 +433,7 @@ def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, form:
 @X86_ALONE
 def test_with_closed_sums_openvino_fuses_each_sum_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
+
     def apart(form: Form) -> int:
         _, path = cases("inverted").make(form=form)
         layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
