@@ -22,12 +22,12 @@ from weckd_edge.devices.bench.interleaved import time_interleaved
 from weckd_edge.devices.jetson.board import (
     EngineIdentity,
     check_resources,
-    full_tensorrt_version,
     read_module,
     read_power_mode,
 )
 from weckd_edge.devices.jetson.engine_layers import in_floating_point, layers_on_gpu
-from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
+from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, dla_plan, parse_recipe, plans_for
+from weckd_edge.devices.jetson.tensorrt_library import imported_version
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
 from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
@@ -196,7 +196,7 @@ def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord |
     try:
         _self_test(bundle, read_engine(bundle.folder, kept), tolerance)
     except DeviceError as err:
-        # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
+        # The key may not tell two builds of TensorRT apart (see imported_version): the engine may refuse to load.
         logger.warning("the engine that was built here is built again: %s", err)
         return None
     return kept
@@ -255,8 +255,8 @@ def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
             "virtual environment with --system-site-packages",
             code="E_DEVICE_TENSORRT",
         )
-    version = full_tensorrt_version(root, str(require("tensorrt", "build an engine").__version__))
-    plan = plan_for(recipe, version)
+    version = imported_version(root, str(require("tensorrt", "build an engine").__version__))
+    plan = plans_for(recipe, version)[0]
     return EngineIdentity(
         onnx_sha256=recipe.onnx_sha256,
         graph_sha256=plan.graph.sha256,
@@ -265,7 +265,7 @@ def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
         compute_capability=load_cuda_runtime().compute_capability(),
         l4t=l4t,
         power_mode=read_power_mode(root),
-        flags=(*plan.names(), f"workspace={recipe.workspace_mib}MiB"),
+        flags=(*plan.flags, f"workspace={recipe.workspace_mib}MiB"),
     )
 
 
@@ -287,17 +287,14 @@ def _foreign(bundle: Bundle, identity: EngineIdentity) -> tuple[str, ...]:
 
 def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> EngineRecord:
     bundle, recipe = device.bundle, device.recipe
-    graph = recipe.find("dla") if dla is not None else plan_for(recipe, identity.tensorrt_version).graph
-    if graph is None:
-        raise DeviceError(
-            "this bundle has no graph for a DLA; build it again for a profile with DLA cores", code="E_DEVICE_DLA"
-        )
-    onnx = _graph(bundle, graph)
+    version = identity.tensorrt_version
+    plan = plans_for(recipe, version)[0] if dla is None else dla_plan(recipe, version)
+    onnx = _graph(bundle, plan.graph)
     check_resources(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
     # Timings hold for one module in one power mode, whatever the graph.
     clocks = replace(identity, onnx_sha256="", graph_sha256="", flags=()).key()
     cache = bundle.folder / DEVICE_FOLDER / f"{clocks[:16]}-{recipe.timing_cache}"
-    built = build_engine(onnx, recipe, device.show, timing_cache=cache, dla=dla)
+    built = build_engine(onnx, recipe, plan, device.show, timing_cache=cache, dla=dla)
     key = identity.key()
     final = engine_folder(bundle.folder, key)
     with atomic_folder(final) as folder:
@@ -326,7 +323,7 @@ def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecor
     """Return the faster of the GPU's engine and the DLA's with warnings; the GPU's where there is none for the DLA."""
     if not dla_cores():
         return gpu, ("this module has no DLA that TensorRT sees; the GPU is used",)
-    form = device.recipe.find("dla")
+    form = device.recipe.find("plain")
     flags = (*gpu.identity.flags, f"DLA{dla.core}", *(["GPU_FALLBACK"] if dla.gpu_fallback else []))
     identity = replace(gpu.identity, graph_sha256=form.sha256 if form is not None else "", flags=flags)
     try:

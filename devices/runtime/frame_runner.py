@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import InputSpec
+from weckd_edge.artifacts import InputSpec, Takes
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.runtime.backends.base import Frame, ModelSource, Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -46,6 +46,7 @@ def open_frame_runner(
     spec: InputSpec,
     *,
     guard: OpenGuard | None = None,
+    takes: Takes | None = None,
     threads: int = 1,
     reference: bool = False,
 ) -> FrameRunner:
@@ -56,6 +57,7 @@ def open_frame_runner(
         model: A model file, or proved bytes, as ``open_runner`` takes it.
         spec: The frame, and the network's input.
         guard: Input guard of the front end; None: there is none.
+        takes: What the model takes; None: what ``spec`` says of the bundle's graph. A device's engine may take the frame.
         threads: Processor threads that one query may use, at least 1.
         reference: Compute exactly as the graph is written, however slow.
 
@@ -65,11 +67,13 @@ def open_frame_runner(
         MissingDependency: The library is absent or broken.
     """
     graph = open_runner(backend, model, threads=threads, reference=reference)
-    if graph.input_shape != spec.graph_shape:
+    front_end = FrontEnd(spec, guard, takes)
+    wanted = spec.shape_of(front_end.takes)
+    if graph.input_shape != wanted:
         graph.close()
         raise ModelError(
-            f"{model.name}: expected a graph that takes {list(spec.graph_shape)}, as its input says, found one that takes "
+            f"{model.name}: expected a graph that takes {list(wanted)}, as its input says, found one that takes "
             f"{list(graph.input_shape)}",
             code="E_MODEL_INPUT",
         )
-    return FrameRunner(graph, FrontEnd(spec, guard))
+    return FrameRunner(graph, front_end)

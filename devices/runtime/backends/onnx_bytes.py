@@ -6,6 +6,7 @@ the walk goes over the protobuf's fields, and only into messages that may contai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from weckd_edge.core.errors import ModelError
@@ -83,6 +84,36 @@ def check_onnx(data: bytes, where: str) -> None:
         levels.append((inner, at + value))
     if not has_graph:
         raise ModelError(f"{where}: expected an ONNX graph, found none", code="E_MODEL_ONNX_FILE")
+
+
+def fields_of(data: bytes, where: str) -> Iterator[tuple[int, bytes, bytes]]:
+    """Yield the fields of one message in their order: number, bytes of the whole field, and bytes of its value.
+
+    Args:
+        data: Bytes of the message.
+        where: Name of the graph for messages.
+
+    Raises:
+        ModelError: The message is damaged.
+    """
+    at = 0
+    while at < len(data):
+        start = at
+        try:
+            key, at = _varint(data, at, len(data))
+            if key & 7 == _VARINT:
+                _, end = _varint(data, at, len(data))
+            elif key & 7 == _BYTES:
+                size, at = _varint(data, at, len(data))
+                end = at + size
+            else:
+                end = at + {_BITS_64: 8, _BITS_32: 4}[key & 7]
+        except (IndexError, KeyError):
+            _damaged(where, start)
+        if end > len(data):
+            _damaged(where, start)
+        yield key >> 3, data[start:end], data[at:end]
+        at = end
 
 
 def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:

@@ -690,7 +690,7 @@ def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:
     record = done.record
     assert (record.target, record.identity.flags[-1]) == ("DLA", "DLA0")
     assert record.latency_ns["DLA"] < record.latency_ns["GPU"]
-    assert record.identity.graph_sha256 == sha256_file(dla.bundle.folder / "model/tensorrt/model-dla.onnx")
+    assert record.identity.graph_sha256 == sha256_file(dla.bundle.folder / "model/tensorrt/model-plain.onnx")
     assert dla.trt.told("ranges") == [{}, {"frame": (-255.0, 255.0), "out of Conv_1": (-3.5, 3.5)}]
     assert "DLA is used: a golden frame takes it" in done.warnings[0]
     again = with_dla(dla)
@@ -711,7 +711,7 @@ def test_a_layer_that_the_dla_cannot_run_is_named_and_the_gpu_used(dla: Jetson) 
     done = with_dla(dla)
     assert done.record.target == "GPU"
     assert done.warnings == (
-        "the DLA is not used, the GPU is: model-dla.onnx: 1 layers (Conv_2) cannot run on the DLA; "
+        "the DLA is not used, the GPU is: model-plain.onnx: 1 layers (Conv_2) cannot run on the DLA; "
         "gpu_fallback would run them on the GPU",
     )
     assert dla.builds == 1
@@ -741,7 +741,7 @@ def test_a_tensorrt_without_a_dla_says_so(dla: Jetson, version: str, package: st
     dla.tensorrt(version, package)
     done = with_dla(dla)
     assert done.record.target == "GPU"
-    assert f"TensorRT {version} does not build int8 engines for a DLA (8.5 to 10.7 do)" in done.warnings[0]
+    assert f"TensorRT {package} does not build int8 engines for a DLA (8.5 to 10.7 do)" in done.warnings[0]
 
 
 def test_a_module_without_a_dla_says_so(jetson: Jetson) -> None:
