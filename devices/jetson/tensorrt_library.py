@@ -20,7 +20,7 @@ _LOADED = re.compile(r"(/\S*/libnvinfer\.so\S*)")
 def imported_version(root: Path, binding_version: str) -> str:
     """Return the version of the imported TensorRT with its build number, such as ``10.3.0.30``.
 
-    The library says it from 10.0 on. For older ones the package manager completes the binding's version, where it has the same.
+    The library says it from 10.0 on. For older ones the package manager completes the binding's version.
 
     Args:
         root: Folder that holds ``proc`` and ``var``.

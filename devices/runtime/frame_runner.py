@@ -46,34 +46,35 @@ def open_frame_runner(
     spec: InputSpec,
     *,
     guard: OpenGuard | None = None,
-    takes: Takes | None = None,
     threads: int = 1,
     reference: bool = False,
+    half: bool = False,
 ) -> FrameRunner:
-    """Open a model of camera frames.
+    """Open a model of camera frames, which takes what the bundle's graph takes or, as a device's engine may, the frame.
 
     Args:
         backend: Name in the backend table.
         model: A model file, or proved bytes, as ``open_runner`` takes it.
         spec: The frame, and the network's input.
         guard: Input guard of the front end; None: there is none.
-        takes: What the model takes; None: what ``spec`` says of the bundle's graph. A device's engine may take the frame.
         threads: Processor threads that one query may use, at least 1.
         reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ConfigError: No backend has that name, or there is fewer than one thread.
         ModelError: The model is refused, or takes something else than ``spec`` says.
+        DeviceError: The model is to compute in float16, which the backend does not do on this processor.
         MissingDependency: The library is absent or broken.
     """
-    graph = open_runner(backend, model, threads=threads, reference=reference)
-    front_end = FrontEnd(spec, guard, takes)
-    wanted = spec.shape_of(front_end.takes)
-    if graph.input_shape != wanted:
+    graph = open_runner(backend, model, threads=threads, reference=reference, half=half)
+    # Where both shapes are the same, the front end has nothing to do either.
+    takes: Takes = spec.graph_input_name if graph.input_shape == spec.graph_shape else "frame"
+    if graph.input_shape != spec.shape_of(takes):
         graph.close()
         raise ModelError(
-            f"{model.name}: expected a graph that takes {list(wanted)}, as its input says, found one that takes "
+            f"{model.name}: expected a graph that takes {list(spec.graph_shape)}, as its input says, found one that takes "
             f"{list(graph.input_shape)}",
             code="E_MODEL_INPUT",
         )
-    return FrameRunner(graph, front_end)
+    return FrameRunner(graph, FrontEnd(spec, guard, takes))
