@@ -147,7 +147,7 @@ def check_engine(bundle: Bundle, entry: BuiltModel, engine: ModelBytes) -> SelfT
     """Run the golden frames on an engine.
 
     Raises:
-        DeviceError: It predicts otherwise than it must, or does not run.
+        DeviceError: The engine predicts otherwise than it must, or does not run.
     """
     frames = load_golden_frames(bundle)
     expected = load_expected(bundle, entry, len(frames))

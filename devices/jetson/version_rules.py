@@ -1,4 +1,4 @@
-"""Which graphs TensorRT's versions build, with which flags, and in which order they are tried."""
+"""Table of TensorRT's versions: the graphs that each builds, with flags, in the order in which they are tried."""
 
 from __future__ import annotations
 

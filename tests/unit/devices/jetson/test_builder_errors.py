@@ -31,7 +31,7 @@ def test_a_version_that_is_reported_to_be_free_of_it_is_not_advised_to_install_i
 
 
 @pytest.mark.parametrize("errors", [[], [AFTER], ["Error Code 10: Could not find any implementation for node Conv_1"]])
-def test_any_other_error_is_one_of_the_graph_with_the_last_thing_said(errors: list[str]) -> None:
+def test_any_other_error_is_one_of_the_graph_with_its_last_message(errors: list[str]) -> None:
     found = build_error("model.onnx", "10.3.0", errors)
     assert isinstance(found, ModelError)
     assert found.code == "E_MODEL_BACKEND_BUILD"
