@@ -36,10 +36,12 @@ def put_front_end_before(front_end: bytes, graph: bytes, where: str) -> bytes:
         ModelError: A model is damaged, or the graph has no input ``pixels``.
     """
     before = [
-        raw for field, raw, _ in fields_of(_graph_of(front_end, "the front end"), where) if field in (_NODE, _TENSOR, _INPUT)
+        raw
+        for field, raw, _ in fields_of(_graph_of(memoryview(front_end), where), where)
+        if field in (_NODE, _TENSOR, _INPUT)
     ]
     behind, joined = [], False
-    for field, raw, value in fields_of(_graph_of(graph, where), where):
+    for field, raw, value in fields_of(_graph_of(memoryview(graph), where), where):
         if field == _INPUT and _name_of(value, where) == PIXELS:
             joined = True
         else:
@@ -47,19 +49,19 @@ def put_front_end_before(front_end: bytes, graph: bytes, where: str) -> bytes:
     if not joined:
         raise ModelError(f"{where}: expected a graph with the input 'pixels', found none", code="E_MODEL_INPUT")
     inside = b"".join([*before, *behind])
-    parts = [raw for field, raw, _ in fields_of(graph, where) if field != _GRAPH]
+    parts = [raw for field, raw, _ in fields_of(memoryview(graph), where) if field != _GRAPH]
     return b"".join([*parts, _key(_GRAPH), _varint(len(inside)), inside])
 
 
-def _graph_of(model: bytes, where: str) -> bytes:
+def _graph_of(model: memoryview, where: str) -> memoryview:
     graphs = [value for field, _, value in fields_of(model, where) if field == _GRAPH]
     if len(graphs) != 1:
         raise ModelError(f"{where}: expected one ONNX graph, found {len(graphs)}", code="E_MODEL_ONNX_FILE")
     return graphs[0]
 
 
-def _name_of(value: bytes, where: str) -> bytes:
-    return next((text for field, _, text in fields_of(value, where) if field == _NAME), b"")
+def _name_of(value: memoryview, where: str) -> bytes:
+    return b"".join(text for field, _, text in fields_of(value, where) if field == _NAME)
 
 
 def _key(field: int) -> bytes:
