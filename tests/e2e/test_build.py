@@ -344,7 +344,8 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
     recipe = json.loads((jetson.bundle / "model/tensorrt/recipe.json").read_text())
     assert recipe["onnx_sha256"] == manifest["onnx"]["sha256"]
     forms = {graph["form"]: graph["sha256"] for graph in recipe["graphs"]}
-    assert (forms.keys(), recipe["left_out"]) == ({"float32", "float16", "float32-frame"}, {})
+    assert (forms.keys(), recipe["left_out"]) == ({"float32", "float16", "float32-frame", "plain"}, {})
+    assert recipe["front_end"] in [{**ref, "path": Path(ref["path"]).name} for ref in kinds["tensorrt"]["files"]]
     assert forms.items() <= {("float32", manifest["onnx"]["sha256"])} | {
         (form, ref["sha256"]) for form in forms for ref in kinds["tensorrt"]["files"]
     }
