@@ -88,18 +88,12 @@ def estimate_latency(
         setting = settings_of(usable)[0]
         return _from_measurements(counts, profile, [timed for timed in usable if timed.setting == setting])
     left = f"{len(here)} measurements of it are by another backend or number of threads; " if here else ""
-    known = [
+    given = [
         row
         for row in (_known_rows(profile) if published is None else published)
         if profile.id in (row.device, *row.stands_for) and threads in (None, row.threads)
     ]
-    rows = [row for row in known if backend in (None, row.runtime)]
-    runtime: Runtime = "openvino"
-    if backend == "onnxruntime" and profile.architecture == "x86_64" and not rows:
-        # The reference machine tells how ONNX Runtime and OpenVINO compare on x86; of Arm nobody has measured it.
-        rows, runtime = [row for row in known if row.runtime == "openvino"], "onnxruntime"
-    if profile.target == "jetson":
-        rows = [row for row in rows if row.runtime == "tensorrt"]
+    rows, runtime = _rows_of_runtime(given, profile, backend)
     if power_mode is None and any(row.runtime != "tensorrt" for row in rows):
         return _from_published(counts, profile, rows, runtime)
     peak = "no peak of its arithmetic"
@@ -114,6 +108,21 @@ def estimate_latency(
         f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
         f"run 'weckd-edge estimate --calibrate FILE' on the device, then give the file with --measurements"
     )
+
+
+def _rows_of_runtime(
+    given: Sequence[PublishedRow], profile: DeviceProfile, backend: str | None
+) -> tuple[list[PublishedRow], Runtime]:
+    """Return the rows that speak for a backend, and the runtime of the reference machine that they are turned into.
+
+    The reference machine tells how ONNX Runtime and OpenVINO compare on x86; on Arm nobody has measured that.
+    """
+    rows = [row for row in given if backend in (None, row.runtime)]
+    if profile.target == "jetson":
+        return [row for row in rows if row.runtime == "tensorrt"], "openvino"
+    if backend == "onnxruntime" and profile.architecture == "x86_64" and not rows:
+        return [row for row in given if row.runtime == "openvino"], "onnxruntime"
+    return rows, "openvino"
 
 
 def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
@@ -193,7 +202,7 @@ def _from_published(
     if best.int8_tops_dense is None and best.runtime == "tensorrt":
         reservations.append("its peak is not known")
     if runtime != best.runtime and runtime == "onnxruntime":
-        reservations.append("OpenVINO's figures stand for ONNX Runtime, as the two compare on the reference machine")
+        reservations.append("OpenVINO's latencies stand for ONNX Runtime's, as the two compare on the reference machine")
     width *= 1 + 0.5 * len(reservations)
     threads = "" if best.threads is None else f", {best.threads} thread(s)"
     words = f"; interval widened: {'; '.join(reservations)}" if reservations else ""

@@ -70,7 +70,7 @@ ONNXRUNTIME_PRICES_NS: dict[str, float] = {
     "stem int8": 0.03639,
     "weights": 0.02265,
 }
-"""The same prices for ONNX Runtime on that machine, nanoseconds; int8 is the processor's form of a graph."""
+"""Price of a unit of each feature in ONNX Runtime on that machine, nanoseconds, of int8 graphs in the processor's form."""
 
 Runtime = Literal["openvino", "onnxruntime"]
 """Runtime whose prices on the reference machine are known."""

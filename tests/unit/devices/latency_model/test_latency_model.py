@@ -288,7 +288,7 @@ def test_onnx_runtime_on_x86_is_predicted_from_openvinos_figures_with_a_wider_in
     openvino = estimate_latency(counts, profile, backend="openvino")
     found = estimate_latency(counts, profile, backend="onnxruntime")
     assert found.label == "estimated"
-    assert "OpenVINO's figures stand for ONNX Runtime" in found.reason
+    assert "OpenVINO's latencies stand for ONNX Runtime" in found.reason
     assert found.latency_ns != openvino.latency_ns
     widths = [math.log((one.high_ns or 0) / (one.low_ns or 1)) for one in (openvino, found)]
     assert widths[1] == pytest.approx(1.5 * widths[0], rel=0.01)
