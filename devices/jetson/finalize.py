@@ -43,6 +43,7 @@ from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
 from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
 from weckd_edge.devices.runtime.device_choice import (
     DeviceChoice,
+    Finalized,
     choice_before,
     model_name,
     named_choice,
@@ -60,21 +61,6 @@ TIMED_WARMUP = 50
 
 TIMED_FRAMES = 200
 """Number of golden frames that GPU and DLA are timed on, in turn."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finalized:
-    """Result of finalizing a bundle.
-
-    Attributes:
-        choice: The choice that is now in use.
-        reused: Whether nothing had to be built.
-        warnings: Warnings for the user, in words.
-    """
-
-    choice: DeviceChoice
-    reused: bool
-    warnings: tuple[str, ...] = ()
 
 
 def finalize(

@@ -20,7 +20,7 @@ from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import refusal
-from weckd_edge.devices.runtime.device_choice import find_choice
+from weckd_edge.devices.runtime.device_choice import find_choice, model_name
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
@@ -52,6 +52,11 @@ class SelfTest:
     tolerance: float | None = None
     passed: bool | None = None
     reason: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name of the model, such as ``openvino int8``."""
+        return model_name(self.backend, self.precision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -127,9 +132,9 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
 def _problem(tests: tuple[SelfTest, ...]) -> str | None:
     for test in tests:
         if test.passed is False:
-            return f"the self-test did not pass on {test.backend} {test.precision}: {test.reason}"
+            return f"the self-test did not pass on {test.name}: {test.reason}"
     if not any(test.passed for test in tests):
-        reasons = "; ".join(f"{test.backend} {test.precision}: {test.reason}" for test in tests)
+        reasons = "; ".join(f"{test.name}: {test.reason}" for test in tests)
         return f"the self-test could not run on any backend here ({reasons or 'the bundle has no model to run'})"
     return None
 
@@ -141,7 +146,7 @@ def self_tests(bundle: Bundle) -> tuple[SelfTest, ...]:
         BundleError: The golden frames, or what is expected of them, are not what the manifest promises.
     """
     frames = load_golden_frames(bundle)
-    return tuple(_test(bundle, model, frames) for model in bundle.manifest.models if model.kind != "preflight")
+    return tuple(self_test_of(bundle, model, frames) for model in bundle.manifest.models if model.kind != "preflight")
 
 
 def self_test(
@@ -180,7 +185,18 @@ def self_test(
     )
 
 
-def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfTest:
+def self_test_of(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8], *, threads: int = 1) -> SelfTest:
+    """Run golden frames through a model of a bundle; one that cannot run here gets a result that says why.
+
+    Args:
+        bundle: The bundle.
+        model: Entry of its manifest: a model, or the recipe of an engine that was built here.
+        frames: Golden frames, uint8 ``[N, H, W, 3]``.
+        threads: Processor threads that one query may use.
+
+    Raises:
+        BundleError: What is expected of the frames is not what the manifest promises.
+    """
     expected = load_expected(bundle, model, len(frames))
     untested = SelfTest(backend=model.backend, precision=model.precision)
     if model.kind == "recipe":
@@ -197,7 +213,7 @@ def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfT
     try:
         if (reason := refusal(model.backend, half=model.half)) is not None:
             return replace(untested, reason=reason)
-        runner = open_frame_runner(model.backend, files, bundle.manifest.input, half=model.half)
+        runner = open_frame_runner(model.backend, files, bundle.manifest.input, threads=threads, half=model.half)
     except MissingDependency as err:
         return replace(untested, reason=str(err))
     except (ModelError, DeviceError) as err:
