@@ -203,8 +203,8 @@ def _recipe(bundle: Bundle) -> tuple[BuiltModel, TensorRTRecipe]:
                     )
                 return model, recipe
     raise BundleError(
-        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
-        "--target jetson are finalized, the others run as they are",
+        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); a Jetson builds an engine of a "
+        "bundle that was built with --target jetson",
         code="E_BUNDLE_RECIPE",
     )
 

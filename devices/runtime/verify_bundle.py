@@ -24,7 +24,7 @@ from weckd_edge.devices.runtime.device_choice import find_choice, model_name
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
-from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
+from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, choose_model, read_model_bytes
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
@@ -42,6 +42,7 @@ class SelfTest:
         tolerance: Largest difference that is allowed; None where nothing was run.
         passed: Whether the difference is within the tolerance; None where nothing was run.
         reason: Why nothing was run, or why the test did not pass, in words; None where it passed.
+        runs: Whether this is the model that predicts here.
     """
 
     backend: str
@@ -52,6 +53,7 @@ class SelfTest:
     tolerance: float | None = None
     passed: bool | None = None
     reason: str | None = None
+    runs: bool = False
 
     @property
     def name(self) -> str:
@@ -71,6 +73,7 @@ class VerifyResult:
         passed: Whether everything above held and at least one model ran.
         problem: First thing that is wrong, in one line; None where the bundle passed.
         code: Code of the problem, from ``weckd_edge.core.error_codes``; None where the bundle passed.
+        running: The model that predicts here; None where none does.
     """
 
     bundle: str
@@ -80,6 +83,7 @@ class VerifyResult:
     passed: bool
     problem: str | None = None
     code: str | None = None
+    running: RunningModel | None = None
 
 
 def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -> VerifyResult:
@@ -113,10 +117,13 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
     try:
         open_guard(bundle)
         tests = self_tests(bundle)
+        running = _running(bundle)
     except BundleError as err:
         return VerifyResult(
             bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err), code=err.code
         )
+    if running is not None:
+        tests = tuple(replace(test, runs=test.name == model_name(running.backend, running.precision)) for test in tests)
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -126,7 +133,15 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
         passed=problem is None,
         problem=problem,
         code=None if problem is None else "E_BUNDLE_SELFTEST",
+        running=running,
     )
+
+
+def _running(bundle: Bundle) -> RunningModel | None:
+    try:
+        return choose_model(bundle).told
+    except (DeviceError, MissingDependency):
+        return None
 
 
 def _problem(tests: tuple[SelfTest, ...]) -> str | None:

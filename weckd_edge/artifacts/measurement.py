@@ -203,6 +203,7 @@ class Measurement:
         power: Power and energy; None where they were not asked for.
         machine: State of the machine around the run; None where it was not recorded.
         parts: Latencies of the parts of a prediction; None where they were not timed.
+        by_device: Whether ``finalize`` chose the model on this device.
         cut_off: Why the run ended early; None where it did not. A run that was cut off is never VALID.
         schema_version: Schema version of this record.
     """
@@ -230,5 +231,6 @@ class Measurement:
     power: PowerRecord | None = None
     machine: MachineRecord | None = None
     parts: LatencyParts | None = None
+    by_device: bool = False
     cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION
