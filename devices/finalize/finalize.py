@@ -19,10 +19,10 @@ class FinalizeOptions:
     """What a user asks of a device's choice.
 
     Attributes:
-        dla: On a Jetson, build for the DLA too, and use it where it is faster than the GPU.
-        gpu_fallback: Let layers that the DLA cannot run go to the GPU.
-        threads: On a processor, threads that one query may use; None: 1.
-        again: On a processor, test and time everything again, whatever was measured before.
+        dla: Whether a Jetson builds for the DLA too, and uses it where it is faster than the GPU.
+        gpu_fallback: Whether layers that the DLA cannot run may go to the GPU.
+        threads: Number of threads that one query may use on a processor; None: 1.
+        again: Whether a processor tests and times everything again, whatever was measured before.
     """
 
     dla: bool = False

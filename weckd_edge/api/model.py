@@ -35,7 +35,7 @@ class Model:
         backend: Backend that runs the model: ``openvino``, ``onnxruntime`` or ``tensorrt``.
         backend_version: Version of the backend's library.
         precision: Precision of the model: ``int8``, ``fp16`` or ``fp32``.
-        running: The same, with whether ``weckd-edge finalize`` chose the model on this device, and why not.
+        running: Backend and precision, and whether ``weckd-edge finalize`` chose the model on this device.
     """
 
     def __init__(self, opened: OpenModel) -> None:

@@ -72,9 +72,8 @@ class PredictionResults:
         if self.file is None:
             self._print_predictions()
         else:
-            print_table(("decision", "images"), self.decisions.most_common())
+            print_table(("decision", "images"), self.decisions.most_common(), title=f"model: {self.model}")
             print_message(f"written: {self.file}, {self.decisions.total()} images")
-        print_message(f"model: {self.model}")
         if self.skipped:
             print_table(("skipped", "because"), [(one.file, one.reason) for one in self.skipped])
 
@@ -101,7 +100,7 @@ class PredictionResults:
             )
             for one in predictions
         ]
-        print_table(("image", "decision", "probability", "reason"), rows)
+        print_table(("image", "decision", "probability", "reason"), rows, title=f"model: {self.model}")
         noted = [(one.file, note.text) for one in predictions for note in one.notes]
         if noted:
             print_table(("image", "noticed"), noted)
