@@ -18,12 +18,12 @@ from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import DeviceError
 from weckd_edge.core.serialization import from_data, from_json, parse_json
-from weckd_edge.devices.finalize.probe import NOTHING
+from weckd_edge.devices.finalize.worker import NOTHING
 from weckd_edge.devices.runtime.verify_bundle import SelfTest
 
 _CODE = (  # ours first, as another version may be installed; behind everything else for whatever is imported next
     "import sys; sys.path.insert(0, {package!r}); import weckd_edge; sys.path.append(sys.path.pop(0)); "
-    "from weckd_edge.devices.finalize.probe import main; main()"
+    "from weckd_edge.devices.finalize.worker import main; main()"
 )
 
 

@@ -67,7 +67,7 @@ class ModelChoice:
         return model_name(self.backend, self.precision)
 
     @property
-    def told(self) -> RunningModel:
+    def running(self) -> RunningModel:
         """What is told of the model that runs."""
         return RunningModel(backend=self.backend, precision=self.precision, by_device=self.by_device, note=self.note or None)
 

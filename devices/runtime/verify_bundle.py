@@ -143,7 +143,7 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
 
 def _running(bundle: Bundle) -> RunningModel | None:
     try:
-        return choose_model(bundle).told
+        return choose_model(bundle).running
     except (DeviceError, MissingDependency):
         return None
 

@@ -47,7 +47,7 @@ class Model:
         self.backend: str = opened.choice.backend
         self.backend_version: str = opened.runner.version
         self.precision: str = opened.choice.precision
-        self.running: RunningModel = opened.choice.told
+        self.running: RunningModel = opened.choice.running
         try:  # one frame for nothing, so that the first prediction takes no longer than the others
             opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
         except BaseException:

@@ -101,7 +101,7 @@ def test_a_process_that_hangs_is_stopped(bundle: Bundle, onnxruntime_is: Put) ->
     assert "longer than 3 s" in str(found.reason)
 
 
-def test_a_process_that_ends_itself_is_told_by_its_last_words(
+def test_the_last_words_of_a_process_that_ends_itself_are_reported(
     bundle: Bundle,
     onnxruntime_is: Put,
 ) -> None:
