@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RunningModel:
-    """What is told of the model that runs.
+    """Facts that are reported of the model that runs.
 
     Attributes:
         backend: Name in the backend table.
@@ -68,7 +68,7 @@ class ModelChoice:
 
     @property
     def running(self) -> RunningModel:
-        """What is told of the model that runs."""
+        """Facts that are reported of the model that runs."""
         return RunningModel(backend=self.backend, precision=self.precision, by_device=self.by_device, note=self.note or None)
 
     def open(self, spec: InputSpec, *, guard: OpenGuard | None = None, threads: int = 1) -> FrameRunner:
