@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, Precision
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, Precision, Takes
 from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE, is_device
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
 from weckd_edge.core.errors import DeviceError, StoreError, WeckdError
@@ -57,7 +56,7 @@ class DeviceChoice:
     backend: str
     precision: Precision
     files: tuple[FileRef, ...]
-    takes: Literal["pixels", "frame"]
+    takes: Takes
     graph_sha256: str
     expected: FileRef
     tolerance: float

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision
+from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision, Takes
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
 from weckd_edge.core.optional_imports import is_installed
@@ -50,6 +50,7 @@ class ModelChoice:
         model: Bytes of the model, proved.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
         half: Whether it computes in float16 wherever a layer is not int8.
+        takes: Input of the model; None: what the manifest says of the bundle's graph.
         by_device: Whether ``finalize`` chose it on this device; else it is the first of the bundle that can run here.
         note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
@@ -58,6 +59,7 @@ class ModelChoice:
     model: ModelBytes
     precision: Precision
     half: bool = False
+    takes: Takes | None = None
     by_device: bool = False
     note: str = ""
 
@@ -82,7 +84,15 @@ class ModelChoice:
         Raises:
             WeckdError: The model cannot be opened here, as ``open_frame_runner`` says.
         """
-        return open_frame_runner(self.backend, self.model, spec, guard=guard, threads=threads, half=self.half)
+        runner = open_frame_runner(self.backend, self.model, spec, guard=guard, threads=threads, half=self.half)
+        if self.takes not in (None, runner.front_end.takes):
+            runner.close()
+            raise DeviceError(
+                f"{self.model.name}: the device's choice says that it takes {self.takes}, and it takes "
+                f"{runner.front_end.takes}; run weckd-edge finalize again",
+                code="E_DEVICE_ENGINE",
+            )
+        return runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +104,7 @@ class _Row:
     half: bool
     read: Callable[[], ModelBytes]
     by_device: bool = False
+    takes: Takes | None = None
 
     @property
     def name(self) -> str:
@@ -133,6 +144,7 @@ def choose_model(
                 model=row.read(),
                 precision=row.precision,
                 half=row.half,
+                takes=row.takes,
                 by_device=row.by_device,
                 note="" if row.by_device else found.reason or "",
             )
@@ -190,7 +202,8 @@ def _rows(bundle: Bundle, chosen: FoundChoice) -> list[_Row]:
     if choice is not None:
         entry = listed_model(bundle, choice)
         read = partial(read_model_bytes, bundle, *choice.files)
-        found.append(_Row(choice.backend, choice.precision, entry is not None and entry.half, read, True))
+        half = entry is not None and entry.half
+        found.append(_Row(choice.backend, choice.precision, half, read, by_device=True, takes=choice.takes))
     for model in manifest.models:
         name = backend_of(model)
         if name is not None:

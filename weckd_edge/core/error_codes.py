@@ -107,6 +107,7 @@ MEANINGS = {
     "E_DEVICE_REMOTE_REFUSED": "A device refuses the login, or is not the known device of that name.",
     "E_DEVICE_SELFTEST": "A model or engine failed its self-test on the device.",
     "E_DEVICE_TENSORRT": "TensorRT is not visible, or of a version that is not known.",
+    "E_DEVICE_TENSORRT_DEFECT": "TensorRT's builder fails on a known defect of its own; another version is needed.",
     "E_FILE_KIND": "A regular file is expected, and something else is there.",
     "E_FILE_LIMIT": "A file is larger than such a file may be.",
     "E_FILE_MISSING": "There is no such file.",
