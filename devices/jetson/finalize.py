@@ -39,7 +39,7 @@ from weckd_edge.devices.jetson.recipe import (
 from weckd_edge.devices.jetson.tensorrt_library import imported_version
 from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
 from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, dla_cores
-from weckd_edge.devices.runtime.device_choice import DeviceChoice, choice_before, named_choice, put_in_use
+from weckd_edge.devices.runtime.device_choice import DeviceChoice, Finalized, choice_before, named_choice, put_in_use
 from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 from weckd_edge.devices.runtime.model_choice import read_model_bytes
 
@@ -48,21 +48,6 @@ TIMED_WARMUP = 50
 
 TIMED_FRAMES = 200
 """Number of golden frames that the engines are timed on, in turn."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finalized:
-    """Result of finalizing a bundle.
-
-    Attributes:
-        choice: The choice that is now in use.
-        reused: Whether nothing had to be built.
-        warnings: Warnings for the user, in words.
-    """
-
-    choice: DeviceChoice
-    reused: bool
-    warnings: tuple[str, ...] = ()
 
 
 def finalize(
@@ -256,8 +241,8 @@ def _recipe(bundle: Bundle) -> tuple[BuiltModel, TensorRTRecipe]:
                     )
                 return model, recipe
     raise BundleError(
-        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
-        "--target jetson are finalized, the others run as they are",
+        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); a Jetson builds an engine of a "
+        "bundle that was built with --target jetson",
         code="E_BUNDLE_RECIPE",
     )
 

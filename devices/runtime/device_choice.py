@@ -75,6 +75,21 @@ class DeviceChoice:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Finalized:
+    """Result of finalizing a bundle.
+
+    Attributes:
+        choice: The choice that is now in use.
+        reused: Whether nothing had to be built or measured.
+        warnings: Warnings for the user, in words.
+    """
+
+    choice: DeviceChoice
+    reused: bool
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class FoundChoice:
     """Choice that a bundle's folder holds, if any, and whether it holds here.
 
@@ -106,9 +121,14 @@ def find_choice(bundle: Bundle, root: Path = Path("/")) -> FoundChoice:
     named = named_choice(bundle.folder)
     if named is None:
         return FoundChoice()
-    differs = _engine_differs if isinstance(named.identity, EngineIdentity) else _processor_differs
-    reason = differs(bundle, named, root)
+    reason = why_not_here(bundle, named, root)
     return FoundChoice(choice=named) if reason is None else FoundChoice(reason=reason)
+
+
+def why_not_here(bundle: Bundle, choice: DeviceChoice, root: Path = Path("/")) -> str | None:
+    """Return why a choice does not hold on this machine for this bundle, in words; None where it does."""
+    differs = _engine_differs if isinstance(choice.identity, EngineIdentity) else _processor_differs
+    return differs(bundle, choice, root)
 
 
 def named_choice(folder: Path) -> DeviceChoice | None:

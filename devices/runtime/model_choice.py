@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -16,6 +17,28 @@ from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
 from weckd_edge.devices.runtime.device_choice import FoundChoice, find_choice, listed_model, model_name
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningModel:
+    """Facts that are reported of the model that runs.
+
+    Attributes:
+        backend: Name in the backend table.
+        precision: Precision of the model.
+        by_device: Whether ``finalize`` chose it on this device.
+        note: Why a choice that lies in the bundle's folder was not followed; None where there is nothing to say.
+    """
+
+    backend: str
+    precision: Precision
+    by_device: bool = False
+    note: str | None = None
+
+    def __str__(self) -> str:
+        return model_name(self.backend, self.precision) + (", chosen on this device" if self.by_device else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,6 +67,11 @@ class ModelChoice:
     def name(self) -> str:
         """Name of the model, such as ``openvino int8``."""
         return model_name(self.backend, self.precision)
+
+    @property
+    def running(self) -> RunningModel:
+        """Facts that are reported of the model that runs."""
+        return RunningModel(backend=self.backend, precision=self.precision, by_device=self.by_device, note=self.note or None)
 
     def open(self, spec: InputSpec, *, guard: OpenGuard | None = None, threads: int = 1) -> FrameRunner:
         """Open the model, which then takes camera frames.
@@ -109,6 +137,8 @@ def choose_model(
     wanted = [row for row in rows if backend in (None, row.backend) and precision in (None, row.precision)]
     for row in wanted:
         if backend is not None or is_installed(BACKENDS[row.backend].library):
+            if found.reason is not None and backend is None and precision is None:
+                logger.warning("%s; the first model of the bundle that runs here is used: weckd-edge finalize", found.reason)
             return ModelChoice(
                 backend=row.backend,
                 model=row.read(),

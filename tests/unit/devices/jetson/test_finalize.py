@@ -26,8 +26,8 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, file_ref, sha256_file
 from weckd_edge.devices.jetson.board import EngineIdentity
 from weckd_edge.devices.jetson.engines import EngineRecord, stored_engine
-from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
-from weckd_edge.devices.runtime.device_choice import DeviceChoice, find_choice, named_choice
+from weckd_edge.devices.jetson.finalize import finalize, roll_back
+from weckd_edge.devices.runtime.device_choice import DeviceChoice, Finalized, find_choice, named_choice
 from weckd_edge.devices.runtime.model_choice import choose_model
 from weckd_edge.devices.runtime.predict import open_bundle_model
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
@@ -499,7 +499,7 @@ def test_an_unknown_power_mode_is_reported_before_anything_is_built(jetson: Jets
 
 
 def test_a_bundle_for_a_processor_is_not_finalized(jetson: Jetson, toy: ModuleType, tmp_path: Path) -> None:
-    with one_line(BundleError, "holds no TensorRT recipe (target cpu)", "run as they are"):
+    with one_line(BundleError, "holds no TensorRT recipe (target cpu)", "--target jetson"):
         finalize(toy.write_bundle(tmp_path / "cpu"), root=jetson.root)
 
 
@@ -566,7 +566,7 @@ def test_the_command_prints_the_engine_and_the_warnings(jetson: Jetson, monkeypa
     jetson.machines.jetson(jetson.root, module="p3701-0005")
     monkeypatch.setattr(
         "weckd_edge.devices.jetson.finalize.finalize",
-        lambda bundle, **options: finalize(bundle, root=jetson.root, **options),
+        lambda bundle, **options: finalize(bundle, **{**options, "root": jetson.root}),
     )
     folder = str(jetson.bundle.folder)
     shown = CliRunner().invoke(command, [folder, "--quiet"])
@@ -807,7 +807,7 @@ def test_the_builders_own_steps_are_shown_where_it_tells_them(
 
 def test_the_command_goes_back_and_refuses_contradictions(run: Callable[..., tuple[int, str, str]], jetson: Jetson) -> None:
     for arguments, told in (
-        (("--rollback", "--dla"), "--rollback builds nothing"),
+        (("--rollback", "--dla"), "--rollback builds and measures nothing"),
         (("--gpu-fallback",), "--gpu-fallback is for --dla"),
     ):
         code, _, err = run("finalize", jetson.bundle.folder, *arguments)
