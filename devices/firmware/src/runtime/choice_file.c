@@ -63,9 +63,12 @@ static bool read_entry(const weckd_manifest *manifest, const json_t *record, wec
     return good;
 }
 
-/* Find the manifest's own entry of this choice, which alone has settings. */
-static bool find_in_manifest(const weckd_manifest *manifest, weckd_entry *entry) {
+/* Find the manifest's own entry of this choice, which alone has settings. The choice was made for this very manifest. */
+static bool find_in_manifest(const weckd_manifest *manifest, const json_t *record, weckd_entry *entry) {
     const weckd_entry chosen = *entry;
+    if (!weckd_json_is_one_of(json_object_get(record, "identity"), "manifest_sha256", (const char *const[]){manifest->contract.id, NULL})) {
+        return false;
+    }
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
         if (!weckd_manifest_entry(manifest, i, entry) || strcmp(entry->backend, chosen.backend) != 0 ||
             strcmp(entry->precision, chosen.precision) != 0) {
@@ -114,7 +117,7 @@ json_t *weckd_choice_read(int folder_fd, const weckd_manifest *manifest, weckd_e
     if (record != NULL && weckd_json_expect(record, KEYS, CHOICE_FILE, (weckd_error){NULL}) == WECKD_OK &&
         (format == NULL || json_integer_value(format) == WECKD_BUNDLE_FORMAT) && read_entry(manifest, record, entry) &&
         (weckd_path_is_device(entry->files[0].path) ? was_built_here(folder_fd, manifest, entry)
-                                                    : find_in_manifest(manifest, entry))) {
+                                                    : find_in_manifest(manifest, record, entry))) {
         return record;
     }
     json_decref(record);
