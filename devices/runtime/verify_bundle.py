@@ -14,13 +14,14 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import BuiltModel, Precision
+from weckd_edge.artifacts import BuiltModel, Int8Count, Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.table import refusal
-from weckd_edge.devices.runtime.engines import current_record, read_engine
+from weckd_edge.devices.runtime.device_choice import find_choice
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
@@ -42,6 +43,8 @@ class SelfTest:
         tolerance: Largest difference that is allowed; None where nothing was run.
         passed: Whether the difference is within the tolerance; None where nothing was run.
         reason: Why nothing was run, or why the test did not pass, in words; None where it passed.
+        int8: Layers that run in int8 on this processor, counted by its library; None for other precisions, and where nothing
+            was run or the library cannot tell.
     """
 
     backend: str
@@ -52,6 +55,7 @@ class SelfTest:
     tolerance: float | None = None
     passed: bool | None = None
     reason: str | None = None
+    int8: Int8Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -184,10 +188,11 @@ def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfT
     expected = load_expected(bundle, model, len(frames))
     untested = SelfTest(backend=model.backend, precision=model.precision)
     if model.kind == "recipe":
-        record = current_record(bundle.folder)
-        if record is None or record.identity.onnx_sha256 != bundle.manifest.onnx.sha256:
-            return replace(untested, reason=f"not built yet; on the device, run: weckd-edge finalize {bundle.folder}")
-        files = read_engine(bundle.folder, record)
+        found = find_choice(bundle)
+        if found.choice is None or found.choice.backend != model.backend:
+            why = found.reason or "not built yet"
+            return replace(untested, reason=f"{why}; on the device, run: weckd-edge finalize {bundle.folder}")
+        files = read_model_bytes(bundle, *found.choice.files)
     elif backend_of(model) is None:
         return replace(untested, reason=f"this weckd-edge has no way to run a model of {model.backend}")
     else:
@@ -202,7 +207,8 @@ def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfT
     except (ModelError, DeviceError) as err:
         return replace(failed, reason=str(err))
     try:
-        return self_test(runner, model.precision, frames, expected, model.tolerance or 0.0)
+        done = self_test(runner, model.precision, frames, expected, model.tolerance or 0.0)
+        return replace(done, int8=count_if_int8(model.backend, model.precision, files, bundle.manifest.network_input_name))
     except (ModelError, DeviceError) as err:
         return replace(failed, reason=str(err))
     finally:
