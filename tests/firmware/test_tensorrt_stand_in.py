@@ -77,6 +77,19 @@ def test_an_engine_gets_what_its_choice_says_that_it_takes(
         assert probabilities == pytest.approx(expected, abs=1e-6)
 
 
+def test_an_engine_is_proved_by_the_recipe_whatever_its_choice_says(
+    tensorrt_library: Any, toy: ModuleType, choices: ModuleType, tmp_path: Path
+) -> None:
+    bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb")
+    build_engine(choices, bundle, "engine uint8 8 8 3", tolerance=0.5, expected=to_data(bundle.manifest.selftest.frames))
+    options = ("--backend", "tensorrt", "--library", tensorrt_library.folder / "tests/libcudart.so")
+    env = {"LD_LIBRARY_PATH": str(tensorrt_library.folder / "tests")}
+    out = tensorrt_library.run("runner", bundle.folder, *options, "selftest", expect=1, env=env)
+    assert f" tolerance {toy.RECIPE_TOLERANCE:g} backend tensorrt " in out
+    assert " int8 chosen here takes the frame" in out
+    assert "with tensorrt in int8 a probability differs by" in out
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -58,4 +58,7 @@ const weckd_file_ref *weckd_manifest_find(const weckd_manifest *manifest, const 
 /* Read the entry at a place in the list of models. false: it is no model that a backend runs as it is. */
 bool weckd_manifest_entry(const weckd_manifest *manifest, size_t place, weckd_entry *entry);
 
+/* Read what the golden frames must give with a model that a backend builds on the device. false: the manifest has no recipe for it. */
+bool weckd_manifest_recipe(const weckd_manifest *manifest, const char *backend, weckd_file_ref *expected, double *tolerance);
+
 #endif

@@ -207,6 +207,22 @@ const char *weckd_precision_of(const json_t *model) {
     return NULL;
 }
 
+static void read_proof(const json_t *model, weckd_file_ref *expected, double *tolerance) {
+    (void)weckd_manifest_read_ref(json_object_get(model, "expected"), expected, (weckd_error){NULL}); /* was checked before */
+    *tolerance = json_number_value(json_object_get(model, "tolerance"));
+}
+
+bool weckd_manifest_recipe(const weckd_manifest *manifest, const char *backend, weckd_file_ref *expected, double *tolerance) {
+    for (size_t i = 0; i < json_array_size(manifest->models); i++) {
+        const json_t *model = json_array_get(manifest->models, i);
+        if (has_text(model, "kind", "recipe") && has_text(model, "backend", backend)) {
+            read_proof(model, expected, tolerance);
+            return true;
+        }
+    }
+    return false;
+}
+
 bool weckd_manifest_entry(const weckd_manifest *manifest, size_t place, weckd_entry *entry) {
     const json_t *from = json_array_get(manifest->models, place), *files = json_object_get(from, "files");
     if (!has_text(from, "kind", "model")) {
@@ -217,13 +233,12 @@ bool weckd_manifest_entry(const weckd_manifest *manifest, size_t place, weckd_en
         .precision = weckd_precision_of(from),
         .source = weckd_json_text(from, "source_sha256", SIZE_MAX),
         .count = json_array_size(files),
-        .tolerance = json_number_value(json_object_get(from, "tolerance")),
         .half = has_text(json_object_get(from, "settings"), PRECISION_HINT, HALF),
         .takes_pixels = manifest->graph_takes_pixels,
     };
     for (size_t k = 0; k < entry->count; k++) { /* all of them were checked before */
         (void)weckd_manifest_read_ref(json_array_get(files, k), &entry->files[k], (weckd_error){NULL});
     }
-    (void)weckd_manifest_read_ref(json_object_get(from, "expected"), &entry->expected, (weckd_error){NULL});
+    read_proof(from, &entry->expected, &entry->tolerance);
     return true;
 }

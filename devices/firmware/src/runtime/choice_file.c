@@ -1,7 +1,7 @@
 /* What this device chose to run, as `weckd-edge finalize` wrote it. SPDX-License-Identifier: Apache-2.0
  *
- * Nothing signs the file, so it can do no more than name a model of the manifest, or an engine that was built here. Where any
- * of it is wrong, it chose nothing, and the manifest's order holds.
+ * Nothing signs the file, so it can do no more than name a model of the manifest, or an engine that was built here; what proves
+ * either is the manifest's. Where any of it is wrong, it chose nothing, and the manifest's order holds.
  */
 #include "runtime/choose.h"
 
@@ -86,7 +86,7 @@ static bool find_in_manifest(const weckd_manifest *manifest, const json_t *recor
 }
 
 /* Check files that were built here: the backend runs such files, and they were made from this bundle's graph. */
-static bool was_built_here(int folder_fd, const weckd_manifest *manifest, const weckd_entry *entry) {
+static bool was_built_here(int folder_fd, const weckd_manifest *manifest, weckd_entry *entry) {
     const weckd_backend *backend = weckd_backend_find(entry->backend);
     uint8_t graph[WECKD_SHA256_BYTES];
     bool good = backend != NULL && backend->built_here && (!entry->takes_pixels || manifest->graph_takes_pixels) &&
@@ -102,7 +102,7 @@ static bool was_built_here(int folder_fd, const weckd_manifest *manifest, const 
         }
         good = good && weckd_file_check(folder_fd, file->path, file->bytes, file->sha256, NULL, (weckd_error){NULL}) == WECKD_OK;
     }
-    return good;
+    return good && weckd_manifest_recipe(manifest, entry->backend, &entry->expected, &entry->tolerance);
 }
 
 json_t *weckd_choice_read(int folder_fd, const weckd_manifest *manifest, weckd_entry *entry) {
