@@ -1,4 +1,4 @@
-"""The C library runs what this device chose, where its files prove true; else the manifest's first model that runs here."""
+"""Both readers follow what this device chose, where its files prove true; else C runs the first model that runs here."""
 
 import copy
 import json
@@ -13,7 +13,12 @@ import pytest
 from weckd_edge.artifacts import Manifest
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
+from weckd_edge.core.errors import DeviceError
+from weckd_edge.core.serialization import from_json, to_data
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.machine.processor import ProcessorIdentity, read_processor
+from weckd_edge.devices.runtime.backends.table import library_version
+from weckd_edge.devices.runtime.device_choice import DeviceChoice, find_choice
 
 FIRST, CHOSEN = "echo 1 int8 takes the frame", "echo 1 fp32 chosen here takes the frame"
 
@@ -43,7 +48,7 @@ def manifest_of(folder: Path) -> Manifest:
     return open_bundle(folder).manifest
 
 
-def what_runs(library: Any, folder: Path, *options: object, expect: int = 0) -> str:
+def what_runs(library: Any, folder: Path, *options: object, expect: int | None = 0) -> str:
     out: str = library.run("runner", folder, *options, "selftest", expect=expect)
     return out.partition(" backend ")[2].rstrip("\n") if out.startswith("frames ") else out
 
@@ -82,21 +87,44 @@ def test_the_options_ask_for_another_than_the_device_chose(library: Any, two: Pa
     assert "no model that this build runs here in fp16" in out
 
 
-def test_a_choice_that_does_not_prove_true_is_not_followed(library: Any, two: Path, choices: ModuleType) -> None:
-    manifest = manifest_of(two)
-    good = choices.choice(manifest, manifest.models[1])
-    (two / "device").mkdir()
-    (two / "device/model.onnx").write_bytes((two / "model/model.onnx").read_bytes())
+def test_both_readers_follow_the_same_choices(library: Any, toy: ModuleType, choices: ModuleType, tmp_path: Path) -> None:
+    """A choice that Python's record holds, and each way to spoil it; C opens it with a stand-in for ONNX Runtime."""
+    folder = tmp_path / "bundle"
+    manifest = toy.write_bundle(folder, backends=["onnxruntime"]).manifest
+    graph = folder / manifest.onnx.path
+    graph.write_bytes(b"\x3a\x13\x12\x11graph uint8 8 8 3")
+    manifest = toy.with_graph(manifest, file_ref(folder, graph))
+    seal(folder, replace(manifest, models=(*manifest.models, replace(manifest.models[0], precision="fp32"))))
+    bundle = open_bundle(folder)
+    identity = ProcessorIdentity(
+        manifest_sha256=bundle.manifest.manifest_sha256,
+        processor=read_processor(),
+        memory_gib=1,
+        system="",
+        power_state="",
+        libraries={"onnxruntime": library_version("onnxruntime")},
+        threads=1,
+    )
+    record = choices.choice(bundle.manifest, bundle.manifest.models[1], identity=to_data(identity))
+    good = to_data(from_json(DeviceChoice, json.dumps(record).encode(), where="choice.json", error=DeviceError))
+    assert good == record
+    stand_in = library.folder / "tests/libonnxruntime_stand_in.so"
+
+    def followed(text: bytes) -> tuple[bool, bool]:
+        choices.write(folder, text)
+        runs = what_runs(library, folder, "--library", stand_in, expect=None)
+        assert runs in (f"onnxruntime 1.99.0 {rest} takes the frame" for rest in ("int8", "fp32 chosen here")), runs
+        return "chosen here" in runs, find_choice(bundle).choice is not None
+
+    assert followed(json.dumps(good).encode()) == (True, True)
+    (folder / "device/model.onnx").write_bytes(graph.read_bytes())
     for what, change in choices.WRONG.items():
-        record = copy.deepcopy(good)
-        change(record)
-        choices.write(two, record)
-        assert what_runs(library, two) == FIRST, what
+        changed = copy.deepcopy(good)
+        change(changed)
+        assert followed(json.dumps(changed).encode()) == (False, False), what
     for what, text in choices.TEXTS.items():
-        choices.write(two, text)
-        assert what_runs(library, two) == FIRST, what
-    choices.write(two, json.dumps(good).encode())
-    assert what_runs(library, two) == CHOSEN
+        assert followed(text) == (False, False), what
+    assert followed(json.dumps(good).encode()) == (True, True)
 
 
 def test_a_choice_may_leave_out_what_is_optional(library: Any, two: Path, choices: ModuleType) -> None:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends.onnxruntime_backend import SESSION_ENTRIES, session_options
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.predict import choose_model
 
@@ -102,6 +103,19 @@ def test_every_call_may_fail_and_nothing_is_lost(
         out = run_frames(sanitized, stand_in(sanitized), tmp_path / "bundle", raw, toy.SIDE, expect=1, mode=str(place))
         assert out.startswith(f"status {-14 if place == 3 else -19 if place == 9 else -15}:"), (place, out)
         assert f"the call at {place} was told to fail" in out or "not what the manifest says" in out
+
+
+def test_a_session_is_set_as_pythons_is(firmware: ModuleType) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    source = (firmware.SOURCE / "src/backends/onnxruntime_backend.c").read_text(encoding="utf-8")
+    entries = dict(re.findall(r'\{"(session\.[\w.]+)", "(\w+)"\}', source))
+    options = session_options(onnxruntime, threads=1)
+    assert entries == SESSION_ENTRIES
+    assert {name: options.get_session_config_entry(name) for name in entries} == entries
+    assert "SetIntraOpNumThreads(options, (int)request->threads)" in source
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL  # the default of both
 
 
 def test_another_library_is_no_onnx_runtime(library: Any, bundle: Path, toy: ModuleType) -> None:
