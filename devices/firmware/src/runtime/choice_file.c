@@ -66,7 +66,8 @@ static bool read_entry(const weckd_manifest *manifest, const json_t *record, wec
 /* Find the manifest's own entry of this choice, which alone has settings. The choice was made for this very manifest. */
 static bool find_in_manifest(const weckd_manifest *manifest, const json_t *record, weckd_entry *entry) {
     const weckd_entry chosen = *entry;
-    if (!weckd_json_is_one_of(json_object_get(record, "identity"), "manifest_sha256", (const char *const[]){manifest->contract.id, NULL})) {
+    const json_t *identity = json_object_get(record, "identity");
+    if (!weckd_json_is_one_of(identity, "manifest_sha256", (const char *const[]){manifest->contract.id, NULL})) {
         return false;
     }
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {

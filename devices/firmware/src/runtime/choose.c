@@ -71,23 +71,24 @@ int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_opti
         choice->by_device = true;
         return WECKD_OK;
     }
-    int status = WECKD_OK;
+    int status = WECKD_ERR_BACKEND;
+    bool has_failed = false;
+    (void)weckd_fail(error, status, "the bundle has no model that this build runs here%s%.60s%s%.60s",
+                     options->backend != NULL ? " with " : "", options->backend != NULL ? options->backend : "",
+                     options->precision != NULL ? " in " : "", options->precision != NULL ? options->precision : "");
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
         if (!weckd_manifest_entry(manifest, i, &entry) || !take(options, &entry, choice)) {
             continue;
         }
         /* Where none loads, the first one's error is reported: it would have been chosen. */
-        int loaded = load(options, choice, status != WECKD_OK ? (weckd_error){NULL} : error);
+        int loaded = load(options, choice, has_failed ? (weckd_error){NULL} : error);
         if (loaded == WECKD_OK) {
             return WECKD_OK;
         }
-        status = status != WECKD_OK ? status : loaded;
+        status = has_failed ? status : loaded;
+        has_failed = true;
     }
-    return status != WECKD_OK
-               ? status
-               : weckd_fail(error, WECKD_ERR_BACKEND, "the bundle has no model that this build runs here%s%.60s%s%.60s",
-                            options->backend != NULL ? " with " : "", options->backend != NULL ? options->backend : "",
-                            options->precision != NULL ? " in " : "", options->precision != NULL ? options->precision : "");
+    return status;
 }
 
 uint64_t weckd_largest_model(int folder_fd, const weckd_manifest *manifest, const weckd_options *options) {
