@@ -101,7 +101,7 @@ class Selector:
             self._add_other_runtimes()
         eligible = self._eligible()
         timed_on = self._time(eligible)
-        chosen = self._choose([c for c in eligible if c.runnable is None or timed_on is None])
+        chosen = self._choose([c for c in eligible if self._can_be_deployed(c)])
         reason = explain_choice(
             chosen.trial,
             [c.trial for c in self.candidates],
@@ -133,6 +133,12 @@ class Selector:
         wanted = self.config.precision
         scored = [c for c in self.candidates if c.probabilities is not None and wanted in ("auto", c.trial.precision)]
         return scored if wanted != "auto" else [c for c in scored if c.trial.within_limits]
+
+    def _can_be_deployed(self, candidate: PrecisionCandidate) -> bool:
+        """Tell whether a candidate runs here. A precision that was asked for leaves no choice: OpenVINO runs it."""
+        if self.deployment.target == "jetson":
+            return True
+        return candidate.runnable is None and (self.config.precision == "auto" or candidate.trial.backend == "openvino")
 
     def _add_other_runtimes(self) -> None:
         """Add the graphs that could be shipped as ONNX Runtime runs them, and FP32 as it is computed in float16.
