@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref
+from weckd_edge.devices.runtime.backends.openvino_layers import layers_of
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 torch = pytest.importorskip("torch")
@@ -406,12 +408,14 @@ def test_onnx_runtime_and_openvino_read_the_same_network_from_it(cases: Any, nam
     assert np.quantile(np.abs(ov - as_written).max(axis=1), 0.95) <= INT8_TOLERANCE
 
 
+def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
+    return Counter((layer.kind, layer.precision) for layer in layers_of(compiled))
+
+
 @X86_ALONE
 @pytest.mark.parametrize("name", ["inverted", "every_sum", "silu"])
 def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, open_sums: bool) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
-
     _, path = cases(name).make(open_sums=open_sums)
     layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     convolutions = {precision: count for (kind, precision), count in layers.items() if kind == "Convolution"}
@@ -422,7 +426,6 @@ def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, open_
 @X86_ALONE
 def test_with_closed_sums_openvino_fuses_each_sum_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
 
     def apart(open_sums: bool) -> int:
         _, path = cases("inverted").make(open_sums=open_sums)
@@ -435,8 +438,6 @@ def test_with_closed_sums_openvino_fuses_each_sum_with_its_convolution(cases: An
 @X86_ALONE
 def test_openvino_fuses_silu_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
-
     _, path = cases("silu").make(open_sums=False)
     layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     apart = sum(count for (kind, _), count in layers.items() if kind in ("Subgraph", "Eltwise", "Swish"))
