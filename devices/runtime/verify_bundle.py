@@ -155,7 +155,7 @@ def self_test(
 
     Args:
         runner: The open model.
-        precision: Its precision.
+        precision: Precision of that model.
         frames: Golden frames, uint8 ``[N, H, W, 3]``, N at least 1.
         expected: Probabilities expected of them, float32 ``[N, classes]``.
         tolerance: Largest difference of a probability that is allowed.
