@@ -37,6 +37,7 @@ def run_request(folder: Path) -> None:
             open_bundle(folder / BUNDLE if request.bundle is None else Path(request.bundle)),
             request.settings,
             backend=request.backend,
+            precision=request.precision,
             machine=BenchMachine(power=source),
             out=folder / OUT,
         )

@@ -273,7 +273,7 @@ def test_an_int8_that_costs_too_much_is_not_deployed(selector: Callable[..., Sel
     assert mixed, "layers were left in float to save it"
     assert not any(t.within_limits for t in mixed[:-1]), "it ends with the first that holds the bars"
     within = {t.name for t in found.trials if t.within_limits}
-    assert set(found.shipped) <= within, "what costs too much is not shipped"
+    assert set(found.listed) <= within, "what costs too much is not in the bundle"
 
 
 @pytest.mark.parametrize(
@@ -292,7 +292,7 @@ def test_a_precision_that_was_asked_for_is_deployed(
     assert {ref.path for model in found.models for ref in model.files} == {"model.xml", "model.bin", "model.onnx"}
 
 
-def test_int8_that_was_asked_for_is_shipped_without_the_graph_in_floating_point(
+def test_int8_that_was_asked_for_is_listed_without_the_graph_in_floating_point(
     selector: Callable[..., Selector], times: Times
 ) -> None:
     times(2.0, 3.0, 4.0)
@@ -304,7 +304,7 @@ def test_int8_that_was_asked_for_is_shipped_without_the_graph_in_floating_point(
 def test_for_a_jetson_the_graph_is_evaluated_and_not_timed(selector: Callable[..., Selector]) -> None:
     found = selector("jetson", **LOOSE).run()
     assert found.timed_on is None
-    assert found.models == found.shipped == ()
+    assert found.models == found.listed == ()
     assert found.precision == "int8"
     assert "not timed" in found.reason
     chosen = next(t for t in found.trials if t.name == found.chosen)
