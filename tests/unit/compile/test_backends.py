@@ -17,6 +17,7 @@ from support.errors import raises
 from weckd_edge.artifacts import ExecutedLayer, Int8Count
 from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.progress import SilentProgress
@@ -36,8 +37,8 @@ def graphs(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> di
     place = tmp_path_factory.mktemp("graphs")
     index = networks.write_images(place / "images")
     exported = networks.export(networks.inverted(), place / "fp32")
-    for name, open_sums in (("cpu", False), ("jetson", True)):
-        networks.quantized(exported, place / "fp32", index, place / "images", place / name, open_sums=open_sums)
+    for name, form in (("cpu", PROCESSOR), ("jetson", TENSORRT)):
+        networks.quantized(exported, place / "fp32", index, place / "images", place / name, form=form)
     return {name: place / name / "model.onnx" for name in ("fp32", "cpu", "jetson")}
 
 
