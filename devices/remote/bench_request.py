@@ -21,6 +21,7 @@ class BenchRequest:
         backend: Name in the backend table; None takes the best one that the device has.
         precision: Precision of the model; None takes the best one that the device runs.
         power: Name of the device's power source, as for ``--power``.
+        finalize: Whether the device first chooses what it runs of the bundle.
         schema_version: Version of this record's fields.
     """
 
@@ -29,4 +30,5 @@ class BenchRequest:
     backend: str | None = None
     precision: Precision | None = None
     power: str = "auto"
+    finalize: bool = False
     schema_version: int = SCHEMA_VERSION
