@@ -101,7 +101,7 @@ class FirmwareCheck:
         return f"{frames} golden frames with {backend} {version} in {precision}, {apart}"
 
     def selftest_onnx_runtime_through_c_there(self) -> str:
-        library, *_ = sorted((self.site / "onnxruntime/capi").glob("libonnxruntime.so*"))
+        library, *_ = sorted((self.work / "onnxruntime/onnxruntime/capi").glob("libonnxruntime.so*"))
         models = json.loads((self.bundle() / "manifest.json").read_text())["models"]
         precisions = [model["precision"] for model in models if model["backend"] == "onnxruntime"]
         ensure("int8" in precisions, f"the bundle lists no int8 model of ONNX Runtime, but {precisions}")
