@@ -96,23 +96,18 @@ def finalize(
         show=progress or SilentProgress(),
         clock=clock,
     )
-    warnings = [*_module_warnings(recipe, place), *_foreign(bundle, place)]
+    warnings = (*_module_warnings(recipe, place), *_foreign(bundle, place))
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
         try:
             found = first_engine(work, plans, _refused_before(bundle, place))
         except (DeviceError, ModelError) as err:
             raise _fall_back(work, err) from err
         race = _race(work, found, DLA(gpu_fallback=gpu_fallback) if dla else None)
-        record = race.winner
-        before = choice_before(bundle.folder, record.identity)
+        before = choice_before(bundle.folder, race.winner.identity)
         choice = _choice(work, race, before.key if before is not None else None)
         put_in_use(bundle.folder, choice)
         remove_other_engines(bundle.folder)
-    warnings += [*(f"{name} is not used: {reason}" for name, reason in race.refused.items()), *race.warnings]
-    if record.precision == "int8" and record.float_layers:
-        names = ", ".join(record.float_layers)
-        warnings.append(f"{len(record.float_layers)} weighted layers run in floating point: {names}")
-    return Finalized(choice=choice, reused=race.reused, warnings=tuple(warnings))
+    return Finalized(choice=choice, reused=race.reused, warnings=(*warnings, *_race_warnings(race)))
 
 
 def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> DeviceChoice:
@@ -266,6 +261,14 @@ def _place(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
         power_mode=read_power_mode(root),
         flags=(),
     )
+
+
+def _race_warnings(race: _Race) -> list[str]:
+    warnings = [*(f"{name} is not used: {reason}" for name, reason in race.refused.items()), *race.warnings]
+    in_float = race.winner.float_layers if race.winner.precision == "int8" else ()
+    if in_float:
+        warnings.append(f"{len(in_float)} weighted layers run in floating point: {', '.join(in_float)}")
+    return warnings
 
 
 def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[str, ...]:
