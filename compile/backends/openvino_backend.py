@@ -10,14 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
+from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef, Precision
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME
 from weckd_edge.core.errors import ModelError, last_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
 from weckd_edge.devices.runtime.backends.base import Frame
-from weckd_edge.devices.runtime.backends.openvino_backend import PRECISION_SETTINGS, read_ov_model, settings_for
+from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings, read_ov_model, settings_for
 
 NAME = "openvino"
 MODEL_FILE = "model.xml"
@@ -26,7 +26,7 @@ _INT8 = ("i8", "u8")
 _NO_LAYERS = ("Const", "Input", "Output")
 
 
-def build_ir(onnx: Path, precision: str, folder: Path) -> BuiltModel:
+def build_ir(onnx: Path, precision: Precision, folder: Path) -> BuiltModel:
     """Write ``model.xml`` and ``model.bin`` from a graph.
 
     Args:
@@ -55,7 +55,7 @@ def read_graph(onnx: Path) -> Any:
         raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
 
 
-def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
+def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) -> BuiltModel:
     """Write an OpenVINO model and compile it once, to tell how the processor runs it.
 
     Args:
@@ -87,7 +87,7 @@ def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> Bui
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
         detail=describe_precisions(precisions),
-        settings=dict(PRECISION_SETTINGS),
+        settings=precision_settings(),
     )
 
 

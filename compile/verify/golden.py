@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import GoldenFrames
+from weckd_edge.artifacts import GoldenFrames, GoldenSet, GoldenTest
 from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
 from weckd_edge.compile.verify.implementations import Implementation, Predict
 from weckd_edge.core.sampling import round_robin
@@ -37,7 +37,7 @@ def make_golden(
     others: Sequence[Implementation],
     predict: Predict,
     folder: Path,
-) -> GoldenFrames:
+) -> GoldenSet:
     """Write ``frames.npy`` and ``expected.npy``: validation frames on which implementations agree best.
 
     On such frames a small tolerance tells a broken device from a value that was rounded the other way.
@@ -65,13 +65,19 @@ def make_golden(
     for name, array in ((FRAMES_FILE, frames[chosen]), (EXPECTED_FILE, expected[chosen])):
         write_array(folder / name, array)
     tolerance = min(max(MIN_TOLERANCE, TOLERANCE_FACTOR * float(deviation[chosen].max())), MAX_TOLERANCE)
-    return GoldenFrames(
-        frames=file_ref(folder, folder / FRAMES_FILE),
-        expected=file_ref(folder, folder / EXPECTED_FILE),
-        reference=f"{deployed.name} ({library_version(deployed.backend)})",
-        tolerance={
-            "openvino": tolerance,
-            "onnxruntime": tolerance,
-            "tensorrt": max(MIN_TENSORRT_TOLERANCE, tolerance),
-        },
+    expected_ref = file_ref(folder, folder / EXPECTED_FILE)
+    tolerances = {
+        "openvino": tolerance,
+        "onnxruntime": tolerance,
+        "tensorrt": max(MIN_TENSORRT_TOLERANCE, tolerance),
+    }
+    return GoldenSet(
+        golden=GoldenFrames(
+            frames=file_ref(folder, folder / FRAMES_FILE),
+            reference=f"{deployed.name} ({library_version(deployed.backend)})",
+        ),
+        tests=tuple(
+            GoldenTest(backend=backend, precision=deployed.precision, expected=expected_ref, tolerance=allowed)
+            for backend, allowed in tolerances.items()
+        ),
     )

@@ -34,7 +34,7 @@ from weckd_edge.devices.bench.verdict import LARGEST_SPREAD, spread_text
 from weckd_edge.devices.bench.watched_run import THIS_MACHINE, BenchMachine, WatchedRun, run_watched
 from weckd_edge.devices.machine.detect import DetectedMachine
 from weckd_edge.devices.runtime.backends.base import NetworkRunner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
 from weckd_edge.devices.runtime.model_choice import choose_model, read_model_bytes
 
@@ -67,13 +67,14 @@ def bench(
         WeckdError: The bundle holds no golden frames, or its model cannot be opened here.
     """
     choice = choose_model(bundle, backend)
-    frames, _ = load_golden(bundle)
+    frames = load_golden_frames(bundle)
     manifest = bundle.manifest
     model = BenchedModel(
         backend=choice.backend,
         model=choice.model,
         input=manifest.input,
         precision=choice.precision,
+        half=choice.half,
         labels=manifest.labels,
         network_input_name=manifest.network_input_name,
         onnx=read_model_bytes(bundle, manifest.onnx),

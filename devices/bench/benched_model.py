@@ -54,6 +54,7 @@ class BenchedModel:
         guard: Input guard that looks at each frame. Its time counts, and every frame is predicted, whatever it says. None:
             the model has no guard.
         operating_point: How probabilities become a decision.
+        half: Whether it computes in float16 wherever a layer is not int8.
     """
 
     backend: str
@@ -65,6 +66,7 @@ class BenchedModel:
     onnx: ModelSource | None = None
     guard: OpenGuard | None = None
     operating_point: OperatingPoint = field(default_factory=OperatingPoint)
+    half: bool = False
 
     def open(self, threads: int) -> FrameRunner:
         """Open the whole model, with its guard.
@@ -72,7 +74,7 @@ class BenchedModel:
         Raises:
             WeckdError: The model cannot be opened here.
         """
-        return open_frame_runner(self.backend, self.model, self.input, guard=self.guard, threads=threads)
+        return open_frame_runner(self.backend, self.model, self.input, guard=self.guard, threads=threads, half=self.half)
 
     def predictor(self, runner: FrameRunner) -> FramePredictor:
         """Return what is timed end to end: from a frame to a decision, as ``predict`` does it."""
@@ -136,6 +138,7 @@ def measure_cold_start(
         np.save(path, frames)
         file = model.resolve() if isinstance(model, Path) else model.write(Path(folder))
         command = [python, "-c", code, benched.backend, str(file), to_json(benched.input), str(path), str(threads)]
+        command.append("f16" if benched.half else "f32")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired as err:

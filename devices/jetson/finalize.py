@@ -45,7 +45,7 @@ from weckd_edge.devices.runtime.engines import (
     stored_record,
 )
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.model_choice import read_model_bytes
 from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
 
@@ -109,21 +109,15 @@ def finalize(
         clock: Monotonic clock, nanoseconds, that GPU and DLA are compared by.
 
     Raises:
-        BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
+        BundleError: The bundle holds no TensorRT recipe, or no graph for this TensorRT.
         DeviceError: The machine is no Jetson, TensorRT is absent or not in the recipe's table, memory or disk are too small,
             or the self-test failed.
         ModelError: TensorRT refuses the graph.
         StoreError: The bundle cannot be written.
     """
     show = progress or SilentProgress()
-    recipe = _recipe(bundle)
-    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
-    if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
-            code="E_BUNDLE_TOLERANCE",
-        )
-    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show, clock=clock)
+    entry, recipe = _recipe(bundle)
+    device = _Device(bundle=bundle, entry=entry, recipe=recipe, root=root, show=show, clock=clock)
     identity = _identity(recipe, root)
     warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
@@ -147,15 +141,10 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
     """Put the engine before the present one in use again, after its self-test.
 
     Raises:
-        BundleError: The manifest names no tolerance for TensorRT.
+        BundleError: The bundle holds no TensorRT recipe.
         DeviceError: There is no such engine, or it does not pass its self-test; the present one stays in use.
     """
-    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
-    if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
-            code="E_BUNDLE_TOLERANCE",
-        )
+    entry, _ = _recipe(bundle)
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
         present = named_record(bundle.folder)
         before = record_before(bundle.folder, present.identity) if present is not None else None
@@ -164,7 +153,7 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
                 f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one",
                 code="E_DEVICE_NO_ENGINE",
             )
-        _self_test(bundle, read_engine(bundle.folder, before), tolerance)
+        _self_test(bundle, entry, read_engine(bundle.folder, before))
         record = replace(before, previous=present.key)
         make_current(bundle.folder, record)
     return record
@@ -175,8 +164,8 @@ class _Device:
     """The bundle, the machine and the tools that every step of one call needs."""
 
     bundle: Bundle
+    entry: BuiltModel
     recipe: TensorRTRecipe
-    tolerance: float
     root: Path
     show: Progress
     clock: Callable[[], int]
@@ -184,17 +173,17 @@ class _Device:
 
 def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple[EngineRecord, bool]:
     """Return the engine of an identity and whether it was there already."""
-    kept = _stored_engine(device.bundle, identity.key(), device.tolerance)
+    kept = _stored_engine(device, identity.key())
     return (_build(device, identity, dla), False) if kept is None else (kept, True)
 
 
-def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
+def _stored_engine(device: _Device, key: str) -> EngineRecord | None:
     """Return the engine that was built under a key and still passes its self-test; None where one must be built."""
-    kept = stored_record(bundle.folder, key)
+    kept = stored_record(device.bundle.folder, key)
     if kept is None:
         return None
     try:
-        _self_test(bundle, read_engine(bundle.folder, kept), tolerance)
+        _self_test(device.bundle, device.entry, read_engine(device.bundle.folder, kept))
     except DeviceError as err:
         # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
         logger.warning("the engine that was built here is built again: %s", err)
@@ -211,7 +200,7 @@ def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> We
     if before is None:
         return err
     try:
-        _self_test(device.bundle, read_engine(device.bundle.folder, before), device.tolerance)
+        _self_test(device.bundle, device.entry, read_engine(device.bundle.folder, before))
     except (DeviceError, ModelError):
         return err
     make_current(device.bundle.folder, replace(before, previous=None))
@@ -219,7 +208,8 @@ def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> We
     return type(err)(f"{err}; the last good engine is in use again ({where})", code=err.code)
 
 
-def _recipe(bundle: Bundle) -> TensorRTRecipe:
+def _recipe(bundle: Bundle) -> tuple[BuiltModel, TensorRTRecipe]:
+    """Return the manifest's recipe and what its file says."""
     for model in bundle.manifest.models:
         for ref in model.files:
             if model.backend == "tensorrt" and Path(ref.path).name == RECIPE_FILE:
@@ -228,7 +218,7 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
                     raise BundleError(
                         f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}", code="E_BUNDLE_RECIPE"
                     )
-                return recipe
+                return model, recipe
     raise BundleError(
         f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
         "--target jetson are finalized, the others run as they are",
@@ -303,7 +293,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     with atomic_folder(final) as folder:
         write_atomic(folder / ENGINE_FILE, built.data)
         write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
-        result = _self_test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
+        result = _self_test(bundle, device.entry, ModelBytes(path=ENGINE_FILE, graph=built.data))
         path = (final / ENGINE_FILE).relative_to(bundle.folder / DEVICE_FOLDER).as_posix()
         record = EngineRecord(
             key=key,
@@ -313,7 +303,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
             frames=result.frames,
             max_abs=result.max_abs or 0.0,
             flips=result.flips or 0,
-            tolerance=device.tolerance,
+            tolerance=result.tolerance or 0.0,
             target="GPU" if dla is None else "DLA",
             float_layers=in_floating_point(built.layers) if dla is None else (),
             fallback_layers=() if dla is None else layers_on_gpu(built.layers),
@@ -345,7 +335,7 @@ def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecor
 
 def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
     """Return the median time of one golden frame by target, nanoseconds; taken in turn, so that both see the same clocks."""
-    frames, _ = load_golden(device.bundle)
+    frames = load_golden_frames(device.bundle)
     folder = device.bundle.folder
     runners = {name: _open(device.bundle, read_engine(folder, record)) for name, record in engines.items()}
     try:
@@ -359,11 +349,12 @@ def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str
     return {name: float(timing.median_ns) for name, timing in zip(runners, timings, strict=True)}
 
 
-def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
-    frames, expected = load_golden(bundle)
+def _self_test(bundle: Bundle, entry: BuiltModel, engine: ModelBytes) -> SelfTest:
+    frames = load_golden_frames(bundle)
+    expected = load_expected(bundle, entry, len(frames))
     runner = _open(bundle, engine)
     try:
-        result = self_test(runner, frames, expected, tolerance)
+        result = self_test(runner, entry.precision, frames, expected, entry.tolerance or 0.0)
     finally:
         runner.close()
     if not result.passed:

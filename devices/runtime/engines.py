@@ -10,7 +10,7 @@ import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision
 from weckd_edge.bundle.files import BundleFolder
 from weckd_edge.bundle.reader import DEVICE_FOLDER
 from weckd_edge.core.errors import DeviceError, WeckdError
@@ -65,7 +65,7 @@ class EngineRecord:
     key: str
     identity: EngineIdentity
     engine: FileRef
-    precision: str
+    precision: Precision
     frames: int
     max_abs: float
     flips: int

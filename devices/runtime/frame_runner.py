@@ -48,6 +48,7 @@ def open_frame_runner(
     guard: OpenGuard | None = None,
     threads: int = 1,
     reference: bool = False,
+    half: bool = False,
 ) -> FrameRunner:
     """Open a model of camera frames.
 
@@ -58,13 +59,15 @@ def open_frame_runner(
         guard: Input guard of the front end; None: there is none.
         threads: Processor threads that one query may use, at least 1.
         reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ConfigError: No backend has that name, or there is fewer than one thread.
         ModelError: The model is refused, or takes something else than ``spec`` says.
+        DeviceError: The model is to compute in float16, which the backend does not do on this processor.
         MissingDependency: The library is absent or broken.
     """
-    graph = open_runner(backend, model, threads=threads, reference=reference)
+    graph = open_runner(backend, model, threads=threads, reference=reference, half=half)
     if graph.input_shape != spec.graph_shape:
         graph.close()
         raise ModelError(

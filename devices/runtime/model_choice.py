@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
-from weckd_edge.artifacts import BuiltModel, FileRef
+from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
 from weckd_edge.devices.runtime.engines import current_engine, current_record, read_engine
+from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
+from weckd_edge.devices.runtime.input_guard import OpenGuard
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,11 +25,26 @@ class ModelChoice:
         backend: Name in the backend table.
         model: Bytes of the model, proved.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
+        half: Whether it computes in float16 wherever a layer is not int8.
     """
 
     backend: str
     model: ModelBytes
-    precision: str
+    precision: Precision
+    half: bool = False
+
+    def open(self, spec: InputSpec, *, guard: OpenGuard | None = None, threads: int = 1) -> FrameRunner:
+        """Open the model, which then takes camera frames.
+
+        Args:
+            spec: The frame, and the network's input.
+            guard: Input guard of the front end; None: there is none.
+            threads: Processor threads that one query may use, at least 1.
+
+        Raises:
+            WeckdError: The model cannot be opened here, as ``open_frame_runner`` says.
+        """
+        return open_frame_runner(self.backend, self.model, spec, guard=guard, threads=threads, half=self.half)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,40 +52,45 @@ class _Row:
     """A model that could be chosen; its bytes are read only if it is."""
 
     backend: str
-    precision: str
+    precision: Precision
+    half: bool
     read: Callable[[], ModelBytes]
 
+    @property
+    def name(self) -> str:
+        return f"{self.backend} {self.precision}"
 
-def choose_model(bundle: Bundle, backend: str | None = None) -> ModelChoice:
+
+def choose_model(bundle: Bundle, backend: str | None = None, precision: Precision | None = None) -> ModelChoice:
     """Choose the model of a bundle to run on this machine.
 
-    The engine that finalize built here comes first, then the models that were built for the bundle, then its ONNX graph in a
-    backend that reads ONNX.
+    The engine that finalize built here comes first, then the bundle's models in their order.
 
     Args:
         bundle: The bundle.
-        backend: Name in the backend table; None takes the first backend whose library is installed.
+        backend: Name in the backend table; None takes the first model whose library is installed.
+        precision: Precision of the model; None takes the first in any.
 
     Raises:
         ConfigError: No backend has that name.
         BundleError: A file was changed since the bundle was opened.
-        DeviceError: The bundle's engine is not built yet and nothing else is asked for.
+        DeviceError: The bundle holds no such model, or its engine is not built yet.
         MissingDependency: No library that could run the bundle is installed.
     """
     if backend is not None:
         find_backend(backend)
     rows = _rows(bundle)
-    for row in rows:
-        if backend == row.backend or (backend is None and is_installed(BACKENDS[row.backend].library)):
-            return ModelChoice(backend=row.backend, model=row.read(), precision=row.precision)
+    wanted = [row for row in rows if backend in (None, row.backend) and precision in (None, row.precision)]
+    for row in wanted:
+        if backend is not None or is_installed(BACKENDS[row.backend].library):
+            return ModelChoice(backend=row.backend, model=row.read(), precision=row.precision, half=row.half)
     if backend == "tensorrt":
         current_engine(bundle.folder)  # says why there is none
-    if backend is not None:
-        raise DeviceError(
-            f"{bundle.folder}: holds nothing that {backend} runs; it has {', '.join(r.backend for r in rows)}",
-            code="E_DEVICE_BACKEND",
-        )
-    known = [BACKENDS[row.backend] for row in rows]
+    if not wanted:
+        asked = " ".join(filter(None, (backend, precision))) or "this weckd-edge"
+        held = ", ".join(row.name for row in rows) or "no model"
+        raise DeviceError(f"{bundle.folder}: holds nothing that {asked} runs; it has {held}", code="E_DEVICE_BACKEND")
+    known = [BACKENDS[row.backend] for row in wanted]
     extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in known))
     names = ", ".join(dict.fromkeys(row.library for row in known))
     raise MissingDependency(
@@ -111,13 +133,9 @@ def _rows(bundle: Bundle) -> list[_Row]:
     manifest, found = bundle.manifest, []
     record = current_record(bundle.folder)
     if record is not None and record.identity.onnx_sha256 == manifest.onnx.sha256:
-        found.append(_Row("tensorrt", record.precision, partial(read_engine, bundle.folder, record)))
+        found.append(_Row("tensorrt", record.precision, False, partial(read_engine, bundle.folder, record)))
     for model in manifest.models:
         name = backend_of(model)
         if name is not None:
-            found.append(_Row(name, model.precision, partial(read_model_bytes, bundle, *model.files)))
-    done = {row.backend for row in found}
-    for name, backend in BACKENDS.items():
-        if ".onnx" in backend.suffixes and name not in done:
-            found.append(_Row(name, manifest.onnx_precision, partial(read_model_bytes, bundle, manifest.onnx)))
+            found.append(_Row(name, model.precision, model.half, partial(read_model_bytes, bundle, *model.files)))
     return found

@@ -45,7 +45,7 @@ from weckd_edge.artifacts.frame import (
 )
 from weckd_edge.artifacts.guard import FrameGuard, FrameQuality, QualityLimits
 from weckd_edge.artifacts.labels import Labels
-from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
+from weckd_edge.artifacts.manifest import GoldenFrames, GoldenSet, GoldenTest, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
     Latency,
@@ -144,6 +144,8 @@ __all__ = [
     "FrameSpec",
     "Gate",
     "GoldenFrames",
+    "GoldenSet",
+    "GoldenTest",
     "GuardRecord",
     "ImageChange",
     "ImageRecord",

@@ -69,16 +69,21 @@ class QuantizedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuiltModel:
-    """One backend's model made from the graph, or the recipe from which the device makes it.
+    """A model that one backend runs, with its own proof, or the recipe from which the device makes it.
 
     Attributes:
-        backend: Name of the backend: ``openvino``, ``tensorrt`` or ``tensorrt-rtx``.
-        backend_version: Version of the library that built the model; ``""`` for a recipe.
-        precision: ``int8`` or ``fp32``.
+        backend: Name of the backend: ``openvino``, ``onnxruntime``, ``tensorrt`` or ``tensorrt-rtx``.
+        backend_version: Version of the library that built the model, or ran it on the host; ``""`` for a recipe.
+        precision: ``int8``, ``fp16`` or ``fp32``; a bundle holds at most one model of a backend in each.
         kind: ``model`` runs as it is; ``recipe`` is built on the device; ``preflight`` only proves that a parser and builder
             accept the graph.
         files: Files of the model.
         source_sha256: SHA-256 of the ONNX graph that the model came from, hexadecimal.
+        expected: ``.npy`` file of what the golden frames must give: float32 ``[N, classes]``. In a bundle, a model and a
+            recipe have one; several may name the same.
+        tolerance: Largest accepted difference of a probability from ``expected``, 0..0.5.
+        int8_layers: Number of convolutions that the host's library ran in int8; None where it was not asked.
+        layers: Number of convolutions in all; None where it was not asked.
         detail: Findings in words: layers, sizes, what was refused.
         settings: Settings that the runtime must open the model with to predict as it was verified, under the backend's own
             names.
@@ -87,13 +92,27 @@ class BuiltModel:
 
     backend: str
     backend_version: str
-    precision: str
+    precision: Precision
     kind: Literal["model", "recipe", "preflight"]
     files: tuple[FileRef, ...]
     source_sha256: str
+    expected: FileRef | None = None
+    tolerance: float | None = None
+    int8_layers: int | None = None
+    layers: int | None = None
     detail: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def name(self) -> str:
+        """Backend and precision, such as ``openvino int8``."""
+        return f"{self.backend} {self.precision}"
+
+    @property
+    def half(self) -> bool:
+        """Whether its settings ask for float16 wherever a layer is not int8."""
+        return self.settings.get("INFERENCE_PRECISION_HINT") == "f16"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

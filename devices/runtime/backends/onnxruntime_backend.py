@@ -56,13 +56,15 @@ class OnnxRuntimeRunner:
         del self._session
 
 
-def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OnnxRuntimeRunner:
-    """Open an ONNX graph; ``cache_dir`` is not used, as nothing of the session outlives it.
+def open_model(
+    model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool, half: bool
+) -> OnnxRuntimeRunner:
+    """Open an ONNX graph; ``cache_dir`` is not used, as nothing of the session outlives it, and ``half`` is never asked for.
 
     Raises:
         ModelError: The file is missing or ONNX Runtime refuses it.
     """
-    del cache_dir
+    del cache_dir, half
     ort = require("onnxruntime", "run an ONNX graph")
     require_model(model, (".onnx",), NAME)
     options = ort.SessionOptions()

@@ -367,15 +367,15 @@ def _type_of(engine: Any, name: str, allowed: tuple[str, ...], where: str) -> st
     return kind
 
 
-def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> TensorRTRunner:
-    """Open an engine; ``threads`` and ``cache_dir`` do not apply to a GPU.
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool, half: bool) -> TensorRTRunner:
+    """Open an engine; ``threads``, ``cache_dir`` and ``half`` do not apply to one.
 
     Raises:
         ModelError: The file is missing, or a reference run is asked for.
         DeviceError: Another TensorRT, module or L4T built the engine, or no GPU is visible.
         MissingDependency: The binding or the CUDA runtime is absent.
     """
-    del threads, cache_dir
+    del threads, cache_dir, half
     if reference:
         raise ModelError(
             "TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference predictions",

@@ -14,12 +14,14 @@ from onnx import TensorProto, helper, numpy_helper
 from support import factories
 from weckd_edge.artifacts import (
     BuiltModel,
+    FileRef,
     FrameGuard,
     FrameSpec,
     GoldenFrames,
     InputSpec,
     NetworkInput,
     OperatingPoint,
+    Precision,
     Resize,
 )
 from weckd_edge.bundle.reader import Bundle, open_bundle
@@ -39,7 +41,8 @@ RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 
 WIDE = (12, 20)
 """Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
 
-TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
+TOLERANCE = 1e-3
+RECIPE_TOLERANCE = 0.02
 
 
 def input_spec(resize: Resize = "bilinear") -> InputSpec:
@@ -135,17 +138,32 @@ def pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([resize_area(image[:, left : left + height], SIDE, SIDE) for image in images])
 
 
+def of_graph(backend: str, onnx: FileRef, precision: Precision = "int8", **changes: Any) -> BuiltModel:
+    """Return the entry of a backend that runs the ONNX graph."""
+    made = BuiltModel(
+        backend=backend,
+        backend_version="1",
+        precision=precision,
+        kind="model",
+        files=(onnx,),
+        source_sha256=onnx.sha256,
+        settings={"INFERENCE_PRECISION_HINT": "f32"} if backend == "openvino" else {},
+    )
+    return replace(made, **changes)
+
+
 def write_bundle(
     folder: Path,
     *,
     device: str = "generic-x86",
     models: Sequence[BuiltModel] = (),
-    tolerance: dict[str, float] | None = None,
+    backends: Sequence[str] = ("openvino", "onnxruntime"),
+    tolerance: float = TOLERANCE,
     confidence_threshold: float = 0.0,
     non_gradeable_labels: tuple[str, ...] = (),
     guard: FrameGuard | None = None,
     recipe: bool | None = None,
-    onnx_precision: str = "int8",
+    onnx_precision: Precision = "int8",
     resize: Resize = "bilinear",
     spec: InputSpec | None = None,
     **graph: Any,
@@ -155,8 +173,9 @@ def write_bundle(
     Args:
         folder: Where; files that ``models`` name must lie there already.
         device: Id of the profile.
-        models: Built models beside the ONNX graph.
-        tolerance: Of the self-test, by backend.
+        models: Built models that stand before those of the ONNX graph; without golden predictions, they get the graph's.
+        backends: Backends that run the ONNX graph.
+        tolerance: Of the self-test; a recipe's is ``RECIPE_TOLERANCE``.
         confidence_threshold: The operating point.
         non_gradeable_labels: Likewise.
         guard: The frame guard.
@@ -184,8 +203,11 @@ def write_bundle(
                 kind="recipe",
                 files=tuple(file_ref(folder, path) for path in sorted((folder / "model/tensorrt").iterdir())),
                 source_sha256=onnx_ref.sha256,
+                tolerance=RECIPE_TOLERANCE,
             )
         )
+    taken = {model.name for model in built if model.kind == "model"}
+    built += [model for backend in backends if (model := of_graph(backend, onnx_ref, onnx_precision)).name not in taken]
     if guard is not None:
         (folder / "guard").mkdir(exist_ok=True)
         (folder / "guard/guard.json").write_text(to_json(guard))
@@ -208,15 +230,17 @@ def write_bundle(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
             ),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
-            models=tuple(built),
+            models=tuple(
+                replace(
+                    model,
+                    expected=model.expected or file_ref(folder, folder / "selftest/expected.npy"),
+                    tolerance=tolerance if model.tolerance is None else model.tolerance,
+                )
+                for model in built
+            ),
             onnx=onnx_ref,
             onnx_precision=onnx_precision,
-            selftest=GoldenFrames(
-                frames=file_ref(folder, folder / "selftest/frames.npy"),
-                expected=file_ref(folder, folder / "selftest/expected.npy"),
-                reference="onnxruntime 1 int8",
-                tolerance=TOLERANCE if tolerance is None else tolerance,
-            ),
+            selftest=GoldenFrames(frames=file_ref(folder, folder / "selftest/frames.npy"), reference="onnxruntime 1 int8"),
             synthetic=True,
             versions={},
         ),

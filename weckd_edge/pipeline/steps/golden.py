@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import GoldenFrames
+from weckd_edge.artifacts import GoldenSet
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from weckd_edge.compile.verify.implementations import Implementation
 
 
-def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenFrames]:
+def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenSet]:
     """Return the validation frames on which implementations agree best, with the deployed model's predictions.
 
     Raises:
@@ -30,7 +30,7 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
     deployed, others = student.deployed, _other_implementations(student)
     return ctx.step(
         "golden",
-        GoldenFrames,
+        GoldenSet,
         key_of(
             {
                 "deployed": [deployed.name, deployed.digest()],

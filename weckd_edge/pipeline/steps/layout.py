@@ -14,12 +14,17 @@ from weckd_edge.artifacts import (
     FileRef,
     FrameGuard,
     GoldenFrames,
+    GoldenSet,
     Manifest,
+    Precision,
     PrecisionSelection,
 )
 from weckd_edge.core.fingerprint import library_versions
+from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import sha256_bytes
+from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings
+from weckd_edge.devices.runtime.backends.table import library_version
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.output_paths import bundle_name
 from weckd_edge.pipeline.steps.abstain import operating_point
@@ -45,8 +50,8 @@ class Layout:
 
     Attributes:
         onnx: The graph.
-        models: Models that backends built from the graph.
-        selftest: Golden frames and expected predictions.
+        models: Models that a device may run, and the recipe from which it builds its own.
+        selftest: Golden frames.
         guard: The input guard; None where the bundle has none.
         files: Source of each of these files, by its path in the bundle: a file of the workspace, or bytes.
     """
@@ -61,7 +66,7 @@ class Layout:
 def lay_out(
     selected: Part[PrecisionSelection],
     built: Sequence[Part[BuiltModel]],
-    golden: Part[GoldenFrames],
+    golden: Part[GoldenSet],
     guard: FrameGuard | None,
 ) -> Layout:
     """Choose the place of every file in the bundle; nothing is written yet.
@@ -79,22 +84,39 @@ def lay_out(
         files[placed.path] = folder / ref.path
         return placed
 
+    def prove(model: BuiltModel) -> BuiltModel:
+        if model.kind == "preflight":
+            return model
+        test = next(test for test in golden.artifact.tests if test.backend == model.backend)
+        return replace(model, expected=place(test.expected, golden.folder, "selftest"), tolerance=test.tolerance)
+
+    onnx = place(selected.artifact.onnx, selected.folder, "model")
+    precision: Precision = "int8" if selected.artifact.quantized is not None else "fp32"
+    models = [
+        replace(
+            part.artifact,
+            files=tuple(place(ref, part.folder, f"model/{_FOLDERS[part.artifact.backend]}") for ref in part.artifact.files),
+        )
+        for part in built
+    ]
+    there = {model.backend for model in models if model.kind == "model"}
+    models += [
+        BuiltModel(
+            backend=backend,
+            backend_version=library_version(backend),
+            precision=precision,
+            kind="model",
+            files=(onnx,),
+            source_sha256=onnx.sha256,
+            settings=precision_settings() if backend == "openvino" else {},
+        )
+        for backend in ("openvino", "onnxruntime")
+        if backend not in there and is_installed(backend)
+    ]
     return Layout(
-        onnx=place(selected.artifact.onnx, selected.folder, "model"),
-        models=tuple(
-            replace(
-                part.artifact,
-                files=tuple(
-                    place(ref, part.folder, f"model/{_FOLDERS[part.artifact.backend]}") for ref in part.artifact.files
-                ),
-            )
-            for part in built
-        ),
-        selftest=replace(
-            golden.artifact,
-            frames=place(golden.artifact.frames, golden.folder, "selftest"),
-            expected=place(golden.artifact.expected, golden.folder, "selftest"),
-        ),
+        onnx=onnx,
+        models=tuple(prove(model) for model in models),
+        selftest=replace(golden.artifact.golden, frames=place(golden.artifact.golden.frames, golden.folder, "selftest")),
         guard=None if guard is None else _place_guard(guard, files),
         files=files,
     )
