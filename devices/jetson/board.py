@@ -49,6 +49,16 @@ class EngineIdentity:
         """Return the digest that an engine is kept under."""
         return digest_of(self)
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Return what people want to know of it, each with its name."""
+        return (
+            ("processor", "DLA" if any(flag.startswith("DLA") for flag in self.flags) else "GPU"),
+            ("module", self.module),
+            ("TensorRT", self.tensorrt_version),
+            ("L4T", self.l4t),
+            ("power mode", self.power_mode),
+        )
+
 
 def read_module(root: Path) -> tuple[str, str]:
     """Return the part number of a Jetson's module and its release of L4T.

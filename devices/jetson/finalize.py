@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,22 +27,26 @@ from weckd_edge.devices.jetson.board import (
     read_power_mode,
 )
 from weckd_edge.devices.jetson.engine_layers import in_floating_point, layers_on_gpu
-from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
-from weckd_edge.devices.runtime.backends.base import ModelBytes
-from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
-from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
-from weckd_edge.devices.runtime.engines import (
+from weckd_edge.devices.jetson.engines import (
     ENGINE_FILE,
     LAYERS_FILE,
     RECORD_FILE,
     EngineRecord,
     LayerTable,
     engine_folder,
-    make_current,
-    named_record,
-    read_engine,
-    record_before,
-    stored_record,
+    remove_other_engines,
+    stored_engine,
+)
+from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
+from weckd_edge.devices.runtime.backends.base import ModelBytes
+from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
+from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
+from weckd_edge.devices.runtime.device_choice import (
+    DeviceChoice,
+    choice_before,
+    model_name,
+    named_choice,
+    put_in_use,
 )
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
@@ -63,26 +67,14 @@ class Finalized:
     """Result of finalizing a bundle.
 
     Attributes:
-        record: The engine that is now in use.
-        reused: Whether an engine of the same key was there already.
+        choice: The choice that is now in use.
+        reused: Whether nothing had to be built.
         warnings: Warnings for the user, in words.
     """
 
-    record: EngineRecord
+    choice: DeviceChoice
     reused: bool
     warnings: tuple[str, ...] = ()
-
-    @property
-    def built(self) -> BuiltModel:
-        """Engine as an artefact, with its file relative to the bundle's ``device`` folder."""
-        return BuiltModel(
-            backend="tensorrt",
-            backend_version=self.record.identity.tensorrt_version,
-            precision=self.record.precision,
-            kind="model",
-            files=(self.record.engine,),
-            source_sha256=self.record.identity.onnx_sha256,
-        )
 
 
 def finalize(
@@ -125,19 +117,21 @@ def finalize(
             record, reused = _engine(device, identity, None)
         except (DeviceError, ModelError) as err:
             raise _fall_back(device, identity, err) from err
+        times: dict[str, float] = {}
         if dla:
-            record, more = _with_dla(device, record, DLA(gpu_fallback=gpu_fallback))
+            record, times, more = _with_dla(device, record, DLA(gpu_fallback=gpu_fallback))
             warnings += more
-        before = record_before(bundle.folder, record.identity)
-        record = replace(record, previous=before.key if before is not None else None)
-        make_current(bundle.folder, record)
+        before = choice_before(bundle.folder, record.identity)
+        choice = _choice(device, record, times, before.key if before is not None else None)
+        put_in_use(bundle.folder, choice)
+        remove_other_engines(bundle.folder)
     if record.precision == "int8" and record.float_layers:
         names = ", ".join(record.float_layers)
         warnings.append(f"{len(record.float_layers)} weighted layers run in floating point: {names}")
-    return Finalized(record=record, reused=reused, warnings=tuple(warnings))
+    return Finalized(choice=choice, reused=reused, warnings=tuple(warnings))
 
 
-def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
+def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> DeviceChoice:
     """Put the engine before the present one in use again, after its self-test.
 
     Raises:
@@ -146,17 +140,19 @@ def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
     """
     entry, _ = _recipe(bundle)
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
-        present = named_record(bundle.folder)
-        before = record_before(bundle.folder, present.identity) if present is not None else None
-        if present is None or before is None or before.identity.module != read_module(root)[0]:
+        present = named_choice(bundle.folder)
+        before = choice_before(bundle.folder, present.identity) if present is not None else None
+        module = before.identity.module if before is not None and isinstance(before.identity, EngineIdentity) else None
+        if present is None or before is None or module != read_module(root)[0]:
             raise DeviceError(
                 f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one",
                 code="E_DEVICE_NO_ENGINE",
             )
-        _self_test(bundle, entry, read_engine(bundle.folder, before))
-        record = replace(before, previous=present.key)
-        make_current(bundle.folder, record)
-    return record
+        _self_test(bundle, entry, read_model_bytes(bundle, *before.files))
+        choice = replace(before, previous=present.key)
+        put_in_use(bundle.folder, choice)
+        remove_other_engines(bundle.folder)
+    return choice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -179,11 +175,11 @@ def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple
 
 def _stored_engine(device: _Device, key: str) -> EngineRecord | None:
     """Return the engine that was built under a key and still passes its self-test; None where one must be built."""
-    kept = stored_record(device.bundle.folder, key)
+    kept = stored_engine(device.bundle.folder, key)
     if kept is None:
         return None
     try:
-        _self_test(device.bundle, device.entry, read_engine(device.bundle.folder, kept))
+        _self_test(device.bundle, device.entry, read_model_bytes(device.bundle, kept.engine))
     except DeviceError as err:
         # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
         logger.warning("the engine that was built here is built again: %s", err)
@@ -193,17 +189,18 @@ def _stored_engine(device: _Device, key: str) -> EngineRecord | None:
 
 def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> WeckdError:
     """Put the last good engine in use where the one in use could not be made again; return the error to raise."""
-    named = named_record(device.bundle.folder)
+    named = named_choice(device.bundle.folder)
     if named is None or named.key != identity.key():
         return err
-    before = record_before(device.bundle.folder, identity)
-    if before is None:
+    before = choice_before(device.bundle.folder, identity)
+    if before is None or not isinstance(before.identity, EngineIdentity):
         return err
     try:
-        _self_test(device.bundle, device.entry, read_engine(device.bundle.folder, before))
+        _self_test(device.bundle, device.entry, read_model_bytes(device.bundle, *before.files))
     except (DeviceError, ModelError):
         return err
-    make_current(device.bundle.folder, replace(before, previous=None))
+    put_in_use(device.bundle.folder, replace(before, previous=None))
+    remove_other_engines(device.bundle.folder)
     where = f"power mode {before.identity.power_mode}, TensorRT {before.identity.tensorrt_version}"
     return type(err)(f"{err}; the last good engine is in use again ({where})", code=err.code)
 
@@ -269,8 +266,8 @@ def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[
 
 
 def _foreign(bundle: Bundle, identity: EngineIdentity) -> tuple[str, ...]:
-    named = named_record(bundle.folder)
-    if named is None or named.identity.module == identity.module:
+    named = named_choice(bundle.folder)
+    if named is None or not isinstance(named.identity, EngineIdentity) or named.identity.module == identity.module:
         return ()
     return (f"the engine that lay in the bundle was built on module {named.identity.module} and is not used on this one",)
 
@@ -294,7 +291,7 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
         write_atomic(folder / ENGINE_FILE, built.data)
         write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
         result = _self_test(bundle, device.entry, ModelBytes(path=ENGINE_FILE, graph=built.data))
-        path = (final / ENGINE_FILE).relative_to(bundle.folder / DEVICE_FOLDER).as_posix()
+        path = (final / ENGINE_FILE).relative_to(bundle.folder).as_posix()
         record = EngineRecord(
             key=key,
             identity=identity,
@@ -312,32 +309,61 @@ def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> Engine
     return record
 
 
-def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecord, tuple[str, ...]]:
-    """Return the faster of the GPU's engine and the DLA's with warnings; the GPU's where there is none for the DLA."""
+def _choice(device: _Device, record: EngineRecord, times: dict[str, float], previous: str | None) -> DeviceChoice:
+    manifest, expected = device.bundle.manifest, device.entry.expected
+    if expected is None:
+        raise BundleError(f"{device.bundle.folder}: {device.entry.name} has no golden predictions", code="E_BUNDLE_GOLDEN")
+    return DeviceChoice(
+        key=record.key,
+        identity=record.identity,
+        backend="tensorrt",
+        precision=record.precision,
+        files=(record.engine,),
+        takes="pixels" if manifest.input.graph_takes_pixels else "frame",
+        graph_sha256=record.identity.onnx_sha256,
+        expected=expected,
+        tolerance=record.tolerance,
+        frames=record.frames,
+        max_abs=record.max_abs,
+        flips=record.flips,
+        latency_ns=times,
+        previous=previous,
+    )
+
+
+def _engine_name(record: EngineRecord) -> str:
+    return f"{model_name('tensorrt', record.precision)} {record.target}"
+
+
+def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecord, dict[str, float], tuple[str, ...]]:
+    """Return the faster of the GPU's engine and the DLA's, both times by name, and warnings.
+
+    It is the GPU's, without times, where there is none for the DLA.
+    """
     if not dla_cores():
-        return gpu, ("this module has no DLA that TensorRT sees; the GPU is used",)
+        return gpu, {}, ("this module has no DLA that TensorRT sees; the GPU is used",)
     form = device.recipe.find("dla")
     flags = (*gpu.identity.flags, f"DLA{dla.core}", *(["GPU_FALLBACK"] if dla.gpu_fallback else []))
     identity = replace(gpu.identity, graph_sha256=form.sha256 if form is not None else "", flags=flags)
     try:
         other, _ = _engine(device, identity, dla)
     except (DeviceError, ModelError) as err:
-        return gpu, (f"the DLA is not used, the GPU is: {err}",)
-    times = _time_engines(device, {"GPU": gpu, "DLA": other})
-    winner, loser = (other, gpu) if times["DLA"] < times["GPU"] else (gpu, other)
-    words = f"{winner.target} is used: a golden frame takes it {times[winner.target] / 1e6:.3f} ms, "
-    words += f"the {loser.target} {times[loser.target] / 1e6:.3f} ms"
+        return gpu, {}, (f"the DLA is not used, the GPU is: {err}",)
+    times = _time_engines(device, (gpu, other))
+    winner, loser = sorted((gpu, other), key=lambda record: times[_engine_name(record)])
+    words = f"{winner.target} is used: a golden frame takes it {times[_engine_name(winner)] / 1e6:.3f} ms, "
+    words += f"the {loser.target} {times[_engine_name(loser)] / 1e6:.3f} ms"
     if other.fallback_layers:
         names = ", ".join(other.fallback_layers)
         words += f"; {len(other.fallback_layers)} layers of the DLA's engine run on the GPU: {names}"
-    return replace(winner, latency_ns=times, rival=loser.key), (words,)
+    return winner, times, (words,)
 
 
-def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
-    """Return the median time of one golden frame by target, nanoseconds; taken in turn, so that both see the same clocks."""
+def _time_engines(device: _Device, engines: Sequence[EngineRecord]) -> dict[str, float]:
+    """Return the median time of one golden frame by engine, nanoseconds; taken in turn, so that all see the same clocks."""
     frames = load_golden_frames(device.bundle)
-    folder = device.bundle.folder
-    runners = {name: _open(device.bundle, read_engine(folder, record)) for name, record in engines.items()}
+    bundle = device.bundle
+    runners = {_engine_name(record): _open(bundle, read_model_bytes(bundle, record.engine)) for record in engines}
     try:
         single = [frame[None] for frame in frames]
         timings = time_interleaved(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision
 from weckd_edge.bundle.reader import Bundle
@@ -12,7 +13,7 @@ from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
-from weckd_edge.devices.runtime.engines import current_engine, current_record, read_engine
+from weckd_edge.devices.runtime.device_choice import FoundChoice, find_choice, listed_model, model_name
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
 
@@ -26,12 +27,21 @@ class ModelChoice:
         model: Bytes of the model, proved.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
         half: Whether it computes in float16 wherever a layer is not int8.
+        by_device: Whether ``finalize`` chose it on this device; else it is the first of the bundle that can run here.
+        note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
 
     backend: str
     model: ModelBytes
     precision: Precision
     half: bool = False
+    by_device: bool = False
+    note: str = ""
+
+    @property
+    def name(self) -> str:
+        """Name of the model, such as ``openvino int8``."""
+        return model_name(self.backend, self.precision)
 
     def open(self, spec: InputSpec, *, guard: OpenGuard | None = None, threads: int = 1) -> FrameRunner:
         """Open the model, which then takes camera frames.
@@ -55,21 +65,25 @@ class _Row:
     precision: Precision
     half: bool
     read: Callable[[], ModelBytes]
+    by_device: bool = False
 
     @property
     def name(self) -> str:
-        return f"{self.backend} {self.precision}"
+        return model_name(self.backend, self.precision)
 
 
-def choose_model(bundle: Bundle, backend: str | None = None, precision: Precision | None = None) -> ModelChoice:
+def choose_model(
+    bundle: Bundle, backend: str | None = None, precision: Precision | None = None, root: Path = Path("/")
+) -> ModelChoice:
     """Choose the model of a bundle to run on this machine.
 
-    The engine that finalize built here comes first, then the bundle's models in their order.
+    What finalize chose here comes first, then the bundle's models in their order.
 
     Args:
         bundle: The bundle.
         backend: Name in the backend table; None takes the first model whose library is installed.
         precision: Precision of the model; None takes the first in any.
+        root: Folder that holds ``proc``, ``sys`` and ``etc``.
 
     Raises:
         ConfigError: No backend has that name.
@@ -79,13 +93,24 @@ def choose_model(bundle: Bundle, backend: str | None = None, precision: Precisio
     """
     if backend is not None:
         find_backend(backend)
-    rows = _rows(bundle)
+    found = find_choice(bundle, root)
+    rows = _rows(bundle, found)
     wanted = [row for row in rows if backend in (None, row.backend) and precision in (None, row.precision)]
     for row in wanted:
         if backend is not None or is_installed(BACKENDS[row.backend].library):
-            return ModelChoice(backend=row.backend, model=row.read(), precision=row.precision, half=row.half)
+            return ModelChoice(
+                backend=row.backend,
+                model=row.read(),
+                precision=row.precision,
+                half=row.half,
+                by_device=row.by_device,
+                note="" if row.by_device else found.reason or "",
+            )
     if backend == "tensorrt":
-        current_engine(bundle.folder)  # says why there is none
+        why = found.reason or "no engine was built here yet"
+        raise DeviceError(
+            f"{bundle.folder}: {why}; on the Jetson, run: weckd-edge finalize {bundle.folder}", code="E_DEVICE_NO_ENGINE"
+        )
     if not wanted:
         asked = " ".join(filter(None, (backend, precision))) or "this weckd-edge"
         held = ", ".join(row.name for row in rows) or "no model"
@@ -111,12 +136,12 @@ def read_model_bytes(bundle: Bundle, *files: FileRef) -> ModelBytes:
 
     Args:
         bundle: The bundle.
-        files: The model's files: its graph, and a ``.bin`` where an IR has its weights in one.
+        files: The model's files: its graph or engine, and a ``.bin`` where an IR has its weights in one.
 
     Raises:
         BundleError: A file was changed since the bundle was opened, or none of them is a graph.
     """
-    graph = _graph(files, (".xml", ".onnx"))
+    graph = _graph(files, (".xml", ".onnx", ".engine"))
     if graph is None:
         raise BundleError(
             f"{bundle.folder}: expected a graph, found {', '.join(ref.path for ref in files)}", code="E_BUNDLE_MODEL"
@@ -129,11 +154,13 @@ def _graph(files: Sequence[FileRef], suffixes: tuple[str, ...]) -> FileRef | Non
     return next((ref for ref in files if ref.path.endswith(suffixes)), None)
 
 
-def _rows(bundle: Bundle) -> list[_Row]:
+def _rows(bundle: Bundle, chosen: FoundChoice) -> list[_Row]:
     manifest, found = bundle.manifest, []
-    record = current_record(bundle.folder)
-    if record is not None and record.identity.onnx_sha256 == manifest.onnx.sha256:
-        found.append(_Row("tensorrt", record.precision, False, partial(read_engine, bundle.folder, record)))
+    choice = chosen.choice
+    if choice is not None:
+        entry = listed_model(bundle, choice)
+        read = partial(read_model_bytes, bundle, *choice.files)
+        found.append(_Row(choice.backend, choice.precision, entry is not None and entry.half, read, True))
     for model in manifest.models:
         name = backend_of(model)
         if name is not None:

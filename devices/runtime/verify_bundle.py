@@ -20,7 +20,7 @@ from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import refusal
-from weckd_edge.devices.runtime.engines import current_record, read_engine
+from weckd_edge.devices.runtime.device_choice import find_choice
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
@@ -184,10 +184,11 @@ def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfT
     expected = load_expected(bundle, model, len(frames))
     untested = SelfTest(backend=model.backend, precision=model.precision)
     if model.kind == "recipe":
-        record = current_record(bundle.folder)
-        if record is None or record.identity.onnx_sha256 != bundle.manifest.onnx.sha256:
-            return replace(untested, reason=f"not built yet; on the device, run: weckd-edge finalize {bundle.folder}")
-        files = read_engine(bundle.folder, record)
+        found = find_choice(bundle)
+        if found.choice is None or found.choice.backend != model.backend:
+            why = found.reason or "not built yet"
+            return replace(untested, reason=f"{why}; on the device, run: weckd-edge finalize {bundle.folder}")
+        files = read_model_bytes(bundle, *found.choice.files)
     elif backend_of(model) is None:
         return replace(untested, reason=f"this weckd-edge has no way to run a model of {model.backend}")
     else:

@@ -45,24 +45,20 @@ def command(bundle: Path, engine: EngineBuild, trust: AcceptedBundle, output: Pr
     opened = open_bundle(bundle, key=trust.key, min_version=trust.min_version)
     with output.progress() as progress:
         if engine.rollback:
-            done = Finalized(record=roll_back(opened), reused=True)
+            done = Finalized(choice=roll_back(opened), reused=True)
         else:
             done = finalize(opened, progress=progress, dla=engine.dla, gpu_fallback=engine.gpu_fallback)
-    record = done.record
+    choice = done.choice
     if output.as_json:
-        print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "engine": record})
+        print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "choice": choice})
         return
-    identity = record.identity
     print_table(
         ("what", "is"),
         [
-            ("engine", f"{bundle}/device/{record.engine.path}" + (" (used again)" if done.reused else "")),
-            ("processor", record.target),
-            ("module", identity.module),
-            ("TensorRT", identity.tensorrt_version),
-            ("L4T", identity.l4t),
-            ("power mode", identity.power_mode),
-            ("self-test", f"{record.frames} frames, largest difference {record.max_abs:.6f}, {record.flips} flips"),
+            ("model", choice.name + (" (used again)" if done.reused else "")),
+            ("file", f"{bundle}/{choice.files[0].path}"),
+            *choice.identity.facts(),
+            ("self-test", f"{choice.frames} frames, largest difference {choice.max_abs:.6f}, {choice.flips} flips"),
         ],
     )
     for warning in done.warnings:

@@ -206,8 +206,9 @@ def write_bundle(
                 tolerance=RECIPE_TOLERANCE,
             )
         )
-    taken = {model.name for model in built if model.kind == "model"}
-    built += [model for backend in backends if (model := of_graph(backend, onnx_ref, onnx_precision)).name not in taken]
+    taken = {entry.name for entry in built if entry.kind == "model"}
+    entries = [of_graph(backend, onnx_ref, onnx_precision) for backend in backends]
+    built += [entry for entry in entries if entry.name not in taken]
     if guard is not None:
         (folder / "guard").mkdir(exist_ok=True)
         (folder / "guard/guard.json").write_text(to_json(guard))
@@ -231,12 +232,14 @@ def write_bundle(
             ),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
             models=tuple(
-                replace(
-                    model,
-                    expected=model.expected or file_ref(folder, folder / "selftest/expected.npy"),
-                    tolerance=tolerance if model.tolerance is None else model.tolerance,
+                entry
+                if entry.kind == "preflight"
+                else replace(
+                    entry,
+                    expected=entry.expected or file_ref(folder, folder / "selftest/expected.npy"),
+                    tolerance=tolerance if entry.tolerance is None else entry.tolerance,
                 )
-                for model in built
+                for entry in built
             ),
             onnx=onnx_ref,
             onnx_precision=onnx_precision,
