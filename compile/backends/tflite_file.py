@@ -49,6 +49,11 @@ class Quantization:
     axis: int = 0
 
 
+def per_tensor(scale: float, zero_point: int) -> Quantization:
+    """Return the quantization of a tensor that has one step."""
+    return Quantization(scales=(scale,), zero_points=(zero_point,))
+
+
 class TfliteFile:
     """A file that is being written; equal calls give equal bytes."""
 
@@ -58,6 +63,16 @@ class TfliteFile:
         self._operators: list[Any] = []
         self._codes: dict[str, int] = {}
         self._buffers: list[bytes] = [b""]
+        self._ends: tuple[list[int], list[int]] = ([], [])
+
+    @property
+    def operators(self) -> list[tuple[str, bool]]:
+        """Kind of each operator, and whether it computes on int8 codes."""
+        kinds, int8 = list(self._codes), self.schema.TensorType.INT8
+        return [
+            (kinds[op.opcodeIndex], {self._tensors[op.inputs[0]].type, self._tensors[op.outputs[0]].type} == {int8})
+            for op in self._operators
+        ]
 
     def add_tensor(
         self,
@@ -116,18 +131,17 @@ class TfliteFile:
                 setattr(operator.builtinOptions, name, value)
         self._operators.append(operator)
 
-    def to_bytes(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """Return the file's bytes.
+    def name_ends(self, inputs: Sequence[int], outputs: Sequence[int]) -> None:
+        """Say which tensors a caller fills, and which it reads."""
+        self._ends = (list(inputs), list(outputs))
 
-        Args:
-            inputs: Numbers of the tensors that a caller fills.
-            outputs: Numbers of the tensors that a caller reads.
-        """
+    def to_bytes(self) -> bytes:
+        """Return the file's bytes."""
         flatbuffers: Any = require("flatbuffers", "write a LiteRT model")
         schema = self.schema
         graph = schema.SubGraphT()
         graph.name, graph.tensors, graph.operators = "main", self._tensors, self._operators
-        graph.inputs, graph.outputs = list(inputs), list(outputs)
+        graph.inputs, graph.outputs = self._ends
         model = schema.ModelT()
         model.version, model.description = _SCHEMA_VERSION, "weckd_edge"
         model.subgraphs = [graph]

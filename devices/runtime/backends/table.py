@@ -53,6 +53,13 @@ BACKENDS: dict[str, Backend] = {
         suffixes=(".onnx",),
         runs=("onnxruntime",),
     ),
+    "litert": Backend(
+        module="weckd_edge.devices.runtime.backends.litert_backend",
+        library="ai_edge_litert",
+        extra="litert",
+        suffixes=(".tflite",),
+        runs=("litert",),
+    ),
     "tensorrt": Backend(
         module="weckd_edge.devices.runtime.backends.tensorrt_backend",
         library="tensorrt",
@@ -132,8 +139,8 @@ def open_runner(
 
     Args:
         backend: Name in the table.
-        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for
-            tensorrt.
+        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.tflite`` for
+            litert, ``.engine`` for tensorrt.
         threads: Processor threads that one query may use, at least 1.
         cache_dir: Folder in which a backend may keep what it compiled, so that the next opening is faster; None keeps none.
         reference: Compute exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
