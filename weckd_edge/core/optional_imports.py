@@ -16,7 +16,6 @@ EXTRA_OF = {
     "asyncssh": "remote",
     "cryptography": "sign",
     "cyclonedx": "report",
-    "flatbuffers": "litert",
     "jinja2": "report",
     "lightning_fabric": "train",
     "mlflow": "mlflow",
