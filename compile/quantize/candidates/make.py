@@ -13,8 +13,9 @@ from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate, WholeInt8
 from weckd_edge.compile.quantize.candidates.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.candidates.sensitivity import rank_layers
+from weckd_edge.compile.quantize.forms import form_for
 from weckd_edge.compile.quantize.fp16_form import make_half
-from weckd_edge.compile.quantize.qdq_nodes import leave_float
+from weckd_edge.compile.quantize.mixed_precision import leave_float
 from weckd_edge.compile.quantize.quantize import (
     IMPORTED,
     ONNX_FILE,
@@ -75,7 +76,7 @@ class CandidateMaker:
         """Add the graph as its user has quantized it."""
         candidate = self._new("int8 as imported", "int8", IMPORTED)
         candidate.quantized = write_imported(
-            self.network.onnx, self.network.exported.onnx.sha256, self.deployment.target == "cpu", candidate.folder
+            self.network.onnx, self.network.exported.onnx.sha256, form_for(self.deployment.target), candidate.folder
         )
         if self.deployment.target == "cpu":
             _build(candidate)
@@ -122,7 +123,7 @@ class CandidateMaker:
                 graph = quantize(
                     calibration,
                     method,
-                    open_sums=self.deployment.target == "jetson",
+                    form_for(self.deployment.target),
                     reduce_range=self.deployment.reduce_range,
                     progress=self.progress,
                 )
