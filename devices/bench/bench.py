@@ -124,7 +124,7 @@ def bench_model(
         finally:
             runner.close()
         task.advance()
-        measurement = _with_run(draft, run, rules, found)
+        measurement = replace(_with_run(draft, run, rules, found), int8=model.count_int8())
         if parts:
             measurement = add_parts(measurement, model, frames, settings, kept, machine.clock)
         task.advance()

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import weckd_edge
-from weckd_edge.artifacts import InputSpec, OperatingPoint
+from weckd_edge.artifacts import InputSpec, Int8Count, OperatingPoint
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network
 from weckd_edge.devices.runtime.decision import FramePredictor
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
@@ -97,6 +98,10 @@ class BenchedModel:
             f"the network alone was timed on {self.onnx.name}: in {self.model.name} it cannot be told from the preprocessing"
         )
         return open_network(self.backend, self.onnx, self.network_input_name, threads=threads), note
+
+    def count_int8(self) -> Int8Count | None:
+        """Count the layers that run in int8 on this processor; None for other precisions, and where nobody can tell."""
+        return count_if_int8(self.backend, self.precision, self.model, self.network_input_name)
 
     def cold_start(self, frames: NDArray[np.uint8], threads: int) -> ColdStart:
         """Open the model in a fresh process and run it once.

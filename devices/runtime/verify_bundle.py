@@ -14,11 +14,12 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import BuiltModel, Precision
+from weckd_edge.artifacts import BuiltModel, Int8Count, Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
 from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.table import refusal
 from weckd_edge.devices.runtime.device_choice import find_choice
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
@@ -42,6 +43,8 @@ class SelfTest:
         tolerance: Largest difference that is allowed; None where nothing was run.
         passed: Whether the difference is within the tolerance; None where nothing was run.
         reason: Why nothing was run, or why the test did not pass, in words; None where it passed.
+        int8: Layers that run in int8 on this processor, counted by its library; None for other precisions, and where nothing
+            was run or the library cannot tell.
     """
 
     backend: str
@@ -52,6 +55,7 @@ class SelfTest:
     tolerance: float | None = None
     passed: bool | None = None
     reason: str | None = None
+    int8: Int8Count | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -203,7 +207,8 @@ def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfT
     except (ModelError, DeviceError) as err:
         return replace(failed, reason=str(err))
     try:
-        return self_test(runner, model.precision, frames, expected, model.tolerance or 0.0)
+        done = self_test(runner, model.precision, frames, expected, model.tolerance or 0.0)
+        return replace(done, int8=count_if_int8(model.backend, model.precision, files, bundle.manifest.network_input_name))
     except (ModelError, DeviceError) as err:
         return replace(failed, reason=str(err))
     finally:

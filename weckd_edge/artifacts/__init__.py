@@ -87,11 +87,13 @@ from weckd_edge.artifacts.preparation import (
 )
 from weckd_edge.artifacts.selection import Gate, LinkEvaluation, LinkLatency, LinkSelection
 from weckd_edge.artifacts.verification import (
+    NAMED_LAYERS,
     CalibrationCheck,
     CalibrationMetrics,
     DisagreementFrame,
     Estimate,
     ExecutedLayer,
+    Int8Count,
     LayerDivergence,
     LayerParity,
     Parity,
@@ -104,6 +106,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 __all__ = [
     "HELD_OUT",
     "INTERPOLATIONS",
+    "NAMED_LAYERS",
     "SCHEMA_VERSION",
     "SPLITS",
     "Abstention",
@@ -150,6 +153,7 @@ __all__ = [
     "ImageChange",
     "ImageRecord",
     "InputSpec",
+    "Int8Count",
     "LabelIssue",
     "LabelIssueAudit",
     "Labels",

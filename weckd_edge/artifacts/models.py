@@ -82,8 +82,9 @@ class BuiltModel:
         expected: ``.npy`` file of what the golden frames must give: float32 ``[N, classes]``. In a bundle, a model and a
             recipe have one; several may name the same.
         tolerance: Largest accepted difference of a probability from ``expected``, 0..0.5.
-        int8_layers: Number of convolutions that the host's library ran in int8; None where it was not asked.
-        layers: Number of convolutions in all; None where it was not asked.
+        int8_layers: Number of convolutions and matrix products that the host's library ran in int8; None where it was not
+            asked.
+        layers: Number of all of them, without the preprocessing's; None where it was not asked.
         detail: Findings in words: layers, sizes, what was refused.
         settings: Settings that the runtime must open the model with to predict as it was verified, under the backend's own
             names.

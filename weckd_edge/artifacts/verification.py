@@ -154,6 +154,39 @@ class ExecutedLayer:
     kernel: str
 
 
+NAMED_LAYERS = 4
+"""Number of layers that a sentence names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Int8Count:
+    """Convolutions and matrix products of a network, and how many of them a backend runs in int8 on one processor.
+
+    Attributes:
+        int8_layers: Number of them that run in int8.
+        layers: Number of all of them, without those of the preprocessing.
+        float_layers: Names of those that do not run in int8, as the backend calls them.
+    """
+
+    int8_layers: int
+    layers: int
+    float_layers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.int8_layers} of {self.layers}"
+
+    @property
+    def sentence(self) -> str:
+        """Number of layers in int8, and the first of the others, in words."""
+        text = f"{self} convolutions and matrix products run in int8 on this processor"
+        if not self.float_layers:
+            return text
+        more = len(self.float_layers) - NAMED_LAYERS
+        return f"{text}; in floating point: {', '.join(self.float_layers[:NAMED_LAYERS])}" + (
+            f" and {more} more" if more > 0 else ""
+        )
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
     """Comparison of two implementations of one model on the same frames.

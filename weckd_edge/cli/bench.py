@@ -87,6 +87,8 @@ def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
     if parts is not None and parts.end_to_end_over_network is not None:
         print_message(f"end to end takes {parts.end_to_end_over_network:.2f} times as long as the network alone")
     print_message(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
+    if found.int8 is not None:
+        print_message(found.int8.sentence)
     print_message(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:

@@ -31,12 +31,16 @@ def command(bundle: Path, trust: AcceptedBundle, output: Output) -> None:
                 None if test.max_abs is None else f"{test.max_abs:.6f}",
                 None if test.tolerance is None else f"{test.tolerance:g}",
                 test.flips,
+                None if test.int8 is None else str(test.int8),
                 {True: "passed", False: "FAILED", None: "not run"}[test.passed],
                 test.reason or "",
             )
             for test in result.selftest
         ]
-        print_table(("model", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
+        print_table(("model", "frames", "max difference", "allowed", "flips", "in int8", "self-test", "why"), rows)
+        for test in result.selftest:
+            if test.int8 is not None and test.int8.float_layers:
+                print_message(f"{test.backend} {test.precision}: {test.int8.sentence}")
         print_message(f"signature: {result.signature}; every file has the digest that the manifest names")
     if not result.passed:
         raise BundleError(str(result.problem), code=str(result.code))

@@ -76,6 +76,8 @@ def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
         shown = " / ".join(milliseconds(ns) for ns in (network.p50_ns, network.p90_ns, network.p99_ns))
         rows.append(("network alone, p50 / p90 / p99", shown))
     rows += _part_numbers(measurement)
+    if measurement.int8 is not None:
+        rows.append(("layers that run in int8", str(measurement.int8)))
     rows.append(("cold start, until the first prediction", milliseconds(measurement.cold_start_ns)))
     rss = measurement.peak_rss_bytes
     rows.append(("peak memory", "cannot be measured on this machine" if rss is None else size(rss)))

@@ -144,6 +144,7 @@ def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, An
         "backend": found.backend,
         "backend_version": found.backend_version,
         "precision": found.precision,
+        "int8": found.int8,
         "threads": found.threads,
         "rules": found.rules,
         "rule_set": found.rule_set,

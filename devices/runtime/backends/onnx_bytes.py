@@ -37,7 +37,8 @@ _INNER: dict[tuple[str, int], str] = {
 """Fields of a message, by number, that are messages and may contain a tensor."""
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-_VARINT, _BITS_64, _BYTES, _BITS_32 = 0, 1, 2, 5
+VARINT, BITS_64, BYTES, BITS_32 = 0, 1, 2, 5
+"""Wire types: how a field of a protobuf is written."""
 
 
 def check_onnx(data: bytes, where: str) -> None:
@@ -58,22 +59,22 @@ def check_onnx(data: bytes, where: str) -> None:
             continue
         start = at
         try:
-            key, at = _varint(data, at, end)
+            key, at = read_varint(data, at, end)
             field, wire = key >> 3, key & 7
-            value, at = _varint(data, at, end) if wire in (_VARINT, _BYTES) else ({_BITS_64: 8, _BITS_32: 4}[wire], at)
+            value, at = read_varint(data, at, end) if wire in (VARINT, BYTES) else ({BITS_64: 8, BITS_32: 4}[wire], at)
         except (IndexError, KeyError):
             _damaged(where, start)
-        if not 0 < key < 1 << 32 or field == 0 or (wire != _VARINT and value > end - at):
+        if not 0 < key < 1 << 32 or field == 0 or (wire != VARINT and value > end - at):
             _damaged(where, start)
-        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and (wire, value) != (_VARINT, 0))):
+        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and (wire, value) != (VARINT, 0))):
             raise ModelError(
                 f"{where}: the graph takes a tensor's data from outside its file, where nothing is proved; save it with its "
                 "data inside",
                 code="E_MODEL_EXTERNAL_DATA",
             )
-        inner = _INNER.get((message, field)) if wire == _BYTES else None
+        inner = _INNER.get((message, field)) if wire == BYTES else None
         if inner is None:
-            at += value if wire != _VARINT else 0
+            at += value if wire != VARINT else 0
             continue
         if len(levels) == MAX_DEPTH:
             raise ModelError(
@@ -85,7 +86,17 @@ def check_onnx(data: bytes, where: str) -> None:
         raise ModelError(f"{where}: expected an ONNX graph, found none", code="E_MODEL_ONNX_FILE")
 
 
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
+    """Return the number at a place of a protobuf, and the place behind it.
+
+    Args:
+        data: Bytes of the protobuf.
+        at: Place where the number begins.
+        end: Place that it may not reach.
+
+    Raises:
+        IndexError: No number ends before ``end``.
+    """
     value = 0
     for shift in range(0, 70, 7):
         if at == end:

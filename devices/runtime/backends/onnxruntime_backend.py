@@ -67,20 +67,40 @@ def open_model(
     del cache_dir, half
     ort = require("onnxruntime", "run an ONNX graph")
     require_model(model, (".onnx",), NAME)
+    options = session_options(ort, threads=threads)
+    if reference:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = open_session(ort, model, options)
+    return OnnxRuntimeRunner(session, str(ort.__version__), str(model))
+
+
+def session_options(ort: Any, *, threads: int) -> Any:
+    """Return the options that a graph is opened with where it is to run as fast as it can.
+
+    Args:
+        ort: The library.
+        threads: Processor threads that one query may use.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
     options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the bytes begin with
-    if reference:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return options
+
+
+def open_session(ort: Any, model: ModelSource, options: Any) -> Any:
+    """Open a graph on the processor.
+
+    Raises:
+        ModelError: ONNX Runtime refuses it.
+    """
+    source = model.graph if isinstance(model, ModelBytes) else str(model)
     try:
-        source = model.graph if isinstance(model, ModelBytes) else str(model)
-        session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         first = first_line(err)
         raise ModelError(
             f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})", code="E_MODEL_BACKEND_LOAD"
         ) from err
-    return OnnxRuntimeRunner(session, str(ort.__version__), str(model))

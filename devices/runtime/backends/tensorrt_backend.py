@@ -149,7 +149,7 @@ def build_engine(
             write_atomic(timing_cache, bytes(cache.serialize()))
         if monitor is None:
             task.advance(_STEPS)
-    built = BuiltEngine(data=bytes(engine), layers=_layers(trt, log, bytes(engine)))
+    built = BuiltEngine(data=bytes(engine), layers=inspect_engine(trt, log, bytes(engine)))
     if dla is not None and not dla.gpu_fallback and (strayed := layers_on_gpu(built.layers)):
         raise ModelError(
             f"{onnx.name}: {_listed(strayed)} run on the GPU and not on the DLA; gpu_fallback would allow it",
@@ -252,8 +252,8 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} layers ({', '.join(names)})"
 
 
-def _layers(trt: Any, log: Any, data: bytes) -> tuple[EngineLayer, ...]:
-    """Ask the engine where its layers run; empty where it cannot be loaded, as without a GPU."""
+def inspect_engine(trt: Any, log: Any, data: bytes) -> tuple[EngineLayer, ...]:
+    """Return the layers of an engine; empty where it cannot be loaded, as without a GPU."""
     runtime = trt.Runtime(log)
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +14,7 @@ import numpy as np
 import pytest
 
 from support.errors import raises
+from weckd_edge.artifacts import ExecutedLayer, Int8Count
 from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
 from weckd_edge.compile.quantize.fp16_form import make_half
@@ -23,6 +23,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref, file_ref, sha256_file
 from weckd_edge.devices.jetson.recipe import read_recipe
 from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.backends.openvino_layers import count_layers
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 onnx = pytest.importorskip("onnx")
@@ -95,17 +96,13 @@ class TestOpenVINO:
         assert weights
         assert all(w in stored for w in weights)
 
-    def test_the_detail_says_what_runs_in_int8(self, graphs: dict[str, Path], tmp_path: Path) -> None:
-        (tmp_path / "a").mkdir()
-        (tmp_path / "b").mkdir()
-        assert openvino_backend.build_ir(graphs["cpu"], "int8", tmp_path / "a").detail == (
-            "8 of 8 Convolution layers run in int8 on the processor that built it",
-            "1 of 1 FullyConnected layers run in int8 on the processor that built it",
-        )
-        assert openvino_backend.build_ir(graphs["fp32"], "fp32", tmp_path / "b").detail == (
-            "0 of 8 Convolution layers run in int8 on the processor that built it",
-            "0 of 1 FullyConnected layers run in int8 on the processor that built it",
-        )
+    def test_the_model_says_how_many_layers_run_in_int8(self, graphs: dict[str, Path], tmp_path: Path) -> None:
+        counts = []
+        for name in ("cpu", "fp32"):
+            (tmp_path / name).mkdir()
+            built = openvino_backend.build_ir(graphs[name], "int8", tmp_path / name)
+            counts.append((built.int8_layers, built.layers, built.detail))
+        assert counts == [(9, 9, ()), (0, 9, ())]
 
     def test_the_layers_that_really_run_are_named_with_precision_and_kernel(
         self, graphs: dict[str, Path], tmp_path: Path
@@ -151,20 +148,14 @@ class TestOpenVINO:
             openvino_backend.build_ir(tmp_path / "odd.onnx", "int8", tmp_path)
         assert "\n" not in str(caught.value)
 
-    def test_describe_counts_signed_and_unsigned_and_leaves_out_what_is_not_there(self) -> None:
-        layers = Counter(
-            {
-                ("Convolution", "u8"): 3,
-                ("Convolution", "i8"): 2,
-                ("Convolution", "f32"): 1,
-                ("MatMul", "f32"): 4,
-                ("Reorder", "u8"): 9,
-            }
-        )
-        assert openvino_backend.describe_precisions(layers) == (
-            "5 of 6 Convolution layers run in int8 on the processor that built it",
-            "0 of 4 MatMul layers run in int8 on the processor that built it",
-        )
+    def test_signed_and_unsigned_are_int8_and_other_kinds_and_the_preprocessing_are_not_counted(self) -> None:
+        kinds = ("Convolution", "FullyConnected", "MatMul", "MatMul", "Reorder")
+        layers = [
+            ExecutedLayer(name=f"{kind}_{place}", kind=kind, precision=precision, kernel="k")
+            for place, (kind, precision) in enumerate(zip(kinds, ("u8", "i8", "f32", "f32", "u8"), strict=True))
+        ]
+        count = Int8Count(int8_layers=2, layers=3, float_layers=("MatMul_2",))
+        assert count_layers(layers, before=["MatMul_3"]) == count
 
 
 class TestTensorRTRTX:

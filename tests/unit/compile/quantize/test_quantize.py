@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref
 from weckd_edge.devices.runtime.backends.openvino_backend import read_ov_model
+from weckd_edge.devices.runtime.backends.openvino_layers import layers_of
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 torch = pytest.importorskip("torch")
@@ -412,12 +414,14 @@ def test_onnx_runtime_and_openvino_read_the_same_network_from_it(cases: Any, nam
     assert np.quantile(np.abs(ov - as_written).max(axis=1), 0.95) <= INT8_TOLERANCE
 
 
+def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
+    return Counter((layer.kind, layer.precision) for layer in layers_of(compiled))
+
+
 @X86_ALONE
 @pytest.mark.parametrize("name", ["inverted", "every_sum", "silu"])
 def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, form: Form) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
-
     _, path = cases(name).make(form=form)
     model = read_ov_model(ov, path)
     layers = executed_precisions(ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
@@ -429,7 +433,6 @@ def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, form:
 @X86_ALONE
 def test_with_closed_sums_openvino_fuses_each_sum_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
 
     def apart(form: Form) -> int:
         _, path = cases("inverted").make(form=form)
@@ -442,8 +445,6 @@ def test_with_closed_sums_openvino_fuses_each_sum_with_its_convolution(cases: An
 @X86_ALONE
 def test_openvino_fuses_silu_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
-
     _, path = cases("silu").make(form=CLOSED)
     layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     apart = sum(count for (kind, _), count in layers.items() if kind in ("Subgraph", "Eltwise", "Swish"))

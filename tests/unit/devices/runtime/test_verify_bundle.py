@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from support import factories
 from support.bundles import toy
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
+from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, Int8Count, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
 from weckd_edge.core.errors import BundleError, MissingDependency
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends import int8_layers
 from weckd_edge.devices.runtime.backends.base import ModelBytes
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.verify_bundle import self_test, verify_bundle
@@ -281,3 +282,32 @@ def test_the_command_shows_a_table_to_a_person(tmp_path: Path, runners: dict[str
     assert result.exit_code == 0
     assert "openvino" in result.stdout
     assert "passed" in result.stdout
+
+
+def test_what_runs_in_int8_on_this_processor_is_counted_again(
+    tmp_path: Path, runners: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Int8Count(int8_layers=1, layers=2, float_layers=("conv_2",))
+    asked: list[tuple[str, str]] = []
+
+    def count(backend: str, model: ModelBytes, network_input: str) -> Int8Count:
+        asked.append((backend, network_input))
+        return counted
+
+    monkeypatch.setattr(int8_layers, "count_int8_layers", count)
+    bundle = make_bundle(tmp_path / "b")
+    (test,) = verify_bundle(bundle).selftest
+    assert (test.passed, test.int8) == (True, counted)
+    assert asked == [("openvino", open_bundle(bundle).manifest.network_input_name)]
+    shown = CliRunner().invoke(command, [str(bundle)])
+    assert "1 of 2" in shown.stdout
+    assert "conv_2" in shown.stderr
+
+
+def test_a_count_that_fails_fails_no_self_test(
+    tmp_path: Path, runners: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("openvino")
+    (test,) = verify_bundle(make_bundle(tmp_path / "b")).selftest  # its IR is none; a stand-in runs it
+    assert (test.passed, test.int8) == (True, None)
+    assert "were not counted" in caplog.text
