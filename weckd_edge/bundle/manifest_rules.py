@@ -261,10 +261,10 @@ def _check_proof(model: BuiltModel) -> None:
             f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {model.name}, found {model.tolerance:g}",
             code="E_BUNDLE_TOLERANCE",
         )
-    counts = (model.int8_layers, model.layers)
-    if (None in counts) != (counts == (None, None)) or (None not in counts and not 0 <= counts[0] <= counts[1]):
+    small, layers = model.int8_layers, model.layers
+    if (small is None) != (layers is None) or not 0 <= (small or 0) <= (layers or 0):
         raise BundleError(
-            f"{MANIFEST_FILE}: {model.name}: expected int8 layers among all layers, found {counts[0]} of {counts[1]}",
+            f"{MANIFEST_FILE}: {model.name}: expected int8 layers among all layers, found {small} of {layers}",
             code="E_BUNDLE_MODEL",
         )
 
