@@ -14,9 +14,10 @@ from weckd_edge.artifacts import BuiltModel, Precision
 from weckd_edge.compile.backends.litert_operators import WRITERS, whole_mean
 from weckd_edge.compile.backends.litert_tensors import GraphTensors
 from weckd_edge.compile.backends.tflite_file import per_tensor
-from weckd_edge.compile.graph import load_graph
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.litert_backend import NAME
 from weckd_edge.devices.runtime.backends.table import library_version
 
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from onnx import ModelProto
 
 MODEL_FILE = "model.tflite"
-_CONVOLUTIONS = ("CONV_2D", "DEPTHWISE_CONV_2D")
 
 
 def build_tflite(onnx: Path, precision: Precision, folder: Path) -> BuiltModel:
@@ -39,11 +39,9 @@ def build_tflite(onnx: Path, precision: Precision, folder: Path) -> BuiltModel:
         ModelError: The graph has an operator that is not written.
         MissingDependency: The extra ``litert`` is not installed.
     """
-    tensors = translate(load_graph(onnx))
     path = folder / MODEL_FILE
-    write_atomic(path, tensors.file.to_bytes())
-    layers = [kind for kind, _ in tensors.file.operators if kind in _CONVOLUTIONS]
-    int8 = [kind for kind, codes in tensors.file.operators if kind in _CONVOLUTIONS and codes]
+    write_atomic(path, translate(load_graph(onnx)).file.to_bytes())
+    count = count_if_int8(NAME, precision, path, NETWORK_INPUT_NAME)
     return BuiltModel(
         backend=NAME,
         backend_version=library_version(NAME),
@@ -51,9 +49,8 @@ def build_tflite(onnx: Path, precision: Precision, folder: Path) -> BuiltModel:
         kind="model",
         files=(file_ref(folder, path),),
         source_sha256=sha256_file(onnx),
-        int8_layers=len(int8),
-        layers=len(layers),
-        detail=(f"{len(int8)} of {len(layers)} convolutions run in int8",),
+        int8_layers=count.int8_layers if count is not None else None,
+        layers=count.layers if count is not None else None,
     )
 
 

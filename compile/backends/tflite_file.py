@@ -66,13 +66,10 @@ class TfliteFile:
         self._ends: tuple[list[int], list[int]] = ([], [])
 
     @property
-    def operators(self) -> list[tuple[str, bool]]:
-        """Kind of each operator, and whether it computes on int8 codes."""
-        kinds, int8 = list(self._codes), self.schema.TensorType.INT8
-        return [
-            (kinds[op.opcodeIndex], {self._tensors[op.inputs[0]].type, self._tensors[op.outputs[0]].type} == {int8})
-            for op in self._operators
-        ]
+    def operators(self) -> list[str]:
+        """Kind of each operator, in order."""
+        kinds = list(self._codes)
+        return [kinds[operator.opcodeIndex] for operator in self._operators]
 
     def add_tensor(
         self,

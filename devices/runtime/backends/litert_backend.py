@@ -69,6 +69,22 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
         ModelError: The file is missing or LiteRT refuses it.
     """
     del cache_dir, half
+    interpreter, version = make_interpreter(model, threads=threads, reference=reference)
+    return LiteRTRunner(interpreter, version, str(model))
+
+
+def make_interpreter(model: ModelSource, *, threads: int, reference: bool) -> tuple[Any, str]:
+    """Return LiteRT's interpreter of a ``.tflite`` model, with its tensors allocated, and LiteRT's version.
+
+    Args:
+        model: The model.
+        threads: Processor threads that one query may use.
+        reference: Use LiteRT's plain kernels in place of XNNPACK's.
+
+    Raises:
+        ModelError: The file is missing or LiteRT refuses it.
+        MissingDependency: LiteRT is absent or broken.
+    """
     litert = require("ai_edge_litert", "run a LiteRT model")
     interpreters = require("ai_edge_litert.interpreter", "run a LiteRT model")
     require_model(model, (".tflite",), NAME)
@@ -88,7 +104,7 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
         raise ModelError(
             f"{model}: LiteRT {litert.__version__} refuses it ({first_line(err)})", code="E_MODEL_BACKEND_LOAD"
         ) from err
-    return LiteRTRunner(interpreter, str(litert.__version__), str(model))
+    return interpreter, str(litert.__version__)
 
 
 @contextlib.contextmanager

@@ -25,6 +25,7 @@ class Backend:
         runs: Values of ``BuiltModel.backend`` in a manifest that it runs.
         network_only: Whether it can time the network without its preprocessing.
         half: Whether it can be asked to compute in float16.
+        firmware: Whether the C library runs it, too; the model that a build deploys is of such a backend.
     """
 
     module: str
@@ -34,6 +35,7 @@ class Backend:
     runs: tuple[str, ...]
     network_only: bool = False
     half: bool = False
+    firmware: bool = True
 
 
 BACKENDS: dict[str, Backend] = {
@@ -59,6 +61,7 @@ BACKENDS: dict[str, Backend] = {
         extra="litert",
         suffixes=(".tflite",),
         runs=("litert",),
+        firmware=False,
     ),
     "tensorrt": Backend(
         module="weckd_edge.devices.runtime.backends.tensorrt_backend",

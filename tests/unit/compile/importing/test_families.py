@@ -12,8 +12,8 @@ import pytest
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.calibration_images import calibration_frames, choose_images
-from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
+from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, split_by_precision
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
