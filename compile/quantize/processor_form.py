@@ -6,7 +6,7 @@ that its Q's clipping replaces is taken out, and any other one gets a pair in fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -31,26 +31,27 @@ _ROUNDING = 1e-5
 """Relative difference of a range's end that is rounding alone."""
 
 
-def finish_processor_form(model: ModelProto, limits: Mapping[str, tuple[float, float]]) -> None:
+def finish_processor_form(model: ModelProto, limits: Mapping[str, tuple[float, float]], outside: Collection[str]) -> None:
     """Put a pair behind each operator that runs in int8, and absorb the activations in front of quantizers, in place.
 
     Args:
         model: Graph whose quantized operators read uint8 behind a pair.
         limits: Lowest and highest value of tensors, by name.
+        outside: Names of the operators that stay in floating point.
     """
-    for tensor in _unpaired(model.graph):
+    for tensor in _unpaired(model.graph, outside):
         _put_pair(model.graph, tensor, limits)
     absorb_activations(model.graph)
     drop_unread(model.graph)
 
 
-def _unpaired(graph: GraphProto) -> list[str]:
+def _unpaired(graph: GraphProto, outside: Collection[str]) -> list[str]:
     """Return the tensors that must get a pair, so that an operator can write int8: its output, or its activation's."""
     arrays, made_by, read_by = arrays_of(require("onnx", "quantize a network"), graph), producers(graph), consumers(graph)
     outputs = {value.name for value in graph.output}
     found = []
     for node in graph.node:
-        if node.op_type not in WRITING_INT8 or not _reads_int8(node, made_by):
+        if node.op_type not in WRITING_INT8 or node.name in outside or not _reads_int8(node, made_by):
             continue
         tensor = node.output[0]
         readers = read_by.get(tensor, [])

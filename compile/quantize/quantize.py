@@ -283,7 +283,7 @@ def _place_pairs(
     made: ModelProto = quantizer.model.model
     keep_pixels_whole(made)
     if form.unsigned:
-        finish_processor_form(made, limits)
+        finish_processor_form(made, limits, outside)
     return made
 
 

@@ -75,6 +75,8 @@ def bench(
         input=manifest.input,
         precision=choice.precision,
         half=choice.half,
+        by_device=choice.by_device,
+        note=choice.note,
         labels=manifest.labels,
         network_input_name=manifest.network_input_name,
         onnx=read_model_bytes(bundle, manifest.onnx),
@@ -112,7 +114,7 @@ def bench_model(
     kept = BenchFolder(out) if out is not None else None
     found = machine.detect()
     generator = choose_generator(settings.generator, rules)
-    warnings = [*_machine_warnings(found, settings.threads), *filter(None, [generator.note])]
+    warnings = [*_machine_warnings(found, settings.threads), *filter(None, [generator.note, model.note])]
     with (progress or SilentProgress()).task(f"bench {model.backend}", total=3) as task:
         cold = model.cold_start(frames[:1], settings.threads)
         task.advance()
@@ -149,6 +151,7 @@ def _draft(
         backend=model.backend,
         backend_version=version,
         precision=model.precision,
+        by_device=model.by_device,
         rules=rules.text(0, 0.0),
         threads=settings.threads,
         end_to_end=_NO_TIME,

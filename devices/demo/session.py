@@ -80,6 +80,7 @@ class DemoSession:
             "target": manifest.target,
             "backend": f"{choice.backend} {self.model.runner.version}".strip(),
             "precision": choice.precision,
+            "by_device": choice.by_device,
             "labels": list(manifest.labels),
             "confidence_threshold": manifest.operating_point.confidence_threshold,
             "frame": [manifest.input.frame.height, manifest.input.frame.width],

@@ -20,6 +20,7 @@ class BenchRequest:
         settings: Settings of the bench.
         backend: Name in the backend table; None takes the best one that the device has.
         power: Name of the device's power source, as for ``--power``.
+        finalize: Whether the device first chooses what it runs of the bundle.
         schema_version: Version of this record's fields.
     """
 
@@ -27,4 +28,5 @@ class BenchRequest:
     settings: BenchSettings = field(default_factory=BenchSettings)
     backend: str | None = None
     power: str = "auto"
+    finalize: bool = False
     schema_version: int = SCHEMA_VERSION

@@ -86,7 +86,8 @@ def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
     threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
     if parts is not None and parts.end_to_end_over_network is not None:
         print_message(f"end to end takes {parts.end_to_end_over_network:.2f} times as long as the network alone")
-    print_message(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
+    chosen = ", chosen on this device" if found.by_device else ""
+    print_message(f"{found.backend} {found.backend_version}, {found.precision}{chosen}, {threads_used}, {found.generator}")
     if found.int8 is not None:
         print_message(found.int8.sentence)
     print_message(found.rules)

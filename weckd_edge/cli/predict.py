@@ -92,6 +92,7 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
         output.progress() as progress,
         progress.task("predict", len(found.images)) as task,
     ):
+        results.model = model.running
         for result in _predictions(loaded, model, found.images, run, output):
             results.add(result)
             task.advance()

@@ -61,7 +61,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
         "recipe-tensorrt",
         BuiltModel,
         key_of(
-            {**inputs, "frames": calibration_digest(frames)},
+            {**inputs, "frames": calibration_digest(frames), "input": student.input},
             "weckd_edge.compile.backends.tensorrt_backend",
             "weckd_edge.compile.quantize.calibration_images",
         ),
@@ -71,6 +71,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             ctx.profile,
             folder,
             calibration_inputs(calibration.root, frames, student.input),
+            student.input,
             precision=chosen.precision,
         ),
     )
