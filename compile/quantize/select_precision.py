@@ -20,7 +20,7 @@ from weckd_edge.compile.quantize.candidates.choose import (
     compare_precisions,
     explain_choice,
     is_whole_int8,
-    rank_shipped,
+    rank_listed,
 )
 from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
 from weckd_edge.compile.quantize.candidates.make import CandidateMaker
@@ -144,7 +144,7 @@ class Selector:
         return candidate.runnable is None and (self.config.precision == "auto" or candidate.trial.backend == "openvino")
 
     def _add_other_runtimes(self) -> None:
-        """Add the graphs that could be shipped as ONNX Runtime and LiteRT run them, and FP32 as it is computed in float16.
+        """Add the graphs that a bundle could list as ONNX Runtime and LiteRT run them, and FP32 as computed in float16.
 
         One int8 graph serves all backends: of our own, the one whose predictions stay closest to FP32's.
         """
@@ -251,11 +251,11 @@ class Selector:
         return again if again.probabilities is not None else None
 
     def _keep(self, chosen: PrecisionCandidate, reason: str, timed_on: str | None) -> PrecisionSelection:
-        """Move the files of what is shipped to the folder, and drop the others."""
+        """Move the files of what the bundle lists to the folder, and drop the others."""
         path = self.folder / ONNX_FILE
         shutil.copyfile(chosen.onnx, path)
-        shipped = self._shipped(chosen)
-        models = tuple(self._ship(candidate, is_deployed=candidate is chosen) for candidate in shipped)
+        listed = self._listed(chosen)
+        models = tuple(self._place(candidate, is_deployed=candidate is chosen) for candidate in listed)
         for candidate in self.candidates:
             shutil.rmtree(candidate.folder)
         trials = tuple(candidate.trial for candidate in self.candidates)
@@ -269,16 +269,16 @@ class Selector:
             onnx=file_ref(self.folder, path),
             quantized=chosen.quantized,
             models=models,
-            shipped=tuple(candidate.trial.name for candidate in shipped),
+            listed=tuple(candidate.trial.name for candidate in listed),
             backends=compare_precisions(trials),
             quantize_aware_link=chosen.whole.int8_link if chosen.whole else None,
         )
 
-    def _shipped(self, chosen: PrecisionCandidate) -> list[PrecisionCandidate]:
-        """Return the candidates that are shipped, the deployed one first; none where the device builds its own.
+    def _listed(self, chosen: PrecisionCandidate) -> list[PrecisionCandidate]:
+        """Return the candidates that are listed, the deployed one first; none where the device builds its own.
 
         Each is within the limits and was timed here; one that this processor cannot run was shown to another form of it.
-        Of a precision that was asked for, its graph is shipped alone.
+        Of a precision that was asked for, the graph is listed alone.
         """
         if self.deployment.target != "cpu":
             return []
@@ -293,12 +293,12 @@ class Selector:
             and (c is chosen or c.trial.precision != "fp16" or c.built.half)  # weights in FP16 are FP32 again as it computes
             and (wanted == "auto" or (c.trial.precision == "int8") == (chosen.trial.precision == "int8"))
         ]
-        shipped = [self.maker.find(trial) for trial in rank_shipped(chosen.trial, [c.trial for c in pool])]
-        graphs = {sha256_file(c.onnx) for c in shipped if c is chosen or c.trial.backend == "onnxruntime"}
+        listed = [self.maker.find(trial) for trial in rank_listed(chosen.trial, [c.trial for c in pool])]
+        graphs = {sha256_file(c.onnx) for c in listed if c is chosen or c.trial.backend == "onnxruntime"}
         # LiteRT's file is written anew from its graph when the temperature is known.
-        return [c for c in shipped if c.trial.backend != "litert" or sha256_file(c.onnx) in graphs]
+        return [c for c in listed if c.trial.backend != "litert" or sha256_file(c.onnx) in graphs]
 
-    def _ship(self, candidate: PrecisionCandidate, *, is_deployed: bool) -> BuiltModel:
+    def _place(self, candidate: PrecisionCandidate, *, is_deployed: bool) -> BuiltModel:
         """Copy a candidate's files to the folder and return its record: an IR is only needed where it is deployed, or int8.
 
         OpenVINO reads a graph in floating point as it is; Q/DQ pairs need the conversion that an IR has behind it.

@@ -42,7 +42,7 @@ def recalibrate(
     held against one threshold, so that a device may change from one to another.
 
     Args:
-        selection: Record of the deployed graph, and of the models that are shipped.
+        selection: Record of the deployed graph, and of the models that are listed.
         source: Folder that they lie in.
         predicted_by: Name of the implementation that will be deployed; where the device builds its own, of the graph itself.
         probabilities: Predictions of that implementation, of the validation images, ``[N, classes]``.

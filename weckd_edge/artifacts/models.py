@@ -171,10 +171,10 @@ class PrecisionSelection:
         precision: Precision of the deployed model.
         onnx: ONNX graph of the deployed model.
         quantized: How that graph was quantized; None where it was not.
-        models: Every model that is shipped for the host's kind of device, the deployed one first and the others by their
+        models: Every model that is listed for the host's kind of device, the deployed one first and the others by their
             time; empty where the device builds its own.
-        shipped: Names of the trials that ``models`` were, in the same order.
-        backends: For each backend, which precision is the faster on the host, in a sentence.
+        listed: Names of the trials that ``models`` were, in the same order.
+        backends: Faster precision of each backend on the host, in a sentence each.
         quantize_aware_link: Last link after quantization-aware training, where the graph was made from it.
         schema_version: Schema version of this record.
     """
@@ -188,7 +188,7 @@ class PrecisionSelection:
     onnx: FileRef
     quantized: QuantizedModel | None
     models: tuple[BuiltModel, ...] = ()
-    shipped: tuple[str, ...] = ()
+    listed: tuple[str, ...] = ()
     backends: tuple[str, ...] = ()
     quantize_aware_link: Link | None = None
     schema_version: int = SCHEMA_VERSION
@@ -227,7 +227,7 @@ class RecalibratedModel:
         onnx: ONNX file of the deployed model's graph; where the temperature is 1, the unchanged graph.
         recalibration: The temperature, and how it was fitted.
         source_sha256: SHA-256 of that graph without the temperature, hexadecimal.
-        models: Every model that is shipped, with the temperature inside, in the order of the selection.
+        models: Every model that is listed, with the temperature inside, in the order of the selection.
         schema_version: Schema version of this record.
     """
 

@@ -22,6 +22,7 @@ MAX_DEPTH = 32
 """Largest depth of nested lists and objects in a manifest."""
 
 MAX_FILES = 4096
+MAX_MODELS = 64
 MAX_MODEL_FILES = 4
 MAX_MODEL_BYTES = 2 << 30
 MAX_TOLERANCE = 0.5
@@ -109,6 +110,7 @@ def check_manifest(manifest: Manifest) -> None:
     _check_labels(manifest)
     _check_input(manifest.input)
     _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MAX_MODEL_BYTES, "bytes")
+    _check_size(MANIFEST_FILE, "the list of models", len(manifest.models), MAX_MODELS, "models")
     for model in manifest.models:
         _check_model(model)
     names = [model.name for model in manifest.models if model.kind == "model"]

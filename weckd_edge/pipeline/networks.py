@@ -170,7 +170,7 @@ class Student:
         return self.implementation(models[0]) if models else self.as_written
 
     def implementation(self, model: BuiltModel) -> Implementation:
-        """Return how one of the shipped models is run."""
+        """Return how one of the listed models is run."""
         from weckd_edge.compile.verify.implementations import Implementation
 
         graph = next(ref for ref in model.files if not ref.path.endswith(".bin"))
@@ -184,5 +184,5 @@ class Student:
 
     @property
     def runs_here(self) -> list[BuiltModel]:
-        """The shipped models that this machine can run, the deployed one first."""
+        """The listed models that this machine can run, the deployed one first."""
         return [model for model in self.selection.models if refusal(model.backend, half=model.half) is None]

@@ -94,8 +94,8 @@ def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial
     return min((t for t in tied if (t.bytes or 0) <= minimum * LARGER), key=lambda t: t.divergence or 0.0)
 
 
-def rank_shipped(chosen: QuantizationTrial, eligible: Sequence[QuantizationTrial]) -> list[QuantizationTrial]:
-    """Return the trials that are shipped: of each backend and precision the fastest, the deployed one first, then by time.
+def rank_listed(chosen: QuantizationTrial, eligible: Sequence[QuantizationTrial]) -> list[QuantizationTrial]:
+    """Return the trials that are listed: of each backend and precision the fastest, the deployed one first, then by time.
 
     What was not timed on this machine comes last.
     """

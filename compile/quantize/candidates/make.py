@@ -9,7 +9,7 @@ from pathlib import Path
 
 from weckd_edge.artifacts import BuiltModel, Precision, QuantizationTrial
 from weckd_edge.compile.backends import litert_backend, nncf_backend, openvino_backend
-from weckd_edge.compile.graph import load_graph
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate, WholeInt8
 from weckd_edge.compile.quantize.candidates.choose import NAMES
@@ -31,6 +31,7 @@ from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.openvino_backend import computes_in_half, precision_settings
 from weckd_edge.devices.runtime.backends.table import library_version
 
@@ -270,14 +271,17 @@ def write_half(onnx: Path, path: Path) -> None:
 
 def _graph_entry(candidate: PrecisionCandidate, backend: str, settings: dict[str, str]) -> BuiltModel:
     """Return the record of a candidate whose graph a backend runs as it is."""
-    graph = file_ref(candidate.folder, candidate.onnx)
+    graph, precision = file_ref(candidate.folder, candidate.onnx), candidate.trial.precision
+    count = count_if_int8(backend, precision, candidate.onnx, NETWORK_INPUT_NAME)
     return BuiltModel(
         backend=backend,
         backend_version=library_version(backend),
-        precision=candidate.trial.precision,
+        precision=precision,
         kind="model",
         files=(graph,),
         source_sha256=graph.sha256,
+        int8_layers=count.int8_layers if count is not None else None,
+        layers=count.layers if count is not None else None,
         settings=settings,
     )
 

@@ -37,8 +37,8 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
     from weckd_edge.compile.verify.parity import verify as compare_all
 
     network, as_written, deployed = student.network, student.as_written, student.deployed
-    shipped = [student.implementation(model) for model in student.runs_here] or runners_here(as_written)
-    others = _of_same_graph(student) if student.selection.models else shipped
+    listed = [student.implementation(model) for model in student.runs_here] or runners_here(as_written)
+    others = _of_same_graph(student) if student.selection.models else listed
     return ctx.step(
         "verify",
         Verification,
@@ -48,7 +48,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
                 "fp32": student.exported.artifact.onnx.sha256,
                 "deployed": [deployed.name, deployed.digest()],
                 "others": [other.name for other in others],
-                "shipped": [[model.name, model.digest()] for model in shipped],
+                "listed": [[model.name, model.digest()] for model in listed],
                 "images": [[r.path, *r.identity()] for r in images.records],
                 "recalibration": student.recalibration,
                 "teacher": teacher.link.artifact.weights.sha256 if teacher else None,
@@ -69,7 +69,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
                 quantized=as_written,
                 deployed=deployed,
                 others=others,
-                shipped=shipped,
+                listed=listed,
                 recalibration=student.recalibration,
                 uncalibrated=student.uncalibrated,
             ),
@@ -82,7 +82,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
 
 
 def _of_same_graph(student: Student) -> list[Implementation]:
-    """Return the other shipped models that run the deployed model's graph in its precision."""
+    """Return the other listed models that run the deployed model's graph in its precision."""
     first = student.selection.models[0]
     same = [m for m in student.runs_here if (m.source_sha256, m.precision) == (first.source_sha256, first.precision)]
     return [student.implementation(model) for model in same if model is not first]

@@ -61,9 +61,9 @@ def model_rows(manifest: Manifest, selection: PrecisionSelection, verification: 
 
 
 def _trials(selection: PrecisionSelection) -> dict[tuple[str, str], QuantizationTrial]:
-    """Return the trial of each shipped model, by backend and precision."""
+    """Return the trial of each listed model, by backend and precision."""
     by_name = {trial.name: trial for trial in selection.trials}
     return {
         (model.backend, model.precision): by_name[name]
-        for model, name in zip(selection.models, selection.shipped, strict=True)
+        for model, name in zip(selection.models, selection.listed, strict=True)
     }

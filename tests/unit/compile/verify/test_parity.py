@@ -411,7 +411,7 @@ def test_every_model_of_the_bundle_is_reported_with_its_own_accuracy(ears: Ears,
     stub.answers[SHIPPED.model] = ears.probabilities((numbers[0], wrong))
     stub.answers[WRITTEN.model] = ears.probabilities((numbers[0], wrong), (numbers[1], wrong))
     stub.answers[plain.model] = ears.probabilities()
-    found = ears.verify(ears.probabilities(), others=(other,), shipped=(SHIPPED, other, plain))
+    found = ears.verify(ears.probabilities(), others=(other,), listed=(SHIPPED, other, plain))
     assert [(m.backend, m.precision, m.accuracy.correct, m.flips) for m in found.models] == [
         ("openvino", "int8", 8, 1),
         ("onnxruntime", "int8", 7, 2),

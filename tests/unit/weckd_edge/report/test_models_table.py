@@ -50,7 +50,7 @@ def parts() -> tuple[Manifest, PrecisionSelection, Verification]:
         trials=TRIALS,
         chosen="int8 mse",
         models=MODELS[:3],
-        shipped=("int8 mse", "fp32 in ONNX Runtime", "fp16, computed in float16"),
+        listed=("int8 mse", "fp32 in ONNX Runtime", "fp16, computed in float16"),
         backends=(SENTENCE,),
     )
     accuracies = (
@@ -78,7 +78,7 @@ def test_each_model_has_its_own_accuracy_time_layers_and_tolerance() -> None:
 def test_where_the_device_builds_its_own_the_recipe_is_listed_without_a_time() -> None:
     manifest, selection, verification = parts()
     jetson = replace(manifest, target="jetson", models=(RECIPE, MODELS[0]))
-    rows = model_rows(jetson, replace(selection, models=(), shipped=()), verification)
+    rows = model_rows(jetson, replace(selection, models=(), listed=()), verification)
     assert [(r.name, r.kind, r.median_ns) for r in rows] == [
         ("tensorrt int8", "built on the device", None),
         ("openvino int8", "runs as it is", None),
