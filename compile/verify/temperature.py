@@ -116,7 +116,7 @@ def _calibrate_model(
         return replace(model, source_sha256=digest)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         own = Path(place)
-        if graph is not None and model.backend == litert_backend.NAME:
+        if graph is not None and model.backend == "litert":
             files = litert_backend.build_tflite(graph, model.precision, own).files
         elif graph is not None and _has_pairs(load_graph(graph)) == (model.precision == "int8"):
             files = openvino_backend.build_ir(graph, model.precision, own).files
