@@ -1,7 +1,7 @@
 """LiteRT beside ONNX Runtime and OpenVINO: ``chrt --rr 10 taskset -c 1 python benchmarks/bench_litert.py IMAGES GRAPH ...``.
 
 Each GRAPH is an exported FP32 graph that takes pixels; IMAGES is a folder of pictures. The int8 graph is made once, with
-ranges of 48 of the pictures, and each library runs it in its own form, one thread, a frame each in turn; the answers are
+ranges of 48 of the pictures, and each library runs it in its own form, one thread, a frame each in turn; the predictions are
 compared on other pictures. Appends one line for each graph to results/litert.jsonl.
 """
 
@@ -63,19 +63,19 @@ def runners(graph: Path, frames: list[NDArray[np.uint8]], folder: Path) -> dict[
 
 
 def differences(runs: dict[str, Runner], frames: list[NDArray[np.uint8]]) -> dict[str, dict[str, float]]:
-    """Return how far the int8 answers are from each other, from the graph as it is written, and from FP32's."""
-    answers = {name: np.stack([run.run(frame) for frame in frames]) for name, run in runs.items()}
+    """Return how far the int8 predictions are from each other, from the graph as it is written, and from FP32's."""
+    predictions = {name: np.stack([run.run(frame) for frame in frames]) for name, run in runs.items()}
     found = {}
     for name in ("litert int8", "onnxruntime int8", "openvino int8"):
         for other in ("onnxruntime int8", "as written", "onnxruntime fp32"):
             if name == other:
                 continue
-            apart = np.abs(answers[name] - answers[other]).max(axis=1)
+            apart = np.abs(predictions[name] - predictions[other]).max(axis=1)
             found[f"{name} from {other}"] = {
                 "largest": round(float(apart.max()), 6),
                 "median": round(float(np.median(apart)), 6),
                 "over_0.02": int((apart > 0.02).sum()),
-                "flips": int((answers[name].argmax(axis=1) != answers[other].argmax(axis=1)).sum()),
+                "flips": int((predictions[name].argmax(axis=1) != predictions[other].argmax(axis=1)).sum()),
             }
     return found
 
@@ -104,7 +104,7 @@ def main() -> None:
             LIBRARIES,
             frames=len(frames) - RANGES,
             litert_int8_over=ratio,
-            answers=apart,
+            apart=apart,
         )
 
 

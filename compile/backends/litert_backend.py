@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from weckd_edge.artifacts import BuiltModel, Precision
 from weckd_edge.compile.backends.litert_operators import WRITERS, whole_mean
 from weckd_edge.compile.backends.litert_tensors import GraphTensors
-from weckd_edge.compile.backends.tflite_file import per_tensor
+from weckd_edge.compile.backends.tflite_file import TfliteFile, per_tensor
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.core.errors import ModelError
+from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
 from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.litert_backend import NAME
@@ -61,8 +62,9 @@ def translate(model: ModelProto) -> GraphTensors:
         ModelError: The graph has an operator that is not written.
         MissingDependency: The extra ``litert`` is not installed.
     """
-    tensors = GraphTensors(model)
-    pixels, answer = tensors.graph.input[0].name, tensors.graph.output[0].name
+    schema = require("ai_edge_litert.schema_py_generated", "write a LiteRT model")
+    tensors = GraphTensors(model, TfliteFile(schema))
+    pixels, output = tensors.graph.input[0].name, tensors.graph.output[0].name
     means = (whole_mean(tensors, node.input[0]) for node in tensors.graph.node if node.op_type == "QuantizeLinear")
     mean = next((level for level in means if level is not None), 0)
     number = tensors.file.add_tensor(pixels, tensors.shape(pixels), "uint8", per_tensor(1.0, mean))
@@ -76,5 +78,5 @@ def translate(model: ModelProto) -> GraphTensors:
                 code="E_MODEL_OPERATOR",
             )
         WRITERS[node.op_type](tensors, node)
-    tensors.file.name_ends([number], [tensors.floats(answer)])
+    tensors.file.name_ends([number], [tensors.floats(output)])
     return tensors

@@ -66,17 +66,19 @@ class GraphTensors:
 
     Args:
         model: Graph from uint8 pixels to probabilities.
+        file: File to write to; it is empty.
 
     Attributes:
-        file: The file.
+        graph: The graph, with the shapes of its tensors.
+        file: File that is written.
         done: Names of nodes that another's operator computes.
     """
 
-    def __init__(self, model: ModelProto) -> None:
+    def __init__(self, model: ModelProto, file: TfliteFile) -> None:
         onnx = require("onnx", "write a LiteRT model")
         self._onnx = onnx
         self.graph = onnx.shape_inference.infer_shapes(model, strict_mode=True, data_prop=True).graph
-        self.file = TfliteFile()
+        self.file = file
         self.done: set[str] = set()
         self._arrays = arrays_of(onnx, self.graph)
         self._made_by, self._read_by = producers(self.graph), consumers(self.graph)

@@ -55,10 +55,17 @@ def per_tensor(scale: float, zero_point: int) -> Quantization:
 
 
 class TfliteFile:
-    """A file that is being written; equal calls give equal bytes."""
+    """A file that is being written; equal calls give equal bytes.
 
-    def __init__(self) -> None:
-        self.schema: Any = require("ai_edge_litert.schema_py_generated", "write a LiteRT model")
+    Args:
+        schema: The module ``ai_edge_litert.schema_py_generated``.
+
+    Attributes:
+        schema: That module.
+    """
+
+    def __init__(self, schema: Any) -> None:
+        self.schema = schema
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
         self._codes: dict[str, int] = {}

@@ -1,10 +1,9 @@
-"""LiteRT on the CPU: a .tflite model, run by XNNPACK. Its int8 answers are the same on x86 and Arm."""
+"""LiteRT on the CPU: a .tflite model, run by XNNPACK. Its int8 predictions are the same on x86 and Arm."""
 
 from __future__ import annotations
 
 import contextlib
 import os
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -111,7 +110,6 @@ def make_interpreter(model: ModelSource, *, threads: int, reference: bool) -> tu
 def _without_notes() -> Iterator[None]:
     """Leave out what LiteRT notes on the standard error when it makes an interpreter; it has no setting for that."""
     with _LOADING, tempfile.TemporaryFile() as caught:
-        sys.stderr.flush()
         kept = os.dup(2)
         os.dup2(caught.fileno(), 2)
         try:

@@ -1,4 +1,4 @@
-"""A graph as a .tflite file: every operator answers as ONNX Runtime's does, in floating point and in int8."""
+"""A graph as a .tflite file: every operator computes what ONNX Runtime's does, in floating point and in int8."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -54,12 +54,12 @@ class Net:
         pooled = self.add("Flatten", self.add("GlobalAveragePool", features))
         weights = self.put((self.random.standard_normal((CLASSES, width)) * 0.7).astype(np.float32))
         logits = self.add("Gemm", pooled, weights, self.put(np.zeros(CLASSES, np.float32)), transB=1)
-        answer = self.add("Softmax", logits, axis=1)
+        output = self.add("Softmax", logits, axis=1)
         graph = helper.make_graph(
             self.nodes,
             "net",
             [helper.make_tensor_value_info("pixels", TensorProto.UINT8, [1, SIDE, SIDE, 3])],
-            [helper.make_tensor_value_info(answer, TensorProto.FLOAT, [1, CLASSES])],
+            [helper.make_tensor_value_info(output, TensorProto.FLOAT, [1, CLASSES])],
             self.constants,
         )
         made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
@@ -185,8 +185,8 @@ def int8(path: Path) -> Path:
     return made
 
 
-def answers(graph: Path, shown: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What LiteRT and ONNX Runtime answer to frames."""
+def predictions(graph: Path, shown: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What LiteRT and ONNX Runtime predict of frames."""
     (ref,) = build_tflite(graph, "fp32", graph.parent).files
     found = []
     for backend, path in (("litert", graph.parent / ref.path), ("onnxruntime", graph)):
@@ -197,17 +197,17 @@ def answers(graph: Path, shown: NDArray[np.uint8]) -> tuple[NDArray[np.float32],
 
 
 @cases
-def test_floating_point_answers_as_onnx_runtime_does(tmp_path: Path, case: Callable[[Net], str]) -> None:
-    found, expected = answers(write(tmp_path, case), frames())
+def test_floating_point_predicts_as_onnx_runtime_does(tmp_path: Path, case: Callable[[Net], str]) -> None:
+    found, expected = predictions(write(tmp_path, case), frames())
     np.testing.assert_allclose(found, expected, atol=1e-5)
-    assert np.ptp(expected, axis=0).max() > 0.05  # frames that differ are answered differently
+    assert np.ptp(expected, axis=0).max() > 0.05  # frames that differ are told apart
 
 
 @cases
-def test_int8_answers_as_onnx_runtime_does(
+def test_int8_predicts_as_onnx_runtime_does(
     tmp_path: Path, case: Callable[[Net], str], recwarn: pytest.WarningsRecorder
 ) -> None:
-    found, expected = answers(int8(write(tmp_path, case)), frames())
+    found, expected = predictions(int8(write(tmp_path, case)), frames())
     np.testing.assert_allclose(found, expected, atol=0.02)
     assert np.ptp(expected, axis=0).max() > 0.05
 
@@ -235,13 +235,13 @@ def test_a_layer_that_is_read_in_floating_point_is_not_counted_as_int8(tmp_path:
     onnx.save(graph, path)
     built = build_tflite(path, "int8", tmp_path)
     assert (built.int8_layers, built.layers) == (2, 3)
-    found, expected = answers(path, frames())
+    found, expected = predictions(path, frames())
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
 @pytest.mark.parametrize("mean", [0.0, 128.0, [[[[123.675]], [[116.28]], [[103.53]]]]])
 def test_any_mean_is_taken_off_the_pixels(tmp_path: Path, mean: Any) -> None:
-    found, expected = answers(int8(write(tmp_path, plain, mean=mean)), frames())
+    found, expected = predictions(int8(write(tmp_path, plain, mean=mean)), frames())
     np.testing.assert_allclose(found, expected, atol=0.02)
 
 
