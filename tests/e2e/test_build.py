@@ -88,7 +88,9 @@ def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
 
 
 def test_json_of_a_build_reads_as_its_golden(cpu: Any, golden: Callable[[Path, str], None]) -> None:
-    golden(FOLDER / "json/build.json", stable_json(cpu.done.stdout, cpu.bundle.parent, "words"))
+    told = json.loads(cpu.done.stdout)
+    told["models"] = [model for model in told["models"] if not model["name"].startswith("litert")]  # where it is installed
+    golden(FOLDER / "json/build.json", stable_json(json.dumps(told), cpu.bundle.parent, "words"))
 
 
 def test_links_learn_from_disjoint_labelled_subsets_and_their_predecessor(cpu: Any) -> None:
