@@ -1,6 +1,6 @@
 """Install the package on an emulated 64-bit Arm processor and use it there: ``make arm64-test``.
 
-Debian's arm64 packages are unpacked into a folder, the wheel of this checkout and OpenVINO's for aarch64 beside them, and
+Debian's arm64 packages are unpacked into a folder, the wheels of this checkout, OpenVINO and ONNX Runtime beside them, and
 ``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and predicts rightly, and
 that the C library does, which is built across (``arm64_firmware.py``). Times under an emulator say nothing about a device;
 what is checked of ``bench`` is that it says so.
@@ -341,6 +341,7 @@ def main() -> int:
                 check.firmware.try_what_needs_no_model_there,
                 check.firmware.selftest_a_bundle_through_c_there,
                 check.firmware.predict_through_c_as_python_does_here,
+                check.firmware.selftest_onnx_runtime_through_c_there,
                 check.firmware.size_stack_and_heap_there,
             ]
         for step in steps:

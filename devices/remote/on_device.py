@@ -42,6 +42,7 @@ def run_request(folder: Path) -> None:
             bundle,
             request.settings,
             backend=request.backend,
+            precision=request.precision,
             machine=BenchMachine(power=source),
             out=folder / OUT,
         )

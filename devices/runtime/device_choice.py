@@ -195,6 +195,8 @@ def kept_choices(folder: Path) -> Iterator[DeviceChoice]:
 
 def listed_model(bundle: Bundle, choice: DeviceChoice) -> BuiltModel | None:
     """Return the entry of the manifest that a choice names; None for an engine, or where it lists no such model."""
+    if choice.takes != bundle.manifest.input.graph_input_name:
+        return None
     for model in bundle.manifest.models:
         if model.kind == "model" and _proof(model, model.source_sha256) == _proof(choice, choice.graph_sha256):
             return model
@@ -213,6 +215,8 @@ def _engine_differs(bundle: Bundle, choice: DeviceChoice, root: Path) -> str | N
         return "the device's engine was tested by another bundle"
     if choice.backend != "tensorrt" or not all(is_device(ref.path) for ref in choice.files):
         return "the device's choice is no engine"
+    if choice.takes == "pixels" and manifest.input.graph_input_name != "pixels":
+        return "the device's engine takes pixels, which no front end makes for this bundle"
     modules = read_identity(root).modules
     made_on = choice.identity.module if isinstance(choice.identity, EngineIdentity) else ""
     if modules and made_on not in modules:

@@ -192,8 +192,13 @@ def test_probabilities_are_recalibrated_inside_the_graph_and_the_evidence_says_h
 
 
 def test_the_manifest_and_the_evidence_say_in_which_precision_it_runs(cpu: Any) -> None:
-    (model,) = json.loads((cpu.bundle / "manifest.json").read_text())["models"]
-    assert model["settings"] == {"INFERENCE_PRECISION_HINT": "f32"}
+    models = json.loads((cpu.bundle / "manifest.json").read_text())["models"]
+    assert [(model["backend"], model["precision"], model["settings"]) for model in models] == [
+        ("openvino", "int8", {"INFERENCE_PRECISION_HINT": "f32"}),
+        ("onnxruntime", "int8", {}),
+    ]
+    assert all(0 <= model["int8_layers"] <= model["layers"] for model in models)
+    assert all(model["expected"]["path"] == "selftest/expected.npy" for model in models), "they run one graph"
     executed = json.loads((cpu.bundle / "evidence/verification.json").read_text())["executed"]
     assert sum(layer["kind"] == "Convolution" for layer in executed) > 10
 

@@ -66,7 +66,14 @@ def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: Benc
 
     loaded = load(bundle, key=trust.key, min_version=trust.min_version)
     with output.progress() as progress:
-        found = loaded.bench(run.settings(), backend=run.backend, power=run.power, out=output.out, progress=progress)
+        found = loaded.bench(
+            run.settings(),
+            backend=run.backend,
+            precision=run.precision,
+            power=run.power,
+            out=output.out,
+            progress=progress,
+        )
     verdict, reason = verdict_of(found)
     if output.as_json:
         print_json(bench_summary(found, verdict, reason))

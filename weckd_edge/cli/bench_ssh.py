@@ -41,6 +41,7 @@ def bench_over_ssh(bundle: Path, *, run: BenchRun, trust: AcceptedBundle, remote
         bundle=str(bundle) if remote.remote_bundle else None,
         settings=run.settings(),
         backend=run.backend,
+        precision=run.precision,
         power=run.power,
         finalize=remote.finalize,
     )

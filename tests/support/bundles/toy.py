@@ -19,6 +19,7 @@ from weckd_edge.artifacts import (
     FrameSpec,
     GoldenFrames,
     InputSpec,
+    Manifest,
     NetworkInput,
     OperatingPoint,
     Precision,
@@ -42,6 +43,9 @@ FORMS: tuple[Form, ...] = ("float32-frame", "float16", "plain")
 RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
 WIDE = (12, 20)
 """Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
+
+IN_C = ("openvino", "onnxruntime", "echo")
+"""Backends of a bundle for the C library, whose tests have a stand-in for a model."""
 
 TOLERANCE = 1e-3
 RECIPE_TOLERANCE = 0.02
@@ -159,6 +163,15 @@ def of_graph(backend: str, onnx: FileRef, precision: Precision = "int8", **chang
         settings={"INFERENCE_PRECISION_HINT": "f32"} if backend == "openvino" else {},
     )
     return replace(made, **changes)
+
+
+def with_graph(manifest: Manifest, graph: FileRef) -> Manifest:
+    """Return a manifest whose ONNX graph is another file, for the entries that run it too."""
+    models = tuple(
+        replace(model, files=(graph,), source_sha256=graph.sha256) if model.files == (manifest.onnx,) else model
+        for model in manifest.models
+    )
+    return replace(manifest, onnx=graph, models=models)
 
 
 def write_bundle(
