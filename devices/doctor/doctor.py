@@ -15,6 +15,7 @@ from weckd_edge.artifacts import Target
 from weckd_edge.core.errors import MissingDependency
 from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
 from weckd_edge.devices.doctor.advice import Advice, advise
+from weckd_edge.devices.doctor.bundle_state import BundleState
 from weckd_edge.devices.machine.detect import DetectedMachine, detect
 from weckd_edge.devices.native.library import describe_library
 from weckd_edge.devices.profiles.profile import load_profile, profile_names
@@ -101,6 +102,7 @@ class Diagnosis:
         abilities: Tasks, and whether each works here.
         targets: What can be built and run, by target; empty where not every library was checked.
         advice: Advice on settings, so that the machine runs fast and evenly.
+        bundle: What the machine runs of a bundle; None where none was named.
         int8: What is known of int8 in each runtime on such a machine; ``verify`` counts the layers of a bundle.
     """
 
@@ -113,6 +115,7 @@ class Diagnosis:
     abilities: tuple[Ability, ...]
     targets: tuple[TargetState, ...] = ()
     advice: tuple[Advice, ...] = ()
+    bundle: BundleState | None = None
     int8: tuple[Int8Runtime, ...] = ()
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import weckd_edge
 from weckd_edge.bundle.reader import Bundle
-from weckd_edge.core.errors import MissingDependency
 from weckd_edge.devices.bench.machine_log import read_power_state
 from weckd_edge.devices.machine.clocks import read_core_clocks
 from weckd_edge.devices.machine.detect import read_governors
@@ -14,7 +13,7 @@ from weckd_edge.devices.machine.processor import ProcessorIdentity, read_process
 from weckd_edge.devices.machine.resources import read_memory_mib
 from weckd_edge.devices.machine.sysfs import read_text
 from weckd_edge.devices.machine.throttling import read_throttling
-from weckd_edge.devices.runtime.backends.table import BACKENDS, library_version
+from weckd_edge.devices.runtime.backends.table import BACKENDS, installed_version
 
 _STEADY = ("performance", "userspace")
 """Governors that keep the clock where it is."""
@@ -64,8 +63,7 @@ def _clocks(root: Path) -> str:
 def _libraries(bundle: Bundle) -> dict[str, str]:
     found = {"weckd-edge": weckd_edge.__version__}
     for name in sorted({model.backend for model in bundle.manifest.models if model.kind == "model"} & BACKENDS.keys()):
-        try:
-            found[name] = library_version(name)
-        except MissingDependency:
-            continue
+        version = installed_version(name)
+        if version is not None:
+            found[name] = version
     return found

@@ -7,6 +7,8 @@ import mmap
 import os
 import signal
 import sys
+import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
@@ -24,8 +26,11 @@ from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 from weckd_edge.devices.runtime.model_choice import read_model_bytes
 from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test_of
 
-ROUNDS, QUERIES, WARMUP = 40, 5, 4
-"""Turns of each model, golden frames of a turn, and turns before them that are not counted."""
+ROUNDS, QUERIES, WARMUP = (8, 40), 5, 1
+"""Fewest and most turns of each model, golden frames of a turn, and turns before them that are not counted."""
+
+ABOUT_NS = 60_000_000_000
+"""Time that a race should take at most, nanoseconds; the fewest turns may take longer on a slow device."""
 
 NOTHING = 255
 """Number in the file of the model at work while none is."""
@@ -61,8 +66,19 @@ def _time(bundle: Bundle, models: list[BuiltModel], threads: int, at: mmap.mmap)
             files = read_model_bytes(bundle, *model.files)
             runner = open_frame_runner(model.backend, files, bundle.manifest.input, threads=threads, half=model.half)
             runners.append(_Marked(stack.enter_context(closing(runner)), number, at))
-        timings = time_interleaved(runners, frames, rounds=ROUNDS, queries=QUERIES, warmup=WARMUP)
+        timings = time_interleaved(runners, frames, rounds=_rounds(runners, frames[0]), queries=QUERIES, warmup=WARMUP)
     return {model.name: float(timing.median_ns) for model, timing in zip(models, timings, strict=True)}
+
+
+def _rounds(runners: Sequence[_Marked], frame: NDArray[Any]) -> int:
+    """Return the number of turns that fit into the time of a race, by a second query of each model."""
+    for runner in runners:
+        runner.run(frame)
+    begun = time.monotonic_ns()
+    for runner in runners:
+        runner.run(frame)
+    turn_ns = QUERIES * max(1, time.monotonic_ns() - begun)
+    return max(ROUNDS[0], min(ROUNDS[1], ABOUT_NS // turn_ns))
 
 
 def _end_with_parent() -> None:

@@ -20,7 +20,7 @@ from weckd_edge.core.store import check_ref, explain_os_errors, write_atomic
 from weckd_edge.devices.jetson.board import EngineIdentity
 from weckd_edge.devices.machine.identity import read_identity
 from weckd_edge.devices.machine.processor import ProcessorIdentity, read_processor
-from weckd_edge.devices.runtime.backends.table import library_version
+from weckd_edge.devices.runtime.backends.table import installed_version
 
 CHOICE_FILE = "choice.json"
 CHOICES_FOLDER = "choices"
@@ -231,15 +231,12 @@ def _processor_differs(bundle: Bundle, choice: DeviceChoice, root: Path) -> str 
     here = read_processor(root)
     if here != identity.processor:
         return f"the device's choice was made on {identity.processor}, and this is {here}"
-    try:
-        version = library_version(choice.backend)
-    except WeckdError as err:
-        return f"the device's choice is {choice.name}, and {err}"
+    if listed_model(bundle, choice) is None:
+        return f"the device's choice is {choice.name}, which the bundle does not list"
+    version = installed_version(choice.backend) or "none"
     tested = identity.libraries.get(choice.backend)
     if version != tested:
         return f"the device's choice, {choice.name}, was tested with {choice.backend} {tested}, and {version} is installed"
-    if listed_model(bundle, choice) is None:
-        return f"the device's choice is {choice.name}, which the bundle does not list"
     return None
 
 

@@ -2,27 +2,38 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
+
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
 from weckd_edge.cli.parsing.option_groups import Output
 from weckd_edge.cli.parsing.options import Command, takes
+from weckd_edge.cli.parsing.parameter_types import PATH
 
 
 @click.command("doctor", cls=Command)
+@click.argument("bundle", type=PATH, required=False)
 @takes(output=Output)
-def command(output: Output) -> None:
-    """Show what works on this machine, what is missing, and how to install it.
+def command(bundle: Path | None, output: Output) -> None:
+    """Show what works on this machine, what is missing, and how to install it; of a BUNDLE, which model predicts here.
 
     Every library is imported, so this takes a few seconds.
     """
+    from weckd_edge.bundle.reader import open_bundle
+    from weckd_edge.devices.doctor.bundle_state import read_bundle_state
     from weckd_edge.devices.doctor.doctor import diagnose
     from weckd_edge.devices.profiles.text import int8_in_words
 
-    found = diagnose()
+    state = None if bundle is None else read_bundle_state(open_bundle(bundle))
+    found = replace(diagnose(), bundle=state)
     if output.as_json:
         print_json(found)
         return
+    if state is not None:
+        row = (state.folder, str(state.running or "nothing"), state.reason or "", state.hint or "")
+        print_table(("bundle", "predicts here", "why", "what to do"), [row])
     print_table(
         ("what", "target", "works here", "to get it"),
         [(a.name, a.target, "yes" if a.works else "no", a.hint or "") for a in found.abilities],

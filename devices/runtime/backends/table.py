@@ -110,6 +110,22 @@ def library_version(backend: str) -> str:
         ) from err
 
 
+def installed_version(backend: str) -> str | None:
+    """Return the version of the library that a backend runs models with, without loading it.
+
+    It is None where the library is not installed, and ``unknown`` where its installation does not say.
+
+    Raises:
+        ConfigError: No backend has that name.
+    """
+    if not is_installed(find_backend(backend).library):
+        return None
+    try:
+        return library_version(backend)
+    except MissingDependency:
+        return "unknown"
+
+
 def refusal(backend: str, *, half: bool) -> str | None:
     """Return why a backend runs nothing here, in words; None where it does.
 

@@ -335,3 +335,31 @@ def test_options_of_the_other_kind_of_device_are_refused(board: Board, toy: Modu
     with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--threads"):
         finalize(jetson, root=board.root, options=FinalizeOptions(threads=2))
     assert named_choice(board.bundle.folder) is None
+
+
+def test_the_doctor_says_which_model_of_a_bundle_predicts(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
+    from weckd_edge.devices.doctor import bundle_state
+
+    monkeypatch.setattr(bundle_state, "choose_model", lambda bundle: choose_model(bundle, root=board.root))
+    before = bundle_state.read_bundle_state(board.bundle)
+    assert (str(before.running), "finalize" in str(before.hint)) == (ORT32, True)
+    board.finalize()
+    after = bundle_state.read_bundle_state(open_bundle(board.bundle.folder))
+    assert (str(after.running), after.reason, after.hint) == (f"{ORT}, chosen on this device", None, None)
+
+
+def test_the_command_says_the_choice_the_times_and_the_warnings(
+    board: Board, run: Callable[..., tuple[int, str, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    board.wrong = {ORT32}
+    code, out, err = run("finalize", board.bundle.folder, "--quiet", "--threads", "2")
+    assert (code, "onnxruntime int8" in out, "1.000" in out) == (0, True, True)
+    assert f"warning: {ORT32} is left out: differs" in err
+    code, out, _ = run("finalize", board.bundle.folder, "--quiet", "--json")
+    found = json.loads(out)
+    assert found.keys() == {"bundle", "reused", "warnings", "choice"}
+    assert (found["choice"]["identity"]["threads"], found["reused"]) == (1, False)
+    code, out, _ = run("finalize", board.bundle.folder, "--rollback", "--quiet", "--json")
+    assert json.loads(out)["choice"]["identity"]["threads"] == 2
+    code, _, err = run("finalize", board.bundle.folder, "--rollback", "--again")
+    assert (code, "--rollback builds and measures nothing" in err) == (2, True)

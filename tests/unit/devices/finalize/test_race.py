@@ -157,7 +157,8 @@ def test_the_process_of_a_model_ends_with_the_one_that_started_it(
         bundle = open_bundle(Path(sys.argv[1]))
         check_in_process(bundle, next(m for m in bundle.manifest.models if m.backend == "onnxruntime"), RaceRules())
     """
-    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(bundle.folder)])
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}  # what a killed process leaves behind
+    parent = subprocess.Popen([sys.executable, "-c", textwrap.dedent(code), str(bundle.folder)], env=environment)
     try:
         child = int(_wait_for(tmp_path / "pid"))
     finally:

@@ -189,6 +189,17 @@ def test_a_bundle_that_lies_on_the_device_is_not_sent(
     assert bundle.folder.is_dir()
 
 
+def test_a_device_that_finalizes_first_measures_what_it_has_chosen(
+    serve: Callable[..., Any], remote: Callable[..., Any], bundle: Bundle
+) -> None:
+    server = serve()
+    (found,) = remote(server, request=replace(SHORT, backend=None, finalize=True))
+    assert (found.record.state, found.record.reason) == ("finished", None)
+    assert found.measurement.by_device
+    assert not (bundle.folder / "device").exists()
+    assert gone(server)
+
+
 @pytest.mark.slow
 def test_twenty_hosts_are_measured_side_by_side_and_each_is_kept(
     serve: Callable[..., Any], remote: Callable[..., Any], tmp_path: Path
@@ -615,6 +626,7 @@ def test_the_time_limit_follows_the_rules() -> None:
 
     assert limit_s(rules="mlperf") > limit_s(rules="quick") > 60
     assert limit_s(queries=10_000) > 10_000
+    assert run_limit_s(BenchRequest(finalize=True)) > run_limit_s(BenchRequest()) + 1800
     with raises(ConfigError, "E_CONFIG_CHOICE"):
         limit_s(rules="mlpref")
 
@@ -639,6 +651,7 @@ def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None
     ("arguments", "said"),
     [
         (("x", "--remote-bundle"), "need --ssh"),
+        (("x", "--finalize"), "need --ssh"),
         (("--compare", "a", "b", "--ssh", "h"), "leave --ssh out"),
         (("x", "--ssh", "a@b@c", "--remote-bundle"), "expected user@host"),
     ],
