@@ -18,8 +18,12 @@ import numpy as np
 import pytest
 
 from support.goldens import FOLDER, stable_json
+from weckd_edge.core.optional_imports import is_installed
 
 pytestmark = pytest.mark.slow
+
+LITERT = is_installed("ai_edge_litert")
+"""Whether a build here also writes LiteRT's int8 model."""
 
 FIXED = ("model/", "selftest/", "evidence/dataset_index.json", "evidence/chain.json", "evidence/verification.json")
 """Files of a bundle that depend on inputs and versions alone; times are kept in the others."""
@@ -114,6 +118,7 @@ def test_no_group_is_cut_by_a_split(cpu: Any) -> None:
 
 def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: Any) -> None:
     expected = {
+        *(("model/litert/int8.tflite",) if LITERT else ()),
         *("manifest.json", "model/model.onnx", "model/openvino/model.xml", "model/openvino/model.bin"),
         *("selftest/frames.npy", "selftest/expected.npy", "evidence/report.html", "evidence/model_card.md"),
         *("evidence/sbom.cdx.json", "evidence/measurements.jsonl", "evidence/dataset_index.json"),
@@ -142,7 +147,11 @@ def test_verify_passes_and_every_backend_here_predicts_the_golden_frames(cpu: An
     assert KEYS["verify"] <= result.keys()
     assert result["passed"] is True
     assert result["signature"] == "unsigned"
-    assert {test["backend"]: test["passed"] for test in result["selftest"]} == {"openvino": True, "onnxruntime": True}
+    assert {test["backend"]: test["passed"] for test in result["selftest"]} == {
+        **({"litert": True} if LITERT else {}),
+        "openvino": True,
+        "onnxruntime": True,
+    }
     assert all(KEYS["selftest"] <= test.keys() and test["frames"] == 5 for test in result["selftest"])
 
 
