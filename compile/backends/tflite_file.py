@@ -61,7 +61,7 @@ class TfliteFile:
         schema: The module ``ai_edge_litert.schema_py_generated``.
 
     Attributes:
-        schema: That module.
+        schema: Generated classes of the FlatBuffers schema of ``.tflite``.
     """
 
     def __init__(self, schema: Any) -> None:

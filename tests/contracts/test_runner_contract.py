@@ -414,7 +414,7 @@ def test_every_entry_of_the_backend_table_imports_and_opens_models() -> None:
     for name, row in BACKENDS.items():
         module = importlib.import_module(row.module)
         assert name == module.NAME
-        assert set(inspect.signature(module.open_model).parameters) == {"model", "threads", "cache_dir", "reference"}
+        assert set(inspect.signature(module.open_model).parameters) == {"model", "threads", "cache_dir", "reference", "half"}
         assert hasattr(module, "open_network") is row.network_only
         assert row.suffixes
         assert name in row.runs
