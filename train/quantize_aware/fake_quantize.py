@@ -3,9 +3,9 @@
 ``weckd_edge.compile.quantize.quantize`` rounds the inputs of a convolution, a linear layer, a sum, a product or an average,
 and, in the processor's form, what a convolution hands to an activation that cannot be absorbed. A torch mode that sees every
 function a network calls does the same without touching the network. Quantizers that stand in front of modules, as
-nvidia-modelopt's do, miss functions, such as a sum, and subclasses they do not know: in timm's MobileNetV2-0.35 modelopt 0.47
-leaves out the ten sums and the five convolutions that pad as TensorFlow does. Trained alike, the two gave int8 graphs as
-good as each other (one seed), so that a further library would buy nothing here.
+nvidia-modelopt's do, miss functions, such as a sum, and subclasses they do not know: in timm's MobileNetV2-0.35 modelopt
+0.47 leaves out the ten sums and the five convolutions that pad as TensorFlow does. Trained alike, the two gave int8 graphs
+as good as each other (one seed), so that a further library would buy nothing here.
 
 Batch norms need no folding: a weight's scale is per output channel, as a batch norm's is, so that rounding before or after
 the fold is the same. GELU and layer norms, which ONNX writes as sums and products, are one function here and not rounded

@@ -33,7 +33,7 @@ from weckd_edge.train.distill.task import DistillationTask  # noqa: E402
 from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
 from weckd_edge.train.networks.models import Student, load_link  # noqa: E402
 from weckd_edge.train.networks.preprocess import make_network_input  # noqa: E402
-from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent, round_activation, round_weight  # noqa: E402
+from weckd_edge.train.quantize_aware.fake_quantize import LOPSIDED, RoundedStudent, round_activation, round_weight  # noqa: E402
 from weckd_edge.train.quantize_aware.finetune import refine_for_int8  # noqa: E402
 
 CALIBRATION = 8
@@ -127,13 +127,10 @@ def test_what_is_rounded_in_training_is_what_is_int8_in_the_graph(both: tuple[Ro
     pairs = [node for node in graph.node if node.op_type == "QuantizeLinear" and node.input[0] not in constants]
     # The first place holds pixels, normalised in training and in grey levels in the graph.
     pairs = [node for node in pairs if node.input[0] != "network_input"]
-
-    def largest(q: Any) -> float:
-        scale, zero = (constants[name] for name in q.input[1:3])
-        return float((np.iinfo(zero.dtype).max - int(zero)) * scale)
-
-    in_graph = np.unique([largest(node) for node in pairs])
-    in_training = student.ranges.numpy()[1:]
+    in_graph = np.unique([float(constants[node.input[1]]) for node in pairs])
+    high, low = student.ranges.numpy()[1:], student.smallest.numpy()[1:]
+    lopsided = (-low <= LOPSIDED * high) & (student.target == "cpu")
+    in_training = np.where(lopsided, (high - low) / 255, high / 127)
     assert len(in_graph) > 8
 
     def missing(some: Any, others: Any) -> list[float]:
@@ -156,7 +153,7 @@ def test_the_rounded_network_predicts_as_the_int8_graph_does(
         plain = Student(student.backbone)(shown)[0].softmax(dim=1).numpy()
     apart, lost = np.abs(rounded - int8).mean(), np.abs(plain - int8).mean()
     assert lost > 1e-4, "int8 changes the answers"
-    assert apart < lost / 5, (apart, lost)
+    assert apart < lost / 3, (apart, lost)
 
 
 def test_steps_of_int8_are_what_onnx_rounds_to_and_gradients_pass_within_the_range() -> None:
@@ -197,7 +194,9 @@ def test_the_ranges_follow_the_weights_in_training_alone_and_batch_norms_stay(ne
     assert torch.equal(student.ranges, before["ranges"])
     student(2 * images)[0].sum().backward()
     assert torch.allclose(student.ranges[0], 1.05 * before["ranges"][0])
-    assert all(torch.equal(before[key], value) for key, value in student.state_dict().items() if key != "ranges")
+    assert all(
+        torch.equal(before[key], value) for key, value in student.state_dict().items() if key not in ("ranges", "smallest")
+    )
 
 
 @pytest.fixture(scope="module")
