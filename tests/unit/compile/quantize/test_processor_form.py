@@ -176,7 +176,7 @@ def test_every_reader_of_a_shared_activation_reads_the_same_codes(tmp_path: Path
     plain = net.model(net.classify(net.add("Add", net.conv(net.add("Relu", net.conv(x))), x)))
     made = processor(plain)
     assert "Relu" not in kinds(made)
-    (q,) = [node for node in consumers(made.graph)["Conv0_out"]]
+    (q,) = consumers(made.graph)["Conv0_out"]
     assert q.op_type == "QuantizeLinear"
     assert len(consumers(made.graph)[q.output[0]]) == 1, "one pair serves the convolution and the sum"
     found = fused_kinds(made, tmp_path)
