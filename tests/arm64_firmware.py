@@ -89,14 +89,28 @@ class FirmwareCheck:
         library = self.site / "openvino/libs" / self.soname
         return self._run("runner", self.bundle(), "--backend", "openvino", "--library", library, *arguments)
 
-    def selftest_a_bundle_through_c_there(self) -> str:
-        told = self._with_openvino("selftest")
-        found = re.match(r"frames (\d+) flips (\d+) max_abs (\S+) tolerance (\S+) backend openvino (\S+)$", told)
+    def _tested(self, told: str, backend: str) -> str:
+        """Return what the self-test of a model says, which has passed."""
+        form = rf"frames (\d+) flips (\d+) max_abs (\S+) tolerance (\S+) backend {backend} (\S+) (\w+)"
+        found = re.match(form, told)
         ensure(found, f"the self-test says {told}")
-        frames, flips, worst, tolerance, version = found.groups()  # type: ignore[union-attr]  # ensured
+        frames, flips, worst, tolerance, version, precision = found.groups()  # type: ignore[union-attr]  # ensured
         ensure(int(frames) > 0 and float.fromhex(worst) <= float(tolerance), told)
         self.tolerance = float(tolerance)
-        return f"{frames} golden frames with OpenVINO {version}, at most {float.fromhex(worst):.2g} apart, {flips} flips"
+        apart = f"at most {float.fromhex(worst):.2g} apart, allowed {self.tolerance:g}, {flips} flips"
+        return f"{frames} golden frames with {backend} {version} in {precision}, {apart}"
+
+    def selftest_onnx_runtime_through_c_there(self) -> str:
+        library, *_ = sorted((self.work / "onnxruntime/onnxruntime/capi").glob("libonnxruntime.so*"))
+        models = json.loads((self.bundle() / "manifest.json").read_text())["models"]
+        precisions = [model["precision"] for model in models if model["backend"] == "onnxruntime"]
+        ensure("int8" in precisions, f"the bundle lists no int8 model of ONNX Runtime, but {precisions}")
+        options = ("--backend", "onnxruntime", "--library", library)
+        told = [self._run("runner", self.bundle(), *options, "--precision", name, "selftest") for name in precisions]
+        return "; ".join(self._tested(line, "onnxruntime") for line in told)
+
+    def selftest_a_bundle_through_c_there(self) -> str:
+        return self._tested(self._with_openvino("selftest"), "openvino")
 
     def predict_through_c_as_python_does_here(self) -> str:
         done = run([sys.executable, "-c", PREDICTIONS, self.bundle(), self.frames], cwd=ROOT)

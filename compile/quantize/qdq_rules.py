@@ -16,7 +16,7 @@ from weckd_edge.compile.quantize.forms import TENSORRT, Form
 from weckd_edge.compile.quantize.qdq_nodes import WEIGHTED, axis_of
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.jetson.recipe import version_tuple
+from weckd_edge.devices.jetson.version_rules import version_tuple
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto

@@ -56,6 +56,8 @@ class BenchedModel:
             the model has no guard.
         operating_point: How probabilities become a decision.
         half: Whether it computes in float16 wherever a layer is not int8.
+        by_device: Whether ``finalize`` chose it on this device.
+        note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
 
     backend: str
@@ -68,6 +70,8 @@ class BenchedModel:
     guard: OpenGuard | None = None
     operating_point: OperatingPoint = field(default_factory=OperatingPoint)
     half: bool = False
+    by_device: bool = False
+    note: str = ""
 
     def open(self, threads: int) -> FrameRunner:
         """Open the whole model, with its guard.

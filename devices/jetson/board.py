@@ -128,21 +128,6 @@ def _modes_in(text: str) -> dict[str, int]:
     return modes
 
 
-def full_tensorrt_version(root: Path, binding_version: str) -> str:
-    """Return TensorRT's version with its build number, such as ``10.3.0.30``.
-
-    The Python binding says ``10.3.0`` only; the package manager has the rest. Where it does not, or names another version
-    than the binding, the binding's version is returned.
-    """
-    status = read_text(root / "var/lib/dpkg/status")
-    plain = binding_version.partition("+")[0]
-    # An upgrade leaves the older package's record behind, so that there may be several.
-    for found in re.finditer(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE):
-        if found[1] == plain or found[1].startswith(f"{plain}."):
-            return found[1]
-    return binding_version
-
-
 def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:
     """Refuse to build with too little memory or disk, as a build that runs out of memory is killed without a word.
 

@@ -6,7 +6,7 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision, Takes
 from weckd_edge.bundle.reader import DEVICE_FOLDER
 from weckd_edge.core.errors import DeviceError, WeckdError
 from weckd_edge.core.files import read_bounded
@@ -43,7 +43,8 @@ class EngineRecord:
         key: Digest of the identity.
         identity: Everything that the engine depends on.
         engine: The engine's file, relative to the bundle's folder.
-        precision: Precision of the graph.
+        precision: Precision that its layers with weights run in.
+        takes: Input of the engine: the resized pixels, or the camera frame, which it crops and resizes itself.
         frames: Number of golden frames that it was tested on.
         max_abs: Largest difference of a probability from the golden predictions.
         flips: Number of golden frames whose decision differs.
@@ -58,6 +59,7 @@ class EngineRecord:
     identity: EngineIdentity
     engine: FileRef
     precision: Precision
+    takes: Takes
     frames: int
     max_abs: float
     flips: int
@@ -90,14 +92,15 @@ def remove_other_engines(bundle: Path) -> None:
     These have the same graph, TensorRT, module, L4T and power mode, in another form or for another processor.
     """
     identities = [choice.identity for choice in kept_choices(bundle)]
-    kept = {_place(identity) for identity in identities if isinstance(identity, EngineIdentity)}
+    kept = {place_of(identity) for identity in identities if isinstance(identity, EngineIdentity)}
     for folder in (bundle / DEVICE_FOLDER / "engines").iterdir():
         record = _read_record(folder / RECORD_FILE)
-        if folder.is_dir() and (record is None or _place(record.identity) not in kept):
+        if folder.is_dir() and (record is None or place_of(record.identity) not in kept):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _place(identity: EngineIdentity) -> EngineIdentity:
+def place_of(identity: EngineIdentity) -> EngineIdentity:
+    """Return what an engine depends on without its graph and flags: what all engines that are compared here share."""
     return replace(identity, graph_sha256="", flags=())
 
 

@@ -9,9 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, Precision
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, Precision, Takes
 from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE, is_device
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
 from weckd_edge.core.errors import DeviceError, StoreError, WeckdError
@@ -57,7 +56,7 @@ class DeviceChoice:
     backend: str
     precision: Precision
     files: tuple[FileRef, ...]
-    takes: Literal["pixels", "frame"]
+    takes: Takes
     graph_sha256: str
     expected: FileRef
     tolerance: float
@@ -73,6 +72,21 @@ class DeviceChoice:
     def name(self) -> str:
         """Name of the model, such as ``openvino int8``."""
         return model_name(self.backend, self.precision)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Finalized:
+    """Result of finalizing a bundle.
+
+    Attributes:
+        choice: The choice that is now in use.
+        reused: Whether nothing had to be built or measured.
+        warnings: Warnings for the user, in words.
+    """
+
+    choice: DeviceChoice
+    reused: bool
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -107,9 +121,14 @@ def find_choice(bundle: Bundle, root: Path = Path("/")) -> FoundChoice:
     named = named_choice(bundle.folder)
     if named is None:
         return FoundChoice()
-    differs = _engine_differs if isinstance(named.identity, EngineIdentity) else _processor_differs
-    reason = differs(bundle, named, root)
+    reason = why_not_here(bundle, named, root)
     return FoundChoice(choice=named) if reason is None else FoundChoice(reason=reason)
+
+
+def why_not_here(bundle: Bundle, choice: DeviceChoice, root: Path = Path("/")) -> str | None:
+    """Return why a choice does not hold on this machine for this bundle, in words; None where it does."""
+    differs = _engine_differs if isinstance(choice.identity, EngineIdentity) else _processor_differs
+    return differs(bundle, choice, root)
 
 
 def named_choice(folder: Path) -> DeviceChoice | None:
@@ -176,6 +195,8 @@ def kept_choices(folder: Path) -> Iterator[DeviceChoice]:
 
 def listed_model(bundle: Bundle, choice: DeviceChoice) -> BuiltModel | None:
     """Return the entry of the manifest that a choice names; None for an engine, or where it lists no such model."""
+    if choice.takes != bundle.manifest.input.graph_input_name:
+        return None
     for model in bundle.manifest.models:
         if model.kind == "model" and _proof(model, model.source_sha256) == _proof(choice, choice.graph_sha256):
             return model
@@ -194,6 +215,8 @@ def _engine_differs(bundle: Bundle, choice: DeviceChoice, root: Path) -> str | N
         return "the device's engine was tested by another bundle"
     if choice.backend != "tensorrt" or not all(is_device(ref.path) for ref in choice.files):
         return "the device's choice is no engine"
+    if choice.takes == "pixels" and manifest.input.graph_input_name != "pixels":
+        return "the device's engine takes pixels, which no front end makes for this bundle"
     modules = read_identity(root).modules
     made_on = choice.identity.module if isinstance(choice.identity, EngineIdentity) else ""
     if modules and made_on not in modules:

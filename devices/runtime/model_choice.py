@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision
+from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision, Takes
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
 from weckd_edge.core.optional_imports import is_installed
@@ -16,6 +17,28 @@ from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
 from weckd_edge.devices.runtime.device_choice import FoundChoice, find_choice, listed_model, model_name
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RunningModel:
+    """Facts that are reported of the model that runs.
+
+    Attributes:
+        backend: Name in the backend table.
+        precision: Precision of the model.
+        by_device: Whether ``finalize`` chose it on this device.
+        note: Why a choice that lies in the bundle's folder was not followed; None where there is nothing to say.
+    """
+
+    backend: str
+    precision: Precision
+    by_device: bool = False
+    note: str | None = None
+
+    def __str__(self) -> str:
+        return model_name(self.backend, self.precision) + (", chosen on this device" if self.by_device else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -27,6 +50,7 @@ class ModelChoice:
         model: Bytes of the model, proved.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
         half: Whether it computes in float16 wherever a layer is not int8.
+        takes: Input of the model; None: what the manifest says of the bundle's graph.
         by_device: Whether ``finalize`` chose it on this device; else it is the first of the bundle that can run here.
         note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
@@ -35,6 +59,7 @@ class ModelChoice:
     model: ModelBytes
     precision: Precision
     half: bool = False
+    takes: Takes | None = None
     by_device: bool = False
     note: str = ""
 
@@ -42,6 +67,11 @@ class ModelChoice:
     def name(self) -> str:
         """Name of the model, such as ``openvino int8``."""
         return model_name(self.backend, self.precision)
+
+    @property
+    def running(self) -> RunningModel:
+        """Facts that are reported of the model that runs."""
+        return RunningModel(backend=self.backend, precision=self.precision, by_device=self.by_device, note=self.note or None)
 
     def open(self, spec: InputSpec, *, guard: OpenGuard | None = None, threads: int = 1) -> FrameRunner:
         """Open the model, which then takes camera frames.
@@ -54,7 +84,15 @@ class ModelChoice:
         Raises:
             WeckdError: The model cannot be opened here, as ``open_frame_runner`` says.
         """
-        return open_frame_runner(self.backend, self.model, spec, guard=guard, threads=threads, half=self.half)
+        runner = open_frame_runner(self.backend, self.model, spec, guard=guard, threads=threads, half=self.half)
+        if self.takes not in (None, runner.front_end.takes):
+            runner.close()
+            raise DeviceError(
+                f"{self.model.name}: the device's choice says that it takes {self.takes}, and it takes "
+                f"{runner.front_end.takes}; run weckd-edge finalize again",
+                code="E_DEVICE_ENGINE",
+            )
+        return runner
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +104,7 @@ class _Row:
     half: bool
     read: Callable[[], ModelBytes]
     by_device: bool = False
+    takes: Takes | None = None
 
     @property
     def name(self) -> str:
@@ -98,11 +137,14 @@ def choose_model(
     wanted = [row for row in rows if backend in (None, row.backend) and precision in (None, row.precision)]
     for row in wanted:
         if backend is not None or is_installed(BACKENDS[row.backend].library):
+            if found.reason is not None and backend is None and precision is None:
+                logger.warning("%s; the first model of the bundle that runs here is used: weckd-edge finalize", found.reason)
             return ModelChoice(
                 backend=row.backend,
                 model=row.read(),
                 precision=row.precision,
                 half=row.half,
+                takes=row.takes,
                 by_device=row.by_device,
                 note="" if row.by_device else found.reason or "",
             )
@@ -160,7 +202,8 @@ def _rows(bundle: Bundle, chosen: FoundChoice) -> list[_Row]:
     if choice is not None:
         entry = listed_model(bundle, choice)
         read = partial(read_model_bytes, bundle, *choice.files)
-        found.append(_Row(choice.backend, choice.precision, entry is not None and entry.half, read, True))
+        half = entry is not None and entry.half
+        found.append(_Row(choice.backend, choice.precision, half, read, by_device=True, takes=choice.takes))
     for model in manifest.models:
         name = backend_of(model)
         if name is not None:

@@ -21,11 +21,11 @@ from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, 
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.table import refusal
-from weckd_edge.devices.runtime.device_choice import find_choice
+from weckd_edge.devices.runtime.device_choice import find_choice, model_name
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
-from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
+from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, choose_model, read_model_bytes
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
@@ -45,6 +45,7 @@ class SelfTest:
         reason: Why nothing was run, or why the test did not pass, in words; None where it passed.
         int8: Layers that run in int8 on this processor, counted by its library; None for other precisions, and where nothing
             was run or the library cannot tell.
+        runs: Whether this is the model that predicts here.
     """
 
     backend: str
@@ -56,6 +57,12 @@ class SelfTest:
     passed: bool | None = None
     reason: str | None = None
     int8: Int8Count | None = None
+    runs: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the model, such as ``openvino int8``."""
+        return model_name(self.backend, self.precision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -70,6 +77,7 @@ class VerifyResult:
         passed: Whether everything above held and at least one model ran.
         problem: First thing that is wrong, in one line; None where the bundle passed.
         code: Code of the problem, from ``weckd_edge.core.error_codes``; None where the bundle passed.
+        running: The model that predicts here; None where none does.
     """
 
     bundle: str
@@ -79,6 +87,7 @@ class VerifyResult:
     passed: bool
     problem: str | None = None
     code: str | None = None
+    running: RunningModel | None = None
 
 
 def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -> VerifyResult:
@@ -112,10 +121,13 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
     try:
         open_guard(bundle)
         tests = self_tests(bundle)
+        running = _running(bundle)
     except BundleError as err:
         return VerifyResult(
             bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err), code=err.code
         )
+    if running is not None:
+        tests = tuple(replace(test, runs=test.name == model_name(running.backend, running.precision)) for test in tests)
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -125,15 +137,23 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
         passed=problem is None,
         problem=problem,
         code=None if problem is None else "E_BUNDLE_SELFTEST",
+        running=running,
     )
+
+
+def _running(bundle: Bundle) -> RunningModel | None:
+    try:
+        return choose_model(bundle).running
+    except (DeviceError, MissingDependency):
+        return None
 
 
 def _problem(tests: tuple[SelfTest, ...]) -> str | None:
     for test in tests:
         if test.passed is False:
-            return f"the self-test did not pass on {test.backend} {test.precision}: {test.reason}"
+            return f"the self-test did not pass on {test.name}: {test.reason}"
     if not any(test.passed for test in tests):
-        reasons = "; ".join(f"{test.backend} {test.precision}: {test.reason}" for test in tests)
+        reasons = "; ".join(f"{test.name}: {test.reason}" for test in tests)
         return f"the self-test could not run on any backend here ({reasons or 'the bundle has no model to run'})"
     return None
 
@@ -145,7 +165,7 @@ def self_tests(bundle: Bundle) -> tuple[SelfTest, ...]:
         BundleError: The golden frames, or what is expected of them, are not what the manifest promises.
     """
     frames = load_golden_frames(bundle)
-    return tuple(_test(bundle, model, frames) for model in bundle.manifest.models if model.kind != "preflight")
+    return tuple(self_test_of(bundle, model, frames) for model in bundle.manifest.models if model.kind != "preflight")
 
 
 def self_test(
@@ -155,7 +175,7 @@ def self_test(
 
     Args:
         runner: The open model.
-        precision: Its precision.
+        precision: Precision of the model.
         frames: Golden frames, uint8 ``[N, H, W, 3]``, N at least 1.
         expected: Probabilities expected of them, float32 ``[N, classes]``.
         tolerance: Largest difference of a probability that is allowed.
@@ -184,7 +204,18 @@ def self_test(
     )
 
 
-def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfTest:
+def self_test_of(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8], *, threads: int = 1) -> SelfTest:
+    """Run golden frames through a model of a bundle; one that cannot run here gets a result that says why.
+
+    Args:
+        bundle: The bundle.
+        model: Entry of its manifest: a model, or the recipe of an engine that was built here.
+        frames: Golden frames, uint8 ``[N, H, W, 3]``.
+        threads: Processor threads that one query may use.
+
+    Raises:
+        BundleError: What is expected of the frames is not what the manifest promises.
+    """
     expected = load_expected(bundle, model, len(frames))
     untested = SelfTest(backend=model.backend, precision=model.precision)
     if model.kind == "recipe":
@@ -201,7 +232,7 @@ def _test(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8]) -> SelfT
     try:
         if (reason := refusal(model.backend, half=model.half)) is not None:
             return replace(untested, reason=reason)
-        runner = open_frame_runner(model.backend, files, bundle.manifest.input, half=model.half)
+        runner = open_frame_runner(model.backend, files, bundle.manifest.input, threads=threads, half=model.half)
     except MissingDependency as err:
         return replace(untested, reason=str(err))
     except (ModelError, DeviceError) as err:

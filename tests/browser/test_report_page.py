@@ -138,7 +138,6 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             precision="int8",
             onnx=REF,
             quantized=None,
-            built=None,
         ),
         link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
         metrics=measure_metrics(

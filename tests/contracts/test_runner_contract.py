@@ -15,7 +15,7 @@ from support.errors import raises
 from weckd_edge.cli.main import COMMANDS
 from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, ModelError, WeckdError
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.jetson.recipe import TensorRTRecipe, read_recipe, write_recipe
+from weckd_edge.devices.jetson.recipe import TensorRTRecipe, plans_for, read_recipe, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.backends.base import Runner
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
@@ -291,7 +291,9 @@ class TestTensorRT(RunnerContract):
     def make(self, graph: Path) -> Path:
         from weckd_edge.devices.runtime.backends.tensorrt_backend import build_engine
 
-        graph.with_suffix(".engine").write_bytes(build_engine(graph, recipe_for(graph)).data)
+        recipe = recipe_for(graph)
+        (plan, *_) = plans_for(recipe, "10.3.0")
+        graph.with_suffix(".engine").write_bytes(build_engine(graph, recipe, plan).data)
         return graph.with_suffix(".engine")
 
     def test_a_reference_run_predicts_as_the_graph_is_written(self, model: Path, graph: Path, toy: ModuleType) -> None:

@@ -205,6 +205,7 @@ class Measurement:
         machine: State of the machine around the run; None where it was not recorded.
         parts: Latencies of the parts of a prediction; None where they were not timed.
         int8: Layers that ran in int8, counted by the backend's library; None for other precisions, and where it cannot tell.
+        by_device: Whether ``finalize`` chose the model on this device.
         cut_off: Why the run ended early; None where it did not. A run that was cut off is never VALID.
         schema_version: Schema version of this record.
     """
@@ -233,5 +234,6 @@ class Measurement:
     machine: MachineRecord | None = None
     parts: LatencyParts | None = None
     int8: Int8Count | None = None
+    by_device: bool = False
     cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION

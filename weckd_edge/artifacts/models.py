@@ -122,6 +122,7 @@ class QuantizationTrial:
 
     Attributes:
         name: Name of the trial, such as ``int8 minmax``.
+        backend: Backend that ran the trial on the host.
         precision: Precision of the network.
         method: How int8 activation ranges were estimated; ``imported`` for an imported int8 model; None for other
             precisions.
@@ -142,6 +143,7 @@ class QuantizationTrial:
     name: str
     precision: Precision
     method: str | None
+    backend: str = "openvino"
     float_nodes: tuple[str, ...] = ()
     unsupported_nodes: tuple[str, ...] = ()
     accuracy: Rate | None = None
@@ -161,7 +163,7 @@ class PrecisionSelection:
     """The file ``evidence/precision_selection.json``: which precision is deployed, out of those tried, and why.
 
     Attributes:
-        trials: Every precision that was tried, FP32 first.
+        trials: Every precision that was tried in every backend of the host, FP32 in OpenVINO first.
         chosen: Name of the trial that is deployed.
         reason: Reason for the choice, in a sentence.
         images: Number of validation images that the trials were judged on; range estimation never saw them.
@@ -169,7 +171,10 @@ class PrecisionSelection:
         precision: Precision of the deployed model.
         onnx: ONNX graph of the deployed model.
         quantized: How that graph was quantized; None where it was not.
-        built: Deployed model, where the trial built it already.
+        models: Every model that is listed for the host's kind of device, the deployed one first and the others by their
+            time; empty where the device builds its own.
+        listed: Names of the trials that ``models`` were, in the same order.
+        backends: Faster precision of each backend on the host, in a sentence each.
         quantize_aware_link: Last link after quantization-aware training, where the graph was made from it.
         schema_version: Schema version of this record.
     """
@@ -182,7 +187,9 @@ class PrecisionSelection:
     precision: Precision
     onnx: FileRef
     quantized: QuantizedModel | None
-    built: BuiltModel | None
+    models: tuple[BuiltModel, ...] = ()
+    listed: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
     quantize_aware_link: Link | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -214,18 +221,18 @@ class Recalibration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecalibratedModel:
-    """The deployed graph with a temperature in front of its last Softmax.
+    """The graphs with one temperature in front of their last Softmax.
 
     Attributes:
-        onnx: The ONNX file; where the temperature is 1, the unchanged graph.
+        onnx: ONNX file of the deployed model's graph; where the temperature is 1, the unchanged graph.
         recalibration: The temperature, and how it was fitted.
-        source_sha256: SHA-256 of the graph without the temperature, hexadecimal.
-        built: Deployed model with the temperature inside, where it is built on this machine.
+        source_sha256: SHA-256 of that graph without the temperature, hexadecimal.
+        models: Every model that is listed, with the temperature inside, in the order of the selection.
         schema_version: Schema version of this record.
     """
 
     onnx: FileRef
     recalibration: Recalibration
     source_sha256: str
-    built: BuiltModel | None
+    models: tuple[BuiltModel, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.base import Rate
+from weckd_edge.artifacts.base import Precision, Rate
 from weckd_edge.artifacts.models import Recalibration
 from weckd_edge.core.store import SCHEMA_VERSION
 
@@ -188,6 +188,23 @@ class Int8Count:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ModelAccuracy:
+    """Accuracy of one model of the bundle on the test images, as this host ran it.
+
+    Attributes:
+        backend: Name of the backend.
+        precision: Precision of the model.
+        accuracy: Accuracy on the test images.
+        flips: Number of test images whose decision differs from the trained network's.
+    """
+
+    backend: str
+    precision: Precision
+    accuracy: Rate
+    flips: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
     """Comparison of two implementations of one model on the same frames.
 
@@ -265,6 +282,7 @@ class Verification:
         calibration: Effect of the temperature; None where none was fitted.
         layer_divergences: Layer-by-layer comparison of the pairs that failed.
         executed: Layers as the backend runs them on the build machine; empty where it cannot tell.
+        models: Accuracy of every model of the bundle that the build machine can run, the deployed one first.
         schema_version: Schema version of this record.
     """
 
@@ -280,4 +298,5 @@ class Verification:
     calibration: CalibrationCheck | None = None
     layer_divergences: tuple[LayerDivergence, ...] = ()
     executed: tuple[ExecutedLayer, ...] = ()
+    models: tuple[ModelAccuracy, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -22,6 +22,7 @@ MAX_DEPTH = 32
 """Largest depth of nested lists and objects in a manifest."""
 
 MAX_FILES = 4096
+MAX_MODELS = 64
 MAX_MODEL_FILES = 4
 MAX_MODEL_BYTES = 2 << 30
 MAX_TOLERANCE = 0.5
@@ -109,6 +110,7 @@ def check_manifest(manifest: Manifest) -> None:
     _check_labels(manifest)
     _check_input(manifest.input)
     _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MAX_MODEL_BYTES, "bytes")
+    _check_size(MANIFEST_FILE, "the list of models", len(manifest.models), MAX_MODELS, "models")
     for model in manifest.models:
         _check_model(model)
     names = [model.name for model in manifest.models if model.kind == "model"]
@@ -261,10 +263,10 @@ def _check_proof(model: BuiltModel) -> None:
             f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {model.name}, found {model.tolerance:g}",
             code="E_BUNDLE_TOLERANCE",
         )
-    counts = (model.int8_layers, model.layers)
-    if (None in counts) != (counts == (None, None)) or (None not in counts and not 0 <= counts[0] <= counts[1]):
+    small, layers = model.int8_layers, model.layers
+    if (small is None) != (layers is None) or not 0 <= (small or 0) <= (layers or 0):
         raise BundleError(
-            f"{MANIFEST_FILE}: {model.name}: expected int8 layers among all layers, found {counts[0]} of {counts[1]}",
+            f"{MANIFEST_FILE}: {model.name}: expected int8 layers among all layers, found {small} of {layers}",
             code="E_BUNDLE_MODEL",
         )
 

@@ -26,7 +26,7 @@ def command(bundle: Path, trust: AcceptedBundle, output: Output) -> None:
     elif result.digests_ok:
         rows = [
             (
-                f"{test.backend} {test.precision}",
+                f"{test.backend} {test.precision}" + (" *" if test.runs else ""),
                 test.frames,
                 None if test.max_abs is None else f"{test.max_abs:.6f}",
                 None if test.tolerance is None else f"{test.tolerance:g}",
@@ -38,9 +38,11 @@ def command(bundle: Path, trust: AcceptedBundle, output: Output) -> None:
             for test in result.selftest
         ]
         print_table(("model", "frames", "max difference", "allowed", "flips", "in int8", "self-test", "why"), rows)
+        if result.running is not None:
+            print_message(f"* predicts here: {result.running}")
         for test in result.selftest:
             if test.int8 is not None and test.int8.float_layers:
-                print_message(f"{test.backend} {test.precision}: {test.int8.sentence}")
+                print_message(f"{test.name}: {test.int8.sentence}")
         print_message(f"signature: {result.signature}; every file has the digest that the manifest names")
     if not result.passed:
         raise BundleError(str(result.problem), code=str(result.code))

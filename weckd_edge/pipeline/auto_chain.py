@@ -177,8 +177,8 @@ def _build_candidate(
     calibration = calibrate(exported, plain, index, root, QuantizeConfig(images=_IMAGES), seed=config.seed, progress=silent)
     model = quantize(calibration, "minmax", PROCESSOR, progress=silent)
     write_quantized(calibration, model, "minmax", small=True, folder=small)
-    for place, precision in ((plain, "fp32"), (small, "int8")):
-        openvino_backend.build_ir(place / ONNX_FILE, precision, place)
+    openvino_backend.build_ir(plain / ONNX_FILE, "fp32", plain)
+    openvino_backend.build_ir(small / ONNX_FILE, "int8", small)
     return _BuiltCandidate(spec, size.parameters, size.macs)
 
 

@@ -49,7 +49,8 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     body = [
         f'<header class="card"><p class="kicker">Benchmark</p><h1>{escape(measurement.host)}</h1>'
         f'<p class="lead">{escape(measurement.rules)}. {escape(measurement.backend)} '
-        f"{escape(measurement.backend_version)}, {escape(measurement.precision)}, {plural(measurement.threads, 'thread')}; "
+        f"{escape(measurement.backend_version)}, {escape(measurement.precision)}"
+        f"{', chosen on this device' if measurement.by_device else ''}, {plural(measurement.threads, 'thread')}; "
         f"queries by {escape(measurement.generator)}.</p>{banner}</header>",
         '<div class="pair">'
         f'<section class="card"><h2>Distribution of latencies</h2>{charts.latency_histogram(latency, None)}</section>'

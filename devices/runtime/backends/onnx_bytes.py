@@ -6,6 +6,7 @@ the walk goes over the protobuf's fields, and only into messages that may contai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from weckd_edge.core.errors import ModelError
@@ -37,7 +38,7 @@ _INNER: dict[tuple[str, int], str] = {
 """Fields of a message, by number, that are messages and may contain a tensor."""
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
-VARINT, BITS_64, BYTES, BITS_32 = 0, 1, 2, 5
+_VARINT, _BITS_64, _BYTES, _BITS_32 = 0, 1, 2, 5
 """Wire types: how a field of a protobuf is written."""
 
 
@@ -59,22 +60,22 @@ def check_onnx(data: bytes, where: str) -> None:
             continue
         start = at
         try:
-            key, at = read_varint(data, at, end)
+            key, at = _read_varint(data, at, end)
             field, wire = key >> 3, key & 7
-            value, at = read_varint(data, at, end) if wire in (VARINT, BYTES) else ({BITS_64: 8, BITS_32: 4}[wire], at)
+            value, at = _read_varint(data, at, end) if wire in (_VARINT, _BYTES) else ({_BITS_64: 8, _BITS_32: 4}[wire], at)
         except (IndexError, KeyError):
             _damaged(where, start)
-        if not 0 < key < 1 << 32 or field == 0 or (wire != VARINT and value > end - at):
+        if not 0 < key < 1 << 32 or field == 0 or (wire != _VARINT and value > end - at):
             _damaged(where, start)
-        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and (wire, value) != (VARINT, 0))):
+        if message == "tensor" and (field == _EXTERNAL_DATA or (field == _DATA_LOCATION and (wire, value) != (_VARINT, 0))):
             raise ModelError(
                 f"{where}: the graph takes a tensor's data from outside its file, where nothing is proved; save it with its "
                 "data inside",
                 code="E_MODEL_EXTERNAL_DATA",
             )
-        inner = _INNER.get((message, field)) if wire == BYTES else None
+        inner = _INNER.get((message, field)) if wire == _BYTES else None
         if inner is None:
-            at += value if wire != VARINT else 0
+            at += value if wire != _VARINT else 0
             continue
         if len(levels) == MAX_DEPTH:
             raise ModelError(
@@ -86,7 +87,37 @@ def check_onnx(data: bytes, where: str) -> None:
         raise ModelError(f"{where}: expected an ONNX graph, found none", code="E_MODEL_ONNX_FILE")
 
 
-def read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
+def fields_of(message: memoryview, where: str) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Yield the fields of one message in their order: number, bytes of the whole field, and bytes of its content.
+
+    Args:
+        message: Bytes of the message.
+        where: Name of the graph for messages.
+
+    Raises:
+        ModelError: The message is damaged.
+    """
+    at, end = 0, len(message)
+    while at < end:
+        start = at
+        try:
+            key, at = _read_varint(message, at, end)
+            size = 0
+            if key & 7 == _VARINT:
+                size = _read_varint(message, at, end)[1] - at
+            elif key & 7 == _BYTES:
+                size, at = _read_varint(message, at, end)
+            else:
+                size = {_BITS_64: 8, _BITS_32: 4}[key & 7]
+        except (IndexError, KeyError):
+            _damaged(where, start)
+        if size > end - at:
+            _damaged(where, start)
+        yield key >> 3, message[start : at + size], message[at : at + size]
+        at += size
+
+
+def _read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
     """Return the number at a place of a protobuf, and the place behind it.
 
     Args:

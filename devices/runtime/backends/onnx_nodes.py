@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from weckd_edge.core.errors import ModelError
-from weckd_edge.devices.runtime.backends.onnx_bytes import BITS_32, BITS_64, BYTES, VARINT, read_varint
+from weckd_edge.devices.runtime.backends.onnx_bytes import fields_of
 
 _GRAPH, _NODE = 7, 1
 _INPUT, _OUTPUT, _NAME, _TYPE = 1, 2, 3, 4
-_FIXED = {BITS_64: 8, BITS_32: 4}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,11 +39,11 @@ def read_nodes(data: bytes, where: str) -> tuple[OnnxNode, ...]:
     Raises:
         ModelError: The bytes are no ONNX graph.
     """
-    whole = memoryview(data)
+    graphs = [content for field, _, content in fields_of(memoryview(data), where) if field == _GRAPH]
+    nodes = [content for graph in graphs for field, _, content in fields_of(graph, where) if field == _NODE]
     try:
-        graphs = [content for field, content in _messages(whole) if field == _GRAPH]
-        return tuple(_read_node(node) for graph in graphs for field, node in _messages(graph) if field == _NODE)
-    except (IndexError, KeyError, UnicodeDecodeError) as err:
+        return tuple(_read_node(node, where) for node in nodes)
+    except UnicodeDecodeError as err:
         raise ModelError(f"{where}: expected an ONNX graph, found one that is damaged", code="E_MODEL_ONNX_FILE") from err
 
 
@@ -60,9 +59,9 @@ def makers_of(nodes: Sequence[OnnxNode], tensor: str) -> tuple[OnnxNode, ...]:
     return tuple(node for node in nodes if id(node) in found)
 
 
-def _read_node(message: memoryview) -> OnnxNode:
+def _read_node(message: memoryview, where: str) -> OnnxNode:
     texts: dict[int, list[str]] = {_INPUT: [], _OUTPUT: [], _NAME: [], _TYPE: []}
-    for field, content in _messages(message):
+    for field, _, content in fields_of(message, where):
         if field in texts:
             texts[field].append(str(content, "utf-8"))
     return OnnxNode(
@@ -71,21 +70,3 @@ def _read_node(message: memoryview) -> OnnxNode:
         reads=tuple(texts[_INPUT]),
         writes=tuple(texts[_OUTPUT]),
     )
-
-
-def _messages(message: memoryview) -> Iterator[tuple[int, memoryview]]:
-    """Yield number and content of each field of a message that is bytes: a text or another message."""
-    at, end = 0, len(message)
-    while at < end:
-        key, at = read_varint(message, at, end)
-        wire = key & 7
-        if wire == BYTES:
-            size, at = read_varint(message, at, end)
-            if size > end - at:
-                raise IndexError
-            yield key >> 3, message[at : at + size]
-            at += size
-        elif wire == VARINT:
-            _, at = read_varint(message, at, end)
-        else:
-            at += _FIXED[wire]

@@ -22,6 +22,13 @@ NAME = "onnxruntime"
 _TYPES: dict[str, np.dtype[Any]] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
 _ERRORS_ONLY = 3
 
+SESSION_ENTRIES = {
+    "session.intra_op.allow_spinning": "0",  # a thread that waits in a loop for the next frame costs a battery
+    "session.inter_op.allow_spinning": "0",
+    "session.load_model_format": "ONNX",  # whatever the bytes begin with
+}
+"""Entries of a session's configuration; the C library sets the same, so that the same version gives the same numbers."""
+
 
 class OnnxRuntimeRunner:
     """A session of ONNX Runtime."""
@@ -86,7 +93,8 @@ def session_options(ort: Any, *, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the bytes begin with
+    for name, value in SESSION_ENTRIES.items():
+        options.add_session_config_entry(name, value)
     return options
 
 

@@ -224,6 +224,11 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "a detail that is a number": ("format", lambda data: data["models"][0].update(detail=[1])),
     "a backend of 100 letters": (None, lambda data: data["models"][0].update(backend="b" * 100, settings={})),
     "no models": (None, lambda data: data.update(models=[])),
+    "64 models": (
+        None,
+        lambda data: data["models"].extend([{**data["models"][0], "kind": "recipe"}] * (64 - len(data["models"]))),
+    ),
+    "65 models": ("limit", lambda data: data["models"].extend([{**data["models"][0], "kind": "recipe"}] * 64)),
     "no gates": (None, lambda data: data.update(gates=[])),
     "a gate that is a number": ("format", lambda data: data.update(gates=[1])),
     "a gate with more in it": ("format", lambda data: data["gates"][0].update(more=1)),

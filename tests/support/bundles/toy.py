@@ -19,6 +19,7 @@ from weckd_edge.artifacts import (
     FrameSpec,
     GoldenFrames,
     InputSpec,
+    Manifest,
     NetworkInput,
     OperatingPoint,
     Precision,
@@ -26,20 +27,25 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
-from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.backends.tensorrt_forms import FRONT_END_FILE, take_float_frame
+from weckd_edge.compile.export.front_end_graph import make_front_end
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.images.area_resize import resize_area
-from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
+from weckd_edge.devices.jetson.recipe import DerivedForms, GraphFile, write_recipe
+from weckd_edge.devices.jetson.version_rules import Form
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.front_end import FrontEnd
 
 SIDE = 8
 LABELS = ("effusion", "normal", "wax")
-FORMS: tuple[Form, ...] = ("float32-frame", "float16", "dla")
+FORMS: tuple[Form, ...] = ("float32-frame", "float16", "plain")
 RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
 WIDE = (12, 20)
 """Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
+
+IN_C = ("openvino", "onnxruntime", "echo")
+"""Backends of a bundle for the C library, whose tests have a stand-in for a model."""
 
 TOLERANCE = 1e-3
 RECIPE_TOLERANCE = 0.02
@@ -116,6 +122,13 @@ def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
     return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
 
 
+def write_front_end(folder: Path, spec: InputSpec) -> FileRef:
+    """Write the front end as a graph."""
+    path = folder / FRONT_END_FILE
+    onnx.save(make_front_end(spec), path)
+    return file_ref(folder, path)
+
+
 def frames(count: int = 4, *, side: int = SIDE, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Return ``[N, side, side, 3]``, or of another size, each of another colour, so that answers differ."""
     random = np.random.default_rng(1)
@@ -150,6 +163,15 @@ def of_graph(backend: str, onnx: FileRef, precision: Precision = "int8", **chang
         settings={"INFERENCE_PRECISION_HINT": "f32"} if backend == "openvino" else {},
     )
     return replace(made, **changes)
+
+
+def with_graph(manifest: Manifest, graph: FileRef) -> Manifest:
+    """Return a manifest whose ONNX graph is another file, for the entries that run it too."""
+    models = tuple(
+        replace(model, files=(graph,), source_sha256=graph.sha256) if model.files == (manifest.onnx,) else model
+        for model in manifest.models
+    )
+    return replace(manifest, onnx=graph, models=models)
 
 
 def write_bundle(
@@ -194,7 +216,9 @@ def write_bundle(
     if profile.target == "jetson" if recipe is None else recipe:
         (folder / "model/tensorrt").mkdir(exist_ok=True)
         forms = tuple(write_form(folder / "model/tensorrt", model, form) for form in FORMS)
-        write_recipe(folder / "model/tensorrt", onnx_ref, profile, forms=DerivedForms(graphs=forms, ranges=RANGES), opset=17)
+        front_end = write_front_end(folder / "model/tensorrt", spec) if spec.graph_takes_pixels else None
+        derived = DerivedForms(graphs=forms, ranges=RANGES, front_end=front_end)
+        write_recipe(folder / "model/tensorrt", onnx_ref, profile, forms=derived, opset=17)
         built.append(
             BuiltModel(
                 backend="tensorrt",

@@ -17,6 +17,7 @@ from support.errors import raises
 from weckd_edge.artifacts import ExecutedLayer, Int8Count
 from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.graph import HALF_OPSET, IR_VERSIONS, OPSET
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.core.errors import DeviceError, ModelError
@@ -245,23 +246,28 @@ class TestTensorRT:
     def recipe(self, graph: Path, folder: Path, device: str = "jetson-orin-nano-8gb", frames: Any = None) -> Any:
         folder.mkdir(exist_ok=True)
         shown = self.frames if frames is None else frames
-        return tensorrt_backend.prepare_recipe(file_ref(graph.parent, graph), graph, load_profile(device), folder, shown)
+        return tensorrt_backend.prepare_recipe(
+            file_ref(graph.parent, graph), graph, load_profile(device), folder, shown, self.spec
+        )
 
     @pytest.fixture(autouse=True)
     def _frames(self, networks: ModuleType) -> None:
-        self.frames = [frame[None] for frame in networks.frames(6, networks.contract())]
+        self.spec = networks.contract()
+        self.frames = [frame[None] for frame in networks.frames(6, self.spec)]
 
     def test_the_recipe_names_every_form_of_the_graph_and_the_device(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = self.recipe(graphs["jetson"], tmp_path)
         recipe = read_recipe(check_ref(tmp_path, built.files[0]))
         assert recipe.onnx_sha256 == built.source_sha256 == sha256_file(graphs["jetson"])
         assert (recipe.precision, recipe.device, recipe.left_out) == ("int8", "jetson-orin-nano-8gb", {})
-        assert [(g.form, g.opset) for g in recipe.graphs] == [("float32", 17), ("float16", 19), ("float32-frame", 17)]
+        assert [(g.form, g.opset) for g in recipe.graphs] == [
+            *[("float32", 17), ("float16", 19), ("float32-frame", 17), ("plain", 17)]
+        ]
         assert {g.name: g.sha256 for g in recipe.graphs[1:]} == {
             path.name: sha256_file(path) for path in tmp_path.glob("*.onnx")
         }
         assert [ref.path for ref in built.files] == [
-            *("recipe.json", "trtexec.txt", "model-float16.onnx", "model-float32-frame.onnx")
+            *("recipe.json", "trtexec.txt", "model-float16.onnx", "model-float32-frame.onnx", "model-plain.onnx")
         ]
         assert (built.backend, built.kind, built.precision, built.backend_version) == ("tensorrt", "recipe", "int8", "")
         assert tensorrt_backend.graphs_to_prove(graphs["jetson"], built, tmp_path) == {
@@ -269,12 +275,25 @@ class TestTensorRT:
             "float16": tmp_path / "model-float16.onnx",
         }
 
+    @pytest.mark.parametrize("device", ["jetson-orin-nano-8gb", "jetson-agx-orin-64gb"])
+    def test_every_form_is_of_versions_that_the_oldest_parser_for_it_reads(
+        self, graphs: dict[str, Path], tmp_path: Path, device: str
+    ) -> None:
+        built = self.recipe(graphs["jetson"], tmp_path, device)
+        paths = [graphs["jetson"], *(tmp_path / ref.path for ref in built.files if ref.path.endswith(".onnx"))]
+        assert len(paths) >= 3
+        for path in paths:
+            model = onnx.load(path)
+            written = [(entry.domain, entry.version) for entry in model.opset_import]
+            opset = HALF_OPSET if "float16" in path.name else OPSET
+            assert (written, model.ir_version) == ([("", opset)], IR_VERSIONS[opset]), path.name
+
     def test_a_module_with_a_dla_gets_a_graph_for_it_with_its_ranges(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = self.recipe(graphs["jetson"], tmp_path, "jetson-agx-orin-64gb")
         recipe = read_recipe(tmp_path / "recipe.json")
-        plain = onnx.load(tmp_path / "model-dla.onnx")
-        assert recipe.find("dla") is not None
-        assert "model-dla.onnx" in [ref.path for ref in built.files]
+        plain = onnx.load(tmp_path / "model-plain.onnx")
+        assert recipe.find("plain") is not None
+        assert "model-plain.onnx" in [ref.path for ref in built.files]
         assert recipe.ranges
         assert set(recipe.ranges) <= {name for node in plain.graph.node for name in node.output}
 
@@ -288,7 +307,8 @@ class TestTensorRT:
         assert "the FP16 form differs" in recipe.left_out["float16"]
         assert not (tmp_path / "model-float16.onnx").exists()
         assert any(line.startswith("form float16 is left out: the FP16 form differs") for line in built.detail)
-        assert "TensorRT 10.12 up to (not including) 11.0:\n    not possible: " in (tmp_path / "trtexec.txt").read_text()
+        by_hand = (tmp_path / "trtexec.txt").read_text()
+        assert "TensorRT 10.12 up to (not including) 11.0:\n    trtexec --onnx=model.onnx " in by_hand
 
     def test_the_recipe_says_why_no_engine_is_built_here_and_for_which_versions(
         self, graphs: dict[str, Path], tmp_path: Path

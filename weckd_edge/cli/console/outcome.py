@@ -126,6 +126,8 @@ def _print_reasons(contents: BundleContents) -> None:
         for line in selection.advice:
             print_message(f"to change: {line}")
     click.echo(f"Why {contents.verification.precision}? {contents.selection.reason}.")
+    for sentence in contents.selection.backends:
+        click.echo(f"{sentence}.")
     sentence = with_plain_spaces(chain_sentence(chain))
     if chain.import_notes:
         click.echo(sentence)

@@ -16,15 +16,11 @@ from weckd_edge.artifacts import (
     GoldenFrames,
     GoldenSet,
     Manifest,
-    Precision,
     PrecisionSelection,
 )
 from weckd_edge.core.fingerprint import library_versions
-from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import sha256_bytes
-from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings
-from weckd_edge.devices.runtime.backends.table import library_version
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.output_paths import bundle_name
 from weckd_edge.pipeline.steps.abstain import operating_point
@@ -73,7 +69,7 @@ def lay_out(
 
     Args:
         selected: The graph that is deployed.
-        built: Models that backends built from the graph; a recipe's files go where the engine will be built.
+        built: Models that a device may run, and a recipe, whose files go where the engine will be built.
         golden: The self-test.
         guard: The input guard; None where the bundle has none.
     """
@@ -84,42 +80,29 @@ def lay_out(
         files[placed.path] = folder / ref.path
         return placed
 
-    def prove(model: BuiltModel) -> BuiltModel:
+    def complete(part: Part[BuiltModel]) -> BuiltModel:
+        model = part.artifact
+        files = tuple(
+            place(ref, part.folder, "model" if ref.path.endswith(".onnx") and model.kind == "model" else _below(model))
+            for ref in model.files
+        )
         if model.kind == "preflight":
-            return model
-        test = next(test for test in golden.artifact.tests if test.backend == model.backend)
-        return replace(model, expected=place(test.expected, golden.folder, "selftest"), tolerance=test.tolerance)
+            return replace(model, files=files)
+        test = next(t for t in golden.artifact.tests if (t.backend, t.precision) == (model.backend, model.precision))
+        expected = place(test.expected, golden.folder, "selftest")
+        return replace(model, files=files, expected=expected, tolerance=test.tolerance)
 
-    onnx = place(selected.artifact.onnx, selected.folder, "model")
-    precision: Precision = "int8" if selected.artifact.quantized is not None else "fp32"
-    models = [
-        replace(
-            part.artifact,
-            files=tuple(place(ref, part.folder, f"model/{_FOLDERS[part.artifact.backend]}") for ref in part.artifact.files),
-        )
-        for part in built
-    ]
-    there = {model.backend for model in models if model.kind == "model"}
-    models += [
-        BuiltModel(
-            backend=backend,
-            backend_version=library_version(backend),
-            precision=precision,
-            kind="model",
-            files=(onnx,),
-            source_sha256=onnx.sha256,
-            settings=precision_settings() if backend == "openvino" else {},
-        )
-        for backend in ("openvino", "onnxruntime")
-        if backend not in there and is_installed(backend)
-    ]
     return Layout(
-        onnx=onnx,
-        models=tuple(prove(model) for model in models),
+        onnx=place(selected.artifact.onnx, selected.folder, "model"),
+        models=tuple(complete(part) for part in built),
         selftest=replace(golden.artifact.golden, frames=place(golden.artifact.golden.frames, golden.folder, "selftest")),
         guard=None if guard is None else _place_guard(guard, files),
         files=files,
     )
+
+
+def _below(model: BuiltModel) -> str:
+    return f"model/{_FOLDERS[model.backend]}"
 
 
 def _place_guard(guard: FrameGuard, files: dict[str, Path | bytes]) -> FileRef:

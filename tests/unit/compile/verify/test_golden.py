@@ -13,8 +13,14 @@ import pytest
 import weckd_edge.compile.verify.golden as module
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, GoldenSet
-from weckd_edge.compile.verify.golden import MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, TOLERANCE_FACTOR, make_golden
+from weckd_edge.artifacts import DatasetIndex, GoldenSet, Precision
+from weckd_edge.compile.verify.golden import (
+    MIN_TENSORRT_TOLERANCE,
+    MIN_TOLERANCE,
+    TOLERANCE_FACTOR,
+    GoldenGraph,
+    make_golden,
+)
 from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
@@ -26,6 +32,13 @@ from weckd_edge.devices.images.split_frames import decode_split
 INPUT = factories.input_spec(24, width=32)
 SHIPPED = Implementation(backend="openvino", model=Path("shipped.xml"), input=INPUT, precision="int8")
 OTHER = Implementation(backend="onnxruntime", model=Path("other.onnx"), input=INPUT, precision="int8", reference=True)
+
+
+TESTS: list[tuple[str, Precision, float]] = [
+    ("openvino", "int8", MIN_TOLERANCE),
+    ("onnxruntime", "int8", MIN_TOLERANCE),
+    ("tensorrt", "int8", MIN_TENSORRT_TOLERANCE),
+]
 
 
 class Implementations:
@@ -100,7 +113,9 @@ class Ears:
         workspace = Workspace(self.root.parent / "work")
         spec = self.networks.contract().frame
         images = decode_split(workspace, self.index, "val", self.root, spec, SilentProgress())
-        return make_golden(images, count, SHIPPED, others, predict_frames, self.out)
+        return make_golden(
+            images, count, [GoldenGraph(tests=TESTS, implementations=[SHIPPED, *others])], predict_frames, self.out
+        )
 
     def chosen(self, frames: Any) -> list[Any]:
         """The images that frames were made from, in the frames' order."""
@@ -199,6 +214,37 @@ def test_of_several_implementations_the_furthest_counts(ears: Ears, stub: Implem
     assert tolerances(golden)["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
     alone = ears.made(3, [agreeing])
     assert tolerances(alone)["openvino"] == 0.02
+
+
+def test_each_graph_has_predictions_and_a_tolerance_of_its_own_on_frames_that_suit_all(
+    ears: Ears, stub: Implementations
+) -> None:
+    unsteady = next(r.path for r in ears.val if r.label == 0)
+    ears.part({record.path: 0.1 if record.path == unsteady else 0.01 for record in ears.val})
+    float_run = replace(OTHER, precision="fp32", reference=False)
+    graphs = [
+        GoldenGraph(tests=[("openvino", "int8", 0.02)], implementations=[SHIPPED]),
+        GoldenGraph(
+            tests=[("onnxruntime", "fp32", 0.02), ("openvino", "fp16", 0.1)],
+            implementations=[float_run, replace(SHIPPED, model=Path("float.onnx"), precision="fp32")],
+        ),
+    ]
+    workspace = Workspace(ears.root.parent / "work")
+    images = decode_split(workspace, ears.index, "val", ears.root, ears.networks.contract().frame, SilentProgress())
+    found = make_golden(images, 9, graphs, predict_frames, ears.out)
+    assert [(t.backend, t.precision, t.expected.path) for t in found.tests] == [
+        ("openvino", "int8", "expected.npy"),
+        ("onnxruntime", "fp32", "expected-onnxruntime-fp32.npy"),
+        ("openvino", "fp16", "expected-onnxruntime-fp32.npy"),
+    ]
+    assert [t.tolerance for t in found.tests] == [0.02, pytest.approx(0.04, rel=1e-3), 0.1]
+    frames = np.load(ears.out / found.golden.frames.path)
+    assert unsteady not in [record.path for record in ears.chosen(frames)]
+    for test, run in ((found.tests[0], SHIPPED), (found.tests[1], float_run)):
+        check_ref(ears.out, test.expected)
+        runner = stub.open_runner(run.backend, run.model)
+        wanted = np.stack([runner.run(frame[None]) for frame in frames])
+        assert np.array_equal(np.load(ears.out / test.expected.path), wanted)
 
 
 def test_both_implementations_are_opened_as_asked_and_closed(ears: Ears, stub: Implementations) -> None:

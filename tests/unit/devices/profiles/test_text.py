@@ -108,7 +108,7 @@ def test_every_value_of_a_packaged_profile_shows_its_confidence_and_source(name:
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
-ARM, X86 = "openvino some, onnxruntime some", "openvino all, onnxruntime some"
+ARM, X86 = "openvino some, onnxruntime all", "openvino all, onnxruntime all"
 
 
 @pytest.mark.parametrize(

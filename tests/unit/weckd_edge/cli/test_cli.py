@@ -352,7 +352,7 @@ def test_devices_list_prints_json_alone(run: Run) -> None:
         "cpu",
         "2x Cortex-A55",
         "native",
-        "openvino some, onnxruntime some",
+        "openvino some, onnxruntime all",
         "-",
         "8 of its kind",
     ]

@@ -285,7 +285,6 @@ def _selection(onnx: FileRef) -> PrecisionSelection:
             float_nodes=(),
             source_sha256="0" * 64,
         ),
-        built=None,
     )
 
 
@@ -295,13 +294,15 @@ def _models(place: Path, target: str, onnx: FileRef) -> tuple[Part[BuiltModel], 
             backend=backend, backend_version="1", precision="int8", kind=kind, files=files, source_sha256=onnx.sha256
         )
 
+    of_graph = Part(model("onnxruntime", "model", onnx), place / "quantize")
     if target == "cpu":
         folder = place / "openvino-stage"
         files = (ref(folder, "model.xml", b"x" * 100), ref(folder, "model.bin", b"b" * (1 << 20)))
-        return (Part(model("openvino", "model", *files), folder),)
+        return (Part(model("openvino", "model", *files), folder), of_graph)
     folder, empty = place / "recipe-stage", place / "rtx-stage"
     return (
         Part(model("tensorrt", "recipe", ref(folder, "recipe.json", b"{}")), folder),
+        of_graph,
         Part(model("tensorrt-rtx", "preflight"), empty),
     )
 
@@ -355,11 +356,10 @@ def test_a_bundle_for_a_jetson_holds_the_recipe_and_no_file_of_a_preflight(tmp_p
     manifest = assemble(make_parts(tmp_path, target="jetson"))
     assert [(m.backend, [f.path for f in m.files]) for m in manifest.models] == [
         ("tensorrt", ["model/tensorrt/recipe.json"]),
-        ("tensorrt-rtx", []),
-        ("openvino", ["model/model.onnx"]),
         ("onnxruntime", ["model/model.onnx"]),
+        ("tensorrt-rtx", []),
     ]
-    assert [model.tolerance for model in manifest.models] == [0.1, None, 0.02, 0.02]
+    assert [model.tolerance for model in manifest.models] == [0.1, 0.02, None]
     assert (manifest.target, manifest.device) == ("jetson", "jetson-orin-nano-8gb")
 
 

@@ -110,7 +110,6 @@ SELECTION = PrecisionSelection(
     precision="int8",
     onnx=FileRef(path="model.onnx", sha256=sha("onnx"), bytes=623_412),
     quantized=None,
-    built=None,
 )
 
 
