@@ -16,7 +16,7 @@ ort = pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - behind the skips
 
 from support.errors import raises  # noqa: E402
-from weckd_edge.compile.graph import IR_VERSION, OPSET, consumers, producers  # noqa: E402
+from weckd_edge.compile.graph import IR_VERSIONS, OPSET, consumers, producers  # noqa: E402
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT, form_for  # noqa: E402
 from weckd_edge.compile.quantize.mixed_precision import leave_float  # noqa: E402
 from weckd_edge.compile.quantize.qdq_rules import check_rules, find_violations, require_rules  # noqa: E402
@@ -64,7 +64,7 @@ class Net:
         info = helper.make_tensor_value_info
         image, logits = info("x", TensorProto.FLOAT, [1, 3, SIDE, SIDE]), info(output, TensorProto.FLOAT, None)
         graph = helper.make_graph(self.nodes, "net", [image], [logits], self.constants)
-        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSIONS[OPSET])
         return onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
 
 
@@ -392,7 +392,7 @@ def networks(draw: st.DrawFn) -> Any:
 
 @settings(max_examples=25, deadline=None)
 @given(networks())
-def test_the_answers_of_any_network_stay_close_to_fp32_and_every_convolution_is_ready_to_be_fused(plain: Any) -> None:
+def test_the_outputs_of_any_network_stay_close_to_fp32_and_every_convolution_is_ready_to_be_fused(plain: Any) -> None:
     made = processor(plain)
     assert check_rules(made, PROCESSOR) == ()
     wanted, got = run(plain), run(made)
