@@ -38,7 +38,7 @@ class FirmwareCheck:
     """The checks, in order; each uses what those before it made."""
 
     def __init__(
-        self, work: Path, root: Path, site: Path, emulate: Callable[[], Sequence[object]], bundle: Callable[[], Path]
+        self, work: Path, root: Path, site: Path, emulate: Callable[..., Sequence[object]], bundle: Callable[[], Path]
     ) -> None:
         """Take what is there already.
 
@@ -46,7 +46,7 @@ class FirmwareCheck:
             work: Where to build.
             root: The unpacked arm64 packages.
             site: Where the wheels for aarch64 are installed.
-            emulate: Gives the command that runs an arm64 program.
+            emulate: Gives the command that runs an arm64 program, ``as_board`` on a system that shows an Arm processor.
             bundle: Gives a bundle for OpenVINO on arm64.
         """
         self.work, self.root, self.site = work, root, site
@@ -75,8 +75,8 @@ class FirmwareCheck:
         told = run([f"{TOOLS}gcc", "-dumpfullversion"], cwd=self.work).stdout.strip()
         return f"gcc {told}, warnings as errors"
 
-    def _run(self, program: str, *arguments: object) -> str:
-        command = [*self.emulate(), self.build / "tests" / program, *arguments]
+    def _run(self, program: str, *arguments: object, as_board: bool = False) -> str:
+        command = [*self.emulate(as_board=as_board), self.build / "tests" / program, *arguments]
         return run([str(word) for word in command], cwd=self.work).stdout
 
     def try_what_needs_no_model_there(self) -> str:
@@ -106,7 +106,10 @@ class FirmwareCheck:
         precisions = [model["precision"] for model in models if model["backend"] == "onnxruntime"]
         ensure("int8" in precisions, f"the bundle lists no int8 model of ONNX Runtime, but {precisions}")
         options = ("--backend", "onnxruntime", "--library", library)
-        told = [self._run("runner", self.bundle(), *options, "--precision", name, "selftest") for name in precisions]
+        told = [
+            self._run("runner", self.bundle(), *options, "--precision", name, "selftest", as_board=True)
+            for name in precisions
+        ]
         return "; ".join(self._tested(line, "onnxruntime") for line in told)
 
     def selftest_a_bundle_through_c_there(self) -> str:

@@ -5,7 +5,8 @@ All hold the scales of the graph they come from. Beside them lies the front end 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -58,50 +59,52 @@ def write_forms(
     Raises:
         ModelError: The graph cannot be read.
     """
-    model = load_graph(graph)
-    written: list[GraphFile] = []
-    left_out: dict[str, str] = {}
+    model, forms, asked = load_graph(graph), _Forms(graph, folder), forms_for(profile)
     ranges: dict[str, float] = {}
     remarks: list[str] = []
-
-    def write(form: Form, made: ModelProto) -> Path:
-        path = folder / f"{graph.stem}-{form}.onnx"
-        write_atomic(path, made.SerializeToString(deterministic=True))
-        written.append(GraphFile(form=form, name=path.name, sha256=sha256_file(path), opset=opset_of(made)))
-        return path
-
     if profile.target == "jetson" and precision != "fp32":
-        try:
-            half = write("float16", make_half(model))
-        except ModelError as err:
-            left_out["float16"] = str(err)
-        else:
-            try:
-                remarks.append(_describe_half(check_half(graph, half, frames)))
-            except ModelError as err:
-                left_out["float16"] = str(err)
-                written.clear()
-                half.unlink()
-    asked = forms_for(profile)
+        with forms.leaving_out("float16"):
+            half = forms.write("float16", make_half(model))
+            remarks.append(_describe_half(check_half(graph, half, frames)))
     if "float32-frame" in asked:
-        try:
-            write("float32-frame", take_float_frame(model))
-        except ModelError as err:
-            left_out["float32-frame"] = str(err)
+        with forms.leaving_out("float32-frame"):
+            forms.write("float32-frame", take_float_frame(model))
     if "plain" in asked and precision == "int8":
-        try:
+        with forms.leaving_out("plain"):
             plain, ranges = take_pairs_out(model)
-            write("plain", plain)
-        except ModelError as err:
-            left_out["plain"] = str(err)
+            forms.write("plain", plain)
     front_end = None
     if spec.graph_takes_pixels:
-        try:
+        with forms.leaving_out("front-end"):
             front_end = _write_front_end(spec, folder)
+    derived = DerivedForms(graphs=tuple(forms.written.values()), left_out=forms.left_out, ranges=ranges, front_end=front_end)
+    return derived, tuple(remarks)
+
+
+class _Forms:
+    """The forms of a graph that lie in a folder, and why others do not."""
+
+    def __init__(self, graph: Path, folder: Path) -> None:
+        self.graph, self.folder = graph, folder
+        self.written: dict[str, GraphFile] = {}
+        self.left_out: dict[str, str] = {}
+
+    @contextmanager
+    def leaving_out(self, name: str) -> Iterator[None]:
+        """Keep the reason of a form that cannot be made, or does not predict as it should, and remove its file."""
+        try:
+            yield
         except ModelError as err:
-            left_out["front-end"] = str(err)
-    forms = DerivedForms(graphs=tuple(written), left_out=left_out, ranges=ranges, front_end=front_end)
-    return forms, tuple(remarks)
+            self.left_out[name] = str(err)
+            made = self.written.pop(name, None)
+            if made is not None:
+                (self.folder / made.name).unlink()
+
+    def write(self, form: Form, made: ModelProto) -> Path:
+        path = self.folder / f"{self.graph.stem}-{form}.onnx"
+        write_atomic(path, made.SerializeToString(deterministic=True))
+        self.written[form] = GraphFile(form=form, name=path.name, sha256=sha256_file(path), opset=opset_of(made))
+        return path
 
 
 def _write_front_end(spec: InputSpec, folder: Path) -> FileRef:

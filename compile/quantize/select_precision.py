@@ -31,6 +31,7 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, sha256_file
+from weckd_edge.devices.runtime.backends.table import find_backend
 
 FLOAT_FILE = "float.onnx"
 """File name of the graph in floating point, where the deployed model's graph is int8."""
@@ -135,13 +136,15 @@ class Selector:
         return scored if wanted != "auto" else [c for c in scored if c.trial.within_limits]
 
     def _can_be_deployed(self, candidate: PrecisionCandidate) -> bool:
-        """Tell whether a candidate runs here. A precision that was asked for leaves no choice: OpenVINO runs it."""
+        """Tell whether a candidate runs here and in firmware. Of a precision that was asked for, OpenVINO runs it."""
         if self.deployment.target == "jetson":
             return True
+        if not find_backend(candidate.trial.backend).firmware:
+            return False
         return candidate.runnable is None and (self.config.precision == "auto" or candidate.trial.backend == "openvino")
 
     def _add_other_runtimes(self) -> None:
-        """Add the graphs that a bundle could list as ONNX Runtime runs them, and FP32 as it is computed in float16.
+        """Add the graphs that a bundle could list as ONNX Runtime and LiteRT run them, and FP32 as computed in float16.
 
         One int8 graph serves all backends: of our own, the one whose predictions stay closest to FP32's.
         """
@@ -153,6 +156,8 @@ class Selector:
                 self.maker.add_onnxruntime(self.candidates[0])
             if best is not None:
                 self.maker.add_onnxruntime(self.maker.find(best))
+        if is_installed("ai_edge_litert") and best is not None:
+            self.maker.add_litert(self.maker.find(best))
         if self.config.precision == "auto" and not is_quantized:
             self.maker.add_arithmetic_in_half()
         self._score(self.candidates)
@@ -288,18 +293,22 @@ class Selector:
             and (c is chosen or c.trial.precision != "fp16" or c.built.half)  # weights in FP16 are FP32 again as it computes
             and (wanted == "auto" or (c.trial.precision == "int8") == (chosen.trial.precision == "int8"))
         ]
-        return [self.maker.find(trial) for trial in rank_listed(chosen.trial, [c.trial for c in pool])]
+        listed = [self.maker.find(trial) for trial in rank_listed(chosen.trial, [c.trial for c in pool])]
+        graphs = {sha256_file(c.onnx) for c in listed if c is chosen or c.trial.backend == "onnxruntime"}
+        # LiteRT's file is written anew from its graph when the temperature is known.
+        return [c for c in listed if c.trial.backend != "litert" or sha256_file(c.onnx) in graphs]
 
     def _place(self, candidate: PrecisionCandidate, *, is_deployed: bool) -> BuiltModel:
         """Copy a candidate's files to the folder and return its record: an IR is only needed where it is deployed, or int8.
 
         OpenVINO reads a graph in floating point as it is; Q/DQ pairs need the conversion that an IR has behind it.
+        LiteRT reads no graph.
         """
         built = candidate.built
         if built is None:
             raise ValueError(f"{candidate.trial.name} was not built")
         is_int8 = candidate.trial.precision == "int8"
-        if len(built.files) == 1 or not (is_deployed or is_int8):
+        if built.files[0].path.endswith(".onnx") or not (is_deployed or is_int8):
             graph = self._place_graph(candidate, is_int8=is_int8)
             return replace(built, files=(file_ref(self.folder, graph),))
         stem = Path(ONNX_FILE if is_deployed else INT8_FILE).stem

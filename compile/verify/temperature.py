@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from weckd_edge.artifacts import BuiltModel, ImageRecord, PrecisionSelection, RecalibratedModel, Recalibration
-from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.backends import litert_backend, openvino_backend
 from weckd_edge.compile.graph import check_graph, load_graph, producers
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.optional_imports import require
@@ -96,7 +96,7 @@ def _write_graph(onnx: Path, temperature: float, path: Path) -> Path:
 def _calibrate_model(
     model: BuiltModel, source: Path, written: Mapping[str, Path], temperature: float, folder: Path
 ) -> BuiltModel:
-    """Return a model with the temperature inside: its graph, or an IR made of that, or an IR no graph here stands for.
+    """Return a model with the temperature inside: its graph, what is built of that, or an IR that no graph stands for.
 
     Args:
         model: The model without the temperature.
@@ -107,7 +107,7 @@ def _calibrate_model(
     """
     graph = written.get(model.source_sha256)
     digest = sha256_file(graph) if graph is not None else model.source_sha256
-    if len(model.files) == 1:
+    if model.files[0].path.endswith(".onnx"):
         path = written[model.files[0].sha256]
         return replace(model, files=(file_ref(folder, path),), source_sha256=sha256_file(path))
     if temperature == 1.0:
@@ -116,7 +116,9 @@ def _calibrate_model(
         return replace(model, source_sha256=digest)
     with tempfile.TemporaryDirectory(dir=folder) as place:
         own = Path(place)
-        if graph is not None and _has_pairs(load_graph(graph)) == (model.precision == "int8"):
+        if graph is not None and model.backend == "litert":
+            files = litert_backend.build_tflite(graph, model.precision, own).files
+        elif graph is not None and _has_pairs(load_graph(graph)) == (model.precision == "int8"):
             files = openvino_backend.build_ir(graph, model.precision, own).files
         else:  # NNCF's, or one whose graph no other backend runs
             files = openvino_backend.set_ir_temperature(source / model.files[0].path, temperature, own)

@@ -18,7 +18,6 @@ from PIL import Image
 
 from weckd_edge.artifacts import Precision
 from weckd_edge.artifacts.frame import crop_box
-from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.serialization import to_data
@@ -29,7 +28,7 @@ from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import unreadable
-from weckd_edge.devices.runtime.predict import open_model, predict_frame
+from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "
@@ -64,8 +63,9 @@ class DemoSession:
         key: Path | None = None,
         min_version: int = 0,
     ) -> None:
-        bundle = open_bundle(folder, key=key, min_version=min_version)
-        self.model = open_model(bundle, backend=backend, precision=precision, threads=threads)
+        self.model = open_bundle_model(
+            folder, backend=backend, precision=precision, threads=threads, key=key, min_version=min_version
+        )
         self._one_at_a_time = threading.Lock()
         self._closed = False
         # One run for nothing, so that the first prediction takes no longer than the others.

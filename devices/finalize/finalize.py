@@ -11,6 +11,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.devices.finalize.processor import finalize_processor, roll_back_processor
 from weckd_edge.devices.finalize.race import RaceRules
 from weckd_edge.devices.jetson import finalize as jetson
+from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA
 from weckd_edge.devices.runtime.device_choice import DeviceChoice, Finalized
 
 
@@ -22,7 +23,7 @@ class FinalizeOptions:
         dla: Whether a Jetson builds for the DLA too, and uses it where it is faster than the GPU.
         gpu_fallback: Whether layers that the DLA cannot run may go to the GPU.
         threads: Number of threads that one query may use on a processor; None: 1.
-        again: Whether a processor tests and times everything again, whatever was measured before.
+        again: Whether everything is tested again, whatever was measured or refused before.
     """
 
     dla: bool = False
@@ -52,9 +53,10 @@ def finalize(
     """
     asked = options or FinalizeOptions()
     if bundle.manifest.target == "jetson":
-        if asked.threads is not None or asked.again:
-            raise _unused("--threads and --again are for a bundle of a processor", bundle)
-        return jetson.finalize(bundle, root=root, progress=progress, dla=asked.dla, gpu_fallback=asked.gpu_fallback)
+        if asked.threads is not None:
+            raise _unused("--threads is for a bundle of a processor", bundle)
+        dla = DLA(gpu_fallback=asked.gpu_fallback) if asked.dla else None
+        return jetson.finalize(bundle, root=root, progress=progress, dla=dla, again=asked.again)
     if asked.dla or asked.gpu_fallback:
         raise _unused("--dla and --gpu-fallback are for a bundle of a Jetson", bundle)
     rules = RaceRules(threads=asked.threads or 1)

@@ -55,8 +55,8 @@ def finalize(
     *,
     root: Path = Path("/"),
     progress: Progress | None = None,
-    dla: bool = False,
-    gpu_fallback: bool = False,
+    dla: DLA | None = None,
+    again: bool = False,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Finalized:
     """Build the engine of a bundle on this Jetson, self-test it and put it in use.
@@ -73,8 +73,8 @@ def finalize(
         bundle: An opened (and so verified) bundle for the target ``jetson``.
         root: Folder that holds ``proc``, ``etc`` and ``var``.
         progress: Shows the steps; None shows nothing.
-        dla: Build for the DLA too, and use it where it runs the golden frames faster than the GPU.
-        gpu_fallback: Let layers that the DLA cannot run go to the GPU; without it the DLA is not used for such a network.
+        dla: DLA to build for too, which is used where it runs the golden frames faster than the GPU; None: the GPU alone.
+        again: Try again what was refused in this place before.
         clock: Monotonic clock, nanoseconds, that engines are compared by.
 
     Raises:
@@ -96,23 +96,19 @@ def finalize(
         show=progress or SilentProgress(),
         clock=clock,
     )
-    warnings = [*_module_warnings(recipe, place), *_foreign(bundle, place)]
+    warnings = (*_module_warnings(recipe, place), *_foreign(bundle, place))
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
+        refused = {} if again else _refused_before(bundle, place)
         try:
-            found = first_engine(work, plans, _refused_before(bundle, place))
+            found = first_engine(work, plans, refused)
         except (DeviceError, ModelError) as err:
             raise _fall_back(work, err) from err
-        race = _race(work, found, DLA(gpu_fallback=gpu_fallback) if dla else None)
-        record = race.winner
-        before = choice_before(bundle.folder, record.identity)
+        race = _race(work, found, refused, dla)
+        before = choice_before(bundle.folder, race.winner.identity)
         choice = _choice(work, race, before.key if before is not None else None)
         put_in_use(bundle.folder, choice)
         remove_other_engines(bundle.folder)
-    warnings += [*(f"{name} is not used: {reason}" for name, reason in race.refused.items()), *race.warnings]
-    if record.precision == "int8" and record.float_layers:
-        names = ", ".join(record.float_layers)
-        warnings.append(f"{len(record.float_layers)} weighted layers run in floating point: {names}")
-    return Finalized(choice=choice, reused=race.reused, warnings=tuple(warnings))
+    return Finalized(choice=choice, reused=race.reused, warnings=(*warnings, *_race_warnings(race)))
 
 
 def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> DeviceChoice:
@@ -158,11 +154,17 @@ class _Race:
     warnings: tuple[str, ...]
 
 
-def _race(work: EngineWork, found: FoundEngine, dla: DLA | None) -> _Race:
-    """Return the fastest of the engine that was found, the same for whole frames, and the DLA's."""
+def _race(work: EngineWork, found: FoundEngine, known: dict[str, str], dla: DLA | None) -> _Race:
+    """Return the fastest of the engine that was found, the same for whole frames, and the DLA's.
+
+    Args:
+        work: The bundle, the machine and the tools.
+        found: The engine of the first way to build one that passed.
+        known: Why ways were refused here before, by the engine's name; they are not tried again.
+        dla: The DLA to build for too; None: none.
+    """
     engines, reused = {engine_name(found.plan): found.record}, found.reused
     refused, warnings = dict(found.refused), list[str]()
-    known = _refused_before(work.bundle, work.place)
     whole = of_whole_frames(work.recipe, found.plan)
     if whole is not None:
         name = engine_name(whole)
@@ -266,6 +268,14 @@ def _place(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
         power_mode=read_power_mode(root),
         flags=(),
     )
+
+
+def _race_warnings(race: _Race) -> list[str]:
+    warnings = [*(f"{name} is not used: {reason}" for name, reason in race.refused.items()), *race.warnings]
+    in_float = race.winner.float_layers if race.winner.precision == "int8" else ()
+    if in_float:
+        warnings.append(f"{len(in_float)} weighted layers run in floating point: {', '.join(in_float)}")
+    return warnings
 
 
 def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[str, ...]:

@@ -183,7 +183,7 @@ def read_model_bytes(bundle: Bundle, *files: FileRef) -> ModelBytes:
     Raises:
         BundleError: A file was changed since the bundle was opened, or none of them is a graph.
     """
-    graph = _graph(files, (".xml", ".onnx", ".engine"))
+    graph = _graph(files, tuple(suffix for row in BACKENDS.values() for suffix in row.suffixes))
     if graph is None:
         raise BundleError(
             f"{bundle.folder}: expected a graph, found {', '.join(ref.path for ref in files)}", code="E_BUNDLE_MODEL"

@@ -67,13 +67,20 @@ class OpenModel:
 
 
 def open_bundle_model(
-    folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
+    folder: Path,
+    *,
+    backend: str | None = None,
+    precision: Precision | None = None,
+    threads: int = 1,
+    key: Path | None = None,
+    min_version: int = 0,
 ) -> OpenModel:
     """Verify a bundle and open one of its models, from the bytes that were verified.
 
     Args:
         folder: The bundle's folder.
         backend: Name in the backend table; None takes the first backend whose library is installed.
+        precision: Precision of the model; None takes the best one that is here.
         threads: Processor threads that one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
         min_version: Lowest version of the bundle that is taken.
@@ -82,7 +89,8 @@ def open_bundle_model(
         BundleError: The folder holds no bundle, one that was changed, or one that its owner did not sign.
         WeckdError: No model of the bundle can be opened here.
     """
-    return open_model(open_bundle(folder, key=key, min_version=min_version), backend=backend, threads=threads)
+    bundle = open_bundle(folder, key=key, min_version=min_version)
+    return open_model(bundle, backend=backend, precision=precision, threads=threads)
 
 
 def open_model(

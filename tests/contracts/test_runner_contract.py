@@ -17,7 +17,7 @@ from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, 
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.jetson.recipe import TensorRTRecipe, plans_for, read_recipe, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
-from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.base import ModelBytes, Runner
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
 
 
@@ -277,6 +277,40 @@ class TestONNXRuntime(RunnerContract):
     def test_it_does_not_time_the_network_alone_and_says_who_does(self, model: Path) -> None:
         with raises(ModelError, "E_MODEL_BACKEND_MODE"):
             open_network("onnxruntime", model, "image")
+
+
+class TestLiteRT(RunnerContract):
+    """LiteRT, from the .tflite form of the graph."""
+
+    backend, suffix = "litert", ".tflite"
+
+    def make(self, graph: Path) -> Path:
+        from weckd_edge.compile.backends.litert_backend import build_tflite
+
+        (ref,) = build_tflite(graph, "fp32", graph.parent).files
+        return graph.parent / ref.path
+
+    def test_it_writes_no_note_to_the_standard_error(self, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        open_runner("litert", model).close()
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.parametrize("keep", [16, 200, 0.5])
+    def test_a_model_cut_short_is_refused_in_one_line(self, model: Path, keep: float) -> None:
+        data = model.read_bytes()
+        model.write_bytes(data[: int(keep if keep > 1 else len(data) * keep)])
+        with pytest.raises(ModelError) as caught:
+            open_runner("litert", model)
+        assert "\n" not in str(caught.value)
+
+    def test_proved_bytes_are_opened_without_their_file(self, model: Path, graph: Path, toy: ModuleType) -> None:
+        data = model.read_bytes()
+        model.unlink()
+        runner = open_runner("litert", ModelBytes(path=str(model), graph=data))
+        np.testing.assert_allclose(runner.run(toy.frames(1)), toy.answers(graph, toy.frames(1))[0], atol=1e-5)
+
+    def test_it_does_not_time_the_network_alone_and_says_who_does(self, model: Path) -> None:
+        with raises(ModelError, "E_MODEL_BACKEND_MODE"):
+            open_network("litert", model, "image")
 
 
 class TestTensorRT(RunnerContract):

@@ -72,7 +72,7 @@ class BuiltModel:
     """A model that one backend runs, with its own proof, or the recipe from which the device makes it.
 
     Attributes:
-        backend: Name of the backend: ``openvino``, ``onnxruntime``, ``tensorrt`` or ``tensorrt-rtx``.
+        backend: Name of the backend: ``openvino``, ``onnxruntime``, ``litert``, ``tensorrt`` or ``tensorrt-rtx``.
         backend_version: Version of the library that built the model, or ran it on the host; ``""`` for a recipe.
         precision: ``int8``, ``fp16`` or ``fp32``; a bundle holds at most one model of a backend in each.
         kind: ``model`` runs as it is; ``recipe`` is built on the device; ``preflight`` only proves that a parser and builder

@@ -29,7 +29,7 @@ class Finalizing(OptionGroup):
         metavar="N",
         help="Processor: threads of a query while models are timed; default 1.",
     )
-    again: bool = option("--again", is_flag=True, help="Processor: test and time everything again, whatever was measured.")
+    again: bool = option("--again", is_flag=True, help="Test again what was measured or refused before.")
     dla: bool = option("--dla", is_flag=True, help="Jetson: also build for the DLA; use it where it is faster than the GPU.")
     gpu_fallback: bool = option(
         "--gpu-fallback", is_flag=True, help="With --dla: run layers that the DLA does not support on the GPU."

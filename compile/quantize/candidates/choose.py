@@ -17,7 +17,7 @@ from weckd_edge.metrics.intervals import rate_by_group
 MARGIN = 0.03
 """Largest relative difference of two candidates' times at which they count as equally fast."""
 
-NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}
+NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "litert": "LiteRT"}
 
 LARGER = 1.25
 """Largest size, relative to the smallest of the equally fast, at which the candidate closest to FP32 is chosen."""

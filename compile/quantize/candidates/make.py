@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from weckd_edge.artifacts import BuiltModel, Precision, QuantizationTrial
-from weckd_edge.compile.backends import nncf_backend, openvino_backend
+from weckd_edge.compile.backends import litert_backend, nncf_backend, openvino_backend
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate, WholeInt8
+from weckd_edge.compile.quantize.candidates.choose import NAMES
 from weckd_edge.compile.quantize.candidates.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.candidates.sensitivity import rank_layers
 from weckd_edge.compile.quantize.forms import form_for
@@ -115,13 +116,27 @@ class CandidateMaker:
 
     def add_onnxruntime(self, source: PrecisionCandidate) -> PrecisionCandidate:
         """Add the graph of a candidate as ONNX Runtime runs it in its fastest way."""
+        candidate = self._in_backend(source, "onnxruntime")
+        candidate.built = _graph_entry(candidate, "onnxruntime", {})
+        return candidate
+
+    def add_litert(self, source: PrecisionCandidate) -> PrecisionCandidate:
+        """Add the graph of a candidate as LiteRT runs it."""
+        candidate = self._in_backend(source, "litert")
+        try:
+            candidate.built = litert_backend.build_tflite(candidate.onnx, candidate.trial.precision, candidate.folder)
+        except ModelError as err:
+            candidate.trial = replace(candidate.trial, note=f"cannot be built: {err}")
+        return candidate
+
+    def _in_backend(self, source: PrecisionCandidate, backend: str) -> PrecisionCandidate:
+        """Add a candidate with the graph of another one, for another backend."""
         trial = source.trial
-        name = f"{trial.name} in ONNX Runtime"
+        name = f"{trial.name} in {NAMES[backend]}"
         candidate = self._new(name, trial.precision, trial.method, trial.float_nodes, trial.unsupported_nodes)
-        candidate.trial = replace(candidate.trial, backend="onnxruntime")
+        candidate.trial = replace(candidate.trial, backend=backend)
         shutil.copyfile(source.onnx, candidate.onnx)
         candidate.whole, candidate.quantized = source.whole, source.quantized
-        candidate.built = _graph_entry(candidate, "onnxruntime", {})
         return candidate
 
     def add_ranges(self, network: FloatNetwork) -> None:

@@ -6,7 +6,7 @@ import logging
 
 from weckd_edge.artifacts import Int8Count
 from weckd_edge.core.errors import DeviceError, ModelError
-from weckd_edge.devices.runtime.backends import onnxruntime_layers, openvino_layers, tensorrt_layers
+from weckd_edge.devices.runtime.backends import litert_layers, onnxruntime_layers, openvino_layers, tensorrt_layers
 from weckd_edge.devices.runtime.backends.base import ModelSource, require_model
 from weckd_edge.devices.runtime.backends.table import find_backend
 
@@ -15,6 +15,7 @@ logger = logging.getLogger(__name__)
 _COUNTERS = {
     "openvino": openvino_layers.count_int8_layers,
     "onnxruntime": onnxruntime_layers.count_int8_layers,
+    "litert": litert_layers.count_int8_layers,
     "tensorrt": tensorrt_layers.count_int8_layers,
 }
 

@@ -25,6 +25,7 @@ class Backend:
         runs: Values of ``BuiltModel.backend`` in a manifest that it runs.
         network_only: Whether it can time the network without its preprocessing.
         half: Whether it can be asked to compute in float16.
+        firmware: Whether the C library runs it, too; the model that a build deploys is of such a backend.
     """
 
     module: str
@@ -34,6 +35,7 @@ class Backend:
     runs: tuple[str, ...]
     network_only: bool = False
     half: bool = False
+    firmware: bool = True
 
 
 BACKENDS: dict[str, Backend] = {
@@ -52,6 +54,14 @@ BACKENDS: dict[str, Backend] = {
         extra="compile",
         suffixes=(".onnx",),
         runs=("onnxruntime",),
+    ),
+    "litert": Backend(
+        module="weckd_edge.devices.runtime.backends.litert_backend",
+        library="ai_edge_litert",
+        extra="litert",
+        suffixes=(".tflite",),
+        runs=("litert",),
+        firmware=False,
     ),
     "tensorrt": Backend(
         module="weckd_edge.devices.runtime.backends.tensorrt_backend",
@@ -132,8 +142,8 @@ def open_runner(
 
     Args:
         backend: Name in the table.
-        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for
-            tensorrt.
+        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.tflite`` for
+            litert, ``.engine`` for tensorrt.
         threads: Processor threads that one query may use, at least 1.
         cache_dir: Folder in which a backend may keep what it compiled, so that the next opening is faster; None keeps none.
         reference: Compute exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating

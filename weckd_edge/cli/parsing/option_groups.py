@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig
     from weckd_edge.core.progress import Progress
 
-BACKENDS = ("openvino", "onnxruntime", "tensorrt")
+BACKENDS = ("openvino", "onnxruntime", "litert", "tensorrt")
 PRECISIONS = ("int8", "fp16", "fp32")
 TARGETS = ("cpu", "jetson")
 

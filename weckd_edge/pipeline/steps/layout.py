@@ -29,7 +29,7 @@ T = TypeVar("T")
 
 GUARD_FILE = "guard/guard.json"
 
-_FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
+_FOLDERS = {"openvino": "openvino", "litert": "litert", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
 
 
 @dataclass(frozen=True, slots=True)

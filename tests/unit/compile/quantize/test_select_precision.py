@@ -25,6 +25,7 @@ from weckd_edge.artifacts import (
     Rate,
 )
 from weckd_edge.compile.backends import openvino_backend, tensorrt_rtx_backend
+from weckd_edge.compile.quantize import select_precision
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages, calibration_inputs
 from weckd_edge.compile.quantize.candidates import make as making
 from weckd_edge.compile.quantize.candidates import prove
@@ -41,6 +42,7 @@ from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.verify.implementations import predict_frames
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
+from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace, check_ref
 from weckd_edge.devices.bench.interleaved import InterleavedTiming
@@ -154,6 +156,18 @@ def validation(index: DatasetIndex, place: Path, exported: ExportedModel) -> Spl
     return decode_split(Workspace(place / "work"), index, "val", place / "images", exported.input.frame, SILENT)
 
 
+@pytest.fixture(autouse=True)
+def litert(monkeypatch: pytest.MonkeyPatch) -> Callable[[bool], None]:
+    """Says whether LiteRT is on the host; it is not, until a test asks for it."""
+
+    def put(there: bool) -> None:
+        known = {"ai_edge_litert": there}
+        monkeypatch.setattr(select_precision, "is_installed", lambda name: known.get(name, is_installed(name)))
+
+    put(False)
+    return put
+
+
 @pytest.fixture
 def selector(
     exported: ExportedModel, index: DatasetIndex, place: Path, tmp_path: Path, times: Times
@@ -167,7 +181,7 @@ def selector(
             network or FloatNetwork(exported=exported, folder=place / "fp32"),
             CalibrationImages(index=index, root=place / "images", seed=0),
             Evaluation(
-                images=validation(data, place, exported),
+                images=validation(data, place, network.exported if network else exported),
                 labels=exported.labels,
                 predict=predict_frames,
                 time_models=times.time_models,
@@ -236,6 +250,49 @@ def test_every_backend_gets_the_precisions_that_keep_the_limits_in_the_order_of_
         "OpenVINO takes 1.00 ms in int8 and 2.00 ms in FP32: int8 comes first",
         "ONNX Runtime takes 3.50 ms in int8 and 2.50 ms in FP32: int8 does not pay here, and FP32 comes before it",
     )
+
+
+def test_litert_int8_is_offered_to_devices_and_never_deployed(
+    selector: Callable[..., Selector],
+    times: Times,
+    litert: Callable[[bool], None],
+    networks: ModuleType,
+    tmp_path: Path,
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    litert(True)
+    times(2.0, 1.0, 2.0, 2.5, 1.5, 0.5)
+    takes_pixels = networks.export(networks.inverted(), tmp_path / "area", networks.contract(resize="area"))
+    search = selector(network=FloatNetwork(exported=takes_pixels, folder=tmp_path / "area"), **LOOSE)
+    found = search.run()
+    assert found.chosen.startswith("int8 ")
+    assert [(m.name, [ref.path for ref in m.files]) for m in found.models] == [
+        ("openvino int8", ["model.xml", "model.bin"]),
+        ("litert int8", ["int8.tflite"]),  # half as long as what is deployed
+        ("onnxruntime int8", ["model.onnx"]),
+        ("openvino fp32", ["float.onnx"]),
+        ("onnxruntime fp32", ["float.onnx"]),
+        ("openvino fp16", ["float.onnx"]),
+    ]
+    model = found.models[1]
+    check_ref(search.folder, model.files[0])
+    assert model.source_sha256 == found.onnx.sha256
+    assert model.int8_layers is not None
+    assert model.layers == model.int8_layers + 1, "the last layer's logits stay in floating point"
+    assert f"{found.chosen} in LiteRT" in [trial.name for trial in found.trials]
+
+
+def test_a_graph_that_litert_cannot_hold_is_a_row_with_the_reason(
+    selector: Callable[..., Selector], times: Times, litert: Callable[[bool], None]
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    litert(True)  # the graph resizes the frame itself
+    times(2.0, 1.0, 2.0, 2.5, 1.5)
+    found = selector(**LOOSE).run()
+    (row,) = [trial for trial in found.trials if trial.backend == "litert"]
+    assert row.note.startswith("cannot be built: node '")
+    assert row.accuracy is None
+    assert "litert" not in {model.backend for model in found.models}
 
 
 def test_the_fastest_is_deployed_whoever_runs_it(selector: Callable[..., Selector], times: Times) -> None:

@@ -15,7 +15,7 @@ import weckd_edge.compile.verify.temperature as module
 from support.bundles import toy
 from support.errors import raises
 from weckd_edge.artifacts import PrecisionSelection, QuantizedModel, RecalibratedModel
-from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.backends import litert_backend, openvino_backend
 from weckd_edge.compile.quantize.forms import PROCESSOR
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.verify.implementations import Implementation, predict_frames
@@ -208,6 +208,32 @@ def test_every_model_gets_the_temperature_of_what_is_deployed(
             case.answers(model.backend, folder / model.files[0].path) for model, folder in ((before, source), (after, out))
         )
         np.testing.assert_allclose(scaled, apply_temperature(plain, 2.5), atol=1e-5)
+
+
+def test_what_litert_runs_is_written_again_with_the_temperature(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    fix(monkeypatch, 2.5)
+    networks, source, out = case.networks, tmp_path / "source", tmp_path / "out"
+    takes_pixels = networks.export(networks.every_sum(), tmp_path / "fp32", networks.contract(resize="area"))
+    made = networks.quantized(takes_pixels, tmp_path / "fp32", case.index, case.place / "images", source)
+    (file,) = litert_backend.build_tflite(source / made.onnx.path, "int8", source).files
+    models = (
+        toy.of_graph("onnxruntime", made.onnx),
+        replace(toy.of_graph("litert", made.onnx), files=(file,)),
+    )
+    selection = replace(case.selection, onnx=made.onnx, models=models)
+    _, after = case.recalibrate(out, selection=selection, source=source).models
+    assert [ref.path for ref in after.files] == [file.path]
+    check_ref(out, after.files[0])
+    assert after.source_sha256 == file_ref(out, out / made.onnx.path).sha256
+    pixels = np.random.default_rng(4).integers(0, 256, (12, 1, 12, 12, 3), np.uint8)
+    plain, scaled = (
+        np.stack([runner.run(frame) for frame in pixels])
+        for runner in (open_runner("litert", folder / file.path) for folder in (source, out))
+    )
+    np.testing.assert_allclose(scaled, apply_temperature(plain, 2.5), atol=1e-5)
 
 
 def test_it_is_found_on_validation_images_as_what_is_deployed_predicts_them(

@@ -332,6 +332,6 @@ def test_options_of_the_other_kind_of_device_are_refused(board: Board, toy: Modu
     with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--dla"):
         board.finalize(dla=True)
     jetson = toy.write_bundle(tmp_path / "jetson", device="jetson-orin-nano-8gb")
-    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--again"):
-        finalize(jetson, root=board.root, options=FinalizeOptions(again=True))
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="--threads"):
+        finalize(jetson, root=board.root, options=FinalizeOptions(threads=2))
     assert named_choice(board.bundle.folder) is None

@@ -27,6 +27,7 @@ from weckd_edge.core.store import Workspace, file_ref, sha256_file
 from weckd_edge.devices.jetson.board import EngineIdentity
 from weckd_edge.devices.jetson.engines import EngineRecord, stored_engine
 from weckd_edge.devices.jetson.finalize import finalize, roll_back
+from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA
 from weckd_edge.devices.runtime.device_choice import DeviceChoice, Finalized, find_choice, named_choice
 from weckd_edge.devices.runtime.model_choice import choose_model
 from weckd_edge.devices.runtime.predict import open_bundle_model
@@ -700,7 +701,7 @@ def dla(jetson: Jetson) -> Jetson:
 
 def with_dla(jetson: Jetson, **options: bool) -> Finalized:
     bundle = open_bundle(jetson.bundle.folder)
-    return finalize(bundle, root=jetson.root, dla=True, clock=lambda: jetson.trt.elapsed_ns, **options)
+    return finalize(bundle, root=jetson.root, dla=DLA(**options), clock=lambda: jetson.trt.elapsed_ns)
 
 
 def test_a_dla_that_is_faster_is_used(dla: Jetson) -> None:
@@ -833,13 +834,24 @@ def test_where_int8_of_10_3_fails_on_its_own_defect_the_next_form_is_used_and_th
     assert f"tensorrt int8 float32 is not used: {reason}" in done.warnings
 
 
-def test_what_was_refused_here_is_not_built_again_until_tensorrt_is_replaced(jetson: Jetson) -> None:
+def test_what_was_refused_here_is_not_built_again_unless_that_is_asked_for(jetson: Jetson) -> None:
     jetson.trt.int8_error = DEFECT
     first = jetson.finalize()
     builds = jetson.builds
     second = jetson.finalize()
     assert (second.reused, jetson.builds) == (True, builds)
     assert (second.choice.left_out, second.warnings) == (first.choice.left_out, first.warnings)
+    jetson.trt.int8_error = None
+    again = finalize(open_bundle(jetson.bundle.folder), root=jetson.root, again=True)
+    assert (again.choice.left_out, again.choice.identity.flags[:2]) == ({}, ("INT8", "FP16"))
+    jetson.trt.int8_error = DEFECT
+    jetson.tensorrt("10.7.0", "10.7.0.23")
+    assert list(jetson.finalize().choice.left_out) == ["tensorrt int8 float32"]
+
+
+def test_with_tensorrt_10_7_in_the_place_of_10_3_the_first_form_is_tried_anew(jetson: Jetson) -> None:
+    jetson.trt.int8_error = DEFECT
+    jetson.finalize()
     jetson.trt.int8_error = None
     jetson.tensorrt("10.7.0", "10.7.0.23")
     third = jetson.finalize()

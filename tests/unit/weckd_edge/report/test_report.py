@@ -649,8 +649,8 @@ def test_the_command_refuses_to_write_into_the_sealed_bundle(tmp_path: Path) -> 
         (folder / path).write_bytes(path.encode())
     onnx, xml = (file_ref(folder, folder / path) for path in paths)
     draft = make_manifest(onnx=onnx)
-    models = (dataclasses.replace(draft.models[0], files=(xml,)),)
-    golden = dataclasses.replace(draft.selftest, frames=onnx, expected=onnx)
+    models = (dataclasses.replace(draft.models[0], files=(xml,), expected=onnx),)
+    golden = dataclasses.replace(draft.selftest, frames=onnx)
     seal(folder, dataclasses.replace(draft, models=models, selftest=golden))
     done = CliRunner().invoke(command, [str(folder), "--out", str(tmp_path / "r.html"), "--json"])
     assert done.exit_code == 0
