@@ -13,6 +13,12 @@ FormName = Literal["tensorrt", "processor"]
 SIGNED_LEVELS, UNSIGNED_LEVELS = 127, 255
 """Number of steps on the positive side of a range around zero, and of one that begins at zero."""
 
+LOPSIDED = 0.5
+"""Largest negative magnitude, relative to the positive side's limit, at which a uint8 range is not centred at zero.
+
+Hard-swish reaches to -0.375: around zero nearly half of its codes would stand for nothing.
+"""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Form:
@@ -20,7 +26,8 @@ class Form:
 
     Attributes:
         name: ``tensorrt``: activations int8 around a zero point of 0. ``processor``: activations uint8; a tensor that is
-            never negative has a zero point of 0, so that its quantizer does what ReLU did, any other one of 128.
+            never negative has a zero point of 0, so that its quantizer does what ReLU did, one with values on both sides of
+            128, and one that is hardly negative (``LOPSIDED``) one in between.
         open_sums: Whether nothing is left between a convolution and the residual sum it feeds, as TensorRT's int8 fusion
             asks. Processors' runtimes fuse the sum with the pair in place and run it apart without.
     """
@@ -40,10 +47,14 @@ class Form:
             seen: Values of the tensor on the calibration frames.
             method: How ranges are clipped.
         """
-        if self.unsigned and seen.smallest >= 0:
-            return 0.0, seen.limit(method, UNSIGNED_LEVELS)
+        if not self.unsigned:
+            limit = seen.limit(method, SIGNED_LEVELS)
+            return -limit, limit
+        limit = seen.limit(method, UNSIGNED_LEVELS)
+        if -seen.smallest <= LOPSIDED * limit:
+            return seen.smallest, limit
         limit = seen.limit(method, SIGNED_LEVELS)
-        return (-limit * (SIGNED_LEVELS + 1) / SIGNED_LEVELS if self.unsigned else -limit), limit
+        return -limit * (SIGNED_LEVELS + 1) / SIGNED_LEVELS, limit
 
 
 TENSORRT = Form(name="tensorrt", open_sums=True)

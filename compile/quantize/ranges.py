@@ -32,6 +32,9 @@ METHODS: tuple[Method, ...] = get_args(Method)
 
 BINS = 2048
 
+ENTROPY_LEVELS = 127
+"""Number of steps that the ``entropy`` range is found for, as it was published."""
+
 PERCENTILE_FRACTION = 0.99999
 """Part of a tensor's values inside a ``percentile`` range, 0..1."""
 
@@ -108,7 +111,11 @@ def _mse(counts: NDArray[np.int64], levels: int) -> float:
 
 
 def _entropy(counts: NDArray[np.int64], levels: int) -> float:
-    """Return the place to clip, in bins, with the least divergence between the histogram and its rounded form."""
+    """Return the place to clip, in bins, with the least divergence between the histogram and its rounded form.
+
+    The form has ``ENTROPY_LEVELS`` steps however many there are: with more, clipping costs too little beside rounding.
+    """
+    levels = min(levels, ENTROPY_LEVELS)
     shape = counts.astype(np.float64)
     shape[0] = shape[1]  # after a ReLU half of all values are 0, which every range holds exactly
     best, minimum = float(BINS), np.inf

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split
+from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split, Target
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
@@ -80,7 +80,7 @@ class LinkJob:
         distill: Settings of the distillation, without effect where there is no teacher.
         corrected: Whether a teacher is left out where it misses a label that this link sees.
         soup: Links of the same network whose weights are averaged with this one's after training, where that helps.
-        rounded: Whether it learns with its values rounded as int8 will round them.
+        rounded: Target whose int8 graph it learns to predict as, with its values rounded; None rounds none.
     """
 
     name: str
@@ -95,7 +95,7 @@ class LinkJob:
     distill: DistillConfig = NO_TEACHING
     corrected: bool = False
     soup: tuple[Stage[Link], ...] = ()
-    rounded: bool = False
+    rounded: Target | None = None
 
 
 class Trainer:
@@ -226,7 +226,7 @@ class Trainer:
         )
         stopping = self._stopping(job)
         fit_student(
-            self._rounded(created.student, feed, plan.input.network) if job.rounded else created.student,
+            self._rounded(created.student, feed, plan.input.network, job.rounded) if job.rounded else created.student,
             self._task(job),
             feed,
             job.train,
@@ -281,10 +281,12 @@ class Trainer:
             job.train.patience, lambda student: score_validation(student, spec, self._frames("val", spec.frame))
         )
 
-    def _rounded(self, student: Student, feed: TrainingImages, network_input: NetworkInput) -> RoundedStudent:
+    def _rounded(
+        self, student: Student, feed: TrainingImages, network_input: NetworkInput, target: Target
+    ) -> RoundedStudent:
         seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))[:RANGE_IMAGES]
         parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
-        return RoundedStudent(student.backbone, (plain_inputs(feed, part, network_input) for part in parts))
+        return RoundedStudent(student.backbone, (plain_inputs(feed, part, network_input) for part in parts), target)
 
     def _task(self, job: LinkJob) -> TrainingTask:
         if not job.teachers:

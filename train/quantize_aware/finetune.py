@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from weckd_edge.artifacts import Link
+from weckd_edge.artifacts import Link, Target
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.store import Stage
 from weckd_edge.train.distill.strategies import find_strategy, subsets_of
@@ -17,7 +17,7 @@ from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 
 
 def refine_for_int8(
-    trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, links: Sequence[Stage[Link]], at: int
+    trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, links: Sequence[Stage[Link]], at: int, target: Target
 ) -> Stage[Link]:
     """Train one link of a chain a little further under int8 rounding, or reuse it from an earlier run.
 
@@ -29,6 +29,7 @@ def refine_for_int8(
         config: Settings, of which ``quantize_aware`` and the loop of ``train`` are used.
         links: Trained links of the chain, as ``run_strategy`` returned them.
         at: Place of the link in the chain.
+        target: Target whose form of the int8 graph it is trained for.
 
     Returns:
         Link of the same network, named after it (``M3-int8``), with the teacher as its parent.
@@ -65,6 +66,6 @@ def refine_for_int8(
                 mixup=0.0,
                 label_only_fraction=0.0,
             ),
-            rounded=True,
+            rounded=target,
         )
     )

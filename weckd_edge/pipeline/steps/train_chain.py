@@ -120,7 +120,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
     def train_for_int8(at: int) -> TrainedNetwork:
-        link = refine_for_int8(trainer, plans, ctx.config, chain.links, at)
+        link = refine_for_int8(trainer, plans, ctx.config, chain.links, at, ctx.target)
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
         return torch_network(ctx, link)
 
