@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ChainRecord, DatasetIndex, ExportedModel, InputSpec, Link, PrecisionSelection, Recalibration
+from weckd_edge.artifacts import (
+    ChainRecord,
+    DatasetIndex,
+    ExportedModel,
+    InputSpec,
+    Link,
+    OutsideTeaching,
+    PrecisionSelection,
+    Recalibration,
+)
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
@@ -66,6 +75,7 @@ class TrainedChain:
         labels_used: Number of distinct training images whose label a link saw.
         import_notes: Sentences on what was found in an imported network and decided.
         import_warnings: Sentences on what may be wrong with the description of an imported network.
+        outside: Teachers from outside the chain, and whether the links learned from them; None where there are none.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -73,6 +83,7 @@ class TrainedChain:
     labels_used: int = 0
     import_notes: tuple[str, ...] = ()
     import_warnings: tuple[str, ...] = ()
+    outside: OutsideTeaching | None = None
 
     def record(self, deployed: str) -> ChainRecord:
         """Return the chain as evidence; ``deployed`` names the link that is deployed."""
@@ -83,6 +94,7 @@ class TrainedChain:
             deployed=deployed,
             import_notes=self.import_notes,
             import_warnings=self.import_warnings,
+            outside=self.outside,
         )
 
 
