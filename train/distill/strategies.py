@@ -1,8 +1,8 @@
 """Table of training strategies: who teaches whom, and with which data. All run through the same loop.
 
-``+teachers`` behind a name lets the teachers from outside the chain (``[distill] teachers``) teach every link too; a
-control's network then has no other teacher. ``+unlabelled``, behind that, also shows teacher and student the other training images,
-without their labels.
+``+teachers`` behind a name lets the teachers from outside the chain (``[distill] teachers``) teach every link too; a control
+has no other teacher then. ``+unlabelled``, behind that, also shows teacher and student the other training images, without
+their labels.
 """
 
 from __future__ import annotations

@@ -233,7 +233,7 @@ class Trainer:
             config: Settings of the build.
         """
         val, rows = self.index.split("val"), np.flatnonzero(self._sees(labelled_subsets))
-        digests = [r.pixels_sha256 for r in (*self.train, *self.index.unlabelled)]
+        digests = [*(r.pixels_sha256 for r in self.train), *(r.pixels_sha256 for r in self.index.unlabelled)]
         images = TaughtImages(
             training=ImageFiles(paths=self.paths, digests=digests, spec=self.spec),
             validation=ImageFiles(

@@ -89,8 +89,8 @@ def tune(
     strategy = find_strategy(config.distill.strategy)
     if strategy.outside:
         raise ConfigError(
-            f"tune: distill.strategy = '{strategy.name}' learns from teachers from outside the chain, which a search does not "
-            f"open; expected a strategy without them, such as '{without_outside(strategy).name}'",
+            f"tune: distill.strategy = '{strategy.name}' learns from teachers from outside the chain, which a search does "
+            f"not open; expected a strategy without them, such as '{without_outside(strategy).name}'",
             code="E_CONFIG_CONFLICT",
         )
     root = data_root(data)
