@@ -101,7 +101,9 @@ def test_a_teachers_own_classifier_speaks_in_the_order_of_the_labels_and_needs_n
 
 def test_several_teachers_are_the_mean_of_their_probabilities(tmp_path: Path, images: TaughtImages) -> None:
     trunk, own = Brightness().opened(), Brightness().own()
-    one, other, both = (arrays(made(tmp_path / str(at), images, *t))[0] for at, t in enumerate(([trunk], [own], [trunk, own])))
+    one, other, both = (
+        arrays(made(tmp_path / str(at), images, *t))[0] for at, t in enumerate(([trunk], [own], [trunk, own]))
+    )
     assert both == pytest.approx((one + other) / 2, abs=1e-5)
 
 
