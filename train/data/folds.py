@@ -59,11 +59,11 @@ def deal_folds(groups: Sequence[str], labels: NDArray[np.int64], count: int, see
     chosen = next(
         found for one in place if (found := allocate([str(name) for name in names], counts, [one] * folds, seed)) is not None
     )
-    dealt: NDArray[np.int64] = np.asarray(chosen, np.int64)[row]
+    fold_of: NDArray[np.int64] = np.asarray(chosen, np.int64)[row]
     for label in classes:
-        if len(np.unique(dealt[labels == label])) < 2:
+        if len(np.unique(fold_of[labels == label])) < 2:
             raise _too_few_groups()
-    return dealt
+    return fold_of
 
 
 def _too_few_groups() -> DataError:

@@ -69,7 +69,7 @@ class JudgedTeachers:
 
     Attributes:
         record: What was found and decided.
-        soft_labels: Their soft labels, from the labels that the last link may see.
+        soft_labels: Soft labels of the teachers, from the labels that the last link may see.
         alone: The student alone; None where the gate was off.
     """
 

@@ -5,17 +5,15 @@ Training may not know how networks are imported, so that it is handed functions 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import BuildConfig, LinkConfig, TeacherConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_bytes
 from weckd_edge.pipeline.network_sources.checkpoint_source import open_checkpoint
 from weckd_edge.pipeline.network_sources.link_source import open_link
@@ -23,14 +21,15 @@ from weckd_edge.pipeline.network_sources.onnx_source import open_onnx
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-    from torch import Tensor
 
     from weckd_edge.compile.importing.hints import InputHints
-    from weckd_edge.pipeline.network_sources.onnx_source import OnnxSource
     from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 
 MODULES = ("weckd_edge.pipeline.outside_teachers",)
 """Module that runs a teacher, for keys."""
+
+_KINDS = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}
+"""Type of the input of an ONNX file, by ONNX Runtime's name of it; float32 beside these."""
 
 _SAMPLES = 8
 """Number of images of noise that show whether an ONNX file predicts logits or probabilities."""
@@ -125,7 +124,8 @@ def _open_link(teacher: TeacherConfig, path: Path) -> OutsideTeacher:
 def _open_onnx(teacher: TeacherConfig, path: Path) -> OutsideTeacher:
     from weckd_edge.compile.importing.imported_network import to_file_input
     from weckd_edge.compile.importing.outputs import interpret_outputs, to_probabilities
-    from weckd_edge.train.distill.outside.teacher import OutsideTeacher
+    from weckd_edge.compile.importing.running import open_session
+    from weckd_edge.train.distill.outside.teacher import array_teacher
 
     try:
         source = open_onnx(path, _hints(teacher), None)
@@ -135,60 +135,31 @@ def _open_onnx(teacher: TeacherConfig, path: Path) -> OutsideTeacher:
         ) from err
     network, form = source.network, source.network.form
     size = _side(teacher, form.size)
-    spec = NetworkInput(height=size, width=size, mean=form.mean, std=form.std)
-    run = _onnx_runner(source)
+    session = open_session(network.file_model)
+    entry = session.get_inputs()[0]
+    kind = _KINDS.get(entry.type, np.float32)
 
-    def outputs_of(images: Tensor) -> NDArray[np.float32]:
-        from weckd_edge.train.networks.preprocess import normalise
+    def outputs_of(images: NDArray[np.float32]) -> NDArray[np.float32]:
+        shown = [to_file_input(form, images[at : at + 1]).astype(kind) for at in range(len(images))]
+        return np.stack([np.asarray(session.run(None, {entry.name: one})[0], np.float32).reshape(-1) for one in shown])
 
-        shown = normalise(images, spec).numpy()
-        return np.stack([run(to_file_input(form, shown[at : at + 1])) for at in range(len(shown))])
-
-    import torch
-
-    noise = np.random.default_rng(0).integers(0, 256, (_SAMPLES, 3, size, size)).astype(np.float32)
-    sample = outputs_of(torch.from_numpy(noise))
+    sample = outputs_of(np.random.default_rng(0).normal(size=(_SAMPLES, 3, size, size)).astype(np.float32))
     classes = 2 if sample.shape[1] == 1 else sample.shape[1]
     labels = source.labels or tuple(str(at) for at in range(classes))
     meaning = (
         None if teacher.head == "ridge" else interpret_outputs(sample, network.model.graph, labels, network.name).meaning
     )
-
-    def classify(images: Tensor) -> Tensor:
-        if meaning is None:
-            raise ValueError(f"{teacher.name} was opened for its features")
-        return torch.from_numpy(to_probabilities(outputs_of(images), meaning))
-
-    return OutsideTeacher(
+    return array_teacher(
+        outputs_of,
+        None if meaning is None else lambda outputs: to_probabilities(outputs, meaning),
+        NetworkInput(height=size, width=size, mean=form.mean, std=form.std),
         name=teacher.name,
         identity=source.key(),
-        input=spec,
-        features=lambda images: torch.from_numpy(outputs_of(images)),
-        classify=None if meaning is None else classify,
         outputs=0 if meaning is None else classes,
         labels=source.labels,
         head=teacher.head,
         modules=MODULES,
     )
-
-
-def _onnx_runner(source: OnnxSource) -> Callable[[NDArray[Any]], NDArray[np.float32]]:
-    """Return a function that runs the file's graph on one image, with all that ONNX Runtime does to be fast."""
-    ort = require("onnxruntime", "run a teacher that is an ONNX file")
-    options = ort.SessionOptions()
-    options.log_severity_level = 3
-    graph = source.network.file_model.SerializeToString()
-    session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    entry = session.get_inputs()[0]
-    kind = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}.get(
-        entry.type, np.float32
-    )
-
-    def run(image: NDArray[Any]) -> NDArray[np.float32]:
-        found = session.run(None, {entry.name: image.astype(kind)})[0]
-        return np.asarray(found, np.float32).reshape(-1)
-
-    return run
 
 
 def _hints(teacher: TeacherConfig) -> InputHints:
@@ -201,7 +172,7 @@ def _side(teacher: TeacherConfig, size: tuple[int, int]) -> int:
     """Return the side of a teacher's input; it is shown square images, as the links are.
 
     Raises:
-        ConfigError: Its input is not square, and the settings name no side.
+        ConfigError: The input is not square, and the settings name no side.
     """
     height, width = (teacher.input_size, teacher.input_size) if teacher.input_size else size
     if height != width:

@@ -29,7 +29,7 @@ def judge(
 
     Args:
         teachers: Records of the teachers.
-        soft_labels: Their soft labels.
+        soft_labels: Soft labels of the teachers.
         validation: Probabilities of the validation images ``[V, classes]``, of the teachers together and of the student
             alone, which is None where the gate is off.
         truth: Class and group of each validation image.

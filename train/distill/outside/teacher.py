@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from weckd_edge.artifacts import NetworkInput, TeacherRecord
@@ -48,7 +50,7 @@ class OutsideTeacher:
         """Return what turns its outputs into these classes.
 
         Raises:
-            ModelError: Its own classifier is asked for, and has other classes.
+            ModelError: The teacher's own classifier is asked for, and has other classes.
         """
         named = self.labels is None or set(self.labels) == set(labels)
         fits = self.classify is not None and self.outputs == len(labels) and named
@@ -123,4 +125,32 @@ def torch_teacher(
         outputs=outputs,
         labels=labels,
         head=head,
+    )
+
+
+def array_teacher(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    to_probabilities: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
+    network_input: NetworkInput,
+    **described: Any,
+) -> OutsideTeacher:
+    """Return a network that torch does not run as a teacher; its features are its outputs.
+
+    Args:
+        run: Function from normalised images ``[B, 3, S, S]`` to outputs ``[B, D]``.
+        to_probabilities: Function from such outputs to probabilities; None where they are no classes.
+        network_input: Size and normalisation of its input.
+        described: The other fields of ``OutsideTeacher``.
+    """
+
+    def features(images: Tensor) -> Tensor:
+        return torch.from_numpy(run(normalise(images, network_input).numpy()))
+
+    def classify(images: Tensor) -> Tensor:
+        if to_probabilities is None:
+            raise ValueError("its outputs are no classes")
+        return torch.from_numpy(to_probabilities(run(normalise(images, network_input).numpy())))
+
+    return OutsideTeacher(
+        input=network_input, features=features, classify=None if to_probabilities is None else classify, **described
     )

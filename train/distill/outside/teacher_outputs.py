@@ -106,7 +106,7 @@ def teacher_outputs(
         progress: Receiver of the progress.
 
     Raises:
-        ModelError: It gives values that are not numbers.
+        ModelError: The teacher gives values that are not numbers.
     """
 
     def make(folder: Path) -> OutputsFile:

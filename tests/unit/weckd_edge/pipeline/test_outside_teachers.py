@@ -52,7 +52,7 @@ def weights_of(folder: Path, *, classes: int = 0) -> tuple[Any, str]:
     return network, str(path)
 
 
-def test_a_trunk_without_a_classifier_gives_the_features_before_one(tmp_path: Path) -> None:
+def test_a_backbone_without_a_classifier_gives_the_features_before_one(tmp_path: Path) -> None:
     network, path = weights_of(tmp_path)
     found = teacher(model="test_resnet", weights=path, input_size=32, mean=HALF, std=HALF)
     assert (found.outputs, found.classify, found.input.side) == (0, None, 32)

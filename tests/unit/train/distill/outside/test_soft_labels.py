@@ -76,7 +76,7 @@ def arrays(stage: Stage[SoftLabels]) -> tuple[np.ndarray, np.ndarray]:
     return np.exp(read_array(stage.folder, found.training)), read_array(stage.folder, found.validation)
 
 
-def test_a_trunk_gets_a_classifier_from_the_labels_that_may_be_seen(tmp_path: Path, images: TaughtImages) -> None:
+def test_a_backbone_gets_a_classifier_from_the_labels_that_may_be_seen(tmp_path: Path, images: TaughtImages) -> None:
     stage = made(tmp_path, images, Brightness().opened())
     training, validation = arrays(stage)
     assert (training.argmax(axis=1) == np.arange(12) % 2).all()
