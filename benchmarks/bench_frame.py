@@ -49,6 +49,7 @@ from weckd_edge.artifacts import (
 )
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
+from weckd_edge.compile.quantize.forms import PROCESSOR
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
 from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.core.optional_imports import require
@@ -96,7 +97,7 @@ def build(model: str, spec: InputSpec, data: tuple[Path, DatasetIndex], folder: 
     out = folder / "int8"
     out.mkdir()
     seen = calibrate(exported, folder, data[1], data[0], QuantizeConfig(images=8), seed=0, progress=silent)
-    int8 = quantize(seen, "minmax", open_sums=False, progress=silent)
+    int8 = quantize(seen, "minmax", PROCESSOR, progress=silent)
     write_quantized(seen, int8, "minmax", small=True, folder=out)
     openvino_backend.build_ir(out / "model.onnx", "int8", out)
     return out

@@ -20,14 +20,14 @@ from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.devices.runtime.backends.base import AnyRunner
 from weckd_edge.devices.runtime.backends.table import open_network
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 
 ROUNDS, WARMUP = 1000, 50
 
 
 def main() -> None:
     bundle, work = open_bundle(Path(sys.argv[1])), Path(sys.argv[2])
-    frames, _ = load_golden(bundle)
+    frames = load_golden_frames(bundle)
     manifest = bundle.manifest
     onnx = bundle.folder / manifest.onnx.path
     fp32 = sorted(work.glob("export-M*"))[-1] / "model.onnx"

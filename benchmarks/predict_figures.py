@@ -13,8 +13,10 @@ from weckd_edge.devices.latency_model.features import FEATURES, feature_matrix
 from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices, group_errors
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, read_measurements
 from weckd_edge.devices.latency_model.published import LeftOut, leave_one_out, transfer_width
+from weckd_edge.devices.latency_model.reference import reference_prices as openvino_prices
 
 KEPT = Path(__file__).resolve().parent / "results" / "predict_networks.jsonl"
+ONNXRUNTIME = KEPT.with_name("predict_onnxruntime_networks.jsonl")
 FRAME = " frame"
 FOLDS = 5
 PRECISIONS = ("float32", "int8")
@@ -50,9 +52,22 @@ def figures(measured: Sequence[TimedNetwork], late: frozenset[str]) -> dict[str,
     }
 
 
-def reference_prices(measured: Sequence[TimedNetwork]) -> dict[str, float]:
-    """Return prices fitted to every measurement, to four digits: those of the reference machine."""
-    prices = fit_prices(feature_matrix([timed.counts for timed in measured]), _times(measured))
+def onnxruntime_figures(measured: Sequence[TimedNetwork]) -> dict[str, Any]:
+    """Return how far ONNX Runtime's latencies, estimated from the ladder alone, are off on the networks of timm."""
+    names = {recipe.name for recipe in RECIPES}
+    ladder = [timed for timed in measured if timed.network in names]
+    return {"ladder_alone": _held_out([(ladder, [timed for timed in measured if timed.network not in names])])}
+
+
+def reference_prices(measured: Sequence[TimedNetwork], *, near_openvino: bool = False) -> dict[str, float]:
+    """Return prices fitted to every measurement, to four digits: those of the reference machine.
+
+    Args:
+        measured: The measurements, of one runtime.
+        near_openvino: Whether work that none of them holds is priced as OpenVINO's, times a common factor.
+    """
+    known = openvino_prices() if near_openvino else None
+    prices = fit_prices(feature_matrix([timed.counts for timed in measured]), _times(measured), known=known)
     return {name: float(f"{price:.4g}") for name, price in zip(FEATURES, prices, strict=True)}
 
 

@@ -21,10 +21,18 @@ MAX_NODES = 20_000
 """Most operators of an imported graph: some seconds of work for each step."""
 
 OPSET = 17
-"""Newest operator set that the TensorRT of JetPack 5 and 6.0 (8.4 to 8.6) reads."""
+"""Operator set of every graph but the FP16 form: the newest that TensorRT 8.5 and 8.6 (JetPack 5.1 and 6.0) read."""
 
-IR_VERSION = 8
-"""Version of the ONNX file format that belongs to opset 17."""
+HALF_OPSET = 19
+"""Operator set of the FP16 form, the first whose Q/DQ nodes take FP16 scales; TensorRT reads it from 10.0 on."""
+
+IR_VERSIONS = {OPSET: 8, HALF_OPSET: 9}
+"""Version of the ONNX file format that a graph is written in, by its operator set: the oldest that may hold it.
+
+ONNX Runtime refuses a file of a newer format than its own (1.14: 8), and TensorRT's tools warn of it. The library ``onnx``
+stamps its own newest one where nobody says otherwise. Operator sets that TensorRT's parser reads stand in onnx-tensorrt's
+docs/operators.md by release branch: 8.4 to 8.6 up to 17, 10.0 up to 20.
+"""
 
 NETWORK_INPUT_NAME = "network_input"
 OUTPUT_NAME = "probabilities"
@@ -63,7 +71,7 @@ def clean_up(model: ModelProto) -> ModelProto:
         raise ModelError(
             f"expected a graph of standard operators of opset {OPSET}, got {folded.opset_import[0]}", code="E_MODEL_OPSET"
         )
-    folded.ir_version = IR_VERSION
+    stamp_versions(folded, OPSET)
     folded.graph.name = "weckd_edge"
     folded.doc_string = folded.graph.doc_string = ""
     for index, node in enumerate(folded.graph.node):
@@ -156,6 +164,19 @@ def load_graph(path: Path) -> ModelProto:
             f"{path}: expected an ONNX file, found none that can be read ({err})", code="E_MODEL_ONNX_FILE"
         ) from err
     return model
+
+
+def stamp_versions(model: ModelProto, opset: int) -> None:
+    """Write into a graph that it is of standard operators of an operator set, and the file format that goes with it.
+
+    Args:
+        model: The graph; its operators are not changed.
+        opset: A key of ``IR_VERSIONS``.
+    """
+    onnx = require("onnx", "write a graph")
+    del model.opset_import[:]
+    model.opset_import.append(onnx.helper.make_opsetid("", opset))
+    model.ir_version = IR_VERSIONS[opset]
 
 
 def opset_of(model: ModelProto) -> int:

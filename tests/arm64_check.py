@@ -1,6 +1,6 @@
 """Install the package on an emulated 64-bit Arm processor and use it there: ``make arm64-test``.
 
-Debian's arm64 packages are unpacked into a folder, the wheel of this checkout and OpenVINO's for aarch64 beside them, and
+Debian's arm64 packages are unpacked into a folder, the wheels of this checkout, OpenVINO and ONNX Runtime beside them, and
 ``qemu-user`` runs them; the system is left as it is. It proves that the package installs there and predicts rightly, and
 that the C library does, which is built across (``arm64_firmware.py``). Times under an emulator say nothing about a device;
 what is checked of ``bench`` is that it says so.
@@ -33,6 +33,16 @@ DEFAULT_CPU = "cortex-a76"
 """A core that devices have. qemu's own ``max`` has SME, which qemu 7.2 computes wrongly: see docs/how-to/devices.md."""
 
 PACKAGES = ("python3", "libstdc++6", "zlib1g", *arm64_firmware.PACKAGES)
+CORE = """\
+Features\t: fp asimd evtstrm aes pmull sha1 sha2 crc32 atomics fphp asimdhp cpuid asimdrdm lrcpc dcpop asimddp
+CPU implementer\t: 0x41
+CPU architecture: 8
+CPU variant\t: 0x4
+CPU part\t: 0xd0b
+CPU revision\t: 1
+"""
+"""A core of a Raspberry Pi 5 in ``/proc/cpuinfo``: a Cortex-A76."""
+
 FAST = '[quantize]\nprecision = "int8"\nmethod = "minmax"\nnncf = false\n[gates]\nbetter_than_chance = false\n'
 NOISE = re.compile(r".*xbyak_aarch64.*Can't open MIDR_EL1.*\n?")
 """What OpenVINO's code generator says on stderr where /sys shows no Arm core."""
@@ -46,18 +56,12 @@ core = openvino.Core()
 print(json.dumps({"machine": platform.machine(), "python": platform.python_version(), "numpy": numpy.__version__,
     "openvino": openvino.__version__, "devices": core.available_devices}))
 """
-LAYERS = """
+COUNT = """
 import json, sys
-from weckd_edge.core.optional_imports import require
-openvino = require("openvino", "see its layers")
-core = openvino.Core()
-config = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1}
-found = []
-for op in core.compile_model(core.read_model(sys.argv[1]), "CPU", config).get_runtime_model().get_ordered_ops():
-    info = op.get_rt_info()
-    if str(info["layerType"].astype(str)) == "Convolution":
-        found.append(op.input(0).get_element_type().get_type_name())
-print(json.dumps(found))
+from pathlib import Path
+from weckd_edge.core.serialization import to_data
+from weckd_edge.devices.runtime.backends.int8_layers import count_int8_layers
+print(json.dumps(to_data(count_int8_layers("onnxruntime", Path(sys.argv[1]), "network_input"))))
 """
 
 
@@ -76,6 +80,9 @@ class ArmCheck:
         self.python = self.root / "usr/bin/weckd-python"
         self.emulator = self.version = self.glibc = ""
         self.tolerance = 0.0
+        self.counted: Any = None
+        self.pip: list[Any] = []
+        self.chosen: list[str] = []
         self.firmware = arm64_firmware.FirmwareCheck(work, self.root, self.site, self._emulate, self._the_bundle)
 
     def fetch_the_arm_system(self) -> str:
@@ -163,9 +170,9 @@ class ArmCheck:
             "linux_aarch64",
         ]
         platforms = [option for tag in tags for option in ("--platform", tag)]
-        pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--target", self.site]
-        chosen = ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.version, *platforms]
-        run([*pip, *chosen, f"{self.dist.wheel}[cpu]"], cwd=self.outside)
+        self.pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet"]
+        self.chosen = ["--only-binary=:all:", "--implementation", "cp", "--python-version", self.version, *platforms]
+        run([*self.pip, "--target", self.site, *self.chosen, f"{self.dist.wheel}[cpu]"], cwd=self.outside)
         # Programs that Python starts are started by the host's kernel: they need a name that it can run.
         words = [self.emulator, "-cpu", self.cpu, "-L", str(self.root), "-E", f"PYTHONPATH={self.site}", "-0"]
         command = f'{shlex.join(words)} "$0" {shlex.quote(str(self.root / "usr/bin" / found))} "$@"'
@@ -226,10 +233,9 @@ class ArmCheck:
 
     def verify_the_bundle(self) -> str:
         found = self._json(self._weckd("verify", self.bundle, "--json"))
-        (row,) = [row for row in found["selftest"] if row["backend"] == "openvino"]
+        (row,) = [r for r in found["selftest"] if (r["backend"], r["precision"]) == ("openvino", "int8")]
         ensure(row["passed"] and row["frames"] > 0, f"the self-test says {row}")
-        expected = json.loads((self._the_bundle() / "manifest.json").read_text())["selftest"]["tolerance"]["openvino"]
-        self.tolerance = float(expected)
+        self.tolerance, self.counted = float(row["tolerance"]), row["int8"]
         ensure(row["max_abs"] <= self.tolerance, f"differs by {row['max_abs']}, allowed is {self.tolerance}")
         told = f"at most {row['max_abs']:.2g} apart, allowed {self.tolerance:g}, {row['flips']} flips"
         return f"{row['frames']} golden frames, {told}"
@@ -254,12 +260,30 @@ class ArmCheck:
         ensure([row["label"] for row in there] == [row["label"] for row in here], f"other labels: {there} and {here}")
         return f"predict, {len(there)} images, at most {worst:.2g} apart"
 
-    def see_what_runs_in_int8(self) -> str:
-        (model,) = (self._the_bundle() / "model/openvino").glob("*.xml")
-        found: Any = self._json([self.python, "-c", LAYERS, model])
-        whole = sum(kind in ("i8", "u8") for kind in found)
-        ensure(whole > 0, "OpenVINO runs no convolution in int8")
-        return f"{whole} of {len(found)} convolutions read int8, the others float32"
+    def see_what_openvino_runs_in_int8(self) -> str:
+        count = self.counted
+        ensure(count is not None and count["int8_layers"] > 0, f"OpenVINO runs no layer in int8: {count}")
+        return f"{count['int8_layers']} of {count['layers']} convolutions and matrix products, the others in floating point"
+
+    def see_what_onnx_runtime_runs_in_int8(self) -> str:
+        """Count its layers, on a system that shows an Arm processor: its import crashes where /proc shows another."""
+        more = self.work / "onnxruntime"
+        run(
+            [*self.pip, "--target", more, "--no-deps", *self.chosen, "onnxruntime", "flatbuffers", "protobuf"],
+            cwd=self.outside,
+        )
+        python = self.python.with_name("weckd-python-onnxruntime")
+        words = self.python.read_text().replace(f"={self.site} ", f"={self.site}:{more} ")
+        python.write_text(words.replace(f"-L {self.root} ", f"-L {self._board()} "))
+        python.chmod(0o755)
+        models = json.loads((self._the_bundle() / "manifest.json").read_text())["models"]
+        entry = next((m for m in models if (m["backend"], m["precision"]) == ("onnxruntime", "int8")), None)
+        if entry is None:
+            return "not counted: the bundle lists no int8 model for it"
+        found = self._json([python, "-c", COUNT, self._the_bundle() / entry["files"][0]["path"]])
+        here = (entry["int8_layers"], entry["layers"])
+        ensure(found["int8_layers"] > 0, f"ONNX Runtime runs no layer in int8: {found}")
+        return f"{found['int8_layers']} of {found['layers']} convolutions and matrix products; on this machine {here}"
 
     def see_a_bench_refused(self) -> str:
         options = ["--rules", "quick", "--queries", "64", "--warmup", "2", "--quiet", "--json"]
@@ -269,8 +293,24 @@ class ArmCheck:
         ensure(found["verdict"] == "INVALID" and "an emulator ran it" in found["reason"], f"the verdict is {found}")
         return f"{found['verdict']}: {found['reason'].partition(';')[0]}, {len(found['warnings'])} warnings"
 
-    def _emulate(self) -> list[Any]:
-        return [self.emulator, "-cpu", self.cpu, "-L", self.root, "-E", f"LD_LIBRARY_PATH={self.site}/openvino/libs"]
+    def _board(self) -> Path:
+        """Return the system with an Arm board's /proc and /sys, which the emulator reads in place of this machine's."""
+        board = self.work / "board"
+        if not board.exists():
+            cores = board / "sys/devices/system/cpu"
+            cores.mkdir(parents=True)
+            (board / "proc").mkdir()
+            for entry in self.root.iterdir():
+                if entry.name not in ("proc", "sys"):
+                    (board / entry.name).symlink_to(entry)
+            (board / "proc/cpuinfo").write_text("".join(f"processor\t: {core}\n{CORE}\n" for core in range(2)))
+            for name in ("possible", "present"):
+                (cores / name).write_text("0-1\n")
+        return board
+
+    def _emulate(self, *, as_board: bool = False) -> list[Any]:
+        root = self._board() if as_board else self.root
+        return [self.emulator, "-cpu", self.cpu, "-L", root, "-E", f"LD_LIBRARY_PATH={self.site}/openvino/libs"]
 
     def _the_bundle(self) -> Path:
         ensure(self.bundle is not None, "there is no bundle")
@@ -315,7 +355,8 @@ def main() -> int:
             check.ask_the_doctor,
             check.verify_the_bundle,
             check.predict_as_this_machine_does,
-            check.see_what_runs_in_int8,
+            check.see_what_openvino_runs_in_int8,
+            check.see_what_onnx_runtime_runs_in_int8,
             check.see_a_bench_refused,
         ]
         lacking = check.firmware.lacks()
@@ -325,6 +366,7 @@ def main() -> int:
                 check.firmware.try_what_needs_no_model_there,
                 check.firmware.selftest_a_bundle_through_c_there,
                 check.firmware.predict_through_c_as_python_does_here,
+                check.firmware.selftest_onnx_runtime_through_c_there,
                 check.firmware.size_stack_and_heap_there,
             ]
         for step in steps:

@@ -38,7 +38,7 @@ class FirmwareCheck:
     """The checks, in order; each uses what those before it made."""
 
     def __init__(
-        self, work: Path, root: Path, site: Path, emulate: Callable[[], Sequence[object]], bundle: Callable[[], Path]
+        self, work: Path, root: Path, site: Path, emulate: Callable[..., Sequence[object]], bundle: Callable[[], Path]
     ) -> None:
         """Take what is there already.
 
@@ -46,7 +46,7 @@ class FirmwareCheck:
             work: Where to build.
             root: The unpacked arm64 packages.
             site: Where the wheels for aarch64 are installed.
-            emulate: Gives the command that runs an arm64 program.
+            emulate: Gives the command that runs an arm64 program, ``as_board`` on a system that shows an Arm processor.
             bundle: Gives a bundle for OpenVINO on arm64.
         """
         self.work, self.root, self.site = work, root, site
@@ -75,8 +75,8 @@ class FirmwareCheck:
         told = run([f"{TOOLS}gcc", "-dumpfullversion"], cwd=self.work).stdout.strip()
         return f"gcc {told}, warnings as errors"
 
-    def _run(self, program: str, *arguments: object) -> str:
-        command = [*self.emulate(), self.build / "tests" / program, *arguments]
+    def _run(self, program: str, *arguments: object, as_board: bool = False) -> str:
+        command = [*self.emulate(as_board=as_board), self.build / "tests" / program, *arguments]
         return run([str(word) for word in command], cwd=self.work).stdout
 
     def try_what_needs_no_model_there(self) -> str:
@@ -89,14 +89,31 @@ class FirmwareCheck:
         library = self.site / "openvino/libs" / self.soname
         return self._run("runner", self.bundle(), "--backend", "openvino", "--library", library, *arguments)
 
-    def selftest_a_bundle_through_c_there(self) -> str:
-        told = self._with_openvino("selftest")
-        found = re.match(r"frames (\d+) flips (\d+) max_abs (\S+) tolerance (\S+) backend openvino (\S+)$", told)
+    def _tested(self, told: str, backend: str) -> str:
+        """Return what the self-test of a model says, which has passed."""
+        form = rf"frames (\d+) flips (\d+) max_abs (\S+) tolerance (\S+) backend {backend} (\S+) (\w+)"
+        found = re.match(form, told)
         ensure(found, f"the self-test says {told}")
-        frames, flips, worst, tolerance, version = found.groups()  # type: ignore[union-attr]  # ensured
+        frames, flips, worst, tolerance, version, precision = found.groups()  # type: ignore[union-attr]  # ensured
         ensure(int(frames) > 0 and float.fromhex(worst) <= float(tolerance), told)
         self.tolerance = float(tolerance)
-        return f"{frames} golden frames with OpenVINO {version}, at most {float.fromhex(worst):.2g} apart, {flips} flips"
+        apart = f"at most {float.fromhex(worst):.2g} apart, allowed {self.tolerance:g}, {flips} flips"
+        return f"{frames} golden frames with {backend} {version} in {precision}, {apart}"
+
+    def selftest_onnx_runtime_through_c_there(self) -> str:
+        library, *_ = sorted((self.work / "onnxruntime/onnxruntime/capi").glob("libonnxruntime.so*"))
+        models = json.loads((self.bundle() / "manifest.json").read_text())["models"]
+        precisions = [model["precision"] for model in models if model["backend"] == "onnxruntime"]
+        ensure("int8" in precisions, f"the bundle lists no int8 model of ONNX Runtime, but {precisions}")
+        options = ("--backend", "onnxruntime", "--library", library)
+        told = [
+            self._run("runner", self.bundle(), *options, "--precision", name, "selftest", as_board=True)
+            for name in precisions
+        ]
+        return "; ".join(self._tested(line, "onnxruntime") for line in told)
+
+    def selftest_a_bundle_through_c_there(self) -> str:
+        return self._tested(self._with_openvino("selftest"), "openvino")
 
     def predict_through_c_as_python_does_here(self) -> str:
         done = run([sys.executable, "-c", PREDICTIONS, self.bundle(), self.frames], cwd=ROOT)

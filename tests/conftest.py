@@ -131,6 +131,12 @@ def crafted_bundles() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def choices() -> ModuleType:
+    """What a device chose to run: see ``support/bundles/choices.py``."""
+    return importlib.import_module("support.bundles.choices")
+
+
+@pytest.fixture(scope="session")
 def outside() -> ModuleType:
     """Graphs that take data from outside their file: see ``support/graphs/outside.py``."""
     pytest.importorskip("onnx")

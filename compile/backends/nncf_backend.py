@@ -22,6 +22,7 @@ from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
+from weckd_edge.devices.runtime.backends.openvino_layers import operators_before
 
 
 def build_int8_ir(
@@ -46,7 +47,7 @@ def build_int8_ir(
     model = openvino_backend.read_graph(onnx)
     try:
         dataset = nncf.Dataset(list(frames))
-        scope = nncf.IgnoredScope(names=openvino_backend.operators_before(model, first), validate=False) if first else None
+        scope = nncf.IgnoredScope(names=operators_before(model, first), validate=False) if first else None
         with contextlib.redirect_stdout(io.StringIO()):
             small = nncf.quantize(
                 model,

@@ -2,31 +2,27 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef
+from weckd_edge.artifacts import BuiltModel, ExecutedLayer, FileRef, Precision
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME
 from weckd_edge.core.errors import ModelError, last_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, no_space, sha256_file
 from weckd_edge.devices.runtime.backends.base import Frame
-from weckd_edge.devices.runtime.backends.openvino_backend import PRECISION_SETTINGS, read_ov_model, settings_for
+from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings, read_ov_model, settings_for
+from weckd_edge.devices.runtime.backends.openvino_layers import count_layers, layers_of, operators_before
 
 NAME = "openvino"
 MODEL_FILE = "model.xml"
-_WEIGHTED = ("Convolution", "GroupConvolution", "FullyConnected", "MatMul")
-_INT8 = ("i8", "u8")
-_NO_LAYERS = ("Const", "Input", "Output")
 
 
-def build_ir(onnx: Path, precision: str, folder: Path) -> BuiltModel:
+def build_ir(onnx: Path, precision: Precision, folder: Path) -> BuiltModel:
     """Write ``model.xml`` and ``model.bin`` from a graph.
 
     Args:
@@ -55,7 +51,7 @@ def read_graph(onnx: Path) -> Any:
         raise ModelError(f"{onnx.name}: OpenVINO cannot read it ({last_line(err)})", code="E_MODEL_BACKEND_LOAD") from err
 
 
-def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> BuiltModel:
+def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) -> BuiltModel:
     """Write an OpenVINO model and compile it once, to tell how the processor runs it.
 
     Args:
@@ -73,7 +69,7 @@ def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> Bui
         _name_by_place(model)
         _write_ir(model, path, compress=precision == "fp16")
         compiled = ov.Core().compile_model(str(path), "CPU", settings_for(threads=1))
-        precisions = executed_precisions(compiled, without=operators_before(model, NETWORK_INPUT_NAME))
+        count = count_layers(layers_of(compiled), operators_before(model, NETWORK_INPUT_NAME))
     except RuntimeError as err:
         raise ModelError(
             f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
@@ -86,8 +82,9 @@ def save_ir(model: Any, precision: str, source_sha256: str, folder: Path) -> Bui
         kind="model",
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
-        detail=describe_precisions(precisions),
-        settings=dict(PRECISION_SETTINGS),
+        int8_layers=count.int8_layers,
+        layers=count.layers,
+        settings=precision_settings(),
     )
 
 
@@ -151,49 +148,9 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     """
     ov = require("openvino", "tell in which precision layers run")
     try:
-        return _executed_layers(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings_for(threads=1)))
+        return layers_of(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings_for(threads=1)))
     except RuntimeError as err:
         raise ModelError(f"{model.name}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
-
-
-def _executed_layers(compiled: Any) -> tuple[ExecutedLayer, ...]:
-    layers: list[ExecutedLayer] = []
-    for op in compiled.get_runtime_model().get_ordered_ops():
-        info = op.get_rt_info()
-        kind, precision, kernel = (str(info[key].value) for key in ("layerType", "runtimePrecision", "primitiveType"))
-        if kind not in _NO_LAYERS:
-            # OpenVINO numbers fused layers over the whole process; named by its place, a layer is always called the same.
-            name = re.sub(r"^[A-Za-z]+_\d+$", f"{kind}_{len(layers)}", str(op.get_friendly_name()))
-            layers.append(ExecutedLayer(name=name, kind=kind, precision=precision, kernel=kernel))
-    return tuple(layers)
-
-
-def executed_precisions(compiled: Any, *, without: Collection[str] = ()) -> Counter[tuple[str, str]]:
-    """Count a compiled model's layers by type and by the precision they really run in, but for those of these names."""
-    return Counter((layer.kind, layer.precision) for layer in _executed_layers(compiled) if layer.name not in without)
-
-
-def operators_before(model: Any, tensor: str) -> list[str]:
-    """Return the names of the operators that make a tensor of an ``openvino.Model``; none where it has no such tensor."""
-    makers = {name: output.get_node() for op in model.get_ops() for output in op.outputs() for name in output.get_names()}
-    waiting, found = [makers[tensor]] if tensor in makers else [], dict[str, None]()
-    while waiting:
-        op = waiting.pop()
-        if op.get_friendly_name() not in found:
-            found[op.get_friendly_name()] = None
-            waiting.extend(value.get_node() for value in op.input_values())
-    return list(found)
-
-
-def describe_precisions(layers: Counter[tuple[str, str]]) -> tuple[str, ...]:
-    """Say how many of the layers with weights run in int8."""
-    lines = []
-    for kind in _WEIGHTED:
-        total = sum(count for (name, _), count in layers.items() if name == kind)
-        small = sum(count for (name, precision), count in layers.items() if name == kind and precision in _INT8)
-        if total:
-            lines.append(f"{small} of {total} {kind} layers run in int8 on the processor that built it")
-    return tuple(lines)
 
 
 def open_layers(model: Path, names: Sequence[str]) -> LayerReader:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import BuiltModel, FileRef, Precision
+from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision
 from weckd_edge.compile.backends.tensorrt_forms import write_forms
 from weckd_edge.compile.graph import load_graph, opset_of
 from weckd_edge.compile.quantize.qdq_rules import check_rules
@@ -20,14 +20,9 @@ from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
 from weckd_edge.devices.jetson.engine_layers import in_floating_point
-from weckd_edge.devices.jetson.recipe import (
-    RECIPE_FILE,
-    plan_for,
-    read_recipe,
-    version_tuple,
-    write_recipe,
-)
+from weckd_edge.devices.jetson.recipe import RECIPE_FILE, plans_for, read_recipe, write_recipe
 from weckd_edge.devices.jetson.trtexec import TRTEXEC_FILE, describe_by_hand
+from weckd_edge.devices.jetson.version_rules import version_tuple
 from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.devices.runtime.backends.cudart import has_gpu
 from weckd_edge.devices.runtime.backends.tensorrt_backend import build_engine
@@ -48,6 +43,7 @@ def prepare_recipe(
     profile: DeviceProfile,
     folder: Path,
     frames: Iterable[NDArray[np.uint8]],
+    spec: InputSpec,
     *,
     precision: Precision = "int8",
 ) -> BuiltModel:
@@ -59,16 +55,17 @@ def prepare_recipe(
     Args:
         onnx: Record of the graph's file.
         graph: Path of that file.
-        profile: The Jetson. A float frame is added where it lists TensorRT 8.5, and the DLA's form where it has one.
+        profile: The Jetson, whose TensorRT versions and DLA say which forms are written.
         folder: Folder to write to; exists.
         frames: Frames that the FP16 form is compared with the graph on, as the graph takes them, uint8.
+        spec: The frame, and the network's input.
         precision: Precision of the graph.
 
     Raises:
         DeviceError: The profile is no Jetson.
         ModelError: The graph cannot be read.
     """
-    forms, remarks = write_forms(graph, profile, folder, frames, precision)
+    forms, remarks = write_forms(graph, profile, folder, frames, precision, spec)
     model = load_graph(graph)
     ref = write_recipe(folder, onnx, profile, forms=forms, precision=precision, opset=opset_of(model))
     by_hand = folder / TRTEXEC_FILE
@@ -79,7 +76,12 @@ def prepare_recipe(
         backend_version="",
         precision=precision,
         kind="recipe",
-        files=(ref, file_ref(folder, by_hand), *(file_ref(folder, folder / form.name) for form in forms.graphs)),
+        files=(
+            ref,
+            file_ref(folder, by_hand),
+            *(file_ref(folder, folder / form.name) for form in forms.graphs),
+            *([forms.front_end] if forms.front_end is not None else []),
+        ),
         source_sha256=onnx.sha256,
         detail=(
             WHY_NOT_HERE,
@@ -126,9 +128,9 @@ def preflight(onnx: Path, recipe_folder: Path, progress: Progress) -> BuiltModel
         DeviceError: The recipe's table does not hold the version of this TensorRT.
     """
     instructions = read_recipe(recipe_folder / RECIPE_FILE)
-    form = plan_for(instructions, tensorrt_version()).graph
-    graph = onnx if form.sha256 == instructions.onnx_sha256 else recipe_folder / form.name
-    built = build_engine(graph, instructions, progress)
+    plan = plans_for(instructions, tensorrt_version())[0]
+    graph = onnx if plan.graph.sha256 == instructions.onnx_sha256 else recipe_folder / plan.graph.name
+    built = build_engine(graph, instructions, plan, progress)
     weighted = [layer for layer in built.layers if layer.weighted]
     in_float = in_floating_point(weighted)
     return BuiltModel(

@@ -1,33 +1,45 @@
 """Write the quantized graph in the forms that other TensorRT versions read: an FP16 body, a float frame, no Q/DQ nodes.
 
-All hold the scales of the graph they come from.
+All hold the scales of the graph they come from. Beside them lies the front end as a graph, for a device to put before one.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Precision
+from weckd_edge.artifacts import FileRef, InputSpec, Precision
+from weckd_edge.compile.export.front_end_graph import check_front_end, make_front_end
 from weckd_edge.compile.graph import check_graph, consumers, load_graph, opset_of, producers
 from weckd_edge.compile.quantize.fp16_check import HalfCheck, check_half
 from weckd_edge.compile.quantize.fp16_form import constants_of, drop_unread, graph_inputs, make_half
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.core.store import sha256_file, write_atomic
-from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, version_tuple
+from weckd_edge.core.store import file_ref, sha256_file, write_atomic
+from weckd_edge.devices.jetson.recipe import DerivedForms, GraphFile
+from weckd_edge.devices.jetson.version_rules import Form, forms_for
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
 
+FRONT_END_FILE = "front-end.onnx"
+"""Name of the file of the front end as a graph."""
+
+
 def write_forms(
-    graph: Path, profile: DeviceProfile, folder: Path, frames: Iterable[NDArray[np.uint8]], precision: Precision
+    graph: Path,
+    profile: DeviceProfile,
+    folder: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    precision: Precision,
+    spec: InputSpec,
 ) -> tuple[DerivedForms, tuple[str, ...]]:
     """Write the forms of a graph that a profile's TensorRT versions may ask for.
 
@@ -35,10 +47,11 @@ def write_forms(
 
     Args:
         graph: Path of the graph.
-        profile: The device. A float frame is added where it lists TensorRT 8.5, and the DLA's form where it has one.
+        profile: The device, whose TensorRT versions and DLA say which forms are written.
         folder: Folder to write to; exists.
         frames: Frames that the FP16 form is compared on, as the graph takes them, uint8.
         precision: Precision of the graph.
+        spec: The frame, and the network's input.
 
     Returns:
         The forms, and the result of the FP16 form's check in words.
@@ -46,42 +59,60 @@ def write_forms(
     Raises:
         ModelError: The graph cannot be read.
     """
-    model = load_graph(graph)
-    written: list[GraphFile] = []
-    left_out: dict[str, str] = {}
+    model, forms, asked = load_graph(graph), _Forms(graph, folder), forms_for(profile)
     ranges: dict[str, float] = {}
     remarks: list[str] = []
+    if profile.target == "jetson" and precision != "fp32":
+        with forms.leaving_out("float16"):
+            half = forms.write("float16", make_half(model))
+            remarks.append(_describe_half(check_half(graph, half, frames)))
+    if "float32-frame" in asked:
+        with forms.leaving_out("float32-frame"):
+            forms.write("float32-frame", take_float_frame(model))
+    if "plain" in asked and precision == "int8":
+        with forms.leaving_out("plain"):
+            plain, ranges = take_pairs_out(model)
+            forms.write("plain", plain)
+    front_end = None
+    if spec.graph_takes_pixels:
+        with forms.leaving_out("front-end"):
+            front_end = _write_front_end(spec, folder)
+    derived = DerivedForms(graphs=tuple(forms.written.values()), left_out=forms.left_out, ranges=ranges, front_end=front_end)
+    return derived, tuple(remarks)
 
-    def write(form: Form, made: ModelProto) -> Path:
-        path = folder / f"{graph.stem}-{form}.onnx"
+
+class _Forms:
+    """The forms of a graph that lie in a folder, and why others do not."""
+
+    def __init__(self, graph: Path, folder: Path) -> None:
+        self.graph, self.folder = graph, folder
+        self.written: dict[str, GraphFile] = {}
+        self.left_out: dict[str, str] = {}
+
+    @contextmanager
+    def leaving_out(self, name: str) -> Iterator[None]:
+        """Keep the reason of a form that cannot be made, or does not predict as it should, and remove its file."""
+        try:
+            yield
+        except ModelError as err:
+            self.left_out[name] = str(err)
+            made = self.written.pop(name, None)
+            if made is not None:
+                (self.folder / made.name).unlink()
+
+    def write(self, form: Form, made: ModelProto) -> Path:
+        path = self.folder / f"{self.graph.stem}-{form}.onnx"
         write_atomic(path, made.SerializeToString(deterministic=True))
-        written.append(GraphFile(form=form, name=path.name, sha256=sha256_file(path), opset=opset_of(made)))
+        self.written[form] = GraphFile(form=form, name=path.name, sha256=sha256_file(path), opset=opset_of(made))
         return path
 
-    if profile.target == "jetson" and precision != "fp32":
-        try:
-            half = write("float16", make_half(model))
-        except ModelError as err:
-            left_out["float16"] = str(err)
-        else:
-            try:
-                remarks.append(_describe_half(check_half(graph, half, frames)))
-            except ModelError as err:
-                left_out["float16"] = str(err)
-                written.clear()
-                half.unlink()
-    if any(version_tuple(release.tensorrt) < (8, 6) for release in profile.tensorrt):
-        try:
-            write("float32-frame", take_float_frame(model))
-        except ModelError as err:
-            left_out["float32-frame"] = str(err)
-    if profile.dla_cores and precision == "int8":
-        try:
-            plain, ranges = take_pairs_out(model)
-            write("dla", plain)
-        except ModelError as err:
-            left_out["dla"] = str(err)
-    return DerivedForms(graphs=tuple(written), left_out=left_out, ranges=ranges), tuple(remarks)
+
+def _write_front_end(spec: InputSpec, folder: Path) -> FileRef:
+    path = folder / FRONT_END_FILE
+    data = make_front_end(spec).SerializeToString(deterministic=True)
+    check_front_end(data, spec)
+    write_atomic(path, data)
+    return file_ref(folder, path)
 
 
 def _describe_half(found: HalfCheck) -> str:

@@ -69,6 +69,7 @@ def preflight(onnx: Path, folder: Path) -> BuiltModel:
     built = read_listing("\n".join(heard))
     path = folder / f"layers-{onnx.stem}.json"
     write_atomic(path, to_json(PreflightLayers(graph=onnx.name, parsed=parsed, built=built)))
+    fusion = find_fusions(parsed)
     return BuiltModel(
         backend=NAME,
         backend_version=str(trt.__version__),
@@ -76,7 +77,9 @@ def preflight(onnx: Path, folder: Path) -> BuiltModel:
         kind="preflight",
         files=(file_ref(folder, path),),
         source_sha256=sha256_file(onnx),
-        detail=_describe(find_fusions(parsed), built, engine.nbytes),
+        int8_layers=fusion.count.int8_layers,
+        layers=fusion.count.layers,
+        detail=_describe(fusion, built, engine.nbytes),
     )
 
 
@@ -109,9 +112,8 @@ def _describe(fusion: Fusion, built: tuple[EngineLayer, ...], engine_bytes: int)
     kernels = (
         f"{len(built)} kernels, {len(weighted) - len(in_floating_point(built))} of {len(weighted)} weighted ones in int8"
     )
-    inside = len(fusion.weighted) - len(fusion.float_in)
     return (
-        f"{inside} of {len(fusion.weighted)} convolutions and matrix products read int8; "
+        f"{fusion.count} convolutions and matrix products read int8; "
         f"{quantize} quantize and {dequantize} dequantize layers were accepted",
         f"built ahead of time without a GPU ({engine_bytes / 2**20:.1f} MiB, for desktop GPUs, not kept): {kernels}",
         *fusion.sentences(),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from weckd_edge.compile.graph import IR_VERSION, NETWORK_INPUT_NAME, OPSET, check_graph
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, OPSET, check_graph, stamp_versions
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -218,8 +218,8 @@ class _Writer:
         image = info("frame", onnx.TensorProto.UINT8 if recipe.frame else onnx.TensorProto.FLOAT, frame)
         logits = info(x, onnx.TensorProto.FLOAT, [1, self.classes])
         graph = onnx.helper.make_graph(self.nodes, "ladder", [image], [logits], self.constants)
-        opset = [onnx.helper.make_opsetid("", OPSET)]
-        made = onnx.helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION)
+        made = onnx.helper.make_model(graph)
+        stamp_versions(made, OPSET)
         made = onnx.shape_inference.infer_shapes(made, strict_mode=True, data_prop=True)
         check_graph(made)
         result: ModelProto = made

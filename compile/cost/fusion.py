@@ -11,10 +11,8 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from weckd_edge.artifacts import NAMED_LAYERS, Int8Count
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME
-
-NAMED = 4
-"""Number of layers of a kind that a sentence names."""
 
 _WEIGHTED = ("CONVOLUTION", "DECONVOLUTION", "MATRIX_MULTIPLY", "FULLY_CONNECTED")
 _PASSING = ("ACTIVATION", "SHUFFLE", "IDENTITY", "MAX_POOLING")
@@ -74,9 +72,15 @@ class Fusion:
     lone_quantize: tuple[Remark, ...]
     lone_dequantize: tuple[Remark, ...]
 
+    @property
+    def count(self) -> Int8Count:
+        """Number of convolutions and matrix products that read int8, out of all behind the preprocessing."""
+        inside = len(self.weighted) - len(self.float_in)
+        return Int8Count(int8_layers=inside, layers=len(self.weighted), float_layers=self.float_in)
+
     def sentences(self) -> tuple[str, ...]:
         """Describe the fusions in words, naming the first layers that stand out; the table of layers has all."""
-        inside = len(self.weighted) - len(self.float_in)
+        inside = self.count.int8_layers
         sentences = [f"{inside - len(self.float_out)} of {inside} of them hand on int8 by TensorRT's fusion rules"]
         for what, remarks in (
             ("in floating point leave", self.float_out),
@@ -91,8 +95,8 @@ class Fusion:
 
 
 def _first(names: Sequence[str]) -> str:
-    more = [f"and {len(names) - NAMED} more"] if len(names) > NAMED else []
-    return "; ".join([*names[:NAMED], *more])
+    more = [f"and {len(names) - NAMED_LAYERS} more"] if len(names) > NAMED_LAYERS else []
+    return "; ".join([*names[:NAMED_LAYERS], *more])
 
 
 def find_fusions(layers: Sequence[NetworkLayer]) -> Fusion:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from weckd_edge.compile.cost.onnx_costs import count_onnx
-from weckd_edge.compile.graph import OPSET
+from weckd_edge.compile.graph import OPSET, stamp_versions
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.files import read_bounded
 from weckd_edge.core.optional_imports import require
@@ -143,7 +143,9 @@ class _IrGraph:
             if not self.is_fixed(name)
         ]
         graph = helper.make_graph(self.nodes, "skeleton", inputs, outputs, list(self.constants.values()), value_info=known)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+        made = helper.make_model(graph)
+        stamp_versions(made, OPSET)
+        return made
 
     def is_fixed(self, name: str) -> bool:
         """Tell whether a tensor is a constant, or made of constants and shapes alone."""

@@ -57,7 +57,9 @@ def _has_own_weights(conv: NodeProto, constants: dict[str, TensorProto], graph: 
 
 
 def keep_pixels_whole(model: ModelProto) -> bool:
-    """Quantize the network's input in steps of one grey level, where it then fits int8, so that no pixel changes.
+    """Quantize the network's input in steps of one grey level, where it then fits 8 bits, so that no pixel changes.
+
+    A uint8 quantizer gets the middle as its zero point, so that a code is the pixel itself.
 
     The operators that rounded the mean of two pixels to a whole level are left out: quantizing now does the same.
 
@@ -80,9 +82,11 @@ def keep_pixels_whole(model: ModelProto) -> bool:
         return False
     _leave_out(graph, "Round")
     for node in quantizers:
-        scale = constants[node.input[1]]
-        one = np.ones_like(onnx.numpy_helper.to_array(scale))
+        scale, zero = constants[node.input[1]], constants[node.input[2]]
+        one, old = np.ones_like(onnx.numpy_helper.to_array(scale)), onnx.numpy_helper.to_array(zero)
+        new = np.full_like(old, MIDDLE if old.dtype == np.uint8 else 0)
         scale.CopyFrom(onnx.numpy_helper.from_array(one, scale.name))
+        zero.CopyFrom(onnx.numpy_helper.from_array(new, zero.name))
     return True
 
 

@@ -17,7 +17,15 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ExportedModel, FileRef, InputSpec
 from weckd_edge.compile.export.onnx_export import preprocessing_graph, write_graph
-from weckd_edge.compile.graph import NETWORK_INPUT_NAME, OPSET, OUTPUT_NAME, check_graph, clean_up, load_graph
+from weckd_edge.compile.graph import (
+    NETWORK_INPUT_NAME,
+    OPSET,
+    OUTPUT_NAME,
+    check_graph,
+    clean_up,
+    load_graph,
+    stamp_versions,
+)
 from weckd_edge.compile.importing.file import check_sizes
 from weckd_edge.compile.importing.input_form import LUMINANCE, InputForm, plain_input
 from weckd_edge.compile.importing.network import OnnxNetwork
@@ -166,7 +174,8 @@ def wrap_network(
     onnx = require("onnx", "import a network")
     before = preprocessing_graph(spec, cast_first=cast_first)
     behind = load_graph(network)
-    before.ir_version = behind.ir_version = max(before.ir_version, behind.ir_version)
+    stamp_versions(before, OPSET)
+    stamp_versions(behind, OPSET)
     merged = onnx.compose.merge_models(
         before, behind, io_map=[(NETWORK_INPUT_NAME, PREFIX + NETWORK_INPUT_NAME)], outputs=[NETWORK_INPUT_NAME, OUTPUT_NAME]
     )

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
-from weckd_edge.compile.quantize.qdq_nodes import axis_of, broadcast_steps, quantize_values
+from weckd_edge.compile.quantize.qdq_nodes import axis_of, broadcast_steps, quantize_values, round_values
 from weckd_edge.compile.quantize.ranges import watch_tensors
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import ProgressTask
@@ -49,8 +49,9 @@ def correct_biases(
     constants = {tensor.name: tensor for tensor in graph.initializer}
     made_by = producers(graph)
     readers = Counter(name for node in graph.node for name in node.input)
+    plain_nodes = {node.name: node for node in fp32.graph.node}
     layers = [
-        _Layer(node, made_by, constants)
+        _Layer(node, plain_nodes[node.name], made_by, constants)
         for node in graph.node
         if _is_layer(node, made_by, constants) and readers[node.input[2]] == 1
     ]
@@ -80,14 +81,14 @@ def _is_layer(node: NodeProto, made_by: dict[str, NodeProto], constants: dict[st
 class _Layer:
     """One layer's weights ``[outputs, inputs]``, summed over the taps of its kernel."""
 
-    def __init__(self, node: NodeProto, made_by: dict[str, NodeProto], constants: dict[str, Any]) -> None:
+    def __init__(self, node: NodeProto, plain: NodeProto, made_by: dict[str, NodeProto], constants: dict[str, Any]) -> None:
         onnx = require("onnx", "correct biases")
         array = onnx.numpy_helper.to_array
         self.name = node.name
-        q_input = made_by[made_by[node.input[0]].input[0]]
+        dq_input = made_by[node.input[0]]
         q_weights = made_by[made_by[node.input[1]].input[0]]
-        self.source = q_input.input[0]
-        self.step = float(array(constants[q_input.input[1]]))
+        self.source = plain.input[0]
+        self.step, self.zero = (array(constants[name]) for name in dq_input.input[1:3])
         self.bias = node.input[2]
         weights = array(constants[q_weights.input[0]])
         attributes = {a.name: a for a in node.attribute}
@@ -111,14 +112,14 @@ def _means(
     fp32: ModelProto, input_name: str, layers: Sequence[_Layer], frames: Iterable[NDArray[Any]], task: ProgressTask
 ) -> tuple[Means, Means]:
     """Return the mean of every channel of the layers' inputs, as it is and rounded."""
-    steps = {layer.source: np.asarray(layer.step, dtype=np.float32) for layer in layers}
+    steps = {layer.source: (layer.step, layer.zero) for layer in layers}
     plain: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
     int8: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
     for arrays in watch_tensors(fp32, list(steps), input_name, frames, task):
-        for (name, step), values in zip(steps.items(), arrays, strict=True):
+        for (name, (step, zero)), values in zip(steps.items(), arrays, strict=True):
             over = (0, *range(2, values.ndim))
             plain[name].append(values.mean(axis=over, dtype=np.float64))
-            int8[name].append((quantize_values(values, step, 1) * step).mean(axis=over, dtype=np.float64))
+            int8[name].append(round_values(values, step, zero).mean(axis=over, dtype=np.float64))
     return _averaged(plain), _averaged(int8)
 
 

@@ -11,17 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check_graph, consumers, network_nodes, opset_of, producers
+from weckd_edge.compile.graph import HALF_OPSET, check_graph, consumers, network_nodes, opset_of, producers, stamp_versions
 from weckd_edge.compile.quantize.qdq_nodes import axis_of, quantize_values
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
-
-HALF_OPSET = 19
-"""First operator set whose Q/DQ nodes take FP16 scales; TensorRT reads it from 10.0 on."""
-HALF_IR_VERSION = 9
 
 SMALLEST_SCALE = 2.0**-14
 """Smallest scale of an activation, the smallest FP16 number with all its digits.
@@ -46,7 +42,7 @@ _FLOAT_INPUTS = {"Resize": (1, 2)}
 
 
 def make_half(model: ModelProto) -> ModelProto:
-    """Return the graph with an FP16 body and FP16 scales, opset 19 or newer: uint8 frame in, FP32 probabilities out.
+    """Return the graph with an FP16 body and FP16 scales, opset 19: uint8 frame in, FP32 probabilities out.
 
     Weights are stored as the int8 codes that the graph's Q nodes would give. All before the first Q (or, in a graph
     without any, before the first convolution) stays in FP32: a normalised pixel rounded to FP16 moves by up to a twentieth
@@ -70,7 +66,7 @@ def make_half(model: ModelProto) -> ModelProto:
     kept = before | tail | _first_quantizers(graph, before) | _last_dequantizers(onnx, graph, tail)
     kept |= {node.name for node in graph.node if node.op_type in _ALWAYS_FLOAT}
     _convert(onnx, half, kept)
-    half.ir_version = max(half.ir_version, HALF_IR_VERSION)
+    stamp_versions(half, HALF_OPSET)
     del half.graph.value_info[:]
     done: ModelProto = onnx.shape_inference.infer_shapes(half, strict_mode=True, data_prop=True)
     check_graph(done)
@@ -102,7 +98,7 @@ def _name_nodes(onnx: Any, graph: GraphProto) -> None:
 
 def _raised(onnx: Any, model: ModelProto) -> ModelProto:
     opset = opset_of(model)
-    if opset >= HALF_OPSET:
+    if opset == HALF_OPSET:
         copy: ModelProto = onnx.ModelProto()
         copy.CopyFrom(model)
         return copy
@@ -117,7 +113,7 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as err:
         raise ModelError(
             f"the graph cannot be converted from opset {opset} to {HALF_OPSET} ({first_line(err)}); "
-            f"export it in opset {HALF_OPSET} or newer",
+            f"export it in opset {HALF_OPSET}",
             code="E_MODEL_OPSET",
         ) from err
     return raised

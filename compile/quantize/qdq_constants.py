@@ -23,7 +23,7 @@ def arrays_of(onnx: Any, graph: GraphProto) -> dict[str, NDArray[Any]]:
 
 def put_array(onnx: Any, graph: GraphProto, name: str, value: NDArray[Any]) -> str:
     """Add a constant to a graph; return its name."""
-    graph.initializer.append(onnx.numpy_helper.from_array(np.ascontiguousarray(value), name))
+    graph.initializer.append(onnx.numpy_helper.from_array(np.asarray(value, order="C"), name))
     return name
 
 

@@ -1,14 +1,13 @@
-"""Change the Q/DQ pairs of a graph: remove some, open residual sums, keep weights as int8, list quantized operators."""
+"""Change the Q/DQ pairs of a graph: open residual sums, keep weights as int8; list quantized operators."""
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.compile.graph import check_graph, consumers, network_nodes, producers
+from weckd_edge.compile.graph import consumers, network_nodes, producers
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -16,46 +15,6 @@ if TYPE_CHECKING:
 
 PAIR = ("QuantizeLinear", "DequantizeLinear")
 WEIGHTED = ("Conv", "Gemm", "MatMul")
-
-
-def leave_float(model: ModelProto, nodes: Collection[str], fp32: ModelProto) -> ModelProto:
-    """Return a copy of an int8 graph in which the named operators read floating point again, with the biases they had.
-
-    Args:
-        model: Int8 graph, its weights in floating point behind a pair of their own.
-        nodes: Names of the operators.
-        fp32: Graph that it was made from.
-    """
-    mixed = type(model)()
-    mixed.CopyFrom(model)
-    graph = mixed.graph
-    made_by = producers(graph)
-    before = {tensor.name: tensor for tensor in fp32.graph.initializer}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    for node in [n for n in graph.node if n.name in nodes]:
-        for name in node.input[2:3]:
-            if name in before and name in constants:
-                constants[name].CopyFrom(before[name])
-        for place, name in enumerate(node.input):
-            dq = made_by.get(name)
-            q = made_by.get(dq.input[0]) if dq is not None and dq.op_type == "DequantizeLinear" else None
-            if q is not None and q.op_type == "QuantizeLinear":
-                node.input[place] = q.input[0]
-    _drop_dead_pairs(graph)
-    check_graph(mixed)
-    return mixed
-
-
-def _drop_dead_pairs(graph: GraphProto) -> None:
-    """Remove Q and DQ nodes that nothing reads any more, and nodes that only they read."""
-    while True:
-        used = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
-        dead = [n for n in graph.node if n.op_type in PAIR and n.output[0] not in used]
-        if not dead:
-            break
-        for node in dead:
-            graph.node.remove(node)
-    _drop_unused(graph)
 
 
 def store_int8_weights(model: ModelProto) -> None:
@@ -68,13 +27,23 @@ def store_int8_weights(model: ModelProto) -> None:
         small = quantize_values(values, steps, axis_of(node))
         graph.initializer.append(onnx.numpy_helper.from_array(small, node.output[0]))
         graph.node.remove(node)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def quantize_values(values: NDArray[np.float32], steps: NDArray[np.float32], axis: int) -> NDArray[np.int8]:
     """Quantize values to int8 as QuantizeLinear does: zero point 0, one step or one for each index of ``axis``."""
     small: NDArray[np.int8] = np.clip(np.rint(values / broadcast_steps(steps, values.ndim, axis)), -128, 127).astype(np.int8)
     return small
+
+
+def round_values(
+    values: NDArray[np.float32], step: NDArray[np.float32], zero: NDArray[np.integer[Any]]
+) -> NDArray[np.float32]:
+    """Return values as a pair with one step and this zero point, int8 or uint8, hands them on."""
+    limits, shift = np.iinfo(zero.dtype), np.float32(zero.item())
+    codes = np.clip(np.rint(values / step) + shift, limits.min, limits.max)
+    rounded: NDArray[np.float32] = (codes - shift) * step
+    return rounded
 
 
 def broadcast_steps(steps: NDArray[np.float32], dimensions: int, axis: int) -> NDArray[np.float32]:
@@ -112,7 +81,7 @@ def open_residual_sums(graph: GraphProto) -> None:
         dropped += [q, dq]
     for node in dropped:
         graph.node.remove(node)
-    _drop_unused(graph)
+    drop_unused(graph)
 
 
 def _pair_after_conv(
@@ -128,7 +97,8 @@ def _pair_after_conv(
     return (q, dq) if alone else None
 
 
-def _drop_unused(graph: GraphProto) -> None:
+def drop_unused(graph: GraphProto) -> None:
+    """Remove, in place, constants that nothing reads and types of tensors that nothing makes."""
     used = {name for node in graph.node for name in node.input}
     for tensor in [t for t in graph.initializer if t.name not in used]:
         graph.initializer.remove(tensor)

@@ -57,6 +57,12 @@ def left_in_float(graph: GraphProto) -> tuple[str, ...]:
     )
 
 
+def reads_float(graph: GraphProto) -> tuple[str, ...]:
+    """Return the names of all operators that get no int8 inputs of their own, in graph order."""
+    left = set(left_in_float(graph))
+    return tuple(node.name for node in graph.node if node.op_type not in QUANTIZED_TYPES or node.name in left)
+
+
 def constants_of(graph: GraphProto) -> set[str]:
     """Return the names of the tensors that are the same for every image."""
     found = {tensor.name for tensor in graph.initializer}

@@ -1,7 +1,7 @@
-"""Rules of a Q/DQ graph from which TensorRT, OpenVINO and ONNX Runtime all read the same int8 network.
+"""Rules of a Q/DQ graph from which its runtimes read the same int8 network, for each form.
 
-They follow NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and the limits of ONNX Runtime and of
-OpenVINO's arm64 kernels; the sources are in docs/design/architecture.md.
+TensorRT's form follows NVIDIA's ``IQuantizeLayer`` (symmetric, int8, per-channel weights only) and is read by OpenVINO and
+ONNX Runtime too. The processor's form may have uint8 activations with any zero point, which TensorRT refuses.
 """
 
 from __future__ import annotations
@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from weckd_edge.compile.graph import consumers, opset_of, producers
+from weckd_edge.compile.quantize.forms import TENSORRT, Form
 from weckd_edge.compile.quantize.qdq_nodes import WEIGHTED, axis_of
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.jetson.recipe import version_tuple
+from weckd_edge.devices.jetson.version_rules import version_tuple
 
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
@@ -45,28 +46,32 @@ class Violation:
     severity: Severity = "error"
 
 
-def find_violations(model: ModelProto, *, tensorrt: str | None = None) -> tuple[Violation, ...]:
+def find_violations(model: ModelProto, form: Form = TENSORRT, *, tensorrt: str | None = None) -> tuple[Violation, ...]:
     """Return every breach of a rule that is an error, in graph order.
 
     Args:
         model: The graph.
-        tensorrt: Version of TensorRT whose own rules are checked too; None checks the rules that all three share.
+        form: Form whose rules are checked.
+        tensorrt: Version of TensorRT whose own rules are checked too; None checks the rules that all runtimes share.
     """
-    return tuple(found for found in check_rules(model, tensorrt=tensorrt) if found.severity == "error")
+    return tuple(found for found in check_rules(model, form, tensorrt=tensorrt) if found.severity == "error")
 
 
-def check_rules(model: ModelProto, *, tensorrt: str | None = None) -> tuple[Violation, ...]:
+def check_rules(model: ModelProto, form: Form = TENSORRT, *, tensorrt: str | None = None) -> tuple[Violation, ...]:
     """Return every finding about a graph's Q/DQ nodes, errors first, each kind in graph order.
 
     Args:
         model: The graph.
+        form: Form whose rules are checked. The processor's are fewer, but for what ONNX Runtime could not fuse.
         tensorrt: Version of TensorRT whose own rules are checked too, fusion and speed among them; None checks the shared
             ones.
     """
-    rules = _Rules(model, version_tuple(tensorrt) if tensorrt is not None else None)
+    rules = _Rules(model, form, version_tuple(tensorrt) if tensorrt is not None else None)
     for node in model.graph.node:
         if node.op_type in _PAIR:
             rules.check_pair(node)
+        if form.unsigned:
+            rules.check_for_processor(node)
         if tensorrt is not None:
             rules.check_for_tensorrt(node)
     if tensorrt is not None:
@@ -76,10 +81,10 @@ def check_rules(model: ModelProto, *, tensorrt: str | None = None) -> tuple[Viol
 
 
 class _Rules:
-    def __init__(self, model: ModelProto, version: tuple[int, ...] | None) -> None:
+    def __init__(self, model: ModelProto, form: Form, version: tuple[int, ...] | None) -> None:
         onnx = require("onnx", "check a graph")
         graph = model.graph
-        self._onnx, self._model, self._version = onnx, model, version
+        self._onnx, self._model, self._form, self._version = onnx, model, form, version
         self._constants = {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
         for node in graph.node:
             for value in node.attribute if node.op_type == "Constant" else ():
@@ -100,14 +105,9 @@ class _Rules:
             return
         if not (np.isfinite(scale).all() and (scale > 0).all()):
             self._blame(node.name, "its scale must be finite and over 0")
-        if zero is None:
-            self._blame(node.name, "it must name a zero point: without one its type is uint8")
-        elif zero.dtype != np.int8:
-            self._blame(node.name, f"its zero point must be int8, not {zero.dtype}")
-        elif zero.any():
-            self._blame(node.name, "its zero point must be 0 (symmetric)")
         first = self._made_by.get(node.input[0])
         source = first.input[0] if node.op_type == "DequantizeLinear" and first is not None else node.input[0]
+        self._check_zero_point(node, zero, is_weight=source in self._constants)
         if scale.size > 1 and source not in self._constants:
             self._blame(node.name, f"an activation takes one scale for the whole tensor, it has {scale.size}")
         elif scale.size > 1:
@@ -116,8 +116,26 @@ class _Rules:
             self._check_constant(node)
         if node.op_type == "QuantizeLinear":
             self._check_readers(node)
-        elif (first is None or first.op_type != "QuantizeLinear") and not self._stored(node):
+        elif (first is None or first.op_type != "QuantizeLinear") and not self._stored(node) and not self._is_frame(node):
             self._blame(node.name, "it must stand right behind a QuantizeLinear")
+
+    def _check_zero_point(self, node: NodeProto, zero: np.ndarray[Any, Any] | None, *, is_weight: bool) -> None:
+        if self._form.unsigned and not is_weight:
+            if zero is not None and zero.dtype not in (np.int8, np.uint8):
+                self._blame(node.name, f"its zero point must be int8 or uint8, not {zero.dtype}")
+        elif zero is None:
+            self._blame(node.name, "it must name a zero point: without one its type is uint8")
+        elif zero.dtype != np.int8:
+            self._blame(node.name, f"its zero point must be int8, not {zero.dtype}")
+        elif zero.any():
+            self._blame(node.name, "its zero point must be 0 (symmetric)")
+
+    def _is_frame(self, node: NodeProto) -> bool:
+        """Tell whether a node dequantizes the pixels that the graph takes, which a processor's runtime reads as they are."""
+        name = node.input[0]
+        while (maker := self._made_by.get(name)) is not None and maker.op_type == "Transpose":
+            name = maker.input[0]
+        return self._form.unsigned and name in {value.name for value in self._model.graph.input}
 
     def _check_readers(self, node: NodeProto) -> None:
         readers = self._read_by.get(node.output[0], [])
@@ -130,7 +148,9 @@ class _Rules:
     def _stored(self, node: NodeProto) -> bool:
         """Tell whether a node dequantizes weights that are stored in int8, which TensorRT reads from 10.0 on."""
         stored = self._constants.get(node.input[0])
-        return stored is not None and stored.dtype == np.int8 and self._version is not None and self._version >= (10, 0)
+        if stored is None or stored.dtype != np.int8:
+            return False
+        return self._form.unsigned or (self._version is not None and self._version >= (10, 0))
 
     def _check_constant(self, node: NodeProto) -> None:
         for reader in self._read_by.get(node.output[0], []):
@@ -157,6 +177,20 @@ class _Rules:
                 return
         if not -len(shape) <= axis < len(shape) or shape[axis] != count:
             self._blame(node.name, f"it has {count} scales along axis {axis}, which a tensor {list(shape)} does not have")
+
+    def check_for_processor(self, node: NodeProto) -> None:
+        """Check that a convolution that reads int8 writes it too: ONNX Runtime runs it in floating point otherwise."""
+        if node.op_type != "Conv" or not self._is_dequantized(node.input[0]) or node.output[0] in self._outputs:
+            return
+        for reader in self._read_by.get(node.output[0], []):
+            if reader.op_type != "QuantizeLinear":
+                self._blame(
+                    node.name,
+                    f"{reader.name} ({reader.op_type}) reads what it writes in floating point; a QuantizeLinear alone must "
+                    "read it, or it runs in floating point",
+                    "fusion",
+                )
+                return
 
     def check_for_tensorrt(self, node: NodeProto) -> None:
         if node.op_type == "Conv":
@@ -283,20 +317,23 @@ class _Rules:
                 self._blame(reader.name, f"TensorRT {requested} cannot cast uint8 (8.6 can); take a float frame")
 
 
-def require_rules(model: ModelProto, *, tensorrt: str | None = None) -> None:
+def require_rules(model: ModelProto, form: Form = TENSORRT, *, fused: bool = False) -> None:
     """Refuse a graph that breaks a rule whose breach is an error.
 
     Args:
         model: The graph.
-        tensorrt: Version of TensorRT whose own rules are checked too; None checks the rules that all three share.
+        form: Form whose rules are checked.
+        fused: Whether a convolution is refused too that would not be fused.
 
     Raises:
         ModelError: A rule is broken; the message names the first three nodes.
     """
-    broken = find_violations(model, tensorrt=tensorrt)
+    refused = ("error", "fusion") if fused else ("error",)
+    broken = [found for found in check_rules(model, form) if found.severity in refused]
     if broken:
         shown = "; ".join(f"{v.node}: {v.rule}" for v in broken[:3])
+        runtimes = "the runtimes of processors" if form.unsigned else "TensorRT and OpenVINO"
         raise ModelError(
-            f"{len(broken)} Q/DQ nodes break the rules that TensorRT and OpenVINO share ({shown}); quantize it again",
+            f"{len(broken)} Q/DQ nodes break the rules that {runtimes} share ({shown}); quantize it again",
             code="E_MODEL_QDQ_RULES",
         )

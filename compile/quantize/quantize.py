@@ -1,4 +1,4 @@
-"""Quantize to int8 by calibration: explicit symmetric Q/DQ nodes that TensorRT and OpenVINO read, from one set of ranges.
+"""Quantize to int8 by calibration: explicit Q/DQ nodes in the form that a target runs, from one set of ranges.
 
 ONNX Runtime's quantizer places the nodes; logits stay in floating point.
 """
@@ -26,6 +26,8 @@ from weckd_edge.compile.quantize.calibration_images import (
     check_images,
     choose_images,
 )
+from weckd_edge.compile.quantize.forms import PROCESSOR, Form
+from weckd_edge.compile.quantize.processor_form import CLIPPING, finish_processor_form
 from weckd_edge.compile.quantize.qdq_constants import pair_weights
 from weckd_edge.compile.quantize.qdq_nodes import open_residual_sums, split_by_precision, store_int8_weights
 from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_float
@@ -118,24 +120,25 @@ def calibrate(
 
 
 def _tensors(graph: GraphProto, outside: Sequence[str]) -> list[str]:
-    """Return the float tensors that the quantized operators read and write, in graph order."""
+    """Return the float tensors that quantized operators and their activations read and write, in graph order."""
     onnx = require("onnx", "quantize a network")
     known = {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)}
     kept = [node for node in graph.node if node.op_type in QUANTIZED_TYPES and node.name not in outside]
+    written = {name for node in kept for name in node.output}
+    kept += [node for node in graph.node if node.op_type in CLIPPING and written.intersection(node.input)]
     names = dict.fromkeys(name for node in kept for name in (*node.input, *node.output))
     return [name for name in names if known.get(name) == onnx.TensorProto.FLOAT]
 
 
 def quantize(
-    calibration: Calibration, method: Method, *, open_sums: bool, reduce_range: bool = False, progress: Progress
+    calibration: Calibration, method: Method, form: Form, *, reduce_range: bool = False, progress: Progress
 ) -> ModelProto:
-    """Make the int8 graph: activations per tensor, weights per channel, zero points 0, biases corrected.
+    """Make the int8 graph: activations per tensor, weights per channel and symmetric, biases corrected.
 
     Args:
         calibration: Calibration of the FP32 graph.
         method: How ranges are clipped.
-        open_sums: Whether nothing is left between a convolution and the residual sum it feeds, as TensorRT's int8 fusion
-            asks. OpenVINO fuses the sum with the pair in place and runs it apart without.
+        form: Form of the graph.
         reduce_range: Whether weights are kept to seven bits, for processors whose 16-bit sums of 8-bit products overflow
             (x86 without VNNI).
         progress: Receiver of the progress.
@@ -144,16 +147,16 @@ def quantize(
         DataError: A calibration image cannot be read.
         ModelError: The graph cannot be quantized.
     """
-    model = _place_pairs(calibration.graph, calibration.histograms, calibration.outside, method, reduce_range)
-    keep_pixels_whole(model)
+    limits = {name: form.limits(seen, method) for name, seen in calibration.histograms.items()}
+    model = _place_pairs(calibration.graph, limits, calibration.outside, form, reduce_range)
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
     with progress.task(f"int8 {method}", len(chosen)) as task:
         inputs = calibration_inputs(calibration.root, chosen, calibration.spec)
         correct_biases(model, calibration.graph, calibration.input_name, inputs, task)
-    if open_sums:
+    if form.open_sums:
         open_residual_sums(model.graph)
     check_graph(model)
-    require_rules(model)
+    require_rules(model, form, fused=form.unsigned)
     return model
 
 
@@ -174,22 +177,22 @@ def write_quantized(
     return replace(made, calibration_images=images, calibration_sha256=calibration_digest(calibration.chosen))
 
 
-def write_imported(onnx: Path, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
+def write_imported(onnx: Path, source_sha256: str, form: Form, folder: Path) -> QuantizedModel:
     """Write a graph that a user quantized as ``model.onnx`` into a folder that exists.
 
     Args:
         onnx: Path of the graph.
         source_sha256: Digest of the graph.
-        small: Whether weights are stored as int8 instead of a pair behind floating point.
+        form: Form that the target runs; weights are stored as int8 for a processor, and as pairs for TensorRT.
         folder: Folder to write to.
 
     Raises:
-        ModelError: The graph breaks a rule of the targets.
+        ModelError: The graph breaks a rule of the target.
     """
     model = load_graph(onnx)
     pair_weights(model)  # folding constants has split the pairs
-    require_rules(model)
-    return _write_int8(model, IMPORTED, source_sha256, small, folder)
+    require_rules(model, form)
+    return _write_int8(model, IMPORTED, source_sha256, form.unsigned, folder)
 
 
 def _write_int8(model: ModelProto, method: str, source_sha256: str, small: bool, folder: Path) -> QuantizedModel:
@@ -209,12 +212,15 @@ def _write_int8(model: ModelProto, method: str, source_sha256: str, small: bool,
     )
 
 
-def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, reduce_range: bool = False) -> ModelProto:
+def quantize_for_timing(
+    graph: ModelProto, frames: Sequence[NDArray[Any]], form: Form = PROCESSOR, *, reduce_range: bool = False
+) -> ModelProto:
     """Make an int8 graph for timing alone: it runs as fast as ``quantize``'s, on any frames, with no bias corrected.
 
     Args:
         graph: The FP32 graph, with the types of its tensors; with or without preprocessing.
         frames: Frames that the ranges are taken from.
+        form: Form of the int8 graph.
         reduce_range: Whether weights are kept to seven bits, as for ``quantize``.
 
     Raises:
@@ -230,21 +236,21 @@ def quantize_for_timing(graph: ModelProto, frames: Sequence[NDArray[Any]], *, re
         histograms[image.name] = Histogram()
         for frame in frames:
             histograms[image.name].add(frame)
-    model = _place_pairs(graph, histograms, outside, "minmax", reduce_range)
-    keep_pixels_whole(model)
+    limits = {name: form.limits(seen, "minmax") for name, seen in histograms.items()}
+    model = _place_pairs(graph, limits, outside, form, reduce_range)
     check_graph(model)
     store_int8_weights(model)
     return model
 
 
 def _place_pairs(
-    graph: ModelProto, histograms: dict[str, Histogram], outside: Sequence[str], method: Method, reduce_range: bool
+    graph: ModelProto, limits: dict[str, tuple[float, float]], outside: Sequence[str], form: Form, reduce_range: bool
 ) -> ModelProto:
     """Place the pairs by ONNX Runtime's quantizer, which reads these ranges as its own calibration's."""
     quantization: Any = require("onnxruntime.quantization", "quantize a network")
     calibrate: Any = require("onnxruntime.quantization.calibrate", "quantize a network")
-    limits = {name: np.float32(seen.limit(method)) for name, seen in histograms.items()}
-    ranges = {name: (-limit, limit) for name, limit in limits.items()}
+    ranges = {name: (np.float32(low), np.float32(high)) for name, (low, high) in limits.items()}
+    activations = quantization.QuantType.QUInt8 if form.unsigned else quantization.QuantType.QInt8
     with _quiet():
         try:
             # Not quantize_static: the releases that run on Python 3.10 take no ranges that were found elsewhere.
@@ -253,13 +259,13 @@ def _place_pairs(
                 per_channel=True,
                 reduce_range=reduce_range,
                 weight_qType=quantization.QuantType.QInt8,
-                activation_qType=quantization.QuantType.QInt8,
+                activation_qType=activations,
                 tensors_range=calibrate.TensorsData(quantization.CalibrationMethod.MinMax, ranges),
                 nodes_to_quantize=[],
                 nodes_to_exclude=list(outside),
                 op_types_to_quantize=list(QUANTIZED_TYPES),
                 extra_options={
-                    "ActivationSymmetric": True,
+                    "ActivationSymmetric": not form.unsigned,
                     "WeightSymmetric": True,
                     "QuantizeBias": False,
                     "AddQDQPairToWeight": True,
@@ -275,6 +281,9 @@ def _place_pairs(
             ) from err
     quantizer.model.topological_sort()
     made: ModelProto = quantizer.model.model
+    keep_pixels_whole(made)
+    if form.unsigned:
+        finish_processor_form(made, limits, outside)
     return made
 
 

@@ -31,8 +31,6 @@ Method = Literal["minmax", "percentile", "entropy", "mse"]
 METHODS: tuple[Method, ...] = get_args(Method)
 
 BINS = 2048
-LEVELS = 127
-"""Number of steps of a symmetric int8 range on each side of zero."""
 
 PERCENTILE_FRACTION = 0.99999
 """Part of a tensor's values inside a ``percentile`` range, 0..1."""
@@ -41,12 +39,20 @@ _STRIDE = 8
 
 
 class Histogram:
-    """Histogram of one tensor's magnitudes, in ``BINS`` equal bins that widen twofold when a larger value comes."""
+    """Histogram of one tensor's magnitudes, in ``BINS`` equal bins that widen twofold when a larger value comes.
+
+    Attributes:
+        counts: Number of magnitudes in each bin, ``[BINS]``.
+        width: Width of a bin.
+        largest: Largest magnitude.
+        smallest: Smallest value: 0 or more where the tensor was never negative.
+    """
 
     def __init__(self) -> None:
         self.counts: NDArray[np.int64] = np.zeros(BINS, dtype=np.int64)
         self.width = 0.0
         self.largest = 0.0
+        self.smallest = 0.0
 
     def add(self, values: NDArray[np.float32]) -> None:
         """Count values of any shape.
@@ -65,28 +71,35 @@ class Histogram:
             self.counts[BINS // 2 :] = 0
             self.width *= 2
         self.largest = max(self.largest, largest)
+        self.smallest = min(self.smallest, float(np.min(values, initial=0.0)))
         places = (magnitudes * np.float32(1 / self.width if self.width else 0)).astype(np.int32)
         self.counts += np.bincount(np.minimum(places, BINS - 1, out=places), minlength=BINS)
 
-    def limit(self, method: Method) -> float:
-        """Return the largest magnitude that int8 holds when clipped by a method; 0 where every value was 0."""
+    def limit(self, method: Method, levels: int) -> float:
+        """Return the largest magnitude that int8 holds when clipped by a method; 0 where every value was 0.
+
+        Args:
+            method: How the range is clipped.
+            levels: Number of steps between 0 and the limit.
+        """
         if method == "minmax" or self.width == 0.0:
             return self.largest
-        return min(self.largest, _LIMITS[method](self.counts) * self.width)
+        return min(self.largest, _LIMITS[method](self.counts, levels) * self.width)
 
 
-def _percentile(counts: NDArray[np.int64]) -> float:
+def _percentile(counts: NDArray[np.int64], levels: int) -> float:
     """Return the place to clip, in bins, below which ``PERCENTILE_FRACTION`` of the values lie."""
+    del levels
     return float(np.searchsorted(np.cumsum(counts), PERCENTILE_FRACTION * counts.sum()) + 1)
 
 
-def _mse(counts: NDArray[np.int64]) -> float:
+def _mse(counts: NDArray[np.int64], levels: int) -> float:
     """Return the place to clip, in bins, with the least squared error of rounding and clipping."""
     centres = np.arange(BINS) + 0.5
     best, minimum = float(BINS), np.inf
-    for last in range(LEVELS, BINS + 1, _STRIDE):
-        step = last / LEVELS
-        kept = np.minimum(np.rint(centres / step), LEVELS) * step
+    for last in range(levels, BINS + 1, _STRIDE):
+        step = last / levels
+        kept = np.minimum(np.rint(centres / step), levels) * step
         # Inside one bin the values spread evenly around its centre, which adds the same error to every choice.
         error = float(counts @ (centres - kept) ** 2)
         if error < minimum:
@@ -94,15 +107,15 @@ def _mse(counts: NDArray[np.int64]) -> float:
     return best
 
 
-def _entropy(counts: NDArray[np.int64]) -> float:
+def _entropy(counts: NDArray[np.int64], levels: int) -> float:
     """Return the place to clip, in bins, with the least divergence between the histogram and its rounded form."""
     shape = counts.astype(np.float64)
     shape[0] = shape[1]  # after a ReLU half of all values are 0, which every range holds exactly
     best, minimum = float(BINS), np.inf
-    for last in range(LEVELS + 1, BINS + 1, _STRIDE):
+    for last in range(levels + 1, BINS + 1, _STRIDE):
         clipped = shape[:last].copy()
         clipped[-1] += shape[last:].sum()
-        starts = np.arange(LEVELS) * last // LEVELS
+        starts = np.arange(levels) * last // levels
         sizes = np.diff(np.append(starts, last))
         filled = shape[:last] > 0
         sums = np.add.reduceat(shape[:last], starts)
@@ -117,7 +130,7 @@ def _entropy(counts: NDArray[np.int64]) -> float:
     return best
 
 
-_LIMITS: dict[str, Callable[[NDArray[np.int64]], float]] = {"percentile": _percentile, "entropy": _entropy, "mse": _mse}
+_LIMITS: dict[str, Callable[[NDArray[np.int64], int], float]] = {"percentile": _percentile, "entropy": _entropy, "mse": _mse}
 
 
 def observe_ranges(

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import InputSpec
+from weckd_edge.artifacts import InputSpec, Precision
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.store import digest_of, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -28,13 +28,15 @@ class Implementation:
         input: The camera frame, and the network's input.
         precision: Precision of the model, such as ``int8`` or ``fp32``.
         reference: Whether the graph runs exactly as it is written, without any fusion.
+        half: Whether it computes in float16 wherever a layer is not int8.
     """
 
     backend: str
     model: Path
     input: InputSpec
-    precision: str
+    precision: Precision
     reference: bool = False
+    half: bool = False
 
     @property
     def name(self) -> str:
@@ -47,7 +49,9 @@ class Implementation:
         Raises:
             ModelError: The backend refuses the model.
         """
-        return open_frame_runner(self.backend, self.model, self.input, threads=threads, reference=self.reference)
+        return open_frame_runner(
+            self.backend, self.model, self.input, threads=threads, reference=self.reference, half=self.half
+        )
 
     def digest(self) -> str:
         """Return the SHA-256 of the model's files, hexadecimal; a file is read once in a process, unless it changes."""

@@ -15,6 +15,7 @@ from weckd_edge.artifacts import (
     DisagreementFrame,
     ImageRecord,
     LayerDivergence,
+    ModelAccuracy,
     Parity,
     Prediction,
     Rate,
@@ -72,6 +73,7 @@ class Implementations:
         quantized: The quantized graph as it is written.
         deployed: Implementation that is deployed; ``quantized`` itself, where the device builds its own.
         others: More implementations of the quantized graph, compared with it and reported only.
+        listed: Every model of the bundle that runs here, the deployed one first; reported with its accuracy.
         recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
         uncalibrated: Implementation that would be deployed without the temperature.
     """
@@ -80,6 +82,7 @@ class Implementations:
     quantized: Implementation
     deployed: Implementation
     others: Sequence[Implementation] = ()
+    listed: Sequence[Implementation] = ()
     recalibration: Recalibration | None = None
     uncalibrated: Implementation | None = None
 
@@ -87,7 +90,7 @@ class Implementations:
     def all(self) -> tuple[Implementation, ...]:
         """Each implementation once."""
         before = () if self.uncalibrated is None else (self.uncalibrated,)
-        return tuple(dict.fromkeys((*self.exported, self.quantized, self.deployed, *self.others, *before)))
+        return tuple(dict.fromkeys((*self.exported, self.quantized, self.deployed, *self.others, *self.listed, *before)))
 
 
 def verify(
@@ -127,6 +130,7 @@ def verify(
         verification,
         calibration=_calibration(records, found, implementations),
         layer_divergences=_divergences(implementations, pairs, found, images, layers),
+        models=_accuracies(records, trained, found, implementations.listed),
         executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
@@ -160,7 +164,29 @@ def _compare_pairs(
         pairs.append(against(scaled, named(deployed), FLOAT_TOLERANCE))
         fp32 = (f"{trained.name} at that temperature", apply_temperature(trained.probabilities, temperature))
     pairs.append(against(fp32, named(deployed), None, WORST_FRAMES))
+    compared = (deployed, *implementations.others)
+    pairs += [against(fp32, named(c), None) for c in implementations.listed if c not in compared]
     return tuple(pairs)
+
+
+def _accuracies(
+    records: Sequence[ImageRecord],
+    trained: TrainedPredictions,
+    found: Mapping[Implementation, Probabilities],
+    listed: Sequence[Implementation],
+) -> tuple[ModelAccuracy, ...]:
+    truth, groups = np.array([record.label for record in records]), [record.group for record in records]
+    before = trained.probabilities.argmax(axis=1)
+    decided = {candidate: found[candidate].argmax(axis=1) for candidate in listed}
+    return tuple(
+        ModelAccuracy(
+            backend=candidate.backend,
+            precision=candidate.precision,
+            accuracy=rate_by_group(decisions == truth, groups),
+            flips=int((decisions != before).sum()),
+        )
+        for candidate, decisions in decided.items()
+    )
 
 
 def _calibration(

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Latency, Measurement
+from weckd_edge.artifacts import Latency, Measurement, Precision
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import Progress, SilentProgress
@@ -34,7 +34,7 @@ from weckd_edge.devices.bench.verdict import LARGEST_SPREAD, spread_text
 from weckd_edge.devices.bench.watched_run import THIS_MACHINE, BenchMachine, WatchedRun, run_watched
 from weckd_edge.devices.machine.detect import DetectedMachine
 from weckd_edge.devices.runtime.backends.base import NetworkRunner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
 from weckd_edge.devices.runtime.model_choice import choose_model, read_model_bytes
 
@@ -49,6 +49,7 @@ def bench(
     settings: BenchSettings = QUICK,
     *,
     backend: str | None = None,
+    precision: Precision | None = None,
     machine: BenchMachine = THIS_MACHINE,
     out: Path | None = None,
     progress: Progress | None = None,
@@ -59,6 +60,7 @@ def bench(
         bundle: An opened bundle.
         settings: Settings of the bench.
         backend: Name in the backend table; None takes the best one that is here.
+        precision: Precision of the model; None takes the best one that is here.
         machine: The machine that the bench runs on, with its power source.
         out: Folder to keep the bench in; None keeps none.
         progress: Shows the three parts of the bench; None shows nothing.
@@ -66,14 +68,17 @@ def bench(
     Raises:
         WeckdError: The bundle holds no golden frames, or its model cannot be opened here.
     """
-    choice = choose_model(bundle, backend)
-    frames, _ = load_golden(bundle)
+    choice = choose_model(bundle, backend, precision)
+    frames = load_golden_frames(bundle)
     manifest = bundle.manifest
     model = BenchedModel(
         backend=choice.backend,
         model=choice.model,
         input=manifest.input,
         precision=choice.precision,
+        half=choice.half,
+        by_device=choice.by_device,
+        note=choice.note,
         labels=manifest.labels,
         network_input_name=manifest.network_input_name,
         onnx=read_model_bytes(bundle, manifest.onnx),
@@ -111,7 +116,7 @@ def bench_model(
     kept = BenchFolder(out) if out is not None else None
     found = machine.detect()
     generator = choose_generator(settings.generator, rules)
-    warnings = [*_machine_warnings(found, settings.threads), *filter(None, [generator.note])]
+    warnings = [*_machine_warnings(found, settings.threads), *filter(None, [generator.note, model.note])]
     with (progress or SilentProgress()).task(f"bench {model.backend}", total=3) as task:
         cold = model.cold_start(frames[:1], settings.threads)
         task.advance()
@@ -123,7 +128,7 @@ def bench_model(
         finally:
             runner.close()
         task.advance()
-        measurement = _with_run(draft, run, rules, found)
+        measurement = replace(_with_run(draft, run, rules, found), int8=model.count_int8())
         if parts:
             measurement = add_parts(measurement, model, frames, settings, kept, machine.clock)
         task.advance()
@@ -148,6 +153,7 @@ def _draft(
         backend=model.backend,
         backend_version=version,
         precision=model.precision,
+        by_device=model.by_device,
         rules=rules.text(0, 0.0),
         threads=settings.threads,
         end_to_end=_NO_TIME,

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 import weckd_edge
-from weckd_edge.artifacts import InputSpec, OperatingPoint
+from weckd_edge.artifacts import InputSpec, Int8Count, OperatingPoint
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network
 from weckd_edge.devices.runtime.decision import FramePredictor
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
@@ -54,6 +55,9 @@ class BenchedModel:
         guard: Input guard that looks at each frame. Its time counts, and every frame is predicted, whatever it says. None:
             the model has no guard.
         operating_point: How probabilities become a decision.
+        half: Whether it computes in float16 wherever a layer is not int8.
+        by_device: Whether ``finalize`` chose it on this device.
+        note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
 
     backend: str
@@ -65,6 +69,9 @@ class BenchedModel:
     onnx: ModelSource | None = None
     guard: OpenGuard | None = None
     operating_point: OperatingPoint = field(default_factory=OperatingPoint)
+    half: bool = False
+    by_device: bool = False
+    note: str = ""
 
     def open(self, threads: int) -> FrameRunner:
         """Open the whole model, with its guard.
@@ -72,7 +79,7 @@ class BenchedModel:
         Raises:
             WeckdError: The model cannot be opened here.
         """
-        return open_frame_runner(self.backend, self.model, self.input, guard=self.guard, threads=threads)
+        return open_frame_runner(self.backend, self.model, self.input, guard=self.guard, threads=threads, half=self.half)
 
     def predictor(self, runner: FrameRunner) -> FramePredictor:
         """Return what is timed end to end: from a frame to a decision, as ``predict`` does it."""
@@ -95,6 +102,10 @@ class BenchedModel:
             f"the network alone was timed on {self.onnx.name}: in {self.model.name} it cannot be told from the preprocessing"
         )
         return open_network(self.backend, self.onnx, self.network_input_name, threads=threads), note
+
+    def count_int8(self) -> Int8Count | None:
+        """Count the layers that run in int8 on this processor; None for other precisions, and where nobody can tell."""
+        return count_if_int8(self.backend, self.precision, self.model, self.network_input_name)
 
     def cold_start(self, frames: NDArray[np.uint8], threads: int) -> ColdStart:
         """Open the model in a fresh process and run it once.
@@ -136,6 +147,7 @@ def measure_cold_start(
         np.save(path, frames)
         file = model.resolve() if isinstance(model, Path) else model.write(Path(folder))
         command = [python, "-c", code, benched.backend, str(file), to_json(benched.input), str(path), str(threads)]
+        command.append("f16" if benched.half else "f32")
         try:
             done = subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired as err:

@@ -26,21 +26,21 @@ def peak_rss_bytes(status: Path = Path("/proc/self/status")) -> int | None:
     return int(found[1]) * 1024 if found else None
 
 
-def first_prediction_ns(backend: str, model: Path, spec: InputSpec, frame: Path, threads: int) -> int:
+def first_prediction_ns(backend: str, model: Path, spec: InputSpec, frame: Path, threads: int, *, half: bool = False) -> int:
     """Return the time from opening a model to its first prediction, nanoseconds; loading the library is not counted."""
     frames = np.load(frame, allow_pickle=False)
     row = find_backend(backend)
     require(row.library, "measure a model")
     importlib.import_module(row.module)
     start_ns = time.monotonic_ns()
-    runner = open_frame_runner(backend, model, spec, threads=threads)
+    runner = open_frame_runner(backend, model, spec, threads=threads, half=half)
     runner.run(frames)
     return time.monotonic_ns() - start_ns
 
 
 def main() -> None:
-    """Read backend, model, its input as JSON, frame file and threads from the arguments; write one JSON line."""
-    backend, model, described, frame, threads = sys.argv[1:]
+    """Read backend, model, its input as JSON, frame file, threads and ``f16`` or ``f32`` from the arguments; write JSON."""
+    backend, model, described, frame, threads, compute = sys.argv[1:]
     spec = from_json(InputSpec, described, where="input", error=ModelError)
-    cold_start_ns = first_prediction_ns(backend, Path(model), spec, Path(frame), int(threads))
+    cold_start_ns = first_prediction_ns(backend, Path(model), spec, Path(frame), int(threads), half=compute == "f16")
     sys.stdout.write(json.dumps({"cold_start_ns": cold_start_ns, "peak_rss_bytes": peak_rss_bytes()}) + "\n")

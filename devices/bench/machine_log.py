@@ -86,17 +86,7 @@ class MachineFiles:
 
     def read_mode(self) -> str | None:
         """Return power mode, governors and turbo in one text that changes when one does; None where none is shown."""
-        parts = []
-        try:
-            parts.append(f"power mode {read_power_mode(self._root)}")
-        except DeviceError:
-            profile = read_text(self._root / "sys/firmware/acpi/platform_profile")
-            parts += [f"power profile {profile}"] if profile else []
-        governors = read_governors(self._root)
-        parts += [f"governor {', '.join(governors)}"] if governors else []
-        turbo = read_text(self._root / "sys/devices/system/cpu/intel_pstate/no_turbo")
-        parts += ["turbo off" if turbo == "1" else "turbo on"] if turbo else []
-        return "; ".join(parts) or None
+        return read_power_state(self._root)
 
     def _hold(self, paths: list[Path]) -> list[int]:
         held = []
@@ -107,6 +97,21 @@ class MachineFiles:
                 continue
         self._open += held
         return held
+
+
+def read_power_state(root: Path) -> str | None:
+    """Return power mode, governors and turbo in one text that changes when one does; None where none is shown."""
+    parts = []
+    try:
+        parts.append(f"power mode {read_power_mode(root)}")
+    except DeviceError:
+        profile = read_text(root / "sys/firmware/acpi/platform_profile")
+        parts += [f"power profile {profile}"] if profile else []
+    governors = read_governors(root)
+    parts += [f"governor {', '.join(governors)}"] if governors else []
+    turbo = read_text(root / "sys/devices/system/cpu/intel_pstate/no_turbo")
+    parts += ["turbo off" if turbo == "1" else "turbo on"] if turbo else []
+    return "; ".join(parts) or None
 
 
 def counter_rises(before: dict[str, int], after: dict[str, int]) -> tuple[str, ...]:

@@ -78,7 +78,7 @@ def _parts(predictor: FramePredictor, frames: Sequence[NDArray[np.uint8]]) -> di
     parts: dict[str, Callable[[int], Any]] = {_WHOLE: lambda at: predictor.run(frames[at])}
     if front_end.guard is not None:
         parts["guard"] = lambda at: front_end.check(frames[at])
-    if front_end.spec.graph_takes_pixels:
+    if front_end.takes == "pixels":
         parts["front end"] = lambda at: front_end.pixels(frames[at])
     parts["graph"] = lambda at: graph.run(taken[at])
     parts["decision"] = lambda at: predictor.decide(probabilities[at])

@@ -16,7 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from weckd_edge.artifacts import Precision
 from weckd_edge.artifacts.frame import crop_box
+from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.serialization import to_data
@@ -27,7 +29,7 @@ from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import unreadable
-from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame
+from weckd_edge.devices.runtime.predict import open_model, predict_frame
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "
@@ -43,6 +45,7 @@ class DemoSession:
     Args:
         folder: The bundle's folder; it is verified first.
         backend: Name in the backend table; None takes the first backend whose library is installed.
+        precision: Precision of the model; None takes the best one that is here.
         threads: Processor threads that one query may use.
         key: PEM public key; with it, a bundle that its owner did not sign is refused.
         min_version: Lowest version of the bundle that is taken.
@@ -52,9 +55,17 @@ class DemoSession:
     """
 
     def __init__(
-        self, folder: Path, *, backend: str | None = None, threads: int = 1, key: Path | None = None, min_version: int = 0
+        self,
+        folder: Path,
+        *,
+        backend: str | None = None,
+        precision: Precision | None = None,
+        threads: int = 1,
+        key: Path | None = None,
+        min_version: int = 0,
     ) -> None:
-        self.model = open_bundle_model(folder, backend=backend, threads=threads, key=key, min_version=min_version)
+        bundle = open_bundle(folder, key=key, min_version=min_version)
+        self.model = open_model(bundle, backend=backend, precision=precision, threads=threads)
         self._one_at_a_time = threading.Lock()
         self._closed = False
         # One run for nothing, so that the first prediction takes no longer than the others.
@@ -80,6 +91,7 @@ class DemoSession:
             "target": manifest.target,
             "backend": f"{choice.backend} {self.model.runner.version}".strip(),
             "precision": choice.precision,
+            "by_device": choice.by_device,
             "labels": list(manifest.labels),
             "confidence_threshold": manifest.operating_point.confidence_threshold,
             "frame": [manifest.input.frame.height, manifest.input.frame.width],

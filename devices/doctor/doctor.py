@@ -17,7 +17,8 @@ from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
 from weckd_edge.devices.doctor.advice import Advice, advise
 from weckd_edge.devices.machine.detect import DetectedMachine, detect
 from weckd_edge.devices.native.library import describe_library
-from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.profiles.profile import load_profile, profile_names
+from weckd_edge.devices.profiles.records import Int8Runtime
 
 State = Literal["works", "absent", "broken"]
 _BASE = ("click", "numpy", "PIL", "rich")
@@ -100,6 +101,7 @@ class Diagnosis:
         abilities: Tasks, and whether each works here.
         targets: What can be built and run, by target; empty where not every library was checked.
         advice: Advice on settings, so that the machine runs fast and evenly.
+        int8: What is known of int8 in each runtime on such a machine; ``verify`` counts the layers of a bundle.
     """
 
     weckd_edge: str
@@ -111,6 +113,7 @@ class Diagnosis:
     abilities: tuple[Ability, ...]
     targets: tuple[TargetState, ...] = ()
     advice: tuple[Advice, ...] = ()
+    int8: tuple[Int8Runtime, ...] = ()
 
 
 def diagnose(
@@ -145,6 +148,7 @@ def diagnose(
         abilities=abilities,
         targets=_targets({ability.name: ability for ability in abilities}),
         advice=advise(root, found, profile, folder),
+        int8=load_profile(found.profile).int8 if found.profile in profile_names() else (),
     )
 
 

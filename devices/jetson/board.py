@@ -49,6 +49,16 @@ class EngineIdentity:
         """Return the digest that an engine is kept under."""
         return digest_of(self)
 
+    def facts(self) -> tuple[tuple[str, str], ...]:
+        """Return what people want to know of it, each with its name."""
+        return (
+            ("processor", "DLA" if any(flag.startswith("DLA") for flag in self.flags) else "GPU"),
+            ("module", self.module),
+            ("TensorRT", self.tensorrt_version),
+            ("L4T", self.l4t),
+            ("power mode", self.power_mode),
+        )
+
 
 def read_module(root: Path) -> tuple[str, str]:
     """Return the part number of a Jetson's module and its release of L4T.
@@ -116,21 +126,6 @@ def _modes_in(text: str) -> dict[str, int]:
         if values.get("ID", "").isdigit() and "NAME" in values:
             modes.setdefault(str(values["NAME"]), int(values["ID"]))
     return modes
-
-
-def full_tensorrt_version(root: Path, binding_version: str) -> str:
-    """Return TensorRT's version with its build number, such as ``10.3.0.30``.
-
-    The Python binding says ``10.3.0`` only; the package manager has the rest. Where it does not, or names another version
-    than the binding, the binding's version is returned.
-    """
-    status = read_text(root / "var/lib/dpkg/status")
-    plain = binding_version.partition("+")[0]
-    # An upgrade leaves the older package's record behind, so that there may be several.
-    for found in re.finditer(r"^Package: libnvinfer\d+\n(?:\S.*\n| .*\n)*?Version: (\d+(?:\.\d+)+)", status, re.MULTILINE):
-        if found[1] == plain or found[1].startswith(f"{plain}."):
-            return found[1]
-    return binding_version
 
 
 def check_resources(folder: Path, graph_bytes: int, workspace_mib: int, root: Path) -> None:

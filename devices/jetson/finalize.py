@@ -5,84 +5,49 @@ It has not yet run on a Jetson: it is tested with a folder that looks like one a
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.artifacts import BuiltModel, FileRef
+from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
 from weckd_edge.core.errors import BundleError, DeviceError, ModelError, WeckdError
 from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.core.progress import Progress, SilentProgress
-from weckd_edge.core.serialization import to_json
-from weckd_edge.core.store import Workspace, atomic_folder, sha256_bytes, write_atomic
+from weckd_edge.core.store import Workspace
 from weckd_edge.devices.bench.interleaved import time_interleaved
-from weckd_edge.devices.jetson.board import (
-    EngineIdentity,
-    check_resources,
-    full_tensorrt_version,
-    read_module,
-    read_power_mode,
+from weckd_edge.devices.jetson.board import EngineIdentity, read_module, read_power_mode
+from weckd_edge.devices.jetson.engine_build import (
+    EngineWork,
+    FoundEngine,
+    check_engine,
+    engine_name,
+    find_or_build,
+    first_engine,
+    open_engine,
 )
-from weckd_edge.devices.jetson.engine_layers import in_floating_point, layers_on_gpu
-from weckd_edge.devices.jetson.recipe import RECIPE_FILE, GraphFile, TensorRTRecipe, parse_recipe, plan_for
-from weckd_edge.devices.runtime.backends.base import ModelBytes
+from weckd_edge.devices.jetson.engines import EngineRecord, place_of, remove_other_engines
+from weckd_edge.devices.jetson.recipe import (
+    RECIPE_FILE,
+    TensorRTRecipe,
+    dla_plan,
+    of_whole_frames,
+    parse_recipe,
+    plans_for,
+)
+from weckd_edge.devices.jetson.tensorrt_library import imported_version
 from weckd_edge.devices.runtime.backends.cudart import load_cuda_runtime
-from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, build_engine, dla_cores
-from weckd_edge.devices.runtime.engines import (
-    ENGINE_FILE,
-    LAYERS_FILE,
-    RECORD_FILE,
-    EngineRecord,
-    LayerTable,
-    engine_folder,
-    make_current,
-    named_record,
-    read_engine,
-    record_before,
-    stored_record,
-)
-from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.backends.tensorrt_backend import DLA, dla_cores
+from weckd_edge.devices.runtime.device_choice import DeviceChoice, Finalized, choice_before, named_choice, put_in_use
+from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 from weckd_edge.devices.runtime.model_choice import read_model_bytes
-from weckd_edge.devices.runtime.verify_bundle import SelfTest, self_test
-
-logger = logging.getLogger(__name__)
 
 TIMED_WARMUP = 50
-"""Number of golden frames that GPU and DLA run in turn before they are timed."""
+"""Number of golden frames that the engines run in turn before they are timed."""
 
 TIMED_FRAMES = 200
-"""Number of golden frames that GPU and DLA are timed on, in turn."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Finalized:
-    """Result of finalizing a bundle.
-
-    Attributes:
-        record: The engine that is now in use.
-        reused: Whether an engine of the same key was there already.
-        warnings: Warnings for the user, in words.
-    """
-
-    record: EngineRecord
-    reused: bool
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def built(self) -> BuiltModel:
-        """Engine as an artefact, with its file relative to the bundle's ``device`` folder."""
-        return BuiltModel(
-            backend="tensorrt",
-            backend_version=self.record.identity.tensorrt_version,
-            precision=self.record.precision,
-            kind="model",
-            files=(self.record.engine,),
-            source_sha256=self.record.identity.onnx_sha256,
-        )
+"""Number of golden frames that the engines are timed on, in turn."""
 
 
 def finalize(
@@ -90,11 +55,15 @@ def finalize(
     *,
     root: Path = Path("/"),
     progress: Progress | None = None,
-    dla: bool = False,
-    gpu_fallback: bool = False,
+    dla: DLA | None = None,
+    again: bool = False,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> Finalized:
     """Build the engine of a bundle on this Jetson, self-test it and put it in use.
+
+    The ways to build one that the recipe lists for this TensorRT are tried in their order, and the first whose engine
+    predicts as it must is taken. Where the graph takes pixels, one that takes the whole frame is built in the same way, and
+    the faster of both is used; so is a DLA's, where one is asked for.
 
     A build that fails, or an engine that predicts otherwise, leaves the engine in use as it was. Where the engine in use no
     longer passes itself, the last one that does is put in use again. A process killed in between leaves the engine in use as
@@ -104,122 +73,166 @@ def finalize(
         bundle: An opened (and so verified) bundle for the target ``jetson``.
         root: Folder that holds ``proc``, ``etc`` and ``var``.
         progress: Shows the steps; None shows nothing.
-        dla: Build for the DLA too, and use it where it runs the golden frames faster than the GPU.
-        gpu_fallback: Let layers that the DLA cannot run go to the GPU; without it the DLA is not used for such a network.
-        clock: Monotonic clock, nanoseconds, that GPU and DLA are compared by.
+        dla: DLA to build for too, which is used where it runs the golden frames faster than the GPU; None: the GPU alone.
+        again: Try again what was refused in this place before.
+        clock: Monotonic clock, nanoseconds, that engines are compared by.
 
     Raises:
-        BundleError: The bundle holds no TensorRT recipe or graph for this TensorRT, or names no tolerance for TensorRT.
+        BundleError: The bundle holds no TensorRT recipe, or no graph for this TensorRT.
         DeviceError: The machine is no Jetson, TensorRT is absent or not in the recipe's table, memory or disk are too small,
-            or the self-test failed.
-        ModelError: TensorRT refuses the graph.
+            or no engine passed its self-test.
+        ModelError: TensorRT refuses the graph in every form.
         StoreError: The bundle cannot be written.
     """
-    show = progress or SilentProgress()
-    recipe = _recipe(bundle)
-    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
-    if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
-            code="E_BUNDLE_TOLERANCE",
-        )
-    device = _Device(bundle=bundle, recipe=recipe, tolerance=tolerance, root=root, show=show, clock=clock)
-    identity = _identity(recipe, root)
-    warnings = [*_module_warnings(recipe, identity), *_foreign(bundle, identity)]
+    entry, recipe = _recipe(bundle)
+    place = _place(recipe, root)
+    plans = plans_for(recipe, place.tensorrt_version)
+    work = EngineWork(
+        bundle=bundle,
+        entry=entry,
+        recipe=recipe,
+        place=place,
+        root=root,
+        show=progress or SilentProgress(),
+        clock=clock,
+    )
+    warnings = (*_module_warnings(recipe, place), *_foreign(bundle, place))
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
+        refused = {} if again else _refused_before(bundle, place)
         try:
-            record, reused = _engine(device, identity, None)
+            found = first_engine(work, plans, refused)
         except (DeviceError, ModelError) as err:
-            raise _fall_back(device, identity, err) from err
-        if dla:
-            record, more = _with_dla(device, record, DLA(gpu_fallback=gpu_fallback))
-            warnings += more
-        before = record_before(bundle.folder, record.identity)
-        record = replace(record, previous=before.key if before is not None else None)
-        make_current(bundle.folder, record)
-    if record.precision == "int8" and record.float_layers:
-        names = ", ".join(record.float_layers)
-        warnings.append(f"{len(record.float_layers)} weighted layers run in floating point: {names}")
-    return Finalized(record=record, reused=reused, warnings=tuple(warnings))
+            raise _fall_back(work, err) from err
+        race = _race(work, found, refused, dla)
+        before = choice_before(bundle.folder, race.winner.identity)
+        choice = _choice(work, race, before.key if before is not None else None)
+        put_in_use(bundle.folder, choice)
+        remove_other_engines(bundle.folder)
+    return Finalized(choice=choice, reused=race.reused, warnings=(*warnings, *_race_warnings(race)))
 
 
-def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> EngineRecord:
+def roll_back(bundle: Bundle, *, root: Path = Path("/")) -> DeviceChoice:
     """Put the engine before the present one in use again, after its self-test.
 
     Raises:
-        BundleError: The manifest names no tolerance for TensorRT.
+        BundleError: The bundle holds no TensorRT recipe.
         DeviceError: There is no such engine, or it does not pass its self-test; the present one stays in use.
     """
-    tolerance = bundle.manifest.selftest.tolerance.get("tensorrt")
-    if tolerance is None:
-        raise BundleError(
-            f"{bundle.folder}: the manifest names no self-test tolerance for tensorrt; build the bundle again",
-            code="E_BUNDLE_TOLERANCE",
-        )
+    entry, _ = _recipe(bundle)
     with Workspace(bundle.folder / DEVICE_FOLDER).locked():
-        present = named_record(bundle.folder)
-        before = record_before(bundle.folder, present.identity) if present is not None else None
-        if present is None or before is None or before.identity.module != read_module(root)[0]:
+        present = named_choice(bundle.folder)
+        before = choice_before(bundle.folder, present.identity) if present is not None else None
+        module = before.identity.module if before is not None and isinstance(before.identity, EngineIdentity) else None
+        if present is None or before is None or module != read_module(root)[0]:
             raise DeviceError(
                 f"{bundle.folder}: there is no engine before the one in use; weckd-edge finalize builds one",
                 code="E_DEVICE_NO_ENGINE",
             )
-        _self_test(bundle, read_engine(bundle.folder, before), tolerance)
-        record = replace(before, previous=present.key)
-        make_current(bundle.folder, record)
-    return record
+        check_engine(bundle, entry, read_model_bytes(bundle, *before.files))
+        choice = replace(before, previous=present.key)
+        put_in_use(bundle.folder, choice)
+        remove_other_engines(bundle.folder)
+    return choice
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class _Device:
-    """The bundle, the machine and the tools that every step of one call needs."""
+class _Race:
+    """The engine that is put in use, and what is known of the others.
 
-    bundle: Bundle
-    recipe: TensorRTRecipe
-    tolerance: float
-    root: Path
-    show: Progress
-    clock: Callable[[], int]
+    Attributes:
+        winner: The engine.
+        reused: Whether nothing was built.
+        times: Median time of one golden frame by engine, nanoseconds; empty where there was one alone.
+        refused: Why a way to build was refused, by the engine's name.
+        warnings: What the user is told, in words.
+    """
 
-
-def _engine(device: _Device, identity: EngineIdentity, dla: DLA | None) -> tuple[EngineRecord, bool]:
-    """Return the engine of an identity and whether it was there already."""
-    kept = _stored_engine(device.bundle, identity.key(), device.tolerance)
-    return (_build(device, identity, dla), False) if kept is None else (kept, True)
-
-
-def _stored_engine(bundle: Bundle, key: str, tolerance: float) -> EngineRecord | None:
-    """Return the engine that was built under a key and still passes its self-test; None where one must be built."""
-    kept = stored_record(bundle.folder, key)
-    if kept is None:
-        return None
-    try:
-        _self_test(bundle, read_engine(bundle.folder, kept), tolerance)
-    except DeviceError as err:
-        # The key may not tell two builds of TensorRT apart (see full_tensorrt_version): the engine may refuse to load.
-        logger.warning("the engine that was built here is built again: %s", err)
-        return None
-    return kept
+    winner: EngineRecord
+    reused: bool
+    times: dict[str, float]
+    refused: dict[str, str]
+    warnings: tuple[str, ...]
 
 
-def _fall_back(device: _Device, identity: EngineIdentity, err: WeckdError) -> WeckdError:
+def _race(work: EngineWork, found: FoundEngine, known: dict[str, str], dla: DLA | None) -> _Race:
+    """Return the fastest of the engine that was found, the same for whole frames, and the DLA's.
+
+    Args:
+        work: The bundle, the machine and the tools.
+        found: The engine of the first way to build one that passed.
+        known: Why ways were refused here before, by the engine's name; they are not tried again.
+        dla: The DLA to build for too; None: none.
+    """
+    engines, reused = {engine_name(found.plan): found.record}, found.reused
+    refused, warnings = dict(found.refused), list[str]()
+    whole = of_whole_frames(work.recipe, found.plan)
+    if whole is not None:
+        name = engine_name(whole)
+        try:
+            if name in known:
+                refused[name] = known[name]
+            else:
+                engines[name], was_there = find_or_build(work, whole)
+                reused = reused and was_there
+        except (DeviceError, ModelError) as err:
+            refused[name] = str(err)
+    if dla is not None:
+        try:
+            if not dla_cores():
+                raise DeviceError("this module has no DLA that TensorRT sees", code="E_DEVICE_DLA")
+            plan = dla_plan(work.recipe, work.place.tensorrt_version)
+            record, was_there = find_or_build(work, plan, dla)
+        except (DeviceError, ModelError) as err:
+            warnings.append(f"the DLA is not used, the GPU is: {err}")
+        else:
+            engines[engine_name(plan, dla)] = record
+            reused = reused and was_there
+            if record.fallback_layers:
+                names = ", ".join(record.fallback_layers)
+                warnings.append(f"{len(record.fallback_layers)} layers of the DLA's engine run on the GPU: {names}")
+    times = _time_engines(work, engines) if len(engines) > 1 else {}
+    best, *slower = sorted(engines, key=lambda name: times.get(name, 0.0))
+    if slower:
+        others = ", ".join(f"{name} {times[name] / 1e6:.3f} ms" for name in slower)
+        warnings.insert(0, f"{best} is used: a golden frame takes it {times[best] / 1e6:.3f} ms, {others}")
+    return _Race(winner=engines[best], reused=reused, times=times, refused=refused, warnings=tuple(warnings))
+
+
+def _refused_before(bundle: Bundle, place: EngineIdentity) -> dict[str, str]:
+    """Return why ways to build were refused in this very place before, by the engine's name."""
+    named = named_choice(bundle.folder)
+    if named is None or not isinstance(named.identity, EngineIdentity) or place_of(named.identity) != place:
+        return {}
+    return {name: reason for name, reason in named.left_out.items() if name not in named.latency_ns}
+
+
+def _fall_back(work: EngineWork, err: WeckdError) -> WeckdError:
     """Put the last good engine in use where the one in use could not be made again; return the error to raise."""
-    named = named_record(device.bundle.folder)
-    if named is None or named.key != identity.key():
+    folder = work.bundle.folder
+    named = named_choice(folder)
+    if named is None or not isinstance(named.identity, EngineIdentity) or place_of(named.identity) != work.place:
         return err
-    before = record_before(device.bundle.folder, identity)
-    if before is None:
+    before = choice_before(folder, named.identity)
+    if before is None or not isinstance(before.identity, EngineIdentity):
         return err
-    try:
-        _self_test(device.bundle, read_engine(device.bundle.folder, before), device.tolerance)
-    except (DeviceError, ModelError):
+    if _still_passes(work, named) or not _still_passes(work, before):
         return err
-    make_current(device.bundle.folder, replace(before, previous=None))
+    put_in_use(folder, replace(before, previous=None))
+    remove_other_engines(folder)
     where = f"power mode {before.identity.power_mode}, TensorRT {before.identity.tensorrt_version}"
     return type(err)(f"{err}; the last good engine is in use again ({where})", code=err.code)
 
 
-def _recipe(bundle: Bundle) -> TensorRTRecipe:
+def _still_passes(work: EngineWork, choice: DeviceChoice) -> bool:
+    try:
+        check_engine(work.bundle, work.entry, read_model_bytes(work.bundle, *choice.files))
+    except (BundleError, DeviceError, ModelError):
+        return False
+    return True
+
+
+def _recipe(bundle: Bundle) -> tuple[BuiltModel, TensorRTRecipe]:
+    """Return the manifest's recipe and what its file says."""
     for model in bundle.manifest.models:
         for ref in model.files:
             if model.backend == "tensorrt" and Path(ref.path).name == RECIPE_FILE:
@@ -228,26 +241,16 @@ def _recipe(bundle: Bundle) -> TensorRTRecipe:
                     raise BundleError(
                         f"{ref.path}: was written for another graph than {bundle.manifest.onnx.path}", code="E_BUNDLE_RECIPE"
                     )
-                return recipe
+                return model, recipe
     raise BundleError(
-        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); only bundles built with "
-        "--target jetson are finalized, the others run as they are",
+        f"{bundle.folder}: holds no TensorRT recipe (target {bundle.manifest.target}); a Jetson builds an engine of a "
+        "bundle that was built with --target jetson",
         code="E_BUNDLE_RECIPE",
     )
 
 
-def _graph(bundle: Bundle, graph: GraphFile) -> ModelBytes:
-    """Read a form of the graph, which is the manifest's file with its digest."""
-    for ref in bundle.manifest.files:
-        if ref.sha256 == graph.sha256:
-            return read_model_bytes(bundle, ref)
-    raise BundleError(
-        f"{bundle.folder}: the recipe names {graph.name}, which is not in the bundle; build the bundle again",
-        code="E_BUNDLE_RECIPE",
-    )
-
-
-def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
+def _place(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
+    """Return what every engine depends on that is built here, without its graph and flags."""
     module, l4t = read_module(root)
     if not is_installed("tensorrt"):
         raise DeviceError(
@@ -255,18 +258,24 @@ def _identity(recipe: TensorRTRecipe, root: Path) -> EngineIdentity:
             "virtual environment with --system-site-packages",
             code="E_DEVICE_TENSORRT",
         )
-    version = full_tensorrt_version(root, str(require("tensorrt", "build an engine").__version__))
-    plan = plan_for(recipe, version)
     return EngineIdentity(
         onnx_sha256=recipe.onnx_sha256,
-        graph_sha256=plan.graph.sha256,
-        tensorrt_version=version,
+        graph_sha256="",
+        tensorrt_version=imported_version(root, str(require("tensorrt", "build an engine").__version__)),
         module=module,
         compute_capability=load_cuda_runtime().compute_capability(),
         l4t=l4t,
         power_mode=read_power_mode(root),
-        flags=(*plan.names(), f"workspace={recipe.workspace_mib}MiB"),
+        flags=(),
     )
+
+
+def _race_warnings(race: _Race) -> list[str]:
+    warnings = [*(f"{name} is not used: {reason}" for name, reason in race.refused.items()), *race.warnings]
+    in_float = race.winner.float_layers if race.winner.precision == "int8" else ()
+    if in_float:
+        warnings.append(f"{len(in_float)} weighted layers run in floating point: {', '.join(in_float)}")
+    return warnings
 
 
 def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[str, ...]:
@@ -279,100 +288,49 @@ def _module_warnings(recipe: TensorRTRecipe, identity: EngineIdentity) -> tuple[
 
 
 def _foreign(bundle: Bundle, identity: EngineIdentity) -> tuple[str, ...]:
-    named = named_record(bundle.folder)
-    if named is None or named.identity.module == identity.module:
+    named = named_choice(bundle.folder)
+    if named is None or not isinstance(named.identity, EngineIdentity) or named.identity.module == identity.module:
         return ()
     return (f"the engine that lay in the bundle was built on module {named.identity.module} and is not used on this one",)
 
 
-def _build(device: _Device, identity: EngineIdentity, dla: DLA | None) -> EngineRecord:
-    bundle, recipe = device.bundle, device.recipe
-    graph = recipe.find("dla") if dla is not None else plan_for(recipe, identity.tensorrt_version).graph
-    if graph is None:
-        raise DeviceError(
-            "this bundle has no graph for a DLA; build it again for a profile with DLA cores", code="E_DEVICE_DLA"
-        )
-    onnx = _graph(bundle, graph)
-    check_resources(bundle.folder, len(onnx.graph), recipe.workspace_mib, device.root)
-    # Timings hold for one module in one power mode, whatever the graph.
-    clocks = replace(identity, onnx_sha256="", graph_sha256="", flags=()).key()
-    cache = bundle.folder / DEVICE_FOLDER / f"{clocks[:16]}-{recipe.timing_cache}"
-    built = build_engine(onnx, recipe, device.show, timing_cache=cache, dla=dla)
-    key = identity.key()
-    final = engine_folder(bundle.folder, key)
-    with atomic_folder(final) as folder:
-        write_atomic(folder / ENGINE_FILE, built.data)
-        write_atomic(folder / LAYERS_FILE, to_json(LayerTable(layers=built.layers)))
-        result = _self_test(bundle, ModelBytes(path=ENGINE_FILE, graph=built.data), device.tolerance)
-        path = (final / ENGINE_FILE).relative_to(bundle.folder / DEVICE_FOLDER).as_posix()
-        record = EngineRecord(
-            key=key,
-            identity=identity,
-            engine=FileRef(path=path, sha256=sha256_bytes(built.data), bytes=len(built.data)),
-            precision=recipe.precision,
-            frames=result.frames,
-            max_abs=result.max_abs or 0.0,
-            flips=result.flips or 0,
-            tolerance=device.tolerance,
-            target="GPU" if dla is None else "DLA",
-            float_layers=in_floating_point(built.layers) if dla is None else (),
-            fallback_layers=() if dla is None else layers_on_gpu(built.layers),
-        )
-        write_atomic(folder / RECORD_FILE, to_json(record))
-    return record
+def _choice(work: EngineWork, race: _Race, previous: str | None) -> DeviceChoice:
+    record, expected = race.winner, work.entry.expected
+    if expected is None:
+        raise BundleError(f"{work.bundle.folder}: {work.entry.name} has no golden predictions", code="E_BUNDLE_GOLDEN")
+    fastest = min(race.times.values(), default=0.0)
+    slower = {name: f"slower, {took / 1e6:.3f} ms" for name, took in race.times.items() if took > fastest}
+    return DeviceChoice(
+        key=record.key,
+        identity=record.identity,
+        backend="tensorrt",
+        precision=record.precision,
+        files=(record.engine,),
+        takes=record.takes,
+        graph_sha256=record.identity.onnx_sha256,
+        expected=expected,
+        tolerance=record.tolerance,
+        frames=record.frames,
+        max_abs=record.max_abs,
+        flips=record.flips,
+        latency_ns=race.times,
+        left_out={**race.refused, **slower},
+        previous=previous,
+    )
 
 
-def _with_dla(device: _Device, gpu: EngineRecord, dla: DLA) -> tuple[EngineRecord, tuple[str, ...]]:
-    """Return the faster of the GPU's engine and the DLA's with warnings; the GPU's where there is none for the DLA."""
-    if not dla_cores():
-        return gpu, ("this module has no DLA that TensorRT sees; the GPU is used",)
-    form = device.recipe.find("dla")
-    flags = (*gpu.identity.flags, f"DLA{dla.core}", *(["GPU_FALLBACK"] if dla.gpu_fallback else []))
-    identity = replace(gpu.identity, graph_sha256=form.sha256 if form is not None else "", flags=flags)
-    try:
-        other, _ = _engine(device, identity, dla)
-    except (DeviceError, ModelError) as err:
-        return gpu, (f"the DLA is not used, the GPU is: {err}",)
-    times = _time_engines(device, {"GPU": gpu, "DLA": other})
-    winner, loser = (other, gpu) if times["DLA"] < times["GPU"] else (gpu, other)
-    words = f"{winner.target} is used: a golden frame takes it {times[winner.target] / 1e6:.3f} ms, "
-    words += f"the {loser.target} {times[loser.target] / 1e6:.3f} ms"
-    if other.fallback_layers:
-        names = ", ".join(other.fallback_layers)
-        words += f"; {len(other.fallback_layers)} layers of the DLA's engine run on the GPU: {names}"
-    return replace(winner, latency_ns=times, rival=loser.key), (words,)
+def _time_engines(work: EngineWork, engines: Mapping[str, EngineRecord]) -> dict[str, float]:
+    """Return the median time of one golden frame by engine, nanoseconds, from the frame to the probabilities.
 
-
-def _time_engines(device: _Device, engines: dict[str, EngineRecord]) -> dict[str, float]:
-    """Return the median time of one golden frame by target, nanoseconds; taken in turn, so that both see the same clocks."""
-    frames, _ = load_golden(device.bundle)
-    folder = device.bundle.folder
-    runners = {name: _open(device.bundle, read_engine(folder, record)) for name, record in engines.items()}
+    They are taken in turn, so that all see the same clocks.
+    """
+    bundle = work.bundle
+    frames = load_golden_frames(bundle)
+    runners = [open_engine(bundle, read_model_bytes(bundle, record.engine)) for record in engines.values()]
     try:
         single = [frame[None] for frame in frames]
-        timings = time_interleaved(
-            list(runners.values()), single, rounds=TIMED_FRAMES, queries=1, warmup=TIMED_WARMUP, clock=device.clock
-        )
+        timings = time_interleaved(runners, single, rounds=TIMED_FRAMES, queries=1, warmup=TIMED_WARMUP, clock=work.clock)
     finally:
-        for runner in runners.values():
+        for runner in runners:
             runner.close()
-    return {name: float(timing.median_ns) for name, timing in zip(runners, timings, strict=True)}
-
-
-def _self_test(bundle: Bundle, engine: ModelBytes, tolerance: float) -> SelfTest:
-    frames, expected = load_golden(bundle)
-    runner = _open(bundle, engine)
-    try:
-        result = self_test(runner, frames, expected, tolerance)
-    finally:
-        runner.close()
-    if not result.passed:
-        raise DeviceError(
-            f"the engine failed its self-test ({result.reason}); it is not used, and the one before it stays",
-            code="E_DEVICE_SELFTEST",
-        )
-    return result
-
-
-def _open(bundle: Bundle, engine: ModelBytes) -> FrameRunner:
-    return open_frame_runner("tensorrt", engine, bundle.manifest.input)
+    return {name: float(timing.median_ns) for name, timing in zip(engines, timings, strict=True)}

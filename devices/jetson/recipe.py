@@ -6,87 +6,18 @@ An engine is only valid on the module, TensorRT and L4T that built it, so a host
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Literal
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Precision
 from weckd_edge.core.errors import ConfigError, DeviceError
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.jetson.version_rules import NEEDS, RULES, Attempt, Form, VersionRule, rule_for
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
 RECIPE_FILE = "recipe.json"
 """Name of a recipe's file."""
-
-Form = Literal["float32", "float32-frame", "float16", "dla"]
-"""Form of the quantized graph.
-
-``float32`` takes the uint8 frame, with Q/DQ scales and all else in FP32; ``float32-frame`` is the same with a float frame;
-``float16`` has FP16 scales and an FP16 body; ``dla`` has no Q/DQ nodes, which a DLA does not read: the recipe holds the
-ranges.
-"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class VersionRule:
-    """Graph and flags for a range of TensorRT versions.
-
-    Attributes:
-        since: First version, such as ``8.6``.
-        below: First version that the rule no longer holds for.
-        form: Form of the graph that these versions read.
-        network_flags: Names of ``NetworkDefinitionCreationFlag``.
-        builder_flags: Names of ``BuilderFlag`` for an int8 graph; an fp16 one takes ``FP16`` alone, an fp32 one none.
-        progress_monitor: Whether the builder reports its progress (``IProgressMonitor``, from 10.0).
-        dla: Whether these versions build for a DLA by tensor ranges, where the module has one.
-    """
-
-    since: str
-    below: str
-    form: Form
-    network_flags: tuple[str, ...] = ()
-    builder_flags: tuple[str, ...] = ()
-    progress_monitor: bool = True
-    dla: bool = False
-
-
-_WEAK = ("INT8", "FP16")
-_STRONG = ("STRONGLY_TYPED",)
-_BATCH = ("EXPLICIT_BATCH",)
-
-RULES = (
-    VersionRule(
-        since="8.5",
-        below="8.6",
-        form="float32-frame",
-        network_flags=_BATCH,
-        builder_flags=_WEAK,
-        progress_monitor=False,
-        dla=True,
-    ),
-    VersionRule(
-        since="8.6",
-        below="9.0",
-        form="float32",
-        network_flags=_BATCH,
-        builder_flags=_WEAK,
-        progress_monitor=False,
-        dla=True,
-    ),
-    VersionRule(since="10.0", below="10.8", form="float32", builder_flags=_WEAK, dla=True),
-    VersionRule(since="10.8", below="10.12", form="float32", builder_flags=_WEAK),
-    VersionRule(since="10.12", below="11.0", form="float16", network_flags=_STRONG),
-    VersionRule(since="11.0", below="12.0", form="float16"),
-)
-"""Rules of all TensorRT versions, the oldest first.
-
-Up to 10.11 the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 on it is strongly typed on
-request, and in 11 always: every tensor has the type that the graph says, so that the graph itself must say FP16. TensorRT 9
-was never part of a JetPack. 10.7 was the last 10.x with a DLA; 11.4.1 has it again on AGX Orin, in FP16 and strongly typed,
-which is not offered here. The sources are NVIDIA's migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp
-of the release branches.
-"""
 
 KEY_INGREDIENTS = (
     "onnx_sha256",
@@ -125,12 +56,14 @@ class DerivedForms:
     Attributes:
         graphs: The forms that were made; each holds the same scales.
         left_out: Why a form was not made, by its name.
-        ranges: Largest absolute value by tensor, for the form ``dla``.
+        ranges: Largest absolute value by tensor, for a DLA, which takes them with the form ``plain``.
+        front_end: Graph of crop and resize; None where the graph holds them, or none was made.
     """
 
     graphs: tuple[GraphFile, ...] = ()
     left_out: Mapping[str, str] = field(default_factory=dict)
     ranges: Mapping[str, float] = field(default_factory=dict)
+    front_end: FileRef | None = None
 
 
 NO_FORMS = DerivedForms()
@@ -148,9 +81,12 @@ class TensorRTRecipe:
         device: Id of the profile that the recipe was written for.
         part_numbers: Part numbers of the profile's modules; finalize warns where it runs on another module.
         left_out: Why a form is missing, by its name.
-        ranges: Largest absolute value by tensor, for the form ``dla``: the scale of its Q/DQ pair times 127.
+        ranges: Largest absolute value by tensor, for a DLA, which takes them with the form ``plain``: the scale of its Q/DQ
+            pair times 127.
+        front_end: Graph of crop and resize, by its file's name, which the device may put before any other form but
+            ``float32-frame``; None where the graph holds them, or none was made.
         workspace_mib: Largest scratch memory that a layer may use, MiB.
-        rules: Graph and flags by TensorRT version.
+        rules: Graphs and flags by TensorRT version, in the order in which they are tried.
         timing_cache: Name of a file below the bundle's ``device`` folder that keeps kernel timings between builds of one
             TensorRT version on one module in one power mode.
         key_ingredients: Fields that the engine's key is digested from, in this order.
@@ -164,6 +100,7 @@ class TensorRTRecipe:
     part_numbers: tuple[str, ...]
     left_out: dict[str, str] = field(default_factory=dict)
     ranges: dict[str, float] = field(default_factory=dict)
+    front_end: FileRef | None = None
     workspace_mib: int = 512
     rules: tuple[VersionRule, ...] = RULES
     timing_cache: str = "timing.cache"
@@ -186,108 +123,79 @@ class TensorRTRecipe:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuildPlan:
-    """Graph and flags for one TensorRT version.
+    """Graph and flags of one way to build an engine with one TensorRT version.
 
     Attributes:
         rule: Rule of the version.
-        graph: Form of the graph that it reads.
-        network: Names of creation flags.
-        builder: Names of builder flags.
+        attempt: Form of the graph, flags, and the precision of the engine.
+        graph: File of that form.
+        front_end: Graph of crop and resize that is put before it, so that the engine takes the whole frame; None: the
+            engine takes what the graph takes.
     """
 
     rule: VersionRule
+    attempt: Attempt
     graph: GraphFile
-    network: tuple[str, ...]
-    builder: tuple[str, ...]
+    front_end: FileRef | None = None
 
-    def names(self) -> tuple[str, ...]:
-        """Return all flags, as the engine's key takes them."""
-        return (*self.network, *self.builder)
+    @property
+    def flags(self) -> tuple[str, ...]:
+        """All flags, as the engine's key takes them."""
+        return (*self.attempt.network_flags, *self.attempt.builder_flags)
 
-
-def version_tuple(version: str) -> tuple[int, ...]:
-    """Turn ``10.3.0.30`` into ``(10, 3, 0, 30)``; anything behind the digits is left out.
-
-    Raises:
-        DeviceError: The text does not start with two numbers.
-    """
-    numbers: list[int] = []
-    for part in version.split("."):
-        digits = part[: len(part) - len(part.lstrip("0123456789"))]
-        if not digits:
-            break
-        numbers.append(int(digits))
-        if digits != part:
-            break
-    if len(numbers) < 2:
-        raise DeviceError(f"TensorRT version '{version}': expected numbers such as 10.3.0.30", code="E_DEVICE_TENSORRT")
-    return tuple(numbers)
+    @property
+    def name(self) -> str:
+        """Name of the way to build, for people, such as ``int8 float32``."""
+        words = f"{self.attempt.precision} {self.attempt.form}"
+        return words if self.front_end is None else f"{words} of the whole frame"
 
 
-def plan_for(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
-    """Return the graph and the flags for a TensorRT version.
+def plans_for(recipe: TensorRTRecipe, tensorrt_version: str) -> tuple[BuildPlan, ...]:
+    """Return the ways to build an engine with a TensorRT version, in the order in which they are tried.
+
+    Forms that the build could not make are left out; ``recipe.left_out`` says why.
 
     Raises:
         DeviceError: The version is not in the recipe's table, or the recipe has no graph that it reads.
     """
-    rule = _rule(recipe.rules, tensorrt_version)
-    form: Form = rule.form if recipe.precision != "fp32" or rule.form != "float16" else "float32"
-    graph = recipe.find(form)
-    if graph is None:
+    rule = rule_for(recipe.rules, tensorrt_version)
+    attempts = [attempt for attempt in (attempt.at(recipe.precision) for attempt in rule.attempts) if attempt is not None]
+    found = [(attempt, recipe.find(attempt.form)) for attempt in attempts]
+    plans = tuple(BuildPlan(rule=rule, attempt=attempt, graph=graph) for attempt, graph in found if graph is not None)
+    if not plans:
+        form = attempts[0].form
         reason = recipe.left_out.get(form, "the build did not make one")
         raise DeviceError(
-            f"TensorRT {tensorrt_version} {_NEEDS[form]}, and this bundle has none ({reason})", code="E_DEVICE_RECIPE"
+            f"TensorRT {tensorrt_version} {NEEDS[form]}, and this bundle has none ({reason})", code="E_DEVICE_RECIPE"
         )
-    kept = {"int8": rule.builder_flags, "fp16": tuple(f for f in rule.builder_flags if f != "INT8"), "fp32": ()}
-    return BuildPlan(rule=rule, graph=graph, network=rule.network_flags, builder=kept[recipe.precision])
+    return plans
 
 
-_NEEDS: dict[Form, str] = {
-    "float32": "reads the graph with FP32 scales",
-    "float32-frame": "cannot cast a uint8 frame in the graph (8.6, in JetPack 6.0, can) and needs one with a float frame",
-    "float16": "types every tensor as the graph says and needs one with an FP16 body",
-}
+def of_whole_frames(recipe: TensorRTRecipe, plan: BuildPlan) -> BuildPlan | None:
+    """Return the same way to build an engine that takes the whole frame; None where the recipe has no front end for it."""
+    if recipe.front_end is None or plan.attempt.form == "float32-frame":
+        return None
+    return replace(plan, front_end=recipe.front_end)
 
 
-def _row(rules: tuple[VersionRule, ...], version: str) -> VersionRule | None:
-    found = version_tuple(version)
-    return next((rule for rule in rules if version_tuple(rule.since) <= found < version_tuple(rule.below)), None)
-
-
-def _rule(rules: tuple[VersionRule, ...], version: str) -> VersionRule:
-    found = version_tuple(version)
-    rule = _row(rules, version)
-    if rule is not None:
-        return rule
-    if rules and found < version_tuple(rules[0].since):
-        raise DeviceError(
-            f"TensorRT {version} is older than {rules[0].since}, the oldest in the recipe's table; install a newer JetPack "
-            "(5.1 has 8.5, 6.0 has 8.6, 6.1 has 10.3)",
-            code="E_DEVICE_TENSORRT",
-        )
-    known = ", ".join(f"{rule.since} up to {rule.below}" for rule in rules)
-    raise DeviceError(
-        f"TensorRT {version} is not in the recipe's table ({known}); use the TensorRT of a JetPack, or update weckd-edge "
-        "and build the bundle again",
-        code="E_DEVICE_TENSORRT",
-    )
-
-
-def check_tensorrt(profile: DeviceProfile) -> None:
-    """Refuse a Jetson whose TensorRT versions are all outside the table of rules.
+def dla_plan(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
+    """Return the way to build an engine for a DLA with a TensorRT version.
 
     Raises:
-        DeviceError: All its versions are older than the table, or newer.
+        DeviceError: The version is not in the recipe's table or does not build for a DLA, or the recipe has no graph for it.
     """
-    releases = profile.tensorrt
-    if not releases or any(_row(RULES, release.tensorrt) for release in releases):
-        return
-    found = ", ".join(release.tensorrt for release in releases)
-    raise DeviceError(
-        f"{profile.id}: TensorRT {found} is off the table, which starts at {RULES[0].since}; take a device with a newer "
-        "JetPack (devices list), or name the version of one in a profile of your own",
-        code="E_DEVICE_TENSORRT",
-    )
+    rule, graph = rule_for(recipe.rules, tensorrt_version), recipe.find("plain")
+    if not rule.dla:
+        raise DeviceError(
+            f"TensorRT {tensorrt_version} does not build int8 engines for a DLA (8.5 to 10.7 do); use the GPU",
+            code="E_DEVICE_DLA",
+        )
+    if graph is None or not recipe.ranges:
+        raise DeviceError(
+            "this bundle has no graph for a DLA; build it again for a profile with DLA cores", code="E_DEVICE_DLA"
+        )
+    weak = rule.attempts[0]
+    return BuildPlan(rule=rule, attempt=replace(weak, form="plain"), graph=graph)
 
 
 def write_recipe(
@@ -331,6 +239,7 @@ def write_recipe(
         part_numbers=profile.part_numbers,
         left_out=dict(forms.left_out),
         ranges=dict(forms.ranges),
+        front_end=forms.front_end,
         workspace_mib=workspace_mib,
     )
     path = folder / RECIPE_FILE

@@ -21,7 +21,7 @@ from weckd_edge.devices.latency_model.fitting import conformal_width, fit_prices
 from weckd_edge.devices.latency_model.measurements import TimedNetwork, settings_of
 from weckd_edge.devices.latency_model.published import estimate_row, scale_to, transfer_width
 from weckd_edge.devices.latency_model.published_rows import PublishedRow, published_rows, rows_of
-from weckd_edge.devices.latency_model.reference import reference_prices
+from weckd_edge.devices.latency_model.reference import Runtime, reference_prices, runtime_of
 from weckd_edge.devices.latency_model.tensorrt_roofline import highest_mode, roofline_ns, roofline_width
 from weckd_edge.devices.profiles.profile import DeviceProfile
 
@@ -88,15 +88,14 @@ def estimate_latency(
         setting = settings_of(usable)[0]
         return _from_measurements(counts, profile, [timed for timed in usable if timed.setting == setting])
     left = f"{len(here)} measurements of it are by another backend or number of threads; " if here else ""
-    rows = [
+    given = [
         row
         for row in (_known_rows(profile) if published is None else published)
-        if profile.id in (row.device, *row.stands_for) and threads in (None, row.threads) and backend in (None, row.runtime)
+        if profile.id in (row.device, *row.stands_for) and threads in (None, row.threads)
     ]
-    if profile.target == "jetson":
-        rows = [row for row in rows if row.runtime == "tensorrt"]
+    rows, runtime = _rows_of_runtime(given, profile, backend)
     if power_mode is None and any(row.runtime != "tensorrt" for row in rows):
-        return _from_published(counts, profile, rows)
+        return _from_published(counts, profile, rows, runtime)
     peak = "no peak of its arithmetic"
     mode = highest_mode(profile) if power_mode is None else next(m for m in profile.power_modes if m.name == power_mode)
     if profile.target == "jetson" and backend in (None, "tensorrt") and mode is not None and mode.int8_tops_dense:
@@ -104,11 +103,26 @@ def estimate_latency(
             return _from_peak(counts, mode.name, mode.int8_tops_dense)
         peak = "the peak of its power modes is known for int8 alone"
     if rows:
-        return _from_published(counts, profile, rows)
+        return _from_published(counts, profile, rows, runtime)
     return _unknown(
         f"{left}no measurement of {profile.id}, no published latency of a known network on it, {peak}; "
         f"run 'weckd-edge estimate --calibrate FILE' on the device, then give the file with --measurements"
     )
+
+
+def _rows_of_runtime(
+    given: Sequence[PublishedRow], profile: DeviceProfile, backend: str | None
+) -> tuple[list[PublishedRow], Runtime]:
+    """Return the rows that speak for a backend, and the runtime of the reference machine that they are turned into.
+
+    The reference machine tells how ONNX Runtime and OpenVINO compare on x86; on Arm nobody has measured that.
+    """
+    rows = [row for row in given if backend in (None, row.runtime)]
+    if profile.target == "jetson":
+        return [row for row in rows if row.runtime == "tensorrt"], "openvino"
+    if backend == "onnxruntime" and profile.architecture == "x86_64" and not rows:
+        return [row for row in given if row.runtime == "openvino"], "onnxruntime"
+    return rows, "openvino"
 
 
 def _known_rows(profile: DeviceProfile) -> tuple[PublishedRow, ...]:
@@ -128,6 +142,7 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
                 math.log1p(spread),
                 f"{timed.network} has just these layers and was timed on {timed.host} ({_how(timed)}); interval: its noise",
             )
+    runtime = runtime_of(measured[0].backend)
     alike = [timed for timed in measured if timed.precision == counts.precision]
     where = f"{measured[0].host} ({_how(measured[0])})"
     stands = f", which stands for {profile.id}" if profile.is_generic else ""
@@ -140,7 +155,8 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
                 "run 'weckd-edge estimate --calibrate FILE' there"
             )
         known = [timed.counts for timed in alike]
-        guess = float(scale_to(known, [timed.latency_ns for timed in alike], [counts])[0])
+        latencies_ns = [timed.latency_ns for timed in alike]
+        guess = float(scale_to(known, latencies_ns, [counts], measured_in=runtime, runtime=runtime)[0])
         return _interval(
             "estimated",
             guess,
@@ -149,8 +165,8 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
             f"{ENOUGH} or more in {counts.precision} would give an interval of their own",
         )
     work = feature_matrix([timed.counts for timed in measured])
-    prices = fit_prices(work, times, known=reference_prices())
-    errors = group_errors(work, times, families, known=reference_prices())
+    prices = fit_prices(work, times, known=reference_prices(runtime))
+    errors = group_errors(work, times, families, known=reference_prices(runtime))
     same = np.array([timed.precision == counts.precision for timed in measured])
     width = conformal_width(errors[same])
     if width is None:  # cannot be with ENOUGH errors and this coverage
@@ -170,7 +186,9 @@ def _from_measurements(counts: NetworkCounts, profile: DeviceProfile, measured: 
     )
 
 
-def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow]) -> LatencyEstimate:
+def _from_published(
+    counts: NetworkCounts, profile: DeviceProfile, rows: Sequence[PublishedRow], runtime: Runtime
+) -> LatencyEstimate:
     best = max(
         rows, key=lambda row: (row.precision == counts.precision, row.device == profile.id, len(row.ms), row.threads or 0)
     )
@@ -183,12 +201,14 @@ def _from_published(counts: NetworkCounts, profile: DeviceProfile, rows: Sequenc
         reservations.append(f"they are of {best.precision} networks")
     if best.int8_tops_dense is None and best.runtime == "tensorrt":
         reservations.append("its peak is not known")
+    if runtime != best.runtime and runtime == "onnxruntime":
+        reservations.append("OpenVINO's latencies stand for ONNX Runtime's, as the two compare on the reference machine")
     width *= 1 + 0.5 * len(reservations)
     threads = "" if best.threads is None else f", {best.threads} thread(s)"
     words = f"; interval widened: {'; '.join(reservations)}" if reservations else ""
     return _interval(
         "estimated",
-        estimate_row(best, counts),
+        estimate_row(best, counts, runtime),
         width,
         f"the reference machine scaled to {latencies} published latencies of {best.name} ({best.runtime}{threads}; "
         f"{best.source}){words}; measure on the device for a better one",

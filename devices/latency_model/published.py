@@ -18,7 +18,7 @@ from weckd_edge.devices.latency_model.counts import NetworkCounts
 from weckd_edge.devices.latency_model.features import COMPUTE, FEATURES, feature_matrix
 from weckd_edge.devices.latency_model.fitting import COVERAGE, Floats, conformal_width, fit_prices
 from weckd_edge.devices.latency_model.published_rows import PublishedRow, counts_of, published_rows
-from weckd_edge.devices.latency_model.reference import reference_prices
+from weckd_edge.devices.latency_model.reference import Runtime, reference_prices
 
 PULL_TOGETHER = 0.03
 """Weight that pulls the two factors towards each other, in squared relative error of one figure."""
@@ -26,32 +26,54 @@ PULL_TOGETHER = 0.03
 _COMPUTE = np.array([name in COMPUTE for name in FEATURES])
 
 
-def two_parts(networks: Sequence[NetworkCounts]) -> Floats:
-    """Return the time of networks on the reference machine as arithmetic and all else: ``[N, 2]``, nanoseconds."""
-    priced = feature_matrix(networks) * reference_prices()
+def two_parts(networks: Sequence[NetworkCounts], runtime: Runtime = "openvino") -> Floats:
+    """Return the time of networks on the reference machine as arithmetic and all else: ``[N, 2]``, nanoseconds.
+
+    Args:
+        networks: Counts of the networks.
+        runtime: Runtime on the reference machine.
+    """
+    priced = feature_matrix(networks) * reference_prices(runtime)
     return np.stack([priced[:, _COMPUTE].sum(axis=1), priced[:, ~_COMPUTE].sum(axis=1)], axis=1)
 
 
-def scale_to(known: Sequence[NetworkCounts], latency_ns: Sequence[float], wanted: Sequence[NetworkCounts]) -> Floats:
+def scale_to(
+    known: Sequence[NetworkCounts],
+    latency_ns: Sequence[float],
+    wanted: Sequence[NetworkCounts],
+    *,
+    measured_in: Runtime = "openvino",
+    runtime: Runtime = "openvino",
+) -> Floats:
     """Estimate latencies from a few figures of a device, by two factors on the reference machine.
 
     Args:
         known: Networks whose latency on the device is known.
         latency_ns: Latencies of those networks, nanoseconds.
         wanted: Networks to estimate.
+        measured_in: Runtime of the reference machine that the known latencies are compared with.
+        runtime: Runtime of the reference machine that the estimates come from.
 
     Returns:
         Latencies ``[len(wanted)]``, nanoseconds.
     """
-    factors = fit_prices(two_parts(known), np.array(latency_ns, dtype=np.float64), known=np.ones(2), pull=PULL_TOGETHER)
-    predicted: Floats = two_parts(wanted) @ factors
+    factors = fit_prices(
+        two_parts(known, measured_in), np.array(latency_ns, dtype=np.float64), known=np.ones(2), pull=PULL_TOGETHER
+    )
+    predicted: Floats = two_parts(wanted, runtime) @ factors
     return predicted
 
 
-def estimate_row(row: PublishedRow, wanted: NetworkCounts) -> float:
-    """Estimate the latency of a network where a row was measured, nanoseconds."""
+def estimate_row(row: PublishedRow, wanted: NetworkCounts, runtime: Runtime = "openvino") -> float:
+    """Estimate the latency of a network where a row was measured, nanoseconds.
+
+    Args:
+        row: The row.
+        wanted: Counts of the network.
+        runtime: Runtime that it is estimated for, where the row is of OpenVINO.
+    """
     known = [counts_of(network, row.precision) for network in row.ms]
-    return float(scale_to(known, [ms * 1e6 for ms in row.ms.values()], [wanted])[0])
+    return float(scale_to(known, [ms * 1e6 for ms in row.ms.values()], [wanted], runtime=runtime)[0])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

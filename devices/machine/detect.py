@@ -75,7 +75,7 @@ def detect(
             ``/``, and goes by the files elsewhere.
     """
     identity = read_identity(root, machine)
-    extensions = _extensions(read_text(root / "proc/cpuinfo"), identity.architecture)
+    extensions = read_extensions(root, identity.architecture)
     found, reasons = match_profile(list_profiles() if profiles is None else profiles, identity)
     return DetectedMachine(
         profile=found.id if found else "unknown",
@@ -140,8 +140,9 @@ def read_governors(root: Path) -> tuple[str, ...]:
     return tuple(sorted({text for file in files if (text := read_text(file))}))
 
 
-def _extensions(cpuinfo: str, architecture: Architecture | None) -> tuple[str, ...]:
-    """Return the extensions of an architecture; empty where the file shows the processor of another, which emulates it."""
+def read_extensions(root: Path, architecture: Architecture | None) -> tuple[str, ...]:
+    """Return the extensions of an architecture; empty where the files show the processor of another, which emulates it."""
+    cpuinfo = read_text(root / "proc/cpuinfo")
     flags = set(field_of(cpuinfo, "Features" if architecture == "aarch64" else "flags").split())
     return tuple(name for flag, name in _EXTENSIONS.items() if flag in flags)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from importlib import resources
 from pathlib import Path
@@ -17,6 +17,7 @@ from weckd_edge.core.toml_file import parse_toml, read_toml
 from weckd_edge.devices.profiles.records import (
     Confidence,
     Gpu,
+    Int8Runtime,
     JetPackRelease,
     MemoryBandwidth,
     PowerMode,
@@ -33,6 +34,7 @@ __all__ = [
     "Confidence",
     "DeviceProfile",
     "Gpu",
+    "Int8Runtime",
     "JetPackRelease",
     "MemoryBandwidth",
     "PowerMode",
@@ -48,7 +50,9 @@ __all__ = [
 
 Architecture = Literal["x86_64", "aarch64"]
 NO_LIMITS = GateConfig()
-PLAIN = frozenset({"id", "name", "target", "architecture", "summary", "published", "unknown", "sources", "schema_version"})
+PLAIN = frozenset(
+    {"id", "name", "target", "architecture", "summary", "int8", "published", "unknown", "sources", "schema_version"}
+)
 """Fields that need no entry in ``sources``: they name the profile, or carry their own source."""
 
 _SAME_DEVICE = frozenset({"id", "name", "summary", "dmi_products", "gates", "unknown", "sources", "schema_version"})
@@ -79,7 +83,9 @@ class DeviceProfile:
         gpu: The GPU that inference runs on.
         dla_cores: Number of deep learning accelerators.
         npu: A neural processor beside the cores, in words; nothing here builds for one.
-        int8: ``native``: 8-bit dot products or tensor cores; ``emulated``: wider arithmetic; ``none``: no int8 path.
+        int8_arithmetic: ``native``: 8-bit dot products or tensor cores; ``emulated``: wider arithmetic; ``none``: no int8
+            path.
+        int8: What is known of int8 in each runtime there; what a profile does not say itself is that of its architecture.
         fp16: Whether the part that inference runs on (a Jetson's GPU, else the cores) computes in FP16.
         fp8: Whether that part computes in FP8.
         overflow_fix_needed: Whether 8-bit sums can saturate (x86 without VNNI), so that weights need 7 bits.
@@ -122,7 +128,8 @@ class DeviceProfile:
     gpu: Gpu | None = None
     dla_cores: int | None = None
     npu: str | None = None
-    int8: Literal["native", "emulated", "none"] | None = None
+    int8_arithmetic: Literal["native", "emulated", "none"] | None = None
+    int8: tuple[Int8Runtime, ...] = ()
     fp16: bool | None = None
     fp8: bool | None = None
     overflow_fix_needed: bool | None = None
@@ -179,9 +186,12 @@ class DeviceProfile:
                     f"unknown says that '{gap.of}' is not confirmed, yet it is {value!r}; take one of them out",
                     code="E_DEVICE_PROFILE",
                 )
-        names = [mode.name for mode in self.power_modes]
-        if len(set(names)) != len(names):
-            raise DeviceError(f"power_modes: a name appears twice in {names}", code="E_DEVICE_PROFILE")
+        for field, names in (
+            ("power_modes", [mode.name for mode in self.power_modes]),
+            ("int8", [row.runtime for row in self.int8]),
+        ):
+            if len(set(names)) != len(names):
+                raise DeviceError(f"{field}: a name appears twice in {names}", code="E_DEVICE_PROFILE")
 
     @property
     def names_itself(self) -> bool:
@@ -234,7 +244,23 @@ def load_profile(name_or_path: str | Path) -> DeviceProfile:
         DeviceError: The file is missing, is no TOML, or holds an unknown or wrong key.
     """
     data = _read(name_or_path, seen=())
-    return from_data(DeviceProfile, data, where=str(name_or_path), error=DeviceError)
+    profile = from_data(DeviceProfile, data, where=str(name_or_path), error=DeviceError)
+    stated = {row.runtime for row in profile.int8}
+    common = [row for row in _int8_of(profile.target, profile.architecture) if row.runtime not in stated]
+    return replace(profile, int8=(*profile.int8, *common))
+
+
+@cache
+def _int8_of(target: Target, architecture: Architecture) -> tuple[Int8Runtime, ...]:
+    """Return what is known of int8 in the runtimes of every device of a kind."""
+    text = (resources.files("weckd_edge.devices.profiles") / "int8_runtimes.toml").read_text(encoding="utf-8")
+    kinds = from_data(
+        dict[str, tuple[Int8Runtime, ...]],
+        parse_toml(text, where="int8_runtimes.toml", error=DeviceError),
+        where="int8_runtimes.toml",
+        error=DeviceError,
+    )
+    return kinds.get(f"{target}-{architecture}", ())
 
 
 def _read(name_or_path: str | Path, seen: tuple[str, ...]) -> dict[str, Any]:

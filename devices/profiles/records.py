@@ -1,4 +1,4 @@
-"""Records of a device profile: sources, unknown fields, power modes, releases, sensors and published latencies."""
+"""Records of a device profile: sources, unknown fields, power modes, releases, sensors, int8 and published latencies."""
 
 from __future__ import annotations
 
@@ -170,6 +170,27 @@ class PowerSensor:
                 f"power_sensors: total names {', '.join(strangers)}, which rails does not; add it there",
                 code="E_DEVICE_PROFILE",
             )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Int8Runtime:
+    """What is known of int8 in one runtime on a device: whether the layers of an int8 graph really run in int8 there.
+
+    Attributes:
+        runtime: Library that runs the model, such as ``openvino``.
+        runs: How many of its convolutions run in int8: ``all``, ``some`` or ``none``.
+        which: Description of those that do, or of what it takes.
+        source: Text that says so, or how it was observed.
+        date: Day of that, ``YYYY-MM-DD``.
+        confidence: Confidence in it.
+    """
+
+    runtime: str
+    runs: Literal["all", "some", "none"]
+    which: str
+    source: str
+    date: str
+    confidence: Confidence
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -8,9 +8,12 @@ from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 from weckd_edge.devices.profiles.profile import PLAIN, DeviceProfile, MemoryBandwidth, is_stated
+from weckd_edge.devices.profiles.records import Int8Runtime
 
 _NAMES = {"id": "profile"}
-_OWN_TABLE = frozenset({"name", "summary", "power_modes", "tensorrt", "published", "unknown", "sources", "schema_version"})
+_OWN_TABLE = frozenset(
+    {"name", "summary", "power_modes", "tensorrt", "int8", "published", "unknown", "sources", "schema_version"}
+)
 _UNITS = {
     "_mhz": "MHz",
     "_mhz_max": "MHz",
@@ -51,6 +54,7 @@ def describe_profile(profile: DeviceProfile) -> tuple[ProfileTable, ...]:
     tables = [_values(profile)]
     tables += _power_modes(profile)
     tables += _releases(profile)
+    tables += _int8(profile)
     tables += _published(profile)
     if profile.unknown:
         gaps = tuple((gap.of, gap.reason) for gap in profile.unknown)
@@ -61,14 +65,23 @@ def describe_profile(profile: DeviceProfile) -> tuple[ProfileTable, ...]:
 
 
 def summarize_profile(profile: DeviceProfile) -> tuple[str, ...]:
-    """Return a row that helps to choose a profile: id, target, processor, int8, GiB of memory, published latencies."""
+    """Return a row that helps to choose a profile.
+
+    Its cells: id, target, processor, int8 arithmetic, layers in int8 by runtime, GiB of memory, published latencies.
+    """
     if profile.ram_gib is not None:
         memory = f"{profile.ram_gib:g}"
     else:
         memory = " to ".join(f"{size:g}" for size in profile.ram_gib_sold) or "-"
     figures = [row for row in profile.published if row.measured_on is None]
     published = str(len(figures)) if figures else f"{len(profile.published)} of its kind" if profile.published else "-"
-    return (profile.id, profile.target, _processor(profile), profile.int8 or "-", memory, published)
+    arithmetic, runtimes = profile.int8_arithmetic or "-", int8_in_words(profile.int8)
+    return (profile.id, profile.target, _processor(profile), arithmetic, runtimes, memory, published)
+
+
+def int8_in_words(runtimes: Sequence[Int8Runtime]) -> str:
+    """Say how many layers of an int8 graph each runtime runs in int8; a dash where nothing is known."""
+    return ", ".join(f"{row.runtime} {row.runs}" for row in runtimes) or "-"
 
 
 def _processor(profile: DeviceProfile) -> str:
@@ -154,6 +167,12 @@ def _releases(profile: DeviceProfile) -> list[ProfileTable]:
     rows = [(r.jetpack, r.l4t, r.tensorrt, r.python or "", r.cuda or "", r.cudnn or "") for r in profile.tensorrt]
     remarks = ["" if r.bundled else "not part of this JetPack: may be installed on it" for r in profile.tensorrt]
     return _tables(f"TensorRT{_trust(profile, 'tensorrt')}", columns, rows, remarks)
+
+
+def _int8(profile: DeviceProfile) -> list[ProfileTable]:
+    rows = [(row.runtime, row.runs, row.confidence) for row in profile.int8]
+    remarks = [f"{row.which} ({row.source}, {row.date})" for row in profile.int8]
+    return _tables("Layers that run in int8, by runtime", ("runtime", "runs", "sure", "note"), rows, remarks)
 
 
 def _published(profile: DeviceProfile) -> list[ProfileTable]:

@@ -24,6 +24,9 @@ _SLOWEST_QUERY_S = 2.0
 _OPENING_S = 300.0
 """Longest time for opening a model twice and its first prediction on a slow device, seconds."""
 
+_FINALIZE_S = 3600.0
+"""Longest time for choosing what a slow device runs of a bundle, seconds."""
+
 _COME_BACK_S = 30.0
 _CLEAN_S = 15.0
 _SPACE = 3
@@ -50,7 +53,7 @@ class HostPlan:
 def run_limit_s(request: BenchRequest) -> float:
     """Return the longest duration of a bench by its rules on a very slow device, seconds."""
     end_to_end, network = request.settings.end_to_end_rules(), request.settings.network_rules()
-    total_s = _OPENING_S + end_to_end.idle_seconds
+    total_s = _OPENING_S + end_to_end.idle_seconds + (_FINALIZE_S if request.finalize else 0.0)
     for rules in (end_to_end, network):
         longest_s = max(rules.min_seconds, rules.min_queries * _SLOWEST_QUERY_S)
         total_s += rules.warmup * _SLOWEST_QUERY_S + (longest_s if rules.max_seconds is None else 2 * rules.max_seconds)

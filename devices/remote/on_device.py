@@ -29,14 +29,20 @@ def run_request(folder: Path) -> None:
     from weckd_edge.devices.bench.bench import bench
     from weckd_edge.devices.bench.power.table import open_source
     from weckd_edge.devices.bench.watched_run import BenchMachine
+    from weckd_edge.devices.finalize.finalize import FinalizeOptions, finalize
 
     request = from_json(BenchRequest, (folder / REQUEST_FILE).read_bytes(), where=REQUEST_FILE, error=DeviceError)
+    bundle = open_bundle(folder / BUNDLE if request.bundle is None else Path(request.bundle))
+    if request.finalize:
+        processor = bundle.manifest.target != "jetson"
+        finalize(bundle, options=FinalizeOptions(threads=request.settings.threads if processor else None))
     source = open_source(request.power)
     try:
         bench(
-            open_bundle(folder / BUNDLE if request.bundle is None else Path(request.bundle)),
+            bundle,
             request.settings,
             backend=request.backend,
+            precision=request.precision,
             machine=BenchMachine(power=source),
             out=folder / OUT,
         )

@@ -44,8 +44,9 @@ def code_files() -> Iterator[tuple[str, Path]]:
         source = read_source(module)
         place = module.replace(".", "/")
         yield f"{place}/__init__.py" if source.is_package else f"{place}.py", source.path
-    for path in sorted((read_source(PROFILES).path.parent / "shipped").glob("*.toml")):
-        yield f"{PROFILES.replace('.', '/')}/shipped/{path.name}", path
+    profiles = read_source(PROFILES).path.parent
+    for path in sorted(profiles.rglob("*.toml")):
+        yield f"{PROFILES.replace('.', '/')}/{path.relative_to(profiles).as_posix()}", path
     if pixels_library() is not None:  # a device of another kind cannot load it, and computes with NumPy
         for path in (LIBRARY, *files_of_digest()):
             yield f"weckd_edge/devices/{path.relative_to(DEVICES).as_posix()}", path

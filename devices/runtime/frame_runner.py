@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import InputSpec
+from weckd_edge.artifacts import InputSpec, Takes
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.runtime.backends.base import Frame, ModelSource, Probabilities, Runner
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -48,8 +48,9 @@ def open_frame_runner(
     guard: OpenGuard | None = None,
     threads: int = 1,
     reference: bool = False,
+    half: bool = False,
 ) -> FrameRunner:
-    """Open a model of camera frames.
+    """Open a model of camera frames, which takes what the bundle's graph takes or, as a device's engine may, the frame.
 
     Args:
         backend: Name in the backend table.
@@ -58,18 +59,22 @@ def open_frame_runner(
         guard: Input guard of the front end; None: there is none.
         threads: Processor threads that one query may use, at least 1.
         reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ConfigError: No backend has that name, or there is fewer than one thread.
         ModelError: The model is refused, or takes something else than ``spec`` says.
+        DeviceError: The model is to compute in float16, which the backend does not do on this processor.
         MissingDependency: The library is absent or broken.
     """
-    graph = open_runner(backend, model, threads=threads, reference=reference)
-    if graph.input_shape != spec.graph_shape:
+    graph = open_runner(backend, model, threads=threads, reference=reference, half=half)
+    # Where both shapes are the same, the front end has nothing to do either.
+    takes: Takes = spec.graph_input_name if graph.input_shape == spec.graph_shape else "frame"
+    if graph.input_shape != spec.shape_of(takes):
         graph.close()
         raise ModelError(
             f"{model.name}: expected a graph that takes {list(spec.graph_shape)}, as its input says, found one that takes "
             f"{list(graph.input_shape)}",
             code="E_MODEL_INPUT",
         )
-    return FrameRunner(graph, FrontEnd(spec, guard))
+    return FrameRunner(graph, FrontEnd(spec, guard, takes))

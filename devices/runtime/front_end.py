@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import InputSpec, crop_box
+from weckd_edge.artifacts import InputSpec, Takes, crop_box
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.images.area_resize import resize_area
 from weckd_edge.devices.images.camera_frames import COLOURS, MATRICES, CameraFrame, rgb_of
@@ -32,7 +32,7 @@ class Prepared:
     """A camera frame as graph and guard have it.
 
     Attributes:
-        pixels: What the graph takes: uint8, of the shape that ``InputSpec.graph_shape`` says. The front end may write the
+        pixels: What the graph takes: uint8, of the shape that ``InputSpec.shape_of`` says. The front end may write the
             thread's next frame into the same array.
         decision: Decision of the guard; None where there is none.
     """
@@ -47,19 +47,22 @@ class FrontEnd:
     Args:
         spec: The frame, and the network's input.
         guard: Input guard that looks at each frame; None: there is none.
+        takes: What the graph takes; None: what the bundle's graph takes. A device's engine may take the frame instead.
 
     Attributes:
         spec: The frame, and the network's input.
         guard: Input guard that looks at each frame; None: there is none.
+        takes: What the graph takes.
     """
 
-    def __init__(self, spec: InputSpec, guard: OpenGuard | None = None) -> None:
+    def __init__(self, spec: InputSpec, guard: OpenGuard | None = None, takes: Takes | None = None) -> None:
         self.spec = spec
         self.guard = guard
+        self.takes: Takes = takes or spec.graph_input_name
         self._frame_shape = spec.frame_shape
         self._box = crop_box(spec.frame)
         self._whole = (0, 0, spec.frame.width, spec.frame.height)
-        self._compiled = _compile(spec, guard)
+        self._compiled = _compile(spec, guard, self.takes)
 
     def prepare(self, frame: Frame) -> Prepared:
         """Return both what the graph takes and the guard's decision, for a frame ``[1, height, width, 3]``.
@@ -67,7 +70,7 @@ class FrontEnd:
         Raises:
             ModelError: The frame has another shape or type than the contract's, or is not contiguous.
         """
-        if self._compiled is None or not self.spec.graph_takes_pixels:
+        if self._compiled is None or self.takes == "frame":
             return Prepared(self.pixels(frame), self.check(frame))
         check_tensor(frame, self._frame_shape, _UINT8)
         pixels, numbers = self._compiled.run_frame(address_of(frame))
@@ -110,7 +113,7 @@ class FrontEnd:
             ModelError: The frame has another shape or type than the contract's, or is not contiguous.
         """
         check_tensor(frame, self._frame_shape, _UINT8)
-        if not self.spec.graph_takes_pixels:
+        if self.takes == "frame":
             return frame
         top, left, height, width = self._box
         resized = resize_area(frame[0, top : top + height, left : left + width], *self.spec.network.size)
@@ -121,7 +124,7 @@ class FrontEnd:
         return None if self.guard is None else self.guard.check(frame)
 
 
-def _compile(spec: InputSpec, guard: OpenGuard | None) -> CompiledFrontEnd | None:
+def _compile(spec: InputSpec, guard: OpenGuard | None, takes: Takes) -> CompiledFrontEnd | None:
     """Return the front end in the compiled library; None: it is not here."""
     library = pixels_library()
     if library is None:
@@ -129,7 +132,7 @@ def _compile(spec: InputSpec, guard: OpenGuard | None) -> CompiledFrontEnd | Non
     sizes = Sizes(
         frame=(spec.frame.height, spec.frame.width),
         box=crop_box(spec.frame),
-        network=spec.network.size if spec.graph_takes_pixels else None,
+        network=spec.network.size if takes == "pixels" else None,
     )
     return CompiledFrontEnd(library, sizes, None if guard is None else guard.statistics)
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
 
@@ -18,26 +19,41 @@ _MAX_HEADER_BYTES = 1024
 _MAX_ITEMS = (1 << 32) - 1
 
 
-def load_golden(bundle: Bundle) -> tuple[NDArray[np.uint8], NDArray[np.float32]]:
-    """Read the golden frames ``[N, H, W, 3]`` uint8 and the predictions expected of them ``[N, classes]`` float32.
+def load_golden_frames(bundle: Bundle) -> NDArray[np.uint8]:
+    """Read the golden frames ``[N, H, W, 3]``.
 
     Raises:
-        BundleError: A file is no array, of another shape or type than the manifest promises, or was changed; or a prediction
-            is no number.
+        BundleError: The file is no array, of another shape or type than the manifest promises, or was changed.
     """
-    manifest = bundle.manifest
-    frame, test = manifest.input.frame, manifest.selftest
-    sides = (frame.height, frame.width, 3)
-    frames = read_array(bundle.read(test.frames), test.frames.path, "|u1", sides)
-    expected = read_array(bundle.read(test.expected), test.expected.path, "<f4", (len(manifest.labels),))
-    if len(frames) != len(expected):
+    frame, ref = bundle.manifest.input.frame, bundle.manifest.selftest.frames
+    found: NDArray[np.uint8] = read_array(bundle.read(ref), ref.path, "|u1", (frame.height, frame.width, 3))
+    return found
+
+
+def load_expected(bundle: Bundle, model: BuiltModel, count: int) -> NDArray[np.float32]:
+    """Read what the golden frames must give with a model of the bundle, ``[N, classes]``.
+
+    Args:
+        bundle: The bundle.
+        model: The model, or the recipe.
+        count: Number of golden frames.
+
+    Raises:
+        BundleError: The file is no array, of another shape or type than the manifest promises, or was changed; or one of the
+            predictions is no number.
+    """
+    if model.expected is None:
+        raise BundleError(f"{bundle.folder}: {model.name} has no golden predictions", code="E_BUNDLE_GOLDEN")
+    ref = model.expected
+    expected: NDArray[np.float32] = read_array(bundle.read(ref), ref.path, "<f4", (len(bundle.manifest.labels),))
+    if count != len(expected):
         raise BundleError(
-            f"{bundle.folder}: expected a prediction for each golden frame, found {len(expected)} for {len(frames)}",
+            f"{ref.path}: expected a prediction for each golden frame, found {len(expected)} for {count}",
             code="E_BUNDLE_GOLDEN",
         )
     if not np.isfinite(expected).all():
-        raise BundleError(f"{bundle.folder}: expected finite golden predictions, found others", code="E_BUNDLE_GOLDEN")
-    return frames, expected
+        raise BundleError(f"{ref.path}: expected finite golden predictions, found others", code="E_BUNDLE_GOLDEN")
+    return expected
 
 
 def read_array(data: bytes, where: str, descr: str, sides: Sequence[int]) -> NDArray[Any]:

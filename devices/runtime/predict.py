@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from weckd_edge.artifacts import Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.files import read_start
@@ -15,7 +16,7 @@ from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, 
 from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import FramePredictor, Prediction, unreadable
-from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
+from weckd_edge.devices.runtime.frame_runner import FrameRunner
 from weckd_edge.devices.runtime.input_guard import open_guard
 from weckd_edge.devices.runtime.model_choice import ModelChoice, choose_model
 
@@ -84,24 +85,27 @@ def open_bundle_model(
     return open_model(open_bundle(folder, key=key, min_version=min_version), backend=backend, threads=threads)
 
 
-def open_model(bundle: Bundle, *, backend: str | None = None, threads: int = 1) -> OpenModel:
+def open_model(
+    bundle: Bundle, *, backend: str | None = None, precision: Precision | None = None, threads: int = 1
+) -> OpenModel:
     """Open one of a bundle's models, from the bytes that were verified when the bundle was opened.
 
     Args:
         bundle: The bundle, opened and so verified.
         backend: Name of the backend that runs the model; None takes the best one that is here.
+        precision: Precision of the model; None takes the best one that is here.
         threads: Processor threads one query may use.
 
     Raises:
         BundleError: A file was changed since the bundle was opened, or the guard does not fit the bundle.
         ConfigError: No backend has that name, or there are fewer than one thread.
-        DeviceError: The bundle holds nothing that the backend runs.
+        DeviceError: The bundle holds no such model, or its precision is none of this processor's.
         MissingDependency: The backend's library is not installed.
         ModelError: The backend refuses the model, or the model takes something else than the manifest says.
     """
     guard = open_guard(bundle)
-    choice = choose_model(bundle, backend)
-    runner = open_frame_runner(choice.backend, choice.model, bundle.manifest.input, guard=guard, threads=threads)
+    choice = choose_model(bundle, backend, precision)
+    runner = choice.open(bundle.manifest.input, guard=guard, threads=threads)
     return OpenModel(bundle=bundle, choice=choice, runner=runner)
 
 

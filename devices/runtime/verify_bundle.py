@@ -1,55 +1,68 @@
 """Proof that a bundle is whole and still predicts as it did where it was built.
 
-The signature comes first, then every digest, then the self-test: the golden frames of the bundle through every backend
-that can run here, compared with the predictions in the bundle.
+The signature comes first, then every digest, then the self-test: the golden frames through every model of the bundle that
+can run here, compared with the predictions that the bundle expects of that model.
 """
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import BuiltModel, Manifest
+from weckd_edge.artifacts import BuiltModel, Int8Count, Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.signing import SIGNATURE_FILE, SignatureError
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency, ModelError
-from weckd_edge.devices.runtime.backends.base import ModelBytes, Runner
-from weckd_edge.devices.runtime.backends.table import BACKENDS
-from weckd_edge.devices.runtime.engines import current_record, read_engine
+from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
+from weckd_edge.devices.runtime.backends.table import refusal
+from weckd_edge.devices.runtime.device_choice import find_choice, model_name
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
-from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
+from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, choose_model, read_model_bytes
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SelfTest:
-    """Result of the golden frames through one backend.
+    """Result of the golden frames through one model.
 
     Attributes:
-        backend: Name of the backend.
+        backend: Name of the backend that runs it.
+        precision: Precision of the model.
         frames: Number of golden frames that were run.
         max_abs: Largest difference of a probability; None where nothing was run, or a prediction was not a number.
         flips: Number of frames on which the decision differs; None where nothing was run.
-        tolerance: Largest difference that is allowed; None where the bundle names none.
+        tolerance: Largest difference that is allowed; None where nothing was run.
         passed: Whether the difference is within the tolerance; None where nothing was run.
         reason: Why nothing was run, or why the test did not pass, in words; None where it passed.
+        int8: Layers that run in int8 on this processor, counted by its library; None for other precisions, and where nothing
+            was run or the library cannot tell.
+        runs: Whether this is the model that predicts here.
     """
 
     backend: str
+    precision: Precision
     frames: int = 0
     max_abs: float | None = None
     flips: int | None = None
     tolerance: float | None = None
     passed: bool | None = None
     reason: str | None = None
+    int8: Int8Count | None = None
+    runs: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the model, such as ``openvino int8``."""
+        return model_name(self.backend, self.precision)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,10 +73,11 @@ class VerifyResult:
         bundle: Folder of the bundle.
         signature: ``valid``; ``unsigned``; ``unchecked``, as there is a signature and no key was given; or ``invalid``.
         digests_ok: Whether every file is there, as it was sealed, and no other.
-        selftest: Result of the self-test, one a backend.
-        passed: Whether everything above held and at least one backend ran.
+        selftest: Result of the self-test, one for each model that the bundle lists.
+        passed: Whether everything above held and at least one model ran.
         problem: First thing that is wrong, in one line; None where the bundle passed.
         code: Code of the problem, from ``weckd_edge.core.error_codes``; None where the bundle passed.
+        running: The model that predicts here; None where none does.
     """
 
     bundle: str
@@ -73,6 +87,7 @@ class VerifyResult:
     passed: bool
     problem: str | None = None
     code: str | None = None
+    running: RunningModel | None = None
 
 
 def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -> VerifyResult:
@@ -106,10 +121,13 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
     try:
         open_guard(bundle)
         tests = self_tests(bundle)
+        running = _running(bundle)
     except BundleError as err:
         return VerifyResult(
             bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err), code=err.code
         )
+    if running is not None:
+        tests = tuple(replace(test, runs=test.name == model_name(running.backend, running.precision)) for test in tests)
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -119,16 +137,24 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
         passed=problem is None,
         problem=problem,
         code=None if problem is None else "E_BUNDLE_SELFTEST",
+        running=running,
     )
+
+
+def _running(bundle: Bundle) -> RunningModel | None:
+    try:
+        return choose_model(bundle).running
+    except (DeviceError, MissingDependency):
+        return None
 
 
 def _problem(tests: tuple[SelfTest, ...]) -> str | None:
     for test in tests:
         if test.passed is False:
-            return f"the self-test did not pass on {test.backend}: {test.reason}"
+            return f"the self-test did not pass on {test.name}: {test.reason}"
     if not any(test.passed for test in tests):
-        reasons = "; ".join(f"{test.backend}: {test.reason}" for test in tests) or "the bundle has no model to run"
-        return f"the self-test could not run on any backend here ({reasons})"
+        reasons = "; ".join(f"{test.name}: {test.reason}" for test in tests)
+        return f"the self-test could not run on any backend here ({reasons or 'the bundle has no model to run'})"
     return None
 
 
@@ -136,23 +162,20 @@ def self_tests(bundle: Bundle) -> tuple[SelfTest, ...]:
     """Run the golden frames through every model of a bundle; a model that cannot run here gets a result that says why.
 
     Raises:
-        BundleError: The golden frames are not what the manifest promises.
+        BundleError: The golden frames, or what is expected of them, are not what the manifest promises.
     """
-    frames, expected = load_golden(bundle)
-    results = []
-    for backend, model, reason in _candidates(bundle):
-        if model is None:
-            results.append(SelfTest(backend=backend, reason=reason))
-        else:
-            results.append(_run(backend, model, bundle.manifest, frames, expected))
-    return tuple(results)
+    frames = load_golden_frames(bundle)
+    return tuple(self_test_of(bundle, model, frames) for model in bundle.manifest.models if model.kind != "preflight")
 
 
-def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float) -> SelfTest:
+def self_test(
+    runner: Runner, precision: Precision, frames: NDArray[np.uint8], expected: NDArray[np.float32], tolerance: float
+) -> SelfTest:
     """Run golden frames through one open model.
 
     Args:
         runner: The open model.
+        precision: Precision of the model.
         frames: Golden frames, uint8 ``[N, H, W, 3]``, N at least 1.
         expected: Probabilities expected of them, float32 ``[N, classes]``.
         tolerance: Largest difference of a probability that is allowed.
@@ -161,6 +184,7 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
     if outputs.shape != expected.shape or not np.isfinite(outputs).all():
         return SelfTest(
             backend=runner.name,
+            precision=precision,
             frames=len(frames),
             tolerance=tolerance,
             passed=False,
@@ -170,6 +194,7 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
     passed = max_abs <= tolerance
     return SelfTest(
         backend=runner.name,
+        precision=precision,
         frames=len(frames),
         max_abs=max_abs,
         flips=int((outputs.argmax(axis=1) != expected.argmax(axis=1)).sum()),
@@ -179,50 +204,43 @@ def self_test(runner: Runner, frames: NDArray[np.uint8], expected: NDArray[np.fl
     )
 
 
-def _run(
-    backend: str, model: ModelBytes, manifest: Manifest, frames: NDArray[np.uint8], expected: NDArray[np.float32]
-) -> SelfTest:
-    tolerance = manifest.selftest.tolerance.get(backend)
-    if tolerance is None:
-        return SelfTest(backend=backend, passed=False, reason="the bundle names no tolerance for it")
+def self_test_of(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8], *, threads: int = 1) -> SelfTest:
+    """Run golden frames through a model of a bundle; one that cannot run here gets a result that says why.
+
+    Args:
+        bundle: The bundle.
+        model: Entry of its manifest: a model, or the recipe of an engine that was built here.
+        frames: Golden frames, uint8 ``[N, H, W, 3]``.
+        threads: Processor threads that one query may use.
+
+    Raises:
+        BundleError: What is expected of the frames is not what the manifest promises.
+    """
+    expected = load_expected(bundle, model, len(frames))
+    untested = SelfTest(backend=model.backend, precision=model.precision)
+    if model.kind == "recipe":
+        found = find_choice(bundle)
+        if found.choice is None or found.choice.backend != model.backend:
+            why = found.reason or "not built yet"
+            return replace(untested, reason=f"{why}; on the device, run: weckd-edge finalize {bundle.folder}")
+        files = read_model_bytes(bundle, *found.choice.files)
+    elif backend_of(model) is None:
+        return replace(untested, reason=f"this weckd-edge has no way to run a model of {model.backend}")
+    else:
+        files = read_model_bytes(bundle, *model.files)
+    failed = replace(untested, tolerance=model.tolerance, passed=False)
     try:
-        runner = open_frame_runner(backend, model, manifest.input)
+        if (reason := refusal(model.backend, half=model.half)) is not None:
+            return replace(untested, reason=reason)
+        runner = open_frame_runner(model.backend, files, bundle.manifest.input, threads=threads, half=model.half)
     except MissingDependency as err:
-        return SelfTest(backend=backend, tolerance=tolerance, reason=str(err))
+        return replace(untested, reason=str(err))
     except (ModelError, DeviceError) as err:
-        return SelfTest(backend=backend, tolerance=tolerance, passed=False, reason=str(err))
+        return replace(failed, reason=str(err))
     try:
-        return self_test(runner, frames, expected, tolerance)
+        done = self_test(runner, model.precision, frames, expected, model.tolerance or 0.0)
+        return replace(done, int8=count_if_int8(model.backend, model.precision, files, bundle.manifest.network_input_name))
     except (ModelError, DeviceError) as err:
-        return SelfTest(backend=backend, tolerance=tolerance, passed=False, reason=str(err))
+        return replace(failed, reason=str(err))
     finally:
         runner.close()
-
-
-def _candidates(bundle: Bundle) -> list[tuple[str, ModelBytes | None, str]]:
-    """List backend, model to open or None, and reason for None: built models, then the ONNX graph where it is tested."""
-    found: list[tuple[str, ModelBytes | None, str]] = []
-    for model in bundle.manifest.models:
-        if model.kind == "model":
-            found.append(_built(bundle, model))
-        elif model.kind == "recipe":
-            found.append(_recipe(bundle, model))
-    seen = {backend for backend, _, _ in found}
-    for name, row in BACKENDS.items():
-        if name not in seen and ".onnx" in row.suffixes and name in bundle.manifest.selftest.tolerance:
-            found.append((name, read_model_bytes(bundle, bundle.manifest.onnx), ""))
-    return found
-
-
-def _built(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, str]:
-    name = backend_of(model)
-    if name is None:
-        return model.backend, None, f"this weckd-edge has no way to run a model of {model.backend}"
-    return name, read_model_bytes(bundle, *model.files), ""
-
-
-def _recipe(bundle: Bundle, model: BuiltModel) -> tuple[str, ModelBytes | None, str]:
-    record = current_record(bundle.folder)
-    if record is None or record.identity.onnx_sha256 != bundle.manifest.onnx.sha256:
-        return model.backend, None, f"not built yet; on the device, run: weckd-edge finalize {bundle.folder}"
-    return model.backend, read_engine(bundle.folder, record), ""

@@ -9,6 +9,7 @@ from described import cell, table_of
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.profiles import records
 from weckd_edge.devices.profiles.profile import DeviceProfile, list_profiles
+from weckd_edge.devices.profiles.text import int8_in_words
 
 HEAD = """# Device profiles
 
@@ -19,8 +20,8 @@ This page is generated from `devices/profiles/shipped/`.
 
 ## Shipped profiles
 
-| name | device | target | processor | GPU | int8 | published latencies | limits |
-|---|---|---|---|---|---|---|---|
+| name | device | target | processor | GPU | int8 arithmetic | layers in int8 | published latencies | limits |
+|---|---|---|---|---|---|---|---|---|
 """
 
 
@@ -33,7 +34,8 @@ def row_of(profile: DeviceProfile) -> str:
     )
     gpu = "-" if profile.gpu is None else f"{profile.gpu.cuda_cores} CUDA cores" if profile.gpu.cuda_cores else "yes"
     cells = [
-        f"`{profile.id}`", profile.name, f"`{profile.target}`", profile.cpu or "-", gpu, profile.int8 or "-",
+        f"`{profile.id}`", profile.name, f"`{profile.target}`", profile.cpu or "-", gpu, profile.int8_arithmetic or "-",
+        int8_in_words(profile.int8),
         str(len(profile.published)) if profile.published else "-", gates or "-",
     ]  # fmt: skip
     return f"| {' | '.join(map(cell, cells))} |"

@@ -15,9 +15,9 @@ from support.errors import raises
 from weckd_edge.cli.main import COMMANDS
 from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, ModelError, WeckdError
 from weckd_edge.core.store import file_ref
-from weckd_edge.devices.jetson.recipe import TensorRTRecipe, read_recipe, write_recipe
+from weckd_edge.devices.jetson.recipe import TensorRTRecipe, plans_for, read_recipe, write_recipe
 from weckd_edge.devices.profiles.profile import load_profile
-from weckd_edge.devices.runtime.backends.base import Runner
+from weckd_edge.devices.runtime.backends.base import ModelBytes, Runner
 from weckd_edge.devices.runtime.backends.table import BACKENDS, open_network, open_runner
 
 
@@ -279,6 +279,40 @@ class TestONNXRuntime(RunnerContract):
             open_network("onnxruntime", model, "image")
 
 
+class TestLiteRT(RunnerContract):
+    """LiteRT, from the .tflite form of the graph."""
+
+    backend, suffix = "litert", ".tflite"
+
+    def make(self, graph: Path) -> Path:
+        from weckd_edge.compile.backends.litert_backend import build_tflite
+
+        (ref,) = build_tflite(graph, "fp32", graph.parent).files
+        return graph.parent / ref.path
+
+    def test_it_writes_no_note_to_the_standard_error(self, model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+        open_runner("litert", model).close()
+        assert capfd.readouterr() == ("", "")
+
+    @pytest.mark.parametrize("keep", [16, 200, 0.5])
+    def test_a_model_cut_short_is_refused_in_one_line(self, model: Path, keep: float) -> None:
+        data = model.read_bytes()
+        model.write_bytes(data[: int(keep if keep > 1 else len(data) * keep)])
+        with pytest.raises(ModelError) as caught:
+            open_runner("litert", model)
+        assert "\n" not in str(caught.value)
+
+    def test_proved_bytes_are_opened_without_their_file(self, model: Path, graph: Path, toy: ModuleType) -> None:
+        data = model.read_bytes()
+        model.unlink()
+        runner = open_runner("litert", ModelBytes(path=str(model), graph=data))
+        np.testing.assert_allclose(runner.run(toy.frames(1)), toy.answers(graph, toy.frames(1))[0], atol=1e-5)
+
+    def test_it_does_not_time_the_network_alone_and_says_who_does(self, model: Path) -> None:
+        with raises(ModelError, "E_MODEL_BACKEND_MODE"):
+            open_network("litert", model, "image")
+
+
 class TestTensorRT(RunnerContract):
     """TensorRT, by a stand-in for its binding and for CUDA."""
 
@@ -291,7 +325,9 @@ class TestTensorRT(RunnerContract):
     def make(self, graph: Path) -> Path:
         from weckd_edge.devices.runtime.backends.tensorrt_backend import build_engine
 
-        graph.with_suffix(".engine").write_bytes(build_engine(graph, recipe_for(graph)).data)
+        recipe = recipe_for(graph)
+        (plan, *_) = plans_for(recipe, "10.3.0")
+        graph.with_suffix(".engine").write_bytes(build_engine(graph, recipe, plan).data)
         return graph.with_suffix(".engine")
 
     def test_a_reference_run_predicts_as_the_graph_is_written(self, model: Path, graph: Path, toy: ModuleType) -> None:

@@ -192,8 +192,13 @@ def test_probabilities_are_recalibrated_inside_the_graph_and_the_evidence_says_h
 
 
 def test_the_manifest_and_the_evidence_say_in_which_precision_it_runs(cpu: Any) -> None:
-    (model,) = json.loads((cpu.bundle / "manifest.json").read_text())["models"]
-    assert model["settings"] == {"INFERENCE_PRECISION_HINT": "f32"}
+    models = json.loads((cpu.bundle / "manifest.json").read_text())["models"]
+    assert [(m["backend"], m["precision"], m["settings"]) for m in models if m["backend"] != "litert"] == [
+        ("openvino", "int8", {"INFERENCE_PRECISION_HINT": "f32"}),
+        ("onnxruntime", "int8", {}),
+    ]
+    assert all(0 <= model["int8_layers"] <= model["layers"] for model in models)
+    assert all(model["expected"]["path"] == "selftest/expected.npy" for model in models), "they run one graph"
     executed = json.loads((cpu.bundle / "evidence/verification.json").read_text())["executed"]
     assert sum(layer["kind"] == "Convolution" for layer in executed) > 10
 
@@ -344,7 +349,8 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
     recipe = json.loads((jetson.bundle / "model/tensorrt/recipe.json").read_text())
     assert recipe["onnx_sha256"] == manifest["onnx"]["sha256"]
     forms = {graph["form"]: graph["sha256"] for graph in recipe["graphs"]}
-    assert (forms.keys(), recipe["left_out"]) == ({"float32", "float16", "float32-frame"}, {})
+    assert (forms.keys(), recipe["left_out"]) == ({"float32", "float16", "float32-frame", "plain"}, {})
+    assert recipe["front_end"] in [{**ref, "path": Path(ref["path"]).name} for ref in kinds["tensorrt"]["files"]]
     assert forms.items() <= {("float32", manifest["onnx"]["sha256"])} | {
         (form, ref["sha256"]) for form in forms for ref in kinds["tensorrt"]["files"]
     }
@@ -361,6 +367,23 @@ def test_jetson_build_proves_the_graph_and_leaves_the_engine_to_the_device(jetso
         "onnxruntime": True,
         "openvino": True,
     }
+
+
+@pytest.mark.parametrize("name", ["cpu", "jetson", "frame_jetson"])
+def test_every_graph_of_a_bundle_is_of_versions_that_the_oldest_parsers_read(
+    request: pytest.FixtureRequest, name: str
+) -> None:
+    import onnx
+
+    from weckd_edge.compile.graph import HALF_OPSET, IR_VERSIONS, OPSET
+
+    graphs = sorted(request.getfixturevalue(name).bundle.rglob("*.onnx"))
+    assert graphs
+    for path in graphs:
+        model = onnx.load(path)
+        written = [(entry.domain, entry.version) for entry in model.opset_import]
+        opset = HALF_OPSET if "float16" in path.name else OPSET
+        assert (written, model.ir_version) == ([("", opset)], IR_VERSIONS[opset]), path.name
 
 
 def test_jetson_build_tells_where_the_engine_is_built_and_why(jetson: Any, process: Any, tmp_path: Path) -> None:

@@ -3,7 +3,6 @@
 import importlib.metadata
 import importlib.util
 import re
-from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -15,6 +14,7 @@ from numpy.typing import NDArray
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends.onnxruntime_backend import SESSION_ENTRIES, session_options
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.predict import choose_model
 
@@ -43,7 +43,7 @@ def write_graph(toy: ModuleType, folder: Path, text: str) -> Path:
     manifest = toy.write_bundle(folder).manifest
     name = b"\x12" + bytes([len(text)]) + text.encode()
     (folder / "model/model.onnx").write_bytes(b"\x3a" + bytes([len(name)]) + name)
-    seal(folder, replace(manifest, onnx=file_ref(folder, folder / "model/model.onnx")))
+    seal(folder, toy.with_graph(manifest, file_ref(folder, folder / "model/model.onnx")))
     raw = folder.parent / "raw"
     raw.write_bytes(toy.frames().tobytes())
     return raw
@@ -105,6 +105,19 @@ def test_every_call_may_fail_and_nothing_is_lost(
         assert f"the call at {place} was told to fail" in out or "not what the manifest says" in out
 
 
+def test_a_session_is_set_as_pythons_is(firmware: ModuleType) -> None:
+    onnxruntime = pytest.importorskip("onnxruntime")
+    source = (firmware.SOURCE / "src/backends/onnxruntime_backend.c").read_text(encoding="utf-8")
+    entries = dict(re.findall(r'\{"(session\.[\w.]+)", "(\w+)"\}', source))
+    options = session_options(onnxruntime, threads=1)
+    assert entries == SESSION_ENTRIES
+    assert {name: options.get_session_config_entry(name) for name in entries} == entries
+    assert "SetIntraOpNumThreads(options, (int)request->threads)" in source
+    assert (options.intra_op_num_threads, options.inter_op_num_threads) == (1, 1)
+    assert options.execution_mode == onnxruntime.ExecutionMode.ORT_SEQUENTIAL
+    assert options.graph_optimization_level == onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL  # the default of both
+
+
 def test_another_library_is_no_onnx_runtime(library: Any, bundle: Path, toy: ModuleType) -> None:
     out = library.run("runner", bundle, "--backend", "onnxruntime", "--library", "libm.so.6", "selftest", expect=1)
     assert "not ONNX Runtime 1.5 or newer" in out
@@ -121,7 +134,7 @@ class Calibration:
         return None if image is None else {"frame": image[None]}
 
 
-def quantize(bundle: Bundle, images: NDArray[np.uint8]) -> None:
+def quantize(toy: ModuleType, bundle: Bundle, images: NDArray[np.uint8]) -> None:
     """Make a bundle's graph int8, with quantizers around its convolution, and seal it anew."""
     import onnx
     from onnxruntime.quantization import QuantFormat, quantize_static
@@ -130,7 +143,7 @@ def quantize(bundle: Bundle, images: NDArray[np.uint8]) -> None:
     quantize_static(graph, graph, Calibration(images), quant_format=QuantFormat.QDQ, per_channel=True)
     kinds = {node.op_type for node in onnx.load(graph).graph.node}
     assert {"QuantizeLinear", "DequantizeLinear", "Conv"} <= kinds
-    seal(folder, replace(bundle.manifest, onnx=file_ref(folder, graph)))
+    seal(folder, toy.with_graph(bundle.manifest, file_ref(folder, graph)))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8"])
@@ -141,9 +154,9 @@ def test_predictions_are_pythons_to_the_bit_where_versions_are_equal(
     images = toy.frames(100)
     raw = tmp_path / "raw"
     raw.write_bytes(images.tobytes())
-    made = toy.write_bundle(tmp_path / "bundle", tolerance={**toy.TOLERANCE, "onnxruntime": 0.1})
+    made = toy.write_bundle(tmp_path / "bundle", onnx_precision=precision, tolerance=0.1)
     if precision == "int8":
-        quantize(made, images[:32])
+        quantize(toy, made, images[:32])
     bundle = made.folder
     choice = choose_model(open_bundle(bundle), "onnxruntime")
     runner = open_runner(choice.backend, choice.model)
@@ -152,7 +165,7 @@ def test_predictions_are_pythons_to_the_bit_where_versions_are_equal(
     by_c = firmware.read_predictions(run_frames(library, runtime, bundle, raw, toy.SIDE))
     assert [probabilities for *_, probabilities in by_c] == by_python
     out = library.run("runner", bundle, "--backend", "onnxruntime", "--library", runtime, "selftest")
-    assert f"backend onnxruntime {importlib.metadata.version('onnxruntime')}" in out
+    assert out.endswith(f"backend onnxruntime {importlib.metadata.version('onnxruntime')} {precision} takes the frame\n")
 
 
 def test_the_library_itself_allocates_nothing_while_it_predicts(library: Any, toy: ModuleType, tmp_path: Path) -> None:

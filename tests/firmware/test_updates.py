@@ -395,15 +395,15 @@ def test_a_real_runtime_tests_what_is_installed(
     if tool.built.openvino is None:
         pytest.skip("OpenVINO's wheel is not installed")
     runtime = ("--backend", "openvino", "--library", tool.built.openvino)
-    good = toy.write_bundle(tmp_path / "good").folder
+    good = toy.write_bundle(tmp_path / "good", backends=toy.IN_C).folder
     sign(good, key_pair[0])
     tool.done("install", tool.tar(good, tmp_path / "good.tar"), *runtime)
     assert "runs" in tool.done("boot", *runtime)
-    strict = toy.write_bundle(tmp_path / "strict", seed=1).folder
+    strict = toy.write_bundle(tmp_path / "strict", seed=1, backends=toy.IN_C).folder
+    draft = open_bundle(strict).manifest
     np.save(strict / "selftest/expected.npy", np.full((4, 3), 1 / 3, np.float32))
-    draft = open_bundle(good).manifest
-    golden = replace(draft.selftest, expected=file_ref(strict, strict / "selftest/expected.npy"))
-    seal(strict, replace(draft, selftest=golden, onnx=file_ref(strict, strict / "model/model.onnx")))
+    expected = file_ref(strict, strict / "selftest/expected.npy")
+    seal(strict, replace(draft, models=tuple(replace(model, expected=expected) for model in draft.models)))
     sign(strict, key_pair[0])
     assert "a probability differs by" in tool.refused("install", strict, *runtime)
     assert tool.wanted() == tool.digest(good)

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
@@ -44,7 +43,7 @@ def both(readers: ModuleType, library: Any, bundle: Path, backend: str, monkeypa
 
 
 def test_a_graph_that_takes_data_from_elsewhere_is_not_loaded(
-    both: Any, backend: str, bundle: Path, outside: ModuleType
+    both: Any, backend: str, bundle: Path, toy: ModuleType, outside: ModuleType
 ) -> None:
     """The trap is set: a whole graph is loaded, and the data lie in the working directory."""
     manifest = open_bundle(bundle).manifest
@@ -55,7 +54,7 @@ def test_a_graph_that_takes_data_from_elsewhere_is_not_loaded(
         graph.write_bytes(good)
         outside.write(graph, place)
         (graph.parent / outside.FILE).rename(bundle.parent / outside.FILE)
-        seal(bundle, replace(manifest, onnx=file_ref(bundle, graph)))
+        seal(bundle, toy.with_graph(manifest, file_ref(bundle, graph)))
         status, message = both.ask_c(f"load {backend}")
         assert (status, "data from outside its file" in message) == (MODEL, True), (place, message)
 
@@ -69,14 +68,7 @@ def test_a_graph_is_a_graph_whatever_it_is_called(
     (bundle / "model" / outside.FILE).rename(bundle.parent / outside.FILE)
     (bundle / manifest.onnx.path).rename(bundle / "model/model.xml")
     (bundle / "model/model.onnx").write_bytes(b"\x3a\x00")
-    model = BuiltModel(
-        backend="openvino",
-        backend_version="",
-        precision="fp32",
-        kind="model",
-        files=(file_ref(bundle, bundle / "model/model.xml"),),
-        source_sha256="",
-    )
+    model = replace(manifest.models[0], files=(file_ref(bundle, bundle / "model/model.xml"),))
     seal(bundle, replace(manifest, models=(model,), onnx=file_ref(bundle, bundle / "model/model.onnx")))
     monkeypatch.chdir(bundle.parent)
     with readers.both(library.folder / "tests/verdicts", bundle, library=runtime(library, "openvino")) as found:
@@ -84,10 +76,10 @@ def test_a_graph_is_a_graph_whatever_it_is_called(
 
 
 @pytest.mark.parametrize("data", [b"\x3b\x3c", b"\x3a\x7f", b"\x08\x0a", b"\xff" * 11, b"x", b"\x3a\x02\x2a\x05"])
-def test_what_is_no_graph_is_not_loaded(both: Any, backend: str, bundle: Path, data: bytes) -> None:
+def test_what_is_no_graph_is_not_loaded(both: Any, backend: str, bundle: Path, toy: ModuleType, data: bytes) -> None:
     manifest = open_bundle(bundle).manifest
     (bundle / manifest.onnx.path).write_bytes(data)
-    seal(bundle, replace(manifest, onnx=file_ref(bundle, bundle / manifest.onnx.path)))
+    seal(bundle, toy.with_graph(manifest, file_ref(bundle, bundle / manifest.onnx.path)))
     status, message = both.ask_c(f"load {backend}")
     assert (status, message.startswith("the graph is no ONNX")) == (MODEL, True), message
 
@@ -96,11 +88,6 @@ def test_no_setting_of_a_manifest_makes_a_cache(readers: ModuleType, library: An
     """Until it is opened, nothing but its digests has been looked at; a folder that was made by then tells of it."""
     model = runtime(library, "openvino")
     cache = tmp_path / "cache"
-    manifest = open_bundle(bundle).manifest
-    built = BuiltModel(
-        backend="openvino", backend_version="", precision="fp32", kind="model", files=(manifest.onnx,), source_sha256=""
-    )
-    seal(bundle, replace(manifest, models=(built,)))
     with readers.both(library.folder / "tests/verdicts", bundle, library=model) as found:
         assert found.ask_c("load openvino") == (0, "")
         import json

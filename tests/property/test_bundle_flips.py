@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from support import factories
+from support.bundles import toy
 from support.errors import raises
 from weckd_edge.artifacts import FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
@@ -50,12 +51,10 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 network=NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             onnx=ref("model/model.onnx"),
-            selftest=GoldenFrames(
-                frames=ref("selftest/frames.npy"),
-                expected=ref("selftest/expected.npy"),
-                reference="openvino 1 int8",
-                tolerance={"openvino": 1e-3},
+            models=(
+                toy.of_graph("openvino", ref("model/model.onnx"), expected=ref("selftest/expected.npy"), tolerance=1e-3),
             ),
+            selftest=GoldenFrames(frames=ref("selftest/frames.npy"), reference="openvino 1 int8"),
             synthetic=True,
         ),
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weckd_edge.api.model import Model
-from weckd_edge.artifacts import Gate, InputSpec, Manifest, Measurement, MetricsRecord, Target
+from weckd_edge.artifacts import Gate, InputSpec, Manifest, Measurement, MetricsRecord, Precision, Target
 from weckd_edge.bundle import reader
 from weckd_edge.core.progress import Progress
 from weckd_edge.devices.runtime.predict import open_model
@@ -162,6 +162,7 @@ class Bundle:
         settings: BenchSettings | None = None,
         *,
         backend: str | None = None,
+        precision: Precision | None = None,
         power: str = "auto",
         out: str | os.PathLike[str] | None = None,
         progress: Progress | None = None,
@@ -171,6 +172,7 @@ class Bundle:
         Args:
             settings: Length of the run, threads and load generator; None takes MLPerf-like rules that last seconds.
             backend: Backend that runs the model; None takes the best one that is here.
+            precision: Precision of the model, ``int8``, ``fp16`` or ``fp32``; None takes the best one that is here.
             power: Power source: ``ina3221``, ``ina238``, ``rapl``, ``replay:FILE``, ``none``, or ``auto``.
             out: Folder for the record, every latency and a page; None keeps none.
             progress: Receiver of the progress; None shows nothing.
@@ -204,6 +206,7 @@ class Bundle:
                 self._opened,
                 settings or QUICK,
                 backend=backend,
+                precision=precision,
                 machine=BenchMachine(power=source),
                 out=folder,
                 progress=progress,
@@ -214,12 +217,13 @@ class Bundle:
             write_bench_page(folder, found)
         return found
 
-    def open(self, backend: str | None = None, *, threads: int = 1) -> Model:
+    def open(self, backend: str | None = None, precision: Precision | None = None, *, threads: int = 1) -> Model:
         """Open the bundle's model on this machine, from the bytes whose digests were checked.
 
         Args:
             backend: Backend that runs the model: ``openvino``, ``onnxruntime`` or ``tensorrt``; None takes the best one that
                 is here.
+            precision: Precision of the model, ``int8``, ``fp16`` or ``fp32``; None takes the best one that is here.
             threads: Processor threads that one prediction may use.
 
         Returns:
@@ -228,7 +232,7 @@ class Bundle:
         Raises:
             BundleError: A file was changed since the bundle was loaded.
             ConfigError: The backend is unknown, or there are fewer than one thread.
-            DeviceError: The bundle holds nothing that the backend runs.
+            DeviceError: The bundle holds no such model, or its precision is none of this processor's.
             MissingDependency: The backend's library is not installed; the message names the extra.
             ModelError: The backend refuses the model.
 
@@ -238,7 +242,7 @@ class Bundle:
             ...     model.precision
             'int8'
         """
-        return Model(open_model(self._opened, backend=backend, threads=threads))
+        return Model(open_model(self._opened, backend=backend, precision=precision, threads=threads))
 
     def __repr__(self) -> str:
         verdict = "passes" if self.passed else "does not pass"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.images.camera_frames import Colour, Matrix, Region, camera_frame
 from weckd_edge.devices.runtime.decision import Prediction
+from weckd_edge.devices.runtime.model_choice import RunningModel
 from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file, predict_frame
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ class Model:
         labels: Class names, in the order of the network's outputs.
         backend: Backend that runs the model: ``openvino``, ``onnxruntime`` or ``tensorrt``.
         backend_version: Version of the backend's library.
-        precision: Precision of the model: ``int8`` or ``fp32``.
+        precision: Precision of the model: ``int8``, ``fp16`` or ``fp32``.
+        running: Backend and precision, and whether ``weckd-edge finalize`` chose the model on this device.
     """
 
     def __init__(self, opened: OpenModel) -> None:
@@ -45,6 +47,7 @@ class Model:
         self.backend: str = opened.choice.backend
         self.backend_version: str = opened.runner.version
         self.precision: str = opened.choice.precision
+        self.running: RunningModel = opened.choice.running
         try:  # one frame for nothing, so that the first prediction takes no longer than the others
             opened.runner.run(np.zeros(opened.runner.input_shape, np.uint8))
         except BaseException:

@@ -39,13 +39,14 @@ from weckd_edge.artifacts.frame import (
     InputSpec,
     NetworkInput,
     Resize,
+    Takes,
     as_colour,
     crop_box,
     diagonal_positions,
 )
 from weckd_edge.artifacts.guard import FrameGuard, FrameQuality, QualityLimits
 from weckd_edge.artifacts.labels import Labels
-from weckd_edge.artifacts.manifest import GoldenFrames, Manifest
+from weckd_edge.artifacts.manifest import GoldenFrames, GoldenSet, GoldenTest, Manifest
 from weckd_edge.artifacts.measurement import (
     EarlyStop,
     Latency,
@@ -87,12 +88,15 @@ from weckd_edge.artifacts.preparation import (
 )
 from weckd_edge.artifacts.selection import Gate, LinkEvaluation, LinkLatency, LinkSelection
 from weckd_edge.artifacts.verification import (
+    NAMED_LAYERS,
     CalibrationCheck,
     CalibrationMetrics,
     DisagreementFrame,
     ExecutedLayer,
+    Int8Count,
     LayerDivergence,
     LayerParity,
+    ModelAccuracy,
     Parity,
     Prediction,
     ReliabilityBin,
@@ -103,6 +107,7 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 __all__ = [
     "HELD_OUT",
     "INTERPOLATIONS",
+    "NAMED_LAYERS",
     "SCHEMA_VERSION",
     "SPLITS",
     "Abstention",
@@ -143,10 +148,13 @@ __all__ = [
     "FrameSpec",
     "Gate",
     "GoldenFrames",
+    "GoldenSet",
+    "GoldenTest",
     "GuardRecord",
     "ImageChange",
     "ImageRecord",
     "InputSpec",
+    "Int8Count",
     "LabelIssue",
     "LabelIssueAudit",
     "Labels",
@@ -170,6 +178,7 @@ __all__ = [
     "MetricDifferences",
     "Metrics",
     "MetricsRecord",
+    "ModelAccuracy",
     "NetworkInput",
     "OodSet",
     "OperatingPoint",
@@ -196,6 +205,7 @@ __all__ = [
     "Split",
     "SplitLeaks",
     "StageTime",
+    "Takes",
     "Target",
     "TeacherRecord",
     "ThresholdRecord",

@@ -8,6 +8,8 @@ from typing import Literal
 
 Crop = Literal["center", "stretch"]
 Resize = Literal["area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic"]
+Takes = Literal["pixels", "frame"]
+"""What a graph takes: the resized pixels, or the camera frame, which it crops and resizes itself."""
 
 Colour = tuple[float, float, float]
 """One number for each colour channel: red, green, blue."""
@@ -107,12 +109,16 @@ class InputSpec:
     @property
     def graph_shape(self) -> tuple[int, int, int, int]:
         """Shape of the graph's input, uint8: that of the frame, or ``(1, rows, columns, 3)`` where it takes pixels."""
-        return (1, *self.network.size, 3) if self.graph_takes_pixels else self.frame_shape
+        return self.shape_of(self.graph_input_name)
 
     @property
-    def graph_input_name(self) -> str:
+    def graph_input_name(self) -> Takes:
         """Name of the graph's input: ``frame``, or ``pixels`` where it takes pixels."""
         return "pixels" if self.graph_takes_pixels else "frame"
+
+    def shape_of(self, taken: Takes) -> tuple[int, int, int, int]:
+        """Return the shape of what a graph takes, which may be another graph than the bundle's."""
+        return (1, *self.network.size, 3) if taken == "pixels" else self.frame_shape
 
 
 def as_colour(values: Sequence[float]) -> Colour:

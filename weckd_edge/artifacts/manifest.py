@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from weckd_edge.artifacts.abstention import OperatingPoint
-from weckd_edge.artifacts.base import Target
+from weckd_edge.artifacts.base import Precision, Target
 from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.artifacts.models import BuiltModel
 from weckd_edge.artifacts.selection import Gate
@@ -15,19 +15,47 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GoldenFrames:
-    """Frames with the predictions they must give: the self-test on the device.
+    """Frames of the self-test on the device; what they must give stands with each model.
 
     Attributes:
         frames: ``.npy`` file of the frames: uint8 ``[N, height, width, 3]``.
-        expected: ``.npy`` file of the expected probabilities: float32 ``[N, classes]``, from the reference backend.
-        reference: Backend, version and precision that gave the expected probabilities.
-        tolerance: Largest accepted difference of a probability for each backend, 0..0.5.
+        reference: Backend, precision and version of the deployed model, whose predictions chose the frames.
     """
 
     frames: FileRef
-    expected: FileRef
     reference: str
-    tolerance: dict[str, float]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldenTest:
+    """What the golden frames must give with one model.
+
+    Attributes:
+        backend: Name of the backend that runs the model.
+        precision: Precision of the model.
+        expected: ``.npy`` file of the expected probabilities: float32 ``[N, classes]``.
+        tolerance: Largest accepted difference of a probability, 0..0.5.
+    """
+
+    backend: str
+    precision: Precision
+    expected: FileRef
+    tolerance: float
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GoldenSet:
+    """The golden frames with a test for each model of the bundle.
+
+    Attributes:
+        golden: The frames.
+        tests: What they must give with each model.
+        schema_version: Schema version of this record.
+    """
+
+    golden: GoldenFrames
+    tests: tuple[GoldenTest, ...]
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,9 +72,10 @@ class Manifest:
         network_input_name: Name of the tensor between preprocessing and network.
         output_name: Name of the graph's output.
         operating_point: How probabilities become a decision.
-        models: One entry for each backend: the model that it runs, or the recipe to build it on the device.
-        onnx: The ONNX graph, source of every backend's model.
-        onnx_precision: Precision of the ONNX graph; a backend's int8 model may also be made from an FP32 graph.
+        models: Everything that a device may run, the host's choice first and the others by the host's measured time; and the
+            recipe from which a device builds its own.
+        onnx: The ONNX graph of the deployed model.
+        onnx_precision: Precision of the ONNX graph; an int8 model may also be made from an FP32 graph.
         selftest: Golden frames of the self-test.
         gates: Every gate with its limit, value and verdict.
         passed: Whether no gate failed.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weckd_edge.artifacts.verification import Int8Count
 from weckd_edge.core.store import SCHEMA_VERSION
 
 
@@ -203,6 +204,8 @@ class Measurement:
         power: Power and energy; None where they were not asked for.
         machine: State of the machine around the run; None where it was not recorded.
         parts: Latencies of the parts of a prediction; None where they were not timed.
+        int8: Layers that ran in int8, counted by the backend's library; None for other precisions, and where it cannot tell.
+        by_device: Whether ``finalize`` chose the model on this device.
         cut_off: Why the run ended early; None where it did not. A run that was cut off is never VALID.
         schema_version: Schema version of this record.
     """
@@ -230,5 +233,7 @@ class Measurement:
     power: PowerRecord | None = None
     machine: MachineRecord | None = None
     parts: LatencyParts | None = None
+    int8: Int8Count | None = None
+    by_device: bool = False
     cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION

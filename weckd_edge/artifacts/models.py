@@ -69,16 +69,22 @@ class QuantizedModel:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BuiltModel:
-    """One backend's model made from the graph, or the recipe from which the device makes it.
+    """A model that one backend runs, with its own proof, or the recipe from which the device makes it.
 
     Attributes:
-        backend: Name of the backend: ``openvino``, ``tensorrt`` or ``tensorrt-rtx``.
-        backend_version: Version of the library that built the model; ``""`` for a recipe.
-        precision: ``int8`` or ``fp32``.
+        backend: Name of the backend: ``openvino``, ``onnxruntime``, ``litert``, ``tensorrt`` or ``tensorrt-rtx``.
+        backend_version: Version of the library that built the model, or ran it on the host; ``""`` for a recipe.
+        precision: ``int8``, ``fp16`` or ``fp32``; a bundle holds at most one model of a backend in each.
         kind: ``model`` runs as it is; ``recipe`` is built on the device; ``preflight`` only proves that a parser and builder
             accept the graph.
         files: Files of the model.
         source_sha256: SHA-256 of the ONNX graph that the model came from, hexadecimal.
+        expected: ``.npy`` file of what the golden frames must give: float32 ``[N, classes]``. In a bundle, a model and a
+            recipe have one; several may name the same.
+        tolerance: Largest accepted difference of a probability from ``expected``, 0..0.5.
+        int8_layers: Number of convolutions and matrix products that the host's library ran in int8; None where it was not
+            asked.
+        layers: Number of all of them, without the preprocessing's; None where it was not asked.
         detail: Findings in words: layers, sizes, what was refused.
         settings: Settings that the runtime must open the model with to predict as it was verified, under the backend's own
             names.
@@ -87,13 +93,27 @@ class BuiltModel:
 
     backend: str
     backend_version: str
-    precision: str
+    precision: Precision
     kind: Literal["model", "recipe", "preflight"]
     files: tuple[FileRef, ...]
     source_sha256: str
+    expected: FileRef | None = None
+    tolerance: float | None = None
+    int8_layers: int | None = None
+    layers: int | None = None
     detail: tuple[str, ...] = ()
     settings: dict[str, str] = field(default_factory=dict)
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def name(self) -> str:
+        """Backend and precision, such as ``openvino int8``."""
+        return f"{self.backend} {self.precision}"
+
+    @property
+    def half(self) -> bool:
+        """Whether its settings ask for float16 wherever a layer is not int8."""
+        return self.settings.get("INFERENCE_PRECISION_HINT") == "f16"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -102,6 +122,7 @@ class QuantizationTrial:
 
     Attributes:
         name: Name of the trial, such as ``int8 minmax``.
+        backend: Backend that ran the trial on the host.
         precision: Precision of the network.
         method: How int8 activation ranges were estimated; ``imported`` for an imported int8 model; None for other
             precisions.
@@ -122,6 +143,7 @@ class QuantizationTrial:
     name: str
     precision: Precision
     method: str | None
+    backend: str = "openvino"
     float_nodes: tuple[str, ...] = ()
     unsupported_nodes: tuple[str, ...] = ()
     accuracy: Rate | None = None
@@ -141,7 +163,7 @@ class PrecisionSelection:
     """The file ``evidence/precision_selection.json``: which precision is deployed, out of those tried, and why.
 
     Attributes:
-        trials: Every precision that was tried, FP32 first.
+        trials: Every precision that was tried in every backend of the host, FP32 in OpenVINO first.
         chosen: Name of the trial that is deployed.
         reason: Reason for the choice, in a sentence.
         images: Number of validation images that the trials were judged on; range estimation never saw them.
@@ -149,7 +171,10 @@ class PrecisionSelection:
         precision: Precision of the deployed model.
         onnx: ONNX graph of the deployed model.
         quantized: How that graph was quantized; None where it was not.
-        built: Deployed model, where the trial built it already.
+        models: Every model that is listed for the host's kind of device, the deployed one first and the others by their
+            time; empty where the device builds its own.
+        listed: Names of the trials that ``models`` were, in the same order.
+        backends: Faster precision of each backend on the host, in a sentence each.
         quantize_aware_link: Last link after quantization-aware training, where the graph was made from it.
         schema_version: Schema version of this record.
     """
@@ -162,7 +187,9 @@ class PrecisionSelection:
     precision: Precision
     onnx: FileRef
     quantized: QuantizedModel | None
-    built: BuiltModel | None
+    models: tuple[BuiltModel, ...] = ()
+    listed: tuple[str, ...] = ()
+    backends: tuple[str, ...] = ()
     quantize_aware_link: Link | None = None
     schema_version: int = SCHEMA_VERSION
 
@@ -194,18 +221,18 @@ class Recalibration:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RecalibratedModel:
-    """The deployed graph with a temperature in front of its last Softmax.
+    """The graphs with one temperature in front of their last Softmax.
 
     Attributes:
-        onnx: The ONNX file; where the temperature is 1, the unchanged graph.
+        onnx: ONNX file of the deployed model's graph; where the temperature is 1, the unchanged graph.
         recalibration: The temperature, and how it was fitted.
-        source_sha256: SHA-256 of the graph without the temperature, hexadecimal.
-        built: Deployed model with the temperature inside, where it is built on this machine.
+        source_sha256: SHA-256 of that graph without the temperature, hexadecimal.
+        models: Every model that is listed, with the temperature inside, in the order of the selection.
         schema_version: Schema version of this record.
     """
 
     onnx: FileRef
     recalibration: Recalibration
     source_sha256: str
-    built: BuiltModel | None
+    models: tuple[BuiltModel, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.base import Estimate, Rate
+from weckd_edge.artifacts.base import Estimate, Precision, Rate
 from weckd_edge.artifacts.models import Recalibration
 from weckd_edge.core.store import SCHEMA_VERSION
 
@@ -145,6 +145,56 @@ class ExecutedLayer:
     kernel: str
 
 
+NAMED_LAYERS = 4
+"""Number of layers that a sentence names."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Int8Count:
+    """Convolutions and matrix products of a network, and how many of them a backend runs in int8 on one processor.
+
+    Attributes:
+        int8_layers: Number of them that run in int8.
+        layers: Number of all of them, without those of the preprocessing.
+        float_layers: Names of those that do not run in int8, as the backend calls them.
+    """
+
+    int8_layers: int
+    layers: int
+    float_layers: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.int8_layers} of {self.layers}"
+
+    @property
+    def sentence(self) -> str:
+        """Number of layers in int8, and the first of the others, in words."""
+        text = f"{self} convolutions and matrix products run in int8 on this processor"
+        if not self.float_layers:
+            return text
+        more = len(self.float_layers) - NAMED_LAYERS
+        return f"{text}; in floating point: {', '.join(self.float_layers[:NAMED_LAYERS])}" + (
+            f" and {more} more" if more > 0 else ""
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelAccuracy:
+    """Accuracy of one model of the bundle on the test images, as this host ran it.
+
+    Attributes:
+        backend: Name of the backend.
+        precision: Precision of the model.
+        accuracy: Accuracy on the test images.
+        flips: Number of test images whose decision differs from the trained network's.
+    """
+
+    backend: str
+    precision: Precision
+    accuracy: Rate
+    flips: int
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Parity:
     """Comparison of two implementations of one model on the same frames.
@@ -223,6 +273,7 @@ class Verification:
         calibration: Effect of the temperature; None where none was fitted.
         layer_divergences: Layer-by-layer comparison of the pairs that failed.
         executed: Layers as the backend runs them on the build machine; empty where it cannot tell.
+        models: Accuracy of every model of the bundle that the build machine can run, the deployed one first.
         schema_version: Schema version of this record.
     """
 
@@ -238,4 +289,5 @@ class Verification:
     calibration: CalibrationCheck | None = None
     layer_divergences: tuple[LayerDivergence, ...] = ()
     executed: tuple[ExecutedLayer, ...] = ()
+    models: tuple[ModelAccuracy, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -22,14 +22,20 @@ MAX_DEPTH = 32
 """Largest depth of nested lists and objects in a manifest."""
 
 MAX_FILES = 4096
+MAX_MODELS = 64
 MAX_MODEL_FILES = 4
 MAX_MODEL_BYTES = 2 << 30
 MAX_TOLERANCE = 0.5
 """Largest tolerance of a self-test, as a difference of a probability; with more, any decision would pass."""
 
-SETTINGS: dict[str, dict[str, str]] = {"openvino": {"INFERENCE_PRECISION_HINT": "f32"}}
-"""Every setting that a model may name, by backend. The backends set them themselves: nothing else of a manifest reaches a
-runtime, which would take a folder to read compiled models from, or a number of threads, just as well."""
+SETTINGS: dict[tuple[str, str], dict[str, tuple[str, ...]]] = {
+    ("openvino", "int8"): {"INFERENCE_PRECISION_HINT": ("f32",)},
+    ("openvino", "fp16"): {"INFERENCE_PRECISION_HINT": ("f32", "f16")},
+    ("openvino", "fp32"): {"INFERENCE_PRECISION_HINT": ("f32",)},
+}
+"""Every setting that a model may name and the values it may have, by backend and precision. The backends set them
+themselves: nothing else of a manifest reaches a runtime, which would take a folder to read compiled models from, or a number
+of threads, just as well."""
 
 ZEROS = "0" * 64
 _SELF_DIGEST = re.compile(rb'"manifest_sha256": "([0-9a-f]{64})"')
@@ -104,14 +110,13 @@ def check_manifest(manifest: Manifest) -> None:
     _check_labels(manifest)
     _check_input(manifest.input)
     _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MAX_MODEL_BYTES, "bytes")
-    for backend, tolerance in manifest.selftest.tolerance.items():
-        if not 0 <= tolerance <= MAX_TOLERANCE:
-            raise BundleError(
-                f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {backend}, found {tolerance:g}",
-                code="E_BUNDLE_TOLERANCE",
-            )
+    _check_size(MANIFEST_FILE, "the list of models", len(manifest.models), MAX_MODELS, "models")
     for model in manifest.models:
         _check_model(model)
+    names = [model.name for model in manifest.models if model.kind == "model"]
+    for name in names:
+        if names.count(name) > 1:
+            raise BundleError(f"{MANIFEST_FILE}: expected one model of {name[:60]}, found more", code="E_BUNDLE_MODEL")
     for what, name in (("the bundle's name", manifest.name), ("the device's name", manifest.device)):
         _check_size(MANIFEST_FILE, what, len(name.encode()), MAX_LABEL_BYTES, "bytes")
 
@@ -217,9 +222,9 @@ def _check_sides(name: str, found: tuple[int, int], least: tuple[int, int], most
 
 def _check_model(model: BuiltModel) -> None:
     for name, value in model.settings.items():
-        if SETTINGS.get(model.backend, {}).get(name) != value:
+        if value not in SETTINGS.get((model.backend, model.precision), {}).get(name, ()):
             raise BundleError(
-                f"{MANIFEST_FILE}: a model of {model.backend} names the setting {name[:60]} = {value[:60]}, which is none "
+                f"{MANIFEST_FILE}: a model of {model.name} names the setting {name[:60]} = {value[:60]}, which is none "
                 "of this format",
                 code="E_BUNDLE_MODEL",
             )
@@ -228,6 +233,7 @@ def _check_model(model: BuiltModel) -> None:
             f"{MANIFEST_FILE}: a model: expected the schema {SCHEMA_VERSION}, found {model.schema_version}",
             code="E_BUNDLE_MODEL",
         )
+    _check_proof(model)
     if model.kind != "model":
         return
     paths = [ref.path for ref in model.files]
@@ -240,6 +246,27 @@ def _check_model(model: BuiltModel) -> None:
         raise BundleError(
             f"{MANIFEST_FILE}: a model of {model.backend}: expected files, none twice, one graph and one file of weights, "
             f"found {', '.join(paths) or 'none'}",
+            code="E_BUNDLE_MODEL",
+        )
+
+
+def _check_proof(model: BuiltModel) -> None:
+    """Raise an error where a model, or a recipe, does not say what its golden frames must give."""
+    if (model.kind == "preflight") != (model.expected is None) or (model.expected is None) != (model.tolerance is None):
+        raise BundleError(
+            f"{MANIFEST_FILE}: {model.name}: expected golden predictions and a tolerance for what runs, and for a preflight "
+            "neither",
+            code="E_BUNDLE_MODEL",
+        )
+    if model.tolerance is not None and not 0 <= model.tolerance <= MAX_TOLERANCE:
+        raise BundleError(
+            f"{MANIFEST_FILE}: expected a tolerance of 0 to {MAX_TOLERANCE} for {model.name}, found {model.tolerance:g}",
+            code="E_BUNDLE_TOLERANCE",
+        )
+    small, layers = model.int8_layers, model.layers
+    if (small is None) != (layers is None) or not 0 <= (small or 0) <= (layers or 0):
+        raise BundleError(
+            f"{MANIFEST_FILE}: {model.name}: expected int8 layers among all layers, found {small} of {layers}",
             code="E_BUNDLE_MODEL",
         )
 

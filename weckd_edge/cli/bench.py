@@ -66,7 +66,14 @@ def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: Benc
 
     loaded = load(bundle, key=trust.key, min_version=trust.min_version)
     with output.progress() as progress:
-        found = loaded.bench(run.settings(), backend=run.backend, power=run.power, out=output.out, progress=progress)
+        found = loaded.bench(
+            run.settings(),
+            backend=run.backend,
+            precision=run.precision,
+            power=run.power,
+            out=output.out,
+            progress=progress,
+        )
     verdict, reason = verdict_of(found)
     if output.as_json:
         print_json(bench_summary(found, verdict, reason))
@@ -86,7 +93,10 @@ def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
     threads_used = f"{found.threads} thread{'' if found.threads == 1 else 's'}"
     if parts is not None and parts.end_to_end_over_network is not None:
         print_message(f"end to end takes {parts.end_to_end_over_network:.2f} times as long as the network alone")
-    print_message(f"{found.backend} {found.backend_version}, {found.precision}, {threads_used}, {found.generator}")
+    chosen = ", chosen on this device" if found.by_device else ""
+    print_message(f"{found.backend} {found.backend_version}, {found.precision}{chosen}, {threads_used}, {found.generator}")
+    if found.int8 is not None:
+        print_message(found.int8.sentence)
     print_message(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:

@@ -41,7 +41,9 @@ def bench_over_ssh(bundle: Path, *, run: BenchRun, trust: AcceptedBundle, remote
         bundle=str(bundle) if remote.remote_bundle else None,
         settings=run.settings(),
         backend=run.backend,
+        precision=run.precision,
         power=run.power,
+        finalize=remote.finalize,
     )
     access = Access(
         connect=connect,
@@ -82,7 +84,7 @@ def _show(found: Sequence[HostResult]) -> None:
             continue
         latency = measured.end_to_end
         times = [f"{ns / 1e6:.3f}" for ns in (latency.p50_ns, latency.p90_ns, latency.p99_ns)]
-        runs = f"{measured.backend} {measured.precision}"
+        runs = f"{measured.backend} {measured.precision}{', its choice' if measured.by_device else ''}"
         verdict = verdict_of(measured)[0] + ("" if record.state == "finished" else f", {record.state}")
         rows.append((record.host, measured.device, runs, *times, len(latency.samples_ns), verdict))
     print_table(("host", "device", "runs", "p50 ms", "p90 ms", "p99 ms", "frames", ""), rows, title="end-to-end latency")

@@ -43,7 +43,12 @@ def command(bundle: Path, page: Page, runtime: Runtime, trust: AcceptedBundle, o
 
     with (
         DemoSession(
-            bundle, backend=runtime.backend, threads=runtime.threads, key=trust.key, min_version=trust.min_version
+            bundle,
+            backend=runtime.backend,
+            precision=runtime.precision,
+            threads=runtime.threads,
+            key=trust.key,
+            min_version=trust.min_version,
         ) as session,
         DemoServer(session, host=page.host, port=page.port) as server,
     ):

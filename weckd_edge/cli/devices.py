@@ -34,7 +34,8 @@ def list_command(output: Output) -> None:
                     "target": p.target,
                     "architecture": p.architecture,
                     "summary": p.summary,
-                    "int8": p.int8,
+                    "int8_arithmetic": p.int8_arithmetic,
+                    "int8": {row.runtime: row.runs for row in p.int8},
                     "ram_gib": p.ram_gib,
                     "published": len(p.published),
                 }
@@ -42,8 +43,10 @@ def list_command(output: Output) -> None:
             ]
         )
         return
-    print_table(("device", "target", "processor", "int8", "GiB", "published"), [summarize_profile(p) for p in profiles])
+    columns = ("device", "target", "processor", "int8", "layers in int8", "GiB", "published")
+    print_table(columns, [summarize_profile(p) for p in profiles])
     print_message("int8: native pays, emulated gains less, none: no path; published: latencies that others measured")
+    print_message("layers in int8: how many of an int8 graph's layers a runtime runs in int8 there")
     print_message("-: not known. More of one, with every source: weckd-edge devices show DEVICE")
 
 

@@ -17,6 +17,7 @@ def command(output: Output) -> None:
     Every library is imported, so this takes a few seconds.
     """
     from weckd_edge.devices.doctor.doctor import diagnose
+    from weckd_edge.devices.profiles.text import int8_in_words
 
     found = diagnose()
     if output.as_json:
@@ -38,5 +39,8 @@ def command(output: Output) -> None:
         [(x.module, x.state, x.version, x.detail or "") for x in found.libraries],
     )
     print_message(f"device: {found.device.profile} ({'; '.join(found.device.reasons)})")
+    print_message(
+        f"layers that run in int8 here: {int8_in_words(found.int8)} (weckd-edge devices show {found.device.profile})"
+    )
     print_message(f"clock governor: {found.governor}")
     print_message(f"frames: {found.pixels}")

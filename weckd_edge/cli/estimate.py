@@ -106,6 +106,7 @@ def _estimate(
     from weckd_edge.devices.latency_model.estimate import estimate_latency
     from weckd_edge.devices.latency_model.measurements import read_measurements
     from weckd_edge.devices.profiles.profile import load_profile
+    from weckd_edge.devices.profiles.text import int8_in_words
     from weckd_edge.pipeline.latency_calibration import count_file
     from weckd_edge.report.numbers import significant
 
@@ -132,7 +133,9 @@ def _estimate(
                 "counts_sha256": counts.sha256,
                 "macs": counts.macs,
                 "precision": counts.precision,
-                "devices": [{"device": profile.id, "estimate": estimate} for profile, estimate in found],
+                "devices": [
+                    {"device": profile.id, "estimate": estimate, "int8": profile.int8} for profile, estimate in found
+                ],
             }
         )
         return
@@ -147,6 +150,8 @@ def _estimate(
     )
     for profile, estimate in found:
         print_message(f"{profile.id}: {estimate.reason}")
+        if counts.precision == "int8" and profile.int8:
+            print_message(f"{profile.id}: layers that run in int8 there: {int8_in_words(profile.int8)}")
 
 
 def _ms(ns: int | None) -> str | None:

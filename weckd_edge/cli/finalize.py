@@ -1,69 +1,92 @@
-"""``weckd-edge finalize``: the last step of a Jetson bundle, on the Jetson."""
+"""``weckd-edge finalize``: the last step of a bundle, on the device that runs it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import click
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
 from weckd_edge.cli.parsing.option_groups import AcceptedBundle, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
-from weckd_edge.cli.parsing.parameter_types import PATH
+from weckd_edge.cli.parsing.parameter_types import PATH, THREADS
+
+if TYPE_CHECKING:
+    from weckd_edge.devices.runtime.device_choice import Finalized
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class EngineBuild(OptionGroup):
-    """The engine that is built or activated."""
+class Finalizing(OptionGroup):
+    """The choice that is made or activated."""
 
-    title: ClassVar[str] = "Engine"
-    dla: bool = option("--dla", is_flag=True, help="Also build for the DLA; use it where it is faster than the GPU.")
+    title: ClassVar[str] = "Choice"
+    threads: int | None = option(
+        "--threads",
+        type=THREADS,
+        default=None,
+        metavar="N",
+        help="Processor: threads of a query while models are timed; default 1.",
+    )
+    again: bool = option("--again", is_flag=True, help="Test again what was measured or refused before.")
+    dla: bool = option("--dla", is_flag=True, help="Jetson: also build for the DLA; use it where it is faster than the GPU.")
     gpu_fallback: bool = option(
         "--gpu-fallback", is_flag=True, help="With --dla: run layers that the DLA does not support on the GPU."
     )
-    rollback: bool = option("--rollback", is_flag=True, help="Activate the previous engine again; builds nothing.")
+    rollback: bool = option(
+        "--rollback", is_flag=True, help="Activate the previous choice again; builds and measures nothing."
+    )
 
 
 @click.command("finalize", cls=Command)
 @click.argument("bundle", type=PATH)
-@takes(engine=EngineBuild, trust=AcceptedBundle, output=ProgressOutput)
-def command(bundle: Path, engine: EngineBuild, trust: AcceptedBundle, output: ProgressOutput) -> None:
-    """Build the TensorRT engine of a BUNDLE on a Jetson, self-test it on the golden frames, activate it.
+@takes(choice=Finalizing, trust=AcceptedBundle, output=ProgressOutput)
+def command(bundle: Path, choice: Finalizing, trust: AcceptedBundle, output: ProgressOutput) -> None:
+    """Let this device choose what it runs of a BUNDLE, tested on the golden frames; predict, bench and verify follow.
 
-    An engine that exists for this module, TensorRT, L4T and power mode is tested and reused. An engine that fails its
-    self-test is deleted, and the previous one stays active.
+    On a processor, every model of the bundle is tested in a process of its own, and the fastest of those that pass is
+    activated. On a Jetson, the TensorRT engine is built. A choice that was made before on the same device, with the same
+    libraries and in the same power mode, is tested and reused. What fails leaves the present choice active.
     """
     from weckd_edge.bundle.reader import open_bundle
-    from weckd_edge.devices.jetson.finalize import Finalized, finalize, roll_back
+    from weckd_edge.devices.finalize.finalize import FinalizeOptions, finalize, roll_back
+    from weckd_edge.devices.runtime.device_choice import Finalized
 
-    if engine.rollback and (engine.dla or engine.gpu_fallback):
-        raise click.UsageError("--rollback builds nothing; leave out --dla and --gpu-fallback")
-    if engine.gpu_fallback and not engine.dla:
+    if choice.rollback and (choice.dla or choice.gpu_fallback or choice.again or choice.threads is not None):
+        raise click.UsageError("--rollback builds and measures nothing; leave out the other options of the choice")
+    if choice.gpu_fallback and not choice.dla:
         raise click.UsageError("--gpu-fallback is for --dla")
     opened = open_bundle(bundle, key=trust.key, min_version=trust.min_version)
     with output.progress() as progress:
-        if engine.rollback:
-            done = Finalized(record=roll_back(opened), reused=True)
+        if choice.rollback:
+            done = Finalized(choice=roll_back(opened), reused=True)
         else:
-            done = finalize(opened, progress=progress, dla=engine.dla, gpu_fallback=engine.gpu_fallback)
-    record = done.record
-    if output.as_json:
-        print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "engine": record})
+            options = FinalizeOptions(
+                dla=choice.dla, gpu_fallback=choice.gpu_fallback, threads=choice.threads, again=choice.again
+            )
+            done = finalize(opened, progress=progress, options=options)
+    _show(bundle, done, as_json=output.as_json)
+
+
+def _show(bundle: Path, done: Finalized, *, as_json: bool) -> None:
+    found = done.choice
+    if as_json:
+        print_json({"bundle": str(bundle), "reused": done.reused, "warnings": done.warnings, "choice": found})
         return
-    identity = record.identity
     print_table(
         ("what", "is"),
         [
-            ("engine", f"{bundle}/device/{record.engine.path}" + (" (used again)" if done.reused else "")),
-            ("processor", record.target),
-            ("module", identity.module),
-            ("TensorRT", identity.tensorrt_version),
-            ("L4T", identity.l4t),
-            ("power mode", identity.power_mode),
-            ("self-test", f"{record.frames} frames, largest difference {record.max_abs:.6f}, {record.flips} flips"),
+            ("model", found.name + (" (used again)" if done.reused else "")),
+            ("file", f"{bundle}/{found.files[0].path}"),
+            *found.identity.facts(),
+            ("self-test", f"{found.frames} frames, largest difference {found.max_abs:.6f}, {found.flips} flips"),
         ],
     )
+    if found.latency_ns:
+        print_table(
+            ("timed in turn", "ms a golden frame"),
+            [(name, f"{ns / 1e6:.3f}") for name, ns in sorted(found.latency_ns.items(), key=lambda item: item[1])],
+        )
     for warning in done.warnings:
         print_message(f"warning: {warning}")

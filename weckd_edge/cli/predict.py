@@ -88,10 +88,11 @@ def command(bundle: Path, images: tuple[Path, ...], run: PredictRun, trust: Acce
     loaded = load(bundle, key=trust.key, min_version=trust.min_version)
     results = PredictionResults(skipped=found.skipped, file=output.out)
     with (
-        loaded.open(run.backend, threads=run.threads) as model,
+        loaded.open(run.backend, run.precision, threads=run.threads) as model,
         output.progress() as progress,
         progress.task("predict", len(found.images)) as task,
     ):
+        results.model = model.running
         for result in _predictions(loaded, model, found.images, run, output):
             results.add(result)
             task.advance()

@@ -16,7 +16,7 @@ from weckd_edge.cli.parsing.parameter_types import PATH
 @click.argument("bundle", type=PATH)
 @takes(trust=AcceptedBundle, output=Output)
 def command(bundle: Path, trust: AcceptedBundle, output: Output) -> None:
-    """Check a bundle's signature, every file's digest, and its golden frames on each backend that runs here."""
+    """Check a bundle's signature, every file's digest, and its golden frames with each model that runs here."""
     from weckd_edge.core.errors import BundleError
     from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
@@ -26,17 +26,23 @@ def command(bundle: Path, trust: AcceptedBundle, output: Output) -> None:
     elif result.digests_ok:
         rows = [
             (
-                test.backend,
+                f"{test.backend} {test.precision}" + (" *" if test.runs else ""),
                 test.frames,
                 None if test.max_abs is None else f"{test.max_abs:.6f}",
                 None if test.tolerance is None else f"{test.tolerance:g}",
                 test.flips,
+                None if test.int8 is None else str(test.int8),
                 {True: "passed", False: "FAILED", None: "not run"}[test.passed],
                 test.reason or "",
             )
             for test in result.selftest
         ]
-        print_table(("backend", "frames", "max difference", "allowed", "flips", "self-test", "why"), rows)
+        print_table(("model", "frames", "max difference", "allowed", "flips", "in int8", "self-test", "why"), rows)
+        if result.running is not None:
+            print_message(f"* predicts here: {result.running}")
+        for test in result.selftest:
+            if test.int8 is not None and test.int8.float_layers:
+                print_message(f"{test.name}: {test.int8.sentence}")
         print_message(f"signature: {result.signature}; every file has the digest that the manifest names")
     if not result.passed:
         raise BundleError(str(result.problem), code=str(result.code))

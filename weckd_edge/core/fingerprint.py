@@ -20,7 +20,7 @@ from weckd_edge.core.import_graph import depends_on, libraries_of, read_source
 
 OUTSIDE_KEYS = "names results; what is in them does not depend on it"
 
-LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "tensorrt-rtx", "numpy", "pillow")
+LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "tensorrt-rtx", "numpy", "pillow")
 """Distributions whose versions a bundle records."""
 
 DISTRIBUTION_OF = {

@@ -12,6 +12,7 @@ from weckd_edge.core.errors import MissingDependency
 OUTSIDE_KEYS = "finds libraries, whose versions count by themselves"
 
 EXTRA_OF = {
+    "ai_edge_litert": "litert",
     "asyncssh": "remote",
     "cryptography": "sign",
     "cyclonedx": "report",

@@ -160,6 +160,7 @@ def _build_candidate(
     """Write a candidate in both precisions."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
+    from weckd_edge.compile.quantize.forms import PROCESSOR
     from weckd_edge.compile.quantize.quantize import ONNX_FILE, calibrate, quantize, write_quantized
     from weckd_edge.train.distill.chain import frame_spec
     from weckd_edge.train.networks.models import create_student, measure_student
@@ -174,10 +175,10 @@ def _build_candidate(
     small.mkdir()
     exported = export_onnx(created.student.backbone, spec, index.labels, "", plain)
     calibration = calibrate(exported, plain, index, root, QuantizeConfig(images=_IMAGES), seed=config.seed, progress=silent)
-    model = quantize(calibration, "minmax", open_sums=False, progress=silent)
+    model = quantize(calibration, "minmax", PROCESSOR, progress=silent)
     write_quantized(calibration, model, "minmax", small=True, folder=small)
-    for place, precision in ((plain, "fp32"), (small, "int8")):
-        openvino_backend.build_ir(place / ONNX_FILE, precision, place)
+    openvino_backend.build_ir(plain / ONNX_FILE, "fp32", plain)
+    openvino_backend.build_ir(small / ONNX_FILE, "int8", small)
     return _BuiltCandidate(spec, size.parameters, size.macs)
 
 

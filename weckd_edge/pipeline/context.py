@@ -15,7 +15,7 @@ from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.devices.gates.gates import merge_limits
-from weckd_edge.devices.jetson.recipe import check_tensorrt
+from weckd_edge.devices.jetson.version_rules import check_tensorrt
 from weckd_edge.devices.machine.detect import DetectedMachine, detect, is_same_device
 from weckd_edge.devices.profiles.profile import DeviceProfile, load_profile
 from weckd_edge.pipeline.request import BuildRequest

@@ -25,7 +25,7 @@ from weckd_edge.devices.latency_model.counts import NetworkCounts, read_counts
 from weckd_edge.devices.latency_model.measurements import TimedNetwork
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.table import find_backend, open_runner
-from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
+from weckd_edge.devices.runtime.model_choice import read_model_bytes
 
 BACKEND = "openvino"
 
@@ -102,8 +102,8 @@ def count_file(path: Path, *, network_only: bool = False, key: Path | None = Non
     behind = NETWORK_INPUT_NAME if network_only else None
     if path.is_dir():
         bundle = open_bundle(path, key=key)
-        built = next((built for built in bundle.manifest.models if backend_of(built) == "openvino"), None)
-        model = read_model_bytes(bundle, *(built.files if built is not None else (bundle.manifest.onnx,)))
+        irs = [built.files for built in bundle.manifest.models if any(ref.path.endswith(".xml") for ref in built.files)]
+        model = read_model_bytes(bundle, *(irs[0] if irs else (bundle.manifest.onnx,)))
         with tempfile.TemporaryDirectory(prefix="weckd-counts-") as own:
             return count_file(model.write(Path(own)), network_only=network_only)
     if key is not None:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import (
+    BuiltModel,
     ChainRecord,
     DatasetIndex,
     ExportedModel,
@@ -23,6 +24,7 @@ from weckd_edge.artifacts import (
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.backends.table import refusal
 
 if TYPE_CHECKING:
     from torch.nn import Module
@@ -149,8 +151,8 @@ class Student:
     @property
     def loaded_bytes(self) -> int:
         """Size of the files that the device would load, bytes."""
-        built = self.selection.built
-        return sum(ref.bytes for ref in (built.files if built else (self.selection.onnx,)))
+        models = self.selection.models
+        return sum(ref.bytes for ref in (models[0].files if models else (self.selection.onnx,)))
 
     @property
     def as_written(self) -> Implementation:
@@ -158,7 +160,7 @@ class Student:
         from weckd_edge.compile.verify.implementations import Implementation
 
         chosen = self.selection
-        if chosen.built is not None and chosen.quantized is None and chosen.precision == "int8":
+        if chosen.models and chosen.quantized is None and chosen.precision == "int8":
             # NNCF's int8 exists in its own IR alone.
             return replace(self.deployed, reference=True)
         return Implementation(
@@ -168,14 +170,23 @@ class Student:
     @property
     def deployed(self) -> Implementation:
         """The deployed model; where the device builds its own, the graph as it is written."""
+        models = self.selection.models
+        return self.implementation(models[0]) if models else self.as_written
+
+    def implementation(self, model: BuiltModel) -> Implementation:
+        """Return how one of the listed models is run."""
         from weckd_edge.compile.verify.implementations import Implementation
 
-        built = self.selection.built
-        if built is None:
-            return self.as_written
+        graph = next(ref for ref in model.files if not ref.path.endswith(".bin"))
         return Implementation(
-            backend=built.backend,
-            model=self.folder / built.files[0].path,
+            backend=model.backend,
+            model=self.folder / graph.path,
             input=self.input,
-            precision=self.selection.precision,
+            precision=model.precision,
+            half=model.half,
         )
+
+    @property
+    def runs_here(self) -> list[BuiltModel]:
+        """The listed models that this machine can run, the deployed one first."""
+        return [model for model in self.selection.models if refusal(model.backend, half=model.half) is None]

@@ -49,7 +49,8 @@ def bench_page(measurement: Measurement, verdict: str | None = None, reason: str
     body = [
         f'<header class="card"><p class="kicker">Benchmark</p><h1>{escape(measurement.host)}</h1>'
         f'<p class="lead">{escape(measurement.rules)}. {escape(measurement.backend)} '
-        f"{escape(measurement.backend_version)}, {escape(measurement.precision)}, {plural(measurement.threads, 'thread')}; "
+        f"{escape(measurement.backend_version)}, {escape(measurement.precision)}"
+        f"{', chosen on this device' if measurement.by_device else ''}, {plural(measurement.threads, 'thread')}; "
         f"queries by {escape(measurement.generator)}.</p>{banner}</header>",
         '<div class="pair">'
         f'<section class="card"><h2>Distribution of latencies</h2>{charts.latency_histogram(latency, None)}</section>'
@@ -76,6 +77,8 @@ def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
         shown = " / ".join(milliseconds(ns) for ns in (network.p50_ns, network.p90_ns, network.p99_ns))
         rows.append(("network alone, p50 / p90 / p99", shown))
     rows += _part_numbers(measurement)
+    if measurement.int8 is not None:
+        rows.append(("layers that run in int8", str(measurement.int8)))
     rows.append(("cold start, until the first prediction", milliseconds(measurement.cold_start_ns)))
     rss = measurement.peak_rss_bytes
     rows.append(("peak memory", "cannot be measured on this machine" if rss is None else size(rss)))

@@ -13,7 +13,6 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import WeckdError
 from weckd_edge.devices.attribution.explain_images import SMALL_PIXELS, overlay_of
 from weckd_edge.devices.runtime.backends.base import Probabilities, Runner
-from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.model_choice import choose_model
 from weckd_edge.report.pictures import Picture
 
@@ -54,7 +53,7 @@ def picture_frames(
 def _open(folder: Path, manifest: Manifest) -> tuple[Runner | None, str]:
     try:
         choice = choose_model(Bundle(folder=folder, manifest=manifest, signature="unsigned"))
-        return open_frame_runner(choice.backend, choice.model, manifest.input), ""
+        return choice.open(manifest.input), ""
     except WeckdError:  # the message names files of this machine, which have no place in a bundle
         return None, "the deployed model cannot be opened on the build machine"
 

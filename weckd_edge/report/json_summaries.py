@@ -8,6 +8,7 @@ from typing import Any
 
 from weckd_edge.artifacts import Latency, LatencyParts, LinkEvaluation, Measurement, Metric, MetricsRecord, OutsideTeaching
 from weckd_edge.core.words import with_plain_spaces
+from weckd_edge.report.chapters.models import model_rows
 from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.evidence import BundleContents
 
@@ -41,6 +42,19 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
             "backend": verification.backend,
             "reason": contents.link_selection.reason,
         },
+        "models": [
+            {
+                "name": row.name,
+                "accuracy": row.accuracy.value if row.accuracy is not None else None,
+                "median_ns": row.median_ns,
+                "int8_layers": row.int8_layers,
+                "layers": row.layers,
+                "tolerance": row.tolerance,
+                "bytes": row.bytes,
+            }
+            for row in model_rows(manifest, contents.selection, verification)
+        ],
+        "backends": list(contents.selection.backends),
         "candidates": [_candidate(link) for link in contents.link_selection.links],
         "accuracy": {
             "fp32": verification.accuracy_fp32.value,
@@ -157,6 +171,8 @@ def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, An
         "backend": found.backend,
         "backend_version": found.backend_version,
         "precision": found.precision,
+        "by_device": found.by_device,
+        "int8": found.int8,
         "threads": found.threads,
         "rules": found.rules,
         "rule_set": found.rule_set,

@@ -18,6 +18,7 @@ from weckd_edge.report.chapters import abstention, audit, explorer, operating_po
 from weckd_edge.report.chapters.confusion_csv import confusion_csv, csv_url
 from weckd_edge.report.chapters.gallery import by_severity, gallery
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_text, recall_table
+from weckd_edge.report.chapters.models import model_rows
 from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.charts.chain import chain_chart
 from weckd_edge.report.diff.rows import ChangeText
@@ -111,6 +112,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "contents": contents,
         "verification": verification,
         "selection": contents.selection,
+        "model_rows": model_rows(manifest, contents.selection, verification),
         "link_selection": contents.link_selection,
         "evaluated": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
         "measurement": measurement,

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from weckd_edge.compile.graph import IR_VERSION, OPSET, opset_of
+from weckd_edge.compile.graph import OPSET, opset_of, stamp_versions
 from weckd_edge.compile.importing.rewrites.constants import fold_constants
 from weckd_edge.compile.importing.rewrites.node_writer import rewrite_nodes
 from weckd_edge.compile.importing.rewrites.operators import EXPORT_AGAIN
@@ -58,9 +58,7 @@ def to_opset(name: str, model: ModelProto) -> ModelProto:
         model = fold_constants(name, model)
     elif opset > OPSET:
         model = _lowered(name, model)
-    model.ir_version = IR_VERSION
-    del model.opset_import[:]
-    model.opset_import.append(onnx.helper.make_opsetid("", OPSET))
+    stamp_versions(model, OPSET)
     for node in model.graph.node:
         node.domain = ""
         node.doc_string = ""

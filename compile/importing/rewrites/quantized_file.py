@@ -2,8 +2,8 @@
 
 What ONNX Runtime, NNCF, modelopt and TensorRT's tools write differs in places that change no prediction: integer operators
 (QOperator) instead of Q/DQ pairs, int32 biases and other constants behind a DequantizeLinear, weights as int8 without their
-Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; a node that breaks a rule after that is refused by
-name.
+Q, uint8 with a zero point of 128 for int8 with 0. These are rewritten; a node that breaks a rule of every target after that
+is refused by name. Activations with another zero point are kept for processors; TensorRT's form refuses them later.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import consumers, producers
 from weckd_edge.compile.importing.rewrites.integer_operators import ADVICE, INTEGER, write_integer_operators_out
+from weckd_edge.compile.quantize.forms import PROCESSOR
 from weckd_edge.compile.quantize.qdq_constants import (
     arrays_of,
     drop_unread,
@@ -49,7 +50,7 @@ def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
         model: Network as it was imported; it is left as it is.
 
     Raises:
-        ModelError: A node breaks a rule of the targets; it and the rule are named.
+        ModelError: A node breaks a rule of every target; it and the rule are named.
     """
     onnx = require("onnx", "read a quantized network")
     settled: ModelProto = onnx.ModelProto()
@@ -71,7 +72,7 @@ def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
     drop_unread(graph)
     for entry in [e for e in settled.opset_import if e.domain == _MICROSOFT]:
         settled.opset_import.remove(entry)
-    broken = find_violations(settled)
+    broken = find_violations(settled, PROCESSOR)
     if broken:
         more = f" (and {len(broken) - 1} more)" if len(broken) > 1 else ""
         raise ModelError(

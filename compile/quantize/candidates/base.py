@@ -87,7 +87,7 @@ class PrecisionCandidate:
         input: The camera frame, and the network's input.
         folder: Folder that its files lie in.
         onnx: Path of its graph, as it would be deployed.
-        runnable: Graph that stands for it on this machine, where the device builds its own form of it.
+        runnable: Graph that stands for it on this machine, where a device builds or computes it otherwise.
         graph: Graph of an int8 candidate of our own, with weights in floating point.
         whole: Int8 graph that ``graph`` was made from.
         quantized: Record of it as an int8 graph.
@@ -112,8 +112,13 @@ class PrecisionCandidate:
     def implementation(self) -> Implementation:
         """How it is run on this machine."""
         precision = self.trial.precision
-        if self.built is not None:
-            model = self.folder / self.built.files[0].path
-            return Implementation(backend=self.built.backend, model=model, input=self.input, precision=precision)
+        if self.built is not None and self.runnable is None:
+            return Implementation(
+                backend=self.built.backend,
+                model=self.folder / self.built.files[0].path,
+                input=self.input,
+                precision=precision,
+                half=self.built.half,
+            )
         graph = self.runnable or self.onnx
         return Implementation(backend="onnxruntime", model=graph, input=self.input, precision=precision, reference=True)

@@ -17,6 +17,8 @@ from weckd_edge.metrics.intervals import rate_by_group
 MARGIN = 0.03
 """Largest relative difference of two candidates' times at which they count as equally fast."""
 
+NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "litert": "LiteRT"}
+
 LARGER = 1.25
 """Largest size, relative to the smallest of the equally fast, at which the candidate closest to FP32 is chosen."""
 
@@ -76,7 +78,8 @@ def closest_candidate(trials: Sequence[QuantizationTrial]) -> QuantizationTrial 
 def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial:
     """Return the trial that is deployed: the fastest; of those as fast, a small one that stays close to FP32.
 
-    Where none was timed, int8 as a whole comes before int8 in part, and that before the last of the others.
+    Of two as fast OpenVINO's is taken, which the extra for processors brings. Where none was timed, int8 as a whole comes
+    before int8 in part, and that before the last of the others.
     """
     timed = [t for t in eligible if t.relative_time is not None]
     if not timed:
@@ -86,8 +89,38 @@ def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial
         return int8 or eligible[-1]
     best = min(t.relative_time or 0.0 for t in timed)
     tied = [t for t in timed if (t.relative_time or 0.0) <= best * (1 + MARGIN)]
+    tied = [t for t in tied if t.backend == "openvino"] or tied
     minimum = min(t.bytes or 0 for t in tied)
     return min((t for t in tied if (t.bytes or 0) <= minimum * LARGER), key=lambda t: t.divergence or 0.0)
+
+
+def rank_listed(chosen: QuantizationTrial, eligible: Sequence[QuantizationTrial]) -> list[QuantizationTrial]:
+    """Return the trials that are listed: of each backend and precision the fastest, the deployed one first, then by time.
+
+    What was not timed on this machine comes last.
+    """
+    ordered = [chosen, *sorted((t for t in eligible if t is not chosen), key=lambda t: t.median_ns or float("inf"))]
+    found: dict[tuple[str, str], QuantizationTrial] = {}
+    for trial in ordered:
+        found.setdefault((trial.backend, trial.precision), trial)
+    return list(found.values())
+
+
+def compare_precisions(trials: Sequence[QuantizationTrial]) -> tuple[str, ...]:
+    """Return for each backend in which int8 and FP32 were timed which of them comes first, in a sentence."""
+    sentences = []
+    for backend in dict.fromkeys(t.backend for t in trials):
+        timed = [t for t in trials if t.backend == backend and t.median_ns is not None]
+        floats, small = ([t for t in timed if t.precision == precision] for precision in ("fp32", "int8"))
+        if not floats or not small:
+            continue
+        fp32, int8 = floats[0], min(small, key=lambda t: t.median_ns or 0)
+        slower = (int8.median_ns or 0) > (fp32.median_ns or 0)
+        sentences.append(
+            f"{NAMES.get(backend, backend)} takes {_ms(int8)} in int8 and {_ms(fp32)} in FP32: "
+            + ("int8 does not pay here, and FP32 comes before it" if slower else "int8 comes first")
+        )
+    return tuple(sentences)
 
 
 def explain_choice(

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from weckd_edge.artifacts import Precision, QuantizationTrial
-from weckd_edge.compile.backends import nncf_backend, openvino_backend
-from weckd_edge.compile.graph import load_graph
+from weckd_edge.artifacts import BuiltModel, Precision, QuantizationTrial
+from weckd_edge.compile.backends import litert_backend, nncf_backend, openvino_backend
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate, WholeInt8
+from weckd_edge.compile.quantize.candidates.choose import NAMES
 from weckd_edge.compile.quantize.candidates.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.candidates.sensitivity import rank_layers
+from weckd_edge.compile.quantize.forms import form_for
 from weckd_edge.compile.quantize.fp16_form import make_half
-from weckd_edge.compile.quantize.qdq_nodes import leave_float
+from weckd_edge.compile.quantize.mixed_precision import leave_float
 from weckd_edge.compile.quantize.quantize import (
     IMPORTED,
     ONNX_FILE,
@@ -27,7 +30,10 @@ from weckd_edge.compile.quantize.ranges import METHODS, Method
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import write_atomic
+from weckd_edge.core.store import file_ref, write_atomic
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
+from weckd_edge.devices.runtime.backends.openvino_backend import computes_in_half, precision_settings
+from weckd_edge.devices.runtime.backends.table import library_version
 
 _RANKED_IMAGES = 32
 """Number of training images on which layers are ranked by their sensitivity."""
@@ -75,7 +81,7 @@ class CandidateMaker:
         """Add the graph as its user has quantized it."""
         candidate = self._new("int8 as imported", "int8", IMPORTED)
         candidate.quantized = write_imported(
-            self.network.onnx, self.network.exported.onnx.sha256, self.deployment.target == "cpu", candidate.folder
+            self.network.onnx, self.network.exported.onnx.sha256, form_for(self.deployment.target), candidate.folder
         )
         if self.deployment.target == "cpu":
             _build(candidate)
@@ -93,6 +99,44 @@ class CandidateMaker:
                 write_half(candidate.onnx, candidate.runnable)
             except ModelError as err:
                 candidate.trial = replace(candidate.trial, note=str(err))
+        return candidate
+
+    def add_arithmetic_in_half(self) -> None:
+        """Add the FP32 graph as a processor runs it that computes in float16; others are shown the graph's FP16 form."""
+        candidate = self._new("fp16, computed in float16", "fp16", None)
+        shutil.copyfile(self.network.onnx, candidate.onnx)
+        candidate.built = _graph_entry(candidate, "openvino", precision_settings(half=True))
+        if computes_in_half():
+            return
+        candidate.runnable = candidate.folder / HALF_FILE
+        try:
+            write_half(candidate.onnx, candidate.runnable)
+        except ModelError as err:
+            candidate.trial = replace(candidate.trial, note=str(err))
+
+    def add_onnxruntime(self, source: PrecisionCandidate) -> PrecisionCandidate:
+        """Add the graph of a candidate as ONNX Runtime runs it in its fastest way."""
+        candidate = self._in_backend(source, "onnxruntime")
+        candidate.built = _graph_entry(candidate, "onnxruntime", {})
+        return candidate
+
+    def add_litert(self, source: PrecisionCandidate) -> PrecisionCandidate:
+        """Add the graph of a candidate as LiteRT runs it."""
+        candidate = self._in_backend(source, "litert")
+        try:
+            candidate.built = litert_backend.build_tflite(candidate.onnx, candidate.trial.precision, candidate.folder)
+        except ModelError as err:
+            candidate.trial = replace(candidate.trial, note=f"cannot be built: {err}")
+        return candidate
+
+    def _in_backend(self, source: PrecisionCandidate, backend: str) -> PrecisionCandidate:
+        """Add a candidate with the graph of another one, for another backend."""
+        trial = source.trial
+        name = f"{trial.name} in {NAMES[backend]}"
+        candidate = self._new(name, trial.precision, trial.method, trial.float_nodes, trial.unsupported_nodes)
+        candidate.trial = replace(candidate.trial, backend=backend)
+        shutil.copyfile(source.onnx, candidate.onnx)
+        candidate.whole, candidate.quantized = source.whole, source.quantized
         return candidate
 
     def add_ranges(self, network: FloatNetwork) -> None:
@@ -122,7 +166,7 @@ class CandidateMaker:
                 graph = quantize(
                     calibration,
                     method,
-                    open_sums=self.deployment.target == "jetson",
+                    form_for(self.deployment.target),
                     reduce_range=self.deployment.reduce_range,
                     progress=self.progress,
                 )
@@ -202,7 +246,12 @@ class CandidateMaker:
         folder = self.folder / f"trial-{len(self.made)}"
         folder.mkdir()
         trial = QuantizationTrial(
-            name=name, precision=precision, method=method, float_nodes=float_nodes, unsupported_nodes=refused
+            name=name,
+            precision=precision,
+            method=method,
+            backend="openvino" if self.deployment.target == "cpu" else "onnxruntime",
+            float_nodes=float_nodes,
+            unsupported_nodes=refused,
         )
         candidate = PrecisionCandidate(
             trial=trial, input=self.network.exported.input, folder=folder, onnx=folder / ONNX_FILE
@@ -218,6 +267,23 @@ def write_half(onnx: Path, path: Path) -> None:
         ModelError: The graph has no FP16 form.
     """
     write_atomic(path, make_half(load_graph(onnx)).SerializeToString(deterministic=True))
+
+
+def _graph_entry(candidate: PrecisionCandidate, backend: str, settings: dict[str, str]) -> BuiltModel:
+    """Return the record of a candidate whose graph a backend runs as it is."""
+    graph, precision = file_ref(candidate.folder, candidate.onnx), candidate.trial.precision
+    count = count_if_int8(backend, precision, candidate.onnx, NETWORK_INPUT_NAME)
+    return BuiltModel(
+        backend=backend,
+        backend_version=library_version(backend),
+        precision=precision,
+        kind="model",
+        files=(graph,),
+        source_sha256=graph.sha256,
+        int8_layers=count.int8_layers if count is not None else None,
+        layers=count.layers if count is not None else None,
+        settings=settings,
+    )
 
 
 def _build(candidate: PrecisionCandidate) -> None:

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import producers
-from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, leave_float
+from weckd_edge.compile.quantize.mixed_precision import leave_float
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress

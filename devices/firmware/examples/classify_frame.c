@@ -74,8 +74,11 @@ int main(int argc, char **argv) {
     } else if (result.decision == WECKD_ABSTAIN) {
         printf("unable to analyze: %s\n", weckd_reason_text(result.reason));
     } else {
-        printf("%s (%.3f) in %.2f ms\n", weckd_label(bundle, (uint32_t)result.decision), (double)result.probability,
-               (double)(result.front_end_ns + result.guard_ns + result.network_ns + result.decision_ns) / 1e6);
+        const weckd_model *model = weckd_model_of(bundle);
+        printf("%s (%.3f) in %.2f ms with %s %s, %s\n", weckd_label(bundle, (uint32_t)result.decision),
+               (double)result.probability,
+               (double)(result.front_end_ns + result.guard_ns + result.network_ns + result.decision_ns) / 1e6, model->backend,
+               model->backend_version, model->precision);
     }
     weckd_close(bundle);
     return status == WECKD_OK ? 0 : 1;

@@ -1,6 +1,6 @@
 /* Opens, tests and closes a bundle in which one file is any bytes, with right digests.
  *
- * The first byte chooses the file: golden frames, golden predictions, the signature, the engine's record, the graph, or a piece of
+ * The first byte chooses the file: golden frames, golden predictions, the signature, the device's choice, the graph, or a piece of
  * the manifest. SPDX-License-Identifier: Apache-2.0 */
 #include "repair.h"
 #include "weckd_edge.h"
@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { FRAMES, EXPECTED, SIGNATURE, RECORD, GRAPH, PIECE, KINDS };
+enum { FRAMES, EXPECTED, SIGNATURE, CHOICE, GRAPH, PIECE, KINDS };
 
 static const char PUBLIC_KEY[] = "-----BEGIN PUBLIC KEY-----\n"
                                  "MFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEYP7UuiVanTHJYet0xjVtaMBJuJI7\n"
@@ -27,13 +27,15 @@ static const char MANIFEST[] =
     " \"gates\": [],\n \"input\": {\"frame\": {\"crop\": \"center\", \"height\": 4, \"width\": 4}, \"network\": "
     "{\"height\": 4, \"mean\": [0.0, 0.0, 0.0], \"std\": [1.0, 1.0, 1.0], \"width\": 4}},\n"
     " \"input_name\": \"frame\",\n \"labels\": [\"a\", \"b\"],\n"
-    " \"manifest_sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n \"models\": [],\n"
+    " \"manifest_sha256\": \"0000000000000000000000000000000000000000000000000000000000000000\",\n \"models\": [{"
+    "\"backend\": \"echo\", \"backend_version\": \"1\", \"precision\": \"int8\", \"kind\": \"model\", \"source_sha256\": \"\",\n"
+    "  \"files\": [{\"bytes\": %zu, \"path\": \"model/model.onnx\", \"sha256\": \"%s\"}], \"tolerance\": 0.5,\n"
+    "  \"expected\": {\"bytes\": %zu, \"path\": \"selftest/expected.npy\", \"sha256\": \"%s\"}}],\n"
     " \"name\": \"toy\",\n \"network_input_name\": \"image\",\n"
     " \"onnx\": {\"bytes\": %zu, \"path\": \"model/model.onnx\", \"sha256\": \"%s\"},\n \"onnx_precision\": \"int8\",\n"
     " \"operating_point\": {\"confidence_threshold\": 0.5},\n \"output_name\": \"p\",\n \"passed\": true,\n \"schema_version\": 1,\n"
-    " \"selftest\": {\"expected\": {\"bytes\": %zu, \"path\": \"selftest/expected.npy\", \"sha256\": \"%s\"},\n"
-    "  \"frames\": {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}, \"reference\": \"x\",\n"
-    "  \"tolerance\": {\"echo\": 0.5}},\n \"synthetic\": true,\n \"target\": \"cpu\",\n \"version\": 1,\n \"versions\": {}%.*s\n}\n";
+    " \"selftest\": {\"frames\": {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}, \"reference\": \"x\"},\n"
+    " \"synthetic\": true,\n \"target\": \"cpu\",\n \"version\": 1,\n \"versions\": {}%.*s\n}\n";
 
 static char folder[128]; /* below TMPDIR: in memory, such as /dev/shm, it runs several times as many */
 
@@ -91,8 +93,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         return 0;
     }
     int kind = data[0] % KINDS;
-    const void *content[3] = {"graph", expected, frames};
-    size_t bytes[3] = {5, npy(expected, "<f4", "1, 2", 8), npy(frames, "|u1", "1, 4, 4, 3", 48)};
+    const void *content[3] = {"\x3a\x00", expected, frames}; /* a model of ONNX that holds an empty graph */
+    size_t bytes[3] = {2, npy(expected, "<f4", "1, 2", 8), npy(frames, "|u1", "1, 4, 4, 3", 48)};
     int replaced = kind == GRAPH ? 0 : kind == EXPECTED ? 1 : kind == FRAMES ? 2 : -1;
     if (replaced >= 0) {
         content[replaced] = data + 1;
@@ -104,13 +106,13 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
     }
     int piece = kind == PIECE ? (int)size - 1 : 0;
     int length = snprintf(manifest, sizeof manifest, MANIFEST, bytes[0], hex[0], bytes[1], hex[1], bytes[2], hex[2], bytes[0],
-                          hex[0], bytes[1], hex[1], bytes[2], hex[2], piece, (const char *)data + 1);
+                          hex[0], bytes[1], hex[1], bytes[0], hex[0], bytes[2], hex[2], piece, (const char *)data + 1);
     repair_digest(manifest, (size_t)length);
     spill("model/model.onnx", content[0], bytes[0]);
     spill("selftest/expected.npy", content[1], bytes[1]);
     spill("selftest/frames.npy", content[2], bytes[2]);
     spill("manifest.json", manifest, (size_t)length);
-    spill("device/engine.json", kind == RECORD ? (const void *)(data + 1) : "", kind == RECORD ? size - 1 : 0);
+    spill("device/choice.json", kind == CHOICE ? (const void *)(data + 1) : "", kind == CHOICE ? size - 1 : 0);
     spill("signature", kind == SIGNATURE ? (const void *)(data + 1) : "", kind == SIGNATURE ? size - 1 : 0);
     char message[WECKD_MESSAGE_BYTES];
     weckd_options options = {.message = message, .public_key_pem = kind == SIGNATURE ? PUBLIC_KEY : NULL};

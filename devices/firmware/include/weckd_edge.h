@@ -12,7 +12,7 @@
  * `weckd_memory_bytes` names. The runtime behind a backend (OpenVINO, ...) allocates its own memory on top.
  *
  * Threads: one bundle may be used by one thread at a time; a second call meanwhile returns WECKD_ERR_BUSY and changes
- * nothing. Different bundles are independent. `weckd_contract_of`, `weckd_label` and `weckd_backend_name` may be called
+ * nothing. Different bundles are independent. `weckd_contract_of`, `weckd_model_of` and `weckd_label` may be called
  * from any thread between open and close. `weckd_close` must not overlap any other call on that bundle.
  *
  * Telemetry: none. ONNX Runtime's packages report to their maker unless ORT_DISABLE_TELEMETRY is 1 while they load, so
@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 4     /* version of this header; grows when a call changes */
+#define WECKD_API_VERSION 5     /* version of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
 #define WECKD_VERSION "0.1.0"   /* version of the library */
 
@@ -61,7 +61,7 @@ typedef enum weckd_status {
     WECKD_ERR_ROLLBACK = -11,  /* the bundle's version is lower than `min_version` of the options */
     WECKD_ERR_MEMORY = -12,    /* the block is too small, or the system has none left */
     WECKD_ERR_LIMIT = -13,     /* larger than a limit of this library */
-    WECKD_ERR_BACKEND = -14,   /* no backend of this build runs the bundle, or its library is missing */
+    WECKD_ERR_BACKEND = -14,   /* no backend of this build runs a model of the bundle here, or its library is missing */
     WECKD_ERR_MODEL = -15,     /* the runtime refuses the model, or it is not what the manifest says */
     WECKD_ERR_GEOMETRY = -16,  /* frame, stride or region do not fit together or do not fit the contract */
     WECKD_ERR_BUSY = -17,      /* another thread is inside a call on this bundle */
@@ -91,7 +91,9 @@ WECKD_EXPORT size_t weckd_memory_bytes(const weckd_sizes *sizes);
 typedef struct weckd_options {
     const char *public_key_pem;  /* PEM text of the owner's key; NULL: signatures are not checked */
     uint64_t min_version;        /* lowest `version` that is accepted, against rollback; only a signed version means much */
-    const char *backend;         /* "openvino", "onnxruntime" or "tensorrt"; NULL: the first of this build that can run the bundle here */
+    const char *backend;         /* "openvino", "onnxruntime" or "tensorrt"; NULL: the one that this device chose, or else the bundle's
+                                    first whose library is here */
+    const char *precision;       /* "int8", "fp16" or "fp32" of the model; NULL: any */
     const char *library;         /* file of the backend's runtime library; NULL: the usual names */
     const char *cache_dir;       /* where a backend stores the model that it compiled; NULL: nowhere. It must be the caller's
                                     alone: its files are trusted. A stored model is read into memory of its own, on the heap */
@@ -121,7 +123,8 @@ typedef struct weckd_contract {
     uint32_t classes;
     uint32_t format;         /* `schema_version` of the manifest */
     uint64_t version;        /* version of the bundle; 0: it has none */
-    uint64_t model_bytes;    /* bytes of the model that a backend of this build would load; 0: none can */
+    uint64_t model_bytes;    /* weckd_check: the most bytes that a model has which this build may open with these options, 0: it can
+                                open none. An open bundle's: bytes of its model */
     double confidence_threshold; /* the model abstains ("unable to analyze") where no probability reaches this */
     weckd_signature signature;
     uint8_t passed;          /* no gate of the device profile failed */
@@ -131,6 +134,17 @@ typedef struct weckd_contract {
     char device[WECKD_MAX_LABEL_BYTES]; /* id of the device profile it was built for */
     char id[65];             /* the bundle's `manifest_sha256`, 64 digits: unique among all bundles */
 } weckd_contract;
+
+/* The model that an open bundle runs: what `weckd-edge finalize` chose on this device (`device/choice.json`), where its files
+ * prove true and its library is here, or else the first model of the manifest whose library is here and which this processor computes. */
+typedef struct weckd_model {
+    const char *backend;         /* "openvino", ... */
+    const char *backend_version; /* version of its library */
+    const char *precision;       /* "int8", "fp16" or "fp32" */
+    double tolerance;            /* of the self-test: largest difference of a probability that passes */
+    uint8_t chosen_here;         /* 1: this device chose it; 0: the manifest's order did */
+    uint8_t takes_frame;         /* 1: its graph takes the frame; 0: it takes the network's input, which this library makes */
+} weckd_model;
 
 typedef struct weckd_bundle weckd_bundle;
 
@@ -143,9 +157,8 @@ WECKD_EXPORT int weckd_open(const char *folder, const weckd_options *options, we
 WECKD_EXPORT void weckd_close(weckd_bundle *bundle); /* NULL is allowed; a block of the caller's stays the caller's */
 
 WECKD_EXPORT const weckd_contract *weckd_contract_of(const weckd_bundle *bundle);
+WECKD_EXPORT const weckd_model *weckd_model_of(const weckd_bundle *bundle);
 WECKD_EXPORT const char *weckd_label(const weckd_bundle *bundle, uint32_t index); /* NULL: no such class */
-WECKD_EXPORT const char *weckd_backend_name(const weckd_bundle *bundle);
-WECKD_EXPORT const char *weckd_backend_version(const weckd_bundle *bundle);
 WECKD_EXPORT const char *weckd_message(const weckd_bundle *bundle); /* error of the last call that failed on it */
 
 typedef enum weckd_format {
@@ -245,12 +258,12 @@ typedef struct weckd_selftest_result {
     uint32_t frames;     /* golden frames that were run */
     uint32_t flips;      /* golden frames whose predicted label is not the bundle's */
     double max_abs;      /* largest difference of a probability */
-    double tolerance;    /* largest difference that passes; negative: the bundle has none for this backend */
+    double tolerance;    /* largest difference that passes, by the bundle, for the model that runs */
 } weckd_selftest_result;
 
-/* Run the golden frames and compare. `result` may be NULL. WECKD_ERR_SELFTEST: a probability differs by more than the
- * tolerance, or is not a number, or the bundle has no tolerance for the backend. The files are hashed again while they are
- * read. */
+/* Run the golden frames and compare with the golden predictions of the model that runs. `result` may be NULL.
+ * WECKD_ERR_SELFTEST: a probability differs by more than the tolerance, or is not a number. The files are hashed again while
+ * they are read. */
 WECKD_EXPORT int weckd_selftest(weckd_bundle *bundle, weckd_selftest_result *result);
 
 WECKD_EXPORT const char *weckd_status_text(int status); /* never NULL */

@@ -51,7 +51,7 @@ public:
     }
 
     const weckd_contract &contract() const { return *weckd_contract_of(own_.get()); }
-    std::string backend() const { return weckd_backend_name(own_.get()); }
+    const weckd_model &model() const { return *weckd_model_of(own_.get()); }
     std::string label(std::uint32_t index) const {
         const char *text = weckd_label(own_.get(), index);
         return text == nullptr ? "" : text;

@@ -20,6 +20,7 @@ class Options(ctypes.Structure):
         ("public_key_pem", ctypes.c_char_p),
         ("min_version", ctypes.c_uint64),
         ("backend", ctypes.c_char_p),
+        ("precision", ctypes.c_char_p),
         ("library", ctypes.c_char_p),
         ("cache_dir", ctypes.c_char_p),
         ("threads", ctypes.c_uint32),
@@ -54,6 +55,19 @@ class Contract(ctypes.Structure):
         ("name", ctypes.c_char * _TEXT),
         ("device", ctypes.c_char * _TEXT),
         ("id", ctypes.c_char * 65),
+    ]
+
+
+class Model(ctypes.Structure):
+    """``weckd_model``: what an open bundle runs."""
+
+    _fields_ = [
+        ("backend", ctypes.c_char_p),
+        ("backend_version", ctypes.c_char_p),
+        ("precision", ctypes.c_char_p),
+        ("tolerance", ctypes.c_double),
+        ("chosen_here", ctypes.c_uint8),
+        ("takes_frame", ctypes.c_uint8),
     ]
 
 
@@ -173,6 +187,7 @@ class Bundle:
                 status, f"{self._lib.weckd_status_text(status).decode()}: {message.value.decode(errors='replace')}"
             )
         self.contract: Contract = self._lib.weckd_contract_of(self._handle).contents
+        self.model: Model = self._lib.weckd_model_of(self._handle).contents
         self.labels = [self._lib.weckd_label(self._handle, i).decode() for i in range(self.contract.classes)]
 
     def selftest(self) -> None:
@@ -241,6 +256,8 @@ def load(library: str) -> ctypes.CDLL:
     lib.weckd_label.argtypes = [ctypes.c_void_p, ctypes.c_uint32]
     lib.weckd_contract_of.argtypes = [ctypes.c_void_p]
     lib.weckd_contract_of.restype = ctypes.POINTER(Contract)
+    lib.weckd_model_of.argtypes = [ctypes.c_void_p]
+    lib.weckd_model_of.restype = ctypes.POINTER(Model)
     lib.weckd_frame_buffer.argtypes = [ctypes.c_void_p]
     lib.weckd_frame_buffer.restype = ctypes.c_void_p
     lib.weckd_close.argtypes = [ctypes.c_void_p]

@@ -1,6 +1,6 @@
 /* Classifies raw frames for a test: one line a frame, every float in hexadecimal.
  *
- *   runner BUNDLE [--backend B] [--library L] [--key PEM] [--min-version N] [--ignore-guard 1] [--cache DIR] [--source WxH] COMMAND...
+ *   runner BUNDLE [--backend B] [--precision P] [--library L] [--key PEM] [--min-version N] [--ignore-guard 1] [--cache DIR] [--source WxH] COMMAND...
  *   check | selftest | frames FILE WIDTH HEIGHT FORMAT FIT [X Y W H] | guard FILE WIDTH HEIGHT FORMAT FIT | bench FILE COUNT [own] |
  *   parts FILE COUNT WIDTH HEIGHT | first FILE
  *
@@ -172,6 +172,8 @@ int main(int argc, char **argv) {
         const char *value = argv[at + 1];
         if (strcmp(argv[at], "--backend") == 0) {
             options.backend = value;
+        } else if (strcmp(argv[at], "--precision") == 0) {
+            options.precision = value;
         } else if (strcmp(argv[at], "--library") == 0) {
             options.library = value;
         } else if (strcmp(argv[at], "--cache") == 0) {
@@ -210,8 +212,10 @@ int main(int argc, char **argv) {
     if (strcmp(argv[at], "selftest") == 0) {
         weckd_selftest_result result;
         status = weckd_selftest(bundle, &result);
-        printf("frames %u flips %u max_abs %a tolerance %g backend %s %s\n", result.frames, result.flips, result.max_abs,
-               result.tolerance, weckd_backend_name(bundle), weckd_backend_version(bundle));
+        const weckd_model *model = weckd_model_of(bundle);
+        printf("frames %u flips %u max_abs %a tolerance %g backend %s %s %s%s%s\n", result.frames, result.flips, result.max_abs,
+               result.tolerance, model->backend, model->backend_version, model->precision,
+               model->chosen_here ? " chosen here" : "", model->takes_frame ? " takes the frame" : "");
         code = status == WECKD_OK ? 0 : failed(status, weckd_message(bundle));
     } else if ((strcmp(argv[at], "frames") == 0 || strcmp(argv[at], "guard") == 0) && argc - at > 5) {
         show_guard = argv[at][0] == 'g';

@@ -60,7 +60,7 @@ class Runner(Protocol):
     """A model that is open and ready.
 
     Attributes:
-        name: Name of the backend: ``openvino``, ``onnxruntime`` or ``tensorrt``.
+        name: Name of the backend: ``openvino``, ``onnxruntime``, ``litert`` or ``tensorrt``.
         version: Version of the library that runs the model.
         input_shape: Shape of a frame, ``(1, height, width, 3)``.
     """

@@ -6,6 +6,7 @@ the walk goes over the protobuf's fields, and only into messages that may contai
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from weckd_edge.core.errors import ModelError
@@ -38,6 +39,7 @@ _INNER: dict[tuple[str, int], str] = {
 
 _EXTERNAL_DATA, _DATA_LOCATION = 13, 14
 _VARINT, _BITS_64, _BYTES, _BITS_32 = 0, 1, 2, 5
+"""Wire types: how a field of a protobuf is written."""
 
 
 def check_onnx(data: bytes, where: str) -> None:
@@ -58,9 +60,9 @@ def check_onnx(data: bytes, where: str) -> None:
             continue
         start = at
         try:
-            key, at = _varint(data, at, end)
+            key, at = _read_varint(data, at, end)
             field, wire = key >> 3, key & 7
-            value, at = _varint(data, at, end) if wire in (_VARINT, _BYTES) else ({_BITS_64: 8, _BITS_32: 4}[wire], at)
+            value, at = _read_varint(data, at, end) if wire in (_VARINT, _BYTES) else ({_BITS_64: 8, _BITS_32: 4}[wire], at)
         except (IndexError, KeyError):
             _damaged(where, start)
         if not 0 < key < 1 << 32 or field == 0 or (wire != _VARINT and value > end - at):
@@ -85,7 +87,47 @@ def check_onnx(data: bytes, where: str) -> None:
         raise ModelError(f"{where}: expected an ONNX graph, found none", code="E_MODEL_ONNX_FILE")
 
 
-def _varint(data: bytes, at: int, end: int) -> tuple[int, int]:
+def fields_of(message: memoryview, where: str) -> Iterator[tuple[int, memoryview, memoryview]]:
+    """Yield the fields of one message in their order: number, bytes of the whole field, and bytes of its content.
+
+    Args:
+        message: Bytes of the message.
+        where: Name of the graph for messages.
+
+    Raises:
+        ModelError: The message is damaged.
+    """
+    at, end = 0, len(message)
+    while at < end:
+        start = at
+        try:
+            key, at = _read_varint(message, at, end)
+            size = 0
+            if key & 7 == _VARINT:
+                size = _read_varint(message, at, end)[1] - at
+            elif key & 7 == _BYTES:
+                size, at = _read_varint(message, at, end)
+            else:
+                size = {_BITS_64: 8, _BITS_32: 4}[key & 7]
+        except (IndexError, KeyError):
+            _damaged(where, start)
+        if size > end - at:
+            _damaged(where, start)
+        yield key >> 3, message[start : at + size], message[at : at + size]
+        at += size
+
+
+def _read_varint(data: bytes | memoryview, at: int, end: int) -> tuple[int, int]:
+    """Return the number at a place of a protobuf, and the place behind it.
+
+    Args:
+        data: Bytes of the protobuf.
+        at: Place where the number begins.
+        end: Place that it may not reach.
+
+    Raises:
+        IndexError: No number ends before ``end``.
+    """
     value = 0
     for shift in range(0, 70, 7):
         if at == end:

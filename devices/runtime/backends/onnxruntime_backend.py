@@ -22,6 +22,13 @@ NAME = "onnxruntime"
 _TYPES: dict[str, np.dtype[Any]] = {"tensor(uint8)": np.dtype(np.uint8), "tensor(float)": np.dtype(np.float32)}
 _ERRORS_ONLY = 3
 
+SESSION_ENTRIES = {
+    "session.intra_op.allow_spinning": "0",  # a thread that waits in a loop for the next frame costs a battery
+    "session.inter_op.allow_spinning": "0",
+    "session.load_model_format": "ONNX",  # whatever the bytes begin with
+}
+"""Entries of a session's configuration; the C library sets the same, so that the same version gives the same numbers."""
+
 
 class OnnxRuntimeRunner:
     """A session of ONNX Runtime."""
@@ -56,29 +63,52 @@ class OnnxRuntimeRunner:
         del self._session
 
 
-def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OnnxRuntimeRunner:
-    """Open an ONNX graph; ``cache_dir`` is not used, as nothing of the session outlives it.
+def open_model(
+    model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool, half: bool
+) -> OnnxRuntimeRunner:
+    """Open an ONNX graph; ``cache_dir`` is not used, as nothing of the session outlives it, and ``half`` is never asked for.
 
     Raises:
         ModelError: The file is missing or ONNX Runtime refuses it.
     """
-    del cache_dir
+    del cache_dir, half
     ort = require("onnxruntime", "run an ONNX graph")
     require_model(model, (".onnx",), NAME)
+    options = session_options(ort, threads=threads)
+    if reference:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = open_session(ort, model, options)
+    return OnnxRuntimeRunner(session, str(ort.__version__), str(model))
+
+
+def session_options(ort: Any, *, threads: int) -> Any:
+    """Return the options that a graph is opened with where it is to run as fast as it can.
+
+    Args:
+        ort: The library.
+        threads: Processor threads that one query may use.
+    """
     options = ort.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.log_severity_level = _ERRORS_ONLY
-    options.add_session_config_entry("session.load_model_format", "ONNX")  # whatever the bytes begin with
-    if reference:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for name, value in SESSION_ENTRIES.items():
+        options.add_session_config_entry(name, value)
+    return options
+
+
+def open_session(ort: Any, model: ModelSource, options: Any) -> Any:
+    """Open a graph on the processor.
+
+    Raises:
+        ModelError: ONNX Runtime refuses it.
+    """
+    source = model.graph if isinstance(model, ModelBytes) else str(model)
     try:
-        source = model.graph if isinstance(model, ModelBytes) else str(model)
-        session = ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
+        return ort.InferenceSession(source, sess_options=options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception
         first = first_line(err)
         raise ModelError(
             f"{model}: ONNX Runtime {ort.__version__} refuses it ({first})", code="E_MODEL_BACKEND_LOAD"
         ) from err
-    return OnnxRuntimeRunner(session, str(ort.__version__), str(model))

@@ -1,6 +1,6 @@
-"""OpenVINO on the CPU: one stream, asked for latency, always in float32 where a layer is not int8.
+"""OpenVINO on the CPU: one stream, asked for latency; float32, or float16 where that is asked, where a layer is not int8.
 
-``INFERENCE_PRECISION_HINT`` is set to ``f32``: its default is bfloat16 or float16 where the processor has them, and golden
+``INFERENCE_PRECISION_HINT`` is always set: its default is bfloat16 or float16 where the processor has them, and golden
 predictions would then differ from one processor to the next without a word.
 """
 
@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.bundle.manifest_rules import SETTINGS
 from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
@@ -23,14 +22,31 @@ _SUFFIXES = (".xml", ".onnx")
 _WHERE_IT_WAS = ("Exception from", "Check '")
 """Beginnings of lines of OpenVINO's errors that name a place in its own source."""
 
-PRECISION_SETTINGS = SETTINGS[NAME]
-"""Settings that the predictions depend on; they are written into the manifest beside the model.
 
-An IR cannot carry them, as the CPU plugin reads no such option from the file.
-"""
+def precision_settings(*, half: bool = False) -> dict[str, str]:
+    """Return the settings that the predictions depend on; they are written into the manifest beside the model.
+
+    An IR cannot carry them, as the CPU plugin reads no such option from the file.
+
+    Args:
+        half: Compute in float16 wherever a layer is not int8.
+    """
+    return {"INFERENCE_PRECISION_HINT": "f16" if half else "f32"}
 
 
-def settings_for(*, threads: int, cache_dir: Path | None = None, reference: bool = False) -> dict[str, Any]:
+def computes_in_half() -> bool:
+    """Tell whether OpenVINO computes in float16 on this processor; where it does not, it would take float32 without a word.
+
+    Raises:
+        MissingDependency: OpenVINO is absent or broken.
+    """
+    ov = require("openvino", "run a model on this processor")
+    return "FP16" in ov.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def settings_for(
+    *, threads: int, cache_dir: Path | None = None, reference: bool = False, half: bool = False
+) -> dict[str, Any]:
     """Return the settings that a model is compiled with.
 
     The cache holds the graph before its precision is decided, so that a file written under another hint does no harm.
@@ -39,12 +55,13 @@ def settings_for(*, threads: int, cache_dir: Path | None = None, reference: bool
         threads: Processor threads that one query may use.
         cache_dir: Folder for compiled models; None keeps none.
         reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
     """
     config: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "NUM_STREAMS": "1",
         "INFERENCE_NUM_THREADS": threads,
-        **PRECISION_SETTINGS,
+        **precision_settings(half=half),
     }
     if cache_dir is not None:
         config["CACHE_DIR"] = str(cache_dir)
@@ -103,16 +120,15 @@ class OpenVINORunner:
         self._bound = None
 
 
-def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> OpenVINORunner:
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool, half: bool) -> OpenVINORunner:
     """Open an IR (``.xml`` with its ``.bin``) or an ONNX graph.
 
     Raises:
         ModelError: The file is missing or OpenVINO refuses it.
     """
     ov = require("openvino", "run a model on this processor")
-    return OpenVINORunner(
-        ov, _read_ov_model(ov, model), settings_for(threads=threads, cache_dir=cache_dir, reference=reference), str(model)
-    )
+    settings = settings_for(threads=threads, cache_dir=cache_dir, reference=reference, half=half)
+    return OpenVINORunner(ov, _read_ov_model(ov, model), settings, str(model))
 
 
 def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenVINORunner:

@@ -24,11 +24,11 @@ def gather_pairs(ov: Any, model: Any) -> int:
     """
     count = 0
     for quantize in [op for op in model.get_ordered_ops() if op.get_type_name() == "FakeQuantize"]:
-        for end, scale in _ends(quantize):
+        for end, scale, zero in _ends(quantize):
             low, high = (_number(quantize.input_value(at)) for at in (3, 4))
             if low is None or high is None or _number(quantize.input_value(0)) is not None:
                 continue
-            edges = [ov.opset13.constant(np.float32(edge * scale)) for edge in (low, high)]
+            edges = [ov.opset13.constant(np.float32((edge - zero) * scale)) for edge in (low, high)]
             rounded = ov.opset13.fake_quantize(quantize.input_value(0), *edges, *edges, quantize.get_attributes()["levels"])
             rounded.set_friendly_name(end.get_friendly_name())
             output, names = end.output(0), end.output(0).get_names()
@@ -40,14 +40,14 @@ def gather_pairs(ov: Any, model: Any) -> int:
     return count
 
 
-def _ends(quantize: Any) -> list[tuple[Any, float]]:
-    """Return the last operator of each pair with its scale: FakeQuantize, Convert, Convert, Subtract of 0, Multiply."""
+def _ends(quantize: Any) -> list[tuple[Any, float, float]]:
+    """Return the last of each pair (FakeQuantize, Convert, Convert, Subtract, Multiply) with its scale and zero point."""
     found = []
     for convert in _readers(quantize, "Convert"):
         for back in _readers(convert, "Convert"):
-            shifted = [s for s in _readers(back, "Subtract") if _number(s.input_value(1)) == 0]
-            for op in (back, *shifted):
-                found += [(m, s) for m in _readers(op, "Multiply") if (s := _number(m.input_value(1))) is not None]
+            shifted = [(s, zero) for s in _readers(back, "Subtract") if (zero := _number(s.input_value(1))) is not None]
+            for op, zero in ((back, 0.0), *shifted):
+                found += [(m, s, zero) for m in _readers(op, "Multiply") if (s := _number(m.input_value(1))) is not None]
     return found
 
 

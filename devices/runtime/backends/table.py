@@ -8,7 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Protocol, cast
 
-from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, did_you_mean
+from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, ModelError, did_you_mean
+from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner, Runner
 
 
@@ -21,9 +22,10 @@ class Backend:
         library: Top-level module of the library that it needs.
         extra: Extra of this package that brings the library.
         suffixes: Suffixes of the model files that it reads.
-        runs: Values of ``BuiltModel.backend`` in a manifest that it runs; every backend that reads ``.onnx`` also runs the
-            bundle's ONNX graph.
+        runs: Values of ``BuiltModel.backend`` in a manifest that it runs.
         network_only: Whether it can time the network without its preprocessing.
+        half: Whether it can be asked to compute in float16.
+        firmware: Whether the C library runs it, too; the model that a build deploys is of such a backend.
     """
 
     module: str
@@ -32,6 +34,8 @@ class Backend:
     suffixes: tuple[str, ...]
     runs: tuple[str, ...]
     network_only: bool = False
+    half: bool = False
+    firmware: bool = True
 
 
 BACKENDS: dict[str, Backend] = {
@@ -42,6 +46,7 @@ BACKENDS: dict[str, Backend] = {
         suffixes=(".xml", ".onnx"),
         runs=("openvino",),
         network_only=True,
+        half=True,
     ),
     "onnxruntime": Backend(
         module="weckd_edge.devices.runtime.backends.onnxruntime_backend",
@@ -49,6 +54,14 @@ BACKENDS: dict[str, Backend] = {
         extra="compile",
         suffixes=(".onnx",),
         runs=("onnxruntime",),
+    ),
+    "litert": Backend(
+        module="weckd_edge.devices.runtime.backends.litert_backend",
+        library="ai_edge_litert",
+        extra="litert",
+        suffixes=(".tflite",),
+        runs=("litert",),
+        firmware=False,
     ),
     "tensorrt": Backend(
         module="weckd_edge.devices.runtime.backends.tensorrt_backend",
@@ -61,7 +74,11 @@ BACKENDS: dict[str, Backend] = {
 
 
 class _Opener(Protocol):
-    def open_model(self, model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> Runner: ...
+    def open_model(
+        self, model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool, half: bool
+    ) -> Runner: ...
+
+    def computes_in_half(self) -> bool: ...
 
     def open_network(self, model: ModelSource, tensor_name: str, *, threads: int) -> NetworkRunner: ...
 
@@ -93,31 +110,67 @@ def library_version(backend: str) -> str:
         ) from err
 
 
+def refusal(backend: str, *, half: bool) -> str | None:
+    """Return why a backend runs nothing here, in words; None where it does.
+
+    Args:
+        backend: Name in the table.
+        half: Whether the model is to compute in float16.
+
+    Raises:
+        ConfigError: No backend has that name.
+        MissingDependency: The library is broken.
+    """
+    row = find_backend(backend)
+    if not is_installed(row.library):
+        return f"{backend} is not installed; pip install 'weckd-edge[{row.extra}]'"
+    if half and not _computes_in_half(row):
+        return f"{backend} does not compute in float16 on this processor"
+    return None
+
+
 def open_runner(
-    backend: str, model: ModelSource, *, threads: int = 1, cache_dir: Path | None = None, reference: bool = False
+    backend: str,
+    model: ModelSource,
+    *,
+    threads: int = 1,
+    cache_dir: Path | None = None,
+    reference: bool = False,
+    half: bool = False,
 ) -> Runner:
     """Open a model.
 
     Args:
         backend: Name in the table.
-        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.engine`` for
-            tensorrt.
+        model: A model file, or proved bytes: ``.xml`` or ``.onnx`` for openvino, ``.onnx`` for onnxruntime, ``.tflite`` for
+            litert, ``.engine`` for tensorrt.
         threads: Processor threads that one query may use, at least 1.
         cache_dir: Folder in which a backend may keep what it compiled, so that the next opening is faster; None keeps none.
         reference: Compute exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
             point instead of fusing them; OpenVINO uses its accuracy mode. TensorRT has no such mode and refuses.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ConfigError: No backend has that name, or there is fewer than one thread.
         ModelError: The file is missing, of another kind, or refused by the library; or a graph that is given as bytes takes
             data from elsewhere.
+        DeviceError: The model is to compute in float16, which the backend does not do on this processor.
         MissingDependency: The library is absent or broken.
     """
     row = find_backend(backend)
+    if half and not _computes_in_half(row):
+        raise DeviceError(
+            f"{model.name}: {backend} does not compute in float16 on this processor; choose another precision",
+            code="E_DEVICE_BACKEND",
+        )
     if threads < 1:
         raise ConfigError(f"threads = {threads}: expected at least 1", code="E_CONFIG_RANGE")
     module = cast(_Opener, importlib.import_module(row.module))
-    return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference)
+    return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference, half=half)
+
+
+def _computes_in_half(row: Backend) -> bool:
+    return row.half and cast(_Opener, importlib.import_module(row.module)).computes_in_half()
 
 
 def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads: int = 1) -> NetworkRunner:

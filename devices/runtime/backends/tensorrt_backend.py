@@ -19,8 +19,9 @@ from weckd_edge.core.errors import DeviceError, ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import write_atomic
+from weckd_edge.devices.jetson.builder_errors import build_error
 from weckd_edge.devices.jetson.engine_layers import EngineLayer, layers_on_gpu, read_engine_information
-from weckd_edge.devices.jetson.recipe import BuildPlan, TensorRTRecipe, plan_for
+from weckd_edge.devices.jetson.recipe import BuildPlan, TensorRTRecipe
 from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
 from weckd_edge.devices.runtime.backends.cudart import CudaRuntime, load_cuda_runtime
 
@@ -28,6 +29,7 @@ NAME = "tensorrt"
 logger = logging.getLogger(__name__)
 _PURPOSE = "build and run engines on a Jetson"
 _STEPS = 100
+_MAX_ERRORS = 1000
 _INPUTS, _OUTPUTS = ("UINT8", "FLOAT"), ("FLOAT",)
 _NEVER_ON_A_DLA = ("CONSTANT", "SHAPE")
 """Kinds of layers that do no work when the engine runs."""
@@ -42,16 +44,20 @@ def make_log(trt: Any, listen: Callable[[str], None] | None = None) -> Any:
     """
 
     class Log(trt.ILogger):  # type: ignore[misc]  # the binding has no types
-        """Hands TensorRT's messages to ``logging`` and keeps the last error for the exception's text."""
+        """Hands TensorRT's messages to ``logging`` and keeps its errors for the exception's text."""
 
         def __init__(self) -> None:
             trt.ILogger.__init__(self)
-            self.last_error = "no reason given"
+            self.errors: list[str] = []
+
+        @property
+        def last_error(self) -> str:
+            return self.errors[-1] if self.errors else "no reason given"
 
         def log(self, severity: Any, msg: str) -> None:
             name = severity.name
             if name in ("INTERNAL_ERROR", "ERROR"):
-                self.last_error = first_line(msg) or self.last_error
+                self.errors += [first_line(msg)] if first_line(msg) and len(self.errors) < _MAX_ERRORS else []
                 logger.error("%s", msg)
             elif listen is not None:
                 listen(msg)
@@ -102,6 +108,7 @@ def dla_cores() -> int:
 def build_engine(
     onnx: ModelSource,
     recipe: TensorRTRecipe,
+    plan: BuildPlan,
     progress: Progress | None = None,
     *,
     timing_cache: Path | None = None,
@@ -110,8 +117,9 @@ def build_engine(
     """Build an engine for the GPU of this machine, or for its DLA.
 
     Args:
-        onnx: The graph in the form that ``plan_for`` names; for a DLA the form ``dla``.
-        recipe: Flags by version, the largest workspace, and the ranges for a DLA.
+        onnx: The graph in the form that the plan names, its front end put before it where the plan has one.
+        recipe: The largest workspace, and the ranges for a DLA.
+        plan: Flags, from ``plans_for`` or ``dla_plan`` with this TensorRT's version.
         progress: Shows the build, from TensorRT 10 on by the builder's own steps; None shows nothing.
         timing_cache: File of kernel timings to start from and to write back; one of another version is ignored.
         dla: The DLA to build for; None builds for the GPU.
@@ -119,21 +127,20 @@ def build_engine(
     Raises:
         ModelError: The parser refuses the graph (with its node), the builder finds no implementation, or a layer cannot run
             on the DLA and may not run on the GPU instead (with all such layers).
-        DeviceError: TensorRT is not in the recipe's table, or does not build for a DLA.
+        DeviceError: The builder fails on a known defect of its own.
         MissingDependency: The binding is absent or broken.
     """
     trt: Any = require("tensorrt", _PURPOSE)
-    plan = plan_for(recipe, trt.__version__)
     log = make_log(trt)
     title = f"TensorRT {trt.__version__} engine" + ("" if dla is None else f" for DLA {dla.core}")
     with (progress or SilentProgress()).task(title, total=_STEPS) as task:
         builder = trt.Builder(log)
-        creation = sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in plan.network)
+        creation = sum(1 << int(getattr(trt.NetworkDefinitionCreationFlag, name)) for name in plan.attempt.network_flags)
         network = builder.create_network(creation)
         parse_network(trt, network, log, onnx)
         config = _make_config(trt, builder, recipe, plan)
         if dla is not None:
-            _aim_at_dla(trt, network, config, recipe, plan, dla, onnx.name)
+            _aim_at_dla(trt, network, config, recipe, dla, onnx.name)
         cache = _load_cache(config, timing_cache)
         monitor = make_monitor(trt, task.advance, _STEPS) if plan.rule.progress_monitor else None
         if monitor is not None:
@@ -142,14 +149,12 @@ def build_engine(
         if monitor is not None and monitor.interrupted:
             raise KeyboardInterrupt
         if engine is None:
-            raise ModelError(
-                f"{onnx.name}: TensorRT {trt.__version__} cannot build it ({log.last_error})", code="E_MODEL_BACKEND_BUILD"
-            )
+            raise build_error(onnx.name, trt.__version__, log.errors)
         if timing_cache is not None and cache is not None:
             write_atomic(timing_cache, bytes(cache.serialize()))
         if monitor is None:
             task.advance(_STEPS)
-    built = BuiltEngine(data=bytes(engine), layers=_layers(trt, log, bytes(engine)))
+    built = BuiltEngine(data=bytes(engine), layers=inspect_engine(trt, log, bytes(engine)))
     if dla is not None and not dla.gpu_fallback and (strayed := layers_on_gpu(built.layers)):
         raise ModelError(
             f"{onnx.name}: {_listed(strayed)} run on the GPU and not on the DLA; gpu_fallback would allow it",
@@ -162,7 +167,7 @@ def _make_config(trt: Any, builder: Any, recipe: TensorRTRecipe, plan: BuildPlan
     config = builder.create_builder_config()
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, recipe.workspace_mib << 20)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    for name in plan.builder:
+    for name in plan.attempt.builder_flags:
         config.set_flag(getattr(trt.BuilderFlag, name))
     return config
 
@@ -210,13 +215,8 @@ def make_monitor(trt: Any, advance: Callable[[int], None], total: int) -> Any:
     return Monitor()
 
 
-def _aim_at_dla(trt: Any, network: Any, config: Any, recipe: TensorRTRecipe, plan: BuildPlan, dla: DLA, name: str) -> None:
+def _aim_at_dla(trt: Any, network: Any, config: Any, recipe: TensorRTRecipe, dla: DLA, name: str) -> None:
     """Send every layer to the DLA, with the recipe's ranges; a DLA reads no Q/DQ nodes."""
-    if not plan.rule.dla:
-        raise DeviceError(
-            f"TensorRT {trt.__version__} does not build int8 engines for a DLA (8.5 to 10.7 do); use the GPU",
-            code="E_DEVICE_DLA",
-        )
     for tensor in _tensors(network):
         if tensor.name in recipe.ranges:
             reach = recipe.ranges[tensor.name]
@@ -252,8 +252,8 @@ def _listed(names: Sequence[str]) -> str:
     return f"{len(names)} layers ({', '.join(names)})"
 
 
-def _layers(trt: Any, log: Any, data: bytes) -> tuple[EngineLayer, ...]:
-    """Ask the engine where its layers run; empty where it cannot be loaded, as without a GPU."""
+def inspect_engine(trt: Any, log: Any, data: bytes) -> tuple[EngineLayer, ...]:
+    """Return the layers of an engine; empty where it cannot be loaded, as without a GPU."""
     runtime = trt.Runtime(log)
     engine = runtime.deserialize_cuda_engine(data)
     if engine is None:
@@ -367,15 +367,15 @@ def _type_of(engine: Any, name: str, allowed: tuple[str, ...], where: str) -> st
     return kind
 
 
-def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool) -> TensorRTRunner:
-    """Open an engine; ``threads`` and ``cache_dir`` do not apply to a GPU.
+def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, reference: bool, half: bool) -> TensorRTRunner:
+    """Open an engine; ``threads``, ``cache_dir`` and ``half`` do not apply to one.
 
     Raises:
         ModelError: The file is missing, or a reference run is asked for.
         DeviceError: Another TensorRT, module or L4T built the engine, or no GPU is visible.
         MissingDependency: The binding or the CUDA runtime is absent.
     """
-    del threads, cache_dir
+    del threads, cache_dir, half
     if reference:
         raise ModelError(
             "TensorRT has no reference mode; open the ONNX graph with onnxruntime for reference predictions",

@@ -72,6 +72,11 @@ def network(**changes: Any) -> Change:
     return lambda data: data["input"]["network"].update(changes)
 
 
+def model(**changes: Any) -> Change:
+    """Change the first model."""
+    return lambda data: data["models"][0].update(changes)
+
+
 def more_files(path: str) -> Change:
     """List one more file."""
     return lambda data: data["files"].append(listed(path))
@@ -151,15 +156,35 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "means in words": ("format", network(mean=["0", "0", "0"])),
     "deviations of which one is true": ("format", network(std=[1, 1, True])),
     "means that are whole": (None, network(mean=[0, 1, -1])),
-    "a tolerance of half": (None, lambda data: data["selftest"]["tolerance"].update(echo=0.5)),
-    "a tolerance of more": ("format", lambda data: data["selftest"]["tolerance"].update(echo=0.5000001)),
-    "a tolerance below 0": ("format", lambda data: data["selftest"]["tolerance"].update(echo=-1e-9)),
-    "a tolerance in words": ("format", lambda data: data["selftest"]["tolerance"].update(echo="0.1")),
-    "no tolerance": (None, lambda data: data["selftest"].update(tolerance={})),
-    "a tolerance for nobody": (None, lambda data: data["selftest"]["tolerance"].update({"": 0, "ä": 0.1})),
-    "a model of another kind": ("format", lambda data: data["models"][0].update(kind="Model")),
-    "a recipe": (None, lambda data: data["models"][0].update(kind="recipe")),
-    "a preflight without files": (None, lambda data: data["models"][0].update(kind="preflight", files=[])),
+    "a tolerance of half": (None, model(tolerance=0.5)),
+    "a tolerance of 0": (None, model(tolerance=0)),
+    "a tolerance of more": ("format", model(tolerance=0.5000001)),
+    "a tolerance below 0": ("format", model(tolerance=-1e-9)),
+    "a tolerance in words": ("format", model(tolerance="0.1")),
+    "no tolerance": ("format", model(tolerance=None)),
+    "no predictions that are expected": ("format", model(expected=None)),
+    "neither": ("format", model(expected=None, tolerance=None)),
+    "a tolerance for all models": ("format", lambda data: data["selftest"].update(tolerance={})),
+    "predictions for all models": ("format", lambda data: data["selftest"].update(expected=data["selftest"]["frames"])),
+    "predictions that the list has not": ("listing", model(expected=listed("selftest/other.npy"))),
+    "int8 layers among all": (None, model(int8_layers=3, layers=3)),
+    "no layers at all": (None, model(int8_layers=0, layers=0)),
+    "more int8 layers than layers": ("format", model(int8_layers=4, layers=3)),
+    "int8 layers below 0": ("format", model(int8_layers=-1, layers=3)),
+    "int8 layers of unknown many": ("format", model(int8_layers=3, layers=None)),
+    "layers of which nobody asked": ("format", model(int8_layers=None, layers=3)),
+    "layers with a fraction": ("format", model(int8_layers=1.0, layers=3)),
+    "a model in another precision": ("format", model(precision="bf16", settings={})),
+    "two models of one backend and precision": ("format", lambda data: twice(data["models"], 0)),
+    "a model and a recipe of one backend and precision": (
+        None,
+        lambda data: data["models"].append({**data["models"][0], "kind": "recipe"}),
+    ),
+    "a model of another kind": ("format", model(kind="Model")),
+    "a recipe": (None, model(kind="recipe")),
+    "a recipe without predictions": ("format", model(kind="recipe", expected=None, tolerance=None)),
+    "a preflight without files": (None, model(kind="preflight", files=[], expected=None, tolerance=None)),
+    "a preflight with predictions": ("format", model(kind="preflight", files=[])),
     "a model without files": ("format", lambda data: data["models"][0].update(files=[])),
     "a model of five files": ("limit", lambda data: data["models"][0].update(files=data["files"][:5])),
     "a recipe of five files": (None, lambda data: data["models"][0].update(kind="recipe", files=data["files"][:5])),
@@ -170,6 +195,10 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
         lambda data: data["models"][0]["files"].extend([data["selftest"]["frames"]] * 2),
     ),
     "a model of two graphs": ("format", lambda data: data["models"][0]["files"].append(data["onnx"])),
+    "float16 in fp16": (None, model(precision="fp16", settings={"INFERENCE_PRECISION_HINT": "f16"})),
+    "float32 in fp16": (None, model(precision="fp16", settings={"INFERENCE_PRECISION_HINT": "f32"})),
+    "float16 in int8": ("format", model(precision="int8", settings={"INFERENCE_PRECISION_HINT": "f16"})),
+    "float16 in fp32": ("format", model(precision="fp32", settings={"INFERENCE_PRECISION_HINT": "f16"})),
     "no settings": (None, lambda data: data["models"][0].pop("settings")),
     "empty settings": (None, lambda data: data["models"][0].update(settings={})),
     **{
@@ -195,6 +224,11 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "a detail that is a number": ("format", lambda data: data["models"][0].update(detail=[1])),
     "a backend of 100 letters": (None, lambda data: data["models"][0].update(backend="b" * 100, settings={})),
     "no models": (None, lambda data: data.update(models=[])),
+    "64 models": (
+        None,
+        lambda data: data["models"].extend([{**data["models"][0], "kind": "recipe"}] * (64 - len(data["models"]))),
+    ),
+    "65 models": ("limit", lambda data: data["models"].extend([{**data["models"][0], "kind": "recipe"}] * 64)),
     "no gates": (None, lambda data: data.update(gates=[])),
     "a gate that is a number": ("format", lambda data: data.update(gates=[1])),
     "a gate with more in it": ("format", lambda data: data["gates"][0].update(more=1)),

@@ -50,12 +50,16 @@ def make(folder: Path, public_key: Path) -> None:
         input=factories.input_spec(toy.SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
         operating_point=OperatingPoint(confidence_threshold=0.5),
         onnx=file_ref(folder, graph),
-        selftest=GoldenFrames(
-            frames=file_ref(folder, folder / "selftest/frames.npy"),
-            expected=file_ref(folder, folder / "selftest/expected.npy"),
-            reference="onnxruntime 1 int8",
-            tolerance=toy.TOLERANCE,
+        models=tuple(
+            toy.of_graph(
+                backend,
+                file_ref(folder, graph),
+                expected=file_ref(folder, folder / "selftest/expected.npy"),
+                tolerance=toy.TOLERANCE,
+            )
+            for backend in ("openvino", "onnxruntime")
         ),
+        selftest=GoldenFrames(frames=file_ref(folder, folder / "selftest/frames.npy"), reference="onnxruntime 1 int8"),
         guard=file_ref(folder, folder / "guard/guard.json"),
         version=3,
     )

@@ -110,7 +110,6 @@ def small_contents(manifest: Manifest | None = None, count: int = 96) -> BundleC
             precision="int8",
             onnx=factories.file_reference(),
             quantized=None,
-            built=None,
         ),
         link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
         metrics=measure_metrics(verification, dataset, ReportConfig(), names=names),

@@ -14,32 +14,41 @@ from onnx import TensorProto, helper, numpy_helper
 from support import factories
 from weckd_edge.artifacts import (
     BuiltModel,
+    FileRef,
     FrameGuard,
     FrameSpec,
     GoldenFrames,
     InputSpec,
+    Manifest,
     NetworkInput,
     OperatingPoint,
+    Precision,
     Resize,
 )
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
-from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.backends.tensorrt_forms import FRONT_END_FILE, take_float_frame
+from weckd_edge.compile.export.front_end_graph import make_front_end
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.images.area_resize import resize_area
-from weckd_edge.devices.jetson.recipe import DerivedForms, Form, GraphFile, write_recipe
+from weckd_edge.devices.jetson.recipe import DerivedForms, GraphFile, write_recipe
+from weckd_edge.devices.jetson.version_rules import Form
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.front_end import FrontEnd
 
 SIDE = 8
 LABELS = ("effusion", "normal", "wax")
-FORMS: tuple[Form, ...] = ("float32-frame", "float16", "dla")
+FORMS: tuple[Form, ...] = ("float32-frame", "float16", "plain")
 RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 1.0}
 WIDE = (12, 20)
 """Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
 
-TOLERANCE = {"openvino": 1e-3, "onnxruntime": 1e-3, "tensorrt": 0.02}
+IN_C = ("openvino", "onnxruntime", "echo")
+"""Backends of a bundle for the C library, whose tests have a stand-in for a model."""
+
+TOLERANCE = 1e-3
+RECIPE_TOLERANCE = 0.02
 
 
 def input_spec(resize: Resize = "bilinear") -> InputSpec:
@@ -113,6 +122,13 @@ def write_form(folder: Path, graph: Path, form: Form) -> GraphFile:
     return GraphFile(form=form, name=path.name, sha256=file_ref(folder, path).sha256, opset=17)
 
 
+def write_front_end(folder: Path, spec: InputSpec) -> FileRef:
+    """Write the front end as a graph."""
+    path = folder / FRONT_END_FILE
+    onnx.save(make_front_end(spec), path)
+    return file_ref(folder, path)
+
+
 def frames(count: int = 4, *, side: int = SIDE, size: tuple[int, int] | None = None) -> NDArray[np.uint8]:
     """Return ``[N, side, side, 3]``, or of another size, each of another colour, so that answers differ."""
     random = np.random.default_rng(1)
@@ -135,17 +151,41 @@ def pixels(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.stack([resize_area(image[:, left : left + height], SIDE, SIDE) for image in images])
 
 
+def of_graph(backend: str, onnx: FileRef, precision: Precision = "int8", **changes: Any) -> BuiltModel:
+    """Return the entry of a backend that runs the ONNX graph."""
+    made = BuiltModel(
+        backend=backend,
+        backend_version="1",
+        precision=precision,
+        kind="model",
+        files=(onnx,),
+        source_sha256=onnx.sha256,
+        settings={"INFERENCE_PRECISION_HINT": "f32"} if backend == "openvino" else {},
+    )
+    return replace(made, **changes)
+
+
+def with_graph(manifest: Manifest, graph: FileRef) -> Manifest:
+    """Return a manifest whose ONNX graph is another file, for the entries that run it too."""
+    models = tuple(
+        replace(model, files=(graph,), source_sha256=graph.sha256) if model.files == (manifest.onnx,) else model
+        for model in manifest.models
+    )
+    return replace(manifest, onnx=graph, models=models)
+
+
 def write_bundle(
     folder: Path,
     *,
     device: str = "generic-x86",
     models: Sequence[BuiltModel] = (),
-    tolerance: dict[str, float] | None = None,
+    backends: Sequence[str] = ("openvino", "onnxruntime"),
+    tolerance: float = TOLERANCE,
     confidence_threshold: float = 0.0,
     non_gradeable_labels: tuple[str, ...] = (),
     guard: FrameGuard | None = None,
     recipe: bool | None = None,
-    onnx_precision: str = "int8",
+    onnx_precision: Precision = "int8",
     resize: Resize = "bilinear",
     spec: InputSpec | None = None,
     **graph: Any,
@@ -155,8 +195,9 @@ def write_bundle(
     Args:
         folder: Where; files that ``models`` name must lie there already.
         device: Id of the profile.
-        models: Built models beside the ONNX graph.
-        tolerance: Of the self-test, by backend.
+        models: Built models that stand before those of the ONNX graph; without golden predictions, they get the graph's.
+        backends: Backends that run the ONNX graph.
+        tolerance: Of the self-test; a recipe's is ``RECIPE_TOLERANCE``.
         confidence_threshold: The operating point.
         non_gradeable_labels: Likewise.
         guard: The frame guard.
@@ -175,7 +216,9 @@ def write_bundle(
     if profile.target == "jetson" if recipe is None else recipe:
         (folder / "model/tensorrt").mkdir(exist_ok=True)
         forms = tuple(write_form(folder / "model/tensorrt", model, form) for form in FORMS)
-        write_recipe(folder / "model/tensorrt", onnx_ref, profile, forms=DerivedForms(graphs=forms, ranges=RANGES), opset=17)
+        front_end = write_front_end(folder / "model/tensorrt", spec) if spec.graph_takes_pixels else None
+        derived = DerivedForms(graphs=forms, ranges=RANGES, front_end=front_end)
+        write_recipe(folder / "model/tensorrt", onnx_ref, profile, forms=derived, opset=17)
         built.append(
             BuiltModel(
                 backend="tensorrt",
@@ -184,8 +227,12 @@ def write_bundle(
                 kind="recipe",
                 files=tuple(file_ref(folder, path) for path in sorted((folder / "model/tensorrt").iterdir())),
                 source_sha256=onnx_ref.sha256,
+                tolerance=RECIPE_TOLERANCE,
             )
         )
+    taken = {entry.name for entry in built if entry.kind == "model"}
+    entries = [of_graph(backend, onnx_ref, onnx_precision) for backend in backends]
+    built += [entry for entry in entries if entry.name not in taken]
     if guard is not None:
         (folder / "guard").mkdir(exist_ok=True)
         (folder / "guard/guard.json").write_text(to_json(guard))
@@ -208,15 +255,19 @@ def write_bundle(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
             ),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
-            models=tuple(built),
+            models=tuple(
+                entry
+                if entry.kind == "preflight"
+                else replace(
+                    entry,
+                    expected=entry.expected or file_ref(folder, folder / "selftest/expected.npy"),
+                    tolerance=tolerance if entry.tolerance is None else entry.tolerance,
+                )
+                for entry in built
+            ),
             onnx=onnx_ref,
             onnx_precision=onnx_precision,
-            selftest=GoldenFrames(
-                frames=file_ref(folder, folder / "selftest/frames.npy"),
-                expected=file_ref(folder, folder / "selftest/expected.npy"),
-                reference="onnxruntime 1 int8",
-                tolerance=TOLERANCE if tolerance is None else tolerance,
-            ),
+            selftest=GoldenFrames(frames=file_ref(folder, folder / "selftest/frames.npy"), reference="onnxruntime 1 int8"),
             synthetic=True,
             versions={},
         ),

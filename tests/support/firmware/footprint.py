@@ -51,7 +51,7 @@ def write_signed_toy(toy: Any, folder: Path) -> SignedToy:
 
     key = ec.generate_private_key(ec.SECP256R1())
     private, public = folder / "key.pem", folder / "key.pub"
-    bundle: Path = toy.write_bundle(folder / "bundle").folder
+    bundle: Path = toy.write_bundle(folder / "bundle", backends=toy.IN_C).folder
     private.write_bytes(
         key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )

@@ -12,7 +12,7 @@ from typing import Any
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.error_codes import library_status
 from weckd_edge.core.errors import BundleError
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
 
 
@@ -82,7 +82,11 @@ class Readers:
         """Return the status of C's self-test, and what Python says is wrong with the golden arrays."""
         status, _ = self.ask_c("selftest")
         try:
-            load_golden(open_bundle(self.folder))
+            bundle = open_bundle(self.folder)
+            frames = load_golden_frames(bundle)
+            for model in bundle.manifest.models:
+                if model.kind == "model":
+                    load_expected(bundle, model, len(frames))
         except BundleError as err:
             return status, fault_of(err)
         return status, None

@@ -24,6 +24,7 @@ from weckd_edge.artifacts import (
     Split,
 )
 from weckd_edge.compile.export.onnx_export import export_onnx
+from weckd_edge.compile.quantize.forms import PROCESSOR, Form
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
 from weckd_edge.compile.quantize.ranges import Method
 from weckd_edge.config import QuantizeConfig
@@ -220,7 +221,7 @@ def quantized(
     root: Path,
     folder: Path,
     *,
-    open_sums: bool = False,
+    form: Form = PROCESSOR,
     method: Method = "minmax",
     images: int = 8,
     reduce_range: bool = False,
@@ -229,5 +230,5 @@ def quantized(
     folder.mkdir(parents=True, exist_ok=True)
     config, progress = QuantizeConfig(images=images), SilentProgress()
     calibration = calibrate(exported, source, index, root, config, seed=3, progress=progress)
-    model = quantize(calibration, method, open_sums=open_sums, reduce_range=reduce_range, progress=progress)
+    model = quantize(calibration, method, form, reduce_range=reduce_range, progress=progress)
     return write_quantized(calibration, model, method, small=False, folder=folder)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import sys
-from collections import Counter
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,14 +14,18 @@ import numpy as np
 import pytest
 
 from support.errors import raises
+from weckd_edge.artifacts import ExecutedLayer, Int8Count
 from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
+from weckd_edge.compile.graph import HALF_OPSET, IR_VERSIONS, OPSET
+from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref, file_ref, sha256_file
 from weckd_edge.devices.jetson.recipe import read_recipe
 from weckd_edge.devices.profiles.profile import load_profile
+from weckd_edge.devices.runtime.backends.openvino_layers import count_layers
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 onnx = pytest.importorskip("onnx")
@@ -35,8 +38,8 @@ def graphs(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> di
     place = tmp_path_factory.mktemp("graphs")
     index = networks.write_images(place / "images")
     exported = networks.export(networks.inverted(), place / "fp32")
-    for name, open_sums in (("cpu", False), ("jetson", True)):
-        networks.quantized(exported, place / "fp32", index, place / "images", place / name, open_sums=open_sums)
+    for name, form in (("cpu", PROCESSOR), ("jetson", TENSORRT)):
+        networks.quantized(exported, place / "fp32", index, place / "images", place / name, form=form)
     return {name: place / name / "model.onnx" for name in ("fp32", "cpu", "jetson")}
 
 
@@ -95,17 +98,13 @@ class TestOpenVINO:
         assert weights
         assert all(w in stored for w in weights)
 
-    def test_the_detail_says_what_runs_in_int8(self, graphs: dict[str, Path], tmp_path: Path) -> None:
-        (tmp_path / "a").mkdir()
-        (tmp_path / "b").mkdir()
-        assert openvino_backend.build_ir(graphs["cpu"], "int8", tmp_path / "a").detail == (
-            "8 of 8 Convolution layers run in int8 on the processor that built it",
-            "1 of 1 FullyConnected layers run in int8 on the processor that built it",
-        )
-        assert openvino_backend.build_ir(graphs["fp32"], "fp32", tmp_path / "b").detail == (
-            "0 of 8 Convolution layers run in int8 on the processor that built it",
-            "0 of 1 FullyConnected layers run in int8 on the processor that built it",
-        )
+    def test_the_model_says_how_many_layers_run_in_int8(self, graphs: dict[str, Path], tmp_path: Path) -> None:
+        counts = []
+        for name in ("cpu", "fp32"):
+            (tmp_path / name).mkdir()
+            built = openvino_backend.build_ir(graphs[name], "int8", tmp_path / name)
+            counts.append((built.int8_layers, built.layers, built.detail))
+        assert counts == [(9, 9, ()), (0, 9, ())]
 
     def test_the_layers_that_really_run_are_named_with_precision_and_kernel(
         self, graphs: dict[str, Path], tmp_path: Path
@@ -151,20 +150,14 @@ class TestOpenVINO:
             openvino_backend.build_ir(tmp_path / "odd.onnx", "int8", tmp_path)
         assert "\n" not in str(caught.value)
 
-    def test_describe_counts_signed_and_unsigned_and_leaves_out_what_is_not_there(self) -> None:
-        layers = Counter(
-            {
-                ("Convolution", "u8"): 3,
-                ("Convolution", "i8"): 2,
-                ("Convolution", "f32"): 1,
-                ("MatMul", "f32"): 4,
-                ("Reorder", "u8"): 9,
-            }
-        )
-        assert openvino_backend.describe_precisions(layers) == (
-            "5 of 6 Convolution layers run in int8 on the processor that built it",
-            "0 of 4 MatMul layers run in int8 on the processor that built it",
-        )
+    def test_signed_and_unsigned_are_int8_and_other_kinds_and_the_preprocessing_are_not_counted(self) -> None:
+        kinds = ("Convolution", "FullyConnected", "MatMul", "MatMul", "Reorder")
+        layers = [
+            ExecutedLayer(name=f"{kind}_{place}", kind=kind, precision=precision, kernel="k")
+            for place, (kind, precision) in enumerate(zip(kinds, ("u8", "i8", "f32", "f32", "u8"), strict=True))
+        ]
+        count = Int8Count(int8_layers=2, layers=3, float_layers=("MatMul_2",))
+        assert count_layers(layers, before=["MatMul_3"]) == count
 
 
 class TestTensorRTRTX:
@@ -253,23 +246,28 @@ class TestTensorRT:
     def recipe(self, graph: Path, folder: Path, device: str = "jetson-orin-nano-8gb", frames: Any = None) -> Any:
         folder.mkdir(exist_ok=True)
         shown = self.frames if frames is None else frames
-        return tensorrt_backend.prepare_recipe(file_ref(graph.parent, graph), graph, load_profile(device), folder, shown)
+        return tensorrt_backend.prepare_recipe(
+            file_ref(graph.parent, graph), graph, load_profile(device), folder, shown, self.spec
+        )
 
     @pytest.fixture(autouse=True)
     def _frames(self, networks: ModuleType) -> None:
-        self.frames = [frame[None] for frame in networks.frames(6, networks.contract())]
+        self.spec = networks.contract()
+        self.frames = [frame[None] for frame in networks.frames(6, self.spec)]
 
     def test_the_recipe_names_every_form_of_the_graph_and_the_device(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = self.recipe(graphs["jetson"], tmp_path)
         recipe = read_recipe(check_ref(tmp_path, built.files[0]))
         assert recipe.onnx_sha256 == built.source_sha256 == sha256_file(graphs["jetson"])
         assert (recipe.precision, recipe.device, recipe.left_out) == ("int8", "jetson-orin-nano-8gb", {})
-        assert [(g.form, g.opset) for g in recipe.graphs] == [("float32", 17), ("float16", 19), ("float32-frame", 17)]
+        assert [(g.form, g.opset) for g in recipe.graphs] == [
+            *[("float32", 17), ("float16", 19), ("float32-frame", 17), ("plain", 17)]
+        ]
         assert {g.name: g.sha256 for g in recipe.graphs[1:]} == {
             path.name: sha256_file(path) for path in tmp_path.glob("*.onnx")
         }
         assert [ref.path for ref in built.files] == [
-            *("recipe.json", "trtexec.txt", "model-float16.onnx", "model-float32-frame.onnx")
+            *("recipe.json", "trtexec.txt", "model-float16.onnx", "model-float32-frame.onnx", "model-plain.onnx")
         ]
         assert (built.backend, built.kind, built.precision, built.backend_version) == ("tensorrt", "recipe", "int8", "")
         assert tensorrt_backend.graphs_to_prove(graphs["jetson"], built, tmp_path) == {
@@ -277,12 +275,25 @@ class TestTensorRT:
             "float16": tmp_path / "model-float16.onnx",
         }
 
+    @pytest.mark.parametrize("device", ["jetson-orin-nano-8gb", "jetson-agx-orin-64gb"])
+    def test_every_form_is_of_versions_that_the_oldest_parser_for_it_reads(
+        self, graphs: dict[str, Path], tmp_path: Path, device: str
+    ) -> None:
+        built = self.recipe(graphs["jetson"], tmp_path, device)
+        paths = [graphs["jetson"], *(tmp_path / ref.path for ref in built.files if ref.path.endswith(".onnx"))]
+        assert len(paths) >= 3
+        for path in paths:
+            model = onnx.load(path)
+            written = [(entry.domain, entry.version) for entry in model.opset_import]
+            opset = HALF_OPSET if "float16" in path.name else OPSET
+            assert (written, model.ir_version) == ([("", opset)], IR_VERSIONS[opset]), path.name
+
     def test_a_module_with_a_dla_gets_a_graph_for_it_with_its_ranges(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = self.recipe(graphs["jetson"], tmp_path, "jetson-agx-orin-64gb")
         recipe = read_recipe(tmp_path / "recipe.json")
-        plain = onnx.load(tmp_path / "model-dla.onnx")
-        assert recipe.find("dla") is not None
-        assert "model-dla.onnx" in [ref.path for ref in built.files]
+        plain = onnx.load(tmp_path / "model-plain.onnx")
+        assert recipe.find("plain") is not None
+        assert "model-plain.onnx" in [ref.path for ref in built.files]
         assert recipe.ranges
         assert set(recipe.ranges) <= {name for node in plain.graph.node for name in node.output}
 
@@ -296,7 +307,8 @@ class TestTensorRT:
         assert "the FP16 form differs" in recipe.left_out["float16"]
         assert not (tmp_path / "model-float16.onnx").exists()
         assert any(line.startswith("form float16 is left out: the FP16 form differs") for line in built.detail)
-        assert "TensorRT 10.12 up to (not including) 11.0:\n    not possible: " in (tmp_path / "trtexec.txt").read_text()
+        by_hand = (tmp_path / "trtexec.txt").read_text()
+        assert "TensorRT 10.12 up to (not including) 11.0:\n    trtexec --onnx=model.onnx " in by_hand
 
     def test_the_recipe_says_why_no_engine_is_built_here_and_for_which_versions(
         self, graphs: dict[str, Path], tmp_path: Path

@@ -20,7 +20,7 @@ from weckd_edge.devices.bench.bench import bench
 from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.images.annotate import encode_png
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import FEATURES, measure_frame
 from weckd_edge.devices.runtime.predict import OpenModel, open_model, predict_frame
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
@@ -54,7 +54,8 @@ def answers(toy: ModuleType, bundle: Bundle, frames: NDArray[np.uint8]) -> Any:
 
 
 def test_its_golden_frames_are_camera_frames_and_every_backend_passes_them(toy: ModuleType, bundle: Bundle) -> None:
-    frames, expected = load_golden(bundle)
+    frames = load_golden_frames(bundle)
+    expected = load_expected(bundle, bundle.manifest.models[0], len(frames))
     assert frames.shape[1:] == (*toy.WIDE, 3)
     assert np.abs(expected - expected[0]).max() > 0.1, "frames that all look alike prove nothing"
     result = verify_bundle(bundle.folder)

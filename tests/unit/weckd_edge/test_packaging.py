@@ -26,11 +26,11 @@ ROOT = Path(__file__).parents[3]
 FOLDERS = ("weckd_edge", "train", "compile", "devices")
 LINKED = FOLDERS[1:]
 FIRMWARE = ROOT / "devices/firmware"
-STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "tensorboard", "mlflow"}
-"""Extras that are not for everyone: the vendor's index, JetPack, a GPL encoder, and tools that a user has or has not."""
+STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "litert", "tensorboard", "mlflow"}
+"""Extras that are not for everyone: the vendor's index, JetPack, a GPL encoder, one more runtime, and tools of a user."""
 
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric")
-MODULE_OF = {"loadgen": "mlperf_loadgen", "nvml": "pynvml"}
+MODULE_OF = {"litert": "ai_edge_litert", "loadgen": "mlperf_loadgen", "nvml": "pynvml"}
 """Libraries whose module is not called as their backend's file."""
 RUNTIME_ALLOWED = {
     "devices/jetson/finalize.py": {"tensorrt"},  # asks the binding for its version: part of the engine's identity

@@ -128,6 +128,8 @@ def _print_reasons(contents: BundleContents) -> None:
     if chain.outside is not None:
         click.echo(f"Teachers from outside? {chain.outside.reason}")
     click.echo(f"Why {contents.verification.precision}? {contents.selection.reason}.")
+    for sentence in contents.selection.backends:
+        click.echo(f"{sentence}.")
     sentence = with_plain_spaces(chain_sentence(chain))
     if chain.import_notes:
         click.echo(sentence)

@@ -14,6 +14,7 @@ from weckd_edge.core.errors import DataError
 if TYPE_CHECKING:
     from weckd_edge.devices.attribution.explain_images import Explanation
     from weckd_edge.devices.runtime.decision import Prediction
+    from weckd_edge.devices.runtime.model_choice import RunningModel
     from weckd_edge.devices.runtime.predict import SkippedFile
 
 
@@ -32,6 +33,7 @@ class PredictionResults:
     Attributes:
         skipped: Files of the folders that are not images.
         file: File that the predictions are written to; None: they are kept here and printed.
+        model: The model that runs; None: it is not open yet.
         decisions: Number of images by their decision.
         failures: Number of images that could not be classified.
         first_failure: Why the first of these could not; None where there are none.
@@ -42,6 +44,7 @@ class PredictionResults:
 
     skipped: Sequence[SkippedFile]
     file: Path | None
+    model: RunningModel | None = None
     decisions: Counter[str] = field(default_factory=Counter)
     failures: int = 0
     first_failure: str | None = None
@@ -69,7 +72,7 @@ class PredictionResults:
         if self.file is None:
             self._print_predictions()
         else:
-            print_table(("decision", "images"), self.decisions.most_common())
+            print_table(("decision", "images"), self.decisions.most_common(), title=f"model: {self.model}")
             print_message(f"written: {self.file}, {self.decisions.total()} images")
         if self.skipped:
             print_table(("skipped", "because"), [(one.file, one.reason) for one in self.skipped])
@@ -97,7 +100,7 @@ class PredictionResults:
             )
             for one in predictions
         ]
-        print_table(("image", "decision", "probability", "reason"), rows)
+        print_table(("image", "decision", "probability", "reason"), rows, title=f"model: {self.model}")
         noted = [(one.file, note.text) for one in predictions for note in one.notes]
         if noted:
             print_table(("image", "noticed"), noted)
@@ -114,7 +117,7 @@ class PredictionResults:
                     "method": explanation.method,
                     "deletion": to_data(explanation.deletion),
                 }
-        return {"images": images, "skipped": list(self.skipped)}
+        return {"images": images, "skipped": list(self.skipped), "model": self.model}
 
     def _summary(self) -> dict[str, Any]:
         return {
@@ -122,4 +125,5 @@ class PredictionResults:
             "predicted": self.decisions.total(),
             "decisions": dict(self.decisions),
             "skipped": list(self.skipped),
+            "model": self.model,
         }

@@ -80,6 +80,9 @@ class RemoteHosts(OptionGroup):
     remote_bundle: bool = option(
         "--remote-bundle", is_flag=True, help="With --ssh: BUNDLE is a folder on the devices; nothing is sent."
     )
+    finalize: bool = option(
+        "--finalize", is_flag=True, help="With --ssh: let each device choose what it runs of the bundle first."
+    )
     identity: Path | None = option(
         "--identity", type=AnyPath(exists=True, dir_okay=False), help="With --ssh: private key file."
     )
@@ -116,8 +119,8 @@ class RemoteHosts(OptionGroup):
         Raises:
             UsageError: One is given, and no host.
         """
-        if not self.ssh and (self.remote_bundle or self.identity or self.known_hosts):
-            raise click.UsageError("--remote-bundle, --identity and --known-hosts need --ssh")
+        if not self.ssh and (self.remote_bundle or self.finalize or self.identity or self.known_hosts):
+            raise click.UsageError("--remote-bundle, --finalize, --identity and --known-hosts need --ssh")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,11 +12,12 @@ from weckd_edge.cli.parsing.options import OptionGroup, option
 from weckd_edge.cli.parsing.parameter_types import DEVICE, OVERRIDE, PATH, SEED, THREADS, VERSION, OneOf, WholeNumber
 
 if TYPE_CHECKING:
-    from weckd_edge.artifacts import Target
+    from weckd_edge.artifacts import Precision, Target
     from weckd_edge.config import BuildConfig
     from weckd_edge.core.progress import Progress
 
-BACKENDS = ("openvino", "onnxruntime", "tensorrt")
+BACKENDS = ("openvino", "onnxruntime", "litert", "tensorrt")
+PRECISIONS = ("int8", "fp16", "fp32")
 TARGETS = ("cpu", "jetson")
 
 
@@ -169,6 +170,9 @@ class Runtime(OptionGroup):
 
     title: ClassVar[str] = "Run"
     backend: str | None = option("--backend", type=OneOf(BACKENDS), help="Backend. Default: the best that is here.")
+    precision: Precision | None = option(
+        "--precision", type=OneOf(PRECISIONS), help="Precision of the model. Default: the best that is here."
+    )
     threads: int = option("--threads", type=THREADS, default=1, show_default=True, help="Processor threads.")
 
 

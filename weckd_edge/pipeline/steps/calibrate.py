@@ -29,6 +29,7 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
             {
                 "deployed": [before.name, before.digest()],
                 "onnx": student.selection.onnx.sha256,
+                "models": student.selection.models,
                 "images": [r.identity() for r in images.records],
             },
             "weckd_edge.compile.verify.temperature",
@@ -46,7 +47,7 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
     made = stage.artifact
     return replace(
         student,
-        selection=replace(student.selection, onnx=made.onnx, built=made.built),
+        selection=replace(student.selection, onnx=made.onnx, models=made.models),
         folder=stage.folder,
         recalibration=made.recalibration,
         uncalibrated=before,

@@ -2,29 +2,54 @@
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import BuiltModel
+from weckd_edge.artifacts import BuiltModel, Precision
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage, sha256_file
+from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
+from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings
+from weckd_edge.devices.runtime.backends.table import library_version
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import CalibrationSet, Student
 from weckd_edge.pipeline.steps.layout import Part
+from weckd_edge.pipeline.steps.verify import runners_here
 
 FORM_FRAMES = 16
 """Number of training images on which another form of the graph is compared with it."""
 
 
 def convert(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> tuple[Part[BuiltModel], ...]:
-    """Return the models built from a student, and the proof that the device can build its own.
+    """Return the models that a device may run, and for a Jetson its recipe and the proof that it can be built.
 
     Raises:
         DataError: A calibration image cannot be read.
         ModelError: A builder refuses the graph.
     """
-    built = student.selection.built
-    if built is not None:
-        return (Part(built, student.folder), *_torch_tensorrt(ctx, student))
-    stages = [*_tensorrt(ctx, student, calibration)]
-    return (*(Part(stage.artifact, stage.folder) for stage in stages), *_torch_tensorrt(ctx, student))
+    if student.selection.models:
+        return tuple(Part(model, student.folder) for model in student.selection.models)
+    recipe, *proofs = (Part(stage.artifact, stage.folder) for stage in _tensorrt(ctx, student, calibration))
+    return (recipe, *_of_graph(student), *proofs, *_torch_tensorrt(ctx, student))
+
+
+def _of_graph(student: Student) -> list[Part[BuiltModel]]:
+    """Return what runs the deployed graph on the device until its engine is built."""
+    chosen = student.selection
+    precision: Precision = "int8" if chosen.quantized is not None else "fp32"
+    found = []
+    for runner in runners_here(student.as_written):
+        count = count_if_int8(runner.backend, precision, runner.model, student.exported.artifact.network_input_name)
+        model = BuiltModel(
+            backend=runner.backend,
+            backend_version=library_version(runner.backend),
+            precision=precision,
+            kind="model",
+            files=(chosen.onnx,),
+            source_sha256=chosen.onnx.sha256,
+            int8_layers=count.int8_layers if count is not None else None,
+            layers=count.layers if count is not None else None,
+            settings=precision_settings() if runner.backend == "openvino" else {},
+        )
+        found.append(Part(model, student.folder))
+    return found
 
 
 def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> list[Stage[BuiltModel]]:
@@ -39,7 +64,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
         "recipe-tensorrt",
         BuiltModel,
         key_of(
-            {**inputs, "frames": calibration_digest(frames)},
+            {**inputs, "frames": calibration_digest(frames), "input": student.input},
             "weckd_edge.compile.backends.tensorrt_backend",
             "weckd_edge.compile.quantize.calibration_images",
         ),
@@ -49,6 +74,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
             ctx.profile,
             folder,
             calibration_inputs(calibration.root, frames, student.input),
+            student.input,
             precision=chosen.precision,
         ),
     )

@@ -9,12 +9,12 @@ from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.steps.abstain import evaluate_threshold
 from weckd_edge.report import BundleContents
+from weckd_edge.report.chapters.verdicts import loaded_bytes
 
 
 def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
     """Return the contents with the gates' verdicts in the manifest; the bundle passes where no gate failed."""
     manifest = contents.manifest
-    loaded = [ref.bytes for model in manifest.models if model.kind == "model" for ref in model.files]
     chosen = contents.link_selection.chosen
     gates = (
         *evaluate_gates(
@@ -23,7 +23,7 @@ def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
             GateEvidence(
                 measurement=contents.measurement,
                 verification=contents.verification,
-                size_bytes=sum(loaded or [manifest.onnx.bytes]),
+                size_bytes=loaded_bytes(manifest),
                 measured_on_device=ctx.on_device,
                 predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
             ),

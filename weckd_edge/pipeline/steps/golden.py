@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import GoldenFrames
+from weckd_edge.artifacts import BuiltModel, GoldenSet, Precision
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -15,11 +15,11 @@ from weckd_edge.pipeline.steps.predict import predict
 from weckd_edge.pipeline.steps.verify import runners_here
 
 if TYPE_CHECKING:
-    from weckd_edge.compile.verify.implementations import Implementation
+    from weckd_edge.compile.verify.golden import GoldenGraph
 
 
-def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenFrames]:
-    """Return the validation frames on which implementations agree best, with the deployed model's predictions.
+def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> Stage[GoldenSet]:
+    """Return the validation frames on which implementations agree best, with the predictions of every model of the bundle.
 
     Raises:
         DataError: There is no validation image.
@@ -27,14 +27,13 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
     """
     from weckd_edge.compile.verify.golden import make_golden
 
-    deployed, others = student.deployed, _other_implementations(student)
+    graphs = _graphs(student)
     return ctx.step(
         "golden",
-        GoldenFrames,
+        GoldenSet,
         key_of(
             {
-                "deployed": [deployed.name, deployed.digest()],
-                "others": [other.name for other in others],
+                "graphs": [[list(g.tests), [[run.name, run.digest()] for run in g.implementations]] for g in graphs],
                 "frames": ctx.config.selftest.frames,
                 "input": student.input,
                 "images": [r.identity(files=True) for r in images.records],
@@ -43,21 +42,33 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
             "weckd_edge.pipeline.steps.predict",
         ),
         lambda folder: make_golden(
-            images,
-            ctx.config.selftest.frames,
-            deployed,
-            others,
-            partial(predict, ctx, student.input, whole=images),
-            folder,
+            images, ctx.config.selftest.frames, graphs, partial(predict, ctx, student.input, whole=images), folder
         ),
     )
 
 
-def _other_implementations(student: Student) -> list[Implementation]:
-    """Return the other implementations that a reader of the bundle may run in place of the deployed one."""
-    from weckd_edge.compile.verify.implementations import Implementation
+def _graphs(student: Student) -> list[GoldenGraph]:
+    """Return the graphs of a bundle with the models that run them, the deployed one's first."""
+    from weckd_edge.compile.verify.golden import MIN_HALF_TOLERANCE, MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, GoldenGraph
 
-    as_written, deployed = student.as_written, student.deployed
-    if as_written.backend == deployed.backend == "openvino":  # NNCF's IR: other backends run the graph in FP32
-        return [Implementation(backend="onnxruntime", model=student.fp32_onnx, input=student.input, precision="fp32")]
-    return [as_written] if deployed != as_written else runners_here(as_written)
+    selection, as_written = student.selection, student.as_written
+    if not selection.models:
+        runners = runners_here(as_written)
+        recipe = ("tensorrt", selection.precision, MIN_TENSORRT_TOLERANCE)
+        precision: Precision = "int8" if selection.quantized is not None else "fp32"
+        tests = [recipe, *((runner.backend, precision, MIN_TOLERANCE) for runner in runners)]
+        return [GoldenGraph(tests=tests, implementations=[as_written, *runners])]
+    groups: dict[tuple[str, bool], list[BuiltModel]] = {}
+    for model in selection.models:  # of one source, NNCF's int8 and what runs the FP32 graph itself predict otherwise
+        groups.setdefault((model.source_sha256, model.precision == "int8"), []).append(model)
+    here = student.runs_here
+    graphs: list[GoldenGraph] = []
+    for models in groups.values():
+        runs = [student.implementation(model) for model in models if model in here]
+        graphs.append(
+            GoldenGraph(
+                tests=[(m.backend, m.precision, MIN_HALF_TOLERANCE if m.half else MIN_TOLERANCE) for m in models],
+                implementations=[*runs, *([] if graphs or as_written in runs else [as_written])],
+            )
+        )
+    return graphs

@@ -14,6 +14,7 @@ from weckd_edge.artifacts import (
     FileRef,
     FrameGuard,
     GoldenFrames,
+    GoldenSet,
     Manifest,
     PrecisionSelection,
 )
@@ -28,7 +29,7 @@ T = TypeVar("T")
 
 GUARD_FILE = "guard/guard.json"
 
-_FOLDERS = {"openvino": "openvino", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
+_FOLDERS = {"openvino": "openvino", "litert": "litert", "tensorrt": "tensorrt", "tensorrt-rtx": "tensorrt"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +46,8 @@ class Layout:
 
     Attributes:
         onnx: The graph.
-        models: Models that backends built from the graph.
-        selftest: Golden frames and expected predictions.
+        models: Models that a device may run, and the recipe from which it builds its own.
+        selftest: Golden frames.
         guard: The input guard; None where the bundle has none.
         files: Source of each of these files, by its path in the bundle: a file of the workspace, or bytes.
     """
@@ -61,14 +62,14 @@ class Layout:
 def lay_out(
     selected: Part[PrecisionSelection],
     built: Sequence[Part[BuiltModel]],
-    golden: Part[GoldenFrames],
+    golden: Part[GoldenSet],
     guard: FrameGuard | None,
 ) -> Layout:
     """Choose the place of every file in the bundle; nothing is written yet.
 
     Args:
         selected: The graph that is deployed.
-        built: Models that backends built from the graph; a recipe's files go where the engine will be built.
+        built: Models that a device may run, and a recipe, whose files go where the engine will be built.
         golden: The self-test.
         guard: The input guard; None where the bundle has none.
     """
@@ -79,25 +80,29 @@ def lay_out(
         files[placed.path] = folder / ref.path
         return placed
 
+    def complete(part: Part[BuiltModel]) -> BuiltModel:
+        model = part.artifact
+        files = tuple(
+            place(ref, part.folder, "model" if ref.path.endswith(".onnx") and model.kind == "model" else _below(model))
+            for ref in model.files
+        )
+        if model.kind == "preflight":
+            return replace(model, files=files)
+        test = next(t for t in golden.artifact.tests if (t.backend, t.precision) == (model.backend, model.precision))
+        expected = place(test.expected, golden.folder, "selftest")
+        return replace(model, files=files, expected=expected, tolerance=test.tolerance)
+
     return Layout(
         onnx=place(selected.artifact.onnx, selected.folder, "model"),
-        models=tuple(
-            replace(
-                part.artifact,
-                files=tuple(
-                    place(ref, part.folder, f"model/{_FOLDERS[part.artifact.backend]}") for ref in part.artifact.files
-                ),
-            )
-            for part in built
-        ),
-        selftest=replace(
-            golden.artifact,
-            frames=place(golden.artifact.frames, golden.folder, "selftest"),
-            expected=place(golden.artifact.expected, golden.folder, "selftest"),
-        ),
+        models=tuple(complete(part) for part in built),
+        selftest=replace(golden.artifact.golden, frames=place(golden.artifact.golden.frames, golden.folder, "selftest")),
         guard=None if guard is None else _place_guard(guard, files),
         files=files,
     )
+
+
+def _below(model: BuiltModel) -> str:
+    return f"model/{_FOLDERS[model.backend]}"
 
 
 def _place_guard(guard: FrameGuard, files: dict[str, Path | bytes]) -> FileRef:

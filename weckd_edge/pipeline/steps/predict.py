@@ -68,7 +68,11 @@ def predict(
     model = ModelRun(
         digest=candidate.digest(),
         input=spec,
-        runtime=(candidate.backend, *(["as written"] if candidate.reference else [])),
+        runtime=(
+            candidate.backend,
+            *(["as written"] if candidate.reference else []),
+            *(["float16"] if candidate.half else []),
+        ),
         modules=("weckd_edge.compile.verify.implementations", find_backend(candidate.backend).module),
     )
     if whole is not None and (recorded := find_predictions(ctx.workspace, model, whole)) is not None:

@@ -37,7 +37,8 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
     from weckd_edge.compile.verify.parity import verify as compare_all
 
     network, as_written, deployed = student.network, student.as_written, student.deployed
-    others = runners_here(as_written) if deployed == as_written else []
+    listed = [student.implementation(model) for model in student.runs_here] or runners_here(as_written)
+    others = _of_same_graph(student) if student.selection.models else listed
     return ctx.step(
         "verify",
         Verification,
@@ -47,6 +48,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
                 "fp32": student.exported.artifact.onnx.sha256,
                 "deployed": [deployed.name, deployed.digest()],
                 "others": [other.name for other in others],
+                "listed": [[model.name, model.digest()] for model in listed],
                 "images": [[r.path, *r.identity()] for r in images.records],
                 "recalibration": student.recalibration,
                 "teacher": teacher.link.artifact.weights.sha256 if teacher else None,
@@ -67,6 +69,7 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
                 quantized=as_written,
                 deployed=deployed,
                 others=others,
+                listed=listed,
                 recalibration=student.recalibration,
                 uncalibrated=student.uncalibrated,
             ),
@@ -76,6 +79,13 @@ def verify(ctx: BuildContext, student: Student, teacher: TrainedNetwork | None, 
             layers=ctx.config.verify.layers,
         ),
     )
+
+
+def _of_same_graph(student: Student) -> list[Implementation]:
+    """Return the other listed models that run the deployed model's graph in its precision."""
+    first = student.selection.models[0]
+    same = [m for m in student.runs_here if (m.source_sha256, m.precision) == (first.source_sha256, first.precision)]
+    return [student.implementation(model) for model in same if model is not first]
 
 
 def images_for_report(ctx: BuildContext, student: Student, images: SplitFrames) -> ReportImages:

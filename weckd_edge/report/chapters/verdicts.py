@@ -248,10 +248,9 @@ def data_warnings(index: DatasetIndex) -> tuple[str, ...]:
 
 
 def loaded_bytes(manifest: Manifest) -> int:
-    """Return the size of what the device loads, bytes: the built model, or the graph from which it builds one."""
-    for model in manifest.models:
-        if model.kind == "model":
-            return sum(ref.bytes for ref in model.files)
+    """Return the size of what the device loads, bytes: the first model, or the graph from which it builds an engine."""
+    if manifest.models and manifest.models[0].kind == "model":
+        return sum(ref.bytes for ref in manifest.models[0].files)
     return manifest.onnx.bytes
 
 

@@ -47,8 +47,8 @@ def _manifest(side: BundleSide) -> Facts:
     facts = dict(flatten(kept))
     facts |= {"onnx.sha256": str(_at(data, "onnx", "sha256")), "onnx.bytes": str(_at(data, "onnx", "bytes"))}
     for model in _list(data.get("models")):
-        name = str(model.get("backend"))
-        facts |= {f"{name}.{key}": str(model.get(key)) for key in ("backend_version", "precision", "kind")}
+        name = f"{model.get('backend')} {model.get('precision')}"
+        facts |= {f"{name}.{key}": str(model.get(key)) for key in ("backend_version", "kind")}
         facts |= {f"{ref.get('path')}.sha256": str(ref.get("sha256")) for ref in _list(model.get("files"))}
     return facts
 

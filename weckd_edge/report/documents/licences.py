@@ -16,7 +16,7 @@ from weckd_edge.core.store import sha256_file
 
 UNKNOWN = "unknown"
 OWN_NAME = "weckd-edge"
-ROOTS = ("click", "numpy", "pillow", "rich", "openvino", "torch", "timm", "onnx", "onnxruntime", "jinja2")
+ROOTS = ("click", "numpy", "pillow", "rich", "openvino", "torch", "timm", "onnx", "onnxruntime", "ai-edge-litert", "jinja2")
 """Distributions to start from where this package runs from its source folder and has no metadata of its own."""
 
 _LEFT_OUT = frozenset({"dev"})

@@ -22,20 +22,25 @@ typedef struct weckd_blob {
 
 /* Request to open a model: its files, its settings, and where its pixels and the probabilities lie. */
 typedef struct weckd_session_request {
-    const weckd_blob *files;
-    size_t count;
+    weckd_blob graph;      /* ends as the backend's row says, and holds what its name says */
+    weckd_blob weights;    /* of an IR; no bytes: it has none */
+    bool half;             /* compute in float16 wherever a layer is not int8 */
     const char *cache_dir; /* may be NULL */
-    uint32_t threads, height, width, classes;
-    uint8_t *pixels;       /* [1, height, width, 3], 64-byte aligned: what the graph takes; every run reads it */
-    float *probabilities;  /* [1, classes], 64-byte aligned; every run writes it */
+    uint32_t threads;
+    int64_t pixels_shape[4];        /* 1, height, width, 3 */
+    int64_t probabilities_shape[2]; /* 1, classes */
+    size_t pixels_bytes, probabilities_bytes;
+    uint8_t *pixels;       /* 64-byte aligned: what the graph takes; every run reads it */
+    float *probabilities;  /* 64-byte aligned; every run writes it */
 } weckd_session_request;
 
 typedef struct weckd_backend {
     const char *name;
-    bool reads_onnx;   /* runs the bundle's ONNX graph where the bundle has no model of its own for this backend */
-    bool from_device;  /* runs the engine that was built on the device */
+    const char *graphs[3]; /* endings of the files that it runs; ended by NULL */
+    bool built_here;       /* such a file is built on the device; no manifest lists it */
     /* Load the runtime's library; WECKD_ERR_BACKEND: it is not here. */
     int (*load)(const char *library, void **runtime, weckd_error error);
+    bool (*has_half)(void *runtime); /* whether this processor computes in float16; NULL: never */
     int (*open)(void *runtime, const weckd_session_request *request, void **session, weckd_error error);
     int (*run)(void *session, weckd_error error); /* pixels to probabilities; this library allocates nothing */
     void (*close)(void *session);
@@ -43,8 +48,11 @@ typedef struct weckd_backend {
     void (*version)(void *runtime, char text[WECKD_VERSION_BYTES]);
 } weckd_backend;
 
-/* The backends of this build, in the order in which they are tried; ended by NULL. */
+/* The backends of this build; ended by NULL. */
 extern const weckd_backend *const weckd_backends[];
+
+/* Find a backend of this build by its name; NULL: there is none. */
+const weckd_backend *weckd_backend_find(const char *name);
 
 extern const weckd_backend weckd_openvino_backend, weckd_tensorrt_backend, weckd_onnxruntime_backend, weckd_echo_backend;
 

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "backends/common.h"
 
+#include "files/path.h"
+#include "formats/onnx.h"
+
 #include <dlfcn.h>
 #include <stdlib.h>
 #include <string.h>
@@ -56,6 +59,14 @@ int weckd_session_open(size_t bytes, weckd_prepare prepare, void (*close)(void *
     }
     *session = own;
     return WECKD_OK;
+}
+
+int weckd_graph_check(const weckd_blob *graph, weckd_error error) {
+    if (weckd_path_ends_with(graph->path, ".onnx")) {
+        return weckd_onnx_check(graph->data, graph->bytes, error);
+    }
+    bool is_bad = weckd_path_ends_with(graph->path, ".xml") && (graph->bytes == 0 || graph->data[0] != '<');
+    return is_bad ? weckd_fail(error, WECKD_ERR_MODEL, "%.150s: is no XML", graph->path) : WECKD_OK;
 }
 
 int weckd_fail_ports(weckd_error error) {

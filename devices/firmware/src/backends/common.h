@@ -1,4 +1,4 @@
-/* Helpers of the backends: load a library, find its functions, open a session. SPDX-License-Identifier: Apache-2.0 */
+/* Helpers of the backends: load a library, find its functions, check a graph, open a session. SPDX-License-Identifier: Apache-2.0 */
 #ifndef WECKD_BACKEND_COMMON_H
 #define WECKD_BACKEND_COMMON_H
 
@@ -24,6 +24,10 @@ int weckd_runtime_load(const char *library, const char *const *names, size_t byt
 /* Let `prepare` fill `bytes` zeros that stand for the session; where it fails, `close` releases them and what they hold. */
 int weckd_session_open(size_t bytes, weckd_prepare prepare, void (*close)(void *session), void *runtime,
                        const weckd_session_request *request, void **session, weckd_error error);
+
+/* Check that a graph is what its name says: an ONNX graph that holds all its data, or an IR, which is XML. A runtime goes by the
+ * content, and would take an ONNX graph that is called an IR. An engine is checked by its runtime alone. */
+int weckd_graph_check(const weckd_blob *graph, weckd_error error);
 
 /* Fail because a model's input or output is not the contract's. */
 int weckd_fail_ports(weckd_error error);

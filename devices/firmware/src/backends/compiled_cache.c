@@ -20,8 +20,9 @@ void weckd_cache_key_add(weckd_cache_key *key, const char *text) {
 
 void weckd_cache_key_end(weckd_cache_key *key, const weckd_session_request *request) {
     uint8_t digest[WECKD_SHA256_BYTES];
-    for (size_t i = 0; i < request->count; i++) {
-        weckd_hash_add(&key->hash, request->files[i].sha256, WECKD_SHA256_BYTES);
+    weckd_hash_add(&key->hash, request->graph.sha256, WECKD_SHA256_BYTES);
+    if (request->weights.bytes > 0) {
+        weckd_hash_add(&key->hash, request->weights.sha256, WECKD_SHA256_BYTES);
     }
     weckd_hash_end(&key->hash, digest);
     for (size_t i = 0; i < sizeof digest; i++) {

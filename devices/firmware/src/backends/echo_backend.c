@@ -29,17 +29,17 @@ static int open_session(void *runtime, const weckd_session_request *request, voi
 static int run(void *session, weckd_error error) {
     (void)error;
     const weckd_session_request *own = session;
-    size_t bytes = (size_t)own->height * own->width * 3;
+    size_t classes = (size_t)own->probabilities_shape[1];
     double all = 0.0;
-    for (uint32_t k = 0; k < own->classes; k++) {
+    for (size_t k = 0; k < classes; k++) {
         double sum = 0.0;
-        for (size_t i = k; i < bytes; i += own->classes) {
+        for (size_t i = k; i < own->pixels_bytes; i += classes) {
             sum += own->pixels[i];
         }
         own->probabilities[k] = (float)sum;
         all += sum;
     }
-    for (uint32_t k = 0; k < own->classes; k++) {
+    for (size_t k = 0; k < classes; k++) {
         own->probabilities[k] = (float)((double)own->probabilities[k] / all);
     }
     return WECKD_OK;
@@ -53,7 +53,7 @@ static void version(void *runtime, char text[WECKD_VERSION_BYTES]) {
 
 const weckd_backend weckd_echo_backend = {
     .name = "echo",
-    .reads_onnx = true,
+    .graphs = {".onnx"},
     .load = load,
     .open = open_session,
     .run = run,

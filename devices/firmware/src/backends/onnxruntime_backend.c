@@ -1,12 +1,11 @@
 /* ONNX Runtime on the CPU, through its C API, loaded when a bundle is opened. SPDX-License-Identifier: Apache-2.0
  *
- * It runs the bundle's ONNX graph, the one that every other backend was compared with, from the bytes that were hashed. The
- * session is set as Python's runner sets it (threads, sequential, every optimisation), so that the same version gives the
- * same numbers. Threads never spin while they wait for a frame: a battery would pay for it.
+ * It runs an ONNX graph from the bytes that were hashed. The session is set as Python's runner sets it (threads, sequential,
+ * every optimisation, no spinning), so that the same version gives the same numbers. Threads never spin while they wait for a
+ * frame: a battery would pay for it.
  */
 #include "backends/common.h"
 #include "backends/onnxruntime_api.h"
-#include "formats/onnx.h"
 
 #include <pthread.h>
 #include <stdio.h>
@@ -167,13 +166,8 @@ static int configure(const weckd_ort_api *api, const weckd_session_request *requ
 
 static int read_model(session *own, const weckd_session_request *request, weckd_error error) {
     const weckd_ort_api *api = &own->ort->api;
-    const weckd_blob *graph = &request->files[0];
     weckd_ort_options *options = NULL;
-    int status = weckd_onnx_check(graph->data, graph->bytes, error);
-    if (status != WECKD_OK) {
-        return status;
-    }
-    status = check_model(api, api->CreateSessionOptions(&options), error);
+    int status = check_model(api, api->CreateSessionOptions(&options), error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -181,8 +175,8 @@ static int read_model(session *own, const weckd_session_request *request, weckd_
     if (status != WECKD_OK) {
         goto done;
     }
-    status = check_model(api, api->CreateSessionFromArray(own->ort->env, graph->data, graph->bytes, options, &own->opened),
-                         error);
+    status = check_model(api, api->CreateSessionFromArray(own->ort->env, request->graph.data, request->graph.bytes, options,
+                                                          &own->opened), error);
 done:
     api->ReleaseSessionOptions(options);
     return status;
@@ -212,7 +206,7 @@ done:
     return is_same ? WECKD_OK : weckd_fail_ports(error);
 }
 
-static int check_ports(session *own, const int64_t pixels[4], const int64_t probabilities[2], weckd_error error) {
+static int check_ports(session *own, const weckd_session_request *request, weckd_error error) {
     const weckd_ort_api *api = &own->ort->api;
     size_t inputs = 0, outputs = 0;
     weckd_ort_type *type = NULL;
@@ -231,7 +225,7 @@ static int check_ports(session *own, const int64_t pixels[4], const int64_t prob
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_type(api, type, WECKD_ORT_UINT8, pixels, 4, error);
+    status = check_type(api, type, WECKD_ORT_UINT8, request->pixels_shape, 4, error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -239,7 +233,7 @@ static int check_ports(session *own, const int64_t pixels[4], const int64_t prob
     if (status != WECKD_OK) {
         return status;
     }
-    return check_type(api, type, WECKD_ORT_FLOAT, probabilities, 2, error);
+    return check_type(api, type, WECKD_ORT_FLOAT, request->probabilities_shape, 2, error);
 }
 
 static int read_names(session *own, weckd_error error) {
@@ -256,41 +250,35 @@ static int read_names(session *own, weckd_error error) {
 }
 
 /* Make tensors of the block's own pixels and probabilities, so that nothing is copied. */
-static int bind(session *own, const weckd_session_request *request, const int64_t pixels[4], const int64_t probabilities[2],
-                weckd_error error) {
+static int bind(session *own, const weckd_session_request *request, weckd_error error) {
     const weckd_ort_api *api = &own->ort->api;
     weckd_ort_memory *memory = NULL;
-    size_t pixel_bytes = (size_t)request->height * request->width * 3;
     int status = check_model(api, api->CreateCpuMemoryInfo(WECKD_ORT_DEVICE_ALLOCATOR, WECKD_ORT_DEFAULT_MEMORY, &memory),
                              error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->pixels, pixel_bytes, pixels, 4,
-                                                                  WECKD_ORT_UINT8, &own->pixels), error);
+    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->pixels, request->pixels_bytes,
+                                                                  request->pixels_shape, 4, WECKD_ORT_UINT8, &own->pixels), error);
     if (status != WECKD_OK) {
         goto done;
     }
-    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->probabilities,
-                                                                  request->classes * sizeof(float), probabilities, 2,
-                                                                  WECKD_ORT_FLOAT, &own->probabilities), error);
+    status = check_model(api, api->CreateTensorWithDataAsOrtValue(memory, request->probabilities, request->probabilities_bytes,
+                                                                  request->probabilities_shape, 2, WECKD_ORT_FLOAT,
+                                                                  &own->probabilities), error);
 done:
     api->ReleaseMemoryInfo(memory);
     return status;
 }
 
 static int prepare(void *opened, void *loaded, const weckd_session_request *request, weckd_error error) {
-    const int64_t pixels[4] = {1, request->height, request->width, 3}, probabilities[2] = {1, request->classes};
     session *own = opened;
     own->ort = loaded;
-    if (request->count != 1) {
-        return weckd_fail(error, WECKD_ERR_MODEL, "expected one ONNX graph, got %zu files", request->count);
-    }
     int status = read_model(own, request, error);
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_ports(own, pixels, probabilities, error);
+    status = check_ports(own, request, error);
     if (status != WECKD_OK) {
         return status;
     }
@@ -298,7 +286,7 @@ static int prepare(void *opened, void *loaded, const weckd_session_request *requ
     if (status != WECKD_OK) {
         return status;
     }
-    return bind(own, request, pixels, probabilities, error);
+    return bind(own, request, error);
 }
 
 static int open_session(void *loaded, const weckd_session_request *request, void **opened, weckd_error error) {
@@ -315,7 +303,7 @@ static int run(void *opened, weckd_error error) {
 
 const weckd_backend weckd_onnxruntime_backend = {
     .name = "onnxruntime",
-    .reads_onnx = true,
+    .graphs = {".onnx"},
     .load = load,
     .open = open_session,
     .run = run,

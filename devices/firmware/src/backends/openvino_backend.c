@@ -1,21 +1,17 @@
 /* OpenVINO on the CPU, through its C API, loaded when a bundle is opened. SPDX-License-Identifier: Apache-2.0
  *
- * The model comes from the bytes that were hashed, never from its file again. It computes in float32 where a layer is not
- * int8 (INFERENCE_PRECISION_HINT), as the bundle was verified; that is the one setting a manifest may name.
+ * The model comes from the bytes that were hashed, never from its file again. Where a layer is not int8, it computes in float32,
+ * or in float16 where the manifest says so (INFERENCE_PRECISION_HINT); that is the one setting a manifest may name.
  * The compiled model is stored by the digests of what it was compiled from (compiled_cache.h), so that a warm start reads no
  * model at all. OpenVINO's own cache (CACHE_DIR) would parse it first.
  */
 #include "backends/common.h"
 #include "backends/compiled_cache.h"
-#include "files/path.h"
-#include "formats/onnx.h"
 
 #include <openvino/c/openvino.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define PRECISION "f32"
 
 /* Every function of OpenVINO that is used. */
 #define CALLS(call)                                    \
@@ -55,9 +51,14 @@ typedef struct calls {
 #undef FIELD
 } calls;
 
-typedef struct session {
-    const calls *api;
+typedef struct runtime {
+    calls api;
     ov_core_t *core;
+} runtime;
+
+typedef struct session {
+    runtime *ov;
+    const calls *api; /* the runtime's */
     ov_model_t *model;
     ov_compiled_model_t *compiled;
     ov_infer_request_t *request;
@@ -70,31 +71,49 @@ static int failed(const calls *api, weckd_error error, int status, const char *s
     return weckd_fail(error, status, "OpenVINO: %s failed (%.180s)", step, text != NULL ? text : "no reason given");
 }
 
-static void unload(void *runtime) { free(runtime); /* the library stays: it does not stand being loaded twice */ }
+static void unload(void *loaded) { /* the library stays: it does not stand being loaded twice */
+    runtime *ov = loaded;
+    ov->api.ov_core_free(ov->core);
+    free(ov);
+}
 
-static int start(void *library, void *runtime, weckd_error error) {
-    calls *api = runtime;
+static int start(void *library, void *loaded, weckd_error error) {
+    runtime *ov = loaded;
+    calls *api = &ov->api;
     bool is_complete = true;
 #define FIND(name) is_complete = weckd_library_find(library, #name, &api->name) && is_complete;
     CALLS(FIND)
 #undef FIND
-    return is_complete ? WECKD_OK
-                       : weckd_fail(error, WECKD_ERR_BACKEND,
-                                    "OpenVINO's library lacks a call that is needed; 2024.0 or newer is expected");
+    if (!is_complete) {
+        return weckd_fail(error, WECKD_ERR_BACKEND, "OpenVINO's library lacks a call that is needed; 2024.0 or newer is expected");
+    }
+    return api->ov_core_create(&ov->core) == OK ? WECKD_OK : failed(api, error, WECKD_ERR_BACKEND, "starting");
 }
 
-static int load(const char *library, void **runtime, weckd_error error) {
+static int load(const char *library, void **loaded, weckd_error error) {
     static const char *const names[] = {"libopenvino_c.so", WECKD_OPENVINO_SONAME, NULL};
-    return weckd_runtime_load(library, names, sizeof(calls), start, runtime, error);
+    return weckd_runtime_load(library, names, sizeof(runtime), start, loaded, error);
 }
 
-static void version(void *runtime, char text[WECKD_VERSION_BYTES]) {
-    const calls *api = runtime;
+static void version(void *loaded, char text[WECKD_VERSION_BYTES]) {
+    const calls *api = &((const runtime *)loaded)->api;
     ov_version_t about = {0};
     if (api->ov_get_openvino_version(&about) == OK && about.buildNumber != NULL) {
         (void)snprintf(text, WECKD_VERSION_BYTES, "%.*s", (int)strcspn(about.buildNumber, "-"), about.buildNumber);
     }
     api->ov_version_free(&about);
+}
+
+/* OpenVINO takes the hint on every processor, and computes in float32 where this one has no float16. */
+static bool has_half(void *loaded) {
+    const runtime *ov = loaded;
+    char *types = NULL;
+    bool found = false;
+    if (ov->api.ov_core_get_property(ov->core, "CPU", "OPTIMIZATION_CAPABILITIES", &types) == OK && types != NULL) {
+        found = strstr(types, "FP16") != NULL;
+        ov->api.ov_free(types);
+    }
+    return found;
 }
 
 static void close_session(void *opened) {
@@ -118,12 +137,11 @@ static void close_session(void *opened) {
     if (own->weights != NULL) {
         api->ov_tensor_free(own->weights);
     }
-    if (own->core != NULL) {
-        api->ov_core_free(own->core);
-    }
     free(own->blob);
     free(own);
 }
+
+static const char *precision_hint(const weckd_session_request *request) { return request->half ? "f16" : "f32"; }
 
 static int configure(session *own, const weckd_session_request *request, weckd_error error) {
     char threads[16];
@@ -132,44 +150,20 @@ static int configure(session *own, const weckd_session_request *request, weckd_e
         {"PERFORMANCE_HINT", "LATENCY"},
         {"NUM_STREAMS", "1"},
         {"INFERENCE_NUM_THREADS", threads},
-        {"INFERENCE_PRECISION_HINT", PRECISION},
+        {"INFERENCE_PRECISION_HINT", precision_hint(request)},
     };
     for (size_t i = 0; i < sizeof properties / sizeof properties[0]; i++) {
-        if (own->api->ov_core_set_property(own->core, "CPU", properties[i][0], properties[i][1]) != OK) {
+        if (own->api->ov_core_set_property(own->ov->core, "CPU", properties[i][0], properties[i][1]) != OK) {
             return failed(own->api, error, WECKD_ERR_MODEL, properties[i][0]);
         }
     }
     return WECKD_OK;
 }
 
-/* OpenVINO goes by the content, not by the name: what is not XML could be an ONNX graph. */
-static int check_graph(const weckd_blob *graph, weckd_error error) {
-    if (weckd_path_ends_with(graph->path, ".onnx")) {
-        return weckd_onnx_check(graph->data, graph->bytes, error);
-    }
-    return graph->bytes > 0 && graph->data[0] == '<' ? WECKD_OK
-                                                     : weckd_fail(error, WECKD_ERR_MODEL, "%.150s: is no XML", graph->path);
-}
-
 /* An IR is a text and its weights; an ONNX graph is one file. */
 static int read_model(session *own, const weckd_session_request *request, weckd_error error) {
-    const weckd_blob *graph = NULL, *weights = NULL;
-    for (size_t i = 0; i < request->count; i++) {
-        const weckd_blob *file = &request->files[i];
-        if (weckd_path_ends_with(file->path, ".bin")) {
-            weights = file;
-        } else if (weckd_path_ends_with(file->path, ".xml") || weckd_path_ends_with(file->path, ".onnx")) {
-            graph = file;
-        }
-    }
-    if (graph == NULL) {
-        return weckd_fail(error, WECKD_ERR_MODEL, "the bundle's model for OpenVINO is neither .xml nor .onnx");
-    }
-    int status = check_graph(graph, error);
-    if (status != WECKD_OK) {
-        return status;
-    }
-    if (weights != NULL && weights->bytes > 0) {
+    const weckd_blob *graph = &request->graph, *weights = &request->weights;
+    if (weights->bytes > 0) {
         int64_t side = (int64_t)weights->bytes;
         ov_shape_t shape = {.rank = 1, .dims = &side};
         void *data = (void *)(uintptr_t)weights->data; /* OpenVINO reads weights and does not write them */
@@ -177,7 +171,7 @@ static int read_model(session *own, const weckd_session_request *request, weckd_
             return failed(own->api, error, WECKD_ERR_MODEL, "taking the weights");
         }
     }
-    if (own->api->ov_core_read_model_from_memory_buffer(own->core, (const char *)graph->data, graph->bytes, own->weights,
+    if (own->api->ov_core_read_model_from_memory_buffer(own->ov->core, (const char *)graph->data, graph->bytes, own->weights,
                                                         &own->model) != OK) {
         return failed(own->api, error, WECKD_ERR_MODEL, "reading the model");
     }
@@ -200,15 +194,16 @@ static bool has_type_and_shape(const calls *api, const ov_output_const_port_t *p
     return same;
 }
 
-static int check_ports(session *own, const int64_t *pixels, const int64_t *probabilities, weckd_error error) {
+static int check_ports(session *own, const weckd_session_request *request, weckd_error error) {
     const calls *api = own->api;
     size_t inputs = 0, outputs = 0;
     ov_output_const_port_t *in = NULL, *out = NULL;
     bool good = api->ov_compiled_model_inputs_size(own->compiled, &inputs) == OK && inputs == 1 &&
                 api->ov_compiled_model_outputs_size(own->compiled, &outputs) == OK && outputs == 1 &&
                 api->ov_compiled_model_input(own->compiled, &in) == OK &&
-                api->ov_compiled_model_output(own->compiled, &out) == OK && has_type_and_shape(api, in, U8, pixels, 4) &&
-                has_type_and_shape(api, out, F32, probabilities, 2);
+                api->ov_compiled_model_output(own->compiled, &out) == OK &&
+                has_type_and_shape(api, in, U8, request->pixels_shape, 4) &&
+                has_type_and_shape(api, out, F32, request->probabilities_shape, 2);
     if (in != NULL) {
         api->ov_output_const_port_free(in);
     }
@@ -222,14 +217,14 @@ static int check_ports(session *own, const int64_t *pixels, const int64_t *proba
 static void name_cache(session *own, const weckd_session_request *request, weckd_cache_key *key) {
     char text[WECKD_VERSION_BYTES] = "";
     char *processor = NULL;
-    version((void *)(uintptr_t)own->api, text);
+    version(own->ov, text);
     weckd_cache_key_start(key);
     weckd_cache_key_add(key, text);
-    if (own->api->ov_core_get_property(own->core, "CPU", "FULL_DEVICE_NAME", &processor) == OK && processor != NULL) {
+    if (own->api->ov_core_get_property(own->ov->core, "CPU", "FULL_DEVICE_NAME", &processor) == OK && processor != NULL) {
         weckd_cache_key_add(key, processor);
         own->api->ov_free(processor);
     }
-    (void)snprintf(text, sizeof text, "threads %u, precision " PRECISION, request->threads);
+    (void)snprintf(text, sizeof text, "threads %u, precision %s", request->threads, precision_hint(request));
     weckd_cache_key_add(key, text);
     weckd_cache_key_end(key, request);
 }
@@ -238,7 +233,7 @@ static bool import_cached(session *own, const weckd_session_request *request, co
     size_t bytes = 0;
     own->blob = weckd_cache_read(request->cache_dir, key, &bytes);
     if (own->blob != NULL &&
-        own->api->ov_core_import_model(own->core, own->blob, bytes, "CPU", &own->compiled) == OK) {
+        own->api->ov_core_import_model(own->ov->core, own->blob, bytes, "CPU", &own->compiled) == OK) {
         return true;
     }
     own->compiled = NULL;
@@ -268,7 +263,7 @@ static int compile(session *own, const weckd_session_request *request, weckd_err
     if (status != WECKD_OK) {
         return status;
     }
-    if (api->ov_core_compile_model(own->core, own->model, "CPU", 0, &own->compiled) != OK) {
+    if (api->ov_core_compile_model(own->ov->core, own->model, "CPU", 0, &own->compiled) != OK) {
         return failed(api, error, WECKD_ERR_MODEL, "compiling the model");
     }
     api->ov_model_free(own->model);
@@ -279,13 +274,10 @@ static int compile(session *own, const weckd_session_request *request, weckd_err
     return WECKD_OK;
 }
 
-static int prepare(void *opened, void *runtime, const weckd_session_request *request, weckd_error error) {
+static int prepare(void *opened, void *loaded, const weckd_session_request *request, weckd_error error) {
     session *own = opened;
-    const calls *api = own->api = runtime;
-    int64_t pixels[4] = {1, request->height, request->width, 3}, probabilities[2] = {1, request->classes};
-    if (api->ov_core_create(&own->core) != OK) {
-        return failed(api, error, WECKD_ERR_BACKEND, "starting");
-    }
+    own->ov = loaded;
+    const calls *api = own->api = &own->ov->api;
     int status = configure(own, request, error);
     if (status != WECKD_OK) {
         return status;
@@ -294,10 +286,13 @@ static int prepare(void *opened, void *runtime, const weckd_session_request *req
     if (status != WECKD_OK) {
         return status;
     }
-    status = check_ports(own, pixels, probabilities, error);
+    status = check_ports(own, request, error);
     if (status != WECKD_OK) {
         return status;
     }
+    int64_t pixels[4], probabilities[2]; /* what OpenVINO takes is not const */
+    memcpy(pixels, request->pixels_shape, sizeof pixels);
+    memcpy(probabilities, request->probabilities_shape, sizeof probabilities);
     ov_shape_t pixel_shape = {.rank = 4, .dims = pixels}, probabilities_shape = {.rank = 2, .dims = probabilities};
     if (api->ov_compiled_model_create_infer_request(own->compiled, &own->request) != OK ||
         api->ov_tensor_create_from_host_ptr(U8, pixel_shape, request->pixels, &own->pixels) != OK ||
@@ -309,8 +304,8 @@ static int prepare(void *opened, void *runtime, const weckd_session_request *req
     return WECKD_OK;
 }
 
-static int open_session(void *runtime, const weckd_session_request *request, void **opened, weckd_error error) {
-    return weckd_session_open(sizeof(session), prepare, close_session, runtime, request, opened, error);
+static int open_session(void *loaded, const weckd_session_request *request, void **opened, weckd_error error) {
+    return weckd_session_open(sizeof(session), prepare, close_session, loaded, request, opened, error);
 }
 
 static int run(void *opened, weckd_error error) {
@@ -321,8 +316,9 @@ static int run(void *opened, weckd_error error) {
 
 const weckd_backend weckd_openvino_backend = {
     .name = "openvino",
-    .reads_onnx = true,
+    .graphs = {".xml", ".onnx"},
     .load = load,
+    .has_half = has_half,
     .open = open_session,
     .run = run,
     .close = close_session,

@@ -1,6 +1,8 @@
 /* The table of backends; the build says which are in it. SPDX-License-Identifier: Apache-2.0 */
 #include "backends/backend.h"
 
+#include <string.h>
+
 const weckd_backend *const weckd_backends[] = {
 #ifdef WECKD_WITH_TENSORRT
     &weckd_tensorrt_backend,
@@ -16,6 +18,14 @@ const weckd_backend *const weckd_backends[] = {
 #endif
     NULL,
 };
+
+const weckd_backend *weckd_backend_find(const char *name) {
+    const weckd_backend *const *row = weckd_backends;
+    while (*row != NULL && strcmp((*row)->name, name) != 0) {
+        row++;
+    }
+    return *row;
+}
 
 const char *weckd_backend_at(uint32_t index) {
     for (uint32_t i = 0; weckd_backends[i] != NULL; i++) {

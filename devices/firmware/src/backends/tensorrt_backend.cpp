@@ -9,8 +9,8 @@
 #include <NvInferRuntime.h>
 #include <cuda_runtime_api.h>
 
+#include <algorithm>
 #include <cstdio>
-#include <initializer_list>
 #include <memory>
 #include <new>
 
@@ -53,7 +53,7 @@ struct Session {
     std::unique_ptr<float[]> wide; // where the engine takes float pixels, as TensorRT 8.5's do
     const std::uint8_t *pixels = nullptr;
     float *probabilities = nullptr;
-    std::size_t values = 0;
+    std::size_t values = 0; // of the pixels
     std::size_t output_bytes = 0;
 
     ~Session() {
@@ -108,17 +108,10 @@ void version(void *runtime, char text[WECKD_VERSION_BYTES]) {
     (void)std::snprintf(text, WECKD_VERSION_BYTES, "%d.%d.%d", number / unit, number % unit / 100, number % 100);
 }
 
-bool has_shape(const nvinfer1::Dims &dims, std::initializer_list<std::uint32_t> sides) {
-    if (static_cast<std::size_t>(dims.nbDims) != sides.size()) {
-        return false;
-    }
-    int i = 0;
-    for (std::uint32_t side : sides) {
-        if (static_cast<std::int64_t>(dims.d[i++]) != static_cast<std::int64_t>(side)) {
-            return false;
-        }
-    }
-    return true;
+template <std::size_t rank> bool has_shape(const nvinfer1::Dims &dims, const std::int64_t (&sides)[rank]) {
+    return dims.nbDims == static_cast<std::int32_t>(rank) && std::equal(sides, sides + rank, dims.d, [](auto side, auto found) {
+               return side == static_cast<std::int64_t>(found);
+           });
 }
 
 // One input, the pixels, and one output, the probabilities; anything else is not this bundle's engine.
@@ -140,17 +133,17 @@ bool find_tensors(Session &own, const weckd_session_request &request, const char
     }
     return (type == nvinfer1::DataType::kUINT8 || own.wide) &&
            own.engine->getTensorDataType(output) == nvinfer1::DataType::kFLOAT &&
-           has_shape(own.engine->getTensorShape(input), {1, request.height, request.width, 3}) &&
-           has_shape(own.engine->getTensorShape(output), {1, request.classes});
+           has_shape(own.engine->getTensorShape(input), request.pixels_shape) &&
+           has_shape(own.engine->getTensorShape(output), request.probabilities_shape);
 }
 
 int prepare(Session &own, Runtime &runtime, const weckd_session_request &request, weckd_error error) {
     own.cuda = &runtime;
     own.pixels = request.pixels;
     own.probabilities = request.probabilities;
-    own.values = std::size_t{request.height} * request.width * 3;
-    own.output_bytes = request.classes * sizeof(float);
-    own.engine.reset(runtime.runtime->deserializeCudaEngine(request.files[0].data, request.files[0].bytes));
+    own.values = request.pixels_bytes;
+    own.output_bytes = request.probabilities_bytes;
+    own.engine.reset(runtime.runtime->deserializeCudaEngine(request.graph.data, request.graph.bytes));
     if (!own.engine) {
         return weckd_fail(error, WECKD_ERR_MODEL, "TensorRT cannot load the engine (%.150s); build it on this device",
                           runtime.log.last_error);
@@ -170,9 +163,6 @@ int prepare(Session &own, Runtime &runtime, const weckd_session_request &request
 }
 
 int open_session(void *runtime, const weckd_session_request *request, void **opened, weckd_error error) {
-    if (request->count != 1) {
-        return weckd_fail(error, WECKD_ERR_MODEL, "expected one engine, got %zu files", request->count);
-    }
     std::unique_ptr<Session> own(new (std::nothrow) Session);
     if (!own) {
         return weckd_fail(error, WECKD_ERR_MEMORY, "no memory for a TensorRT session");
@@ -209,5 +199,5 @@ void close_session(void *opened) { delete static_cast<Session *>(opened); }
 } // namespace
 
 extern "C" const weckd_backend weckd_tensorrt_backend = {
-    "tensorrt", false, true, load, open_session, run, close_session, unload, version,
+    "tensorrt", {".engine"}, true, load, nullptr, open_session, run, close_session, unload, version,
 };

@@ -19,12 +19,18 @@ typedef struct weckd_file_ref {
     uint8_t sha256[WECKD_SHA256_BYTES];
 } weckd_file_ref;
 
-/* A model that a backend runs as it is. */
-typedef struct weckd_model {
-    const char *backend; /* "openvino", ... */
+/* A model that may run: an entry of the manifest, or what this device chose. Its texts lie in the JSON tree. */
+typedef struct weckd_entry {
+    const char *backend;    /* "openvino", ... */
+    const char *precision;  /* "int8", "fp16" or "fp32"; the text stays when the manifest is freed */
+    const char *source;     /* SHA-256 of the ONNX graph that it was made from, as text */
     weckd_file_ref files[WECKD_MAX_MODEL_FILES];
     size_t count;
-} weckd_model;
+    weckd_file_ref expected; /* its probabilities of the golden frames */
+    double tolerance;        /* largest difference of a probability that passes */
+    bool half;               /* its settings ask for float16 wherever a layer is not int8 */
+    bool takes_pixels;       /* its graph takes the resized pixels; otherwise it takes the frame */
+} weckd_entry;
 
 /* The manifest. Everything points into `root` and `files`, which weckd_manifest_free releases. */
 typedef struct weckd_manifest {
@@ -32,14 +38,14 @@ typedef struct weckd_manifest {
     weckd_file_ref *files;   /* sorted by path */
     size_t count;
     weckd_contract contract; /* its `signature` is filled in later */
-    weckd_file_ref onnx, golden_frames, golden_predictions;
+    weckd_file_ref onnx, golden_frames;
     weckd_file_ref guard;    /* its path is NULL where there is none */
     uint32_t crop_height;    /* centred part of the frame that the network sees, pixels */
     uint32_t crop_width;
     bool graph_takes_pixels; /* the graph takes the resized pixels; otherwise it takes the frame */
     uint32_t scaled_size[2]; /* height and width that the graph scales the whole frame to; 0: it resizes the crop alone */
     const json_t *non_gradeable_labels; /* list of labels on which the model abstains, or NULL */
-    const json_t *labels, *tolerance, *models;
+    const json_t *labels, *models;
 } weckd_manifest;
 
 /* Read the bytes of manifest.json. The caller frees, whatever is returned. */
@@ -49,7 +55,10 @@ void weckd_manifest_free(weckd_manifest *manifest);
 /* Find a listed file by its path; NULL: not listed. */
 const weckd_file_ref *weckd_manifest_find(const weckd_manifest *manifest, const char *path);
 
-/* Find the model that a backend of that name runs as it is; false: there is none. */
-bool weckd_manifest_model(const weckd_manifest *manifest, const char *backend, weckd_model *model);
+/* Read the entry at a place in the list of models. false: it is no model that a backend runs as it is. */
+bool weckd_manifest_entry(const weckd_manifest *manifest, size_t place, weckd_entry *entry);
+
+/* Read what the golden frames must give with a model that a backend builds on the device. false: the manifest has no recipe for it. */
+bool weckd_manifest_recipe(const weckd_manifest *manifest, const char *backend, weckd_file_ref *expected, double *tolerance);
 
 #endif

@@ -27,7 +27,11 @@ const weckd_file_ref *weckd_manifest_find(const weckd_manifest *manifest, const 
     return manifest->count == 0 ? NULL : bsearch(&wanted, manifest->files, manifest->count, sizeof wanted, by_path);
 }
 
-int weckd_manifest_read_ref(const json_t *from, weckd_file_ref *ref, weckd_error error) {
+static int fail_path(const weckd_file_ref *ref, weckd_error error) {
+    return weckd_fail(error, WECKD_ERR_LISTING, "manifest.json: '%.150s' is not a path that a bundle may list", ref->path);
+}
+
+int weckd_file_ref_read(const json_t *from, weckd_file_ref *ref, weckd_error error) {
     int status = weckd_json_expect(from, FILE_KEYS, "manifest.json: a file", error);
     if (status != WECKD_OK) {
         return status;
@@ -38,11 +42,17 @@ int weckd_manifest_read_ref(const json_t *from, weckd_file_ref *ref, weckd_error
         !weckd_json_count(from, "bytes", INT64_MAX, &ref->bytes)) {
         return weckd_manifest_bad(error, "a file's SHA-256 is not 64 lower-case hexadecimal digits, or its size is negative");
     }
-    if (!weckd_path_is_plain(ref->path) || weckd_path_is_device(ref->path) || strcmp(ref->path, WECKD_MANIFEST_FILE) == 0 ||
-        strcmp(ref->path, WECKD_SIGNATURE_FILE) == 0) {
-        return weckd_fail(error, WECKD_ERR_LISTING, "manifest.json: '%.150s' is not a path that a bundle may list", ref->path);
+    return weckd_path_is_plain(ref->path) ? WECKD_OK : fail_path(ref, error);
+}
+
+int weckd_manifest_read_ref(const json_t *from, weckd_file_ref *ref, weckd_error error) {
+    int status = weckd_file_ref_read(from, ref, error);
+    if (status != WECKD_OK) {
+        return status;
     }
-    return WECKD_OK;
+    bool is_reserved = weckd_path_is_device(ref->path) || strcmp(ref->path, WECKD_MANIFEST_FILE) == 0 ||
+                       strcmp(ref->path, WECKD_SIGNATURE_FILE) == 0;
+    return is_reserved ? fail_path(ref, error) : WECKD_OK;
 }
 
 int weckd_manifest_read_listed(const weckd_manifest *manifest, const json_t *from, weckd_file_ref *ref, weckd_error error) {

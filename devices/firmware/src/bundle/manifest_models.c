@@ -13,17 +13,29 @@ static const weckd_key MODEL_KEYS[] = {
     {"kind", WECKD_TEXT, false},
     {"files", WECKD_LIST, false},
     {"source_sha256", WECKD_TEXT, false},
+    {"expected", WECKD_ANY, true},
+    {"tolerance", WECKD_NUMBER_OR_NULL, true},
+    {"int8_layers", WECKD_WHOLE_OR_NULL, true},
+    {"layers", WECKD_WHOLE_OR_NULL, true},
     {"detail", WECKD_TEXT_LIST, true},
     {"settings", WECKD_TEXTS, true},
     {"schema_version", WECKD_WHOLE, true},
     {0},
 };
 
+#define PRECISION_HINT "INFERENCE_PRECISION_HINT"
+#define HALF "f16"
+
 /* Every setting that a model of a bundle may name. The backend sets each of them itself; nothing else of a manifest reaches
  * a runtime. */
 static const struct setting {
-    const char *backend, *name, *value;
-} SETTINGS[] = {{"openvino", "INFERENCE_PRECISION_HINT", "f32"}};
+    const char *backend, *precision, *name, *value;
+} SETTINGS[] = {
+    {"openvino", "int8", PRECISION_HINT, "f32"},
+    {"openvino", "fp16", PRECISION_HINT, "f32"},
+    {"openvino", "fp16", PRECISION_HINT, HALF},
+    {"openvino", "fp32", PRECISION_HINT, "f32"},
+};
 
 int weckd_manifest_read_onnx(weckd_manifest *manifest, weckd_error error) {
     int status = weckd_manifest_read_listed(manifest, json_object_get(manifest->root, "onnx"), &manifest->onnx, error);
@@ -37,22 +49,62 @@ int weckd_manifest_read_onnx(weckd_manifest *manifest, weckd_error error) {
     return WECKD_OK;
 }
 
+static bool has_text(const json_t *model, const char *key, const char *text) {
+    return weckd_json_is_one_of(model, key, (const char *const[]){text, NULL});
+}
+
+static bool is_setting(const json_t *model, const char *name, const char *value) {
+    for (size_t i = 0; i < sizeof SETTINGS / sizeof SETTINGS[0]; i++) {
+        const struct setting *known = &SETTINGS[i];
+        if (has_text(model, "backend", known->backend) && has_text(model, "precision", known->precision) &&
+            strcmp(name, known->name) == 0 && strcmp(value, known->value) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static int read_settings(const json_t *model, weckd_error error) {
     json_t *settings = json_object_get(model, "settings");
     const char *name;
     const json_t *value;
     json_object_foreach(settings, name, value) {
-        size_t i = 0, count = sizeof SETTINGS / sizeof SETTINGS[0];
-        while (i < count && (strcmp(weckd_json_text(model, "backend", SIZE_MAX), SETTINGS[i].backend) != 0 ||
-                             strcmp(name, SETTINGS[i].name) != 0 || strcmp(json_string_value(value), SETTINGS[i].value) != 0)) {
-            i++;
-        }
-        if (i == count) {
+        if (!is_setting(model, name, json_string_value(value))) {
             return weckd_fail(error, WECKD_ERR_FORMAT, "manifest.json: a model names the setting %.60s = %.60s, which this format "
                               "does not have", name, json_string_value(value));
         }
     }
     return WECKD_OK;
+}
+
+bool weckd_tolerance_is_good(const json_t *tolerance) {
+    return json_is_number(tolerance) && json_number_value(tolerance) >= 0.0 && json_number_value(tolerance) <= WECKD_MAX_TOLERANCE;
+}
+
+static bool is_missing(const json_t *value) { return value == NULL || json_is_null(value); }
+
+/* What runs says what its golden frames must give; what only proves that a parser takes the graph does not. */
+static int check_proof(const weckd_manifest *manifest, const json_t *model, weckd_error error) {
+    const json_t *expected = json_object_get(model, "expected"), *tolerance = json_object_get(model, "tolerance");
+    bool runs = !has_text(model, "kind", "preflight");
+    weckd_file_ref ref;
+    if (is_missing(expected) == runs || is_missing(tolerance) == runs) {
+        return weckd_manifest_bad(error, "a model or a recipe lacks golden predictions or a tolerance, or a preflight has them");
+    }
+    if (!runs) {
+        return WECKD_OK;
+    }
+    return weckd_tolerance_is_good(tolerance) ? weckd_manifest_read_listed(manifest, expected, &ref, error)
+                                              : weckd_manifest_bad(error, "a model's tolerance is not in 0 to 0.5");
+}
+
+/* Both numbers of convolutions are there, the part in int8 not above the whole, or neither is. */
+static bool has_good_counts(const json_t *model) {
+    const json_t *part = json_object_get(model, "int8_layers"), *all = json_object_get(model, "layers");
+    if (is_missing(part) || is_missing(all)) {
+        return is_missing(part) && is_missing(all);
+    }
+    return json_integer_value(part) >= 0 && json_integer_value(part) <= json_integer_value(all);
 }
 
 /* Check the files of a model that runs as it is: few, not too large, and no doubt which is the graph and which the weights. */
@@ -90,6 +142,12 @@ static int read_model(const weckd_manifest *manifest, const json_t *model, weckd
     if (status != WECKD_OK) {
         return status;
     }
+    if (!weckd_json_is_one_of(model, "kind", (const char *const[]){"model", "recipe", "preflight", NULL}) ||
+        weckd_precision_of(model) == NULL || (format != NULL && json_integer_value(format) != WECKD_BUNDLE_FORMAT) ||
+        !has_good_counts(model)) {
+        return weckd_manifest_bad(error, "a model's 'kind' or 'precision' is unknown, its 'schema_version' is not 1, or it has more "
+                                         "int8 layers than layers");
+    }
     status = read_settings(model, error);
     if (status != WECKD_OK) {
         return status;
@@ -101,38 +159,86 @@ static int read_model(const weckd_manifest *manifest, const json_t *model, weckd
             return status;
         }
     }
-    if (!weckd_json_is_one_of(model, "kind", (const char *const[]){"model", "recipe", "preflight", NULL}) ||
-        (format != NULL && json_integer_value(format) != WECKD_BUNDLE_FORMAT)) {
-        return weckd_manifest_bad(error, "a model's 'kind' is unknown, or its 'schema_version' is not 1");
+    status = check_proof(manifest, model, error);
+    if (status != WECKD_OK) {
+        return status;
     }
-    return weckd_json_is_one_of(model, "kind", (const char *const[]){"model", NULL}) ? check_model_files(manifest, files, error)
-                                                                                    : WECKD_OK;
+    return has_text(model, "kind", "model") ? check_model_files(manifest, files, error) : WECKD_OK;
+}
+
+/* Tell whether an earlier entry is a model of the same backend and precision. */
+static bool is_second(const weckd_manifest *manifest, size_t place) {
+    const json_t *model = json_array_get(manifest->models, place);
+    for (size_t i = 0; has_text(model, "kind", "model") && i < place; i++) {
+        const json_t *before = json_array_get(manifest->models, i);
+        if (has_text(before, "kind", "model") && json_equal(json_object_get(before, "backend"), json_object_get(model, "backend")) &&
+            json_equal(json_object_get(before, "precision"), json_object_get(model, "precision"))) {
+            return true;
+        }
+    }
+    return false;
 }
 
 int weckd_manifest_read_models(weckd_manifest *manifest, weckd_error error) {
     manifest->models = json_object_get(manifest->root, "models");
+    if (json_array_size(manifest->models) > WECKD_MAX_MODELS) {
+        return weckd_fail(error, WECKD_ERR_LIMIT, "manifest.json: lists %zu models, at most %d are accepted",
+                          json_array_size(manifest->models), WECKD_MAX_MODELS);
+    }
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
         int status = read_model(manifest, json_array_get(manifest->models, i), error);
         if (status != WECKD_OK) {
             return status;
         }
+        if (is_second(manifest, i)) {
+            return weckd_manifest_bad(error, "two models of one backend have the same precision");
+        }
     }
     return WECKD_OK;
 }
 
-bool weckd_manifest_model(const weckd_manifest *manifest, const char *backend, weckd_model *model) {
+const char *weckd_precision_of(const json_t *model) {
+    static const char *const PRECISIONS[] = {"int8", "fp16", "fp32"};
+    for (size_t i = 0; i < sizeof PRECISIONS / sizeof PRECISIONS[0]; i++) {
+        if (has_text(model, "precision", PRECISIONS[i])) {
+            return PRECISIONS[i];
+        }
+    }
+    return NULL;
+}
+
+static void read_proof(const json_t *model, weckd_file_ref *expected, double *tolerance) {
+    (void)weckd_manifest_read_ref(json_object_get(model, "expected"), expected, (weckd_error){NULL}); /* was checked before */
+    *tolerance = json_number_value(json_object_get(model, "tolerance"));
+}
+
+bool weckd_manifest_recipe(const weckd_manifest *manifest, const char *backend, weckd_file_ref *expected, double *tolerance) {
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
-        const json_t *from = json_array_get(manifest->models, i), *files = json_object_get(from, "files");
-        if (!weckd_json_is_one_of(from, "backend", (const char *const[]){backend, NULL}) ||
-            !weckd_json_is_one_of(from, "kind", (const char *const[]){"model", NULL})) {
-            continue;
+        const json_t *model = json_array_get(manifest->models, i);
+        if (has_text(model, "kind", "recipe") && has_text(model, "backend", backend)) {
+            read_proof(model, expected, tolerance);
+            return true;
         }
-        model->backend = backend;
-        model->count = json_array_size(files);
-        for (size_t k = 0; k < model->count; k++) {
-            (void)weckd_manifest_read_ref(json_array_get(files, k), &model->files[k], (weckd_error){NULL}); /* was checked before */
-        }
-        return true;
     }
     return false;
+}
+
+bool weckd_manifest_entry(const weckd_manifest *manifest, size_t place, weckd_entry *entry) {
+    const json_t *from = json_array_get(manifest->models, place), *files = json_object_get(from, "files");
+    if (!has_text(from, "kind", "model")) {
+        return false;
+    }
+    *entry = (weckd_entry){
+        .backend = weckd_json_text(from, "backend", SIZE_MAX),
+        .precision = weckd_precision_of(from),
+        .source = weckd_json_text(from, "source_sha256", SIZE_MAX),
+        .count = json_array_size(files),
+        .half = has_text(json_object_get(from, "settings"), PRECISION_HINT, HALF),
+        .takes_pixels = manifest->graph_takes_pixels,
+    };
+    for (size_t k = 0; k < entry->count; k++) { /* all of them were checked before */
+        (void)weckd_manifest_read_ref(json_array_get(files, k), &entry->files[k], (weckd_error){NULL});
+    }
+    read_proof(from, &entry->expected, &entry->tolerance);
+    return true;
 }

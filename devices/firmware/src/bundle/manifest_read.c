@@ -37,9 +37,7 @@ static const weckd_key KEYS[] = {
 
 static const weckd_key SELFTEST_KEYS[] = {
     {"frames", WECKD_OBJECT, false},
-    {"expected", WECKD_OBJECT, false},
     {"reference", WECKD_TEXT, false},
-    {"tolerance", WECKD_NUMBERS, false},
     {0},
 };
 
@@ -93,25 +91,12 @@ static int read_guard(weckd_manifest *manifest, weckd_error error) {
 }
 
 static int read_selftest(weckd_manifest *manifest, weckd_error error) {
-    json_t *test = json_object_get(manifest->root, "selftest");
+    const json_t *test = json_object_get(manifest->root, "selftest");
     int status = weckd_json_expect(test, SELFTEST_KEYS, "manifest.json: selftest", error);
     if (status != WECKD_OK) {
         return status;
     }
-    json_t *tolerances = json_object_get(test, "tolerance");
-    const char *backend;
-    const json_t *tolerance;
-    json_object_foreach(tolerances, backend, tolerance) {
-        if (!(json_number_value(tolerance) >= 0.0 && json_number_value(tolerance) <= WECKD_MAX_TOLERANCE)) {
-            return weckd_manifest_bad(error, "selftest: a tolerance is not in 0 to 0.5");
-        }
-    }
-    manifest->tolerance = tolerances;
-    status = weckd_manifest_read_listed(manifest, json_object_get(test, "frames"), &manifest->golden_frames, error);
-    if (status != WECKD_OK) {
-        return status;
-    }
-    return weckd_manifest_read_listed(manifest, json_object_get(test, "expected"), &manifest->golden_predictions, error);
+    return weckd_manifest_read_listed(manifest, json_object_get(test, "frames"), &manifest->golden_frames, error);
 }
 
 static int read_gates(weckd_manifest *manifest, weckd_error error) {

@@ -51,9 +51,11 @@ static bool is_of_kind(const json_t *value, weckd_kind kind) {
     case WECKD_ANY: return true;
     case WECKD_BOOLEAN: return json_is_boolean(value);
     case WECKD_WHOLE: return json_is_integer(value);
+    case WECKD_WHOLE_OR_NULL: return json_is_integer(value) || json_is_null(value);
     case WECKD_NUMBER: return json_is_number(value);
     case WECKD_NUMBER_OR_NULL: return json_is_number(value) || json_is_null(value);
     case WECKD_TEXT: return json_is_string(value);
+    case WECKD_TEXT_OR_NULL: return json_is_string(value) || json_is_null(value);
     case WECKD_OBJECT:
     case WECKD_NUMBERS:
     case WECKD_TEXTS: return json_is_object(value);

@@ -16,8 +16,10 @@ typedef enum weckd_kind {
     WECKD_BOOLEAN,
     WECKD_WHOLE,
     WECKD_NUMBER,
+    WECKD_WHOLE_OR_NULL,
     WECKD_NUMBER_OR_NULL,
     WECKD_TEXT,
+    WECKD_TEXT_OR_NULL,
     WECKD_OBJECT,
     WECKD_NUMBERS, /* object of numbers */
     WECKD_TEXTS,   /* object of texts */

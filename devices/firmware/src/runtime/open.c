@@ -1,6 +1,8 @@
 /* Opening a bundle: verify it, lay out its block, open its model. SPDX-License-Identifier: Apache-2.0 */
 #include "bundle/verify.h"
+#include "backends/common.h"
 #include "files/bundle_files.h"
+#include "files/path.h"
 #include "guard/guard_file.h"
 #include "runtime/choose.h"
 #include "runtime/opened_bundle.h"
@@ -22,28 +24,43 @@ static uint64_t monotonic_ns(void *context) {
 
 /* Buffers that the files of the chosen model are read into. */
 typedef struct model_buffers {
-    const weckd_model *model;
-    weckd_blob blobs[WECKD_MAX_MODEL_FILES];
+    const weckd_entry *entry;
     uint8_t *data[WECKD_MAX_MODEL_FILES];
 } model_buffers;
 
-static void place_buffers(model_buffers *buffers, const weckd_model *model, uint8_t *at) {
-    buffers->model = model;
-    for (size_t i = 0; i < model->count; i++) {
+static void place_buffers(model_buffers *buffers, const weckd_entry *entry, uint8_t *at) {
+    buffers->entry = entry;
+    for (size_t i = 0; i < entry->count; i++) {
         buffers->data[i] = at;
-        buffers->blobs[i] = (weckd_blob){model->files[i].path, at, (size_t)model->files[i].bytes, model->files[i].sha256};
-        at += (model->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
+        at += (entry->files[i].bytes + WECKD_ALIGN - 1) / WECKD_ALIGN * WECKD_ALIGN;
     }
 }
 
 static void *buffer_of(const char *path, void *context) {
     const model_buffers *buffers = context;
-    for (size_t i = 0; i < buffers->model->count; i++) {
-        if (strcmp(buffers->model->files[i].path, path) == 0) {
+    for (size_t i = 0; i < buffers->entry->count; i++) {
+        if (strcmp(buffers->entry->files[i].path, path) == 0) {
             return buffers->data[i];
         }
     }
     return NULL;
+}
+
+static weckd_blob blob_of(const model_buffers *buffers, const weckd_file_ref *file) {
+    return file == NULL ? (weckd_blob){0}
+                        : (weckd_blob){file->path, buffers->data[file - buffers->entry->files], (size_t)file->bytes, file->sha256};
+}
+
+/* Read the files of a model that was built here; the manifest's own are read while all of its files are checked. */
+static int read_built_files(int folder_fd, const model_buffers *buffers, weckd_error error) {
+    int status = WECKD_OK;
+    for (size_t i = 0; status == WECKD_OK && i < buffers->entry->count; i++) {
+        const weckd_file_ref *file = &buffers->entry->files[i];
+        if (weckd_path_is_device(file->path)) {
+            status = weckd_file_check(folder_fd, file->path, file->bytes, file->sha256, buffers->data[i], error);
+        }
+    }
+    return status;
 }
 
 static int reserve_block(const weckd_options *options, size_t bytes, uint8_t **block, weckd_error error) {
@@ -72,9 +89,8 @@ static uint32_t crop_left(const weckd_manifest *manifest) { return (manifest->co
 static uint32_t crop_top(const weckd_manifest *manifest) { return (manifest->contract.frame_height - manifest->crop_height) / 2; }
 
 /* Return the sizes of the front end: it makes the network's pixels of the crop, or the whole frame for a graph that takes that. */
-static weckd_front_end_spec front_end_of(const weckd_manifest *manifest, const weckd_options *options) {
+static weckd_front_end_spec front_end_of(const weckd_manifest *manifest, const weckd_options *options, bool resizes) {
     const weckd_contract *contract = &manifest->contract;
-    bool resizes = manifest->graph_takes_pixels;
     return (weckd_front_end_spec){
         .frame_width = contract->frame_width,
         .frame_height = contract->frame_height,
@@ -90,7 +106,7 @@ static weckd_front_end_spec front_end_of(const weckd_manifest *manifest, const w
 }
 
 static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const weckd_manifest *manifest,
-                             const weckd_options *options) {
+                             const weckd_entry *entry, const weckd_options *options) {
     weckd_bundle *bundle = (weckd_bundle *)(void *)block;
     /* Every page is written once, so that no frame waits for one; the model's are written when it is read. */
     memset(block, 0, layout->model);
@@ -106,14 +122,14 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     bundle->frame = block + layout->frame;
     bundle->max_source_width = options->max_source_width;
     bundle->max_source_height = options->max_source_height;
-    bundle->pixels = manifest->graph_takes_pixels ? block + layout->pixels : NULL;
-    const weckd_front_end_spec spec = front_end_of(manifest, options);
+    bundle->pixels = entry->takes_pixels ? block + layout->pixels : NULL;
+    const weckd_front_end_spec spec = front_end_of(manifest, options, entry->takes_pixels);
     bundle->front_end = weckd_front_end_init(&spec, block + layout->front_end);
     bundle->owns_memory = options->memory == NULL;
     bundle->folder_fd = -1;
     atomic_flag_clear(&bundle->busy);
     copy_file_ref(&bundle->golden_frames, &manifest->golden_frames);
-    copy_file_ref(&bundle->golden_predictions, &manifest->golden_predictions);
+    copy_file_ref(&bundle->golden_predictions, &entry->expected);
     for (uint32_t i = 0; i < manifest->contract.classes; i++) {
         const char *label = json_string_value(json_array_get(manifest->labels, i));
         memcpy(bundle->labels + (size_t)i * WECKD_MAX_LABEL_BYTES, label, strlen(label) + 1);
@@ -131,15 +147,20 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
 
 static int open_model(weckd_bundle *bundle, weckd_choice *choice, const model_buffers *buffers, const weckd_options *options,
                       weckd_error error) {
+    const weckd_contract *contract = &bundle->contract;
     bool resizes = bundle->pixels != NULL;
+    uint32_t height = resizes ? contract->input_height : contract->frame_height;
+    uint32_t width = resizes ? contract->input_width : contract->frame_width;
     const weckd_session_request request = {
-        .files = buffers->blobs,
-        .count = choice->model.count,
+        .graph = blob_of(buffers, choice->graph),
+        .weights = blob_of(buffers, choice->weights),
+        .half = choice->entry.half,
         .cache_dir = options->cache_dir,
         .threads = options->threads == 0 ? 1 : options->threads,
-        .height = resizes ? bundle->contract.input_height : bundle->contract.frame_height,
-        .width = resizes ? bundle->contract.input_width : bundle->contract.frame_width,
-        .classes = bundle->contract.classes,
+        .pixels_shape = {1, height, width, 3},
+        .probabilities_shape = {1, contract->classes},
+        .pixels_bytes = (size_t)height * width * 3,
+        .probabilities_bytes = contract->classes * sizeof(float),
         .pixels = resizes ? bundle->pixels : bundle->frame,
         .probabilities = bundle->probabilities,
     };
@@ -147,7 +168,16 @@ static int open_model(weckd_bundle *bundle, weckd_choice *choice, const model_bu
     bundle->runtime = choice->runtime;
     choice->runtime = NULL; /* the bundle owns it from here on */
     bundle->backend->version(bundle->runtime, bundle->backend_version);
-    return bundle->backend->open(bundle->runtime, &request, &bundle->session, error);
+    bundle->model = (weckd_model){
+        .backend = bundle->backend->name,
+        .backend_version = bundle->backend_version,
+        .precision = choice->entry.precision,
+        .tolerance = choice->entry.tolerance,
+        .chosen_here = choice->by_device,
+        .takes_frame = !resizes,
+    };
+    int status = weckd_graph_check(&request.graph, error);
+    return status == WECKD_OK ? bundle->backend->open(bundle->runtime, &request, &bundle->session, error) : status;
 }
 
 /* Open a bundle whose manifest was verified: check every file while it is read, then open the model. */
@@ -161,24 +191,22 @@ static int open_verified(int folder_fd, const weckd_options *options, weckd_mani
         .classes = manifest->contract.classes,
         .max_source_width = options->max_source_width,
         .max_source_height = options->max_source_height,
-        .model_bytes = choice->bytes,
+        .model_bytes = weckd_entry_bytes(&choice->entry),
     };
     weckd_layout layout = {0};
     if (!weckd_layout_of(&sizes, &layout)) {
         return weckd_fail(error, WECKD_ERR_LIMIT, "the model's files have %llu bytes, more than the limit",
-                          (unsigned long long)choice->bytes);
+                          (unsigned long long)sizes.model_bytes);
     }
     uint8_t *block = NULL;
     int status = reserve_block(options, layout.bytes, &block, error);
     if (status != WECKD_OK) {
         return status;
     }
-    manifest->contract.model_bytes = choice->bytes;
-    weckd_bundle *bundle = lay_out(block, &layout, manifest, options);
+    manifest->contract.model_bytes = sizes.model_bytes;
+    weckd_bundle *bundle = lay_out(block, &layout, manifest, &choice->entry, options);
     model_buffers buffers = {0};
-    place_buffers(&buffers, &choice->model, block + layout.model);
-    const json_t *tolerance = json_object_get(manifest->tolerance, choice->backend->name);
-    bundle->tolerance = tolerance != NULL ? json_number_value(tolerance) : -1.0;
+    place_buffers(&buffers, &choice->entry, block + layout.model);
     status = weckd_verify_files(folder_fd, manifest, buffer_of, &buffers, error);
     if (status != WECKD_OK) {
         goto failed;
@@ -189,12 +217,9 @@ static int open_verified(int folder_fd, const weckd_options *options, weckd_mani
             goto failed;
         }
     }
-    if (choice->backend->from_device) {
-        const weckd_file_ref *engine = &choice->model.files[0];
-        status = weckd_file_check(folder_fd, engine->path, engine->bytes, engine->sha256, buffers.data[0], error);
-        if (status != WECKD_OK) {
-            goto failed;
-        }
+    status = read_built_files(folder_fd, &buffers, error);
+    if (status != WECKD_OK) {
+        goto failed;
     }
     status = open_model(bundle, choice, &buffers, options, error);
     if (status != WECKD_OK) {
@@ -245,7 +270,7 @@ int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **
     if (status != WECKD_OK) {
         return status;
     }
-    status = weckd_choose(folder_fd, &manifest, options, true, &choice, error);
+    status = weckd_choose(folder_fd, &manifest, options, &choice, error);
     if (status != WECKD_OK) {
         goto done;
     }
@@ -264,7 +289,6 @@ int weckd_check(const char *folder, const weckd_options *options, weckd_contract
     }
     int folder_fd = -1;
     weckd_manifest manifest;
-    weckd_choice choice;
     int status = open_folder(folder, options, &folder_fd, &manifest, error);
     if (status != WECKD_OK) {
         return status;
@@ -278,10 +302,7 @@ int weckd_check(const char *folder, const weckd_options *options, weckd_contract
         goto done;
     }
     *contract = manifest.contract;
-    if (weckd_choose(folder_fd, &manifest, options, false, &choice, (weckd_error){NULL}) == WECKD_OK) {
-        contract->model_bytes = choice.bytes;
-    }
-    weckd_choice_free(&choice);
+    contract->model_bytes = weckd_largest_model(folder_fd, &manifest, options);
 done:
     close_folder(folder_fd, &manifest);
     return status;

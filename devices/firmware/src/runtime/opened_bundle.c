@@ -12,9 +12,7 @@ const char *weckd_label(const weckd_bundle *bundle, uint32_t index) {
     return bundle == NULL || index >= bundle->contract.classes ? NULL : bundle->labels + (size_t)index * WECKD_MAX_LABEL_BYTES;
 }
 
-const char *weckd_backend_name(const weckd_bundle *bundle) { return bundle == NULL ? NULL : bundle->backend->name; }
-
-const char *weckd_backend_version(const weckd_bundle *bundle) { return bundle == NULL ? NULL : bundle->backend_version; }
+const weckd_model *weckd_model_of(const weckd_bundle *bundle) { return bundle == NULL ? NULL : &bundle->model; }
 
 const char *weckd_message(const weckd_bundle *bundle) { return bundle == NULL ? "" : bundle->message; }
 

@@ -19,6 +19,7 @@ typedef struct weckd_golden_file {
 
 struct weckd_bundle {
     weckd_contract contract;
+    weckd_model model;
     const weckd_backend *backend;
     void *runtime, *session;
     uint64_t (*clock_ns)(void *context);
@@ -34,7 +35,6 @@ struct weckd_bundle {
     weckd_front_end *front_end; /* from a caller's region to the pixels, or to the frame */
     size_t crop;         /* bytes of the frame before the first pixel of the part that network and guard see */
     weckd_golden_file golden_frames, golden_predictions;
-    double tolerance;    /* negative: the bundle has none */
     int folder_fd;       /* the bundle's folder, for the self-test */
     atomic_flag busy;
     bool owns_memory;

@@ -75,12 +75,10 @@ static int run_frames(weckd_bundle *bundle, weckd_npy *frames, weckd_npy *predic
 }
 
 static int check_tolerance(const weckd_bundle *bundle, const weckd_selftest_result *result, weckd_error error) {
-    if (bundle->tolerance < 0) {
-        return weckd_fail(error, WECKD_ERR_SELFTEST, "selftest: the bundle has no tolerance for %s", bundle->backend->name);
-    }
-    if (!(result->max_abs <= bundle->tolerance)) {
-        return weckd_fail(error, WECKD_ERR_SELFTEST, "selftest: a probability differs by %.6f, allowed is %g", result->max_abs,
-                          bundle->tolerance);
+    const weckd_model *model = &bundle->model;
+    if (!(result->max_abs <= model->tolerance)) {
+        return weckd_fail(error, WECKD_ERR_SELFTEST, "selftest: with %s in %s a probability differs by %.6f, allowed is %g",
+                          model->backend, model->precision, result->max_abs, model->tolerance);
     }
     return WECKD_OK;
 }
@@ -95,7 +93,7 @@ int weckd_selftest(weckd_bundle *bundle, weckd_selftest_result *result) {
     }
     weckd_error error = {bundle->message};
     weckd_npy frames = {.fd = -1}, predictions = {.fd = -1};
-    own.tolerance = bundle->tolerance;
+    own.tolerance = bundle->model.tolerance;
     int status = run_frames(bundle, &frames, &predictions, &own, error);
     weckd_npy_close(&frames);
     weckd_npy_close(&predictions);

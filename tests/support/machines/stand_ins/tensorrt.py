@@ -20,6 +20,8 @@ answer_error = 0.0
 parser_error: tuple[int, str, str, str] | None = None
 """Node number, node name, operator, description."""
 build_error: str | None = None
+int8_error: str | None = None
+"""Logged by builds that have the flag INT8, which then fail, before the builder's own closing words."""
 out_of_memory = False
 launch_fails = False
 num_dla_cores = 0
@@ -29,6 +31,8 @@ float_layers: tuple[str, ...] = ()
 """Convolutions that the engines built from now on run in floating point."""
 slow_ns: dict[str, int] = {"GPU": 0, "DLA": 0}
 """What engines for either processor, built from now on, take for a frame."""
+slow_front_end_ns = 0
+"""What an engine takes more, or less, that has the front end inside, built from now on."""
 elapsed_ns = 0
 """What all frames so far took: a clock that no other program can disturb."""
 
@@ -126,6 +130,10 @@ class Builder:
         calls.append(("ranges", {tensor.name: tensor.dynamic_range for tensor in network.tensors() if tensor.dynamic_range}))
         if config.progress_monitor is not None and not self._report(config.progress_monitor):
             return None
+        if int8_error is not None and "INT8" in [flag.name for flag in config.enabled]:
+            self._logger.log(ILogger.Severity.ERROR, int8_error)
+            self._logger.log(ILogger.Severity.ERROR, "buildSerializedNetwork: Error Code 2: (engine != nullptr failed)")
+            return None
         if build_error is not None:
             self._logger.log(ILogger.Severity.ERROR, build_error + "\nand more")
             return None
@@ -135,7 +143,7 @@ class Builder:
             "error": answer_error,
             "built": len(told("build_serialized_network")),
             "layers": [_describe(layer, processor, config.profiling_verbosity) for layer in network.layers()],
-            "slow_ns": slow_ns[processor],
+            "slow_ns": slow_ns[processor] + (slow_front_end_ns if b"front_end/" in network.graph else 0),
         }
         return memoryview(json.dumps(header).encode() + b"\n" + network.graph)
 

@@ -12,6 +12,7 @@ import pytest
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.quantize.calibration_images import calibration_frames, choose_images
+from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, split_by_precision
 from weckd_edge.compile.quantize.qdq_rules import find_violations
@@ -87,10 +88,10 @@ def test_int8_of_a_family_keeps_the_rules_and_predicts_as_fp32_does(
             runner.close()
 
     fp32 = answer("onnxruntime", tmp_path / "fp32/model.onnx")
-    for target in ("jetson", "cpu"):
+    for target, form in (("jetson", TENSORRT), ("cpu", PROCESSOR)):
         half_range = networks.saturates() and target == "cpu"
-        int8 = quantize(calibration, "mse", open_sums=target == "jetson", reduce_range=half_range, progress=progress)
-        assert find_violations(int8) == ()
+        int8 = quantize(calibration, "mse", form, reduce_range=half_range, progress=progress)
+        assert find_violations(int8, form) == ()
         quantized, left = split_by_precision(int8.graph)
         constants = {tensor.name for tensor in int8.graph.initializer}
         dequantized = {n.output[0] for n in int8.graph.node if n.op_type == "DequantizeLinear"}

@@ -228,7 +228,7 @@ def add_pair(zero: np.dtype[Any]) -> Callable[[Any], None]:
         (add_nan, "'w' holds 9 values that are NaN or infinite"),
         (add_branch, "'choice' (If) decides at run time"),
         (add_integer, "is quantized already; conv: ConvInteger finds its range at run time"),
-        (add_pair(np.dtype(np.uint8)), "is quantized already; q: its zero point must be int8, not uint8"),
+        (add_pair(np.dtype(np.int16)), "is quantized already; q: its zero point must be int8 or uint8, not int16"),
     ],
 )
 def test_a_graph_that_cannot_be_used_is_refused_and_the_culprit_named(

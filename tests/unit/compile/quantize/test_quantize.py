@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, ExportedModel, QuantizedModel
 from weckd_edge.compile.graph import consumers, preprocessing_nodes, producers
 from weckd_edge.compile.quantize.calibration_images import calibration_digest, choose_images
+from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT, Form
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.quantize.quantize import calibrate, quantize
 from weckd_edge.compile.verify.parity import INT8_TOLERANCE
@@ -25,12 +27,15 @@ from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref
+from weckd_edge.devices.runtime.backends.openvino_backend import read_ov_model
+from weckd_edge.devices.runtime.backends.openvino_layers import layers_of
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 
+CLOSED = Form(name="tensorrt", open_sums=False)
 ACTIVATIONS = {"Relu", "Clip", "HardSwish", "Sigmoid"}
 X86_ALONE = pytest.mark.skipif(platform.machine() != "x86_64", reason="OpenVINO fuses otherwise on other processors")
 PAIR = ("QuantizeLinear", "DequantizeLinear")
@@ -46,12 +51,10 @@ class Case:
     root: Path
     networks: ModuleType
 
-    def make(
-        self, *, open_sums: bool, method: str = "minmax", name: str = "", half: bool = False
-    ) -> tuple[QuantizedModel, Any]:
-        out = self.folder.parent / f"{self.folder.name}-{open_sums}-{method}{name}{'-half' if half else ''}"
+    def make(self, *, form: Form, method: str = "minmax", name: str = "", half: bool = False) -> tuple[QuantizedModel, Any]:
+        out = self.folder.parent / f"{self.folder.name}-{form.name}-{form.open_sums}-{method}{name}{'-half' if half else ''}"
         made = self.networks.quantized(
-            self.exported, self.folder, self.index, self.root, out, open_sums=open_sums, method=method, reduce_range=half
+            self.exported, self.folder, self.index, self.root, out, form=form, method=method, reduce_range=half
         )
         return made, out / "model.onnx"
 
@@ -95,14 +98,21 @@ def silu(networks: ModuleType) -> Any:
     return networks.settle(network)
 
 
-@pytest.fixture(scope="module", params=[False, True], ids=["closed sums", "open sums"])
-def open_sums(request: pytest.FixtureRequest) -> bool:
-    return bool(request.param)
+@pytest.fixture(scope="module", params=[CLOSED, TENSORRT, PROCESSOR], ids=["closed sums", "open sums", "processor"])
+def form(request: pytest.FixtureRequest) -> Form:
+    found: Form = request.param
+    return found
+
+
+@pytest.fixture(scope="module", params=[CLOSED, TENSORRT], ids=["closed sums", "open sums"])
+def symmetric(request: pytest.FixtureRequest) -> Form:
+    found: Form = request.param
+    return found
 
 
 @pytest.fixture(scope="module", params=["inverted", "every_sum", "silu"])
-def quantized(request: pytest.FixtureRequest, cases: Any, open_sums: bool) -> tuple[QuantizedModel, Any]:
-    made, path = cases(request.param).make(open_sums=open_sums)
+def quantized(request: pytest.FixtureRequest, cases: Any, symmetric: Form) -> tuple[QuantizedModel, Any]:
+    made, path = cases(request.param).make(form=symmetric)
     return made, onnx.load(path)
 
 
@@ -135,8 +145,8 @@ def test_nothing_stands_between_a_convolution_and_its_activation(quantized: tupl
     assert activated >= 3
 
 
-def test_silu_is_one_activation_and_a_gate_is_a_product_of_two_int8_values(cases: Any, open_sums: bool) -> None:
-    _, path = cases("silu").make(open_sums=open_sums)
+def test_silu_is_one_activation_and_a_gate_is_a_product_of_two_int8_values(cases: Any, symmetric: Form) -> None:
+    _, path = cases("silu").make(form=symmetric)
     graph = onnx.load(path).graph
     made_by = producers(graph)
     outside = {node.name for node in preprocessing_nodes(graph)}
@@ -205,13 +215,13 @@ def test_weights_have_a_scale_a_channel_and_activations_one_and_every_zero_point
 
 @pytest.mark.parametrize(("name", "sums"), [("inverted", 2), ("every_sum", 3)])
 def test_with_closed_sums_both_branches_of_each_sum_are_int8(cases: Any, name: str, sums: int) -> None:
-    graph = onnx.load(cases(name).make(open_sums=False)[1]).graph
+    graph = onnx.load(cases(name).make(form=CLOSED)[1]).graph
     found = [[has_pair(graph, branch) for branch in node.input] for node in residual_sums(graph)]
     assert found == [[True, True]] * sums
 
 
 def test_with_open_sums_the_convolution_alone_reaches_its_sum_without_a_pair(cases: Any) -> None:
-    graph = onnx.load(cases("inverted").make(open_sums=True)[1]).graph
+    graph = onnx.load(cases("inverted").make(form=TENSORRT)[1]).graph
     sums = residual_sums(graph)
     assert len(sums) == 2
     for node in sums:
@@ -221,7 +231,7 @@ def test_with_open_sums_the_convolution_alone_reaches_its_sum_without_a_pair(cas
 
 
 def test_of_two_convolutions_the_later_one_is_fused_with_the_sum(cases: Any) -> None:
-    graph = onnx.load(cases("every_sum").make(open_sums=True)[1]).graph
+    graph = onnx.load(cases("every_sum").make(form=TENSORRT)[1]).graph
     order = {node.output[0]: at for at, node in enumerate(graph.node)}
     _, downsampled, _ = residual_sums(graph)
     (free,) = [branch for branch in downsampled.input if not has_pair(graph, branch)]
@@ -233,13 +243,13 @@ def test_of_two_convolutions_the_later_one_is_fused_with_the_sum(cases: Any) -> 
 
 
 def test_a_convolution_that_another_one_reads_too_keeps_its_pair(cases: Any) -> None:
-    graph = onnx.load(cases("every_sum").make(open_sums=True)[1]).graph
+    graph = onnx.load(cases("every_sum").make(form=TENSORRT)[1]).graph
     shared = residual_sums(graph)[2]
     assert [has_pair(graph, branch) for branch in shared.input] == [True, True]
 
 
 def test_open_sums_take_pairs_away_and_change_no_range(cases: Any) -> None:
-    closed, opened = (onnx.load(cases("every_sum").make(open_sums=value)[1]).graph for value in (False, True))
+    closed, opened = (onnx.load(cases("every_sum").make(form=value)[1]).graph for value in (CLOSED, TENSORRT))
     scales = [{t.name: t.SerializeToString() for t in g.initializer} for g in (closed, opened)]
     assert scales[1].items() < scales[0].items()
     assert len(scales[0]) - len(scales[1]) == 2 * 2, "scale and zero point of two pairs"
@@ -250,9 +260,9 @@ def test_open_sums_take_pairs_away_and_change_no_range(cases: Any) -> None:
 
 @pytest.mark.parametrize("method", ["minmax", "percentile"])
 @pytest.mark.parametrize("name", ["inverted", "every_sum", "silu"])
-def test_the_predictions_stay_near_fp32(cases: Any, name: str, method: str, open_sums: bool) -> None:
+def test_the_predictions_stay_near_fp32(cases: Any, name: str, method: str, form: Form) -> None:
     case = cases(name)
-    made, path = case.make(open_sums=open_sums, method=method)
+    made, path = case.make(form=form, method=method)
     assert made.method == method
     frames = case.networks.frames(24, case.exported.input)
     fp32 = answers(case.folder / "model.onnx", frames)
@@ -265,7 +275,7 @@ def test_the_predictions_stay_near_fp32(cases: Any, name: str, method: str, open
 
 
 def test_the_methods_find_different_ranges(cases: Any) -> None:
-    graphs = [onnx.load(cases("inverted").make(open_sums=False, method=m)[1]).graph for m in ("minmax", "mse")]
+    graphs = [onnx.load(cases("inverted").make(form=CLOSED, method=m)[1]).graph for m in ("minmax", "mse")]
     minmax, mse = (
         {t.name: onnx.numpy_helper.to_array(t) for t in g.initializer if t.name.endswith("Clip_output_0_scale")}
         for g in graphs
@@ -277,7 +287,7 @@ def test_the_methods_find_different_ranges(cases: Any) -> None:
 
 def test_the_range_of_the_network_input_is_that_of_the_calibration_images(cases: Any) -> None:
     case = cases("inverted")
-    _, path = case.make(open_sums=False)
+    _, path = case.make(form=CLOSED)
     scale = next(onnx.numpy_helper.to_array(t) for t in onnx.load(path).graph.initializer if t.name == "network_input_scale")
     from PIL import Image
 
@@ -292,18 +302,16 @@ def test_the_range_of_the_network_input_is_that_of_the_calibration_images(cases:
 
 def test_the_artefact_says_what_was_read_and_from_what_it_was_made(cases: Any) -> None:
     case = cases("inverted")
-    made, path = case.make(open_sums=False)
+    made, path = case.make(form=CLOSED)
     check_ref(path.parent, made.onnx)
     assert made.source_sha256 == case.exported.onnx.sha256
     assert made.calibration_images == 8
     assert made.calibration_sha256 == calibration_digest(choose_images(case.index, 8, seed=3))
 
 
-def test_the_same_settings_give_the_same_bytes(cases: Any, open_sums: bool) -> None:
+def test_the_same_settings_give_the_same_bytes(cases: Any, form: Form) -> None:
     for method in ("minmax", "percentile"):
-        first, again = (
-            cases("every_sum").make(open_sums=open_sums, method=method, name=name)[0].onnx for name in ("-a", "-b")
-        )
+        first, again = (cases("every_sum").make(form=form, method=method, name=name)[0].onnx for name in ("-a", "-b"))
         assert first == again
 
 
@@ -312,7 +320,7 @@ def test_nothing_is_printed_and_the_log_level_is_as_before(
 ) -> None:
     caplog.set_level(logging.INFO)
     for method in ("minmax", "percentile"):
-        cases("inverted").make(open_sums=False, method=method, name="-silent")
+        cases("inverted").make(form=CLOSED, method=method, name="-silent")
     out, _ = capfd.readouterr()
     assert out == ""
     assert caplog.records == []
@@ -335,7 +343,7 @@ def test_calibration_shows_one_step_an_image(cases: Any) -> None:
     case = cases("inverted")
     progress = Watched()
     found = calibrate(case.exported, case.folder, case.index, case.root, QuantizeConfig(images=9), seed=0, progress=progress)
-    quantize(found, "mse", open_sums=False, progress=progress)
+    quantize(found, "mse", PROCESSOR, progress=progress)
     assert seen == [("calibrate", 9), ("int8 mse", 9)]
     assert steps == [1] * 18
 
@@ -394,10 +402,10 @@ def answers(path: Path, frames: Any, *, backend: str = "onnxruntime", reference:
 
 
 @pytest.mark.parametrize("name", ["inverted", "every_sum", "silu"])
-def test_onnx_runtime_and_openvino_read_the_same_network_from_it(cases: Any, name: str, open_sums: bool) -> None:
+def test_onnx_runtime_and_openvino_read_the_same_network_from_it(cases: Any, name: str, form: Form) -> None:
     pytest.importorskip("openvino")
     case = cases(name)
-    _, path = case.make(open_sums=open_sums, half=case.networks.saturates())
+    _, path = case.make(form=form, half=case.networks.saturates())
     frames = case.networks.frames(24, case.exported.input)
     as_written = answers(path, frames, reference=True)
     fused = answers(path, frames)
@@ -406,14 +414,17 @@ def test_onnx_runtime_and_openvino_read_the_same_network_from_it(cases: Any, nam
     assert np.quantile(np.abs(ov - as_written).max(axis=1), 0.95) <= INT8_TOLERANCE
 
 
+def executed_precisions(compiled: Any) -> Counter[tuple[str, str]]:
+    return Counter((layer.kind, layer.precision) for layer in layers_of(compiled))
+
+
 @X86_ALONE
 @pytest.mark.parametrize("name", ["inverted", "every_sum", "silu"])
-def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, open_sums: bool) -> None:
+def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, form: Form) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
-
-    _, path = cases(name).make(open_sums=open_sums)
-    layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
+    _, path = cases(name).make(form=form)
+    model = read_ov_model(ov, path)
+    layers = executed_precisions(ov.Core().compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     convolutions = {precision: count for (kind, precision), count in layers.items() if kind == "Convolution"}
     assert sum(convolutions.values()) == sum(node.op_type == "Conv" for node in onnx.load(path).graph.node)
     assert convolutions.keys() <= {"u8", "i8"}
@@ -422,22 +433,19 @@ def test_every_convolution_runs_in_int8_in_openvino(cases: Any, name: str, open_
 @X86_ALONE
 def test_with_closed_sums_openvino_fuses_each_sum_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
 
-    def apart(open_sums: bool) -> int:
-        _, path = cases("inverted").make(open_sums=open_sums)
+    def apart(form: Form) -> int:
+        _, path = cases("inverted").make(form=form)
         layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
         return sum(count for (kind, _), count in layers.items() if kind in ("Subgraph", "Eltwise"))
 
-    assert apart(True) - apart(False) == 2, "one for each sum"
+    assert apart(TENSORRT) - apart(CLOSED) == 2, "one for each sum"
 
 
 @X86_ALONE
 def test_openvino_fuses_silu_with_its_convolution(cases: Any) -> None:
     ov = pytest.importorskip("openvino")
-    from weckd_edge.compile.backends.openvino_backend import executed_precisions
-
-    _, path = cases("silu").make(open_sums=False)
+    _, path = cases("silu").make(form=CLOSED)
     layers = executed_precisions(ov.Core().compile_model(str(path), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}))
     apart = sum(count for (kind, _), count in layers.items() if kind in ("Subgraph", "Eltwise", "Swish"))
     assert apart == 3, "the cast, the normalisation and the gate's product"

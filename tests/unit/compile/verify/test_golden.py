@@ -13,8 +13,14 @@ import pytest
 import weckd_edge.compile.verify.golden as module
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex, GoldenFrames
-from weckd_edge.compile.verify.golden import MIN_TENSORRT_TOLERANCE, MIN_TOLERANCE, TOLERANCE_FACTOR, make_golden
+from weckd_edge.artifacts import DatasetIndex, GoldenSet, Precision
+from weckd_edge.compile.verify.golden import (
+    MIN_TENSORRT_TOLERANCE,
+    MIN_TOLERANCE,
+    TOLERANCE_FACTOR,
+    GoldenGraph,
+    make_golden,
+)
 from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
@@ -28,6 +34,13 @@ SHIPPED = Implementation(backend="openvino", model=Path("shipped.xml"), input=IN
 OTHER = Implementation(backend="onnxruntime", model=Path("other.onnx"), input=INPUT, precision="int8", reference=True)
 
 
+TESTS: list[tuple[str, Precision, float]] = [
+    ("openvino", "int8", MIN_TOLERANCE),
+    ("onnxruntime", "int8", MIN_TOLERANCE),
+    ("tensorrt", "int8", MIN_TENSORRT_TOLERANCE),
+]
+
+
 class Implementations:
     """Stands in for ``open_runner``: what ships answers from the frame, the other is apart from it by a table."""
 
@@ -37,7 +50,9 @@ class Implementations:
         self.closed = 0
         self.fails = False
 
-    def open_runner(self, backend: str, model: Path, *, threads: int = 1, reference: bool = False) -> Any:
+    def open_runner(
+        self, backend: str, model: Path, *, threads: int = 1, reference: bool = False, half: bool = False
+    ) -> Any:
         self.opened.append((backend, model, reference))
         outer = self
 
@@ -87,22 +102,29 @@ class Ears:
         for record in self.val:
             self.stub.apart[self.frame(record)[None].tobytes()] = differences.get(record.path, 0.0)
 
-    def make(self, count: int) -> tuple[GoldenFrames, Any, Any]:
-        golden = self.made(count, [OTHER])
-        check_ref(self.out, golden.frames)
-        check_ref(self.out, golden.expected)
-        return golden, np.load(self.out / golden.frames.path), np.load(self.out / golden.expected.path)
+    def make(self, count: int) -> tuple[GoldenSet, Any, Any]:
+        found = self.made(count, [OTHER])
+        frames, expected = found.golden.frames, found.tests[0].expected
+        check_ref(self.out, frames)
+        check_ref(self.out, expected)
+        return found, np.load(self.out / frames.path), np.load(self.out / expected.path)
 
-    def made(self, count: int, others: list[Implementation]) -> GoldenFrames:
+    def made(self, count: int, others: list[Implementation]) -> GoldenSet:
         workspace = Workspace(self.root.parent / "work")
         spec = self.networks.contract().frame
         images = decode_split(workspace, self.index, "val", self.root, spec, SilentProgress())
-        return make_golden(images, count, SHIPPED, others, predict_frames, self.out)
+        return make_golden(
+            images, count, [GoldenGraph(tests=TESTS, implementations=[SHIPPED, *others])], predict_frames, self.out
+        )
 
     def chosen(self, frames: Any) -> list[Any]:
         """The images that frames were made from, in the frames' order."""
         by_pixels = {self.frame(record).tobytes(): record for record in self.val}
         return [by_pixels[frame.tobytes()] for frame in frames]
+
+
+def tolerances(found: GoldenSet) -> dict[str, float]:
+    return {test.backend: test.tolerance for test in found.tests}
 
 
 @pytest.fixture
@@ -118,7 +140,7 @@ def test_frames_are_validation_images_and_predictions_those_of_what_is_deployed(
     assert len({record.path for record in ears.chosen(frames)}) == 5
     deployed = stub.open_runner("openvino", SHIPPED.model)
     assert np.array_equal(expected, np.stack([deployed.run(frame[None]) for frame in frames]))
-    assert golden.reference == "openvino int8 (7.1)"
+    assert golden.golden.reference == "openvino int8 (7.1)"
 
 
 @pytest.mark.parametrize("count", [1, 3, 5, 8, 12])
@@ -146,7 +168,7 @@ def test_the_tolerance_is_the_larger_of_the_floor_and_four_times_the_difference(
     assert (MIN_TOLERANCE, TOLERANCE_FACTOR, MIN_TENSORRT_TOLERANCE) == (0.02, 4.0, 0.1)
     ears.part({record.path: apart for record in ears.val})
     golden, _, _ = ears.make(4)
-    assert golden.tolerance == {
+    assert tolerances(golden) == {
         "openvino": pytest.approx(tolerance, abs=1e-5),
         "onnxruntime": pytest.approx(tolerance, abs=1e-5),
         "tensorrt": pytest.approx(max(0.1, tolerance), abs=1e-5),
@@ -156,15 +178,15 @@ def test_the_tolerance_is_the_larger_of_the_floor_and_four_times_the_difference(
 def test_frames_that_were_not_taken_do_not_widen_the_tolerance(ears: Ears) -> None:
     worst = [r.path for r in ears.val if r.label == 0][1]
     ears.part({worst: 0.1})
-    assert ears.make(9)[0].tolerance["openvino"] == MIN_TOLERANCE
-    assert ears.make(12)[0].tolerance["openvino"] == pytest.approx(0.4)
+    assert tolerances(ears.make(9)[0])["openvino"] == MIN_TOLERANCE
+    assert tolerances(ears.make(12)[0])["openvino"] == pytest.approx(0.4)
     ears.part({worst: 0.4})
-    assert ears.make(12)[0].tolerance["openvino"] == 0.5  # more would pass any decision, and no reader takes it
+    assert tolerances(ears.make(12)[0])["openvino"] == 0.5  # more would pass any decision, and no reader takes it
 
 
 def test_the_largest_difference_of_a_frame_counts_whichever_its_sign(ears: Ears) -> None:
     ears.part({record.path: -0.1 for record in ears.val})
-    assert ears.make(3)[0].tolerance["openvino"] == pytest.approx(0.4)
+    assert tolerances(ears.make(3)[0])["openvino"] == pytest.approx(0.4)
 
 
 def test_fewer_validation_images_than_asked_for_are_all_taken(ears: Ears) -> None:
@@ -189,9 +211,40 @@ def test_of_several_implementations_the_furthest_counts(ears: Ears, stub: Implem
     ears.part({record.path: 0.05 for record in ears.val})
     agreeing = replace(OTHER, model=Path("agrees.onnx"))
     golden = ears.made(3, [agreeing, OTHER])
-    assert golden.tolerance["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
+    assert tolerances(golden)["openvino"] == pytest.approx(4 * 0.05, rel=1e-3)
     alone = ears.made(3, [agreeing])
-    assert alone.tolerance["openvino"] == 0.02
+    assert tolerances(alone)["openvino"] == 0.02
+
+
+def test_each_graph_has_predictions_and_a_tolerance_of_its_own_on_frames_that_suit_all(
+    ears: Ears, stub: Implementations
+) -> None:
+    unsteady = next(r.path for r in ears.val if r.label == 0)
+    ears.part({record.path: 0.1 if record.path == unsteady else 0.01 for record in ears.val})
+    float_run = replace(OTHER, precision="fp32", reference=False)
+    graphs = [
+        GoldenGraph(tests=[("openvino", "int8", 0.02)], implementations=[SHIPPED]),
+        GoldenGraph(
+            tests=[("onnxruntime", "fp32", 0.02), ("openvino", "fp16", 0.1)],
+            implementations=[float_run, replace(SHIPPED, model=Path("float.onnx"), precision="fp32")],
+        ),
+    ]
+    workspace = Workspace(ears.root.parent / "work")
+    images = decode_split(workspace, ears.index, "val", ears.root, ears.networks.contract().frame, SilentProgress())
+    found = make_golden(images, 9, graphs, predict_frames, ears.out)
+    assert [(t.backend, t.precision, t.expected.path) for t in found.tests] == [
+        ("openvino", "int8", "expected.npy"),
+        ("onnxruntime", "fp32", "expected-onnxruntime-fp32.npy"),
+        ("openvino", "fp16", "expected-onnxruntime-fp32.npy"),
+    ]
+    assert [t.tolerance for t in found.tests] == [0.02, pytest.approx(0.04, rel=1e-3), 0.1]
+    frames = np.load(ears.out / found.golden.frames.path)
+    assert unsteady not in [record.path for record in ears.chosen(frames)]
+    for test, run in ((found.tests[0], SHIPPED), (found.tests[1], float_run)):
+        check_ref(ears.out, test.expected)
+        runner = stub.open_runner(run.backend, run.model)
+        wanted = np.stack([runner.run(frame[None]) for frame in frames])
+        assert np.array_equal(np.load(ears.out / test.expected.path), wanted)
 
 
 def test_both_implementations_are_opened_as_asked_and_closed(ears: Ears, stub: Implementations) -> None:

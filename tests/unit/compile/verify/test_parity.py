@@ -104,7 +104,7 @@ class StandIns:
         a, b = names
         return LayerDivergence(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
 
-    def open_runner(self, backend: str, model: Path, *, threads: int, reference: bool) -> Any:
+    def open_runner(self, backend: str, model: Path, *, threads: int, reference: bool, **_: Any) -> Any:
         if model == self.fails:
             raise ModelError(f"{model}: refused", code="E_MODEL_GRAPH")
         self.opened.append((backend, model, reference))
@@ -401,6 +401,25 @@ def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fai
     found = ears.verify(ears.probabilities(), deployed=WRITTEN, others=(other,))
     pair = found.parity[1]
     assert (pair.a, pair.b, pair.tolerance, pair.passed) == ("onnxruntime int8 as written", "openvino int8", None, True)
+
+
+def test_every_model_of_the_bundle_is_reported_with_its_own_accuracy(ears: Ears, stub: StandIns) -> None:
+    other = Implementation(backend="onnxruntime", model=WRITTEN.model, input=INPUT, precision="int8")
+    plain = Implementation(backend="onnxruntime", model=FP32.model.with_name("float.onnx"), input=INPUT, precision="fp32")
+    wrong = (0.0, 0.0, 1.0)
+    numbers = [n for n, record in enumerate(ears.test) if record.label != 2]
+    stub.answers[SHIPPED.model] = ears.probabilities((numbers[0], wrong))
+    stub.answers[WRITTEN.model] = ears.probabilities((numbers[0], wrong), (numbers[1], wrong))
+    stub.answers[plain.model] = ears.probabilities()
+    found = ears.verify(ears.probabilities(), others=(other,), listed=(SHIPPED, other, plain))
+    assert [(m.backend, m.precision, m.accuracy.correct, m.flips) for m in found.models] == [
+        ("openvino", "int8", 8, 1),
+        ("onnxruntime", "int8", 7, 2),
+        ("onnxruntime", "fp32", 9, 0),
+    ]
+    assert (found.accuracy_compiled.correct, found.flips) == (8, 1), "gates judge what is deployed"
+    assert (found.parity[-1].a, found.parity[-1].b, found.parity[-1].tolerance) == ("torch fp32", "onnxruntime fp32", None)
+    assert sum(p.b == "onnxruntime int8" for p in found.parity) == 1, "it is compared with the graph as it is written"
 
 
 def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -13,16 +12,19 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.temperature as module
+from support.bundles import toy
 from support.errors import raises
 from weckd_edge.artifacts import PrecisionSelection, QuantizedModel, RecalibratedModel
-from weckd_edge.compile.backends import openvino_backend
+from weckd_edge.compile.backends import litert_backend, openvino_backend
+from weckd_edge.compile.quantize.forms import PROCESSOR
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.compile.verify.implementations import Implementation, predict_frames
 from weckd_edge.compile.verify.temperature import NODE_NAME, recalibrate, set_graph_temperature
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.core.store import Workspace, check_ref
+from weckd_edge.core.store import Workspace, check_ref, file_ref
 from weckd_edge.devices.images.split_frames import decode_split
+from weckd_edge.devices.runtime.backends.int8_layers import count_int8_layers
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.metrics.calibration import Temperature, apply_temperature
 
@@ -51,7 +53,6 @@ class Case:
             precision="int8",
             onnx=self.quantized.onnx,
             quantized=self.quantized,
-            built=None,
         )
 
     def recalibrate(self, out: Path, **changes: Any) -> RecalibratedModel:
@@ -101,7 +102,7 @@ def test_the_graph_predicts_at_the_temperature_and_its_int8_part_is_the_same(
         atol=1e-6,
     )
     before, after = onnx.load(case.path), onnx.load(path)
-    assert find_violations(after) == ()
+    assert find_violations(after, PROCESSOR) == ()
     changed = [
         node
         for node in after.graph.node
@@ -138,8 +139,9 @@ def test_an_ir_without_a_graph_of_its_own_takes_the_temperature_too(case: Case, 
         check_ref(tmp_path / "after", ref)
     a, b = (case.answers("openvino", tmp_path / name / "model.xml") for name in ("before", "after"))
     np.testing.assert_allclose(b, apply_temperature(a, 2.5), atol=1e-5)
-    layers = openvino_backend.executed_layers(tmp_path / "after/model.xml")
-    assert openvino_backend.describe_precisions(Counter((layer.kind, layer.precision) for layer in layers)) == before.detail
+    after = count_int8_layers("openvino", tmp_path / "after/model.xml", "network_input")
+    assert after is not None
+    assert (after.int8_layers, after.layers) == (before.int8_layers, before.layers)
 
 
 def test_where_the_temperature_is_one_the_bytes_are_those_that_came(
@@ -159,16 +161,79 @@ def test_what_was_built_is_built_again_with_the_temperature_whoever_made_it(
     built = openvino_backend.build_ir(case.path, "int8", tmp_path / "ir")
     shutil.copyfile(case.path, tmp_path / "ir/model.onnx")
     before = case.answers("openvino", tmp_path / "ir/model.xml")
-    of_a_graph = replace(case.selection, built=built)
-    of_no_graph = replace(of_a_graph, quantized=None)
+    of_a_graph = replace(case.selection, models=(built,))
+    of_no_graph = replace(case.selection, models=(replace(built, source_sha256="0" * 64),))
     for name, selection, temperature in (("a", of_a_graph, 2.5), ("b", of_no_graph, 2.5), ("c", of_no_graph, 1.0)):
         fix(monkeypatch, temperature)
         made = case.recalibrate(tmp_path / name, selection=selection, source=tmp_path / "ir")
-        assert made.built is not None
-        for ref in made.built.files:
+        for ref in made.models[0].files:
             check_ref(tmp_path / name, ref)
         after = case.answers("openvino", tmp_path / name / "model.xml")
         np.testing.assert_allclose(after, apply_temperature(before, temperature), atol=1e-5)
+
+
+def test_every_model_gets_the_temperature_of_what_is_deployed(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("openvino")
+    fix(monkeypatch, 2.5)
+    source, out = tmp_path / "source", tmp_path / "out"
+    (source / "ir").mkdir(parents=True)
+    shutil.copyfile(case.path, source / "model.onnx")
+    shutil.copyfile(case.place / "fp32/model.onnx", source / "float.onnx")
+    int8, fp32 = (file_ref(source, source / name) for name in ("model.onnx", "float.onnx"))
+    for ref in openvino_backend.build_ir(case.path, "int8", source / "ir").files:
+        (source / "ir" / ref.path).rename(source / f"int8{Path(ref.path).suffix}")
+    irs = tuple(file_ref(source, source / name) for name in ("int8.xml", "int8.bin"))
+    models = (
+        toy.of_graph("onnxruntime", int8),
+        replace(toy.of_graph("openvino", int8), files=irs),
+        toy.of_graph("onnxruntime", fp32, "fp32"),
+        toy.of_graph("openvino", fp32, "fp32"),
+    )
+    made = case.recalibrate(out, selection=replace(case.selection, models=models), source=source)
+    assert [[ref.path for ref in model.files] for model in made.models] == [
+        ["model.onnx"],
+        ["int8.xml", "int8.bin"],
+        ["float.onnx"],
+        ["float.onnx"],
+    ]
+    graphs = [file_ref(out, out / name).sha256 for name in ("model.onnx", "model.onnx", "float.onnx", "float.onnx")]
+    assert [model.source_sha256 for model in made.models] == graphs, "the graph as it is in the bundle"
+    assert sorted(path.name for path in out.iterdir()) == ["float.onnx", "int8.bin", "int8.xml", "model.onnx"]
+    for before, after in zip(models, made.models, strict=True):
+        for ref in after.files:
+            check_ref(out, ref)
+        plain, scaled = (
+            case.answers(model.backend, folder / model.files[0].path) for model, folder in ((before, source), (after, out))
+        )
+        np.testing.assert_allclose(scaled, apply_temperature(plain, 2.5), atol=1e-5)
+
+
+def test_what_litert_runs_is_written_again_with_the_temperature(
+    case: Case, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("ai_edge_litert")
+    fix(monkeypatch, 2.5)
+    networks, source, out = case.networks, tmp_path / "source", tmp_path / "out"
+    takes_pixels = networks.export(networks.every_sum(), tmp_path / "fp32", networks.contract(resize="area"))
+    made = networks.quantized(takes_pixels, tmp_path / "fp32", case.index, case.place / "images", source)
+    (file,) = litert_backend.build_tflite(source / made.onnx.path, "int8", source).files
+    models = (
+        toy.of_graph("onnxruntime", made.onnx),
+        replace(toy.of_graph("litert", made.onnx), files=(file,)),
+    )
+    selection = replace(case.selection, onnx=made.onnx, models=models)
+    _, after = case.recalibrate(out, selection=selection, source=source).models
+    assert [ref.path for ref in after.files] == [file.path]
+    check_ref(out, after.files[0])
+    assert after.source_sha256 == file_ref(out, out / made.onnx.path).sha256
+    pixels = np.random.default_rng(4).integers(0, 256, (12, 1, 12, 12, 3), np.uint8)
+    plain, scaled = (
+        np.stack([runner.run(frame) for frame in pixels])
+        for runner in (open_runner("litert", folder / file.path) for folder in (source, out))
+    )
+    np.testing.assert_allclose(scaled, apply_temperature(plain, 2.5), atol=1e-5)
 
 
 def test_it_is_found_on_validation_images_as_what_is_deployed_predicts_them(

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import Measurement
+from weckd_edge.artifacts import Int8Count, Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench.bench import bench, bench_model
 from weckd_edge.devices.bench.benched_model import BenchedModel, ColdStart, measure_cold_start
@@ -30,9 +30,12 @@ from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.bench.watched_run import BenchMachine
 from weckd_edge.devices.runtime.frame_runner import FrameRunner
 from weckd_edge.devices.runtime.front_end import FrontEnd
+from weckd_edge.report.bench_page import bench_page
+from weckd_edge.report.json_summaries import bench_summary
 
 INPUT = factories.input_spec(2)
 LABELS = ("effusion", "normal", "wax")
+COUNT = Int8Count(int8_layers=3, layers=5, float_layers=("a", "b"))
 
 
 def toy_model(backend: str, model: Path) -> BenchedModel:
@@ -77,6 +80,9 @@ class FakeModel(BenchedModel):
 
     def open_network(self, threads: int) -> tuple[FakeRunner, str]:
         return self.network, ""
+
+    def count_int8(self) -> Int8Count:
+        return COUNT
 
     def cold_start(self, frames: NDArray[np.uint8], threads: int) -> ColdStart:
         return ColdStart(first_prediction_ns=5, peak_rss_bytes=None)
@@ -424,6 +430,9 @@ def test_a_bench_that_breaks_leaves_what_it_had(tmp_path: Path, model: FakeModel
 def test_a_bench_that_is_kept_is_the_one_that_was_returned(tmp_path: Path, model: FakeModel) -> None:
     found = run_fake(model, tmp_path, queries=64, out=tmp_path / "kept")
     assert read_bench(tmp_path / "kept") == found
+    assert found.int8 == COUNT
+    assert bench_summary(found, "VALID", "r")["int8"] == COUNT
+    assert "3 of 5" in bench_page(found)
     assert not (tmp_path / "kept/power.jsonl").exists()
 
 

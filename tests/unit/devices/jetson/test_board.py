@@ -6,7 +6,7 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.core.errors import DeviceError
-from weckd_edge.devices.jetson.board import EngineIdentity, full_tensorrt_version, read_module, read_power_mode
+from weckd_edge.devices.jetson.board import EngineIdentity, read_module, read_power_mode
 from weckd_edge.devices.jetson.recipe import KEY_INGREDIENTS
 
 IDENTITY = EngineIdentity(
@@ -79,29 +79,3 @@ def test_a_missing_file_is_named_with_the_way_out(machines: ModuleType, tmp_path
     (root / path).unlink()
     with raises(DeviceError, "E_DEVICE_POWER_MODE", says=(f"{path}", "nvpmodel -m")):
         read_power_mode(root)
-
-
-@pytest.mark.parametrize(("binding", "package"), [("10.3.0", "10.3.0.30"), ("8.6.2", "8.6.2.3"), ("10.16.2", "10.16.2.10")])
-def test_the_package_manager_completes_the_version(machines: ModuleType, tmp_path: Path, binding: str, package: str) -> None:
-    root = machines.jetson(tmp_path, tensorrt=package)
-    assert full_tensorrt_version(root, binding) == package
-
-
-def test_a_local_suffix_of_the_binding_does_not_hide_the_package(machines: ModuleType, tmp_path: Path) -> None:
-    assert full_tensorrt_version(machines.jetson(tmp_path), "10.3.0+cuda12") == "10.3.0.30"
-
-
-@pytest.mark.parametrize("binding", ["10.4.0", "10.30.0", "10.3.1", "10.3.0.3"])
-def test_a_package_of_another_version_than_the_binding_is_not_believed(
-    machines: ModuleType, tmp_path: Path, binding: str
-) -> None:
-    assert full_tensorrt_version(machines.jetson(tmp_path), binding) == binding
-
-
-def test_without_a_package_manager_the_bindings_version_stands(tmp_path: Path) -> None:
-    assert full_tensorrt_version(tmp_path, "10.3.0") == "10.3.0"
-
-
-def test_the_version_of_the_next_package_is_not_taken(machines: ModuleType, tmp_path: Path) -> None:
-    machines.write(tmp_path, "var/lib/dpkg/status", "Package: libnvinfer10\nStatus: x\n\nPackage: a\nVersion: 10.3.0.99-1\n")
-    assert full_tensorrt_version(tmp_path, "10.3.0") == "10.3.0"

@@ -6,7 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from weckd_edge.devices.jetson.board import full_tensorrt_version, read_module, read_power_mode, read_power_modes
+from weckd_edge.devices.jetson.board import read_module, read_power_mode, read_power_modes
+from weckd_edge.devices.jetson.tensorrt_library import imported_version
 
 LAYOUTS = [
     ("jetson-nano-4gb", "4.6.1", "32.7.1", "8.2.1.8"),
@@ -29,7 +30,7 @@ def test_module_release_and_tensorrt_are_read_from_every_layout(
 ) -> None:
     root = fake_jetson.build(tmp_path, board, jetpack)
     assert read_module(root) == (fake_jetson.BOARDS[board].module, l4t)
-    assert full_tensorrt_version(root, tensorrt.rpartition(".")[0]) == tensorrt
+    assert imported_version(root, tensorrt.rpartition(".")[0]) == tensorrt
 
 
 @EACH

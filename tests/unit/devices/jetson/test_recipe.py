@@ -11,23 +11,23 @@ from weckd_edge.artifacts import FileRef
 from weckd_edge.core.errors import ConfigError, DeviceError
 from weckd_edge.devices.jetson.recipe import (
     KEY_INGREDIENTS,
-    RULES,
-    Form,
+    BuildPlan,
     GraphFile,
     TensorRTRecipe,
-    check_tensorrt,
-    plan_for,
+    dla_plan,
+    of_whole_frames,
+    plans_for,
     read_recipe,
-    version_tuple,
     write_recipe,
 )
+from weckd_edge.devices.jetson.version_rules import RULES, Form, check_tensorrt, forms_for, version_tuple
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.pipeline.context import choose_profile
 
 ONNX = FileRef(path="model/model.onnx", sha256="ab" * 32, bytes=1)
 
 
-FORMS: tuple[Form, ...] = ("float32", "float32-frame", "float16")
+FORMS: tuple[Form, ...] = ("float32", "float32-frame", "float16", "plain")
 
 
 def graph(form: Form) -> GraphFile:
@@ -41,74 +41,110 @@ def recipe(*, forms: tuple[Form, ...] = FORMS, **changes: Any) -> TensorRTRecipe
     return dataclasses.replace(plain, **changes)
 
 
+WEAK, BATCH, STRONG = ("INT8", "FP16"), ("EXPLICIT_BATCH",), ("STRONGLY_TYPED",)
+
+
+def described(plans: tuple[BuildPlan, ...]) -> list[tuple[str, ...]]:
+    return [(plan.graph.form, plan.attempt.precision, *plan.flags) for plan in plans]
+
+
 @pytest.mark.parametrize(
-    ("version", "form", "network", "builder"),
+    ("versions", "plans"),
     [
-        ("8.5.2.2", "float32-frame", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
-        ("8.6.1", "float32", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
-        ("8.6.2.3", "float32", ("EXPLICIT_BATCH",), ("INT8", "FP16")),
-        ("10.0.0b6", "float32", (), ("INT8", "FP16")),
-        ("10.3.0.30", "float32", (), ("INT8", "FP16")),
-        ("10.11.0", "float32", (), ("INT8", "FP16")),
-        ("10.12.0", "float16", ("STRONGLY_TYPED",), ()),
-        ("10.13.3.9", "float16", ("STRONGLY_TYPED",), ()),
-        ("10.16.2.10", "float16", ("STRONGLY_TYPED",), ()),
-        ("11.0.0", "float16", (), ()),
-        ("11.4.1", "float16", (), ()),
+        (("8.5.2.2",), [("float32-frame", "int8", *BATCH, *WEAK), ("plain", "fp16", *BATCH, "FP16")]),
+        (("8.6.1", "8.6.2.3"), [("float32", "int8", *BATCH, *WEAK), ("plain", "fp16", *BATCH, "FP16")]),
+        (
+            ("10.0.0b6", "10.3.0.30", "10.7.0.23", "10.11.0"),
+            [("float32", "int8", *WEAK), ("float16", "int8", *STRONG), ("plain", "fp16", "FP16")],
+        ),
+        (
+            ("10.12.0", "10.13.3.9", "10.16.2.10"),
+            [("float16", "int8", *STRONG), ("float32", "int8", *WEAK), ("plain", "fp16", "FP16")],
+        ),
+        (("11.0.0", "11.4.1"), [("float16", "int8"), ("float32", "int8")]),
     ],
 )
-def test_each_version_gets_the_graph_it_reads_and_the_flags_it_knows(
-    version: str, form: str, network: tuple[str, ...], builder: tuple[str, ...]
+def test_each_version_tries_the_graphs_it_reads_with_the_flags_it_knows_in_this_order(
+    versions: tuple[str, ...], plans: list[tuple[str, ...]]
 ) -> None:
-    plan = plan_for(recipe(), version)
-    assert (plan.graph.form, plan.network, plan.builder) == (form, network, builder)
-    assert plan.names() == (*network, *builder)
+    for version in versions:
+        assert described(plans_for(recipe(), version)) == plans, version
 
 
 @pytest.mark.parametrize(
     ("version", "monitor", "dla"), [("8.5.2", False, True), ("8.6.2", False, True), ("10.3.0", True, True)]
 )
 def test_what_a_version_can_do_is_in_its_row(version: str, monitor: bool, dla: bool) -> None:
-    rule = plan_for(recipe(), version).rule
+    rule = plans_for(recipe(), version)[0].rule
     assert (rule.progress_monitor, rule.dla) == (monitor, dla)
-    assert not plan_for(recipe(), "10.8.0").rule.dla
-    assert not plan_for(recipe(), "11.4.1").rule.dla
+    assert plans_for(recipe(), "10.7.0")[0].rule.dla
+    assert not plans_for(recipe(), "10.8.0")[0].rule.dla
+    assert not plans_for(recipe(), "11.4.1")[0].rule.dla
+
+
+@pytest.mark.parametrize("version", ["8.6.2", "10.3.0", "10.13.0", "11.4.1"])
+def test_an_fp32_graph_gets_no_precision_flag_and_stays_as_it_is(version: str) -> None:
+    for plan in plans_for(recipe(precision="fp32"), version):
+        assert (plan.graph.form, plan.attempt.builder_flags) == ("float32", ())
 
 
 @pytest.mark.parametrize(
-    ("version", "form", "builder"),
-    [("8.6.2", "float32", ()), ("10.3.0", "float32", ()), ("10.13.0", "float32", ()), ("11.4.1", "float32", ())],
+    ("version", "plans"),
+    [
+        ("10.3.0", [("float32", "fp16", "FP16"), ("float16", "fp16", *STRONG)]),
+        ("10.13.0", [("float16", "fp16", *STRONG), ("float32", "fp16", "FP16")]),
+    ],
 )
-def test_an_fp32_graph_gets_no_precision_flag_and_stays_as_it_is(version: str, form: str, builder: tuple[str, ...]) -> None:
-    plan = plan_for(recipe(precision="fp32"), version)
-    assert (plan.graph.form, plan.builder) == (form, builder)
+def test_an_fp16_graph_gets_the_flag_of_its_own_where_types_are_weak(version: str, plans: list[tuple[str, ...]]) -> None:
+    assert described(plans_for(recipe(precision="fp16"), version)) == plans
 
 
-@pytest.mark.parametrize(("version", "form", "builder"), [("10.3.0", "float32", ("FP16",)), ("10.13.0", "float16", ())])
-def test_an_fp16_graph_gets_the_flag_of_its_own_where_types_are_weak(
-    version: str, form: str, builder: tuple[str, ...]
-) -> None:
-    plan = plan_for(recipe(precision="fp16"), version)
-    assert (plan.graph.form, plan.builder) == (form, builder)
+def test_a_dla_gets_the_graph_without_pairs_with_the_flags_of_int8() -> None:
+    with_ranges = recipe(ranges={"x": 1.0})
+    assert described((dla_plan(with_ranges, "10.7.0"),)) == [("plain", "int8", *WEAK)]
+    with raises(DeviceError, "E_DEVICE_DLA", says=("10.8.0", "8.5 to 10.7")):
+        dla_plan(with_ranges, "10.8.0")
+    with raises(DeviceError, "E_DEVICE_DLA", says="DLA cores"):
+        dla_plan(recipe(), "10.7.0")
+
+
+def test_only_a_recipe_with_a_front_end_has_engines_of_the_whole_frame_and_none_where_the_frame_is_float() -> None:
+    plan = plans_for(recipe(), "10.3.0")[0]
+    front_end = FileRef(path="front-end.onnx", sha256="cd" * 32, bytes=1)
+    assert of_whole_frames(recipe(), plan) is None
+    whole = of_whole_frames(recipe(front_end=front_end), plan)
+    assert whole is not None
+    assert (whole.front_end, whole.name) == (front_end, "int8 float32 of the whole frame")
+    old = plans_for(recipe(front_end=front_end), "8.5.2")[0]
+    assert of_whole_frames(recipe(front_end=front_end), old) is None
+
+
+def test_a_profile_says_which_forms_its_bundle_needs() -> None:
+    assert forms_for(load_profile("jetson-orin-nano-8gb")) == {"float32", "float32-frame", "float16", "plain"}
+    assert "float32-frame" not in forms_for(load_profile("jetson-thor-t5000"))
 
 
 @pytest.mark.parametrize("version", ["8.4.1", "8.2.1", "7.1.3", "5.1"])
 def test_a_version_older_than_the_table_is_refused_with_what_to_install(version: str) -> None:
     with raises(DeviceError, "E_DEVICE_TENSORRT", says=(f"{version}", "5.1", "8.5")):
-        plan_for(recipe(), version)
+        plans_for(recipe(), version)
 
 
 @pytest.mark.parametrize("version", ["9.0.0", "9.3.0", "12.0.0", "13.1"])
 def test_a_version_off_the_table_is_refused_with_the_table(version: str) -> None:
     with raises(DeviceError, "E_DEVICE_TENSORRT", says=(f"{version}", "8.5", "8.6", "12.0")):
-        plan_for(recipe(), version)
+        plans_for(recipe(), version)
 
 
-def test_a_version_whose_graph_was_left_out_is_refused_with_the_reason() -> None:
-    with raises(DeviceError, "E_DEVICE_RECIPE", says="10.13.3"):
-        plan_for(recipe(forms=("float32",), left_out={"float16": "FP16 would overflow: x"}), "10.13.3")
+def test_a_form_that_was_left_out_is_not_tried() -> None:
+    left_out = {"float16": "FP16 would overflow: x"}
+    found = plans_for(recipe(forms=("float32", "plain"), left_out=left_out), "10.13.3")
+    assert [plan.graph.form for plan in found] == ["float32", "plain"]
+
+
+def test_a_version_all_of_whose_graphs_were_left_out_is_refused_with_the_reason() -> None:
     with raises(DeviceError, "E_DEVICE_RECIPE", says=("8.5.2", "uint8", "JetPack 6.0")):
-        plan_for(recipe(forms=("float32",)), "8.5.2")
+        plans_for(recipe(forms=("float32",)), "8.5.2")
 
 
 def test_the_rules_follow_on_each_other_without_overlap_and_leave_out_9_alone() -> None:

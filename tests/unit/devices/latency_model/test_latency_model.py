@@ -283,6 +283,23 @@ def test_a_published_device_is_predicted_from_its_figures() -> None:
     assert "2 published latencies of Intel Atom x6425E (Elkhart Lake) (openvino" in found.reason
 
 
+def test_onnx_runtime_on_x86_is_predicted_from_openvinos_figures_with_a_wider_interval() -> None:
+    counts, profile = counts_of("resnet50", "int8"), load_profile("atom-x6425e")
+    openvino = estimate_latency(counts, profile, backend="openvino")
+    found = estimate_latency(counts, profile, backend="onnxruntime")
+    assert found.label == "estimated"
+    assert "OpenVINO's latencies stand for ONNX Runtime" in found.reason
+    assert found.latency_ns != openvino.latency_ns
+    widths = [math.log((one.high_ns or 0) / (one.low_ns or 1)) for one in (openvino, found)]
+    assert widths[1] == pytest.approx(1.5 * widths[0], rel=0.01)
+
+
+@pytest.mark.parametrize("backend", ["openvino", "onnxruntime"])
+def test_what_this_software_runs_on_arm_stays_unknown_until_somebody_measures(backend: str) -> None:
+    found = estimate_latency(counts_of("resnet50", "int8"), load_profile("raspberry-pi-5"), backend=backend)
+    assert (found.label, found.latency_ns) == ("unknown", None)
+
+
 def test_a_device_that_another_stands_for_gets_a_wider_interval() -> None:
     def width(device: str) -> float:
         found = estimate_latency(counts_of("resnet50", "int8"), load_profile(device))

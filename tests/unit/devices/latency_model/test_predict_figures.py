@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from weckd_edge.devices.latency_model.reference import PRICES_NS
+from weckd_edge.devices.latency_model.reference import ONNXRUNTIME_PRICES_NS, PRICES_NS
 
 BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
 
@@ -73,6 +73,36 @@ def test_the_figures_are_those_of_the_kept_line(figures: dict[str, Any], line: d
 
 def test_the_reference_prices_are_those_of_the_kept_measurements(module: ModuleType, kept: list[Any]) -> None:
     assert module.reference_prices(kept) == pytest.approx(PRICES_NS, rel=1e-2, abs=1e-6)
+
+
+@pytest.fixture(scope="module")
+def onnxruntime(module: ModuleType) -> list[Any]:
+    return list(module.kept_measurements(module.ONNXRUNTIME))
+
+
+def test_onnx_runtimes_prices_are_those_of_its_kept_measurements(module: ModuleType, onnxruntime: list[Any]) -> None:
+    assert {timed.backend for timed in onnxruntime} == {"onnxruntime"}
+    assert module.reference_prices(onnxruntime, near_openvino=True) == pytest.approx(
+        ONNXRUNTIME_PRICES_NS, rel=1e-2, abs=1e-6
+    )
+
+
+@pytest.mark.parametrize("precision", ["float32", "int8"])
+def test_the_documentation_says_how_far_onnx_runtimes_estimates_are_off(
+    module: ModuleType, onnxruntime: list[Any], precision: str
+) -> None:
+    got = module.onnxruntime_figures(onnxruntime)["ladder_alone"][precision]
+    text = (BENCHMARKS.parent / "docs" / "results" / "latency-estimates.md").read_text(encoding="utf-8")
+    cells = (
+        "ladder alone; networks of timm, end-to-end latency, ONNX Runtime",
+        precision,
+        str(got["networks"]),
+        f"{got['median_absolute_error']:.1%}",
+        f"{got['p90_absolute_error']:.1%}",
+        f"{got['inside']} ({got['coverage']:.1%})",
+        f"{got['interval_factor']:.2f}",
+    )
+    assert f"| {' | '.join(cells)} |" in text
 
 
 def test_the_documentation_says_what_published_figures_come_to(module: ModuleType) -> None:

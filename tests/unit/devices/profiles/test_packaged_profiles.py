@@ -68,6 +68,12 @@ def test_only_what_names_the_processor_rests_on_something_not_confirmed(profile:
 
 
 @EACH
+def test_it_says_which_layers_a_runtime_runs_in_int8_and_where_that_was_read(profile: DeviceProfile) -> None:
+    assert {row.runtime for row in profile.int8} == (set() if profile.target == "jetson" else {"openvino", "onnxruntime"})
+    assert all(row.which and row.source for row in profile.int8)
+
+
+@EACH
 def test_it_sets_limits_and_says_that_they_are_a_choice(profile: DeviceProfile) -> None:
     assert profile.gates.max_latency_p90_ms is not None
     assert profile.gates.max_accuracy_drop is not None
@@ -77,7 +83,9 @@ def test_it_sets_limits_and_says_that_they_are_a_choice(profile: DeviceProfile) 
 @EACH
 def test_what_matters_is_either_known_or_called_unknown(profile: DeviceProfile) -> None:
     matters = (
-        {"int8", "published"} if profile.is_generic else {"int8", "memory_bandwidth_gbps", "published", "power_sensors"}
+        {"int8_arithmetic", "published"}
+        if profile.is_generic
+        else {"int8_arithmetic", "memory_bandwidth_gbps", "published", "power_sensors"}
     )
     matters |= {"tensorrt", "power_modes", "gpu", "part_numbers"} if profile.target == "jetson" else set()
     gaps = {gap.of for gap in profile.unknown}
@@ -151,7 +159,7 @@ def test_the_bandwidths_follow_from_the_bus_and_the_clock() -> None:
             "gpu ram_gib ram_gib_sold memory_bandwidth_gbps memory_bandwidths power tdp_w power_modes cores",
         ),
         ("jetson-xavier-nx", "gpu memory_bandwidth_gbps memory_bandwidths power_modes"),
-        ("qualcomm-qcs6490", "cpu cores cpu_mhz_max cpu_parts int8 fp16 memory_bandwidth_gbps"),
+        ("qualcomm-qcs6490", "cpu cores cpu_mhz_max cpu_parts int8_arithmetic fp16 memory_bandwidth_gbps"),
         ("core-i3-1215u", "cores cpu_mhz_max tdp_w power memory_bandwidth_gbps"),
         ("nxp-imx8mp", "memory memory_bus_bits memory_bandwidth_gbps memory_bandwidths"),
         ("nxp-imx93", "memory memory_bus_bits memory_bandwidth_gbps memory_bandwidths"),

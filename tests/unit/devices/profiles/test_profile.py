@@ -94,7 +94,7 @@ def test_profiles_that_extend_each_other_are_refused(tmp_path: Path, name: str) 
         (MINIMAL + "cores = 4.5\n", "cores: expected an integer, got 4.5"),
         (MINIMAL + "cores = true\n", "cores: expected an integer, got True"),
         (MINIMAL + "[gates]\nmin_accuracy = 90\n", "min_accuracy = 90.0: expected 0 to 1"),
-        (MINIMAL + 'int8 = "fast"\n', "unknown value 'fast'"),
+        (MINIMAL + 'int8_arithmetic = "fast"\n', "unknown value 'fast'"),
         (MINIMAL + "schema_version = 2\n", "schema_version = 2: this version reads 1"),
         (MINIMAL.replace("x86_64", "riscv64"), "unknown value 'riscv64'"),
         (MINIMAL.replace('"cpu"', '"jetson"'), "expected architecture aarch64, got x86_64"),
@@ -177,6 +177,19 @@ LATENCY = '[[published]]\nmodel = "m"\nprecision = "int8"\nruntime = "r"\nstatis
 LATENCY += 'date = "2026-11-24"\nconfidence = "V"\n'
 
 
+INT8 = '[[int8]]\nruntime = "openvino"\nruns = "none"\nwhich = "w"\nsource = "s"\ndate = "2026-11-24"\nconfidence = "V"\n'
+
+
+def test_what_a_profile_says_of_int8_comes_before_what_holds_for_its_architecture(tmp_path: Path) -> None:
+    assert [(row.runtime, row.runs) for row in load_profile(write(tmp_path, MINIMAL)).int8] == [
+        ("openvino", "all"),
+        ("onnxruntime", "all"),
+    ]
+    told = load_profile(write(tmp_path, MINIMAL + INT8)).int8
+    assert [(row.runtime, row.runs, row.which) for row in told[:1]] == [("openvino", "none", "w")]
+    assert [row.runtime for row in told] == ["openvino", "onnxruntime"]
+
+
 def test_a_published_latency_may_be_a_span(tmp_path: Path) -> None:
     (row,) = load_profile(write(tmp_path, MINIMAL + LATENCY + "low_ms = 1\nhigh_ms = 2\n")).published
     assert isinstance(row, PublishedLatency)
@@ -192,6 +205,8 @@ def test_a_published_latency_may_be_a_span(tmp_path: Path) -> None:
         (LATENCY + "low_ms = 1\n", "m: expected latency_ms, or both"),
         (LATENCY + "low_ms = 2\nhigh_ms = 1\n", "low_ms 2 is more than high_ms 1; swap them"),
         (LATENCY + "latency_ms = 0\n", "expected times above 0"),
+        (INT8 + INT8, "int8: a name appears twice"),
+        (INT8.replace("none", "most"), "unknown value 'most'"),
         (LATENCY + "latency_ms = 1\nbatch = 0\n", "a batch of at least 1"),
         ('[[unknown]]\nof = "core"\nreason = "x"\n', "unknown speaks of 'core'; did you mean 'cores'?"),
         ('cores = 4\n[[unknown]]\nof = "cores"\nreason = "x"\n', "not confirmed, yet it is 4; take one of them out"),

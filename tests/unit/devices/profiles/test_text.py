@@ -108,15 +108,18 @@ def test_every_value_of_a_packaged_profile_shows_its_confidence_and_source(name:
     assert all(len(row) == len(table.columns) for table in tables for row in table.rows)
 
 
+ARM, X86 = "openvino some, onnxruntime all", "openvino all, onnxruntime all"
+
+
 @pytest.mark.parametrize(
     ("name", "row"),
     [
-        ("jetson-orin-nano-8gb", ("jetson", "GPU, 8 SM", "native", "8", "22")),
-        ("jetson-nano-4gb", ("jetson", "GPU, 128 cores", "none", "4", "6")),
-        ("jetson-thor-t4000", ("jetson", "GPU, CC 11.0", "native", "-", "-")),
-        ("raspberry-pi-4", ("cpu", "4x Cortex-A72", "emulated", "1 to 8", "20")),
-        ("nxp-imx93", ("cpu", "2x Cortex-A55", "native", "-", "8 of its kind")),
-        ("generic-x86", ("cpu", "x86_64", "-", "-", "-")),
+        ("jetson-orin-nano-8gb", ("jetson", "GPU, 8 SM", "native", "-", "8", "22")),
+        ("jetson-nano-4gb", ("jetson", "GPU, 128 cores", "none", "-", "4", "6")),
+        ("jetson-thor-t4000", ("jetson", "GPU, CC 11.0", "native", "-", "-", "-")),
+        ("raspberry-pi-4", ("cpu", "4x Cortex-A72", "emulated", ARM, "1 to 8", "20")),
+        ("nxp-imx93", ("cpu", "2x Cortex-A55", "native", ARM, "-", "8 of its kind")),
+        ("generic-x86", ("cpu", "x86_64", "-", X86, "-", "-")),
     ],
 )
 def test_a_summary_tells_what_helps_to_choose(name: str, row: tuple[str, ...]) -> None:

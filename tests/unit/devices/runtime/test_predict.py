@@ -18,12 +18,13 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.cli.predict import command
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, DeviceError, MissingDependency, ModelError
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends import openvino_backend
 from weckd_edge.devices.runtime.decision import ABSTAIN, decide
 from weckd_edge.devices.runtime.model_choice import choose_model
 from weckd_edge.devices.runtime.predict import find_images, open_bundle_model
 
 
-def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: str = "fp32") -> BuiltModel:
+def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: Any = "fp32") -> BuiltModel:
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     (folder / path).write_bytes(b"model")
     return BuiltModel(
@@ -83,23 +84,50 @@ def test_a_bundle_without_built_models_runs_its_onnx_graph(toy: ModuleType, tmp_
     assert (choice.backend, choice.model.name) == ("openvino", "model.onnx")
 
 
-def test_the_graphs_precision_is_that_of_the_manifest_whatever_was_made_from_it(
+def test_the_first_model_of_a_backend_is_taken_unless_another_precision_is_asked_for(
     toy: ModuleType, tmp_path: Path, without: Without
 ) -> None:
+    ir = built(tmp_path / "b", backend="openvino", path="model/x.xml", precision="int8")
+    bundle = toy.write_bundle(tmp_path / "b", models=(ir,), onnx_precision="fp32")
+    assert [model.name for model in bundle.manifest.models] == ["openvino int8", "openvino fp32", "onnxruntime fp32"]
+    assert choose_model(bundle, "openvino").model.name == "x.xml"
+    assert choose_model(bundle, "openvino", "fp32").model.name == "model.onnx"
+    assert choose_model(bundle, precision="fp32").backend == "openvino"
+    without("openvino")
+    assert choose_model(bundle, precision="fp32").backend == "onnxruntime"
+    with raises(DeviceError, "E_DEVICE_BACKEND", says=("onnxruntime int8", "openvino int8, openvino fp32")):
+        choose_model(bundle, "onnxruntime", "int8")
+
+
+def test_what_a_bundle_does_not_list_is_not_chosen(toy: ModuleType, tmp_path: Path, without: Without) -> None:
+    bundle = toy.write_bundle(tmp_path / "b", backends=["onnxruntime"])
+    assert choose_model(bundle).backend == "onnxruntime"
+    with raises(DeviceError, "E_DEVICE_BACKEND", says="onnxruntime int8"):
+        choose_model(bundle, "openvino")  # it could read the graph
+
+
+def test_a_model_is_opened_with_its_own_precision_hint(
+    toy: ModuleType, tmp_path: Path, without: Without, monkeypatch: pytest.MonkeyPatch
+) -> None:
     toy.write_graph(tmp_path / "b/model/model.onnx")
-    digest = file_ref(tmp_path / "b", tmp_path / "b/model/model.onnx").sha256
-    (tmp_path / "b/model/x.xml").write_bytes(b"x")
-    model = BuiltModel(
-        backend="openvino",
-        backend_version="1",
-        precision="int8",
-        kind="model",
-        files=(file_ref(tmp_path / "b", tmp_path / "b/model/x.xml"),),
-        source_sha256=digest,
-    )
-    bundle = toy.write_bundle(tmp_path / "b", models=(model,), onnx_precision="fp32")
-    assert choose_model(bundle, "onnxruntime").precision == "fp32"
-    assert choose_model(bundle, "openvino").precision == "int8"
+    onnx = file_ref(tmp_path / "b", tmp_path / "b/model/model.onnx")
+    half = toy.of_graph("openvino", onnx, "fp16", settings={"INFERENCE_PRECISION_HINT": "f16"})
+    bundle = toy.write_bundle(tmp_path / "b", models=(half,), backends=["openvino"], onnx_precision="fp32")
+    asked: list[str] = []
+    settings = openvino_backend.settings_for
+
+    def note(**how: Any) -> Any:
+        asked.append(settings(**how)["INFERENCE_PRECISION_HINT"])
+        return settings(**how)
+
+    monkeypatch.setattr(openvino_backend, "settings_for", note)
+    monkeypatch.setattr(openvino_backend, "computes_in_half", lambda: True)
+    for precision in ("fp16", "fp32"):
+        choose_model(bundle, "openvino", precision).open(bundle.manifest.input).close()
+    assert asked == ["f16", "f32"]
+    monkeypatch.setattr(openvino_backend, "computes_in_half", lambda: False)
+    with raises(DeviceError, "E_DEVICE_BACKEND", says="float16"):
+        choose_model(bundle, "openvino", "fp16").open(bundle.manifest.input)
 
 
 def test_a_backend_that_is_asked_for_is_taken_or_the_reason_given(bundle: Bundle, without: Without) -> None:

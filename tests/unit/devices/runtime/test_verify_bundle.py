@@ -1,6 +1,8 @@
 import dataclasses
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,15 +10,17 @@ from click.testing import CliRunner
 from numpy.typing import NDArray
 
 from support import factories
+from support.bundles import toy
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
+from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, Int8Count, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
 from weckd_edge.core.errors import BundleError, MissingDependency
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime.backends import int8_layers
 from weckd_edge.devices.runtime.backends.base import ModelBytes
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.verify_bundle import self_test, verify_bundle
 
 LABELS = ("effusion", "normal", "wax")
@@ -51,7 +55,8 @@ FRAMES = np.random.default_rng(0).integers(0, 256, (5, 4, 4, 3)).astype(np.uint8
 EXPECTED = np.stack([answer(frame) for frame in FRAMES])
 
 
-def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float] | None = None) -> Path:
+def make_bundle(folder: Path, *, kind: str = "model", graph: Sequence[BuiltModel] = (), **changes: Any) -> Path:
+    """A bundle of one model or recipe, changed as named, and of entries for the ONNX graph, whose files are filled in."""
     (folder / "model").mkdir(parents=True)
     (folder / "selftest").mkdir()
     (folder / "model/model.onnx").write_bytes(b"onnx")
@@ -73,22 +78,28 @@ def make_bundle(folder: Path, *, kind: str = "model", tolerance: dict[str, float
                 network=NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5)),
             ),
             models=(
-                BuiltModel(
-                    backend="openvino" if kind == "model" else "tensorrt",
-                    backend_version="1",
-                    precision="int8",
-                    kind=kind,
-                    files=(ref("model/model.xml" if kind == "model" else "model/recipe.json"),),
-                    source_sha256="00",
+                dataclasses.replace(
+                    BuiltModel(
+                        backend="openvino" if kind == "model" else "tensorrt",
+                        backend_version="1",
+                        precision="int8",
+                        kind=kind,
+                        files=(ref("model/model.xml" if kind == "model" else "model/recipe.json"),),
+                        source_sha256="00",
+                        expected=ref("selftest/expected.npy"),
+                        tolerance=1e-3,
+                    ),
+                    **changes,
+                ),
+                *(
+                    dataclasses.replace(
+                        model, files=(ref("model/model.onnx"),), expected=ref("selftest/expected.npy"), tolerance=0.01
+                    )
+                    for model in graph
                 ),
             ),
             onnx=ref("model/model.onnx"),
-            selftest=GoldenFrames(
-                frames=ref("selftest/frames.npy"),
-                expected=ref("selftest/expected.npy"),
-                reference="openvino 1 int8",
-                tolerance={"openvino": 1e-3, "tensorrt": 0.1} if tolerance is None else tolerance,
-            ),
+            selftest=GoldenFrames(frames=ref("selftest/frames.npy"), reference="openvino 1 int8"),
             synthetic=True,
             versions={},
         ),
@@ -101,7 +112,7 @@ def runners(monkeypatch: pytest.MonkeyPatch) -> dict[str, object]:
     """What the backend table gives by name: a runner, or an error to raise."""
     found: dict[str, object] = {"openvino": FakeRunner()}
 
-    def open_runner(backend: str, model: ModelBytes, *, threads: int, reference: bool) -> FakeRunner:
+    def open_runner(backend: str, model: ModelBytes, *, threads: int, reference: bool, half: bool) -> FakeRunner:
         assert model.graph
         result = found.get(backend, MissingDependency(f"{backend} is not installed", code="E_MISSING_LIBRARY"))
         if isinstance(result, Exception):
@@ -132,18 +143,18 @@ def test_a_difference_over_the_tolerance_is_reported_with_its_size(tmp_path: Pat
 
 def test_flipped_decisions_are_counted() -> None:
     towards_last = np.array([0.0, 0.0, 1.0], np.float32)
-    result = self_test(FakeRunner(towards_last), FRAMES, EXPECTED, tolerance=2.0)
+    result = self_test(FakeRunner(towards_last), "int8", FRAMES, EXPECTED, tolerance=2.0)
     assert result.flips == int((EXPECTED.argmax(axis=1) != 2).sum())
     assert result.flips
 
 
 def test_a_prediction_that_is_not_a_number_never_passes() -> None:
-    result = self_test(FakeRunner(float("nan")), FRAMES, EXPECTED, tolerance=2.0)
+    result = self_test(FakeRunner(float("nan")), "int8", FRAMES, EXPECTED, tolerance=2.0)
     assert (result.passed, result.max_abs) == (False, None)
 
 
 def test_a_recipe_without_an_engine_is_not_run_and_never_passed(tmp_path: Path, runners: dict[str, object]) -> None:
-    result = verify_bundle(make_bundle(tmp_path / "b", kind="recipe", tolerance={"tensorrt": 0.1}))
+    result = verify_bundle(make_bundle(tmp_path / "b", kind="recipe"))
     (test,) = result.selftest
     assert (test.backend, test.frames, test.passed) == ("tensorrt", 0, None)
     assert "weckd-edge finalize" in str(test.reason)
@@ -151,20 +162,58 @@ def test_a_recipe_without_an_engine_is_not_run_and_never_passed(tmp_path: Path, 
     assert "could not run on any backend here" in str(result.problem)
 
 
-def test_a_recipe_passes_here_by_its_graph_where_a_tolerance_is_set(tmp_path: Path, runners: dict[str, object]) -> None:
-    bundle = make_bundle(tmp_path / "b", kind="recipe", tolerance={"tensorrt": 0.1, "openvino": 0.01})
-    result = verify_bundle(bundle)
+def of_graph(precision: Any, hint: str = "f32") -> BuiltModel:
+    settings = {"INFERENCE_PRECISION_HINT": hint}
+    return toy.of_graph("openvino", FileRef(path="", sha256="", bytes=0), precision, settings=settings)
+
+
+def test_a_recipe_passes_here_by_its_graph_where_the_bundle_lists_one(tmp_path: Path, runners: dict[str, object]) -> None:
+    result = verify_bundle(make_bundle(tmp_path / "b", kind="recipe", graph=[of_graph("int8")]))
     assert [(test.backend, test.passed) for test in result.selftest] == [("tensorrt", None), ("openvino", True)]
     assert result.passed
 
 
-def test_a_missing_library_is_not_run_and_a_missing_tolerance_fails(tmp_path: Path, runners: dict[str, object]) -> None:
+def test_what_the_bundle_does_not_list_is_not_run(tmp_path: Path, runners: dict[str, object]) -> None:
+    result = verify_bundle(make_bundle(tmp_path / "b"))
+    assert [test.backend for test in result.selftest] == ["openvino"], "ONNX Runtime could read the graph"
+
+
+def test_every_model_is_held_to_its_own_predictions_and_tolerance(tmp_path: Path, runners: dict[str, object]) -> None:
+    runners["openvino"] = FakeRunner(0.005)
+    result = verify_bundle(make_bundle(tmp_path / "b", graph=[of_graph("fp32")]))
+    found = [(test.backend, test.precision, test.tolerance, test.passed) for test in result.selftest]
+    assert found == [("openvino", "int8", 1e-3, False), ("openvino", "fp32", 0.01, True)]
+    assert not result.passed
+    assert "openvino int8" in str(result.problem)
+
+
+def test_other_predictions_that_are_expected_of_a_model_fail_it(tmp_path: Path, runners: dict[str, object]) -> None:
+    folder = make_bundle(tmp_path / "b", graph=[of_graph("fp32")])
+    manifest = open_bundle(folder).manifest
+    np.save(folder / "selftest/other.npy", EXPECTED[:, ::-1].copy())
+    other = dataclasses.replace(manifest.models[1], expected=file_ref(folder, folder / "selftest/other.npy"))
+    seal(folder, dataclasses.replace(manifest, models=(manifest.models[0], other)))
+    assert [test.passed for test in verify_bundle(folder).selftest] == [True, False]
+
+
+def test_float16_is_not_run_where_the_processor_does_not_compute_in_it(
+    tmp_path: Path, runners: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = make_bundle(tmp_path / "b", graph=[of_graph("fp16", "f16")])
+    here: list[bool] = [False]
+    monkeypatch.setattr("weckd_edge.devices.runtime.backends.openvino_backend.computes_in_half", lambda: here[0])
+    result = verify_bundle(bundle)
+    assert [(test.precision, test.passed) for test in result.selftest] == [("int8", True), ("fp16", None)]
+    assert "float16 on this processor" in str(result.selftest[1].reason)
+    assert result.passed
+    here[0] = True
+    assert [test.passed for test in verify_bundle(bundle).selftest] == [True, True]
+
+
+def test_a_missing_library_is_not_run(tmp_path: Path, runners: dict[str, object]) -> None:
     del runners["openvino"]
     result = verify_bundle(make_bundle(tmp_path / "b"))
     assert (result.selftest[0].passed, result.passed) == (None, False)
-    runners["openvino"] = FakeRunner()
-    result = verify_bundle(make_bundle(tmp_path / "c", tolerance={}))
-    assert (result.selftest[0].passed, result.passed) == (False, False)
 
 
 def test_a_changed_file_is_a_result_that_names_it(tmp_path: Path, runners: dict[str, object]) -> None:
@@ -179,11 +228,21 @@ def test_golden_frames_of_another_shape_are_refused(tmp_path: Path) -> None:
     folder = make_bundle(tmp_path / "b")
     manifest = open_bundle(folder).manifest
     np.save(folder / "selftest/frames.npy", FRAMES[:, :3])
-    refs = {path: file_ref(folder, folder / path) for path in ("selftest/frames.npy", "selftest/expected.npy")}
-    golden = dataclasses.replace(manifest.selftest, frames=refs["selftest/frames.npy"])
+    golden = dataclasses.replace(manifest.selftest, frames=file_ref(folder, folder / "selftest/frames.npy"))
     seal(folder, dataclasses.replace(manifest, selftest=golden))
     with raises(BundleError, "E_BUNDLE_GOLDEN", says=("u1", "4", "3")):
-        load_golden(open_bundle(folder))
+        load_golden_frames(open_bundle(folder))
+
+
+@pytest.mark.parametrize("expected", [EXPECTED[:4], np.full_like(EXPECTED, np.nan), EXPECTED[:, :2]])
+def test_golden_predictions_that_do_not_fit_the_frames_are_refused(tmp_path: Path, expected: Any) -> None:
+    folder = make_bundle(tmp_path / "b")
+    manifest = open_bundle(folder).manifest
+    np.save(folder / "selftest/expected.npy", expected)
+    model = dataclasses.replace(manifest.models[0], expected=file_ref(folder, folder / "selftest/expected.npy"))
+    seal(folder, dataclasses.replace(manifest, models=(model,)))
+    with raises(BundleError, "E_BUNDLE_GOLDEN", says="selftest/expected.npy"):
+        load_expected(open_bundle(folder), model, len(FRAMES))
 
 
 def test_a_key_refuses_an_unsigned_bundle(tmp_path: Path, runners: dict[str, object]) -> None:
@@ -223,3 +282,32 @@ def test_the_command_shows_a_table_to_a_person(tmp_path: Path, runners: dict[str
     assert result.exit_code == 0
     assert "openvino" in result.stdout
     assert "passed" in result.stdout
+
+
+def test_what_runs_in_int8_on_this_processor_is_counted_again(
+    tmp_path: Path, runners: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    counted = Int8Count(int8_layers=1, layers=2, float_layers=("conv_2",))
+    asked: list[tuple[str, str]] = []
+
+    def count(backend: str, model: ModelBytes, network_input: str) -> Int8Count:
+        asked.append((backend, network_input))
+        return counted
+
+    monkeypatch.setattr(int8_layers, "count_int8_layers", count)
+    bundle = make_bundle(tmp_path / "b")
+    (test,) = verify_bundle(bundle).selftest
+    assert (test.passed, test.int8) == (True, counted)
+    assert asked == [("openvino", open_bundle(bundle).manifest.network_input_name)]
+    shown = CliRunner().invoke(command, [str(bundle)])
+    assert "1 of 2" in shown.stdout
+    assert "conv_2" in shown.stderr
+
+
+def test_a_count_that_fails_fails_no_self_test(
+    tmp_path: Path, runners: dict[str, object], caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("openvino")
+    (test,) = verify_bundle(make_bundle(tmp_path / "b")).selftest  # its IR is none; a stand-in runs it
+    assert (test.passed, test.int8) == (True, None)
+    assert "were not counted" in caplog.text

@@ -339,19 +339,20 @@ def test_devices_list_prints_json_alone(run: Run) -> None:
     rows = json.loads(out)
     assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
     assert {"generic-x86", "jetson-orin-nano-8gb"} <= {row["id"] for row in rows}
-    keys = {"id", "name", "target", "architecture", "summary", "int8", "ram_gib", "published"}
+    keys = {"id", "name", "target", "architecture", "summary", "int8_arithmetic", "int8", "ram_gib", "published"}
     assert all(set(row) == keys for row in rows)
     code, table, err = run("devices", "list")
     assert code == 0
     assert "weckd-edge devices show" in err
     shown = {line.split("│")[1].strip(): line for line in table.splitlines() if line.startswith("│")}
     assert shown.keys() == {row["id"] for row in rows}
-    assert [x.strip() for x in shown["jetson-orin-nano-8gb"].split("│")[2:6]] == ["jetson", "GPU, 8 SM", "native", "8"]
-    assert [x.strip() for x in shown["jetson-nano-4gb"].split("│")[4:7]] == ["none", "4", "6"]
-    assert [x.strip() for x in shown["nxp-imx93"].split("│")[2:7]] == [
+    assert [x.strip() for x in shown["jetson-orin-nano-8gb"].split("│")[2:7]] == ["jetson", "GPU, 8 SM", "native", "-", "8"]
+    assert [x.strip() for x in shown["jetson-nano-4gb"].split("│")[4:8]] == ["none", "-", "4", "6"]
+    assert [x.strip() for x in shown["nxp-imx93"].split("│")[2:8]] == [
         "cpu",
         "2x Cortex-A55",
         "native",
+        "openvino some, onnxruntime all",
         "-",
         "8 of its kind",
     ]

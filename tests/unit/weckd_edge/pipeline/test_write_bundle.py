@@ -25,6 +25,8 @@ from weckd_edge.artifacts import (
     FrameSpec,
     Gate,
     GoldenFrames,
+    GoldenSet,
+    GoldenTest,
     InputSpec,
     Link,
     LinkSelection,
@@ -47,7 +49,7 @@ from weckd_edge.devices.gates.gates import merge_limits
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.profiles.profile import load_profile
-from weckd_edge.devices.runtime.golden_arrays import load_golden
+from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.metrics import measure_metrics
 from weckd_edge.pipeline.context import BuildContext, StepTimes
 from weckd_edge.pipeline.steps.gates import apply_gates
@@ -197,11 +199,13 @@ def make_parts(
         sorted(predictions, key=lambda p: p.path), LABELS, parity=(parity(),), backend=backend
     )
     frames = np.zeros((2, 16, 16, 3), np.uint8)
-    golden = GoldenFrames(
-        frames=array(place / "golden", "frames.npy", frames),
-        expected=array(place / "golden", "expected.npy", np.full((2, 3), 1 / 3, np.float32)),
-        reference=f"{backend} int8 (1)",
-        tolerance={"openvino": 0.02},
+    expected = array(place / "golden", "expected.npy", np.full((2, 3), 1 / 3, np.float32))
+    golden = GoldenSet(
+        golden=GoldenFrames(frames=array(place / "golden", "frames.npy", frames), reference=f"{backend} int8 (1)"),
+        tests=tuple(
+            GoldenTest(backend=name, precision="int8", expected=expected, tolerance=allowed)
+            for name, allowed in (("openvino", 0.02), ("onnxruntime", 0.02), ("tensorrt", 0.1))
+        ),
     )
     index = DatasetIndex(name="ears", labels=LABELS, images=tuple(sorted(records, key=lambda r: r.path)), synthetic=True)
     report = ReportConfig(sample_frames=samples)
@@ -281,7 +285,6 @@ def _selection(onnx: FileRef) -> PrecisionSelection:
             float_nodes=(),
             source_sha256="0" * 64,
         ),
-        built=None,
     )
 
 
@@ -291,13 +294,15 @@ def _models(place: Path, target: str, onnx: FileRef) -> tuple[Part[BuiltModel], 
             backend=backend, backend_version="1", precision="int8", kind=kind, files=files, source_sha256=onnx.sha256
         )
 
+    of_graph = Part(model("onnxruntime", "model", onnx), place / "quantize")
     if target == "cpu":
         folder = place / "openvino-stage"
         files = (ref(folder, "model.xml", b"x" * 100), ref(folder, "model.bin", b"b" * (1 << 20)))
-        return (Part(model("openvino", "model", *files), folder),)
+        return (Part(model("openvino", "model", *files), folder), of_graph)
     folder, empty = place / "recipe-stage", place / "rtx-stage"
     return (
         Part(model("tensorrt", "recipe", ref(folder, "recipe.json", b"{}")), folder),
+        of_graph,
         Part(model("tensorrt-rtx", "preflight"), empty),
     )
 
@@ -338,8 +343,12 @@ def test_a_bundle_for_a_processor_holds_each_part_where_it_belongs(tmp_path: Pat
     for reference in refs_in(manifest):
         check_ref(parts.out, reference)
     assert (parts.out / manifest.models[0].files[1].path).read_bytes() == b"b" * (1 << 20)
-    assert (parts.out / manifest.selftest.expected.path).read_bytes() == (tmp_path / "golden/expected.npy").read_bytes()
-    assert [array.shape for array in load_golden(open_bundle(parts.out))] == [(2, 16, 16, 3), (2, 3)]
+    golden = (tmp_path / "golden/expected.npy").read_bytes()
+    assert load_golden_frames(open_bundle(parts.out)).shape == (2, 16, 16, 3)
+    for model in manifest.models:
+        assert model.expected is not None
+        assert (parts.out / model.expected.path).read_bytes() == golden
+        assert load_expected(open_bundle(parts.out), model, 2).shape == (2, 3)
     assert (parts.out / manifest.onnx.path).read_bytes() == b"a graph"
 
 
@@ -347,8 +356,10 @@ def test_a_bundle_for_a_jetson_holds_the_recipe_and_no_file_of_a_preflight(tmp_p
     manifest = assemble(make_parts(tmp_path, target="jetson"))
     assert [(m.backend, [f.path for f in m.files]) for m in manifest.models] == [
         ("tensorrt", ["model/tensorrt/recipe.json"]),
+        ("onnxruntime", ["model/model.onnx"]),
         ("tensorrt-rtx", []),
     ]
+    assert [model.tolerance for model in manifest.models] == [0.1, 0.02, None]
     assert (manifest.target, manifest.device) == ("jetson", "jetson-orin-nano-8gb")
 
 
@@ -360,7 +371,7 @@ def test_the_manifest_says_what_the_parts_are(tmp_path: Path) -> None:
         *("frame", "network_input", "probabilities"),
     )
     assert manifest.operating_point.confidence_threshold == 0.6
-    assert manifest.selftest.tolerance == {"openvino": 0.02}
+    assert [(model.backend, model.tolerance) for model in manifest.models] == [("openvino", 0.02), ("onnxruntime", 0.02)]
     assert manifest.synthetic is True
     assert manifest.passed is True
     assert manifest.versions == library_versions()

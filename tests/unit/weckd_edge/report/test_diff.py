@@ -205,7 +205,7 @@ def write_bundle(folder: Path, data: DatasetIndex, wrong: Sequence[int] = (), co
         input=frame,
         output_name="p",
         onnx=onnx,
-        selftest=GoldenFrames(frames=onnx, expected=onnx, reference="x", tolerance={}),
+        selftest=GoldenFrames(frames=onnx, reference="x"),
     )
     seal(folder, dataclasses.replace(draft, **manifest))
     return folder

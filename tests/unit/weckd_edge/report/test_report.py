@@ -110,7 +110,6 @@ SELECTION = PrecisionSelection(
     precision="int8",
     onnx=FileRef(path="model.onnx", sha256=sha("onnx"), bytes=623_412),
     quantized=None,
-    built=None,
 )
 
 
@@ -242,11 +241,13 @@ def make_manifest(labels: tuple[str, ...] = LABELS, **changes: object) -> Manife
                 kind="model",
                 files=tuple(refs),
                 source_sha256=onnx.sha256,
+                expected=onnx,
+                tolerance=1e-3,
                 detail=("34 of 34 convolutions in int8",),
             ),
         ),
         onnx=onnx,
-        selftest=GoldenFrames(frames=onnx, expected=onnx, reference="openvino 2026.4.1 int8", tolerance={"openvino": 1e-3}),
+        selftest=GoldenFrames(frames=onnx, reference="openvino 2026.4.1 int8"),
         gates=(
             Gate(name="max_latency_p90_ms", limit=33.0, value=0.93, verdict="PASS", reason="0.93 ms is within 33 ms"),
             Gate(name="max_memory_mib", limit=256, value=171, verdict="PASS", reason="171 MiB is within 256 MiB"),

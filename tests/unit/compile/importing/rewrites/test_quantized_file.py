@@ -10,6 +10,7 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
+from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 
@@ -117,10 +118,30 @@ def test_integer_operators_become_pairs_that_predict_within_their_rounding(plain
     assert np.abs(wanted - got).max() < 0.05 * np.abs(wanted).max()
 
 
-@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
-def test_an_asymmetric_range_is_refused_by_node_and_rule(plain: Any, tmp_path: Any, form: str) -> None:
-    model = quantized(plain, tmp_path, form, "QUInt8", "QInt8" if form == "QDQ" else "QUInt8", symmetric=False)
-    with raises(ModelError, "E_MODEL_QUANTIZED", says="mine.onnx"):
+@pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
+def test_an_asymmetric_range_of_an_activation_is_kept_for_processors_alone(plain: Any, tmp_path: Any, layout: str) -> None:
+    from weckd_edge.compile.quantize.quantize import write_imported
+
+    model = quantized(plain, tmp_path, layout, "QUInt8", "QInt8" if layout == "QDQ" else "QUInt8", symmetric=False)
+    settled = normalise_quantized("mine.onnx", model)
+    assert find_violations(settled, PROCESSOR) == ()
+    wanted, got = answers(model), answers(settled)
+    assert np.abs(wanted - got).max() <= (0 if layout == "QDQ" else 0.05 * np.abs(wanted).max())
+    onnx.save(settled, tmp_path / "settled.onnx")
+    write_imported(tmp_path / "settled.onnx", "0" * 64, PROCESSOR, tmp_path)
+    assert np.array_equal(got, answers(onnx.load(tmp_path / "model.onnx")))
+    with raises(ModelError, "E_MODEL_QDQ_RULES", says="its zero point must be int8, not uint8"):
+        write_imported(tmp_path / "settled.onnx", "0" * 64, TENSORRT, tmp_path)
+
+
+def test_weights_around_another_number_than_0_are_refused_by_node_and_rule(plain: Any, tmp_path: Any) -> None:
+    model = quantized(plain, tmp_path, "QDQ", "QUInt8", "QInt8", symmetric=False)
+    (conv,) = [node for node in model.graph.node if node.name.startswith("first")]
+    (dq,) = [node for node in model.graph.node if conv.input[1] in node.output]
+    (zero,) = [tensor for tensor in model.graph.initializer if tensor.name == dq.input[2]]
+    moved = onnx.numpy_helper.to_array(zero) + np.int8(3)
+    zero.CopyFrom(onnx.numpy_helper.from_array(moved, zero.name))
+    with raises(ModelError, "E_MODEL_QUANTIZED", says=f"{dq.name}: its zero point must be 0 (symmetric)"):
         normalise_quantized("mine.onnx", model)
 
 
@@ -184,7 +205,9 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     shipped = [tmp_path / "small", tmp_path / "pairs"]
     for folder in shipped:
         folder.mkdir()
-        made_of_it = write_imported(tmp_path / "model.onnx", "0" * 64, folder.name == "small", folder)
+        made_of_it = write_imported(
+            tmp_path / "model.onnx", "0" * 64, PROCESSOR if folder.name == "small" else TENSORRT, folder
+        )
         assert set(made_of_it.quantized_nodes) >= {f"network/{node}" for node in _layers(brought.model)}
         assert made_of_it.float_nodes == ()
     frame = np.random.default_rng(1).integers(0, 256, (1, 12, 12, 3), dtype=np.uint8)

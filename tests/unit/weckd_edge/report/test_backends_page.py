@@ -1,0 +1,36 @@
+"""docs/results/backends.md is what its script makes of its results."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import backends_page
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return backends_page
+
+
+def test_the_page_is_written_from_the_results(script: ModuleType) -> None:
+    assert script.PAGE.read_text(encoding="utf-8") == script.write_page(script.read_results())
+
+
+def test_every_convolution_is_fused_and_onnx_runtime_gains_what_the_page_claims(script: ModuleType) -> None:
+    results = script.read_results()
+    assert set(results) == {"mobilenetv2_035", "resnet10t", "mobilenetv4_conv_small_050"}
+    for line in results.values():
+        in_int8, layers = line["int8_layers"]["onnxruntime int8"]
+        assert layers - in_int8 <= 1, "the last product alone may stay in floating point"
+        assert line["int8_layers"]["openvino int8"][0] == layers
+        assert line["ratios"]["onnxruntime symmetric int8 over int8"][0] >= 1.8
+        assert line["ratios"]["openvino symmetric int8 over int8"][1] >= 1.0
