@@ -14,15 +14,25 @@ from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from weckd_edge.artifacts import Crop, DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Resize
+from weckd_edge.artifacts import Crop, DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, OutsideTeaching, Resize
 from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.train.distill.losses import choose_soft_loss
-from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.outside.gate import judge
+from weckd_edge.train.distill.outside.soft_labels import SoftLabels, read_array
+from weckd_edge.train.distill.strategies import (
+    Strategy,
+    find_strategy,
+    labels_used,
+    links_of,
+    subsets_of,
+    without_outside,
+)
 from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
 from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
@@ -38,11 +48,39 @@ worse than one that started from its own weights. Smaller parts were not tried: 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainedLinks:
-    """Trained links in order, the undistilled baseline of the last one (None when switched off), and the labels used."""
+    """Trained links of a chain.
+
+    Attributes:
+        links: Links in order.
+        baseline: The last link's network trained alone; None when switched off.
+        labels_used: Number of distinct training images whose label any link saw.
+        outside: The teachers from outside, judged, with their soft labels; None where the strategy asks for none.
+    """
 
     links: tuple[Stage[Link], ...]
     baseline: Stage[Link] | None
     labels_used: int
+    outside: JudgedTeachers | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JudgedTeachers:
+    """Teachers from outside that were compared with the student alone.
+
+    Attributes:
+        record: What was found and decided.
+        soft_labels: Soft labels of the teachers, from the labels that the last link may see.
+        alone: The student alone; None where the gate was off.
+    """
+
+    record: OutsideTeaching
+    soft_labels: Stage[SoftLabels]
+    alone: Stage[Link] | None
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """Folders of all that was made before the first link, for its cost."""
+        return (self.soft_labels.folder, *((self.alone.folder,) if self.alone else ()))
 
 
 def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "area") -> FrameSpec:
@@ -119,22 +157,59 @@ def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig
 
     The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
     """
-    strategy = find_strategy(config.distill.strategy)
+    strategy, outside = judge_outside(trainer, plans, find_strategy(config.distill.strategy), config)
     links = run_strategy(trainer, plans, strategy, config)
-    baseline = None
-    if config.distill.baseline:
-        last = len(plans) - 1
-        baseline = trainer.link(
-            LinkJob(
-                name="baseline",
-                plan=plans[last],
-                labelled_subset=last,
-                labelled_subsets=subsets_of(strategy, last, len(plans)),
-                seed=config.seed * 1000 + last,
-                train=longer(config.train, len(links)),
-            )
+    baseline = train_alone(trainer, plans, strategy, config) if config.distill.baseline else None
+    used = labels_used(strategy, trainer.index, len(plans))
+    return TrainedLinks(links=links, baseline=baseline, labels_used=used, outside=outside)
+
+
+def train_alone(trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig) -> Stage[Link]:
+    """Train the last link's network without a teacher: on its labels, for as many gradient steps as the whole chain."""
+    last = len(plans) - 1
+    return trainer.link(
+        LinkJob(
+            name="baseline",
+            plan=plans[last],
+            labelled_subset=last,
+            labelled_subsets=subsets_of(strategy, last, len(plans)),
+            seed=config.seed * 1000 + last,
+            train=longer(config.train, len(links_of(strategy, len(plans)))),
         )
-    return TrainedLinks(links=links, baseline=baseline, labels_used=labels_used(strategy, trainer.index, len(plans)))
+    )
+
+
+def judge_outside(
+    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
+) -> tuple[Strategy, JudgedTeachers | None]:
+    """Return the strategy that is worth its steps: without the teachers from outside, where they are not better.
+
+    They are compared on validation images, with the last link's network trained alone, before any link learns from them.
+
+    Raises:
+        ConfigError: The strategy asks for teachers from outside, and there are none.
+        WeckdError: A teacher cannot be run, or the labels are too few.
+    """
+    if not strategy.outside:
+        return strategy, None
+    last, gate = len(plans) - 1, config.distill.teacher_gate
+    soft_labels = trainer.soft_labels(subsets_of(strategy, last, len(plans)), config)
+    alone = None if gate == "off" else train_alone(trainer, plans, strategy, config)
+    records = trainer.index.split("val")
+    plain = without_outside(strategy)
+    record = judge(
+        [one.record(tuple(trainer.index.labels)) for one in trainer.outside],
+        soft_labels.artifact,
+        (
+            read_array(soft_labels.folder, soft_labels.artifact.validation),
+            None if alone is None else trainer.predict(alone, "val"),
+        ),
+        (np.array([one.label for one in records]), [one.group for one in records]),
+        gate,
+        (strategy.name, plain.name),
+    )
+    trainer.progress.note(record.reason)
+    return strategy if record.used else plain, JudgedTeachers(record=record, soft_labels=soft_labels, alone=alone)
 
 
 def run_strategy(
@@ -157,20 +232,23 @@ def run_strategy(
         before = plans[positions[order - 1]].config if order else None
         inherits = strategy.inherit and before is not None and is_same_network(before, plans[position].config)
         teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
+        subsets = subsets_of(strategy, position, len(plans))
+        soft_labels = trainer.soft_labels(subsets, config) if strategy.outside else None
         links.append(
             trainer.link(
                 LinkJob(
                     name=f"M{order + 1}",
                     plan=plans[position],
                     labelled_subset=position,
-                    labelled_subsets=subsets_of(strategy, position, len(plans)),
+                    labelled_subsets=subsets,
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
                     teachers=tuple(teachers),
-                    unlabelled=strategy.unlabelled and bool(teachers),
+                    unlabelled=strategy.unlabelled and (bool(teachers) or strategy.outside),
                     distill=distill,
                     corrected=strategy.corrected,
+                    soft_labels=soft_labels,
                     soup=_same_networks(links, positions, plans) if strategy.soup and order == len(positions) - 1 else (),
                 )
             )

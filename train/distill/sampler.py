@@ -117,6 +117,7 @@ def epoch_batches(feed: TrainingImages, config: TrainConfig, *, seed: int, epoch
             labels=torch.from_numpy(labels[row, columns]),
             views=views.at(slots),
             slots=slots,
+            images=torch.from_numpy(drawn[row, columns]),
             epoch=epoch,
             labelled=with_label,
             seed=seeds[step],

@@ -1,6 +1,8 @@
 """Table of training strategies: who teaches whom, and with which data. All run through the same loop.
 
-``+unlabelled`` behind a name also shows teacher and student the other training images, without their labels.
+``+teachers`` behind a name lets the teachers from outside the chain (``[distill] teachers``) teach every link too; a control
+has no other teacher then. ``+unlabelled``, behind that, also shows teacher and student the other training images, without
+their labels.
 """
 
 from __future__ import annotations
@@ -12,6 +14,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.core.errors import ConfigError, did_you_mean
 
 UNLABELLED_SUFFIX = "+unlabelled"
+TEACHERS_SUFFIX = "+teachers"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -25,6 +28,7 @@ class Strategy:
         labels: Labels that a link sees: those of its ``own`` subset, of the ``union`` of all subsets, or ``all`` of
             training.
         teachers: Teachers of a link: the ``previous`` link, every ``earlier`` one, or ``none``.
+        outside: Whether the teachers from outside the chain teach every link.
         unlabelled: Whether a taught link also sees the other training images, without labels.
         inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
         soup: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
@@ -39,6 +43,7 @@ class Strategy:
     links: Literal["chain", "ends", "last", "same"]
     labels: Literal["own", "union", "all"]
     teachers: Literal["previous", "earlier", "none"]
+    outside: bool = False
     unlabelled: bool = False
     inherit: bool = False
     soup: bool = False
@@ -87,23 +92,29 @@ STRATEGIES: dict[str, Strategy] = {
 
 
 def find_strategy(name: str) -> Strategy:
-    """Return a strategy by its name, with or without ``+unlabelled``.
+    """Return a strategy by its name, with or without ``+teachers`` and ``+unlabelled``.
 
     Raises:
         ConfigError: No strategy has this name, or ``+unlabelled`` stands behind one that has no teacher.
     """
-    base = name.removesuffix(UNLABELLED_SUFFIX)
+    taught = name.removesuffix(UNLABELLED_SUFFIX)
+    base = taught.removesuffix(TEACHERS_SUFFIX)
     if base not in STRATEGIES:
         raise ConfigError(f"unknown strategy '{name}'{did_you_mean(base, STRATEGIES)}", code="E_CONFIG_CHOICE")
-    row = STRATEGIES[base]
-    if base == name:
-        return row
-    if row.teachers == "none":
+    row = replace(STRATEGIES[base], name=name, outside=taught != base, unlabelled=name != taught)
+    if row.unlabelled and row.teachers == "none" and not row.outside:
         raise ConfigError(
             f"'{name}': without a teacher there is nothing to learn from images that carry no label",
             code="E_CONFIG_CONFLICT",
         )
-    return replace(row, name=name, unlabelled=True)
+    return row
+
+
+def without_outside(strategy: Strategy) -> Strategy:
+    """Return the same strategy without the teachers from outside, and without unlabelled images where none is left."""
+    base = strategy.name.removesuffix(UNLABELLED_SUFFIX).removesuffix(TEACHERS_SUFFIX)
+    keeps = strategy.unlabelled and strategy.teachers != "none"
+    return find_strategy(base + UNLABELLED_SUFFIX if keeps else base)
 
 
 def links_of(strategy: Strategy, count: int) -> tuple[int, ...]:

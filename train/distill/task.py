@@ -34,6 +34,7 @@ class Batch:
             images of a whole step; None weights all alike.
         views: Random view of each image.
         slots: Slot of each image, int64 ``[B]`` on the CPU; in one epoch a slot is one image under one view.
+        images: Index of each image among all training images, int64 ``[B]`` on the CPU.
         epoch: Number of the epoch, from 0.
         labelled: Number of images, from the first on, that carry a label.
         seed: Seed of everything that a task draws at random.
@@ -43,6 +44,7 @@ class Batch:
     labels: Tensor
     views: Views
     slots: Tensor
+    images: Tensor
     epoch: int
     labelled: int
     seed: int
@@ -65,6 +67,7 @@ class Batch:
             label_weights=None if self.label_weights is None else self.label_weights[there],
             views=self.views.at(there),
             slots=self.slots[positions],
+            images=self.images[positions],
             labelled=int((positions < self.labelled).sum()),
         )
 
@@ -113,11 +116,14 @@ class DistillationTask:
     """Task of a link that learns from one or more earlier ones, under the same view, and from the labels it may see.
 
     ``(1 - weight) * cross-entropy + weight * soft targets + attention * spatial attention``. The soft targets are the
-    mean over the teachers that take part in the step; attention is compared with the last of them. In the last
+    mean over the teachers that take part in the step; attention is compared with the last link among them. In the last
     part of the training (``label_only_fraction``) only the labels count.
 
     A ``corrected`` teacher does not count where it errs: on an image whose label the student sees and the teacher misses,
     only the label counts (mixed images have no single label, and the teacher counts for all of them).
+
+    Teachers from outside the chain take part as one more teacher, whose soft label of an image was computed before and is
+    the same under every view (``weckd_edge.train.distill.outside``). Soft labels of mixed images are mixed as these are.
 
     The teachers are fixed, so their prediction of an image under a view is kept for as long as the epoch shows that view
     (Shen and Xing 2022, arXiv 2112.01528); predictions of mixed images are not kept.
@@ -131,7 +137,18 @@ class DistillationTask:
         classes: int,
         *,
         corrected: bool = False,
+        soft_labels: Tensor | None = None,
     ) -> None:
+        """Take the teachers.
+
+        Args:
+            teachers: Earlier links, the nearest last.
+            network_input: Size and normalisation of the student's input.
+            config: Settings of the distillation.
+            classes: Number of classes.
+            corrected: Whether a teacher is left out on images whose label the student sees and the teacher misses.
+            soft_labels: Log-probabilities of the teachers from outside, for every training image ``[N, classes]``.
+        """
         self.teachers = nn.ModuleList(t.student.eval().requires_grad_(False) for t in teachers)
         self.inputs = [t.input for t in teachers]
         self.input = network_input
@@ -140,6 +157,7 @@ class DistillationTask:
         self.view_reuse = config.view_reuse
         self.soft_loss = choose_soft_loss(config.loss, classes)
         self.teacher_caches = [TeacherCache() for _ in teachers]
+        self.soft_labels = soft_labels
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return ``loss`` and its parts: ``hard`` of the labels, ``soft`` of the teachers, and ``attention`` if used."""
@@ -154,10 +172,11 @@ class DistillationTask:
         hard = _label_loss(logits, batch, mix)
         soft, attention = torch.zeros_like(hard), torch.zeros_like(hard)
         taking_part = self.choose_teachers(generator)
+        nearest = max((at for at in taking_part if at < len(self.teachers)), default=None)
         for position in taking_part:
             target, map_ = self._teacher_outputs(position, batch, mix)
             soft = soft + self._soft(logits, target, batch, mix, temperature) / len(taking_part)
-            if position == taking_part[-1] and config.attention and features is not None and map_ is not None:
+            if position == nearest and config.attention and features is not None and map_ is not None:
                 attention = config.attention * spatial_attention_loss(evidence(features), map_)
         loss = (1 - config.teachers_part) * hard + config.teachers_part * soft + attention
         parts = {"loss": loss, "hard": hard.detach(), "soft": soft.detach()}
@@ -173,6 +192,8 @@ class DistillationTask:
 
     def _teacher_outputs(self, position: int, batch: Batch, mix: Mixup | None) -> tuple[Tensor, Tensor | None]:
         """Return a teacher's logits ``[B, classes]`` and evidence ``[B, 1, h, w]`` (None where it has no map)."""
+        if self.soft_labels is not None and position == len(self.teachers):
+            return _mixed(self.soft_labels[batch.images].to(batch.labels.device), mix), None
         if mix is not None or self.view_reuse == 1:
             return self._run_teacher(position, batch, mix)
         kept, slots = self.teacher_caches[position], batch.slots.tolist()
@@ -188,8 +209,8 @@ class DistillationTask:
             return logits, None if features is None else evidence(features)
 
     def choose_teachers(self, generator: torch.Generator) -> list[int]:
-        """Return the positions of the teachers that take part, at least one."""
-        draws = torch.rand(len(self.teachers), generator=generator)
+        """Return the positions of the teachers that take part, at least one; those from outside come behind the links."""
+        draws = torch.rand(len(self.teachers) + (self.soft_labels is not None), generator=generator)
         kept = [i for i, draw in enumerate(draws.tolist()) if draw >= self.config.teacher_dropout]
         return kept or [int(draws.argmax())]
 
@@ -198,6 +219,14 @@ class DistillationTask:
         if mix is not None:
             pixels = mix.part * pixels + (1 - mix.part) * pixels[mix.partner]
         return normalise(pixels, network_input)
+
+
+def _mixed(soft_labels: Tensor, mix: Mixup | None) -> Tensor:
+    """Return log-probabilities ``[B, classes]``, their probabilities mixed as the images are."""
+    if mix is None:
+        return soft_labels
+    mixed = mix.part * soft_labels.exp() + (1 - mix.part) * soft_labels[mix.partner].exp()
+    return mixed.clamp_min(torch.finfo(mixed.dtype).tiny).log()
 
 
 def _label_loss(logits: Tensor, batch: Batch, mix: Mixup | None) -> Tensor:

@@ -9,14 +9,16 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split, Target
-from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache, plan_cache
 from weckd_edge.train.distill.class_weights import balanced_weights
@@ -26,6 +28,10 @@ from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
+from weckd_edge.train.distill.outside.heads import LabelledImages
+from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, read_array, soft_labels_once
+from weckd_edge.train.distill.outside.teacher import OutsideTeacher
+from weckd_edge.train.distill.outside.teacher_outputs import ImageFiles
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.training_cost import metered
@@ -79,6 +85,7 @@ class LinkJob:
         unlabelled: Whether it sees the other training images, without labels.
         distill: Settings of the distillation, without effect where there is no teacher.
         corrected: Whether a teacher is left out where it misses a label that this link sees.
+        soft_labels: Soft labels of the teachers from outside; None where these do not teach it.
         soup: Links of the same network whose weights are averaged with this one's after training, where that helps.
         rounded: Target whose int8 graph it learns to predict as, with its values rounded; None rounds none.
     """
@@ -96,6 +103,12 @@ class LinkJob:
     corrected: bool = False
     soup: tuple[Stage[Link], ...] = ()
     rounded: Target | None = None
+    soft_labels: Stage[SoftLabels] | None = None
+
+    @property
+    def is_taught(self) -> bool:
+        """Whether it has a teacher of any kind."""
+        return bool(self.teachers) or self.soft_labels is not None
 
 
 class Trainer:
@@ -112,6 +125,7 @@ class Trainer:
 
     Attributes:
         logger: Logger of the run that the links belong to.
+        outside: Teachers from outside the chain.
 
     Raises:
         DataError: The index names unlabelled frames and no folder is given.
@@ -128,6 +142,7 @@ class Trainer:
         unlabelled: Path | None = None,
     ) -> None:
         self.logger: RunLogger = NO_RUN_LOGGER
+        self.outside: Sequence[OutsideTeacher] = ()
         self.workspace = workspace
         self.root = root
         self.index = index
@@ -142,6 +157,7 @@ class Trainer:
                 "the index names unlabelled frames: expected the folder they lie in, got none", code="E_DATA_UNLABELLED"
             )
         self.paths += [unlabelled / r.path for r in index.unlabelled if unlabelled is not None]
+        self.spec = spec
         self.cache_plan = plan_cache(len(self.paths), spec, sizes)
 
     def link(self, job: LinkJob) -> Stage[Link]:
@@ -165,7 +181,8 @@ class Trainer:
             "data": self.index.identity(),
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
             "train": job.train.identity(),
-            "distill": replace(job.distill, baseline=True, strategy="") if job.teachers else None,
+            "soft_labels": job.soft_labels.artifact.training.sha256 if job.soft_labels else None,
+            "distill": job.distill.identity() if job.is_taught else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
@@ -195,10 +212,7 @@ class Trainer:
             ),
             lambda folder: build_cache(self.paths, self.cache_plan, folder, self.progress),
         )
-        seen = np.zeros(len(self.labels), dtype=bool)
-        seen[: len(self.train)] = [
-            job.labelled_subsets is None or r.labelled_subset in job.labelled_subsets for r in self.train
-        ]
+        seen = self._sees(job.labelled_subsets)
         labelled = np.flatnonzero(seen)
         sizes = {job.plan.input.network.side, *(teacher.artifact.input.network.side for teacher in job.teachers)}
         cached = open_cache(stage.artifact, stage.folder)
@@ -210,6 +224,35 @@ class Trainer:
             unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
             class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
         )
+
+    def soft_labels(self, labelled_subsets: tuple[int, ...] | None, config: BuildConfig) -> Stage[SoftLabels]:
+        """Return the soft labels of the teachers from outside for all training images, from labels of some subsets alone.
+
+        Args:
+            labelled_subsets: Labelled subsets whose labels may be used; None for the labels of all training images.
+            config: Settings of the build.
+        """
+        val, rows = self.index.split("val"), np.flatnonzero(self._sees(labelled_subsets))
+        digests = [*(r.pixels_sha256 for r in self.train), *(r.pixels_sha256 for r in self.index.unlabelled)]
+        images = TaughtImages(
+            training=ImageFiles(paths=self.paths, digests=digests, spec=self.spec),
+            validation=ImageFiles(
+                paths=[self.root / r.path for r in val], digests=[r.pixels_sha256 for r in val], spec=self.spec
+            ),
+            labelled=LabelledImages(rows=rows, labels=self.labels[rows], groups=[self.train[row].group for row in rows]),
+            labels=tuple(self.index.labels),
+        )
+        return soft_labels_once(self.workspace, self.outside, images, config, self.progress)
+
+    def predict(self, link: Stage[Link], split: Split) -> Probabilities:
+        """Return what a trained link predicts of a split's images, ``[N, classes]``; recorded predictions are read."""
+        return self._predict(load_link(link.artifact, link.folder), link.artifact.input, split)
+
+    def _sees(self, labelled_subsets: tuple[int, ...] | None) -> NDArray[np.bool_]:
+        """Return whether the label of each training image may be seen, and of each unlabelled one, which has none."""
+        seen = np.zeros(len(self.labels), dtype=bool)
+        seen[: len(self.train)] = [labelled_subsets is None or r.labelled_subset in labelled_subsets for r in self.train]
+        return seen
 
     def _train(self, job: LinkJob, folder: Path, scratch: Path, curves: Curves) -> Link:
         plan = job.plan
@@ -289,22 +332,31 @@ class Trainer:
         return RoundedStudent(student.backbone, (plain_inputs(feed, part, network_input) for part in parts), target)
 
     def _task(self, job: LinkJob) -> TrainingTask:
-        if not job.teachers:
+        if not job.is_taught:
             return LabelTask(job.plan.input.network)
+        kept = job.soft_labels and read_array(job.soft_labels.folder, job.soft_labels.artifact.training)
         teachers = [Teacher(load_link(t.artifact, t.folder), t.artifact.input.network) for t in job.teachers]
         return DistillationTask(
-            teachers, job.plan.input.network, job.distill, len(self.index.labels), corrected=job.corrected
+            teachers,
+            job.plan.input.network,
+            job.distill,
+            len(self.index.labels),
+            corrected=job.corrected,
+            soft_labels=None if kept is None else torch.from_numpy(kept),
         )
 
     def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
-        """Return the rate of a split's images that a student predicts rightly.
+        """Return the rate of a split's images that a student predicts rightly."""
+        return record_accuracy(self._predict(student, spec, split), self._frames(split, spec.frame).records)
 
-        The predictions are recorded under its weights, so that no later step runs these images through them again.
+    def _predict(self, student: Student, spec: InputSpec, split: Split) -> Probabilities:
+        """Return a student's predictions of a split's images.
+
+        They are recorded under its weights, so that no later step runs these images through them again.
         """
         images = self._frames(split, spec.frame)
         model = as_trained(sha256_bytes(weights_of(student)), spec)
-        found = predict_once(self.workspace, model, images, lambda: predict_records(student, spec, images))
-        return record_accuracy(found, images.records)
+        return predict_once(self.workspace, model, images, lambda: predict_records(student, spec, images))
 
     def _frames(self, split: Split, frame: FrameSpec) -> SplitFrames:
         if split not in self._decoded:
@@ -319,6 +371,9 @@ def _logged_settings(job: LinkJob) -> dict[str, str]:
         "model": job.plan.config.model,
         "input_size": str(job.plan.input.network.side),
         "seed": str(job.seed),
-        "teachers": ", ".join(teacher.artifact.name for teacher in job.teachers) or "none",
+        "teachers": ", ".join(
+            [*(teacher.artifact.name for teacher in job.teachers), *(["outside"] if job.soft_labels else [])]
+        )
+        or "none",
         **{f"train.{item.name}": str(getattr(train, item.name)) for item in fields(train)},
     }

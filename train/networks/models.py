@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import urllib.request
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +109,43 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
     return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrainedNetwork:
+    """Network that was trained before, whose weights may lack a classifier.
+
+    Attributes:
+        created: The network.
+        outputs: Number of outputs of its trained classifier; 0 where the weights hold none.
+        input_size: Height and width of the input that timm names for it, pixels.
+    """
+
+    created: CreatedStudent
+    outputs: int
+    input_size: tuple[int, int]
+
+
+def create_trained(config: LinkConfig) -> TrainedNetwork:
+    """Make a network with the weights of its file or of timm, and with their own classifier where the file holds one.
+
+    Raises:
+        ModelError: The network cannot be made, or the weights are of another one.
+    """
+    outputs = (
+        0 if config.weights is None else _count_rows(Path(config.weights), create_student(replace(config, weights=None), 2))
+    )
+    created = create_student(config, outputs or 2)
+    size = getattr(created.student.backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
+    return TrainedNetwork(created=created, outputs=outputs, input_size=(size[1], size[2]))
+
+
+def _count_rows(path: Path, created: CreatedStudent) -> int:
+    """Return the number of outputs of the classifier in a file of weights; 0 without one."""
+    head = _head_prefix(created.student.backbone)
+    found = fit_to(read_weights(path), created.student.backbone.state_dict(), spare=(head,)).tensors
+    weight = found.get(f"{head}.weight")
+    return 0 if weight is None else int(weight.shape[0])
 
 
 def can_fetch(timeout_s: float = 5.0) -> bool:

@@ -12,7 +12,13 @@ from weckd_edge.core.store import sha256_file
 def without_paths(config: BuildConfig) -> BuildConfig:
     """Return settings without the paths in them, which differ between machines, a weights file's licence, and logging."""
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
-    return replace(config, link=links, data=replace(config.data, unlabelled=None), train=config.train.identity())
+    teachers = tuple(
+        replace(teacher, weights=teacher.weights and Path(teacher.weights).name) for teacher in config.distill.teachers
+    )
+    distill = replace(config.distill, teachers=teachers)
+    return replace(
+        config, link=links, distill=distill, data=replace(config.data, unlabelled=None), train=config.train.identity()
+    )
 
 
 def weights_digests(config: BuildConfig) -> list[str | None]:

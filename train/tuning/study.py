@@ -17,8 +17,9 @@ from weckd_edge.core.serialization import from_data, to_json
 from weckd_edge.core.store import Workspace, digest_of, write_atomic
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
-from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
+from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.distributed import count_processes, is_first, shared_stage
+from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
 from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
@@ -39,11 +40,13 @@ class StudyGrid:
         seeds: Number of seeds, which count up from ``config.seed``.
         folds: Number of folds that the images of each seed are dealt into, each of which is the test split once; None draws
             one test split for each seed.
+        teachers: Teachers from outside the chain, for strategies that end in ``+teachers``.
     """
 
     strategies: Sequence[str]
     seeds: int
     folds: int | None = None
+    teachers: Sequence[OutsideTeacher] = ()
 
     def find_strategies(self) -> list[Strategy]:
         """Return the strategies of these names.
@@ -96,7 +99,15 @@ def run_study(
     root, workspace = data_root(data), Workspace(out)
     splits = grid.splits(config.seed)
     with workspace.locked(), open_run(out.resolve().name, config, out, enabled=is_first()) as logger:
-        folder = _StudyFolder(workspace=workspace, data=data, root=root, skip_bad=skip_bad, progress=progress, logger=logger)
+        folder = _StudyFolder(
+            workspace=workspace,
+            data=data,
+            root=root,
+            skip_bad=skip_bad,
+            progress=progress,
+            logger=logger,
+            teachers=grid.teachers,
+        )
 
         def one_split(number: int) -> list[StudyRun]:
             seed, fold = splits[number]
@@ -109,7 +120,7 @@ def run_study(
                 trials += one_split(number)
                 _write(out, trials)
         else:
-            name = _shared_name(config, strategies, some_index(), grid.folds)
+            name = _shared_name(config, strategies, some_index(), grid)
             found = _share_splits(storage, name, tuple(splits), one_split, progress)
             trials = [trial for number in splits for trial in found[number]]
             _write(out, trials)
@@ -126,11 +137,12 @@ def run_study(
     return study
 
 
-def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex, folds: int | None) -> str:
-    """Return the name of a study in a storage: the same for the same data, chain, settings, strategies and folds."""
+def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex, grid: StudyGrid) -> str:
+    """Return the name of a study in a storage: the same for the same data, chain, settings, strategies, folds, teachers."""
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
     unlabelled = [r.pixels_sha256 for r in index.unlabelled]
-    settings = [without_paths(replace(config, seed=0)), strategies, weights_digests(config), images, unlabelled, folds]
+    shared = [without_paths(replace(config, seed=0)), strategies, weights_digests(config), images, unlabelled]
+    settings = [*shared, grid.folds, [one.identity for one in grid.teachers]]
     return f"weckd-edge-study-{digest_of([*settings, code_of(CODE)])[:16]}"
 
 
@@ -166,6 +178,7 @@ class _StudyFolder:
         skip_bad: Whether files that cannot be used are left out.
         progress: Receiver of the progress.
         logger: Logger of the study's links.
+        teachers: Teachers from outside the chain.
     """
 
     workspace: Workspace
@@ -174,6 +187,7 @@ class _StudyFolder:
     skip_bad: bool
     progress: Progress
     logger: RunLogger
+    teachers: Sequence[OutsideTeacher] = ()
 
     def index(self, config: BuildConfig, fold: Fold | None) -> DatasetIndex:
         """Return the data's index for the seed of ``config`` and a fold."""
@@ -198,9 +212,11 @@ class _StudyFolder:
             plans = plan_chain(index, config)
             part = PartOfRun(self.logger, f"seed {config.seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
             trainer = make_trainer(self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, part)
-            links = run_strategy(trainer, plans, strategy, config)
+            trainer.outside = self.teachers
+            worth, outside = judge_outside(trainer, plans, strategy, config)
+            links = run_strategy(trainer, plans, worth, config)
             last = links[-1].artifact
-            cost = total_cost(link.folder for link in links)
+            cost = total_cost([*(link.folder for link in links), *(outside.folders if outside else ())])
             return StudyRun(
                 strategy=strategy.name,
                 seed=config.seed,
@@ -225,11 +241,12 @@ class _StudyFolder:
             "weights": weights_digests(config),
             "input": config.input,
             "train": config.train.identity(),
-            "distill": config.distill,
+            "distill": without_paths(config).distill,
             "data": index.identity(),
             "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
             "seed": config.seed,
             "fold": fold,
+            "teachers": [[one.identity, one.input, one.head] for one in self.teachers] if strategy.outside else [],
         }
         key = key_of(inputs, CODE)
         return shared_stage(config.train, self.workspace, f"trial-{strategy.name}", StudyRun, key, train).artifact

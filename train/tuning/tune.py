@@ -20,7 +20,7 @@ from weckd_edge.core.store import Workspace, digest_of, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.distributed import count_processes
-from weckd_edge.train.distill.strategies import find_strategy
+from weckd_edge.train.distill.strategies import find_strategy, without_outside
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
 from weckd_edge.train.tuning.work_queue import open_study, storage_errors
 
@@ -75,7 +75,8 @@ def tune(
         skip_bad: Whether files that cannot be used are left out.
 
     Raises:
-        ConfigError: The storage cannot be opened, or several processes were started to train together.
+        ConfigError: The storage cannot be opened, several processes were started to train together, or the strategy learns
+            from teachers from outside the chain.
         WeckdError: The data or the links cannot be used.
         MissingDependency: Optuna is not installed.
     """
@@ -86,6 +87,12 @@ def tune(
             code="E_CONFIG_DISTRIBUTED",
         )
     strategy = find_strategy(config.distill.strategy)
+    if strategy.outside:
+        raise ConfigError(
+            f"tune: distill.strategy = '{strategy.name}' learns from teachers from outside the chain, which a search does "
+            f"not open; expected a strategy without them, such as '{without_outside(strategy).name}'",
+            code="E_CONFIG_CONFLICT",
+        )
     root = data_root(data)
     workspace = Workspace(out)
     with workspace.locked():

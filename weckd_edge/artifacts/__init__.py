@@ -27,9 +27,9 @@ from weckd_edge.artifacts.audit import (
     SourceScore,
     SplitLeaks,
 )
-from weckd_edge.artifacts.base import HELD_OUT, SPLITS, Precision, Rate, Split, Target, Verdict
+from weckd_edge.artifacts.base import HELD_OUT, SPLITS, Estimate, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.bundle_diff import BundleDiff, ChangedField, ComparedBundle, DataChange, ImageChange, ResultChange
-from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, StageTime
+from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, OutsideTeaching, StageTime, TeacherRecord
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Environment
 from weckd_edge.artifacts.frame import (
@@ -92,7 +92,6 @@ from weckd_edge.artifacts.verification import (
     CalibrationCheck,
     CalibrationMetrics,
     DisagreementFrame,
-    Estimate,
     ExecutedLayer,
     Int8Count,
     LayerDivergence,
@@ -183,6 +182,7 @@ __all__ = [
     "NetworkInput",
     "OodSet",
     "OperatingPoint",
+    "OutsideTeaching",
     "Parity",
     "PowerRecord",
     "Precision",
@@ -207,6 +207,7 @@ __all__ = [
     "StageTime",
     "Takes",
     "Target",
+    "TeacherRecord",
     "ThresholdRecord",
     "UnlabelledImage",
     "Verdict",

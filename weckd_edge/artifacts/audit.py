@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from weckd_edge.artifacts.base import Rate
-from weckd_edge.artifacts.verification import Estimate
+from weckd_edge.artifacts.base import Estimate, Rate
 from weckd_edge.core.store import SCHEMA_VERSION
 
 

@@ -32,3 +32,12 @@ class Rate:
     correct: int
     images: int
     groups: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Estimate:
+    """A value with its 95 % interval from a bootstrap over groups."""
+
+    value: float
+    low: float
+    high: float

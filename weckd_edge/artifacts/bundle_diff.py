@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from weckd_edge.artifacts.base import Estimate
 from weckd_edge.artifacts.metrics import Flips, Metric, MetricDifferences, Metrics
-from weckd_edge.artifacts.verification import Estimate
 from weckd_edge.core.store import SCHEMA_VERSION
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from weckd_edge.artifacts.base import Rate
-from weckd_edge.artifacts.frame import InputSpec
+from weckd_edge.artifacts.base import Estimate, Rate
+from weckd_edge.artifacts.frame import InputSpec, NetworkInput
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
@@ -57,6 +58,54 @@ class Link:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherRecord:
+    """A teacher from outside the chain.
+
+    Attributes:
+        name: Name of the network or of its file.
+        sha256: Digest of everything that its outputs depend on, its weights and its input, hexadecimal.
+        input: Size and normalisation of its input.
+        head: What turned its outputs into classes: its ``own`` classifier, or a ``ridge`` regression that was fitted here.
+    """
+
+    name: str
+    sha256: str
+    input: NetworkInput
+    head: Literal["own", "ridge"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutsideTeaching:
+    """The teachers from outside the chain, judged before any link learned from them.
+
+    Attributes:
+        teachers: The teachers.
+        folds: Number of folds of the labelled images, each of which was predicted by a classifier that was fitted without
+            it; 0 where each teacher has its own classifier.
+        views: Number of views of an image that a teacher's output is the mean over.
+        labels_used: Number of labels that classifiers were fitted on, those that the last link may see.
+        out_of_fold_accuracy: Accuracy on these labelled images, each predicted without its group; None where ``folds`` is 0.
+        accuracy: Accuracy of the teachers together on the validation split.
+        alone_accuracy: Accuracy of the last link's network, trained alone, on the same images; None where the gate was off.
+        difference: Teachers minus network alone, by a paired bootstrap over groups; None where there are too few images or
+            groups, or where the gate was off.
+        used: Whether the links learned from them.
+        reason: Why, a sentence.
+    """
+
+    teachers: tuple[TeacherRecord, ...]
+    folds: int
+    views: int
+    labels_used: int
+    out_of_fold_accuracy: Rate | None
+    accuracy: Rate
+    alone_accuracy: Rate | None
+    difference: Estimate | None
+    used: bool
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ChainRecord:
     """The file ``evidence/chain.json``: every link of the chain, and the baseline.
 
@@ -67,6 +116,7 @@ class ChainRecord:
         deployed: Name of the deployed link; None means the last link, in bundles that made no selection.
         import_notes: What was found in an imported model and what was decided about it, in words; empty for a trained chain.
         import_warnings: What may be wrong with the description of an imported model, one sentence each.
+        outside: The teachers from outside the chain, and whether the links learned from them; None where there are none.
         schema_version: Schema version of this record.
     """
 
@@ -76,6 +126,7 @@ class ChainRecord:
     deployed: str | None = None
     import_notes: tuple[str, ...] = ()
     import_warnings: tuple[str, ...] = ()
+    outside: OutsideTeaching | None = None
     schema_version: int = SCHEMA_VERSION
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.verification import Estimate
+from weckd_edge.artifacts.base import Estimate
 from weckd_edge.core.store import SCHEMA_VERSION
 
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts.base import Precision, Rate
+from weckd_edge.artifacts.base import Estimate, Precision, Rate
 from weckd_edge.artifacts.models import Recalibration
 from weckd_edge.core.store import SCHEMA_VERSION
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Estimate:
-    """A value with its 95 % interval from a bootstrap over groups."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

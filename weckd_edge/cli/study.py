@@ -78,12 +78,13 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.pipeline.build import keeps_results
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
+    from weckd_edge.pipeline.outside_teachers import open_teachers
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.tuning.study import StudyGrid, run_study
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
-    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds, folds=plan.folds)
+    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config))
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:

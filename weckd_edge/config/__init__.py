@@ -23,6 +23,7 @@ from weckd_edge.config.quantize_aware import QuantizeAwareConfig
 from weckd_edge.config.report import BandConfig, PrevalenceConfig, ReportConfig
 from weckd_edge.config.select import SelectConfig
 from weckd_edge.config.selftest import SelftestConfig
+from weckd_edge.config.teacher import TeacherConfig
 from weckd_edge.config.train import TrainConfig
 from weckd_edge.config.verify import VerifyConfig
 
@@ -47,6 +48,7 @@ __all__ = [
     "SelectConfig",
     "SelftestConfig",
     "SettingInForce",
+    "TeacherConfig",
     "TrainConfig",
     "VerifyConfig",
     "load_config",

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from weckd_edge.config.base import check_setting, check_within
+from weckd_edge.config.teacher import TeacherConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -36,6 +37,14 @@ class DistillConfig:
             is good after fewer.
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
         baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
+        teachers: Teachers from outside the chain, which teach every link of a strategy that ends in ``+teachers``.
+        teacher_folds: Number of parts, 2 to 20, that a teacher's labelled images are dealt into, whole groups each. One
+            classifier is fitted without each part, and predicts the images of that part.
+        teacher_views: Number of views of an image, 1 to 16, over which a teacher's output is averaged: the image, its mirror
+            image, then random views. All random views in training have this one soft label.
+        teacher_gate: What the teachers must show on validation images, before any link learns from them, against the last
+            link's network trained alone: that they are more often right by a paired 95 % ``interval`` above zero, or in the
+            ``mean``; ``off`` asks for nothing. Where they do not, the strategy runs without them.
     """
 
     strategy: str = "guided"
@@ -51,6 +60,10 @@ class DistillConfig:
     last_link_step_fraction: float | None = None
     label_only_fraction: float = 0.0
     baseline: bool = True
+    teachers: tuple[TeacherConfig, ...] = ()
+    teacher_folds: int = 5
+    teacher_views: int = 2
+    teacher_gate: Literal["interval", "mean", "off"] = "interval"
 
     def __post_init__(self) -> None:
         check_setting(
@@ -75,6 +88,8 @@ class DistillConfig:
             f"unlabelled_per_labelled = {self.unlabelled_per_labelled}: expected over 0, at most 16",
         )
         check_setting(1 <= self.view_reuse <= 16, f"view_reuse = {self.view_reuse}: expected 1 to 16")
+        check_setting(2 <= self.teacher_folds <= 20, f"teacher_folds = {self.teacher_folds}: expected 2 to 20")
+        check_setting(1 <= self.teacher_views <= 16, f"teacher_views = {self.teacher_views}: expected 1 to 16")
         check_within("temperature_start", self.temperature_start, 0, 1000)
         check_within("attention", self.attention, 0, 1_000_000)
 
@@ -82,3 +97,16 @@ class DistillConfig:
     def teachers_part(self) -> float:
         """Weight of the teachers' term in the loss, 0..1."""
         return 0.7 if self.distill_weight is None else self.distill_weight
+
+    def identity(self) -> DistillConfig:
+        """Return the settings that one link's training depends on beside its teachers, and defaults for the others."""
+        plain = DistillConfig()
+        return replace(
+            self,
+            strategy="",
+            baseline=True,
+            teachers=(),
+            teacher_folds=plain.teacher_folds,
+            teacher_views=plain.teacher_views,
+            teacher_gate=plain.teacher_gate,
+        )

@@ -9,7 +9,7 @@ import numpy as np
 
 from weckd_edge.artifacts import Estimate, Flips, Metric, MetricDifferences, Metrics
 from weckd_edge.metrics.classification import compare_metrics, fraction_of, measure_images
-from weckd_edge.metrics.counts import Bools, Floats, Predictions, draw_weights
+from weckd_edge.metrics.counts import Bools, Floats, Predictions, draw_weights, group_numbers
 from weckd_edge.metrics.group_bootstrap import as_mass, bootstrap_difference, group_sizes, half_an_image, has_enough_images
 from weckd_edge.metrics.intervals import few_groups_factor
 from weckd_edge.metrics.prediction_flips import count_flips
@@ -76,6 +76,27 @@ def compare_predictions(
         ),
         coverage_difference=_rate_difference(*decided, everyone, after, weights),
     )
+
+
+def compare_rates(before: Bools, after: Bools, groups: Sequence[str], *, seed: int) -> Estimate | None:
+    """Return how much more often a second model is right than a first, by a paired bootstrap over groups.
+
+    Args:
+        before: Whether the first model is right on each image ``[N]``.
+        after: Whether the second model is right on each image ``[N]``.
+        groups: Group of each image.
+        seed: Seed of the bootstrap.
+
+    Returns:
+        None where there are too few images or groups for an interval.
+    """
+    member = group_numbers(groups)
+    sizes = group_sizes(member, np.ones(len(member)))
+    if not has_enough_images(len(sizes), len(member)):
+        return None
+    weights = draw_weights(len(sizes), seed)
+    drawn = [weights @ np.bincount(member, weights=right) / (weights @ sizes) for right in (before, after)]
+    return bootstrap_difference(drawn[0], drawn[1], few_groups_factor(sizes), unseen=half_an_image(len(member)))
 
 
 def _rate_difference(

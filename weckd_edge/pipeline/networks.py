@@ -17,6 +17,7 @@ from weckd_edge.artifacts import (
     ExportedModel,
     InputSpec,
     Link,
+    OutsideTeaching,
     PrecisionSelection,
     Recalibration,
 )
@@ -76,6 +77,7 @@ class TrainedChain:
         labels_used: Number of distinct training images whose label a link saw.
         import_notes: Sentences on what was found in an imported network and decided.
         import_warnings: Sentences on what may be wrong with the description of an imported network.
+        outside: Teachers from outside the chain, and whether the links learned from them; None where there are none.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -83,6 +85,7 @@ class TrainedChain:
     labels_used: int = 0
     import_notes: tuple[str, ...] = ()
     import_warnings: tuple[str, ...] = ()
+    outside: OutsideTeaching | None = None
 
     def record(self, deployed: str) -> ChainRecord:
         """Return the chain as evidence; ``deployed`` names the link that is deployed."""
@@ -93,6 +96,7 @@ class TrainedChain:
             deployed=deployed,
             import_notes=self.import_notes,
             import_warnings=self.import_warnings,
+            outside=self.outside,
         )
 
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import Latency, LatencyParts, LinkEvaluation, Measurement, Metric, MetricsRecord
+from weckd_edge.artifacts import Latency, LatencyParts, LinkEvaluation, Measurement, Metric, MetricsRecord, OutsideTeaching
 from weckd_edge.core.words import with_plain_spaces
 from weckd_edge.report.chapters.models import model_rows
 from weckd_edge.report.chapters.summary import summarize_bundle
@@ -71,6 +71,19 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
         ],
         "steps": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.steps],
         "imported": list(chain.import_notes),
+        "outside": _outside(chain.outside) if chain.outside else None,
+    }
+
+
+def _outside(outside: OutsideTeaching) -> dict[str, Any]:
+    difference = outside.difference
+    return {
+        "teachers": [{"name": one.name, "head": one.head} for one in outside.teachers],
+        "val_accuracy": outside.accuracy.value,
+        "alone_val_accuracy": None if outside.alone_accuracy is None else outside.alone_accuracy.value,
+        "difference": difference and {"value": difference.value, "low": difference.low, "high": difference.high},
+        "used": outside.used,
+        "reason": outside.reason,
     }
 
 

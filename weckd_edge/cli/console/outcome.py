@@ -125,6 +125,8 @@ def _print_reasons(contents: BundleContents) -> None:
         click.echo(f"Why {selection.chosen}? {selection.reason}.")
         for line in selection.advice:
             print_message(f"to change: {line}")
+    if chain.outside is not None:
+        click.echo(f"Teachers from outside? {chain.outside.reason}")
     click.echo(f"Why {contents.verification.precision}? {contents.selection.reason}.")
     for sentence in contents.selection.backends:
         click.echo(f"{sentence}.")

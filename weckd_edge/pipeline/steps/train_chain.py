@@ -17,6 +17,7 @@ from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTimings, pick_chain, time_candidates
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
+from weckd_edge.pipeline.outside_teachers import open_teachers
 
 if TYPE_CHECKING:
     from weckd_edge.train.run_logging.base import RunLogger
@@ -39,11 +40,20 @@ def check_strategy(config: BuildConfig) -> None:
     """Refuse settings that the strategy does not use.
 
     Raises:
-        ConfigError: The strategy is unknown, or does not use the unlabelled images that are named.
+        ConfigError: The strategy is unknown, does not use the unlabelled images or the teachers that are named, or asks for
+            teachers where none are named.
     """
-    from weckd_edge.train.distill.strategies import UNLABELLED_SUFFIX, find_strategy
+    from weckd_edge.train.distill.strategies import TEACHERS_SUFFIX, UNLABELLED_SUFFIX, find_strategy
 
     strategy = find_strategy(config.distill.strategy)
+    if bool(config.distill.teachers) != strategy.outside:
+        found = "names none" if strategy.outside else "names some"
+        advice = "name one" if strategy.outside else f"write '{strategy.name.partition('+')[0]}{TEACHERS_SUFFIX}'"
+        raise ConfigError(
+            f"distill.strategy = '{strategy.name}' and distill.teachers, which {found}, contradict each other: a strategy "
+            f"that ends in '{TEACHERS_SUFFIX}' learns from these teachers, and no other does; {advice}, or leave that out",
+            code="E_CONFIG_CONFLICT",
+        )
     if config.data.unlabelled and not strategy.unlabelled:
         raise ConfigError(
             f"data.unlabelled names a folder, but distill.strategy = '{strategy.name}' shows no link an image without a "
@@ -115,7 +125,11 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         ctx.progress.note(advice)
     logger = NO_RUN_LOGGER if run is None else run
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, logger)
+    trainer.outside = open_teachers(ctx.config)
     chain = train_build(trainer, plans, ctx.config)
+    if chain.outside is not None:
+        made = chain.outside.soft_labels
+        ctx.note_step("soft labels", made.seconds, reused=made.reused)
     for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
@@ -132,6 +146,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         ),
         baseline=chain.baseline.artifact if chain.baseline else None,
         labels_used=chain.labels_used,
+        outside=None if chain.outside is None else chain.outside.record,
     )
 
 

@@ -15,6 +15,7 @@ from weckd_edge.artifacts import (
     LinkEvaluation,
     LinkLatency,
     Manifest,
+    OutsideTeaching,
     Prediction,
     Rate,
     crop_box,
@@ -132,6 +133,21 @@ def chain_sentence(chain: ChainRecord) -> str:
         f"{plural(baseline.labels_used, 'label')}, {_steps_of(chain, baseline)}. This is one seed; weckd-edge study "
         "compares several."
     )
+
+
+def outside_sentence(outside: OutsideTeaching | None) -> str:
+    """Return which teachers from outside there were, how they predict, and whether the links learned from them."""
+    if outside is None:
+        return ""
+    heads = {"own": "its own classifier", "ridge": "a classifier fitted here on its features"}
+    named = "; ".join(f"{one.name} at {one.input.size_text} px with {heads[one.head]}" for one in outside.teachers)
+    fitted = ""
+    if outside.out_of_fold_accuracy is not None:
+        fitted = (
+            f" Labels used for that: {outside.labels_used}; each of these images is predicted without its group, in "
+            f"{plural(outside.folds, 'fold')}, {percent(outside.out_of_fold_accuracy.value)} of them rightly."
+        )
+    return f"{named}.{fitted} {outside.reason}"
 
 
 def _steps_of(chain: ChainRecord, baseline: Link) -> str:
@@ -258,6 +274,11 @@ def accuracy_text(rate: Rate) -> str:
     )
 
 
-def teacher_of(link: Link, links: Sequence[Link]) -> str:
-    """Return the name of the link that taught a link, or ``none``."""
-    return next((other.name for other in links if other.weights.sha256 == link.parent), "none")
+def taught_by(link: Link, chain: ChainRecord) -> str:
+    """Return what taught a link: the link before, the teachers from outside, both, or nothing."""
+    if chain.import_notes:
+        return "not known"
+    found = [other.name for other in chain.links if other.weights.sha256 == link.parent]
+    if chain.outside is not None and chain.outside.used:
+        found.append("teachers from outside")
+    return " and ".join(found) or "no teacher"

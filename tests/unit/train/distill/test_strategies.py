@@ -13,7 +13,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill.chain import advise_sizes, run_strategy, train_build
-from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of
+from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of, without_outside
 from weckd_edge.train.distill.trainer import LinkJob
 
 PLANS = cast(Any, [SimpleNamespace(name=name, config=LinkConfig(model=name)) for name in ("large", "middle", "small")])
@@ -26,10 +26,15 @@ class Recorder:
 
     jobs: list[LinkJob] = field(default_factory=list)
     index: Any = None
+    asked: list[tuple[int, ...] | None] = field(default_factory=list)
 
     def link(self, job: LinkJob) -> Any:
         self.jobs.append(job)
         return SimpleNamespace(name=job.name, plan=job.plan)
+
+    def soft_labels(self, labelled_subsets: tuple[int, ...] | None, config: BuildConfig) -> Any:
+        self.asked.append(labelled_subsets)
+        return SimpleNamespace(name="soft labels", subsets=labelled_subsets)
 
 
 def index() -> DatasetIndex:
@@ -45,7 +50,10 @@ def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:
     return trainer.jobs
 
 
-@pytest.mark.parametrize("name", [*STRATEGIES, "weckd+unlabelled", "guided+unlabelled"])
+@pytest.mark.parametrize(
+    "name",
+    [*STRATEGIES, "weckd+unlabelled", "guided+unlabelled", "guided+teachers", "single-subset+teachers+unlabelled"],
+)
 def test_every_strategy_ends_with_the_small_network_and_takes_as_many_steps(name: str) -> None:
     jobs = jobs_of(name)
     assert jobs[-1].plan is PLANS[-1]
@@ -89,6 +97,30 @@ def test_the_unlabelled_images_is_for_links_with_a_teacher() -> None:
     assert not any(job.unlabelled for job in jobs_of("weckd"))
 
 
+def test_teachers_from_outside_teach_every_link_from_the_labels_that_it_may_see() -> None:
+    jobs = jobs_of("weckd+teachers")
+    assert [cast(Any, job.soft_labels).subsets for job in jobs] == [(0,), (1,), (2,)]
+    assert [len(job.teachers) for job in jobs] == [0, 1, 1]
+    assert all(job.is_taught and not job.unlabelled for job in jobs)
+    (alone,) = jobs_of("single-union+teachers+unlabelled")
+    assert (cast(Any, alone.soft_labels).subsets, alone.teachers, alone.unlabelled) == ((0, 1, 2), (), True)
+    assert alone.train.epochs == 3 * CONFIG.train.epochs
+    assert not any(job.soft_labels for job in jobs_of("weckd"))
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("guided+teachers", "guided"),
+        ("guided+teachers+unlabelled", "guided+unlabelled"),
+        ("single-union+teachers", "single-union"),
+        ("single-union+teachers+unlabelled", "single-union"),
+    ],
+)
+def test_a_strategy_without_the_teachers_from_outside_is_one_that_can_be_named(name: str, plain: str) -> None:
+    assert without_outside(find_strategy(name)) == find_strategy(plain)
+
+
 def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does() -> None:
     asked = replace(CONFIG, distill=replace(CONFIG.distill, distill_weight=0.55))
     assert {job.distill.teachers_part for job in jobs_of("relay")} == {STRATEGIES["relay"].distill_weight}
@@ -102,6 +134,7 @@ def test_a_strategy_says_what_the_teachers_count_unless_the_configuration_does()
     [
         ("wekcd", "E_CONFIG_CHOICE", "'weckd'"),
         ("single-subset+unlabelled", "E_CONFIG_CONFLICT", "'single-subset+unlabelled'"),
+        ("guided+unlabelled+teachers", "E_CONFIG_CHOICE", "'guided+unlabelled+teachers'"),
     ],
 )
 def test_names_that_mean_nothing_are_refused(name: str, code: str, named: str) -> None:

@@ -1,0 +1,180 @@
+"""Teachers from outside: whatever kind of file holds one, it becomes a function from images to features and classes."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from support.errors import raises
+from support.training.toy_chain import TOY_LINKS
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TeacherConfig, TrainConfig
+from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.core.progress import SilentProgress
+
+torch = pytest.importorskip("torch")
+timm = pytest.importorskip("timm")
+pytest.importorskip("onnx")
+pytest.importorskip("onnxruntime")
+
+from safetensors.torch import save_file  # noqa: E402 - behind the skips
+
+from weckd_edge.core.store import Workspace  # noqa: E402 - likewise
+from weckd_edge.pipeline.context import choose_profile, start  # noqa: E402 - likewise
+from weckd_edge.pipeline.outside_teachers import open_teachers  # noqa: E402 - likewise
+from weckd_edge.pipeline.request import BuildRequest  # noqa: E402 - likewise
+from weckd_edge.pipeline.steps.read_data import read_data  # noqa: E402 - likewise
+from weckd_edge.pipeline.steps.train_chain import check_strategy, train_chain  # noqa: E402 - likewise
+from weckd_edge.train.networks.preprocess import normalise  # noqa: E402 - likewise
+
+HALF = (0.5, 0.5, 0.5)
+IMAGES = torch.randint(0, 256, (5, 3, 32, 32), generator=torch.Generator().manual_seed(0)).float()
+
+
+def teacher(**settings: Any) -> Any:
+    """Open one teacher."""
+    config = BuildConfig(distill=DistillConfig(teachers=(TeacherConfig(**settings),)))
+    (found,) = open_teachers(config)
+    return found
+
+
+def weights_of(folder: Path, *, classes: int = 0) -> tuple[Any, str]:
+    """Write a toy network's weights, with a classifier of so many classes."""
+    torch.manual_seed(1)
+    network = timm.create_model("test_resnet", num_classes=classes).eval()
+    path = folder / f"weights-{classes}.safetensors"
+    save_file(network.state_dict(), path)
+    return network, str(path)
+
+
+def test_a_backbone_without_a_classifier_gives_the_features_before_one(tmp_path: Path) -> None:
+    network, path = weights_of(tmp_path)
+    found = teacher(model="test_resnet", weights=path, input_size=32, mean=HALF, std=HALF)
+    assert (found.outputs, found.classify, found.input.side) == (0, None, 32)
+    assert found.head_for(("a", "b")) == "ridge"
+    with torch.inference_mode():
+        wanted = network(normalise(IMAGES, found.input))
+    assert torch.allclose(found.features(IMAGES), wanted, atol=1e-4)
+    other, _ = weights_of(tmp_path, classes=0)
+    assert teacher(model="test_resnet", weights=path).identity == found.identity
+    assert other is not network
+
+
+def test_a_classifier_of_the_data_sets_classes_is_the_teachers_own_head(tmp_path: Path) -> None:
+    network, path = weights_of(tmp_path, classes=2)
+    found = teacher(model="test_resnet", weights=path, input_size=32)
+    assert (found.outputs, found.head_for(("a", "b")), found.head_for(("a", "b", "c"))) == (2, "own", "ridge")
+    with torch.inference_mode():
+        wanted = network(normalise(IMAGES, found.input)).softmax(dim=1)
+    assert torch.allclose(found.probabilities(IMAGES, ("a", "b")), wanted, atol=1e-4)
+    assert teacher(model="test_resnet", weights=path, head="ridge").head_for(("a", "b")) == "ridge"
+
+
+@pytest.mark.parametrize("softmax", [False, True])
+def test_an_onnx_file_predicts_as_the_network_that_it_was_written_from(softmax: bool, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    layers: list[Any] = [torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()]
+    network = torch.nn.Sequential(*layers, torch.nn.Linear(4, 3), *([torch.nn.Softmax(dim=1)] if softmax else [])).eval()
+    path = tmp_path / "brought.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(network, (torch.zeros(1, 3, 32, 32),), str(path), dynamo=False, opset_version=13)
+    found = teacher(weights=str(path), mean=HALF, std=HALF)
+    assert (found.outputs, found.input.side, found.head_for(("a", "b", "c"))) == (3, 32, "own")
+    with torch.inference_mode():
+        wanted = network(normalise(IMAGES, found.input))
+    assert torch.allclose(found.features(IMAGES), wanted, atol=1e-4)
+    classes = found.probabilities(IMAGES, ("a", "b", "c"))
+    assert torch.allclose(classes, wanted if softmax else wanted.softmax(dim=1), atol=1e-4)
+    blue_first = teacher(weights=str(path), mean=HALF, std=HALF, channel_order="bgr")
+    assert torch.allclose(blue_first.features(IMAGES.flip(1)), wanted, atol=1e-4)
+    assert blue_first.identity != found.identity
+    with raises(ConfigError, "E_CONFIG_OPTION_MISSING", says="mean"):
+        teacher(weights=str(path))
+
+
+def test_what_cannot_teach_is_refused_with_its_name(tmp_path: Path) -> None:
+    with raises(ConfigError, "E_CONFIG_SOURCE", says="gone.safetensors"):
+        teacher(model="test_resnet", weights=str(tmp_path / "gone.safetensors"))
+    _, path = weights_of(tmp_path)
+    with raises(ModelError, "E_MODEL_OTHER_WEIGHTS"):
+        teacher(model="test_vit", weights=path)
+    for settings, code in (
+        ({"model": "test_resnet"}, "E_CONFIG_OPTION_MISSING"),
+        ({"model": "test_resnet", "weights": path, "pretrained": True}, "E_CONFIG_CONFLICT"),
+        ({"model": "test_resnet", "weights": "x.onnx"}, "E_CONFIG_OPTION_UNUSED"),
+        ({"weights": path, "mean": HALF}, "E_CONFIG_OPTION_MISSING"),
+        ({"weights": path, "input_size": 8}, "E_CONFIG_RANGE"),
+    ):
+        with raises(ConfigError, code):
+            TeacherConfig(**settings)  # type: ignore[arg-type]  # some are wrong
+
+
+@pytest.mark.parametrize(("strategy", "named"), [("guided", True), ("guided+teachers", False)])
+def test_teachers_and_a_strategy_that_asks_for_them_go_together(strategy: str, named: bool) -> None:
+    teachers = (TeacherConfig(weights="x.onnx"),) if named else ()
+    with raises(ConfigError, "E_CONFIG_CONFLICT", says=("distill.teachers", strategy)):
+        check_strategy(BuildConfig(distill=DistillConfig(strategy=strategy, teachers=teachers)))
+    check_strategy(
+        BuildConfig(distill=DistillConfig(strategy="guided+teachers", teachers=(TeacherConfig(weights="x.onnx"),)))
+    )
+
+
+class Noting(SilentProgress):
+    """Keeps what is noted."""
+
+    def __init__(self) -> None:
+        self.notes: list[str] = []
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+def trained(ears: Path, out: Path, teachers: Sequence[TeacherConfig], **distill: Any) -> tuple[Any, list[str]]:
+    """Train a toy chain with teachers from outside; return it, and what was said."""
+    config = BuildConfig(
+        link=TOY_LINKS,
+        data=DataConfig(labelled_fraction=0.25),
+        train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
+        distill=DistillConfig(strategy="guided+teachers", teachers=tuple(teachers), **distill),
+    )
+    progress = Noting()
+    request = BuildRequest(data=ears, target="cpu", device=None, out=out, config=config)
+    ctx = start(request, choose_profile("cpu", None), Workspace(out.with_name(out.name + ".work")), progress)
+    return train_chain(ctx, read_data(ctx)), progress.notes
+
+
+def test_a_build_judges_its_teachers_first_and_says_what_it_does(ears: Path, tmp_path: Path, networks: ModuleType) -> None:
+    _, path = weights_of(tmp_path)
+    one = TeacherConfig(model="test_resnet", weights=path, input_size=32)
+    chain, said = trained(ears, tmp_path / "out", [one])
+    outside = chain.record("M2").outside
+    assert outside is not None
+    assert [line for line in said if line == outside.reason]
+    assert (outside.used, outside.difference) == (False, None)  # a handful of validation images decides nothing
+    assert outside.alone_accuracy == chain.baseline.val_accuracy
+    plain = [network.link.artifact.weights.sha256 for network in chain.networks]
+
+    taught, said = trained(ears, tmp_path / "out", [one], teacher_gate="off")
+    outside = taught.record("M2").outside
+    assert (outside.used, outside.alone_accuracy) == (True, None)
+    assert outside.out_of_fold_accuracy.images == outside.labels_used
+    assert [network.link.artifact.weights.sha256 for network in taught.networks] != plain
+
+
+def test_a_link_of_a_former_build_teaches(ears: Path, tmp_path: Path) -> None:
+    _, path = weights_of(tmp_path)
+    former, _ = trained(ears, tmp_path / "former", [TeacherConfig(model="test_resnet", weights=path, input_size=32)])
+    link = former.networks[0].link
+    found = teacher(weights=str(link.folder))
+    assert (found.outputs, found.labels, found.head_for(("light", "dark"))) == (2, ("dark", "light"), "own")
+    turned = found.probabilities(IMAGES, ("light", "dark"))
+    assert torch.equal(turned, found.probabilities(IMAGES, ("dark", "light")).flip(1))
+    chain, _ = trained(ears, tmp_path / "out", [replace(TeacherConfig(weights=str(link.folder)))], teacher_gate="off")
+    (record,) = chain.record("M2").outside.teachers
+    assert (record.head, record.input.side) == ("own", 32)

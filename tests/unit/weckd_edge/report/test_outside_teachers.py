@@ -1,0 +1,43 @@
+"""What the report says of teachers from outside: who they are, how they predict, and whom they taught."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from support import factories
+from weckd_edge.artifacts import ChainRecord, NetworkInput, OutsideTeaching, TeacherRecord
+from weckd_edge.report.chapters.verdicts import outside_sentence, taught_by
+
+INPUT = NetworkInput(height=160, width=160, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+OUTSIDE = OutsideTeaching(
+    teachers=(TeacherRecord(name="large", sha256=factories.digest("large"), input=INPUT, head="ridge"),),
+    folds=5,
+    views=2,
+    labels_used=57,
+    out_of_fold_accuracy=factories.rate(9, 10),
+    accuracy=factories.rate(),
+    alone_accuracy=None,
+    difference=None,
+    used=True,
+    reason="They teach.",
+)
+FIRST = factories.link("M1")
+LAST = factories.link("M2", parent=FIRST.weights.sha256)
+CHAIN = ChainRecord(links=(FIRST, LAST), baseline=None, labels_used=57, outside=OUTSIDE)
+
+
+def test_the_sentence_names_the_teachers_their_labels_and_the_reason() -> None:
+    said = outside_sentence(OUTSIDE)
+    for part in ("large at 160 px", "57", "5 folds", "90", "They teach."):
+        assert part in said.replace("\u00a0", " ")
+    own = replace(OUTSIDE, teachers=(replace(OUTSIDE.teachers[0], head="own"),), folds=0, out_of_fold_accuracy=None)
+    assert "its own classifier" in outside_sentence(own)
+    assert "Labels" not in outside_sentence(own)
+    assert outside_sentence(None) == ""
+
+
+def test_a_link_is_taught_by_the_one_before_and_by_teachers_that_were_used() -> None:
+    assert [taught_by(link, CHAIN) for link in CHAIN.links] == ["teachers from outside", "M1 and teachers from outside"]
+    unused = replace(CHAIN, outside=replace(OUTSIDE, used=False))
+    assert [taught_by(link, unused) for link in unused.links] == ["no teacher", "M1"]
+    assert taught_by(FIRST, replace(CHAIN, import_notes=("from a file",))) == "not known"

@@ -1,0 +1,156 @@
+"""A teacher from outside the chain, opened: a function from images to features, and its own classifier where it has one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weckd_edge.artifacts import NetworkInput, TeacherRecord
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.store import digest_of
+from weckd_edge.train.networks.models import Student
+from weckd_edge.train.networks.preprocess import normalise
+
+Head = Literal["own", "ridge"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class OutsideTeacher:
+    """Network that was trained elsewhere, fixed.
+
+    Attributes:
+        name: Name in records and in messages.
+        identity: Everything that its outputs depend on, such as the digest of its weights, for keys.
+        input: Size of its input, and the normalisation, which the functions below do themselves.
+        features: Function from images ``[B, 3, S, S]`` in 0..255 to features ``[B, D]``.
+        classify: Function from such images to probabilities ``[B, outputs]``; None where it has no classifier.
+        outputs: Number of outputs of its classifier; 0 without one.
+        labels: Class names in the order of these outputs; None where its file names none.
+        head: What turns its outputs into classes; ``auto`` takes its own classifier where that has as many classes.
+        modules: Modules of this package that run it, for keys.
+    """
+
+    name: str
+    identity: object
+    input: NetworkInput
+    features: Callable[[Tensor], Tensor]
+    classify: Callable[[Tensor], Tensor] | None = None
+    outputs: int = 0
+    labels: tuple[str, ...] | None = None
+    head: Literal["auto", "own", "ridge"] = "auto"
+    modules: tuple[str, ...] = ()
+
+    def head_for(self, labels: tuple[str, ...]) -> Head:
+        """Return what turns its outputs into these classes.
+
+        Raises:
+            ModelError: The teacher's own classifier is asked for, and has other classes.
+        """
+        named = self.labels is None or set(self.labels) == set(labels)
+        fits = self.classify is not None and self.outputs == len(labels) and named
+        if self.head == "own" and not fits:
+            found = f"{self.outputs} outputs" if self.labels is None else f"the classes {', '.join(self.labels)}"
+            raise ModelError(
+                f"teacher {self.name}: expected a classifier of the data set's {len(labels)} classes "
+                f"({', '.join(labels)}), found {found if self.outputs else 'none'}; set head = 'ridge', which fits one",
+                code="E_MODEL_CLASSES",
+            )
+        return "own" if fits and self.head != "ridge" else "ridge"
+
+    def record(self, labels: tuple[str, ...]) -> TeacherRecord:
+        """Return the record of this teacher for a data set with these classes."""
+        return TeacherRecord(
+            name=self.name,
+            sha256=digest_of([self.identity, self.input]),
+            input=self.input,
+            head=self.head_for(labels),
+        )
+
+    def probabilities(self, images: Tensor, labels: tuple[str, ...]) -> Tensor:
+        """Return its own classifier's probabilities, in the order of these labels, which are its classes."""
+        if self.classify is None:
+            raise ValueError(f"{self.name} has no classifier")
+        found = self.classify(images)
+        return found if self.labels is None else found[:, [self.labels.index(label) for label in labels]]
+
+
+def torch_teacher(
+    student: Student,
+    network_input: NetworkInput,
+    *,
+    name: str,
+    identity: object,
+    outputs: int = 0,
+    labels: tuple[str, ...] | None = None,
+    head: Literal["auto", "own", "ridge"] = "auto",
+) -> OutsideTeacher:
+    """Return a network of timm as a teacher; its features are what its classifier reads.
+
+    Args:
+        student: The network, with its weights.
+        network_input: Size and normalisation of its input.
+        name: Name in records and in messages.
+        identity: Everything that its weights and input depend on.
+        outputs: Number of outputs of its classifier; 0 where that was not trained.
+        labels: Class names in the order of its outputs.
+        head: What turns its outputs into classes.
+    """
+    backbone = student.eval().requires_grad_(False).backbone
+
+    def features(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            shown = normalise(images, network_input).contiguous(memory_format=torch.channels_last)
+            map_ = backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
+            found: Tensor = backbone.forward_head(map_, pre_logits=True)  # type: ignore[operator]  # likewise
+            return found.flatten(1)
+
+    def classify(images: Tensor) -> Tensor:
+        with torch.inference_mode():
+            logits, _ = student(normalise(images, network_input))
+            probabilities: Tensor = logits.softmax(dim=1)
+            return probabilities
+
+    return OutsideTeacher(
+        name=name,
+        identity=identity,
+        input=network_input,
+        features=features,
+        classify=classify if outputs else None,
+        outputs=outputs,
+        labels=labels,
+        head=head,
+    )
+
+
+def array_teacher(
+    run: Callable[[NDArray[np.float32]], NDArray[np.float32]],
+    to_probabilities: Callable[[NDArray[np.float32]], NDArray[np.float32]] | None,
+    network_input: NetworkInput,
+    **described: Any,
+) -> OutsideTeacher:
+    """Return a network that torch does not run as a teacher; its features are its outputs.
+
+    Args:
+        run: Function from normalised images ``[B, 3, S, S]`` to outputs ``[B, D]``.
+        to_probabilities: Function from such outputs to probabilities; None where they are no classes.
+        network_input: Size and normalisation of its input.
+        described: The other fields of ``OutsideTeacher``.
+    """
+
+    def features(images: Tensor) -> Tensor:
+        return torch.from_numpy(run(normalise(images, network_input).numpy()))
+
+    def classify(images: Tensor) -> Tensor:
+        if to_probabilities is None:
+            raise ValueError("its outputs are no classes")
+        return torch.from_numpy(to_probabilities(run(normalise(images, network_input).numpy())))
+
+    return OutsideTeacher(
+        input=network_input, features=features, classify=None if to_probabilities is None else classify, **described
+    )

@@ -1,0 +1,159 @@
+"""Outputs of a teacher from outside for images, computed once and kept: the mean over a few views of each image.
+
+The mean of a linear classifier's outputs over views is its output for the mean of the features, so that the features' mean
+is all that has to be kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, FrameSpec
+from weckd_edge.core.errors import ModelError
+from weckd_edge.core.fingerprint import key_of
+from weckd_edge.core.progress import Progress
+from weckd_edge.core.store import Workspace, file_ref, write_array
+from weckd_edge.devices.images.split_frames import frames_of
+from weckd_edge.train.data.pixel_cache import CachePlan, plan_cache
+from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views
+from weckd_edge.train.distill.outside.teacher import OutsideTeacher
+
+BATCH = 32
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OutputsFile:
+    """File of a teacher's outputs.
+
+    Attributes:
+        file: The file: float32 ``[N, D]`` as ``.npy``, in the order of the images.
+        schema_version: Version of this record's fields.
+    """
+
+    file: FileRef
+    schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class ImageFiles:
+    """Images that a teacher is shown.
+
+    Attributes:
+        paths: Files, in order.
+        digests: SHA-256 of each image's pixels, in the same order.
+        spec: Camera frame that they are fitted to, with its crop and resize.
+    """
+
+    paths: Sequence[Path]
+    digests: Sequence[str]
+    spec: FrameSpec
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TeacherViews:
+    """Views of an image, over which a teacher's outputs are averaged.
+
+    Attributes:
+        count: Number of views: the image, its mirror image, then random views.
+        strength: Strength of the random views, as in training; 0 leaves the image alone.
+        seed: Seed of the random views.
+    """
+
+    count: int
+    strength: float
+    seed: int
+
+    def draw(self, number: int, images: int, generator: torch.Generator) -> Views:
+        """Return one of the views of a number of images, by its number from 0."""
+        if number > 1:
+            return draw_views(images, self.strength, generator)
+        views = draw_views(images, 0.0, generator)
+        if number == 1:
+            views.affine[:, :, 0] *= -1
+        return views
+
+    @property
+    def used(self) -> int:
+        """Number of views that differ: one where training mirrors no image either."""
+        return self.count if self.strength else 1
+
+
+def teacher_outputs(
+    workspace: Workspace,
+    teacher: OutsideTeacher,
+    images: ImageFiles,
+    views: TeacherViews,
+    labels: tuple[str, ...] | None,
+    progress: Progress,
+) -> Floats:
+    """Return a teacher's outputs for images ``[N, D]``, from the store where an earlier run has computed them.
+
+    Args:
+        workspace: The store.
+        teacher: The teacher.
+        images: Images, which it is shown in its own size.
+        views: Views that the mean is taken over.
+        labels: Class names, for the probabilities of its own classifier; None for its features.
+        progress: Receiver of the progress.
+
+    Raises:
+        ModelError: The teacher gives values that are not numbers.
+    """
+
+    def make(folder: Path) -> OutputsFile:
+        found = np.concatenate(list(_computed(teacher, images, views, labels, progress)))
+        if not np.isfinite(found).all():
+            raise ModelError(
+                f"teacher {teacher.name}: gives values that are not numbers; are its mean and std right?",
+                code="E_MODEL_NOT_FINITE",
+            )
+        write_array(folder / "outputs.npy", found)
+        return OutputsFile(file=file_ref(folder, folder / "outputs.npy"))
+
+    inputs = {
+        "teacher": teacher.identity,
+        "input": teacher.input,
+        "images": list(images.digests),
+        "frame": images.spec,
+        "views": views,
+        "labels": labels,
+    }
+    key = key_of(inputs, "weckd_edge.train.distill.outside.teacher_outputs", *teacher.modules)
+    stage = workspace.stage("teacher-outputs", OutputsFile, key, make)
+    outputs: Floats = np.load(stage.folder / stage.artifact.file.path, allow_pickle=False)
+    return outputs
+
+
+def _computed(
+    teacher: OutsideTeacher, images: ImageFiles, views: TeacherViews, labels: tuple[str, ...] | None, progress: Progress
+) -> Iterator[Floats]:
+    """Yield the outputs of a few images after the other."""
+    size = teacher.input.side
+    plan = plan_cache(len(images.paths), images.spec, [size])
+    generator = torch.Generator().manual_seed(views.seed)
+    with progress.task(f"teacher {teacher.name}", len(images.paths)) as task:
+        for pictures in _pictures(images, plan, size):
+            total = torch.zeros(())
+            for number in range(views.used):
+                shown = apply_views(pictures, views.draw(number, len(pictures), generator), size)
+                total = total + (teacher.features(shown) if labels is None else teacher.probabilities(shown, labels))
+            task.advance(len(pictures))
+            yield (total / views.used).float().numpy()
+
+
+def _pictures(images: ImageFiles, plan: CachePlan, size: int) -> Iterator[Pictures]:
+    waiting: list[Tensor] = []
+    for at, frame in enumerate(frames_of(images.paths, images.spec), start=1):
+        waiting.append(plan.picture(torch.tensor(frame), size))
+        if len(waiting) == BATCH or at == len(images.paths):
+            yield Pictures(pixels=torch.stack(waiting), span=plan.span(size))
+            waiting = []
