@@ -6,13 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split, Target
-from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -46,6 +47,9 @@ from weckd_edge.train.networks.models import (
 )
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
+
+if TYPE_CHECKING:
+    from weckd_edge.config import BuildConfig
 
 RANGE_IMAGES = 128
 """Number of images on which a rounded network's first ranges are found."""

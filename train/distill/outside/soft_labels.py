@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Rate
-from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -25,6 +25,9 @@ from weckd_edge.train.distill.outside.heads import Floats, LabelledImages, fit_b
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teacher_outputs import ImageFiles, TeacherViews, teacher_outputs
 from weckd_edge.train.distill.training_cost import metered
+
+if TYPE_CHECKING:
+    from weckd_edge.config import BuildConfig
 
 CODE = "weckd_edge.train.distill.outside.soft_labels"
 
