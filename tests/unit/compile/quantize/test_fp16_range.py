@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT, Form
 from weckd_edge.devices.runtime.backends.table import open_runner
 
 onnx = pytest.importorskip("onnx")
@@ -28,14 +29,21 @@ np.save(sys.argv[3], np.stack([runner.run(np.ascontiguousarray(f[None])) for f i
 """
 
 
+@pytest.fixture(scope="module", params=[TENSORRT, PROCESSOR], ids=lambda form: form.name)
+def form(request: pytest.FixtureRequest) -> Form:
+    return request.param
+
+
 @pytest.fixture(scope="module")
-def graphs(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Path]:
+def graphs(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory, form: Form) -> dict[bool, Path]:
     """The int8 graph with the whole range of weights, and with half of it."""
     place = tmp_path_factory.mktemp("range")
     index = networks.write_images(place / "images")
     exported = networks.export(networks.every_sum(), place / "fp32")
     for half in (False, True):
-        networks.quantized(exported, place / "fp32", index, place / "images", place / str(half), reduce_range=half)
+        networks.quantized(
+            exported, place / "fp32", index, place / "images", place / str(half), form=form, reduce_range=half
+        )
     return {half: place / str(half) / "model.onnx" for half in (False, True)}
 
 
@@ -71,7 +79,7 @@ def test_weights_keep_within_seven_bits_and_activations_do_not_change(graphs: di
 
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="saturation is a matter of x86 without VNNI")
 def test_without_vnni_the_whole_range_saturates_and_half_of_it_does_not(
-    graphs: dict[bool, Path], networks: ModuleType, tmp_path: Path
+    graphs: dict[bool, Path], form: Form, networks: ModuleType, tmp_path: Path
 ) -> None:
     pytest.importorskip("openvino")
     frames = networks.frames(16, networks.contract())
@@ -84,4 +92,6 @@ def test_without_vnni_the_whole_range_saturates_and_half_of_it_does_not(
         command = [sys.executable, "-c", RUN, str(path), str(tmp_path / "frames.npy"), str(out)]
         subprocess.run(command, check=True, timeout=120, env={**os.environ, "ONEDNN_MAX_CPU_ISA": "AVX2"})
         apart[half] = float(np.quantile(np.abs(np.load(out) - written).max(axis=1), 0.95))
-    assert apart[True] < 0.05 < 0.2 < apart[False]
+    assert apart[True] < 0.05
+    if form is TENSORRT:  # codes around zero are shifted by 128 there, so that most of them are large
+        assert apart[False] > 0.2
