@@ -9,7 +9,9 @@ from record import HERE
 
 RESULTS = HERE / "results" / "backends.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "backends.md"
-TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO"}
+TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
+DISTRIBUTIONS = {"litert": "ai-edge-litert"}
+"""Name of a backend's package where it is another than the backend's."""
 
 
 def read_results() -> dict[str, dict[str, Any]]:
@@ -22,7 +24,9 @@ def write_page(results: dict[str, dict[str, Any]]) -> str:
     """Return the text of docs/results/backends.md."""
     newest = list(results.values())
     machines = sorted({f"{line['environment']['processor']}, {line['environment']['cores']} cores" for line in newest})
-    versions = sorted({f"{TITLES[name]} {line['environment'][name]}" for line in newest for name in TITLES})
+    versions = sorted(
+        {f"{TITLES[name]} {line['environment'][DISTRIBUTIONS.get(name, name)]}" for line in newest for name in TITLES}
+    )
     return "\n".join(
         [
             "# Backends and forms of int8",

@@ -23,6 +23,7 @@ from backends_page import PAGE, read_results, write_page
 from record import append
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
+from weckd_edge.compile.backends.litert_backend import build_tflite
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.forms import PROCESSOR, Form
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
@@ -31,7 +32,7 @@ from weckd_edge.devices.runtime.backends.int8_layers import count_int8_layers
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 
 NETWORKS = ("mobilenetv2_035", "resnet10t", "mobilenetv4_conv_small_050")
-BACKENDS = ("onnxruntime", "openvino")
+BACKENDS = ("onnxruntime", "openvino", "litert")
 FORMS = {"int8": PROCESSOR, "symmetric int8": Form(name="tensorrt", open_sums=False)}
 """Forms by their name in the results: that of a bundle for processors, and one with signed activations."""
 
@@ -55,7 +56,7 @@ def measure(name: str) -> None:
     random = np.random.default_rng(0)
     frames = [random.integers(0, 256, (1, 480, 640, 3), dtype=np.uint8) for _ in range(4)]
     spec = InputSpec(
-        frame=FrameSpec(height=480, width=640, crop="center"),
+        frame=FrameSpec(height=480, width=640, crop="center", resize="area"),
         network=NetworkInput(height=SIDE, width=SIDE, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225)),
     )
     with tempfile.TemporaryDirectory(prefix="weckd-backends-") as place:
@@ -63,15 +64,16 @@ def measure(name: str) -> None:
         counts, runners = {}, {}
         for form, graph in graphs.items():
             for backend in BACKENDS:
-                count = count_int8_layers(backend, graph, NETWORK_INPUT_NAME)
+                model = graph if backend != "litert" else write_tflite(graph, form)
+                count = count_int8_layers(backend, model, NETWORK_INPUT_NAME)
                 counts[f"{backend} {form}"] = None if count is None else [count.int8_layers, count.layers]
-                runners[f"{backend} {form}"] = open_frame_runner(backend, graph, spec)
+                runners[f"{backend} {form}"] = open_frame_runner(backend, model, spec)
         times = time_in_turn(runners, frames)
     append(
         "backends",
         f"{name} at {SIDE} px from a 640x480 frame, one thread, random weights; fastest of {QUERIES} queries in each turn",
         times,
-        ["onnxruntime", "openvino", "timm", "torch"],
+        ["ai-edge-litert", "onnxruntime", "openvino", "timm", "torch"],
         network=name,
         side=SIDE,
         int8_layers=counts,
@@ -100,6 +102,14 @@ def write_graphs(name: str, spec: InputSpec, frames: list[np.ndarray[Any, Any]],
         made = quantize_for_timing(plain, inputs, rules, reduce_range=reduce_range)
         graphs[form].write_bytes(made.SerializeToString())
     return graphs
+
+
+def write_tflite(graph: Path, form: str) -> Path:
+    """Write LiteRT's file beside a graph; return its path."""
+    folder = graph.with_suffix("")
+    folder.mkdir()
+    (file,) = build_tflite(graph, "fp32" if form == "fp32" else "int8", folder).files
+    return folder / file.path
 
 
 def time_in_turn(runners: dict[str, FrameRunner], frames: list[np.ndarray[Any, Any]]) -> dict[str, list[int]]:
