@@ -82,8 +82,8 @@ def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) 
         kind="model",
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
-        int8_layers=count.int8_layers,
-        layers=count.layers,
+        int8_layers=count.int8_layers if precision == "int8" else None,
+        layers=count.layers if precision == "int8" else None,
         settings=precision_settings(),
     )
 
