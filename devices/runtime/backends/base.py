@@ -129,6 +129,16 @@ def check_tensor(array: NDArray[np.generic], shape: tuple[int, ...], dtype: np.d
         )
 
 
+def require_one_each(where: str, inputs: int, outputs: int) -> None:
+    """Refuse a model of another number of inputs or outputs than one.
+
+    Raises:
+        ModelError: There are more or none.
+    """
+    if inputs != 1 or outputs != 1:
+        raise ModelError(f"{where}: expected one input and one output, got {inputs} and {outputs}", code="E_MODEL_INPUT")
+
+
 def require_model(model: ModelSource, suffixes: tuple[str, ...], backend: str) -> None:
     """Refuse a model that is missing, that the backend does not read, or that is another kind than its name says.
 

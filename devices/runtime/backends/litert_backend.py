@@ -21,6 +21,7 @@ from weckd_edge.devices.runtime.backends.base import (
     Probabilities,
     check_tensor,
     require_model,
+    require_one_each,
 )
 
 NAME = "litert"
@@ -37,10 +38,7 @@ class LiteRTRunner:
     def __init__(self, interpreter: Any, version: str, where: str) -> None:
         self.version = version
         inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"{where}: expected one input and one output, got {len(inputs)} and {len(outputs)}", code="E_MODEL_INPUT"
-            )
+        require_one_each(where, len(inputs), len(outputs))
         self.input_shape: tuple[int, ...] = tuple(int(side) for side in inputs[0]["shape"])
         self.dtype: np.dtype[Any] = np.dtype(inputs[0]["dtype"])
         if self.dtype != np.uint8 or outputs[0]["dtype"] != np.float32:

@@ -16,6 +16,7 @@ from weckd_edge.devices.runtime.backends.base import (
     Probabilities,
     check_tensor,
     require_model,
+    require_one_each,
 )
 
 NAME = "onnxruntime"
@@ -38,10 +39,7 @@ class OnnxRuntimeRunner:
     def __init__(self, session: Any, version: str, where: str) -> None:
         self.version = version
         inputs, outputs = session.get_inputs(), session.get_outputs()
-        if len(inputs) != 1 or len(outputs) != 1:
-            raise ModelError(
-                f"{where}: expected one input and one output, got {len(inputs)} and {len(outputs)}", code="E_MODEL_INPUT"
-            )
+        require_one_each(where, len(inputs), len(outputs))
         if not all(isinstance(side, int) for side in inputs[0].shape):
             raise ModelError(f"{where}: expected a fixed input shape, got {inputs[0].shape}", code="E_MODEL_INPUT")
         if inputs[0].type not in _TYPES:

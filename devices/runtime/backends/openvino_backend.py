@@ -14,7 +14,14 @@ from numpy.typing import NDArray
 
 from weckd_edge.core.errors import ModelError, did_you_mean, first_line
 from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource, Probabilities, check_tensor, require_model
+from weckd_edge.devices.runtime.backends.base import (
+    ModelBytes,
+    ModelSource,
+    Probabilities,
+    check_tensor,
+    require_model,
+    require_one_each,
+)
 from weckd_edge.devices.runtime.backends.openvino_pairs import gather_pairs
 
 NAME = "openvino"
@@ -78,11 +85,7 @@ class OpenVINORunner:
     def __init__(self, ov: Any, model: Any, config: dict[str, Any], where: str) -> None:
         self._ov = ov
         self.version: str = str(ov.__version__).partition("-")[0]
-        if len(model.inputs) != 1 or len(model.outputs) != 1:
-            raise ModelError(
-                f"{where}: expected one input and one output, got {len(model.inputs)} and {len(model.outputs)}",
-                code="E_MODEL_INPUT",
-            )
+        require_one_each(where, len(model.inputs), len(model.outputs))
         if model.input(0).partial_shape.is_dynamic:
             raise ModelError(
                 f"{where}: expected a fixed input shape, got {model.input(0).partial_shape}", code="E_MODEL_INPUT"
