@@ -7,9 +7,11 @@ from typing import Any
 
 from record import HERE
 
+from weckd_edge.devices.runtime.backends.table import BACKENDS
+
 RESULTS = HERE / "results" / "backends.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "backends.md"
-TITLES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "litert": "LiteRT"}
+TITLES = {name: BACKENDS[name].title for name in ("onnxruntime", "openvino", "litert")}
 DISTRIBUTIONS = {"litert": "ai-edge-litert"}
 """Name of a backend's package where it is another than the backend's."""
 

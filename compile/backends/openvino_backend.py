@@ -69,7 +69,8 @@ def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) 
         _name_by_place(model)
         _write_ir(model, path, compress=precision == "fp16")
         compiled = ov.Core().compile_model(str(path), "CPU", settings_for(threads=1))
-        count = count_layers(layers_of(compiled), operators_before(model, NETWORK_INPUT_NAME))
+        before = operators_before(model, NETWORK_INPUT_NAME)
+        count = count_layers(layers_of(compiled), before) if precision == "int8" else None
     except RuntimeError as err:
         raise ModelError(
             f"{path.name}: OpenVINO cannot build it ({last_line(err)})",
@@ -82,8 +83,8 @@ def save_ir(model: Any, precision: Precision, source_sha256: str, folder: Path) 
         kind="model",
         files=(file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))),
         source_sha256=source_sha256,
-        int8_layers=count.int8_layers if precision == "int8" else None,
-        layers=count.layers if precision == "int8" else None,
+        int8_layers=count.int8_layers if count is not None else None,
+        layers=count.layers if count is not None else None,
         settings=precision_settings(),
     )
 

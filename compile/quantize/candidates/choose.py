@@ -12,12 +12,11 @@ from weckd_edge.artifacts import QuantizationTrial
 from weckd_edge.compile.quantize.candidates.sensitivity import divergence
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.metrics.intervals import rate_by_group
 
 MARGIN = 0.03
 """Largest relative difference of two candidates' times at which they count as equally fast."""
-
-NAMES = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime", "litert": "LiteRT"}
 
 LARGER = 1.25
 """Largest size, relative to the smallest of the equally fast, at which the candidate closest to FP32 is chosen."""
@@ -117,7 +116,7 @@ def compare_precisions(trials: Sequence[QuantizationTrial]) -> tuple[str, ...]:
         fp32, int8 = floats[0], min(small, key=lambda t: t.median_ns or 0)
         slower = (int8.median_ns or 0) > (fp32.median_ns or 0)
         sentences.append(
-            f"{NAMES.get(backend, backend)} takes {_ms(int8)} in int8 and {_ms(fp32)} in FP32: "
+            f"{find_backend(backend).title} takes {_ms(int8)} in int8 and {_ms(fp32)} in FP32: "
             + ("int8 does not pay here, and FP32 comes before it" if slower else "int8 comes first")
         )
     return tuple(sentences)

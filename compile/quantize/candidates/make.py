@@ -7,12 +7,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from weckd_edge.artifacts import BuiltModel, Precision, QuantizationTrial
+from weckd_edge.artifacts import Precision, QuantizationTrial
 from weckd_edge.compile.backends import litert_backend, nncf_backend, openvino_backend
-from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
+from weckd_edge.compile.backends.graph_model import record_graph
+from weckd_edge.compile.graph import load_graph
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate, WholeInt8
-from weckd_edge.compile.quantize.candidates.choose import NAMES
 from weckd_edge.compile.quantize.candidates.refused_nodes import MAX_TRIES, layers_to_leave_in_float
 from weckd_edge.compile.quantize.candidates.sensitivity import rank_layers
 from weckd_edge.compile.quantize.forms import form_for
@@ -30,10 +30,9 @@ from weckd_edge.compile.quantize.ranges import METHODS, Method
 from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import MissingDependency, ModelError
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import file_ref, write_atomic
-from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
-from weckd_edge.devices.runtime.backends.openvino_backend import computes_in_half, precision_settings
-from weckd_edge.devices.runtime.backends.table import library_version
+from weckd_edge.core.store import write_atomic
+from weckd_edge.devices.runtime.backends.openvino_backend import computes_in_half
+from weckd_edge.devices.runtime.backends.table import find_backend
 
 _RANKED_IMAGES = 32
 """Number of training images on which layers are ranked by their sensitivity."""
@@ -105,7 +104,7 @@ class CandidateMaker:
         """Add the FP32 graph as a processor runs it that computes in float16; others are shown the graph's FP16 form."""
         candidate = self._new("fp16, computed in float16", "fp16", None)
         shutil.copyfile(self.network.onnx, candidate.onnx)
-        candidate.built = _graph_entry(candidate, "openvino", precision_settings(half=True))
+        candidate.built = record_graph(candidate.onnx, "openvino", candidate.trial.precision, half=True)
         if computes_in_half():
             return
         candidate.runnable = candidate.folder / HALF_FILE
@@ -117,7 +116,7 @@ class CandidateMaker:
     def add_onnxruntime(self, source: PrecisionCandidate) -> PrecisionCandidate:
         """Add the graph of a candidate as ONNX Runtime runs it in its fastest way."""
         candidate = self._in_backend(source, "onnxruntime")
-        candidate.built = _graph_entry(candidate, "onnxruntime", {})
+        candidate.built = record_graph(candidate.onnx, "onnxruntime", candidate.trial.precision)
         return candidate
 
     def add_litert(self, source: PrecisionCandidate) -> PrecisionCandidate:
@@ -132,7 +131,7 @@ class CandidateMaker:
     def _in_backend(self, source: PrecisionCandidate, backend: str) -> PrecisionCandidate:
         """Add a candidate with the graph of another one, for another backend."""
         trial = source.trial
-        name = f"{trial.name} in {NAMES[backend]}"
+        name = f"{trial.name} in {find_backend(backend).title}"
         candidate = self._new(name, trial.precision, trial.method, trial.float_nodes, trial.unsupported_nodes)
         candidate.trial = replace(candidate.trial, backend=backend)
         shutil.copyfile(source.onnx, candidate.onnx)
@@ -267,23 +266,6 @@ def write_half(onnx: Path, path: Path) -> None:
         ModelError: The graph has no FP16 form.
     """
     write_atomic(path, make_half(load_graph(onnx)).SerializeToString(deterministic=True))
-
-
-def _graph_entry(candidate: PrecisionCandidate, backend: str, settings: dict[str, str]) -> BuiltModel:
-    """Return the record of a candidate whose graph a backend runs as it is."""
-    graph, precision = file_ref(candidate.folder, candidate.onnx), candidate.trial.precision
-    count = count_if_int8(backend, precision, candidate.onnx, NETWORK_INPUT_NAME)
-    return BuiltModel(
-        backend=backend,
-        backend_version=library_version(backend),
-        precision=precision,
-        kind="model",
-        files=(graph,),
-        source_sha256=graph.sha256,
-        int8_layers=count.int8_layers if count is not None else None,
-        layers=count.layers if count is not None else None,
-        settings=settings,
-    )
 
 
 def _build(candidate: PrecisionCandidate) -> None:

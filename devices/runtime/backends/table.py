@@ -18,6 +18,7 @@ class Backend:
     """A backend, as a row of the table.
 
     Attributes:
+        title: Name of the library for people.
         module: Module that holds ``open_model``.
         library: Top-level module of the library that it needs.
         extra: Extra of this package that brings the library.
@@ -28,6 +29,7 @@ class Backend:
         firmware: Whether the C library runs it, too; the model that a build deploys is of such a backend.
     """
 
+    title: str
     module: str
     library: str
     extra: str
@@ -40,6 +42,7 @@ class Backend:
 
 BACKENDS: dict[str, Backend] = {
     "openvino": Backend(
+        title="OpenVINO",
         module="weckd_edge.devices.runtime.backends.openvino_backend",
         library="openvino",
         extra="cpu",
@@ -49,6 +52,7 @@ BACKENDS: dict[str, Backend] = {
         half=True,
     ),
     "onnxruntime": Backend(
+        title="ONNX Runtime",
         module="weckd_edge.devices.runtime.backends.onnxruntime_backend",
         library="onnxruntime",
         extra="compile",
@@ -56,6 +60,7 @@ BACKENDS: dict[str, Backend] = {
         runs=("onnxruntime",),
     ),
     "litert": Backend(
+        title="LiteRT",
         module="weckd_edge.devices.runtime.backends.litert_backend",
         library="ai_edge_litert",
         extra="litert",
@@ -64,6 +69,7 @@ BACKENDS: dict[str, Backend] = {
         firmware=False,
     ),
     "tensorrt": Backend(
+        title="TensorRT",
         module="weckd_edge.devices.runtime.backends.tensorrt_backend",
         library="tensorrt",
         extra="tensorrt",

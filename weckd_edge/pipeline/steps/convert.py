@@ -5,9 +5,6 @@ from __future__ import annotations
 from weckd_edge.artifacts import BuiltModel, Precision
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage, sha256_file
-from weckd_edge.devices.runtime.backends.int8_layers import count_if_int8
-from weckd_edge.devices.runtime.backends.openvino_backend import precision_settings
-from weckd_edge.devices.runtime.backends.table import library_version
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import CalibrationSet, Student
 from weckd_edge.pipeline.steps.layout import Part
@@ -32,24 +29,11 @@ def convert(ctx: BuildContext, student: Student, calibration: CalibrationSet) ->
 
 def _of_graph(student: Student) -> list[Part[BuiltModel]]:
     """Return what runs the deployed graph on the device until its engine is built."""
-    chosen = student.selection
-    precision: Precision = "int8" if chosen.quantized is not None else "fp32"
-    found = []
-    for runner in runners_here(student.as_written):
-        count = count_if_int8(runner.backend, precision, runner.model, student.exported.artifact.network_input_name)
-        model = BuiltModel(
-            backend=runner.backend,
-            backend_version=library_version(runner.backend),
-            precision=precision,
-            kind="model",
-            files=(chosen.onnx,),
-            source_sha256=chosen.onnx.sha256,
-            int8_layers=count.int8_layers if count is not None else None,
-            layers=count.layers if count is not None else None,
-            settings=precision_settings() if runner.backend == "openvino" else {},
-        )
-        found.append(Part(model, student.folder))
-    return found
+    from weckd_edge.compile.backends.graph_model import record_graph
+
+    precision: Precision = "int8" if student.selection.quantized is not None else "fp32"
+    runners = runners_here(student.as_written)
+    return [Part(record_graph(runner.model, runner.backend, precision), student.folder) for runner in runners]
 
 
 def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) -> list[Stage[BuiltModel]]:
