@@ -12,7 +12,6 @@ import argparse
 import os
 import statistics
 import tempfile
-import time
 from pathlib import Path
 from typing import Any
 
@@ -27,9 +26,10 @@ from weckd_edge.compile.backends.litert_backend import build_tflite
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.forms import PROCESSOR, Form
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
+from weckd_edge.devices.bench.interleaved import time_turns
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.int8_layers import count_int8_layers
-from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
+from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 
 NETWORKS = ("mobilenetv2_035", "resnet10t", "mobilenetv4_conv_small_050")
 BACKENDS = ("onnxruntime", "openvino", "litert")
@@ -68,7 +68,8 @@ def measure(name: str) -> None:
                 count = count_int8_layers(backend, model, NETWORK_INPUT_NAME)
                 counts[f"{backend} {form}"] = None if count is None else [count.int8_layers, count.layers]
                 runners[f"{backend} {form}"] = open_frame_runner(backend, model, spec)
-        times = time_in_turn(runners, frames)
+        turns = time_turns(list(runners.values()), frames, rounds=ROUNDS, queries=QUERIES, warmup=WARMUP)
+        times = {name: [row[place] for row in turns] for place, name in enumerate(runners)}
     append(
         "backends",
         f"{name} at {SIDE} px from a 640x480 frame, one thread, random weights; fastest of {QUERIES} queries in each turn",
@@ -110,23 +111,6 @@ def write_tflite(graph: Path, form: str) -> Path:
     folder.mkdir()
     (file,) = build_tflite(graph, "fp32" if form == "fp32" else "int8", folder).files
     return folder / file.path
-
-
-def time_in_turn(runners: dict[str, FrameRunner], frames: list[np.ndarray[Any, Any]]) -> dict[str, list[int]]:
-    """Return the fastest query of each turn, by variant, nanoseconds; a round gives each variant one turn."""
-    times: dict[str, list[int]] = {name: [] for name in runners}
-    for turn in range(-WARMUP, ROUNDS):
-        for name, runner in runners.items():
-            fastest = None
-            for query in range(QUERIES):
-                frame = frames[query % len(frames)]
-                start_ns = time.perf_counter_ns()
-                runner.run(frame)
-                taken = time.perf_counter_ns() - start_ns
-                fastest = taken if fastest is None else min(fastest, taken)
-            if turn >= 0:
-                times[name].append(fastest or 0)
-    return times
 
 
 def ratios_to_float(times: dict[str, list[int]]) -> dict[str, list[float]]:

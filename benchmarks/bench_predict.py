@@ -200,12 +200,10 @@ def main() -> None:
     store(work, turns, failed)
 
 
-def export(name: str, folder: Path) -> None:
-    """Write float32 and int8 graphs and IRs of one network, ``timm name@pixels``."""
+def make_network(name: str) -> tuple[torch.nn.Module, InputSpec]:
+    """Return a network of random weights and its input, of ``timm name@pixels``."""
     import timm
 
-    if (folder / "done").exists():
-        return
     model, _, side = name.partition("@")
     torch.manual_seed(0)
     network = timm.create_model(model, pretrained=False, num_classes=10).eval()
@@ -214,6 +212,14 @@ def export(name: str, folder: Path) -> None:
         frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="diagonal"),
         network=NetworkInput(height=int(side), width=int(side), mean=grey, std=grey),
     )
+    return network, spec
+
+
+def export(name: str, folder: Path) -> None:
+    """Write float32 and int8 graphs and IRs of one network, ``timm name@pixels``."""
+    if (folder / "done").exists():
+        return
+    network, spec = make_network(name)
     plain, small = folder / "fp32", folder / "int8"
     plain.mkdir(parents=True, exist_ok=True)
     small.mkdir(exist_ok=True)

@@ -16,12 +16,10 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
-import torch
-from bench_predict import FIRST, HEIGHT, WIDTH, family_of
+from bench_predict import FIRST, HEIGHT, WIDTH, family_of, make_network
 from predict_figures import ONNXRUNTIME, kept_measurements, onnxruntime_figures, reference_prices
 from record import append
 
-from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
 from weckd_edge.compile.cost.onnx_costs import count_onnx
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.graph import load_graph
@@ -96,16 +94,7 @@ def time_networks(failed: dict[str, str]) -> list[TimedNetwork]:
 
 def write_graphs(name: str, folder: Path, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> list[tuple[str, Path]]:
     """Write the float32 and the int8 graph of ``timm name@pixels``."""
-    import timm
-
-    model, _, side = name.partition("@")
-    torch.manual_seed(0)
-    network = timm.create_model(model, pretrained=False, num_classes=10).eval()
-    grey = (128 / 255,) * 3
-    spec = InputSpec(
-        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="diagonal"),
-        network=NetworkInput(height=int(side), width=int(side), mean=grey, std=grey),
-    )
+    network, spec = make_network(name)
     folder.mkdir()
     export_onnx(network, spec, tuple(map(str, range(10))), "", folder)
     plain, small = folder / "model.onnx", folder / "int8.onnx"

@@ -18,11 +18,9 @@ import os
 import statistics
 import sys
 import tempfile
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from random import Random
 from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -43,6 +41,7 @@ from weckd_edge.compile.quantize.ranges import METHODS
 from weckd_edge.config import DataConfig, QuantizeConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.devices.bench.interleaved import time_turns
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.synth.phantoms import write_phantoms
@@ -56,10 +55,9 @@ TRUNKS = {
 }
 FORMS = {"symmetric": Form(name="tensorrt", open_sums=False), "processor": PROCESSOR}
 BACKENDS = ("onnxruntime", "openvino")
-SIDE, ROUNDS, REPEATS, WARMUP = 128, 150, 3, 10
+SIDE, ROUNDS, QUERIES, WARMUP = 128, 150, 4, 10
 LIBRARIES = ("onnxruntime", "openvino", "numpy", "timm")
 SILENT = SilentProgress()
-Query = Callable[[], Any]
 
 
 def input_of(height: int, width: int) -> InputSpec:
@@ -106,24 +104,6 @@ def count_fused(path: Path) -> dict[str, int]:
     return {kind: kinds[kind] for kind in ("QLinearConv", "Conv", "FusedConv") if kinds[kind]}
 
 
-def measure(runs: dict[str, Query], rounds: int) -> dict[str, list[int]]:
-    times: dict[str, list[int]] = {name: [] for name in runs}
-    order, random = list(runs), Random(0)
-    for round_ in range(rounds + WARMUP):
-        random.shuffle(order)
-        for name in order:
-            run = runs[name]
-            run()  # not counted: it finds another one's data in the processor's caches
-            best = []
-            for _ in range(REPEATS):
-                start_ns = time.monotonic_ns()
-                run()
-                best.append(time.monotonic_ns() - start_ns)
-            if round_ >= WARMUP:
-                times[name].append(min(best))
-    return times
-
-
 def ratio(above: list[int], below: list[int]) -> float:
     """Return the median of the ratios within each turn: what disturbs a turn disturbs both."""
     return round(statistics.median(a / b for a, b in zip(above, below, strict=True)), 3)
@@ -139,7 +119,8 @@ def compare_speed(rounds: int, folder: Path) -> None:
         network = timm.create_model(model, num_classes=len(index.labels)).eval()
         graphs = write_graphs(network, spec, (root, index), ("minmax",), folder / model)
         runners = {f"{b} {name}": open_runner(b, path) for b in BACKENDS for name, path in graphs.items()}
-        times = measure({name: (lambda r=runner: r.run(pixels)) for name, runner in runners.items()}, rounds)
+        turns = time_turns(list(runners.values()), [pixels], rounds=rounds, queries=QUERIES, warmup=WARMUP)
+        times = {name: [row[place] for row in turns] for place, name in enumerate(runners)}
         ratios = {
             f"{backend}_processor_over_{other}": ratio(times[f"{backend} processor"], times[f"{backend} {other}"])
             for backend in BACKENDS

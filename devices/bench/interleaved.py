@@ -54,6 +54,24 @@ def time_interleaved(
     Raises:
         ConfigError: No model, no frame, or too few rounds.
     """
+    times = time_turns(runners, frames, rounds=rounds, queries=queries, warmup=warmup, clock=clock)
+    return [_timing([row[0] for row in times], [row[k] for row in times]) for k in range(len(runners))]
+
+
+def time_turns(
+    runners: Sequence[AnyRunner],
+    frames: Sequence[NDArray[Any]],
+    *,
+    rounds: int,
+    queries: int,
+    warmup: int,
+    clock: Callable[[], int] = time.monotonic_ns,
+) -> list[list[int]]:
+    """Return for each round the fastest query of each model's turn, nanoseconds; arguments as ``time_interleaved``'s.
+
+    Raises:
+        ConfigError: No model, no frame, or too few rounds.
+    """
     if not runners or not frames or rounds < 4 or queries < 1:
         raise ConfigError(
             f"expected models, frames and 4 rounds or more; got {len(runners)}, {len(frames)} and {rounds}",
@@ -65,13 +83,12 @@ def time_interleaved(
     collecting = gc.isenabled()
     gc.disable()
     try:
-        times = [
+        return [
             [_time_round(runner, frames, index * queries, queries, clock) for runner in runners] for index in range(rounds)
         ]
     finally:
         if collecting:
             gc.enable()
-    return [_timing([row[0] for row in times], [row[k] for row in times]) for k in range(len(runners))]
 
 
 def _time_round(
