@@ -4,28 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, InputSpec
+from weckd_edge.artifacts import InputSpec
 from weckd_edge.core.fingerprint import Key, key_of
-from weckd_edge.core.store import Workspace, file_ref, write_array
+from weckd_edge.core.store import Workspace
+from weckd_edge.core.stored_array import array_once, find_array
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PredictionFile:
-    """File of recorded predictions.
-
-    Attributes:
-        file: The file: float32 ``[N, classes]`` as ``.npy``, in the order of the images.
-        schema_version: Version of this record's fields.
-    """
-
-    file: FileRef
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,14 +43,12 @@ def predict_once(
         images: The images.
         predict: Function that runs the model on all of them, in order.
     """
-    stage = workspace.stage(_name(images), PredictionFile, _key(model, images), lambda folder: _write(folder, predict()))
-    return _read(stage.folder, stage.artifact)
+    return array_once(workspace, _name(images), _key(model, images), lambda: np.asarray(predict(), np.float32))
 
 
 def find_predictions(workspace: Workspace, model: ModelRun, images: SplitFrames) -> Probabilities | None:
     """Return the recorded predictions of images ``[N, classes]``; None where there are none."""
-    stage = workspace.find(_name(images), PredictionFile, _key(model, images))
-    return None if stage is None else _read(stage.folder, stage.artifact)
+    return find_array(workspace, _name(images), _key(model, images))
 
 
 def _name(images: SplitFrames) -> str:
@@ -78,14 +63,3 @@ def _key(model: ModelRun, images: SplitFrames) -> Key:
         "images": [record.pixels_sha256 for record in images.records],
     }
     return key_of(inputs, "weckd_edge.devices.images.frames", *model.modules)
-
-
-def _write(folder: Path, probabilities: Probabilities) -> PredictionFile:
-    path = folder / "probabilities.npy"
-    write_array(path, np.asarray(probabilities, np.float32))
-    return PredictionFile(file=file_ref(folder, path))
-
-
-def _read(folder: Path, recorded: PredictionFile) -> Probabilities:
-    found: Probabilities = np.load(folder / recorded.file.path, allow_pickle=False)
-    return found

@@ -22,9 +22,10 @@ from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
+from weckd_edge.core.stored_array import read_array
 from weckd_edge.train.distill.losses import choose_soft_loss
 from weckd_edge.train.distill.outside.gate import judge
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels, read_array
+from weckd_edge.train.distill.outside.soft_labels import SoftLabels
 from weckd_edge.train.distill.strategies import (
     Strategy,
     find_strategy,

@@ -18,6 +18,7 @@ from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
+from weckd_edge.core.stored_array import read_array
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
@@ -30,7 +31,7 @@ from weckd_edge.train.distill.evaluate import as_trained, predict_records, recor
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
 from weckd_edge.train.distill.outside.heads import LabelledImages
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, read_array, soft_labels_once
+from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, soft_labels_once
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teacher_outputs import ImageFiles
 from weckd_edge.train.distill.sampler import TrainingImages

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, Rate
 from weckd_edge.core.errors import ConfigError
@@ -180,9 +179,3 @@ def make_soft_labels(
         labels_used=len(images.labelled.rows) if features else 0,
         out_of_fold=of_labelled,
     )
-
-
-def read_array(folder: Path, file: FileRef) -> NDArray[np.float32]:
-    """Return one of the arrays of soft labels that lie in a folder."""
-    found: NDArray[np.float32] = np.load(folder / file.path, allow_pickle=False)
-    return found

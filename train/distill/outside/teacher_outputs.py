@@ -15,11 +15,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from weckd_edge.artifacts import SCHEMA_VERSION, FileRef, FrameSpec
+from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Workspace, file_ref, write_array
+from weckd_edge.core.store import Workspace
+from weckd_edge.core.stored_array import array_once
 from weckd_edge.devices.images.split_frames import frames_of
 from weckd_edge.train.data.pixel_cache import CachePlan, plan_cache
 from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views
@@ -28,19 +29,6 @@ from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 BATCH = 32
 
 Floats = NDArray[np.float32]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OutputsFile:
-    """File of a teacher's outputs.
-
-    Attributes:
-        file: The file: float32 ``[N, D]`` as ``.npy``, in the order of the images.
-        schema_version: Version of this record's fields.
-    """
-
-    file: FileRef
-    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -109,15 +97,14 @@ def teacher_outputs(
         ModelError: The teacher gives values that are not numbers.
     """
 
-    def make(folder: Path) -> OutputsFile:
+    def make() -> Floats:
         found = np.concatenate(list(_computed(teacher, images, views, labels, progress)))
         if not np.isfinite(found).all():
             raise ModelError(
                 f"teacher {teacher.name}: gives values that are not numbers; are its mean and std right?",
                 code="E_MODEL_NOT_FINITE",
             )
-        write_array(folder / "outputs.npy", found)
-        return OutputsFile(file=file_ref(folder, folder / "outputs.npy"))
+        return found
 
     inputs = {
         "teacher": teacher.identity,
@@ -128,9 +115,7 @@ def teacher_outputs(
         "labels": labels,
     }
     key = key_of(inputs, "weckd_edge.train.distill.outside.teacher_outputs", *teacher.modules)
-    stage = workspace.stage("teacher-outputs", OutputsFile, key, make)
-    outputs: Floats = np.load(stage.folder / stage.artifact.file.path, allow_pickle=False)
-    return outputs
+    return array_once(workspace, "teacher-outputs", key, make)
 
 
 def _computed(

@@ -18,8 +18,9 @@ from weckd_edge.config import BuildConfig, DistillConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Stage, Workspace
+from weckd_edge.core.stored_array import read_array
 from weckd_edge.train.distill.outside.heads import LabelledImages
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, read_array, soft_labels_once
+from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, soft_labels_once
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teacher_outputs import ImageFiles, TeacherViews, teacher_outputs
 
