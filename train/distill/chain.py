@@ -290,6 +290,26 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
     return tuple(advice)
 
 
+def equal_links(config: BuildConfig) -> tuple[str, ...]:
+    """Return a sentence for each run of links that are one network at one size, so that the chain does not shrink there."""
+    positions = links_of(find_strategy(config.distill.strategy), len(config.link))
+    runs = [[0]]
+    for order in range(1, len(positions)):
+        before, here = (config.link[at] for at in positions[order - 1 : order + 1])
+        if is_same_network(before, here) and before.input_size == here.input_size:
+            runs[-1].append(order)
+        else:
+            runs.append([order])
+    sentences = []
+    for run in (one for one in runs if len(one) > 1):
+        link = config.link[positions[run[0]]]
+        who = "The chain is" if len(run) == len(positions) else f"M{run[0] + 1} to M{run[-1] + 1} are"
+        sentences.append(
+            f"{who} the same network {len(run)} times, {link.model} at {link.input_size} px: these links do not shrink."
+        )
+    return tuple(sentences)
+
+
 def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:
     """Tell whether two links are the same network, whatever size of image each is given."""
     return (one.model, one.options, one.mean, one.std) == (other.model, other.options, other.mean, other.std)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import urllib.request
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -80,7 +79,7 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
             no connection to fetch them.
     """
     source, _, _ = config.model.rpartition(":")
-    remote = bool(source) or config.pretrained
+    remote = bool(source or config.pretrained)
     if not source and not timm.is_model(config.model):
         raise ModelError(
             f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}", code="E_MODEL_NAME"
@@ -146,18 +145,6 @@ def _count_rows(path: Path, created: CreatedStudent) -> int:
     found = fit_to(read_weights(path), created.student.backbone.state_dict(), spare=(head,)).tensors
     weight = found.get(f"{head}.weight")
     return 0 if weight is None else int(weight.shape[0])
-
-
-def can_fetch(timeout_s: float = 5.0) -> bool:
-    """Tell whether the hub that timm's pretrained weights come from can be reached, and may be (``HF_HUB_OFFLINE``)."""
-    constants = require("huggingface_hub.constants", "fetch pretrained weights")
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def has_pretrained_backbone(config: LinkConfig) -> bool:

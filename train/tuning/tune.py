@@ -21,6 +21,7 @@ from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.distributed import count_processes
 from weckd_edge.train.distill.strategies import find_strategy, without_outside
+from weckd_edge.train.networks.available_weights import settle_config
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
 from weckd_edge.train.tuning.work_queue import open_study, storage_errors
 
@@ -93,6 +94,7 @@ def tune(
             f"not open; expected a strategy without them, such as '{without_outside(strategy).name}'",
             code="E_CONFIG_CONFLICT",
         )
+    config = settle_config(config, progress)
     root = data_root(data)
     workspace = Workspace(out)
     with workspace.locked():

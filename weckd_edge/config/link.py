@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from weckd_edge.config.base import check_setting, check_within, path_field
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
@@ -17,7 +18,9 @@ class LinkConfig:
         input_size: Side of the network's input, 32 to 1024 pixels.
         weights: Checkpoint to start from (safetensors, or a PyTorch file of plain tensors), relative to the configuration
             file. Its classifier is left out where the shape differs.
-        pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache.
+        pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache. With
+            ``if_available`` the link starts from them where they can be had, and else from random weights with a warning.
+            The bundle's record of the settings says which it was.
         options: Keyword arguments of ``timm.create_model`` that shape the network, such as ``{ channels = [16, 32, 64, 128]
             }`` for a narrow ResNet. Arguments that make timm read, fetch or run something are refused.
         mean: Mean of each RGB channel, of values in 0..1, that the weights were trained with. None takes the model's own;
@@ -30,7 +33,7 @@ class LinkConfig:
     model: str
     input_size: int = 128
     weights: str | None = path_field(default=None)
-    pretrained: bool = False
+    pretrained: bool | Literal["if_available"] = False
     options: NetworkOptions = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
@@ -60,8 +63,10 @@ class LinkConfig:
         )
 
 
-DEFAULT_LINKS = (
-    LinkConfig(model="mobilenetv2_100", input_size=128),
-    LinkConfig(model="mobilenetv2_050", input_size=128),
-    LinkConfig(model="mobilenetv2_035", input_size=96),
+_DEFAULT_MODEL = "mobilenetv2_050"
+_DEFAULT_SIZES = (128, 112, 96)
+
+DEFAULT_LINKS = tuple(
+    LinkConfig(model=_DEFAULT_MODEL, input_size=size, pretrained="if_available") for size in _DEFAULT_SIZES
 )
+"""Links of a chain that the settings leave open: one model, smaller from link to link."""
