@@ -126,7 +126,7 @@ def main() -> None:
     cost = {name: typical(samples) for name, samples in times.items()}
     append(
         "distillation",
-        f"single steps of the default chain, batch {BATCH}, FP32, {torch.get_num_threads()} threads",
+        f"single steps of the links, batch {BATCH}, FP32, {torch.get_num_threads()} threads",
         times,
         ["torch", "timm"],
         ratio_chain=round(
