@@ -29,7 +29,7 @@ from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validat
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
-from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
+from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms, set_batch_norms
 from weckd_edge.train.distill.outside.heads import LabelledImages
 from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, soft_labels_once
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
@@ -42,6 +42,7 @@ from weckd_edge.train.networks.models import (
     StudentSize,
     create_student,
     has_pretrained_backbone,
+    inherit_weights,
     load_link,
     save_weights,
     weights_of,
@@ -85,7 +86,7 @@ class LinkJob:
         labelled_subsets: Labelled subsets that it sees; None for the labels of all training images.
         seed: Seed of its weights and batches.
         train: Settings of the loop.
-        start: Trained link of the same network to start from; None starts from the network's own weights.
+        start: Trained link of the same model, as wide or wider, to start from; None starts from the network's own weights.
         teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
         unlabelled: Whether it sees the other training images, without labels.
         distill: Settings of the distillation, without effect where there is no teacher.
@@ -264,8 +265,10 @@ class Trainer:
         torch.manual_seed(job.seed)
         created = create_student(plan.config, len(self.index.labels))
         if job.start is not None:
-            created.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
+            inherit_weights(created.student, load_link(job.start.artifact, job.start.folder))
         feed = self.open_feed(job)
+        if _loses_channels(job):
+            set_batch_norms(created.student, feed, plan.input.network)
         with_probe = (
             job.train.linear_probe
             and job.start is None
@@ -317,6 +320,7 @@ class Trainer:
             images_used=len(feed.labelled) + len(feed.unlabelled),
             val_accuracy=self._accuracy(created.student, plan.input, "val"),
             test_accuracy=self._accuracy(created.student, plan.input, "test"),
+            width=plan.config.width,
             epochs=job.train.epochs if stopping is None else stopping.epochs,
         )
 
@@ -369,12 +373,20 @@ class Trainer:
         return self._decoded[split]
 
 
+def _loses_channels(job: LinkJob) -> bool:
+    """Tell whether a link starts from trained weights of which it keeps a part alone."""
+    if job.start is not None:
+        return job.start.artifact.width > job.plan.config.width
+    return has_pretrained_backbone(job.plan.config) and job.plan.config.width < 1
+
+
 def _logged_settings(job: LinkJob) -> dict[str, str]:
     """Return the settings of a link's training, by their names, as a logger shows them."""
     train = job.train.identity()
     return {
         "model": job.plan.config.model,
         "input_size": str(job.plan.input.network.side),
+        "width": f"{job.plan.config.width:g}",
         "seed": str(job.seed),
         "teachers": ", ".join(
             [*(teacher.artifact.name for teacher in job.teachers), *(["outside"] if job.soft_labels else [])]
