@@ -105,7 +105,7 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]
 
 def _starts_trained(link: LinkConfig, chain: Sequence[LinkConfig]) -> bool:
     """Tell whether a link's weights, or those it may take over from another link, were trained before."""
-    return any(has_pretrained_backbone(other) and is_same_network(link, other) for other in chain)
+    return any(has_pretrained_backbone(other) and can_inherit(other, link) for other in chain)
 
 
 def make_trainer(
@@ -212,7 +212,7 @@ def run_strategy(
     links: list[Stage[Link]] = []
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
-        inherits = strategy.inherit and before is not None and is_same_network(before, plans[position].config)
+        inherits = strategy.inherit and before is not None and can_inherit(before, plans[position].config)
         earlier = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         subsets = subsets_of(strategy, position, len(plans))
         teaching = prepare_teachers(trainer, teachers, subsets, config) if strategy.outside else None
@@ -262,9 +262,9 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
     for one, two in pairwise(positions):
         before, here = config.link[one], config.link[two]
         least, most = math.ceil(CARRIES_OVER * before.input_size), math.floor(here.input_size / CARRIES_OVER)
-        if is_same_network(before, here) and here.input_size < least:
+        if can_inherit(before, here) and here.input_size < least:
             advice.append(
-                f"link {two + 1} starts from the weights of link {one + 1}, the same network at {before.input_size} px; "
+                f"link {two + 1} starts from the weights of link {one + 1}, the same model at {before.input_size} px; "
                 f"whether they help at {here.input_size} px is not known; give link {two + 1} {least} px or more, or link "
                 f"{one + 1} at most {most}"
             )
@@ -272,8 +272,14 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
 
 
 def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:
-    """Tell whether two links are the same network, whatever size of image each is given."""
-    return (one.model, one.options, one.mean, one.std) == (other.model, other.options, other.mean, other.std)
+    """Tell whether two links are the same network at the same width, whatever size of image each is given."""
+    return one.width == other.width and can_inherit(one, other)
+
+
+def can_inherit(before: LinkConfig, here: LinkConfig) -> bool:
+    """Tell whether a link can start from another's weights: the same model, and no wider, whatever their images' sizes."""
+    same = (before.model, before.options, before.mean, before.std) == (here.model, here.options, here.mean, here.std)
+    return same and here.width <= before.width
 
 
 def longer(train: TrainConfig, factor: int) -> TrainConfig:

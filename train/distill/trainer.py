@@ -39,7 +39,7 @@ from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.link_plan import LinkPlan
-from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
+from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms, set_batch_norms
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.training_cost import metered
@@ -47,6 +47,7 @@ from weckd_edge.train.networks.models import (
     Student,
     create_student,
     has_pretrained_backbone,
+    inherit_weights,
     load_link,
     save_weights,
     weights_of,
@@ -73,7 +74,7 @@ class LinkJob:
         held_out: Rows of training images of these subsets whose labels it does not see all the same.
         seed: Seed of its weights and batches.
         train: Settings of the loop.
-        start: Trained link of the same network to start from; None starts from the network's own weights.
+        start: Trained link of the same model, as wide or wider, to start from; None starts from the network's own weights.
         teachers: Trained links, the nearest last; empty for a link that learns from labels alone.
         unlabelled: Whether it sees the other training images, without labels.
         distill: Settings of the distillation, without effect where there is no teacher.
@@ -240,8 +241,10 @@ class Trainer:
         torch.manual_seed(job.seed)
         created = create_student(plan.config, len(self.index.labels))
         if job.start is not None:
-            created.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
+            inherit_weights(created.student, load_link(job.start.artifact, job.start.folder))
         feed = self.open_feed(job)
+        if _loses_channels(job):
+            set_batch_norms(created.student, feed, plan.input.network)
         with_probe = (
             job.train.linear_probe
             and job.start is None
@@ -293,6 +296,7 @@ class Trainer:
             images_used=len(feed.labelled) + len(feed.unlabelled),
             val_accuracy=self._accuracy(created.student, plan.input, "val"),
             test_accuracy=self._accuracy(created.student, plan.input, "test"),
+            width=plan.config.width,
             epochs=job.train.epochs if stopping is None else stopping.epochs,
         )
 
@@ -354,12 +358,20 @@ class Trainer:
         return self._decoded[split]
 
 
+def _loses_channels(job: LinkJob) -> bool:
+    """Tell whether a link starts from trained weights of which it keeps a part alone."""
+    if job.start is not None:
+        return job.start.artifact.width > job.plan.config.width
+    return has_pretrained_backbone(job.plan.config) and job.plan.config.width < 1
+
+
 def _logged_settings(job: LinkJob) -> dict[str, str]:
     """Return the settings of a link's training, by their names, as a logger shows them."""
     train = job.train.identity()
     return {
         "model": job.plan.config.model,
         "input_size": str(job.plan.input.network.side),
+        "width": f"{job.plan.config.width:g}",
         "seed": str(job.seed),
         "teachers": ", ".join(
             [*(teacher.artifact.name for teacher in job.teachers), *(["outside"] if job.soft_labels else [])]

@@ -31,6 +31,8 @@ class Link:
         images_used: Number of distinct training images that the link saw, labelled or not; 0 for an imported model.
         val_accuracy: Accuracy on the validation split, in FP32.
         test_accuracy: Accuracy on the held-out test split, in FP32.
+        width: Part of the model's channels that it keeps: below 1 the model was pruned before it was trained, in the way of
+            its time, and the shapes of the weights say which layer kept how many.
         epochs: Number of epochs that the link was trained for, fewer than the setting where early stopping ended the
             training; None where it is not known, as for an imported model.
         schema_version: Schema version of this record.
@@ -50,6 +52,7 @@ class Link:
     images_used: int
     val_accuracy: Rate
     test_accuracy: Rate
+    width: float = 1.0
     epochs: int | None = None
     schema_version: int = SCHEMA_VERSION
 
