@@ -29,7 +29,7 @@ class Teaching:
     """What teachers from outside teach.
 
     Attributes:
-        soft_labels: Their soft labels of all training images.
+        soft_labels: Soft labels of the teachers for all training images.
         networks: Networks that were trained for it.
     """
 
