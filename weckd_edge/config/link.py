@@ -68,9 +68,11 @@ class LinkConfig:
 
 
 _DEFAULT_MODEL = "mobilenetv2_050"
-_DEFAULT_SIZES = (128, 112, 96)
+_DEFAULT_SHAPES = ((128, 1.0), (112, 0.85), (96, 0.7))
+"""Size of the input, and width, of each default link."""
 
 DEFAULT_LINKS = tuple(
-    LinkConfig(model=_DEFAULT_MODEL, input_size=size, pretrained="if_available") for size in _DEFAULT_SIZES
+    LinkConfig(model=_DEFAULT_MODEL, input_size=size, width=width, pretrained="if_available")
+    for size, width in _DEFAULT_SHAPES
 )
-"""Links of a chain that the settings leave open: one model, smaller from link to link."""
+"""Links of a chain that the settings leave open: one model, smaller from link to link in size and in width."""

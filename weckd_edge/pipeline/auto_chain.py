@@ -109,7 +109,7 @@ def time_candidates(
         folders = [Path(place) / str(at) for at in range(len(candidates))]
         built = []
         for link, folder in zip(candidates, folders, strict=True):
-            built.append(_build_candidate(link, index, root, config, folder))
+            built.append(build_candidate(link, index, root, config, folder))
             task.advance()
         fp32, int8 = (
             _time_models([(folder / kind, made.spec) for folder, made in zip(folders, built, strict=True)], config)
@@ -138,7 +138,7 @@ def time_candidates(
 
 
 @dataclass(frozen=True, slots=True)
-class _BuiltCandidate:
+class BuiltCandidate:
     """A candidate that was written: its input and its size."""
 
     spec: InputSpec
@@ -146,9 +146,9 @@ class _BuiltCandidate:
     macs: int
 
 
-def _build_candidate(
+def build_candidate(
     link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path
-) -> _BuiltCandidate:
+) -> BuiltCandidate:
     """Write a candidate in both precisions."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
@@ -171,7 +171,7 @@ def _build_candidate(
     write_quantized(calibration, model, "minmax", small=True, folder=small)
     openvino_backend.build_ir(plain / ONNX_FILE, "fp32", plain)
     openvino_backend.build_ir(small / ONNX_FILE, "int8", small)
-    return _BuiltCandidate(spec, size.parameters, size.macs)
+    return BuiltCandidate(spec, size.parameters, size.macs)
 
 
 def _time_models(models: Sequence[tuple[Path, InputSpec]], config: BuildConfig) -> list[InterleavedTiming]:
