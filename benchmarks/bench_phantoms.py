@@ -1,9 +1,9 @@
 """Is a larger link better on the drawn ears? ``python benchmarks/bench_phantoms.py [--seeds 0 1 2] [--part sizes|chain]``.
 
-Part ``sizes``: one network at two sizes of input, on all labels of training and on one labelled subset, with as many gradient
-steps each; the drawn set, its split and the network's first weights follow the seed. Part ``chain``: the chain of
-docs/examples/demo.toml, link by link, and its baseline. Some four minutes of one core for each part. Appends one line of each
-part to results/phantoms.jsonl.
+Part ``sizes``: one network at two sizes of input, on all labels of training and on one labelled subset, with as many
+gradient steps each; the drawn set, its split and the network's first weights follow the seed. Part ``chain``: the chain of
+docs/examples/demo.toml, link by link, and its baseline. Some four minutes of one core for each part. Appends one line of
+each part to results/phantoms.jsonl.
 """
 
 from __future__ import annotations

@@ -69,7 +69,7 @@ def main() -> None:
     whole = f"{LINKS[0].model}x1"
     append(
         "width",
-        "256x192 end-to-end latency in int8 at 96 px, one core, random weights; medians over rounds of a round's fastest query",
+        "256x192 end-to-end latency in int8 at 96 px, one core, random weights; medians of rounds' fastest queries",
         {},
         ["openvino", "onnxruntime", "timm", "torch", "torch-pruning"],
         int8_ns=times,
