@@ -32,7 +32,7 @@ from weckd_edge.train.distill.strategies import find_strategy
 DEMO = Path(__file__).resolve().parents[1] / "docs/examples/demo.toml"
 NETWORK = LinkConfig(model="resnet10t", options={"channels": [16, 32, 64, 128], "stem_width": 16})
 SIZES = (96, 64)
-EPOCHS = 5
+EPOCHS = 4
 SILENT = SilentProgress()
 
 
