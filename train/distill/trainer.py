@@ -24,7 +24,7 @@ from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache, plan_cache
 from weckd_edge.train.distill.class_weights import balanced_weights
-from weckd_edge.train.distill.distributed import shared_stage
+from weckd_edge.train.distill.distributed import fabric_for, shared_stage
 from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
@@ -265,7 +265,9 @@ class Trainer:
         created = create_student(plan.config, len(self.index.labels))
         if job.start is not None:
             created.student.load_state_dict(load_link(job.start.artifact, job.start.folder).state_dict())
-        feed = self.open_feed(job)
+        device = fabric_for(job.train).device
+        feed = self.open_feed(job).on(device)
+        created.student.to(device)
         with_probe = (
             job.train.linear_probe
             and job.start is None
