@@ -23,7 +23,6 @@ from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
-from weckd_edge.train.networks.available_weights import settle_config
 from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
 from weckd_edge.train.run_logging.open_run import open_run
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
@@ -85,7 +84,7 @@ def run_study(
 
     Args:
         data: Folder or CSV.
-        config: Settings of the chain and its training.
+        config: Settings of the chain and its training, whose links are settled.
         grid: Strategies, and number of seeds and folds.
         out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
         progress: Receiver of the progress.
@@ -98,7 +97,6 @@ def run_study(
         WeckdError: The data or the links cannot be used.
     """
     strategies = grid.find_strategies()
-    config = settle_config(config, progress)
     root, workspace = data_root(data), Workspace(out)
     splits = grid.splits(config.seed)
     with workspace.locked(), open_run(out.resolve().name, config, out, enabled=is_first()) as logger:

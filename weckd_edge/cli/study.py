@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
-from weckd_edge.cli.console.output import print_json, print_table
+from weckd_edge.cli.console.libraries import set_up_libraries
+from weckd_edge.cli.console.output import print_json, print_message, print_table
 from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
@@ -72,7 +73,7 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     Every strategy takes the same number of gradient steps, unless train.patience ends some early. The single ones are
     the last network alone: on one labelled subset, on the union of the subsets, on all labels.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_up_libraries()
     from tempfile import TemporaryDirectory
 
     from weckd_edge.core.progress import SilentProgress
@@ -80,10 +81,15 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.pipeline.outside_teachers import open_teachers
     from weckd_edge.report.study_page import write_study
+    from weckd_edge.train.networks.available_weights import settle_weights
     from weckd_edge.train.tuning.study import StudyGrid, run_study
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
+    settled = settle_weights(config.link)
+    if settled.missing:
+        print_message(f"warning: {settled.missing}")
+    config = replace(config, link=settled.links)
     names = plan.names()
     grid = StudyGrid(strategies=names, seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config, names))
     if not keeps_results(os.environ):

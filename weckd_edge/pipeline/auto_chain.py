@@ -146,9 +146,7 @@ class BuiltCandidate:
     macs: int
 
 
-def build_candidate(
-    link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path
-) -> BuiltCandidate:
+def build_candidate(link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> BuiltCandidate:
     """Write a candidate in both precisions."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
