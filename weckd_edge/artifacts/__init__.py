@@ -42,7 +42,6 @@ from weckd_edge.artifacts.frame import (
     Takes,
     as_colour,
     crop_box,
-    diagonal_positions,
 )
 from weckd_edge.artifacts.guard import FrameGuard, FrameQuality, QualityLimits
 from weckd_edge.artifacts.labels import Labels
@@ -214,7 +213,6 @@ __all__ = [
     "Verification",
     "as_colour",
     "crop_box",
-    "diagonal_positions",
     "prepared_frame",
     "read_preparation",
     "trained_colour",
