@@ -869,6 +869,9 @@ def test_where_no_form_builds_in_int8_the_graph_without_pairs_runs_in_fp16_and_t
     assert jetson.trt.told("build_serialized_network")[-1] == ["FP16"]
     assert list(done.choice.left_out) == ["tensorrt int8 float32"]
     assert choose_model(open_bundle(jetson.bundle.folder), root=jetson.root).name == "tensorrt fp16"
+    result = verify_bundle(jetson.bundle.folder)
+    assert [(test.name, test.passed) for test in result.selftest if test.runs] == [("tensorrt fp16", True)]
+    assert str(result.running) == "tensorrt fp16, chosen on this device"
 
 
 def test_an_engine_that_predicts_otherwise_is_refused_and_the_next_form_tried(
