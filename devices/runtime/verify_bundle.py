@@ -25,7 +25,7 @@ from weckd_edge.devices.runtime.device_choice import find_choice, model_name
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
-from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, choose_model, read_model_bytes
+from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, find_running, read_model_bytes
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
@@ -127,7 +127,7 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
             bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err), code=err.code
         )
     if running is not None:
-        tests = tuple(replace(test, runs=test.name == model_name(running.backend, running.precision)) for test in tests)
+        tests = tuple(replace(test, runs=test.name == running.name) for test in tests)
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -143,7 +143,7 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
 
 def _running(bundle: Bundle) -> RunningModel | None:
     try:
-        return choose_model(bundle).running
+        return find_running(bundle)
     except (DeviceError, MissingDependency):
         return None
 

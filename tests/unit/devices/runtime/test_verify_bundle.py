@@ -13,7 +13,7 @@ from support import factories
 from support.bundles import toy
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, Int8Count, NetworkInput
-from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
 from weckd_edge.core.errors import BundleError, MissingDependency
@@ -282,6 +282,21 @@ def test_the_command_shows_a_table_to_a_person(tmp_path: Path, runners: dict[str
     assert result.exit_code == 0
     assert "openvino" in result.stdout
     assert "passed" in result.stdout
+
+
+def test_the_files_of_a_model_are_read_once(
+    tmp_path: Path, runners: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, as_it_is = [], Bundle.read
+
+    def note(self: Bundle, ref: FileRef) -> bytes:
+        read.append(ref.path)
+        return as_it_is(self, ref)
+
+    monkeypatch.setattr(Bundle, "read", note)
+    result = verify_bundle(make_bundle(tmp_path / "b"))
+    assert [test.runs for test in result.selftest] == [True]
+    assert read.count("model/model.xml") == 1
 
 
 def test_what_runs_in_int8_on_this_processor_is_counted_again(
