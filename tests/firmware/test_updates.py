@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.bundles.signing_keys import write_pair
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -81,15 +82,7 @@ def test_what_is_not_the_owners_is_refused_and_nothing_changes(tool: Any, make: 
 
 
 def test_another_owners_key_takes_nothing(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    other = tmp_path / "other.pub"
-    other.write_bytes(
-        ec.generate_private_key(ec.SECP256R1())
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    _, other = write_pair(tmp_path, "other")
     assert "not this key's" in tool.refused("install", make(1), key=other)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.bundles import toy
+from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, Int8Count, NetworkInput
 from weckd_edge.bundle.reader import Bundle, open_bundle
@@ -247,15 +248,7 @@ def test_golden_predictions_that_do_not_fit_the_frames_are_refused(tmp_path: Pat
 
 def test_a_key_refuses_an_unsigned_bundle(tmp_path: Path, runners: dict[str, object]) -> None:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = tmp_path / "key.pub"
-    key.write_bytes(
-        ec.generate_private_key(ec.SECP256R1())
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    _, key = write_pair(tmp_path)
     folder = make_bundle(tmp_path / "b")
     assert (verify_bundle(folder, key).signature, verify_bundle(folder, key).passed) == ("unsigned", False)
     (folder / "signature").write_text("{}")

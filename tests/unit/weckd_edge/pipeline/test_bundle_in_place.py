@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from support.bundles.made_parts import Made, assemble, make_parts
+from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.errors import BundleError, ConfigError, StoreError
@@ -98,19 +99,10 @@ def test_a_place_that_cannot_be_written_is_one_clear_error(tmp_path: Path) -> No
 
 def test_with_a_key_the_bundle_is_signed_with_it(tmp_path: Path) -> None:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    (tmp_path / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    (tmp_path / "key.pub").write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    parts = make_parts(tmp_path).built_with(key=tmp_path / "key.pem")
+    private, public = write_pair(tmp_path)
+    parts = make_parts(tmp_path).built_with(key=private)
     assemble(parts)
-    assert open_bundle(parts.out, key=tmp_path / "key.pub").signature == "valid"
+    assert open_bundle(parts.out, key=public).signature == "valid"
 
 
 def test_without_a_key_it_is_unsigned(tmp_path: Path) -> None:
