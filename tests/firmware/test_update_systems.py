@@ -16,8 +16,6 @@ from weckd_edge.bundle.packaging.base import Signer
 from weckd_edge.bundle.packaging.package import package_bundle
 
 MODULE = Path(__file__).parents[2] / "devices/firmware/update/mender/weckd-bundle"
-
-
 SYSTEMD = Path(__file__).parents[2] / "devices/firmware/update/systemd"
 
 

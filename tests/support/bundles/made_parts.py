@@ -49,23 +49,13 @@ from weckd_edge.report import BundleContents
 from weckd_edge.report.documents.licences import read_environment
 
 LABELS = ("effusion", "normal", "wax")
-
-
 INPUT = InputSpec(
     frame=FrameSpec(height=16, width=16, crop="center"),
     network=NetworkInput(height=16, width=16, mean=(0.5,) * 3, std=(0.5,) * 3),
 )
-
-
 RATE = Rate(value=0.9, low=0.8, high=0.95, correct=9, images=10, groups=10)
-
-
 MEASUREMENT = factories.measurement()
-
-
 NO_IMAGES = SplitFrames(split="test", records=(), frames=np.zeros((0, 16, 16, 3), np.uint8))
-
-
 NO_LIMITS = GateConfig(max_latency_p90_ms=1e9, max_memory_mib=1e9, max_accuracy_drop=1.0)
 
 

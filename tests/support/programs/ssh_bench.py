@@ -14,8 +14,6 @@ from weckd_edge.devices.remote.records import HostResult
 LONG = BenchRequest(
     settings=BenchSettings(rules="mobile", generator="builtin", warmup=3), backend="onnxruntime", power="none"
 )
-
-
 SHORT = replace(LONG, settings=replace(LONG.settings, rules="quick", queries=70))
 
 

@@ -35,11 +35,7 @@ from weckd_edge.report.bench_page import bench_page
 from weckd_edge.report.json_summaries import bench_summary
 
 INPUT = factories.input_spec(2)
-
-
 LABELS = ("effusion", "normal", "wax")
-
-
 COUNT = Int8Count(int8_layers=3, layers=5, float_layers=("a", "b"))
 
 

@@ -171,8 +171,6 @@ def test_an_engine_that_predicts_otherwise_is_refused_and_the_next_form_tried(
 
 
 PIXELS = pytest.mark.parametrize("jetson", ["area"], indirect=True)
-
-
 WHOLE = "tensorrt int8 float32 of the whole frame"
 
 
