@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -17,14 +18,15 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DataConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.data.folds import Fold
+from weckd_edge.train.data.split import SplitItem, split_fold
 from weckd_edge.train.distill import engine
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
 from weckd_edge.train.tuning.study import StudyGrid, run_study
 from weckd_edge.train.tuning.study_record import HeldOut, StudyRun, held_out_of
-from weckd_edge.train.tuning.study_results import Study, StrategyDifference
+from weckd_edge.train.tuning.study_results import StrategyDifference, Study
 from weckd_edge.train.tuning.study_verdicts import chain_verdict, chain_verdicts
-
 
 IMAGES = 100
 """Number of test images of each seed and fold that is made up here, in groups of two."""
@@ -371,14 +373,6 @@ def test_the_notes_say_what_an_interval_counts_and_that_trainings_ended_early() 
     assert "Early stopping" in uneven.notes[1]
 
 
-def test_a_large_study_is_summed_up_at_once() -> None:
-    """Ten strategies with five seeds of five folds: every pair, 500 images a fold."""
-    names = [f"s{n}" for n in range(10)]
-    found = folded(**{name: [[0.8, 0.7, 0.75, 0.7, 0.7]] * 5 for name in names})
-    assert len(found.differences()) == 45
-    assert len(found._crossed) == 1  # who was tested on what is worked out once
-
-
 def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
     ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -416,11 +410,26 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
     )
 
 
-def test_labels_weights_and_batches_of_a_fold_are_drawn_anew(ears: Path, tmp_path: Path) -> None:
-    """So that trainings on two folds are no more alike than those of two seeds."""
-    grid = StudyGrid(strategies=["weckd"], seeds=2, folds=3)
+def test_no_two_folds_of_any_seeds_train_with_the_same_seed() -> None:
+    grid = StudyGrid(strategies=["weckd"], seeds=20, folds=3)
     numbers = [split.number for split in grid.splits(4)]
-    assert numbers == [12, 13, 14, 15, 16, 17]
+    assert len(set(numbers)) == 60
+    assert [split.number for split in StudyGrid(strategies=["weckd"], seeds=3).splits(4)] == [4, 5, 6]
+
+
+def test_labelled_subsets_of_two_folds_are_no_more_alike_than_those_of_two_seeds() -> None:
+    items = [SplitItem(label=str(i % 2), group=f"g{i}") for i in range(400)]
+
+    def subset(seed: int, number: int) -> set[int]:
+        places = split_fold(items, DataConfig(), Fold(number=number, count=5), labelled_subsets=3, seed=seed)
+        return {i for i, place in enumerate(places) if place.labelled_subset == 0}
+
+    folds = [subset(0, number) for number in range(1, 6)]
+    seeds = [subset(seed, 1) for seed in range(5)]
+    alike = [[len(a & b) / len(a) for a, b in itertools.combinations(found, 2)] for found in (folds, seeds)]
+    assert all(folds)
+    assert sum(alike[0]) <= sum(alike[1]) + 0.5
+    assert max(alike[0]) < 0.3
 
 
 def test_images_and_groups_have_the_same_numbers_in_every_split(ears: Path, tmp_path: Path) -> None:
