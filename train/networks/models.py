@@ -22,6 +22,7 @@ from weckd_edge.core.network_options import NetworkOptions, check_network_option
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.serialization import from_data
 from weckd_edge.core.store import write_atomic
+from weckd_edge.train.networks.pruning import counts_of, cut_to_fit, prune, prune_to_width
 from weckd_edge.train.networks.weights_file import fit_to, read_weights
 
 logger = logging.getLogger(__name__)
@@ -73,11 +74,11 @@ class CreatedStudent:
 
 
 def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
-    """Make a student with fresh or given weights.
+    """Make a student with fresh or given weights, pruned to the link's width.
 
     Raises:
-        ModelError: The name is unknown, timm refuses the options, the weights are missing or of another shape, or there is
-            no connection to fetch them.
+        ModelError: The name is unknown, timm refuses the options, the weights are missing or of another shape, there is no
+            connection to fetch them, or the network cannot be pruned.
     """
     source, _, _ = config.model.rpartition(":")
     remote = bool(source) or config.pretrained
@@ -105,10 +106,28 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
         ) from err
     if config.weights is not None:
         load_weights(backbone, Path(config.weights), config.model)
+    if config.width < 1:
+        prune_to_width(backbone, config.width)
     defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
     return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
+
+
+def inherit_weights(student: Student, predecessor: Student) -> None:
+    """Give a student the weights of a trained network of the same model, pruned further where the student is narrower.
+
+    Args:
+        student: Student that takes over the weights.
+        predecessor: Trained network of the same model, as wide as the student or wider; it ends as narrow as the student.
+
+    Raises:
+        ModelError: The network cannot be pruned.
+    """
+    counts = counts_of(student.backbone)
+    if counts_of(predecessor.backbone) != counts:
+        prune(predecessor.backbone, counts)
+    student.load_state_dict(predecessor.state_dict())
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -263,6 +282,8 @@ def load_link(link: Link, folder: Path) -> Student:
     options: dict[str, Any] = dict(link.options)
     try:
         student = Student(timm.create_model(link.model, num_classes=len(link.labels), **options))
+        if link.width < 1:
+            cut_to_fit(student.backbone, tensors)
         student.backbone.load_state_dict(tensors)
     except Exception as err:  # timm raises any kind of error
         raise ModelError(
@@ -311,12 +332,21 @@ def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> No
     for i in range(1, len(links)):
         before, here = sizes[i - 1], sizes[i]
         one, other = links[i - 1], links[i]
-        if (one.model, one.options, one.input_size) == (other.model, other.options, other.input_size):
+        if (one.model, one.options, one.input_size, one.width) == (
+            other.model,
+            other.options,
+            other.input_size,
+            other.width,
+        ):
             continue
         if here.parameters >= before.parameters and here.macs >= before.macs:
             raise ModelError(
-                f"link {i + 1} ({links[i].model} at {links[i].input_size} px: {here.parameters:,} parameters, "
-                f"{here.macs:,} MACs) is not smaller than link {i} ({links[i - 1].model} at "
-                f"{links[i - 1].input_size} px: {before.parameters:,}, {before.macs:,}); put the larger first or shrink it",
+                f"link {i + 1} ({_described(other)}: {here.parameters:,} parameters, {here.macs:,} MACs) is not smaller "
+                f"than link {i} ({_described(one)}: {before.parameters:,}, {before.macs:,}); put the larger first or "
+                "shrink it",
                 code="E_MODEL_CHAIN_ORDER",
             )
+
+
+def _described(link: LinkConfig) -> str:
+    return f"{link.model} at {link.input_size} px" + (f" and width {link.width:g}" if link.width < 1 else "")

@@ -15,6 +15,8 @@ class LinkConfig:
     Attributes:
         model: timm name of the network, or ``hf_hub:owner/name``.
         input_size: Side of the network's input, 32 to 1024 pixels.
+        width: Part of the model's channels that the link keeps, over 0 to 1. Below 1 it is pruned, before it is trained, to
+            whole channels, in multiples of 8; those with the largest weights stay.
         weights: Checkpoint to start from (safetensors, or a PyTorch file of plain tensors), relative to the configuration
             file. Its classifier is left out where the shape differs.
         pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache.
@@ -29,6 +31,7 @@ class LinkConfig:
 
     model: str
     input_size: int = 128
+    width: float = 1.0
     weights: str | None = path_field(default=None)
     pretrained: bool = False
     options: NetworkOptions = field(default_factory=dict)
@@ -38,6 +41,7 @@ class LinkConfig:
 
     def __post_init__(self) -> None:
         check_setting(32 <= self.input_size <= 1024, f"input_size = {self.input_size}: expected 32 to 1024 pixels")
+        check_setting(0 < self.width <= 1, f"{self.model}: width = {self.width:g}: expected more than 0, and at most 1")
         check_setting(
             not (self.weights and self.pretrained),
             f"{self.model}: weights and pretrained contradict each other; keep one of the two",

@@ -157,6 +157,7 @@ MEANINGS = {
     "E_MODEL_SHAPES": "Shapes in the graph do not fit each other, or are not fixed.",
     "E_MODEL_TRAINING_MODE": "The network was exported in training mode.",
     "E_MODEL_WEIGHTS_FILE": "A weights file cannot be read, or its weights are gone.",
+    "E_MODEL_WIDTH": "The network cannot be pruned to a part of its channels.",
     "E_RECORD_CHOICE": "A key holds a value that is none of those that are known.",
     "E_RECORD_KEY_MISSING": "A key is missing.",
     "E_RECORD_KEY_UNKNOWN": "A key is not known.",

@@ -34,6 +34,7 @@ EXTRA_OF = {
     "tensorrt_rtx": "jetson-preflight",
     "timm": "train",
     "torch": "train",
+    "torch_pruning": "train",
     "torch_tensorrt": "torch-tensorrt",
     "torchvision": "train",
 }

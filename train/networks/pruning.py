@@ -1,0 +1,194 @@
+"""Structured pruning: keep a part of a network's channels, whole channels at a time, with the weights of those that stay.
+
+Layers that an addition, a depthwise convolution or a gate couples lose the same channels; torch-pruning finds them by its
+dependency graph. Of each such group those channels stay that matter most by the L2 norm of all weights that make or read
+them (Fang et al. 2023, arXiv 2301.12900). How many stay depends on the network and the width alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from weckd_edge.core.errors import ModelError, first_line
+from weckd_edge.core.optional_imports import require
+
+MULTIPLE = 8
+"""Channels come in multiples of this, as kernels for int8 and for vectors want it, and there are at least as many."""
+
+SIDE = 64
+"""Side of the image on which a network is traced, pixels."""
+
+TOLERANCE = 1e-3
+"""Largest difference of outputs, relative to the largest of them, by which rounding explains it."""
+
+Counts = Mapping[str, int]
+"""Number of output channels of layers, by the layer's name."""
+
+
+def channels_at(channels: int, width: float) -> int:
+    """Return how many of a layer's channels stay at a width: the nearest multiple of 8, never less than 90 % of the part.
+
+    MobileNetV2 rounds its widths so (arXiv 1801.04381). The number never falls where the width grows.
+    """
+    wanted = channels * width
+    nearest = max(MULTIPLE, int(wanted + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
+    return min(channels, nearest + MULTIPLE if nearest < 0.9 * wanted else nearest)
+
+
+def counts_of(backbone: nn.Module) -> Counts:
+    """Return how many channels each convolution and linear layer of a network has."""
+    return {name: _outputs(layer) for name, layer in backbone.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))}
+
+
+def prune_to_width(backbone: nn.Module, width: float) -> None:
+    """Prune a whole network to a part of its channels.
+
+    Args:
+        backbone: timm network on the CPU with all of its channels.
+        width: Part of the channels to keep, over 0 to 1.
+
+    Raises:
+        ModelError: The network cannot be pruned.
+        MissingDependency: torch-pruning is not installed, or is broken.
+    """
+    prune(backbone, {name: channels_at(count, width) for name, count in counts_of(backbone).items()})
+
+
+def prune(backbone: nn.Module, counts: Counts) -> None:
+    """Prune a network to a number of channels for each layer.
+
+    The pruned network predicts as the whole one does where nothing reads the channels that are removed; this is tried.
+
+    Args:
+        backbone: timm network on the CPU, pruned before or not.
+        counts: Number of channels that each layer keeps.
+
+    Raises:
+        ModelError: The network cannot be pruned.
+        MissingDependency: torch-pruning is not installed, or is broken.
+    """
+    library = require("torch_pruning", "prune a link to a part of its channels")
+    name = type(backbone).__name__
+    shown = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    grouped = next(
+        (one for one in backbone.modules() if isinstance(one, nn.Conv2d) and 1 < one.groups < one.out_channels), None
+    )
+    if grouped is not None:
+        raise ModelError(
+            f"{name}: cannot be pruned, as a convolution divides its channels into {grouped.groups} groups; leave width "
+            "out, or take a network without such convolutions",
+            code="E_MODEL_WIDTH",
+        )
+    with _evaluating(backbone):
+        try:
+            graph = library.DependencyGraph().build_dependency(backbone, (shown,), verbose=False)
+            removed = _channels_to_remove(library, graph, backbone, counts)
+            for group in removed:
+                _read_no_more(library, group)
+            expected = _outputs_of(backbone, shown)
+            for group in removed:
+                group.prune(record_history=False)
+            found = _outputs_of(backbone, shown)
+        except Exception as err:  # the library raises any kind of error over a network that it does not understand
+            raise ModelError(
+                f"{name}: cannot be pruned ({first_line(err)}); leave width out, or take a plain convolutional network",
+                code="E_MODEL_WIDTH",
+            ) from err
+    difference = float((found - expected).abs().max())
+    if not difference <= TOLERANCE * float(expected.abs().max()):
+        raise ModelError(
+            f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
+            "width out, or take a plain convolutional network with batch norms",
+            code="E_MODEL_WIDTH",
+        )
+
+
+def cut_to_fit(backbone: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+    """Give a whole network the shapes of the weights of a pruned one; its own weights are lost.
+
+    Args:
+        backbone: timm network with all of its channels.
+        tensors: Weights of the pruned network; those of other names change nothing.
+
+    Raises:
+        ModelError: A shape is not one that pruning leaves.
+    """
+    held = {**dict(backbone.named_parameters()), **dict(backbone.named_buffers())}
+    for name, tensor in tensors.items():
+        if name not in held or held[name].shape == tensor.shape:
+            continue
+        before = held[name].shape
+        if len(before) != tensor.ndim or any(not 0 < n <= whole for n, whole in zip(tensor.shape, before, strict=True)):
+            raise ModelError(
+                f"'{name}' has shape {list(tensor.shape)}, but at most {list(before)} remains of it when it is pruned",
+                code="E_MODEL_OTHER_WEIGHTS",
+            )
+        path, _, last = name.rpartition(".")
+        layer = backbone.get_submodule(path)
+        empty = torch.empty_like(tensor)
+        setattr(layer, last, nn.Parameter(empty) if isinstance(held[name], nn.Parameter) else empty)
+    for layer in backbone.modules():
+        _describe(layer)
+
+
+def _describe(layer: nn.Module) -> None:
+    """Set a layer's numbers of channels to those of its weights."""
+    if isinstance(layer, nn.Conv2d):
+        depthwise = layer.groups > 1
+        layer.out_channels = layer.weight.shape[0]
+        layer.groups = layer.out_channels if depthwise else 1
+        layer.in_channels = layer.weight.shape[1] * layer.groups
+    elif isinstance(layer, nn.Linear):
+        layer.out_features, layer.in_features = layer.weight.shape
+    elif isinstance(layer, nn.modules.batchnorm._BatchNorm) and layer.running_mean is not None:
+        layer.num_features = len(layer.running_mean)
+
+
+def _channels_to_remove(library: Any, graph: Any, backbone: nn.Module, counts: Counts) -> list[Any]:
+    """Return torch-pruning's groups of the channels that are removed, each with all layers that make or read them."""
+    names = {layer: name for name, layer in backbone.named_modules()}
+    importance = library.importance.GroupMagnitudeImportance(p=2)
+    removed = []
+    for group in list(graph.get_all_groups(ignored_layers=[backbone.get_classifier()])):  # type: ignore[operator]  # timm's models are untyped
+        root = group[0].dep
+        scores = importance(group)
+        surplus = len(scores) - counts[names[root.layer]]
+        if surplus > 0:
+            least = torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
+            removed.append(graph.get_pruning_group(root.layer, root.pruning_fn, least))
+    return removed
+
+
+def _read_no_more(library: Any, group: Any) -> None:
+    """Set the weights by which layers read the channels of a group to zero."""
+    with torch.no_grad():
+        for dep, channels in group:
+            if dep.pruning_fn in (library.prune_conv_in_channels, library.prune_linear_in_channels):
+                dep.layer.weight[:, channels] = 0
+
+
+def _outputs(layer: nn.Conv2d | nn.Linear) -> int:
+    return layer.out_channels if isinstance(layer, nn.Conv2d) else layer.out_features
+
+
+@torch.no_grad()
+def _outputs_of(backbone: nn.Module, shown: Tensor) -> Tensor:
+    outputs: Tensor = backbone(shown)
+    return outputs
+
+
+@contextmanager
+def _evaluating(backbone: nn.Module) -> Iterator[None]:
+    """Switch a network to evaluation with gradients, which the library traces, and back again."""
+    training = backbone.training
+    with torch.enable_grad():
+        backbone.eval()
+        try:
+            yield
+        finally:
+            backbone.train(training)
