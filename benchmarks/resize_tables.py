@@ -8,7 +8,6 @@ together.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,11 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tables import PAGES, lines_of, markdown, points, with_tables
 
 from weckd_edge.metrics.crossed_clusters import CrossedImages, CrossedMean, MeanInterval, TrainingTest, mean_over_data_sets
 
-RESULTS = Path(__file__).with_name("results")
-PAGE = Path(__file__).parent.parent / "docs" / "results" / "resize.md"
+SCRIPT = Path(__file__).name
+PAGE = PAGES / "resize.md"
 ARMS = ("area", "diagonal", "bilinear")
 
 Line = Mapping[str, Any]
@@ -128,18 +128,6 @@ class Study:
         return markdown(["trained at", "resize", "data set", "seeds", *(f"{size} px" for size in sizes)], rows)
 
 
-def points(found: MeanInterval) -> str:
-    """Write a difference in points, with its interval where it has one."""
-    if found.low is None or found.high is None:
-        return f"{100 * found.mean:+.1f}"
-    return f"{100 * found.mean:+.1f} ({100 * found.low:+.1f} to {100 * found.high:+.1f})"
-
-
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table in Markdown."""
-    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
-
-
 def views_tables(lines: Sequence[Line]) -> list[str]:
     """Return what the variants of views and the statistics of batch norms bring, as tables in Markdown."""
     found = {(line["set"], line["seed"], line["variant"]): line for line in lines}
@@ -200,12 +188,6 @@ def sizes_table(lines: Sequence[Line]) -> list[str]:
     return markdown(heads, rows)
 
 
-def lines_of(name: str) -> list[dict[str, Any]]:
-    """Return the lines of a file of results; none where there is no file."""
-    path = RESULTS / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
 def tables() -> dict[str, list[str]]:
     """Return the tables of docs/results/resize.md by the names of their places."""
     study = Study(lines_of("resize_study"))
@@ -217,23 +199,7 @@ def tables() -> dict[str, list[str]]:
     }
 
 
-def with_tables(page: str) -> str:
-    """Return a page with the present tables between the marks of their names.
-
-    Raises:
-        ValueError: A mark is missing.
-    """
-    for name, table in tables().items():
-        begin, end = f"<!-- {name}: written by benchmarks/resize_tables.py -->", f"<!-- end of {name} -->"
-        before, found, rest = page.partition(begin)
-        _, ended, after = rest.partition(end)
-        if not found or not ended:
-            raise ValueError(f"expected the marks of the table '{name}' in {PAGE.name}")
-        page = "\n".join([before + begin, "", *table, "", end + after])
-    return page
-
-
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(), SCRIPT), encoding="utf-8")
     for name, table in tables().items():
         print(name, "", *table, "", sep="\n")

@@ -35,7 +35,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from record import HERE, git, processor
-from resize_tables import lines_of
+from tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, InputSpec, Resize, Split
 from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from weckd_edge.artifacts import DatasetIndex, Link
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, without_folders
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.serialization import from_json, to_data
+from weckd_edge.core.serialization import from_json, to_data, to_json
 from weckd_edge.core.store import Stage, Workspace, digest_of, write_atomic
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
@@ -27,14 +26,20 @@ from weckd_edge.train.distill.training_cost import total_cost
 from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
 from weckd_edge.train.run_logging.open_run import open_run
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
-from weckd_edge.train.tuning.study_record import HeldOut, StudyRun, held_out_of
+from weckd_edge.train.tuning.study_record import (
+    FACTS_FILE,
+    HELD_OUT_FILE,
+    RUNS_FILE,
+    SETTINGS_FILE,
+    HeldOut,
+    StudyFacts,
+    StudyRun,
+    held_out_of,
+)
 from weckd_edge.train.tuning.study_results import Study
 from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
 
 CODE = "weckd_edge.train.tuning.study"
-
-RUNS_FILE, HELD_OUT_FILE = "trials.jsonl", "splits.jsonl"
-"""Names of the files of a study's runs, and of the test images of each seed and fold: a JSON object in each line."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,7 +122,7 @@ def run_study(
         data: Folder or CSV.
         config: Settings of the chain and its training.
         grid: Strategies, and number of seeds and folds.
-        out: Folder for the finished links, ``trials.jsonl`` and ``splits.jsonl``; the same command goes on from what is
+        out: Folder for the finished links, what ``study_record`` names; the same command goes on from what is
             there.
         progress: Receiver of the progress.
         skip_bad: Whether files that cannot be used are left out.
@@ -145,25 +150,30 @@ def run_study(
         def one_split(number: int) -> SplitResult:
             return folder.run_split(config, splits[number], strategies)
 
-        some_index = functools.partial(folder.index, config, next(iter(splits.values())))
+        index = folder.index(config, next(iter(splits.values())))
+        facts = StudyFacts(
+            dataset=index.name,
+            synthetic=index.synthetic,
+            seeds=grid.seeds,
+            folds=grid.folds,
+            strategies=tuple(grid.strategies),
+            labelled_fraction=config.data.labelled_fraction,
+        )
+        write_atomic(out / FACTS_FILE, to_json(facts))
+        write_atomic(out / SETTINGS_FILE, to_json(without_folders(config)))
         if storage is None:
             found: dict[int, SplitResult] = {}
             for number in splits:
                 found[number] = one_split(number)
                 _write(out, found.values())
         else:
-            name = _shared_name(config, strategies, some_index(), grid)
+            name = _shared_name(config, strategies, index, grid)
             found = _share_splits(storage, name, tuple(splits), one_split, progress)
             _write(out, found.values())
-        index = some_index()
         study = Study(
-            dataset=index.name,
-            synthetic=index.synthetic,
-            labelled_fraction=config.data.labelled_fraction,
-            seeds=grid.seeds,
+            facts=facts,
             trials=tuple(run for one in found.values() for run in one.runs),
             held_out=tuple(one.held_out for one in found.values()),
-            folds=grid.folds,
         )
         logger.table("study", *study.table())
         logger.table("strategies", *study.summary_table())
@@ -246,10 +256,10 @@ class _StudyFolder:
                 self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, self.teachers
             )
             trainer.logger = part
-            worth, outside = judge_outside(trainer, plans, strategy, config, self.teachers)
+            worth = judge_outside(trainer, plans, strategy, config, self.teachers)[0]
             links = run_strategy(trainer, plans, worth, config, self.teachers)
             last = links[-1].artifact
-            cost = total_cost([*(link.folder for link in links), *(outside.folders if outside else ())])
+            cost = total_cost(trainer.used)
             return StudyRun(
                 strategy=strategy.name,
                 seed=split.seed,

@@ -1,4 +1,4 @@
-"""What a study keeps: every run with what it predicts of each test image, and the test images of every seed and fold."""
+"""What a study keeps: what it is about, every run with its prediction of each test image, and the test images."""
 
 from __future__ import annotations
 
@@ -7,6 +7,32 @@ from dataclasses import dataclass
 from weckd_edge.artifacts import SCHEMA_VERSION, DatasetIndex
 from weckd_edge.core.store import digest_of
 from weckd_edge.train.data.folds import Fold
+
+FACTS_FILE, SETTINGS_FILE, RUNS_FILE, HELD_OUT_FILE = "study.json", "settings.json", "trials.jsonl", "splits.jsonl"
+"""Names of a study's files: what it is about, its settings, and, one in each line, its runs and the splits' test images."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudyFacts:
+    """What a study is about.
+
+    Attributes:
+        dataset: Name of the data set's folder.
+        synthetic: Whether the data set is drawn.
+        seeds: Number of seeds.
+        folds: Number of folds of each seed; None where each seed drew one test split.
+        strategies: Names of the strategies, in the order they were asked for.
+        labelled_fraction: Part of the training images in one labelled subset, 0..1.
+        schema_version: Schema version of this record.
+    """
+
+    dataset: str
+    synthetic: bool
+    seeds: int
+    folds: int | None
+    strategies: tuple[str, ...]
+    labelled_fraction: float
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

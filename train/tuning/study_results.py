@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.metrics.crossed_clusters import CrossedImages, CrossedMean, MeanInterval, TrainingTest
-from weckd_edge.train.tuning.study_record import HeldOut, StudyRun
+from weckd_edge.train.tuning.study_record import HeldOut, StudyFacts, StudyRun
 
 OUTSIDE_KEYS = "sums up runs that are kept; no run depends on it"
 
@@ -43,22 +43,14 @@ class Study:
     seeds. Intervals count the groups of images, and the trainings: one for each seed and fold.
 
     Attributes:
-        dataset: Name of the data set's folder.
-        synthetic: Whether the data set is drawn.
-        labelled_fraction: Part of the training images in one labelled subset, 0..1.
-        seeds: Number of seeds.
+        facts: What the study is about.
         trials: Result of each strategy, seed and fold, in the order they were asked for.
         held_out: Test images of each seed and fold.
-        folds: Number of folds of each seed; None where each seed drew one test split.
     """
 
-    dataset: str
-    synthetic: bool
-    labelled_fraction: float
-    seeds: int
+    facts: StudyFacts
     trials: tuple[StudyRun, ...]
     held_out: tuple[HeldOut, ...]
-    folds: int | None = None
     _crossed: dict[frozenset[Where], CrossedImages] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @functools.cached_property
@@ -87,8 +79,8 @@ class Study:
     @property
     def runs_in_words(self) -> str:
         """Number of runs of each strategy in words: ``5 seeds``, or ``2 seeds of 5 folds``."""
-        seeds = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
-        return seeds if self.folds is None else f"{seeds} of {self.folds} folds"
+        seeds = f"{self.facts.seeds} {'seed' if self.facts.seeds == 1 else 'seeds'}"
+        return seeds if self.facts.folds is None else f"{seeds} of {self.facts.folds} folds"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -164,13 +164,13 @@ def make_page(study: Study) -> StudyPage:
             )
         )
     return StudyPage(
-        dataset=study.dataset,
-        synthetic=study.synthetic,
-        labelled_fraction=study.labelled_fraction,
-        seeds=study.seeds,
+        dataset=study.facts.dataset,
+        synthetic=study.facts.synthetic,
+        labelled_fraction=study.facts.labelled_fraction,
+        seeds=study.facts.seeds,
         rows=tuple(rows),
         verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),
-        folds=study.folds,
+        folds=study.facts.folds,
         equal_steps=len({run.steps for run in study.trials}) == 1,
         notes=study.notes,
     )

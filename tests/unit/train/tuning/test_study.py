@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,20 @@ import pytest
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
-from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, TrainConfig, load_config
+from weckd_edge.artifacts import DatasetIndex, NetworkInput
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.split import SplitItem, split_fold
 from weckd_edge.train.distill import engine
+from weckd_edge.train.distill.outside.teacher import torch_teacher
+from weckd_edge.train.distill.training_cost import TrainingCost
+from weckd_edge.train.networks.models import create_student
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
 from weckd_edge.train.tuning.study import StudyGrid, run_study
-from weckd_edge.train.tuning.study_record import HeldOut, StudyRun, held_out_of
+from weckd_edge.train.tuning.study_record import HeldOut, StudyFacts, StudyRun, held_out_of
 from weckd_edge.train.tuning.study_results import StrategyDifference, Study
 from weckd_edge.train.tuning.study_verdicts import chain_verdict, chain_verdicts
 
@@ -68,14 +71,15 @@ def held_out(seed: int, fold: int | None = None) -> HeldOut:
     )
 
 
+def facts(seeds: int, folds: int | None, *strategies: str) -> StudyFacts:
+    return StudyFacts(dataset="ears", synthetic=True, seeds=seeds, folds=folds, strategies=strategies, labelled_fraction=0.1)
+
+
 def study(**accuracies: list[float]) -> Study:
     trials = [trial(name, seed, a) for name, found in accuracies.items() for seed, a in enumerate(found)]
     seeds = len(next(iter(accuracies.values())))
     return Study(
-        dataset="ears",
-        synthetic=True,
-        labelled_fraction=0.1,
-        seeds=seeds,
+        facts=facts(seeds, None, *accuracies),
         trials=tuple(trials),
         held_out=tuple(held_out(seed) for seed in range(seeds)),
     )
@@ -325,11 +329,7 @@ def folded(**accuracies: list[list[float]]) -> Study:
     ]
     shape = next(iter(accuracies.values()))
     return Study(
-        dataset="ears",
-        synthetic=True,
-        labelled_fraction=0.1,
-        seeds=len(shape),
-        folds=len(shape[0]),
+        facts=facts(len(shape), len(shape[0]), *accuracies),
         trials=tuple(reversed(trials)),
         held_out=tuple(held_out(seed, fold) for seed in range(len(shape)) for fold in range(1, len(shape[0]) + 1)),
     )
@@ -470,3 +470,29 @@ def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_
     dealt = replace(CONFIG, data=replace(CONFIG.data, use_published_split=False))
     found = run_study(tmp_path / "split", dealt, grid, tmp_path / "out", SilentProgress())
     assert [run.fold for run in found.trials] == [1, 2]
+
+
+def test_a_strategys_cost_is_that_of_all_it_asked_for(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soft labels are made anew for the labels that each link may see, and both count."""
+    network = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    teacher = torch_teacher(
+        create_student(TOY_LINKS[-1], 2).student.eval(),
+        network,
+        name="toy",
+        identity=["toy"],
+        outputs=2,
+        labels=("dark", "light"),
+        head="own",
+    )
+    counted: list[list[str]] = []
+    real = module.total_cost
+
+    def look(folders: Iterable[Path]) -> TrainingCost:
+        counted.append(sorted(folder.name.rpartition("-")[0] for folder in folders))
+        return real(folders)
+
+    monkeypatch.setattr(module, "total_cost", look)
+    grid = StudyGrid(strategies=["weckd+teachers", "weckd"], seeds=1, teachers=[teacher])
+    config = replace(CONFIG, distill=DistillConfig(teacher_gate="off"))
+    run_study(ears, config, grid, tmp_path / "out", SilentProgress())
+    assert counted == [["link-M1", "link-M2", "soft-labels", "soft-labels"], ["link-M1", "link-M2"]]

@@ -42,12 +42,12 @@ def line(resize: str, seed: int, predicted: str, **more: Any) -> dict[str, Any]:
 
 def test_the_page_holds_the_tables_of_the_results(tables: ModuleType) -> None:
     page = tables.PAGE.read_text(encoding="utf-8")
-    assert tables.with_tables(page) == page
+    assert tables.with_tables(page, tables.tables(), tables.SCRIPT) == page
 
 
 def test_a_page_without_the_mark_of_a_table_is_refused(tables: ModuleType) -> None:
     with pytest.raises(ValueError, match="study"):
-        tables.with_tables("A page.")
+        tables.with_tables("A page.", tables.tables(), tables.SCRIPT)
 
 
 def test_a_seed_counts_once_all_resizes_are_there(tables: ModuleType) -> None:
