@@ -87,7 +87,7 @@ def test_too_few_trainings_or_groups_give_no_interval(groups: int, seeds: int, f
         assert interval.low is interval.high is None
 
 
-def test_strategies_that_answer_alike_differ_by_less_than_half_an_image() -> None:
+def test_strategies_that_predict_alike_differ_by_less_than_half_an_image() -> None:
     tests, members = images(100, seeds=3, folds=5)
     found = CrossedImages(tests).mean_of(np.zeros(len(np.concatenate(members)))).as_difference()
     assert found.mean == 0
