@@ -390,7 +390,7 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
     )
     names = ("single-subset", "weckd")
     assert [(run.fold, run.strategy) for run in found.trials] == [(k, name) for k in (1, 2, 3) for name in names]
-    tested = [sorted(record.path for record in index.split("test")) for index in seen[:3]]
+    tested = [sorted(record.path for record in index.split("test")) for index in seen[1:4]]
     assert sorted(path for part in tested for path in part) == sorted(record.path for record in seen[0].images)
     assert all(run.test_images == len(tested[(run.fold or 0) - 1]) for run in found.trials)
     lines = [json.loads(line) for line in (tmp_path / "out/trials.jsonl").read_text().splitlines()]
