@@ -41,7 +41,7 @@ def main() -> None:
     silent = SilentProgress()
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         root = Path(place) / "phantoms"
-        write_phantoms(root, silent, images=40)
+        write_phantoms(root, silent, images=100)
         index = build_index(
             root / "groups.csv",
             DataConfig(labelled_fraction=0.3),
@@ -61,7 +61,7 @@ def main() -> None:
                 names.append(f"{backend} {name}")
                 runners.append(open_frame_runner(backend, folder / "int8" / file, made.spec, threads=1))
                 stack.callback(runners[-1].close)
-        frame = np.random.default_rng(0).integers(0, 256, (192, 256, 3), dtype=np.uint8)
+        frame = np.random.default_rng(0).integers(0, 256, (1, 192, 256, 3), dtype=np.uint8)
         times = {
             name: timed.median_ns
             for name, timed in zip(names, time_interleaved(runners, [frame], rounds=ROUNDS), strict=True)
