@@ -92,9 +92,13 @@ def _box(frames: Tensor, spec: FrameSpec) -> tuple[int, int, int, int]:
 
 def normalise(images: Tensor, network_input: NetworkInput) -> Tensor:
     """Normalise images ``[B, 3, H, W]`` in 0..255 to the network's input."""
-    mean = torch.tensor(network_input.mean, device=images.device).view(1, 3, 1, 1)
-    std = torch.tensor(network_input.std, device=images.device).view(1, 3, 1, 1)
+    mean, std = (_by_channel(values, images.device) for values in (network_input.mean, network_input.std))
     return (images / 255 - mean) / std
+
+
+def _by_channel(values: Colour, device: torch.device) -> Tensor:
+    """Return a value for each channel ``[1, 3, 1, 1]``; a GPU is sent them without being waited for."""
+    return torch.tensor(values).to(device, non_blocking=True).view(1, 3, 1, 1)
 
 
 def make_network_input(frames: Tensor, spec: InputSpec) -> Tensor:
