@@ -29,7 +29,7 @@ from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validat
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
-from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms, set_batch_norms
+from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
 from weckd_edge.train.distill.outside.heads import LabelledImages
 from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, soft_labels_once
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
@@ -267,8 +267,12 @@ class Trainer:
         if job.start is not None:
             inherit_weights(created.student, load_link(job.start.artifact, job.start.folder))
         feed = self.open_feed(job)
-        if _loses_channels(job):
-            set_batch_norms(created.student, feed, plan.input.network)
+
+        def evaluate(student: Student) -> float:
+            return self._accuracy(student, plan.input, "val").value
+
+        if job.start is not None and job.start.artifact.width > plan.config.width:
+            measure_batch_norms(created.student, feed, plan.input.network, evaluate)
         with_probe = (
             job.train.linear_probe
             and job.start is None
@@ -291,9 +295,6 @@ class Trainer:
             self.progress,
             stopping,
         )
-
-        def evaluate(student: Student) -> float:
-            return self._accuracy(student, plan.input, "val").value
 
         if job.soup:
             make_soup(
@@ -371,13 +372,6 @@ class Trainer:
         if split not in self._decoded:
             self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
         return self._decoded[split]
-
-
-def _loses_channels(job: LinkJob) -> bool:
-    """Tell whether a link starts from trained weights of which it keeps a part alone."""
-    if job.start is not None:
-        return job.start.artifact.width > job.plan.config.width
-    return has_pretrained_backbone(job.plan.config) and job.plan.config.width < 1
 
 
 def _logged_settings(job: LinkJob) -> dict[str, str]:
