@@ -45,7 +45,8 @@ from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.distill.chain import make_trainer, plan_chain
 from weckd_edge.train.distill.evaluate import predict_records
-from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
+from weckd_edge.train.distill.link_plan import LinkPlan
+from weckd_edge.train.distill.trainer import LinkJob, Trainer
 from weckd_edge.train.networks.models import Student, load_link
 
 RESULTS = HERE / "results" / "resize_study.jsonl"

@@ -36,9 +36,10 @@ from weckd_edge.train.distill.augmentation import Views, draw_views
 from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.distill.linear_probe import fit_linear_probe
+from weckd_edge.train.distill.link_plan import LinkPlan
 from weckd_edge.train.distill.model_soup import measure_batch_norms
 from weckd_edge.train.distill.task import LabelTask
-from weckd_edge.train.distill.trainer import LinkJob, LinkPlan
+from weckd_edge.train.distill.trainer import LinkJob
 from weckd_edge.train.networks.models import Student, create_student
 
 RESULTS = HERE / "results" / "views_study.jsonl"

@@ -39,7 +39,7 @@ from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
 from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
-from weckd_edge.train.distill.chain import frame_spec
+from weckd_edge.train.distill.link_plan import frame_spec
 from weckd_edge.train.distill.reproducible import reproducible
 
 NO_GROUPS = (

@@ -7,7 +7,6 @@ this project's addition.
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
@@ -15,17 +14,18 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-import torch
 
-from weckd_edge.artifacts import Crop, DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, OutsideTeaching, Resize
-from weckd_edge.config import BuildConfig, InputConfig, LinkConfig, TrainConfig
+from weckd_edge.artifacts import DatasetIndex, Link, OutsideTeaching
+from weckd_edge.config import BuildConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.core.stored_array import read_array
+from weckd_edge.train.distill.link_plan import LinkPlan, plan_link
 from weckd_edge.train.distill.losses import choose_soft_loss
 from weckd_edge.train.distill.outside.gate import judge
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels
+from weckd_edge.train.distill.outside.teacher import OutsideTeacher
+from weckd_edge.train.distill.outside.teaching import Teaching, prepare_teachers, sizes_of
 from weckd_edge.train.distill.strategies import (
     Strategy,
     find_strategy,
@@ -34,10 +34,8 @@ from weckd_edge.train.distill.strategies import (
     subsets_of,
     without_outside,
 )
-from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
-from weckd_edge.train.networks.models import check_order, create_student, has_pretrained_backbone, measure_student
-from weckd_edge.train.networks.preprocess import suited_mean
-from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, RunLogger
+from weckd_edge.train.distill.trainer import LinkJob, Trainer
+from weckd_edge.train.networks.models import check_order, has_pretrained_backbone
 
 CARRIES_OVER = Fraction(1, 2)
 """Least part of a link's size of input at which starting from its weights was tried with the same network.
@@ -70,32 +68,18 @@ class JudgedTeachers:
 
     Attributes:
         record: What was found and decided.
-        soft_labels: Soft labels of the teachers, from the labels that the last link may see.
+        teaching: What the teachers teach, from the labels that the last link may see.
         alone: The student alone; None where the gate was off.
     """
 
     record: OutsideTeaching
-    soft_labels: Stage[SoftLabels]
+    teaching: Teaching
     alone: Stage[Link] | None
 
     @property
     def folders(self) -> tuple[Path, ...]:
         """Folders of all that was made before the first link, for its cost."""
-        return (self.soft_labels.folder, *((self.alone.folder,) if self.alone else ()))
-
-
-def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "area") -> FrameSpec:
-    """Return the camera frame, in the user's size or in the commonest size of the data set.
-
-    Args:
-        index: The data set.
-        config: Settings of the frame.
-        crop: Part of the frame that is used, where the settings leave that open.
-        resize: Way to resize the frame, where the settings leave that open.
-    """
-    counts = Counter((record.height, record.width) for record in index.images)
-    height, width = config.frame or max(counts, key=lambda size: (counts[size], size))
-    return FrameSpec(height=height, width=width, crop=config.crop or crop, resize=config.resize or resize)
+        return (*self.teaching.folders, *((self.alone.folder,) if self.alone else ()))
 
 
 def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
@@ -114,19 +98,7 @@ def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]
         )
     find_strategy(config.distill.strategy)
     choose_soft_loss(config.distill.loss, len(index.labels))
-    frame = frame_spec(index, config.input)
-    plans = []
-    for i, link in enumerate(config.link):
-        torch.manual_seed(config.seed * 1000 + i)
-        created = create_student(link, len(index.labels))
-        mean = suited_mean(created.mean, fresh=link.mean is None and not _starts_trained(link, config.link))
-        network = NetworkInput(height=link.input_size, width=link.input_size, mean=mean, std=created.std)
-        plan = LinkPlan(
-            config=link,
-            input=InputSpec(frame=frame, network=network),
-            size=measure_student(created.student, network.size),
-        )
-        plans.append(plan)
+    plans = [plan_link(index, config, link, starts_trained=_starts_trained(link, config.link)) for link in config.link]
     check_order(config.link, [plan.size for plan in plans])
     return tuple(plans)
 
@@ -143,23 +115,23 @@ def make_trainer(
     plans: Sequence[LinkPlan],
     progress: Progress,
     unlabelled: str | None = None,
-    logger: RunLogger = NO_RUN_LOGGER,
+    teachers: Sequence[OutsideTeacher] = (),
 ) -> Trainer:
-    """Return a trainer for the links of these plans, all from one cache of decoded images."""
-    sizes = [plan.input.network.side for plan in plans]
+    """Return a trainer for the links of these plans and for teachers, all from one cache of decoded images."""
+    sizes = [*(plan.input.network.side for plan in plans), *sizes_of(teachers)]
     folder = Path(unlabelled) if unlabelled else None
-    trainer = Trainer(workspace, root, index, plans[0].input.frame, sizes, progress, folder)
-    trainer.logger = logger
-    return trainer
+    return Trainer(workspace, root, index, plans[0].input.frame, sizes, progress, folder)
 
 
-def train_build(trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig) -> TrainedLinks:
+def train_build(
+    trainer: Trainer, plans: Sequence[LinkPlan], config: BuildConfig, teachers: Sequence[OutsideTeacher] = ()
+) -> TrainedLinks:
     """Train the chain of a build by its strategy, and the baseline.
 
     The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
     """
-    strategy, outside = judge_outside(trainer, plans, find_strategy(config.distill.strategy), config)
-    links = run_strategy(trainer, plans, strategy, config)
+    strategy, outside = judge_outside(trainer, plans, find_strategy(config.distill.strategy), config, teachers)
+    links = run_strategy(trainer, plans, strategy, config, teachers)
     baseline = train_alone(trainer, plans, strategy, config) if config.distill.baseline else None
     used = labels_used(strategy, trainer.index, len(plans))
     return TrainedLinks(links=links, baseline=baseline, labels_used=used, outside=outside)
@@ -181,7 +153,11 @@ def train_alone(trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy,
 
 
 def judge_outside(
-    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
+    trainer: Trainer,
+    plans: Sequence[LinkPlan],
+    strategy: Strategy,
+    config: BuildConfig,
+    teachers: Sequence[OutsideTeacher],
 ) -> tuple[Strategy, JudgedTeachers | None]:
     """Return the strategy that is worth its steps: without the teachers from outside, where they are not better.
 
@@ -194,12 +170,13 @@ def judge_outside(
     if not strategy.outside:
         return strategy, None
     last, gate = len(plans) - 1, config.distill.teacher_gate
-    soft_labels = trainer.soft_labels(subsets_of(strategy, last, len(plans)), config)
+    teaching = prepare_teachers(trainer, teachers, subsets_of(strategy, last, len(plans)), config)
+    soft_labels = teaching.soft_labels
     alone = None if gate == "off" else train_alone(trainer, plans, strategy, config)
     records = trainer.index.split("val")
     plain = without_outside(strategy)
     record = judge(
-        [one.record(tuple(trainer.index.labels)) for one in trainer.outside],
+        [one.record(tuple(trainer.index.labels)) for one in teachers],
         soft_labels.artifact,
         (
             read_array(soft_labels.folder, soft_labels.artifact.validation),
@@ -210,11 +187,15 @@ def judge_outside(
         (strategy.name, plain.name),
     )
     trainer.progress.note(record.reason)
-    return strategy if record.used else plain, JudgedTeachers(record=record, soft_labels=soft_labels, alone=alone)
+    return strategy if record.used else plain, JudgedTeachers(record=record, teaching=teaching, alone=alone)
 
 
 def run_strategy(
-    trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig
+    trainer: Trainer,
+    plans: Sequence[LinkPlan],
+    strategy: Strategy,
+    config: BuildConfig,
+    teachers: Sequence[OutsideTeacher] = (),
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; links that an earlier run has trained alike are reused.
 
@@ -232,9 +213,9 @@ def run_strategy(
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
         inherits = strategy.inherit and before is not None and can_inherit(before, plans[position].config)
-        teachers = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
+        earlier = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         subsets = subsets_of(strategy, position, len(plans))
-        soft_labels = trainer.soft_labels(subsets, config) if strategy.outside else None
+        teaching = prepare_teachers(trainer, teachers, subsets, config) if strategy.outside else None
         links.append(
             trainer.link(
                 LinkJob(
@@ -245,11 +226,11 @@ def run_strategy(
                     seed=config.seed * 1000 + order,
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
-                    teachers=tuple(teachers),
-                    unlabelled=strategy.unlabelled and (bool(teachers) or strategy.outside),
+                    teachers=tuple(earlier),
+                    unlabelled=strategy.unlabelled and (bool(earlier) or strategy.outside),
                     distill=distill,
                     corrected=strategy.corrected,
-                    soft_labels=soft_labels,
+                    soft_labels=teaching.soft_labels if teaching else None,
                     soup=_same_networks(links, positions, plans) if strategy.soup and order == len(positions) - 1 else (),
                 )
             )

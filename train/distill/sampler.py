@@ -27,6 +27,7 @@ class TrainingImages:
         labelled: Indices of its labelled subset, int64 ``[n]``.
         unlabelled: Indices of images it may see without their label, int64 ``[m]``; empty for none.
         unlabelled_per_labelled: Number of these that a step shows beside each labelled image.
+        unlabelled_shares: How often each of these is drawn beside the others, ``[m]``, over 0; None draws all alike.
         class_weights: Weight of each class in the loss of the labels, float32 ``[classes]``; None weights all alike.
     """
 
@@ -35,6 +36,7 @@ class TrainingImages:
     labelled: NDArray[np.int64]
     unlabelled: NDArray[np.int64]
     unlabelled_per_labelled: float = 1.0
+    unlabelled_shares: NDArray[np.float32] | None = None
     class_weights: NDArray[np.float32] | None = None
 
     def pictures(self, indices: NDArray[np.int64]) -> dict[int, Pictures]:
@@ -50,6 +52,13 @@ class TrainingImages:
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:
     while True:
         yield from rng.permutation(indices)
+
+
+def _drawn_by_shares(indices: NDArray[np.int64], shares: NDArray[np.float32], rng: np.random.Generator) -> Iterator[int]:
+    """Yield images in proportion to their shares."""
+    chances = shares.astype(np.float64) / shares.sum(dtype=np.float64)
+    while True:
+        yield from rng.choice(indices, size=len(indices), p=chances)
 
 
 def _balanced(
@@ -93,7 +102,12 @@ def epoch_batches(feed: TrainingImages, config: TrainConfig, *, seed: int, epoch
     rng = np.random.default_rng([seed, epoch])
     generator = torch.Generator().manual_seed(int(rng.integers(2**63)))
     with_label, from_unlabelled = batch_parts(feed, config.batch)
-    labelled, unlabelled = _balanced(feed.labelled, feed.labels, config.balance, rng), _endless(feed.unlabelled, rng)
+    labelled = _balanced(feed.labelled, feed.labels, config.balance, rng)
+    unlabelled = (
+        _endless(feed.unlabelled, rng)
+        if feed.unlabelled_shares is None
+        else _drawn_by_shares(feed.unlabelled, feed.unlabelled_shares, rng)
+    )
     shown, rows = with_label + from_unlabelled, math.ceil(steps / uses)
     drawn = np.array(
         [

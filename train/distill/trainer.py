@@ -6,14 +6,23 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, InputSpec, Link, NetworkInput, Rate, Split, Target
-from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.artifacts import (
+    DatasetIndex,
+    FrameSpec,
+    InputSpec,
+    Link,
+    NetworkInput,
+    Rate,
+    SoftLabels,
+    Split,
+    Target,
+)
+from weckd_edge.config import DistillConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -22,24 +31,20 @@ from weckd_edge.core.stored_array import read_array
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
-from weckd_edge.train.data.pixel_cache import PixelCache, build_cache, open_cache, plan_cache
+from weckd_edge.train.data.pixel_cache import CachedImages, PixelCache, build_cache, open_cache, plan_cache
 from weckd_edge.train.distill.class_weights import balanced_weights
 from weckd_edge.train.distill.distributed import shared_stage
 from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
+from weckd_edge.train.distill.link_plan import LinkPlan
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
-from weckd_edge.train.distill.outside.heads import LabelledImages
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, soft_labels_once
-from weckd_edge.train.distill.outside.teacher import OutsideTeacher
-from weckd_edge.train.distill.outside.teacher_outputs import ImageFiles
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.training_cost import metered
 from weckd_edge.train.networks.models import (
     Student,
-    StudentSize,
     create_student,
     has_pretrained_backbone,
     inherit_weights,
@@ -50,29 +55,11 @@ from weckd_edge.train.networks.models import (
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
 
-if TYPE_CHECKING:
-    from weckd_edge.config import BuildConfig
-
 RANGE_IMAGES = 128
 """Number of images on which a rounded network's first ranges are found."""
 RANGE_BATCH = 32
 
 NO_TEACHING = DistillConfig()
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class LinkPlan:
-    """Network of the chain before it is trained.
-
-    Attributes:
-        config: Settings of the link.
-        input: Frame and network input.
-        size: Parameters and MACs.
-    """
-
-    config: LinkConfig
-    input: InputSpec
-    size: StudentSize
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -84,6 +71,7 @@ class LinkJob:
         plan: Network of the link.
         labelled_subset: Labelled subset of its own.
         labelled_subsets: Labelled subsets that it sees; None for the labels of all training images.
+        held_out: Rows of training images of these subsets whose labels it does not see all the same.
         seed: Seed of its weights and batches.
         train: Settings of the loop.
         start: Trained link of the same model, as wide or wider, to start from; None starts from the network's own weights.
@@ -110,6 +98,7 @@ class LinkJob:
     soup: tuple[Stage[Link], ...] = ()
     rounded: Target | None = None
     soft_labels: Stage[SoftLabels] | None = None
+    held_out: tuple[int, ...] = ()
 
     @property
     def is_taught(self) -> bool:
@@ -131,7 +120,6 @@ class Trainer:
 
     Attributes:
         logger: Logger of the run that the links belong to.
-        outside: Teachers from outside the chain.
 
     Raises:
         DataError: The index names unlabelled frames and no folder is given.
@@ -148,7 +136,6 @@ class Trainer:
         unlabelled: Path | None = None,
     ) -> None:
         self.logger: RunLogger = NO_RUN_LOGGER
-        self.outside: Sequence[OutsideTeacher] = ()
         self.workspace = workspace
         self.root = root
         self.index = index
@@ -176,6 +163,7 @@ class Trainer:
             "name": job.name,
             "labelled_subset": job.labelled_subset,
             "labelled_subsets": job.labelled_subsets,
+            "held_out": job.held_out,
             "sees_unlabelled": job.unlabelled,
             "seed": job.seed,
             "start": job.start.artifact.weights.sha256 if job.start else None,
@@ -206,6 +194,24 @@ class Trainer:
 
     def open_feed(self, job: LinkJob) -> TrainingImages:
         """Return the images that a link learns from; their pixels are cached in the workspace."""
+        seen = self.sees(job.labelled_subsets)
+        seen[list(job.held_out)] = False
+        labelled = np.flatnonzero(seen)
+        sizes = {job.plan.input.network.side, *(teacher.artifact.input.network.side for teacher in job.teachers)}
+        cached = self.cached_images()
+        unlabelled = np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64)
+        return TrainingImages(
+            images={size: cached[size] for size in sorted(sizes)},
+            labels=self.labels,
+            labelled=labelled,
+            unlabelled=unlabelled,
+            unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
+            unlabelled_shares=self._agreement(job)[unlabelled] if job.distill.by_agreement and job.soft_labels else None,
+            class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
+        )
+
+    def cached_images(self) -> dict[int, CachedImages]:
+        """Return all training images, then the unlabelled ones, by the size of the networks that they are cached for."""
         stage = self.workspace.stage(
             "pixels",
             PixelCache,
@@ -218,43 +224,13 @@ class Trainer:
             ),
             lambda folder: build_cache(self.paths, self.cache_plan, folder, self.progress),
         )
-        seen = self._sees(job.labelled_subsets)
-        labelled = np.flatnonzero(seen)
-        sizes = {job.plan.input.network.side, *(teacher.artifact.input.network.side for teacher in job.teachers)}
-        cached = open_cache(stage.artifact, stage.folder)
-        return TrainingImages(
-            images={size: cached[size] for size in sorted(sizes)},
-            labels=self.labels,
-            labelled=labelled,
-            unlabelled=np.flatnonzero(~seen) if job.unlabelled else np.zeros(0, dtype=np.int64),
-            unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
-            class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
-        )
-
-    def soft_labels(self, labelled_subsets: tuple[int, ...] | None, config: BuildConfig) -> Stage[SoftLabels]:
-        """Return the soft labels of the teachers from outside for all training images, from labels of some subsets alone.
-
-        Args:
-            labelled_subsets: Labelled subsets whose labels may be used; None for the labels of all training images.
-            config: Settings of the build.
-        """
-        val, rows = self.index.split("val"), np.flatnonzero(self._sees(labelled_subsets))
-        digests = [*(r.pixels_sha256 for r in self.train), *(r.pixels_sha256 for r in self.index.unlabelled)]
-        images = TaughtImages(
-            training=ImageFiles(paths=self.paths, digests=digests, spec=self.spec),
-            validation=ImageFiles(
-                paths=[self.root / r.path for r in val], digests=[r.pixels_sha256 for r in val], spec=self.spec
-            ),
-            labelled=LabelledImages(rows=rows, labels=self.labels[rows], groups=[self.train[row].group for row in rows]),
-            labels=tuple(self.index.labels),
-        )
-        return soft_labels_once(self.workspace, self.outside, images, config, self.progress)
+        return open_cache(stage.artifact, stage.folder)
 
     def predict(self, link: Stage[Link], split: Split) -> Probabilities:
         """Return what a trained link predicts of a split's images, ``[N, classes]``; recorded predictions are read."""
         return self._predict(load_link(link.artifact, link.folder), link.artifact.input, split)
 
-    def _sees(self, labelled_subsets: tuple[int, ...] | None) -> NDArray[np.bool_]:
+    def sees(self, labelled_subsets: tuple[int, ...] | None) -> NDArray[np.bool_]:
         """Return whether the label of each training image may be seen, and of each unlabelled one, which has none."""
         seen = np.zeros(len(self.labels), dtype=bool)
         seen[: len(self.train)] = [labelled_subsets is None or r.labelled_subset in labelled_subsets for r in self.train]
@@ -331,7 +307,7 @@ class Trainer:
             return None
         spec = job.plan.input
         return EarlyStopping(
-            job.train.patience, lambda student: score_validation(student, spec, self._frames("val", spec.frame))
+            job.train.patience, lambda student: score_validation(student, spec, self.frames("val", spec.frame))
         )
 
     def _rounded(
@@ -355,20 +331,29 @@ class Trainer:
             soft_labels=None if kept is None else torch.from_numpy(kept),
         )
 
+    def _agreement(self, job: LinkJob) -> NDArray[np.float32]:
+        """Return how far the teachers from outside agree on each image, ``[N]``, 0..1."""
+        kept = job.soft_labels
+        if kept is None:
+            raise ValueError(f"{job.name} has no teachers from outside")
+        agreement: NDArray[np.float32] = read_array(kept.folder, kept.artifact.agreement)
+        return agreement
+
     def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
         """Return the rate of a split's images that a student predicts rightly."""
-        return record_accuracy(self._predict(student, spec, split), self._frames(split, spec.frame).records)
+        return record_accuracy(self._predict(student, spec, split), self.frames(split, spec.frame).records)
 
     def _predict(self, student: Student, spec: InputSpec, split: Split) -> Probabilities:
         """Return a student's predictions of a split's images.
 
         They are recorded under its weights, so that no later step runs these images through them again.
         """
-        images = self._frames(split, spec.frame)
+        images = self.frames(split, spec.frame)
         model = as_trained(sha256_bytes(weights_of(student)), spec)
         return predict_once(self.workspace, model, images, lambda: predict_records(student, spec, images))
 
-    def _frames(self, split: Split, frame: FrameSpec) -> SplitFrames:
+    def frames(self, split: Split, frame: FrameSpec) -> SplitFrames:
+        """Return the decoded images of a split."""
         if split not in self._decoded:
             self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
         return self._decoded[split]

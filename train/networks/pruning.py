@@ -62,7 +62,7 @@ def prune_to_width(backbone: nn.Module, width: float) -> None:
 def prune(backbone: nn.Module, counts: Counts) -> None:
     """Prune a network to a number of channels for each layer.
 
-    The pruned network answers as the whole one does where nothing reads the channels that are removed; this is tried.
+    The pruned network predicts as the whole one does where nothing reads the channels that are removed; this is tried.
 
     Args:
         backbone: timm network on the CPU, pruned before or not.
@@ -102,7 +102,7 @@ def prune(backbone: nn.Module, counts: Counts) -> None:
     difference = float((found - expected).abs().max())
     if not difference <= TOLERANCE * float(expected.abs().max()):
         raise ModelError(
-            f"{name}: cannot be pruned: without channels that no layer reads it answers {difference:.2g} apart; leave "
+            f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
             "width out, or take a plain convolutional network with batch norms",
             code="E_MODEL_WIDTH",
         )

@@ -12,8 +12,9 @@ from dataclasses import replace
 from weckd_edge.artifacts import Link, Target
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.store import Stage
+from weckd_edge.train.distill.link_plan import LinkPlan
 from weckd_edge.train.distill.strategies import find_strategy, subsets_of
-from weckd_edge.train.distill.trainer import LinkJob, LinkPlan, Trainer
+from weckd_edge.train.distill.trainer import LinkJob, Trainer
 
 
 def refine_for_int8(

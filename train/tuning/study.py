@@ -20,6 +20,7 @@ from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.distributed import count_processes, is_first, shared_stage
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
+from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
 from weckd_edge.train.distill.training_cost import total_cost
 from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
@@ -142,7 +143,7 @@ def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: Dat
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
     unlabelled = [r.pixels_sha256 for r in index.unlabelled]
     shared = [without_paths(replace(config, seed=0)), strategies, weights_digests(config), images, unlabelled]
-    settings = [*shared, grid.folds, [one.identity for one in grid.teachers]]
+    settings = [*shared, grid.folds, identities_of(grid.teachers)]
     return f"weckd-edge-study-{digest_of([*settings, code_of(CODE)])[:16]}"
 
 
@@ -211,10 +212,12 @@ class _StudyFolder:
         def train(_: Path) -> StudyRun:
             plans = plan_chain(index, config)
             part = PartOfRun(self.logger, f"seed {config.seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
-            trainer = make_trainer(self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, part)
-            trainer.outside = self.teachers
-            worth, outside = judge_outside(trainer, plans, strategy, config)
-            links = run_strategy(trainer, plans, worth, config)
+            trainer = make_trainer(
+                self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, self.teachers
+            )
+            trainer.logger = part
+            worth, outside = judge_outside(trainer, plans, strategy, config, self.teachers)
+            links = run_strategy(trainer, plans, worth, config, self.teachers)
             last = links[-1].artifact
             cost = total_cost([*(link.folder for link in links), *(outside.folders if outside else ())])
             return StudyRun(
@@ -246,7 +249,7 @@ class _StudyFolder:
             "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
             "seed": config.seed,
             "fold": fold,
-            "teachers": [[one.identity, one.input, one.head] for one in self.teachers] if strategy.outside else [],
+            "teachers": identities_of(self.teachers) if strategy.outside else [],
         }
         key = key_of(inputs, CODE)
         return shared_stage(config.train, self.workspace, f"trial-{strategy.name}", StudyRun, key, train).artifact

@@ -29,7 +29,15 @@ from weckd_edge.artifacts.audit import (
 )
 from weckd_edge.artifacts.base import HELD_OUT, SPLITS, Estimate, Precision, Rate, Split, Target, Verdict
 from weckd_edge.artifacts.bundle_diff import BundleDiff, ChangedField, ComparedBundle, DataChange, ImageChange, ResultChange
-from weckd_edge.artifacts.chain import BuildRecord, ChainRecord, Link, OutsideTeaching, StageTime, TeacherRecord
+from weckd_edge.artifacts.chain import (
+    BuildRecord,
+    ChainRecord,
+    Link,
+    OutsideTeaching,
+    SoftLabels,
+    StageTime,
+    TeacherRecord,
+)
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Environment
 from weckd_edge.artifacts.frame import (
@@ -200,6 +208,7 @@ __all__ = [
     "ResultChange",
     "SelectiveMetrics",
     "Slice",
+    "SoftLabels",
     "SourceAudit",
     "SourceScore",
     "Split",

@@ -68,13 +68,44 @@ class TeacherRecord:
         name: Name of the network or of its file.
         sha256: Digest of everything that its outputs depend on, its weights and its input, hexadecimal.
         input: Size and normalisation of its input.
-        head: What turned its outputs into classes: its ``own`` classifier, or a ``ridge`` regression that was fitted here.
+        head: What turned its outputs into classes: its ``own`` classifier, a ``ridge`` regression that was fitted here, or
+            ``fine-tune``, trainings of the whole network.
     """
 
     name: str
     sha256: str
     input: NetworkInput
-    head: Literal["own", "ridge"]
+    head: Literal["own", "ridge", "fine-tune"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SoftLabels:
+    """Soft labels of all teachers from outside together: the mean of their probabilities.
+
+    Teachers with a ridge regression are one member of this mean: one regression reads the features of all of them. Every
+    other teacher is one more member.
+
+    Attributes:
+        training: float32 ``[N, classes]`` as ``.npy``, log-probabilities of the index's training images in order, then of
+            the unlabelled ones.
+        validation: float32 ``[V, classes]`` as ``.npy``, probabilities of the validation images in order.
+        agreement: float32 ``[N]`` as ``.npy``, how far the teachers agree on each image of ``training``, over 0 to 1: one
+            minus the mutual information of decision and teacher, as a part of its maximum.
+        folds: Number of folds that a classifier was fitted or a network trained without, one each; 0 where none was.
+        views: Number of views of an image that a teacher's output is the mean over.
+        labels_used: Number of labels that these saw.
+        out_of_fold: Accuracy on these labelled images, each predicted without its group; None where ``folds`` is 0.
+        schema_version: Version of this record's fields.
+    """
+
+    training: FileRef
+    validation: FileRef
+    agreement: FileRef
+    folds: int
+    views: int
+    labels_used: int
+    out_of_fold: Rate | None
+    schema_version: int = SCHEMA_VERSION
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -84,7 +84,8 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
-    grid = StudyGrid(strategies=plan.names(), seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config))
+    names = plan.names()
+    grid = StudyGrid(strategies=names, seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config, names))
     if not keeps_results(os.environ):
         # One of several processes that train together: the first keeps the results and says what there is to say.
         with TemporaryDirectory() as folder:

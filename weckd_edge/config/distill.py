@@ -30,6 +30,8 @@ class DistillConfig:
         unlabelled_per_labelled: Number of unlabelled images in a step for each labelled one, over 0 and at most 16, where a
             link has a teacher and its strategy ends in ``+unlabelled``. They are added to the labelled images: in place of
             labelled images they cost two points of accuracy on four-class MRI slices.
+        by_agreement: Whether unlabelled images are shown in proportion to how far the teachers from outside agree on them,
+            so that images which they decide differently are learned less often.
         teacher_dropout: Probability, 0..0.9, that one of several teachers is left out of a step (Son 2021, arXiv
             2009.08825).
         last_link_step_fraction: Fraction of the chain's gradient steps for its last link, over 0 and under 1; the other
@@ -37,9 +39,10 @@ class DistillConfig:
             is good after fewer.
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
         baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
-        teachers: Teachers from outside the chain, which teach every link of a strategy that ends in ``+teachers``.
+        teachers: Teachers from outside the chain, which teach every link of a strategy that ends in ``+teachers``. Where
+            none is named, the first link's network is trained without each fold, and these networks teach.
         teacher_folds: Number of parts, 2 to 20, that a teacher's labelled images are dealt into, whole groups each. One
-            classifier is fitted without each part, and predicts the images of that part.
+            classifier is fitted, or one network trained, without each part, and predicts the images of that part.
         teacher_views: Number of views of an image, 1 to 16, over which a teacher's output is averaged: the image, its mirror
             image, then random views. All random views in training have this one soft label.
         teacher_gate: What the teachers must show on validation images, before any link learns from them, against the last
@@ -56,6 +59,7 @@ class DistillConfig:
     mixup: float = 0.0
     view_reuse: int = 2
     unlabelled_per_labelled: float = 1.0
+    by_agreement: bool = False
     teacher_dropout: float = 0.25
     last_link_step_fraction: float | None = None
     label_only_fraction: float = 0.0

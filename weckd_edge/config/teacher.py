@@ -12,7 +12,7 @@ from weckd_edge.core.network_options import NetworkOptions, check_network_option
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TeacherConfig:
-    """One teacher from outside the chain: a network that was trained before, and stays as it is.
+    """One teacher from outside the chain: a network that was trained before, as it is or fine-tuned on the labels.
 
     Attributes:
         model: timm name of the network, or ``hf_hub:owner/name``. None where the file of ``weights`` tells which it is: an
@@ -27,8 +27,12 @@ class TeacherConfig:
         std: Standard deviation of each RGB channel, of values in 0..1; given together with ``mean``, or not at all.
         channel_order: Order of the colour channels of an ONNX file or a checkpoint.
         head: What turns the teacher's outputs into classes: ``own``, its own classifier, whose classes are those of the data
-            set; or ``ridge``, a ridge regression that is fitted on its features, of an ONNX file on its outputs. ``auto``
-            takes ``own`` where the file holds a classifier of as many classes as the data set has.
+            set; ``ridge``, a ridge regression that is fitted on its features, of an ONNX file on its outputs; or
+            ``fine-tune``: the whole network is trained from a linear probe on. ``auto`` takes ``own`` where the file holds
+            a classifier of as many classes as the data set has, else ``ridge``.
+        seeds: Number of trainings of a fine-tuned teacher, 1 to 20, each with all labels and a seed of its own, whose
+            predictions are averaged. None trains it once without each fold of ``teacher_folds``.
+        epochs: Number of epochs of each training of a fine-tuned teacher, 1 to 100,000; None takes a link's.
     """
 
     model: str | None = None
@@ -39,11 +43,15 @@ class TeacherConfig:
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
     channel_order: Literal["rgb", "bgr"] = "rgb"
-    head: Literal["auto", "own", "ridge"] = "auto"
+    head: Literal["auto", "own", "ridge", "fine-tune"] = "auto"
+    seeds: int | None = None
+    epochs: int | None = None
 
     def __post_init__(self) -> None:
         check_setting(
-            bool(self.weights) or (self.model is not None and (self.pretrained or ":" in self.model)),
+            self.head == "fine-tune"
+            or bool(self.weights)
+            or (self.model is not None and (self.pretrained or ":" in self.model)),
             f"teacher {self.name}: has no trained weights, so it knows nothing to teach; name a file (weights = ...), or "
             "set model and pretrained = true",
             code="E_CONFIG_OPTION_MISSING",
@@ -64,6 +72,21 @@ class TeacherConfig:
             "set's; leave head out",
             code="E_CONFIG_CONFLICT",
         )
+        check_setting(
+            self.head != "fine-tune" or self.model is not None,
+            f"teacher {self.name}: head = 'fine-tune' trains a network of timm; name it (model = ...)",
+            code="E_CONFIG_OPTION_MISSING",
+        )
+        for name in ("seeds", "epochs"):
+            check_setting(
+                getattr(self, name) is None or self.head == "fine-tune",
+                f"teacher {self.name}: {name} = {getattr(self, name)}: is for head = 'fine-tune' alone; leave it out",
+                code="E_CONFIG_OPTION_UNUSED",
+            )
+        if self.seeds is not None:
+            check_within(f"teacher {self.name}: seeds", self.seeds, 1, 20)
+        if self.epochs is not None:
+            check_within(f"teacher {self.name}: epochs", self.epochs, 1, 100_000)
         if self.input_size is not None:
             check_within(f"teacher {self.name}: input_size", self.input_size, 32, 1024)
         check_network_options(self.options)

@@ -162,7 +162,7 @@ def _build_candidate(
     from weckd_edge.compile.export.onnx_export import export_onnx
     from weckd_edge.compile.quantize.forms import PROCESSOR
     from weckd_edge.compile.quantize.quantize import ONNX_FILE, calibrate, quantize, write_quantized
-    from weckd_edge.train.distill.chain import frame_spec
+    from weckd_edge.train.distill.link_plan import frame_spec
     from weckd_edge.train.networks.models import create_student, measure_student
 
     silent = SilentProgress()

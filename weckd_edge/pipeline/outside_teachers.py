@@ -5,6 +5,7 @@ Training may not know how networks are imported, so that it is handed functions 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -35,15 +36,37 @@ _SAMPLES = 8
 """Number of images of noise that show whether an ONNX file predicts logits or probabilities."""
 
 
-def open_teachers(config: BuildConfig) -> tuple[OutsideTeacher, ...]:
-    """Open every teacher from outside; none where the strategy asks for none.
+def open_teachers(config: BuildConfig, strategies: Sequence[str]) -> tuple[OutsideTeacher, ...]:
+    """Open the teachers from outside that strategies learn from: those that are named, else the first link's own network.
+
+    Args:
+        config: Settings that name the teachers.
+        strategies: Names of the strategies; none is opened where no strategy learns from any.
 
     Raises:
         ConfigError: A teacher's settings do not fit its file, or leave something open that the file does not tell.
         ModelError: A file cannot be read, or is not of this network.
         StoreError: A folder holds no link.
     """
-    return tuple(_open(teacher) for teacher in config.distill.teachers)
+    from weckd_edge.train.distill.strategies import find_strategy
+
+    if not any(find_strategy(name).outside for name in strategies):
+        return ()
+    return tuple(_open(teacher) for teacher in config.distill.teachers or (_of_link(config.link[0]),))
+
+
+def _of_link(link: LinkConfig) -> TeacherConfig:
+    """Return a link's network as a teacher that is fine-tuned without each fold."""
+    return TeacherConfig(
+        model=link.model,
+        weights=link.weights,
+        pretrained=link.pretrained,
+        input_size=link.input_size,
+        options=link.options,
+        mean=link.mean,
+        std=link.std,
+        head="fine-tune",
+    )
 
 
 def _open(teacher: TeacherConfig) -> OutsideTeacher:
@@ -64,7 +87,7 @@ def _open(teacher: TeacherConfig) -> OutsideTeacher:
 
 def _open_timm(teacher: TeacherConfig) -> OutsideTeacher:
     """Open a timm network by its name; its weights may lack a classifier."""
-    from weckd_edge.train.distill.outside.teacher import torch_teacher
+    from weckd_edge.train.distill.outside.teacher import FineTuning, torch_teacher
     from weckd_edge.train.networks.models import create_trained, weights_of
 
     link = LinkConfig(
@@ -77,7 +100,7 @@ def _open_timm(teacher: TeacherConfig) -> OutsideTeacher:
     )
     made = create_trained(link)
     size = _side(teacher, made.input_size)
-    return torch_teacher(
+    opened = torch_teacher(
         made.created.student,
         NetworkInput(height=size, width=size, mean=made.created.mean, std=made.created.std),
         name=teacher.name,
@@ -85,6 +108,10 @@ def _open_timm(teacher: TeacherConfig) -> OutsideTeacher:
         outputs=made.outputs,
         head=teacher.head,
     )
+    if teacher.head != "fine-tune":
+        return opened
+    tuning = FineTuning(link=replace(link, input_size=size), seeds=teacher.seeds, epochs=teacher.epochs)
+    return replace(opened, fine_tuning=tuning)
 
 
 def _open_checkpoint(teacher: TeacherConfig, path: Path) -> OutsideTeacher:

@@ -8,11 +8,10 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Estimate, OutsideTeaching, TeacherRecord
+from weckd_edge.artifacts import Estimate, OutsideTeaching, SoftLabels, TeacherRecord
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.paired import compare_rates
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels
 
 Gate = Literal["interval", "mean", "off"]
 

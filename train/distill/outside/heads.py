@@ -32,38 +32,60 @@ class LabelledImages:
     labels: NDArray[np.int64]
     groups: Sequence[str]
 
+    def deal(self, folds: int, seed: int) -> NDArray[np.int64]:
+        """Return the fold of each ``[n]``, from 0; of fewer folds than asked for where a class has fewer groups.
+
+        Raises:
+            DataError: A class has labelled images of one group alone.
+        """
+        return deal_folds(self.groups, self.labels, folds, seed)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class FoldPredictions:
+    """What predictors say of all images, each of which was made without one fold of the labelled images.
+
+    Attributes:
+        by_fold: Probabilities ``[folds, N, classes]``, of the predictor without each fold.
+        together: Probabilities ``[N, classes]``: of a labelled image by the predictor that did not see its fold, of any
+            other image by the mean of all.
+    """
+
+    by_fold: Floats
+    together: Floats
+
+
+def join_folds(outputs: Floats, labelled: LabelledImages, fold_of: NDArray[np.int64]) -> Floats:
+    """Return outputs for all images ``[N, D]`` out of those of each fold's predictor ``[folds, N, D]``.
+
+    A labelled image has the output of the predictor that did not see its fold, any other image the mean of all of them.
+    """
+    joined: Floats = outputs.mean(axis=0)
+    joined[labelled.rows] = outputs[fold_of, labelled.rows]
+    return joined
+
 
 def fit_by_folds(
-    features: Sequence[Floats], labelled: LabelledImages, classes: int, *, folds: int, seed: int
-) -> tuple[Floats, int]:
-    """Return probabilities of all images ``[N, classes]`` by ridge regression, and the number of folds.
-
-    One regression is fitted without each fold of the labelled images. A labelled image is predicted by the one that did not
-    see its fold, any other image by the mean of all of them.
+    features: Sequence[Floats], labelled: LabelledImages, fold_of: NDArray[np.int64], classes: int
+) -> FoldPredictions:
+    """Return probabilities of all images by ridge regression, one without each fold of the labelled images.
 
     Args:
         features: Features ``[N, D]`` of each teacher, for the same images; all count alike, however large their values.
         labelled: The images to fit on.
+        fold_of: Fold of each of these ``[n]``.
         classes: Number of classes.
-        folds: Number of folds at most.
-        seed: Seed of the folds.
-
-    Raises:
-        DataError: A class has labelled images of one group alone.
     """
     joined = torch.from_numpy(np.concatenate([_of_unit_length(one, labelled.rows) for one in features], axis=1))
     targets = torch.nn.functional.one_hot(torch.from_numpy(labelled.labels), classes).double()
-    fold_of = deal_folds(labelled.groups, labelled.labels, folds, seed)
-    count = int(fold_of.max()) + 1
-    outputs = np.zeros((count, len(joined), classes))
-    for fold in range(count):
+    outputs = np.zeros((int(fold_of.max()) + 1, len(joined), classes))
+    for fold, output in enumerate(outputs):
         kept = np.flatnonzero(fold_of != fold)
         weight, bias = ridge(joined[labelled.rows[kept]], targets[kept])
-        outputs[fold] = (joined @ weight + bias).numpy()
-    unseen = outputs.mean(axis=0)
-    unseen[labelled.rows] = outputs[fold_of, labelled.rows]
+        output[:] = (joined @ weight + bias).numpy()
+    unseen = join_folds(outputs, labelled, fold_of)
     scale = min(SCALES, key=lambda one: _cross_entropy(one * unseen[labelled.rows], labelled.labels))
-    return softmax(scale * unseen), count
+    return FoldPredictions(by_fold=softmax(scale * outputs), together=softmax(scale * unseen))
 
 
 def _of_unit_length(features: Floats, rows: NDArray[np.int64]) -> Floats:
@@ -74,9 +96,9 @@ def _of_unit_length(features: Floats, rows: NDArray[np.int64]) -> Floats:
 
 
 def softmax(logits: Floats) -> Floats:
-    """Return the softmax of each row."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    found: Floats = powers / powers.sum(axis=1, keepdims=True)
+    """Return the softmax over the last axis."""
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    found: Floats = powers / powers.sum(axis=-1, keepdims=True)
     return found
 
 

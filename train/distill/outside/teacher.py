@@ -12,17 +12,33 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from weckd_edge.artifacts import NetworkInput, TeacherRecord
+from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.store import digest_of
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 
-Head = Literal["own", "ridge"]
+Head = Literal["own", "ridge", "fine-tune"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FineTuning:
+    """Training of a teacher on the labels that the links may see.
+
+    Attributes:
+        link: The network, and the weights it starts from.
+        seeds: Number of trainings with all labels; None trains once without each fold.
+        epochs: Number of epochs of each training; None takes those of a link.
+    """
+
+    link: LinkConfig
+    seeds: int | None
+    epochs: int | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class OutsideTeacher:
-    """Network that was trained elsewhere, fixed.
+    """Network that was trained elsewhere, and stays as it is or is fine-tuned.
 
     Attributes:
         name: Name in records and in messages.
@@ -34,6 +50,7 @@ class OutsideTeacher:
         labels: Class names in the order of these outputs; None where its file names none.
         head: What turns its outputs into classes; ``auto`` takes its own classifier where that has as many classes.
         modules: Modules of this package that run it, for keys.
+        fine_tuning: How it is trained where ``head`` is ``fine-tune``; None for a network that can only be run.
     """
 
     name: str
@@ -43,8 +60,9 @@ class OutsideTeacher:
     classify: Callable[[Tensor], Tensor] | None = None
     outputs: int = 0
     labels: tuple[str, ...] | None = None
-    head: Literal["auto", "own", "ridge"] = "auto"
+    head: Literal["auto", "own", "ridge", "fine-tune"] = "auto"
     modules: tuple[str, ...] = ()
+    fine_tuning: FineTuning | None = None
 
     def head_for(self, labels: tuple[str, ...]) -> Head:
         """Return what turns its outputs into these classes.
@@ -52,6 +70,8 @@ class OutsideTeacher:
         Raises:
             ModelError: The teacher's own classifier is asked for, and has other classes.
         """
+        if self.head == "fine-tune":
+            return "fine-tune"
         named = self.labels is None or set(self.labels) == set(labels)
         fits = self.classify is not None and self.outputs == len(labels) and named
         if self.head == "own" and not fits:
@@ -88,7 +108,7 @@ def torch_teacher(
     identity: object,
     outputs: int = 0,
     labels: tuple[str, ...] | None = None,
-    head: Literal["auto", "own", "ridge"] = "auto",
+    head: Literal["auto", "own", "ridge", "fine-tune"] = "auto",
 ) -> OutsideTeacher:
     """Return a network of timm as a teacher; its features are what its classifier reads.
 

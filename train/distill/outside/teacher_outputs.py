@@ -6,14 +6,13 @@ is all that has to be kept.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from weckd_edge.artifacts import FrameSpec
 from weckd_edge.core.errors import ModelError
@@ -21,8 +20,7 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace
 from weckd_edge.core.stored_array import array_once
-from weckd_edge.devices.images.split_frames import frames_of
-from weckd_edge.train.data.pixel_cache import CachePlan, plan_cache
+from weckd_edge.train.data.pixel_cache import CachedImages, CachePlan
 from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 
@@ -32,18 +30,18 @@ Floats = NDArray[np.float32]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class ImageFiles:
+class ShownImages:
     """Images that a teacher is shown.
 
     Attributes:
-        paths: Files, in order.
-        digests: SHA-256 of each image's pixels, in the same order.
+        digests: SHA-256 of each image's pixels, in order.
         spec: Camera frame that they are fitted to, with its crop and resize.
+        pictures: Function from a size of input to the images as they are cached for it, some at a time, in order.
     """
 
-    paths: Sequence[Path]
     digests: Sequence[str]
     spec: FrameSpec
+    pictures: Callable[[int], Iterator[Pictures]]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -78,7 +76,7 @@ class TeacherViews:
 def teacher_outputs(
     workspace: Workspace,
     teacher: OutsideTeacher,
-    images: ImageFiles,
+    images: ShownImages,
     views: TeacherViews,
     labels: tuple[str, ...] | None,
     progress: Progress,
@@ -119,14 +117,13 @@ def teacher_outputs(
 
 
 def _computed(
-    teacher: OutsideTeacher, images: ImageFiles, views: TeacherViews, labels: tuple[str, ...] | None, progress: Progress
+    teacher: OutsideTeacher, images: ShownImages, views: TeacherViews, labels: tuple[str, ...] | None, progress: Progress
 ) -> Iterator[Floats]:
     """Yield the outputs of a few images after the other."""
     size = teacher.input.side
-    plan = plan_cache(len(images.paths), images.spec, [size])
     generator = torch.Generator().manual_seed(views.seed)
-    with progress.task(f"teacher {teacher.name}", len(images.paths)) as task:
-        for pictures in _pictures(images, plan, size):
+    with progress.task(f"teacher {teacher.name}", len(images.digests)) as task:
+        for pictures in images.pictures(size):
             total = torch.zeros(())
             for number in range(views.used):
                 shown = apply_views(pictures, views.draw(number, len(pictures), generator), size)
@@ -135,10 +132,14 @@ def _computed(
             yield (total / views.used).float().numpy()
 
 
-def _pictures(images: ImageFiles, plan: CachePlan, size: int) -> Iterator[Pictures]:
-    waiting: list[Tensor] = []
-    for at, frame in enumerate(frames_of(images.paths, images.spec), start=1):
-        waiting.append(plan.picture(torch.tensor(frame), size))
-        if len(waiting) == BATCH or at == len(images.paths):
-            yield Pictures(pixels=torch.stack(waiting), span=plan.span(size))
-            waiting = []
+def pictures_of_cache(cached: CachedImages) -> Iterator[Pictures]:
+    """Yield all images of a cache, ``BATCH`` at a time."""
+    for start in range(0, len(cached.pixels), BATCH):
+        yield Pictures(pixels=torch.from_numpy(cached.pixels[start : start + BATCH].copy()), span=cached.span)
+
+
+def pictures_of_frames(frames: Iterable[NDArray[np.uint8]], plan: CachePlan, size: int) -> Iterator[Pictures]:
+    """Yield decoded frames ``[1, H, W, 3]`` as they are cached for networks of one size, ``BATCH`` at a time."""
+    coming = iter(frames)
+    while batch := [plan.picture(torch.tensor(frame), size) for frame in itertools.islice(coming, BATCH)]:
+        yield Pictures(pixels=torch.stack(batch), span=plan.span(size))

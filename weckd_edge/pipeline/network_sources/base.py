@@ -149,7 +149,7 @@ def prepare_input(
     Raises:
         ConfigError: The crop is too small to be measured, or the scaled frame larger than a reader of bundles takes.
     """
-    from weckd_edge.train.distill.chain import frame_spec
+    from weckd_edge.train.distill.link_plan import frame_spec
 
     asked = config.input
     user = Preparation(source="the user said", crop_pct=asked.crop_pct, crop=asked.crop, resize=asked.resize)

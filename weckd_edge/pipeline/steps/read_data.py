@@ -46,7 +46,7 @@ def check_data(ctx: BuildContext, index: DatasetIndex) -> None:
         WeckdError: A slice, band, prevalence, refused label, mask, box or source column is not in the data set, or no device
             takes frames of that size.
     """
-    from weckd_edge.train.distill.chain import frame_spec
+    from weckd_edge.train.distill.link_plan import frame_spec
 
     frame = frame_spec(index, ctx.config.input)
     if not (min(frame.height, frame.width) >= MIN_SIDE and max(frame.height, frame.width) <= MAX_SIDE):

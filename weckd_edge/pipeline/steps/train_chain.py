@@ -40,18 +40,15 @@ def check_strategy(config: BuildConfig) -> None:
     """Refuse settings that the strategy does not use.
 
     Raises:
-        ConfigError: The strategy is unknown, does not use the unlabelled images or the teachers that are named, or asks for
-            teachers where none are named.
+        ConfigError: The strategy is unknown, or does not use the unlabelled images or the teachers that are named.
     """
     from weckd_edge.train.distill.strategies import TEACHERS_SUFFIX, UNLABELLED_SUFFIX, find_strategy
 
     strategy = find_strategy(config.distill.strategy)
-    if bool(config.distill.teachers) != strategy.outside:
-        found = "names none" if strategy.outside else "names some"
-        advice = "name one" if strategy.outside else f"write '{strategy.name.partition('+')[0]}{TEACHERS_SUFFIX}'"
+    if config.distill.teachers and not strategy.outside:
         raise ConfigError(
-            f"distill.strategy = '{strategy.name}' and distill.teachers, which {found}, contradict each other: a strategy "
-            f"that ends in '{TEACHERS_SUFFIX}' learns from these teachers, and no other does; {advice}, or leave that out",
+            f"distill.teachers names teachers from outside the chain, but distill.strategy = '{strategy.name}' does not "
+            f"learn from them; write '{strategy.name.partition('+')[0]}{TEACHERS_SUFFIX}', or leave them out",
             code="E_CONFIG_CONFLICT",
         )
     if config.data.unlabelled and not strategy.unlabelled:
@@ -123,12 +120,14 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     plans = plan_chain(index, ctx.config)
     for advice in advise_sizes(ctx.config):
         ctx.progress.note(advice)
-    logger = NO_RUN_LOGGER if run is None else run
-    trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, logger)
-    trainer.outside = open_teachers(ctx.config)
-    chain = train_build(trainer, plans, ctx.config)
+    teachers = open_teachers(ctx.config, [ctx.config.distill.strategy])
+    trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, teachers)
+    trainer.logger = NO_RUN_LOGGER if run is None else run
+    chain = train_build(trainer, plans, ctx.config, teachers)
     if chain.outside is not None:
-        made = chain.outside.soft_labels
+        for network in chain.outside.teaching.networks:
+            ctx.note_step(f"train {network.artifact.name}", network.seconds, reused=network.reused)
+        made = chain.outside.teaching.soft_labels
         ctx.note_step("soft labels", made.seconds, reused=made.reused)
     for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)

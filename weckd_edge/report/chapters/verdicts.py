@@ -139,7 +139,11 @@ def outside_sentence(outside: OutsideTeaching | None) -> str:
     """Return which teachers from outside there were, how they predict, and whether the links learned from them."""
     if outside is None:
         return ""
-    heads = {"own": "its own classifier", "ridge": "a classifier fitted here on its features"}
+    heads = {
+        "own": "its own classifier",
+        "ridge": "a classifier fitted here on its features",
+        "fine-tune": "all its weights fine-tuned here",
+    }
     named = "; ".join(f"{one.name} at {one.input.size_text} px with {heads[one.head]}" for one in outside.teachers)
     fitted = ""
     if outside.out_of_fold_accuracy is not None:

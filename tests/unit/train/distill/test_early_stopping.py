@@ -248,7 +248,7 @@ def test_a_real_score_is_the_accuracy_and_the_cross_entropy_of_the_labels(ears: 
     index = build_index(ears, config.data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
     plans = plan_chain(index, config)
     trainer = make_trainer(Workspace(tmp_path / "work"), ears, index, plans, SilentProgress())
-    images = trainer._frames("val", plans[0].input.frame)
+    images = trainer.frames("val", plans[0].input.frame)
     pupil = create_student(config.link[0], 2).student
     found = score_validation(pupil, plans[0].input, images)
     with torch.inference_mode():

@@ -12,6 +12,7 @@ from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.train.distill import chain
 from weckd_edge.train.distill.chain import advise_sizes, run_strategy, train_build
 from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of, without_outside
 from weckd_edge.train.distill.trainer import LinkJob
@@ -26,15 +27,10 @@ class Recorder:
 
     jobs: list[LinkJob] = field(default_factory=list)
     index: Any = None
-    asked: list[tuple[int, ...] | None] = field(default_factory=list)
 
     def link(self, job: LinkJob) -> Any:
         self.jobs.append(job)
         return SimpleNamespace(name=job.name, plan=job.plan)
-
-    def soft_labels(self, labelled_subsets: tuple[int, ...] | None, config: BuildConfig) -> Any:
-        self.asked.append(labelled_subsets)
-        return SimpleNamespace(name="soft labels", subsets=labelled_subsets)
 
 
 def index() -> DatasetIndex:
@@ -42,6 +38,16 @@ def index() -> DatasetIndex:
     places = [("train", 0), ("train", 1), ("train", 2), ("train", None), ("train", None), ("test", None)]
     images = tuple(cast(Any, SimpleNamespace(split=split, labelled_subset=share)) for split, share in places)
     return DatasetIndex(name="toy", labels=("a", "b"), images=images)
+
+
+def recorded_teaching(trainer: Any, teachers: Any, subsets: tuple[int, ...] | None, config: BuildConfig) -> Any:
+    """Stands for the teachers: keeps which subsets' labels they may use, fits nothing."""
+    return SimpleNamespace(soft_labels=SimpleNamespace(subsets=subsets))
+
+
+@pytest.fixture(autouse=True)
+def _recorded_teaching(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chain, "prepare_teachers", recorded_teaching)
 
 
 def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:

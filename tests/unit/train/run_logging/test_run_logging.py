@@ -116,7 +116,8 @@ def train(ears: Path, work: Path, config: BuildConfig, *, name: str = "toy") -> 
     plans = plan_chain(index, config)
     workspace = Workspace(work)
     with open_run(name, config, work) as run:
-        trainer = make_trainer(workspace, ears, index, plans, SilentProgress(), logger=run)
+        trainer = make_trainer(workspace, ears, index, plans, SilentProgress())
+        trainer.logger = run
         chain = train_build(trainer, plans, config)
     return {link.artifact.name: link.artifact.weights.sha256 for link in chain.links}
 

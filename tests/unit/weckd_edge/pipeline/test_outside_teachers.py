@@ -13,7 +13,7 @@ import pytest
 
 from support.errors import raises
 from support.training.toy_chain import TOY_LINKS
-from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TeacherConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TeacherConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 
@@ -39,7 +39,7 @@ IMAGES = torch.randint(0, 256, (5, 3, 32, 32), generator=torch.Generator().manua
 def teacher(**settings: Any) -> Any:
     """Open one teacher."""
     config = BuildConfig(distill=DistillConfig(teachers=(TeacherConfig(**settings),)))
-    (found,) = open_teachers(config)
+    (found,) = open_teachers(config, ["guided+teachers"])
     return found
 
 
@@ -115,14 +115,21 @@ def test_what_cannot_teach_is_refused_with_its_name(tmp_path: Path) -> None:
             TeacherConfig(**settings)  # type: ignore[arg-type]  # some are wrong
 
 
-@pytest.mark.parametrize(("strategy", "named"), [("guided", True), ("guided+teachers", False)])
-def test_teachers_and_a_strategy_that_asks_for_them_go_together(strategy: str, named: bool) -> None:
-    teachers = (TeacherConfig(weights="x.onnx"),) if named else ()
-    with raises(ConfigError, "E_CONFIG_CONFLICT", says=("distill.teachers", strategy)):
-        check_strategy(BuildConfig(distill=DistillConfig(strategy=strategy, teachers=teachers)))
-    check_strategy(
-        BuildConfig(distill=DistillConfig(strategy="guided+teachers", teachers=(TeacherConfig(weights="x.onnx"),)))
-    )
+def test_teachers_that_no_link_would_learn_from_are_refused() -> None:
+    named = (TeacherConfig(weights="x.onnx"),)
+    with raises(ConfigError, "E_CONFIG_CONFLICT", says=("distill.teachers", "guided+teachers")):
+        check_strategy(BuildConfig(distill=DistillConfig(strategy="guided", teachers=named)))
+    check_strategy(BuildConfig(distill=DistillConfig(strategy="guided+teachers", teachers=named)))
+
+
+def test_where_no_teacher_is_named_the_first_links_network_is_trained_without_each_fold() -> None:
+    links = tuple(LinkConfig(model="resnet10t", input_size=size) for size in (48, 32))
+    config = BuildConfig(link=links, distill=DistillConfig(strategy="guided+teachers"))
+    (found,) = open_teachers(config, ["guided+teachers"])
+    assert found.head_for(("a", "b")) == "fine-tune"
+    assert found.fine_tuning is not None
+    assert (found.fine_tuning.link, found.fine_tuning.seeds) == (links[0], None)
+    assert open_teachers(config, ["guided"]) == ()
 
 
 class Noting(SilentProgress):

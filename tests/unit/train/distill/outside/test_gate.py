@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from support import factories
-from weckd_edge.artifacts import FileRef, NetworkInput, OutsideTeaching, TeacherRecord
+from weckd_edge.artifacts import FileRef, NetworkInput, OutsideTeaching, SoftLabels, TeacherRecord
 from weckd_edge.train.distill.outside.gate import judge
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels
 
 INPUT = NetworkInput(height=160, width=160, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 TEACHER = TeacherRecord(name="large", sha256=factories.digest("large"), input=INPUT, head="ridge")
 FILE = FileRef(path="training.npy", sha256=factories.digest("soft"), bytes=10)
-SOFT = SoftLabels(training=FILE, validation=FILE, folds=5, views=2, labels_used=57, out_of_fold=factories.rate())
+SOFT = SoftLabels(
+    training=FILE, validation=FILE, agreement=FILE, folds=5, views=2, labels_used=57, out_of_fold=factories.rate()
+)
 IMAGES = 80
 
 

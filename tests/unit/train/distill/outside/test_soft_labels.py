@@ -13,16 +13,25 @@ from torch import Tensor
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import FrameSpec, NetworkInput
+from weckd_edge.artifacts import FrameSpec, NetworkInput, SoftLabels
 from weckd_edge.config import BuildConfig, DistillConfig, TrainConfig
-from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.core.stored_array import read_array
+from weckd_edge.devices.images.split_frames import frames_of
+from weckd_edge.train.data.pixel_cache import plan_cache
 from weckd_edge.train.distill.outside.heads import LabelledImages
-from weckd_edge.train.distill.outside.soft_labels import SoftLabels, TaughtImages, soft_labels_once
+from weckd_edge.train.distill.outside.soft_labels import (
+    LEAST_AGREEMENT,
+    TaughtImages,
+    Teachers,
+    TunedTeacher,
+    agreement_of,
+    soft_labels_once,
+)
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
-from weckd_edge.train.distill.outside.teacher_outputs import ImageFiles, TeacherViews, teacher_outputs
+from weckd_edge.train.distill.outside.teacher_outputs import ShownImages, TeacherViews, pictures_of_frames, teacher_outputs
 
 SIDE, LABELS = 32, ("dark", "light")
 INPUT = NetworkInput(height=SIDE, width=SIDE, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
@@ -53,6 +62,15 @@ class Brightness:
         return self.opened(classify=self.classify, outputs=2, labels=labels)
 
 
+def shown_files(paths: list[Path]) -> ShownImages:
+    plan = plan_cache(len(paths), SPEC, [SIDE])
+    return ShownImages(
+        digests=[path.name for path in paths],
+        spec=SPEC,
+        pictures=lambda size: pictures_of_frames(frames_of(paths, SPEC), plan, size),
+    )
+
+
 @pytest.fixture
 def images(tmp_path: Path) -> TaughtImages:
     """Twelve training and six validation images, dark and light ones in turn; the left half is black in all."""
@@ -62,14 +80,17 @@ def images(tmp_path: Path) -> TaughtImages:
         pixels[:, :20] = pixels[:, :20] // 2
         paths.append(tmp_path / f"{at:02}.png")
         Image.fromarray(pixels).save(paths[-1])
-    files = [ImageFiles(paths=part, digests=[p.name for p in part], spec=SPEC) for part in (paths[:12], paths[12:])]
+    files = [shown_files(part) for part in (paths[:12], paths[12:])]
     rows = np.arange(8)
     known = LabelledImages(rows=rows, labels=rows % 2, groups=[f"g{row}" for row in rows])
     return TaughtImages(training=files[0], validation=files[1], labelled=known, labels=LABELS)
 
 
-def made(folder: Path, images: TaughtImages, *teachers: OutsideTeacher, config: BuildConfig = CONFIG) -> Stage[SoftLabels]:
-    return soft_labels_once(Workspace(folder / "work"), teachers, images, config, SilentProgress())
+def made(
+    folder: Path, images: TaughtImages, *fixed: OutsideTeacher, tuned: tuple[TunedTeacher, ...] = ()
+) -> Stage[SoftLabels]:
+    teachers = Teachers(fixed=fixed, tuned=tuned)
+    return soft_labels_once(Workspace(folder / "work"), teachers, images, CONFIG, SilentProgress())
 
 
 def arrays(stage: Stage[SoftLabels]) -> tuple[np.ndarray, np.ndarray]:
@@ -137,9 +158,36 @@ def test_a_teacher_runs_once_however_many_links_learn_from_it(tmp_path: Path, im
     assert teacher.shown == 4 * 18
 
 
+def test_networks_without_a_fold_predict_its_images_and_all_predict_the_others(tmp_path: Path, images: TaughtImages) -> None:
+    def constant(fold: int) -> OutsideTeacher:
+        sure = torch.tensor([[0.9, 0.1]] if fold else [[0.3, 0.7]])
+        return Brightness().opened(
+            identity=["fold", fold], classify=lambda shown: sure.expand(len(shown), 2), outputs=2, labels=LABELS, head="own"
+        )
+
+    networks = tuple(constant(fold) for fold in range(3))
+    fold_of = images.labelled.deal(3, CONFIG.seed)
+    by_fold, _ = arrays(made(tmp_path / "folds", images, tuned=(TunedTeacher(networks=networks, by_fold=True),)))
+    assert by_fold[:8, 0] == pytest.approx(np.where(fold_of == 0, 0.3, 0.9), abs=1e-5)
+    assert by_fold[8:, 0] == pytest.approx(0.7, abs=1e-5)
+    stage = made(tmp_path / "seeds", images, tuned=(TunedTeacher(networks=networks, by_fold=False),))
+    assert arrays(stage)[0][:, 0] == pytest.approx(0.7, abs=1e-5)
+    assert (stage.artifact.folds, stage.artifact.labels_used, stage.artifact.out_of_fold) == (0, 8, None)
+    agreement = read_array(stage.folder, stage.artifact.agreement)
+    assert ((agreement > 0.5) & (agreement < 0.9)).all()
+
+
+def test_agreement_is_one_where_predictors_say_the_same_and_least_where_they_contradict_each_other() -> None:
+    sure, unsure, other = [1.0, 0.0], [0.5, 0.5], [0.0, 1.0]
+    same = np.array([[sure, unsure], [sure, unsure]])
+    assert agreement_of(same) == pytest.approx([1, 1])
+    assert agreement_of(np.array([[sure], [other]])) == pytest.approx([LEAST_AGREEMENT])
+    between = agreement_of(np.array([[sure], [unsure]]))
+    assert LEAST_AGREEMENT < between[0] < 1
+    assert agreement_of(np.array([[sure, other]])) == pytest.approx([1, 1])  # one predictor agrees with itself
+
+
 def test_wrong_teachers_are_refused(tmp_path: Path, images: TaughtImages) -> None:
-    with raises(ConfigError, "E_CONFIG_CONFLICT", says="+teachers"):
-        made(tmp_path, images)
     own = replace(Brightness().own(labels=("dark", "green")), head="own")
     with raises(ModelError, "E_MODEL_CLASSES", says=("dark, light", "dark, green", "ridge")):
         made(tmp_path, images, own)
