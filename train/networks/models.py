@@ -285,11 +285,19 @@ def load_link(link: Link, folder: Path) -> Student:
         if link.width < 1:
             cut_to_fit(student.backbone, tensors)
         student.backbone.load_state_dict(tensors)
+    except WeckdError:
+        raise
     except Exception as err:  # timm raises any kind of error
         raise ModelError(
             f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
             code="E_MODEL_OPTIONS",
         ) from err
+    if link.width < 1 and count_parameters(student) != link.parameters:
+        raise ModelError(
+            f"{link.name}: its weights are {count_parameters(student):,} parameters of {link.network_text}, but its record "
+            f"says {link.parameters:,}; are they those of another width?",
+            code="E_MODEL_OTHER_WEIGHTS",
+        )
     return student.eval()
 
 
@@ -316,7 +324,12 @@ def measure_student(student: Student, size: tuple[int, int]) -> StudentSize:
             code="E_MODEL_OUTPUT",
         )
     student.train(training)
-    return StudentSize(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+    return StudentSize(parameters=count_parameters(student), macs=counter.get_total_flops() // 2)
+
+
+def count_parameters(student: Student) -> int:
+    """Return the number of a student's weights, classifier included."""
+    return sum(p.numel() for p in student.parameters())
 
 
 def _name(student: Student) -> str:

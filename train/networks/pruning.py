@@ -35,6 +35,8 @@ def channels_at(channels: int, width: float) -> int:
 
     MobileNetV2 rounds its widths so (arXiv 1801.04381). The number never falls where the width grows.
     """
+    if width == 1:
+        return channels
     wanted = channels * width
     nearest = max(MULTIPLE, int(wanted + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
     return min(channels, nearest + MULTIPLE if nearest < 0.9 * wanted else nearest)
