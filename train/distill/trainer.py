@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from weckd_edge.artifacts import (
     DatasetIndex,
@@ -55,9 +56,9 @@ from weckd_edge.train.networks.models import (
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
 
-RANGE_IMAGES = 128
-"""Number of images on which a rounded network's first ranges are found."""
-RANGE_BATCH = 32
+SHOWN_IMAGES = 128
+"""Number of images on which a pruned network's channels are chosen, and a rounded one's first ranges are found."""
+SHOWN_BATCH = 32
 
 NO_TEACHING = DistillConfig()
 
@@ -238,11 +239,12 @@ class Trainer:
 
     def _train(self, job: LinkJob, folder: Path, scratch: Path, curves: Curves) -> Link:
         plan = job.plan
-        torch.manual_seed(job.seed)
-        created = create_student(plan.config, len(self.index.labels))
-        if job.start is not None:
-            inherit_weights(created.student, load_link(job.start.artifact, job.start.folder))
         feed = self.open_feed(job)
+        shown = _shown(feed, plan.input.network)
+        torch.manual_seed(job.seed)
+        created = create_student(plan.config, len(self.index.labels), shown if job.start is None else ())
+        if job.start is not None:
+            inherit_weights(created.student, load_link(job.start.artifact, job.start.folder), shown)
 
         def evaluate(student: Student) -> float:
             return self._accuracy(student, plan.input, "val").value
@@ -257,7 +259,9 @@ class Trainer:
         )
         stopping = self._stopping(job)
         fit_student(
-            self._rounded(created.student, feed, plan.input.network, job.rounded) if job.rounded else created.student,
+            RoundedStudent(created.student.backbone, _shown(feed, plan.input.network), job.rounded)
+            if job.rounded
+            else created.student,
             self._task(job),
             feed,
             job.train,
@@ -310,13 +314,6 @@ class Trainer:
             job.train.patience, lambda student: score_validation(student, spec, self.frames("val", spec.frame))
         )
 
-    def _rounded(
-        self, student: Student, feed: TrainingImages, network_input: NetworkInput, target: Target
-    ) -> RoundedStudent:
-        seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))[:RANGE_IMAGES]
-        parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
-        return RoundedStudent(student.backbone, (plain_inputs(feed, part, network_input) for part in parts), target)
-
     def _task(self, job: LinkJob) -> TrainingTask:
         if not job.is_taught:
             return LabelTask(job.plan.input.network)
@@ -357,6 +354,13 @@ class Trainer:
         if split not in self._decoded:
             self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
         return self._decoded[split]
+
+
+def _shown(feed: TrainingImages, network_input: NetworkInput) -> Iterator[Tensor]:
+    """Yield some of the images that a link learns from, in batches, without random views."""
+    seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))[:SHOWN_IMAGES]
+    for part in np.array_split(seen, math.ceil(len(seen) / SHOWN_BATCH)):
+        yield plain_inputs(feed, part, network_input)
 
 
 def _logged_settings(job: LinkJob) -> dict[str, str]:

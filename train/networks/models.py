@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,14 @@ class CreatedStudent:
     std: Colour
 
 
-def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
+def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = ()) -> CreatedStudent:
     """Make a student with fresh or given weights, pruned to the link's width.
+
+    Args:
+        config: Settings of the link.
+        classes: Number of classes.
+        images: Images by which the channels of a pruned student are chosen, in batches ``[B, 3, H, W]`` as it takes them;
+            without any, only its shapes mean something.
 
     Raises:
         ModelError: The name is unknown, timm refuses the options, the weights are missing or of another shape, there is no
@@ -107,26 +113,27 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     if config.weights is not None:
         load_weights(backbone, Path(config.weights), config.model)
     if config.width < 1:
-        prune_to_width(backbone, config.width)
+        prune_to_width(backbone, config.width, images)
     defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
     return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
 
 
-def inherit_weights(student: Student, predecessor: Student) -> None:
+def inherit_weights(student: Student, predecessor: Student, images: Iterable[Tensor] = ()) -> None:
     """Give a student the weights of a trained network of the same model, pruned further where the student is narrower.
 
     Args:
         student: Student that takes over the weights.
         predecessor: Trained network of the same model, as wide as the student or wider; it ends as narrow as the student.
+        images: Images by which the channels are chosen, in batches ``[B, 3, H, W]`` as the predecessor takes them.
 
     Raises:
         ModelError: The network cannot be pruned.
     """
     counts = counts_of(student.backbone)
     if counts_of(predecessor.backbone) != counts:
-        prune(predecessor.backbone, counts)
+        prune(predecessor.backbone, counts, images)
     student.load_state_dict(predecessor.state_dict())
 
 

@@ -54,9 +54,9 @@ def trained(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> T
     started: list[tuple[float, float]] = []
     measured: list[int] = []
 
-    def inherit(student: Any, predecessor: Any) -> None:
+    def inherit(student: Any, predecessor: Any, images: Any) -> None:
         before = sum(counts_of(predecessor.backbone).values())
-        inherit_weights(student, predecessor)
+        inherit_weights(student, predecessor, images)
         started.append((before, sum(counts_of(student.backbone).values())))
 
     def measure(student: Any, *_: Any) -> bool:

@@ -68,12 +68,13 @@ def norms_of(backbone: nn.Module) -> dict[str, nn.BatchNorm2d]:
 
 
 def kept_channels(backbone: nn.Module, width: float) -> dict[str, list[int]]:
-    """Return which channels of every batch norm stay at a width: each carries its number as its bias."""
+    """Return which channels of every batch norm stay at a width: each has its number for a gradient, which goes with it."""
     marked = copy.deepcopy(backbone)
     for norm in norms_of(marked).values():
-        norm.bias.data = torch.arange(norm.num_features, dtype=torch.float32)
+        norm.bias.grad = torch.arange(norm.num_features, dtype=torch.float32)
     prune_to_width(marked, width)
-    return {name: [int(mark) for mark in norm.bias] for name, norm in norms_of(marked).items()}
+    marks = {name: norm.bias.grad for name, norm in norms_of(marked).items()}
+    return {name: [int(mark) for mark in numbers] for name, numbers in marks.items() if numbers is not None}
 
 
 @given(channels=st.integers(1, 4096), widths=st.tuples(*[st.floats(0.01, 1.0)] * 2))
@@ -113,6 +114,24 @@ def test_widths_nest_and_say_how_many_channels_whatever_the_weights(model: str, 
     found = kept_channels(other, 0.5)
     assert {name: len(kept) for name, kept in found.items()} == {name: len(kept) for name, kept in narrow.items()}
     assert found != narrow, "which channels stay is for the weights to say"
+
+
+def test_the_channels_that_stay_are_those_that_images_excite_and_that_layers_read() -> None:
+    backbone = student("resnet10t").backbone
+    first, norm, reader = (backbone.get_submodule(f"conv1.{place}") for place in (0, 1, 3))
+    assert isinstance(first, nn.Conv2d)
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert isinstance(reader, nn.Conv2d)
+    excited, unread, dim = [1, 3, 5, 6, 7, 11, 13, 15], 5, 4
+    with torch.no_grad():
+        norm.weight.fill_(0)
+        norm.bias[excited] = 1.0
+        norm.bias[dim] = 0.5
+        reader.weight[:, unread] = 0
+    filters = first.weight.detach().clone()
+    prune_to_width(backbone, 0.35, [torch.rand(4, 3, 64, 64), torch.rand(2, 3, 64, 64)])
+    stayed = [row for row in range(24) if any(torch.equal(filters[row], one) for one in first.weight)]
+    assert stayed == sorted({*excited, dim} - {unread})
 
 
 def test_a_link_that_inherits_is_the_network_that_its_width_says_by_whatever_way_it_came(networks: ModuleType) -> None:
