@@ -18,9 +18,11 @@ from weckd_edge.core import telemetry
 
 _HERE = Path(__file__).parent
 
-# Both are read when torch and timm are imported: tests run side by side, and none may wait for a network.
+# All are read when torch and timm are imported: tests run side by side, none may wait for a network, and cuBLAS is to add in
+# one order.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
 telemetry.switch_off_telemetry()  # tests import the libraries themselves too
 
 if importlib.util.find_spec("hypothesis") is not None:

@@ -33,7 +33,7 @@ class Views:
 
     def to(self, device: torch.device) -> Views:
         """Return the same views on another device."""
-        return self._each(lambda values: values.to(device))
+        return self._each(lambda values: values.to(device, non_blocking=True))
 
     def _each(self, change: Callable[[Tensor], Tensor]) -> Views:
         return Views(
@@ -65,7 +65,7 @@ class Pictures:
 
     def to(self, device: torch.device) -> Pictures:
         """Return the same images on another device."""
-        return Pictures(pixels=self.pixels.to(device), span=self.span)
+        return Pictures(pixels=self.pixels.to(device, non_blocking=True), span=self.span)
 
 
 def draw_views(count: int, strength: float, generator: torch.Generator) -> Views:

@@ -69,6 +69,13 @@ def _fabric(accelerator: str, precision: Any) -> Fabric:
     return fabric
 
 
+def restart_scaler(fabric: Fabric) -> None:
+    """Forget the factor by which half precision scaled the loss of the training before, so that each begins alike."""
+    scaler = getattr(fabric.strategy.precision, "scaler", None)
+    if scaler is not None:
+        scaler.load_state_dict(torch.amp.GradScaler(fabric.device.type).state_dict())
+
+
 def _nodes(environment: ClusterEnvironment) -> int:
     if isinstance(environment, SLURMEnvironment):
         return int(os.environ.get("SLURM_NNODES", "1"))

@@ -14,6 +14,7 @@ from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun
 from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.train.distill.reproducible import full_precision
 from weckd_edge.train.networks.models import Student, load_link
 from weckd_edge.train.networks.preprocess import crop_and_resize, make_network_input
 
@@ -25,7 +26,7 @@ def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> P
     probabilities: list[Probabilities] = []
     device = next(student.parameters()).device
     student.eval()
-    with torch.inference_mode():
+    with torch.inference_mode(), full_precision():
         for start in range(0, len(images), BATCH):
             block = torch.tensor(images.frames[start : start + BATCH]).to(device)
             logits, _ = student(make_network_input(block, spec))

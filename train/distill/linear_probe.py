@@ -28,8 +28,8 @@ def fit_linear_probe(student: Student, feed: TrainingImages, network_input: Netw
     """Set a student's classifier by ridge regression on the images whose label it may see, without random views.
 
     Args:
-        student: Network on the CPU, with its pretrained backbone.
-        feed: Training images, of which the labelled ones are used.
+        student: Network with its pretrained backbone.
+        feed: Training images on the student's device, of which the labelled ones are used.
         network_input: Size and normalisation of the network's input.
         classes: Number of classes.
 
@@ -63,14 +63,15 @@ def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def plain_inputs(feed: TrainingImages, indices: NDArray[np.int64], network_input: NetworkInput) -> Tensor:
-    """Return images as a network's input ``[N, 3, S, S]``, without any random view."""
+    """Return images as a network's input ``[N, 3, S, S]`` on the images' device, without any random view."""
     pictures = feed.pictures_for(network_input.side, indices)
-    shown = apply_views(pictures, draw_views(len(pictures), 0.0, torch.Generator()), network_input.side)
+    views = draw_views(len(pictures), 0.0, torch.Generator()).to(feed.device)
+    shown = apply_views(pictures, views, network_input.side)
     return normalise(shown, network_input).contiguous(memory_format=torch.channels_last)
 
 
 def _features(student: Student, feed: TrainingImages, network_input: NetworkInput) -> Tensor:
-    """Return the features that the classifier reads, ``[N, D]``."""
+    """Return the features that the classifier reads, ``[N, D]`` on the CPU."""
     student.eval()
     found = []
     with torch.inference_mode():
@@ -78,4 +79,4 @@ def _features(student: Student, feed: TrainingImages, network_input: NetworkInpu
             shown = plain_inputs(feed, feed.labelled[start : start + BATCH], network_input)
             map_ = student.backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
             found.append(student.backbone.forward_head(map_, pre_logits=True))  # type: ignore[operator]  # likewise
-    return torch.cat(found)
+    return torch.cat(found).cpu()

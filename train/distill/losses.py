@@ -58,12 +58,10 @@ def labelled_cross_entropy(logits: Tensor, labels: Tensor, weights: Tensor | Non
         labels: Class of each image ``[B]``, -1 for none.
         weights: Weight of each image ``[B]``, with a mean of 1 over a step's labelled images; None weights all alike.
     """
-    labelled = labels >= 0
-    if not bool(labelled.any()):
-        return torch.zeros((), device=logits.device)
+    count = (labels >= 0).sum().clamp_min(1)
     if weights is None:
-        return F.cross_entropy(logits, labels, ignore_index=-1)
-    return (weights * F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")).sum() / labelled.sum()
+        return F.cross_entropy(logits, labels, ignore_index=-1, reduction="sum") / count
+    return (weights * F.cross_entropy(logits, labels, ignore_index=-1, reduction="none")).sum() / count
 
 
 def decoupled_loss(student: Tensor, teacher: Tensor, temperature: float, beta: float = 4.0) -> Tensor:

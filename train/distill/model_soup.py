@@ -28,7 +28,7 @@ def make_soup(student: Student, others: Sequence[Student], evaluate: Evaluate) -
     Wortsman et al. 2022, arXiv 2203.05482. Batch-norm statistics are averaged too.
 
     Args:
-        student: Network on the CPU.
+        student: Network, on any device.
         others: Students of the same network, in the order in which they are tried.
         evaluate: Returns how well the student predicts.
 
@@ -37,7 +37,9 @@ def make_soup(student: Student, others: Sequence[Student], evaluate: Evaluate) -
     """
     chosen = [_copy(student)]
     best = evaluate(student)
+    device = next(student.parameters()).device
     for other in others:
+        other.to(device)
         student.load_state_dict(_mean([*chosen, other.state_dict()]))
         if (found := evaluate(student)) >= best:
             best = found
@@ -66,8 +68,8 @@ def measure_batch_norms(student: Student, feed: TrainingImages, network_input: N
     cells.
 
     Args:
-        student: Network on the CPU; ends in evaluation mode.
-        feed: Training images, all of which are used, with a label or without.
+        student: Network; ends in evaluation mode.
+        feed: Training images on the student's device, all of which are used, with a label or without.
         network_input: Size and normalisation of the network's input.
         evaluate: Returns how well the student predicts; where the new statistics make it worse, the old ones are put back.
 

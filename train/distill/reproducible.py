@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import warnings
 from collections.abc import Iterator
 
 import torch
@@ -11,12 +12,28 @@ import torch
 
 @contextlib.contextmanager
 def reproducible(threads: int) -> Iterator[None]:
-    """Run a block with deterministic kernels and a set number of processor threads; put both back afterwards."""
+    """Run a block with deterministic kernels and a set number of processor threads; put both back afterwards.
+
+    A GPU lacks some such kernels. cuBLAS adds in one order where ``CUBLAS_WORKSPACE_CONFIG`` is set before it is loaded.
+    """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.use_deterministic_algorithms(True, warn_only=True)
     try:
-        yield
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
+            yield
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+
+
+@contextlib.contextmanager
+def full_precision() -> Iterator[None]:
+    """Run a block with the whole of FP32 in a GPU's convolutions, which else drop thirteen bits; put it back afterwards."""
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+    try:
+        yield
+    finally:
+        torch.backends.cudnn.allow_tf32 = before

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill.augmentation import Pictures, draw_views
 from weckd_edge.train.distill.class_weights import step_weights
+from weckd_edge.train.distill.held_images import free_bytes, hold, send
 from weckd_edge.train.distill.task import Batch
+
+CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +33,9 @@ class TrainingImages:
         unlabelled_per_labelled: Number of these that a step shows beside each labelled image.
         unlabelled_shares: How often each of these is drawn beside the others, ``[m]``, over 0; None draws all alike.
         class_weights: Weight of each class in the loss of the labels, float32 ``[classes]``; None weights all alike.
+        device: Device that a batch's pictures lie on.
+        held: Images that lie on the device as a whole, uint8 ``[N, R, R, 3]``, by the size of the networks; a batch of any
+            others is read from their file.
     """
 
     images: Mapping[int, CachedImages]
@@ -38,6 +45,17 @@ class TrainingImages:
     unlabelled_per_labelled: float = 1.0
     unlabelled_shares: NDArray[np.float32] | None = None
     class_weights: NDArray[np.float32] | None = None
+    device: torch.device = CPU
+    held: Mapping[int, Tensor] = field(default_factory=dict)
+
+    @property
+    def is_held(self) -> bool:
+        """Whether no batch waits for a copy of its images: a CPU reads them in place."""
+        return self.device.type == "cpu" or self.held.keys() >= self.images.keys()
+
+    def on(self, device: torch.device) -> TrainingImages:
+        """Return the same images for a device, which holds as many of them as fit."""
+        return replace(self, device=device, held=hold(self.images, device, free_bytes(device)))
 
     def pictures(self, indices: NDArray[np.int64]) -> dict[int, Pictures]:
         """Return some of the images, by the size of the networks that they are cached for."""
@@ -46,7 +64,11 @@ class TrainingImages:
     def pictures_for(self, size: int, indices: NDArray[np.int64]) -> Pictures:
         """Return some of the images, as they are cached for networks of one size."""
         cached = self.images[size]
-        return Pictures(pixels=torch.from_numpy(cached.pixels[indices]), span=cached.span)
+        if size in self.held:
+            pixels = self.held[size][torch.from_numpy(indices).to(self.device, non_blocking=True)]
+        else:
+            pixels = send(torch.from_numpy(cached.pixels[indices]), self.device)
+        return Pictures(pixels=pixels, span=cached.span)
 
 
 def _endless(indices: NDArray[np.int64], rng: np.random.Generator) -> Iterator[int]:

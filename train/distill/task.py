@@ -19,6 +19,7 @@ from weckd_edge.train.distill.losses import (
     labelled_cross_entropy,
     spatial_attention_loss,
 )
+from weckd_edge.train.distill.teacher_cache import TeacherCache
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 
@@ -59,7 +60,7 @@ class Batch:
 
     def at(self, positions: Tensor) -> Batch:
         """Return some of the images, by their positions ``[b]`` on the CPU, with their views."""
-        there = positions.to(self.labels.device)
+        there = positions.to(self.labels.device, non_blocking=True)
         return replace(
             self,
             pictures={size: pictures.at(there) for size, pictures in self.pictures.items()},
@@ -85,6 +86,9 @@ class TrainingTask(Protocol):
     @property
     def view_reuse(self) -> int: ...
 
+    def move_to(self, device: torch.device) -> None:
+        """Bring what the task needs, its teachers and their soft labels, to the device that trains."""
+
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return ``loss`` and figures to show; ``progress`` is the part of the training that is done, 0..1."""
 
@@ -96,6 +100,9 @@ class LabelTask:
 
     def __init__(self, network_input: NetworkInput) -> None:
         self.input = network_input
+
+    def move_to(self, device: torch.device) -> None:
+        """Do nothing: the labels come with each batch."""
 
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return the cross-entropy as ``loss``."""
@@ -159,6 +166,12 @@ class DistillationTask:
         self.teacher_caches = [TeacherCache() for _ in teachers]
         self.soft_labels = soft_labels
 
+    def move_to(self, device: torch.device) -> None:
+        """Bring the teachers to a device, with their convolutions channels last, and the soft labels."""
+        self.teachers.to(device).to(memory_format=torch.channels_last)
+        if self.soft_labels is not None:
+            self.soft_labels = self.soft_labels.to(device)
+
     def __call__(self, student: nn.Module, batch: Batch, progress: float) -> dict[str, Tensor]:
         """Return ``loss`` and its parts: ``hard`` of the labels, ``soft`` of the teachers, and ``attention`` if used."""
         config = self.config
@@ -186,22 +199,24 @@ class DistillationTask:
         if not self.corrected or mix is not None:
             return self.soft_loss(logits, target, temperature)
         right = (batch.labels < 0) | (target.argmax(dim=1) == batch.labels)
-        if not bool(right.any()):
+        rows = right.nonzero().squeeze(1)
+        if not len(rows):
             return torch.zeros((), device=logits.device)
-        return self.soft_loss(logits[right], target[right], temperature) * right.float().mean()
+        return self.soft_loss(logits[rows], target[rows], temperature) * right.float().mean()
 
     def _teacher_outputs(self, position: int, batch: Batch, mix: Mixup | None) -> tuple[Tensor, Tensor | None]:
         """Return a teacher's logits ``[B, classes]`` and evidence ``[B, 1, h, w]`` (None where it has no map)."""
         if self.soft_labels is not None and position == len(self.teachers):
-            return _mixed(self.soft_labels[batch.images].to(batch.labels.device), mix), None
+            images = batch.images.to(self.soft_labels.device, non_blocking=True)
+            return _mixed(self.soft_labels[images], mix), None
         if mix is not None or self.view_reuse == 1:
             return self._run_teacher(position, batch, mix)
-        kept, slots = self.teacher_caches[position], batch.slots.tolist()
+        kept = self.teacher_caches[position]
         kept.turn_to(batch.epoch)
-        if new := [i for i, slot in enumerate(slots) if slot not in kept.logits]:
-            logits, maps = self._run_teacher(position, batch.at(torch.tensor(new)), None)
-            kept.add([slots[i] for i in new], logits, maps)
-        return kept.of(slots)
+        if len(new := kept.missing(batch.slots)):
+            unseen = batch if len(new) == len(batch) else batch.at(new)
+            kept.add(unseen.slots, *self._run_teacher(position, unseen, None))
+        return kept.of(batch.slots)
 
     def _run_teacher(self, position: int, batch: Batch, mix: Mixup | None) -> tuple[Tensor, Tensor | None]:
         with torch.no_grad():
@@ -238,31 +253,6 @@ def _label_loss(logits: Tensor, batch: Batch, mix: Mixup | None) -> Tensor:
     return mix.part * own + (1 - mix.part) * labelled_cross_entropy(logits, batch.labels[mix.partner], weights)
 
 
-class TeacherCache:
-    """Predictions of one teacher in an epoch, by the slot of the view."""
-
-    def __init__(self) -> None:
-        self.epoch = -1
-        self.logits: dict[int, Tensor] = {}
-        self.maps: dict[int, Tensor] = {}
-
-    def turn_to(self, epoch: int) -> None:
-        """Forget another epoch's predictions, whose slots were other views."""
-        if epoch != self.epoch:
-            self.epoch, self.logits, self.maps = epoch, {}, {}
-
-    def add(self, slots: Sequence[int], logits: Tensor, maps: Tensor | None) -> None:
-        """Keep logits ``[b, classes]`` and maps ``[b, 1, h, w]``."""
-        self.logits.update(zip(slots, logits, strict=True))
-        if maps is not None:
-            self.maps.update(zip(slots, maps, strict=True))
-
-    def of(self, slots: Sequence[int]) -> tuple[Tensor, Tensor | None]:
-        """Return the predictions and maps of views that were all added before."""
-        maps = torch.stack([self.maps[slot] for slot in slots]) if self.maps else None
-        return torch.stack([self.logits[slot] for slot in slots]), maps
-
-
 @dataclass(frozen=True, slots=True)
 class Mixup:
     """Pairs of images laid over each other: ``part`` of each and the rest of its ``partner`` (positions ``[B]``)."""
@@ -281,4 +271,4 @@ def draw_mixup(batch: Batch, chance: float, generator: torch.Generator) -> Mixup
     part = float(torch.rand((), generator=generator))
     first = torch.randperm(batch.labelled, generator=generator)
     rest = torch.randperm(len(batch) - batch.labelled, generator=generator) + batch.labelled
-    return Mixup(part, torch.cat([first, rest]).to(batch.labels.device))
+    return Mixup(part, torch.cat([first, rest]).to(batch.labels.device, non_blocking=True))

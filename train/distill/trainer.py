@@ -34,7 +34,7 @@ from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import CachedImages, PixelCache, build_cache, open_cache, plan_cache
 from weckd_edge.train.distill.class_weights import balanced_weights
-from weckd_edge.train.distill.distributed import shared_stage
+from weckd_edge.train.distill.distributed import fabric_for, shared_stage
 from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
 from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
@@ -245,6 +245,8 @@ class Trainer:
         created = create_student(plan.config, len(self.index.labels), shown if job.start is None else ())
         if job.start is not None:
             inherit_weights(created.student, load_link(job.start.artifact, job.start.folder), shown)
+        created.student.to(device := fabric_for(job.train).device)
+        feed = feed.on(device)
 
         def evaluate(student: Student) -> float:
             return self._accuracy(student, plan.input, "val").value

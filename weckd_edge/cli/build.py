@@ -8,6 +8,7 @@ from typing import Any
 
 import click
 
+from weckd_edge.cli.console.libraries import set_up_libraries
 from weckd_edge.cli.console.outcome import report_outcome
 from weckd_edge.cli.parsing.option_groups import (
     ChainSettings,
@@ -45,8 +46,7 @@ def command(data: DataSet, device: TargetDevice, settings: BuildSettings, bundle
     After a stop, run the same command again: it goes on from the last finished step or epoch (kept in OUT.work).
     It exits with 3 where the bundle misses a limit of the device profile; the bundle is written, and marked as not passing.
     """
-    # Threads that wait without spinning: as fast alone, and nearly twice as fast beside another run (see benchmarks/).
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_up_libraries()
     from weckd_edge.api.build import build
     from weckd_edge.pipeline.build import keeps_results, train_along
     from weckd_edge.pipeline.output_paths import normal_path

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import click
 
+from weckd_edge.cli.console.libraries import set_up_libraries
 from weckd_edge.cli.console.outcome import report_outcome
 from weckd_edge.cli.parsing.option_groups import DataSet, NewBundle, ProgressOutput, Settings, TargetDevice
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
@@ -196,7 +196,7 @@ def command(
     --model), or the folder of an earlier build's link or bundle. It exits with 3 where the bundle misses a limit, as build
     does.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_up_libraries()
     from weckd_edge.api.build import compile_model
 
     with output.progress() as progress:

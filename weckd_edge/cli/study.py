@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
+from weckd_edge.cli.console.libraries import set_up_libraries
 from weckd_edge.cli.console.output import print_json, print_table
 from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
@@ -72,7 +73,7 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     Every strategy takes the same number of gradient steps, unless train.patience ends some early. The single ones are
     the last network alone: on one labelled subset, on the union of the subsets, on all labels.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_up_libraries()
     from tempfile import TemporaryDirectory
 
     from weckd_edge.core.progress import SilentProgress

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
 
 import click
 
+from weckd_edge.cli.console.libraries import set_up_libraries
 from weckd_edge.cli.console.output import print_json, print_table
 from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
@@ -40,7 +40,7 @@ def command(data: DataSet, plan: TuningPlan, settings: ChainSettings, output: Pr
 
     The same command resumes after an interruption. Machines with the same --storage share the trials.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+    set_up_libraries()
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.train.tuning.tune import tune
 

@@ -1,6 +1,7 @@
-"""Trains one small student, alone or as one of several processes, and writes its weights: ``trains.py FOLDER [stops]``.
+"""Trains one small student, alone or as one of several processes, and writes its weights.
 
-``stops``: early stopping ends the training after the second of four epochs, and keeps the first.
+``trains.py FOLDER [HOW [ACCELERATOR]]``; ``stops``: early stopping ends the training after the second of four epochs, and
+keeps the first; ``ddp``: one process trains as a group of processes does.
 """
 
 import sys
@@ -9,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from lightning_fabric import Fabric
 
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
+from weckd_edge.train.distill import engine
 from weckd_edge.train.distill.distributed import is_first
 from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.engine import TrainingRun, fit_student
@@ -41,7 +44,7 @@ def score(network: Student) -> ValidationScore:
 SCORES: list[float] = []
 
 
-def main(folder: Path, how: str) -> None:
+def main(folder: Path, how: str, accelerator: str) -> None:
     random = np.random.default_rng(0)
     feed = TrainingImages(
         images={32: CachedImages(pixels=random.integers(0, 256, (32, SIDE, SIDE, 3), dtype=np.uint8))},
@@ -50,7 +53,13 @@ def main(folder: Path, how: str) -> None:
         unlabelled=np.arange(16, 32),
     )
     stopping = EarlyStopping(1, score) if how == "stops" else None
-    config = TrainConfig(epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator="cpu", threads=1)
+    config = TrainConfig(
+        epochs=2, steps_per_epoch=4, batch=4, learning_rate=1e-3, ema=0.2, accelerator=accelerator, threads=1
+    )
+    if how == "ddp":
+        group = Fabric(accelerator=accelerator, devices=1, strategy="ddp")
+        group.launch()
+        engine.fabric_for = lambda config: group
     if stopping:
         config = replace(config, epochs=4)
     task = DistillationTask([Teacher(student(1), INPUT)], INPUT, DistillConfig(), 2)
@@ -72,4 +81,5 @@ def main(folder: Path, how: str) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else "")
+    how, accelerator = [*sys.argv[2:], *["", "cpu"][len(sys.argv) - 2 :]]
+    main(Path(sys.argv[1]), how, accelerator)

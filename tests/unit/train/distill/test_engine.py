@@ -12,7 +12,7 @@ import torch
 from support.errors import raises
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
-from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill.augmentation import Pictures, apply_views, draw_views
@@ -328,3 +328,13 @@ def test_compiled_kernels_train_alike(tmp_path: Path) -> None:
     config = replace(CONFIG, epochs=1, batch=4)
     plain, compiled = run(config, tmp_path / "a"), run(replace(config, compile=True), tmp_path / "b")
     assert all(torch.allclose(value.float(), compiled[key].float(), atol=1e-3) for key, value in plain.items())
+
+
+def test_a_training_whose_gradients_are_no_numbers_ends_with_an_error_and_keeps_no_weights(tmp_path: Path) -> None:
+    class Diverges(LabelTask):
+        def __call__(self, *args: object) -> dict[str, torch.Tensor]:
+            return {"loss": super().__call__(*args)["loss"] * float("nan")}  # type: ignore[arg-type]
+
+    with raises(ModelError, "E_MODEL_NOT_FINITE", says=("step 1", "learning_rate")):
+        run(CONFIG, tmp_path / "a", Diverges(INPUT))
+    assert not (tmp_path / "a" / CHECKPOINT).exists()

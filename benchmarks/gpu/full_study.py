@@ -1,0 +1,159 @@
+"""One lane of the full-size study: the strategies of one data set, one after the other, until the time is over.
+
+check.py starts one such process for each data set, so that the GPU has work while one of them draws, evaluates or
+decodes. Each strategy appends its line as soon as it is done; the links are kept in the working folder, where a later run
+goes on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+os.environ.setdefault("HF_HUB_OFFLINE", "1")
+
+from benchmarks.gpu.lines import Results
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.serialization import to_json
+from weckd_edge.train.tuning.study import StudyGrid, run_study
+
+STRATEGIES = (
+    "single-subset",
+    "relay",
+    "single-union",
+    "guided",
+    "single-all",
+    "guided+unlabelled",
+    "one-step+unlabelled",
+    "takd",
+)
+"""The most important first: what labels in separate hands bring, then what labels in one hand bring."""
+
+TRUNKS = {"mobilenetv2_100": "mobilenetv2_100_tf.safetensors", "mobilenetv2_035": "mobilenetv2_035_tf.safetensors"}
+CHAIN = (("mobilenetv2_100", 224), ("mobilenetv2_035", 224), ("mobilenetv2_035", 192))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lane:
+    """What one process does.
+
+    Attributes:
+        name: Name of the data set.
+        data: Its folder, or its ``groups.csv``.
+        weights: Folder of pretrained trunks; None starts from random weights.
+        seeds: Seeds, in order.
+        small: Whether toy networks are trained for a few steps.
+        precision: Number format of the training.
+        work: Folder of the links.
+        ends_at: Time of day at which nothing may run any more, seconds since 1970.
+        step_s: Time of a gradient step, seconds, before this lane has measured its own.
+    """
+
+    name: str
+    data: Path
+    weights: Path | None
+    seeds: Sequence[int]
+    small: bool
+    precision: str
+    work: Path
+    ends_at: float
+    step_s: float
+
+
+def settings(lane: Lane) -> BuildConfig:
+    """Return the settings of the study: ten times the steps of a build by default, at 224 pixels."""
+    if lane.small:
+        links = tuple(
+            LinkConfig(model="resnet10t", input_size=32, options={"channels": (width,) * 4, "stem_width": 8})
+            for width in (16, 8)
+        )
+        train = TrainConfig(epochs=1, steps_per_epoch=2, batch=4, threads=1)
+        return BuildConfig(link=links, train=train, data=DataConfig(labelled_fraction=0.3, use_published_split=False))
+    usual = TrainConfig()
+    train = replace(
+        usual,
+        steps_per_epoch=10 * usual.steps_per_epoch,
+        precision=lane.precision,
+        threads=max(1, (os.cpu_count() or 1) // 4),
+    )
+    return BuildConfig(
+        link=tuple(_link(model, size, lane.weights) for model, size in CHAIN),
+        train=train,
+        distill=DistillConfig(baseline=False),
+        data=DataConfig(use_published_split=False),
+    )
+
+
+def _link(model: str, size: int, weights: Path | None) -> LinkConfig:
+    file = None if weights is None else weights / TRUNKS[model]
+    if file is None or not file.is_file():
+        return LinkConfig(model=model, input_size=size)
+    return LinkConfig(
+        model=model,
+        input_size=size,
+        weights=str(file),
+        options={"pad_type": "same", "bn_eps": 1e-3},
+        mean=(0.5, 0.5, 0.5),
+        std=(0.5, 0.5, 0.5),
+    )
+
+
+def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
+    """Run what fits into the time; return the keys of what does not."""
+    config, left_out, step_s = settings(lane), [], lane.step_s
+    steps = len(config.link) * config.train.epochs * config.train.steps_per_epoch
+    for seed in lane.seeds:
+        for strategy in STRATEGIES[:2] if lane.small else STRATEGIES:
+            key = {"set": lane.name, "seed": seed, "strategy": strategy, "precision": config.train.precision, "steps": steps}
+            if results.has("study", key):
+                continue
+            if time.time() + steps * step_s > lane.ends_at:
+                left_out.append(key)
+                continue
+            started = time.monotonic()
+            study = run_study(
+                lane.data,
+                replace(config, seed=seed),
+                StudyGrid(strategies=[strategy], seeds=1),
+                lane.work / lane.name,
+                SilentProgress(),
+            )
+            seconds = time.monotonic() - started
+            trained = json.loads(to_json(study.trials[0]))
+            # Links that another strategy had trained took no time now: what they took then counts.
+            step_s = max(seconds, trained["seconds"]) / steps
+            chain = [f"{link.model} at {link.input_size} px" for link in config.link]
+            results.append("study", key, wall_s=round(seconds, 2), chain=chain, **_figures(trained))
+    return left_out
+
+
+def _figures(trained: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in trained.items() if name not in ("strategy", "seed", "steps", "schema_version")}
+
+
+def main(given: Sequence[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--lane", required=True, help="the fields of a lane, as JSON")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--commit")
+    arguments = parser.parse_args(given)
+    fields = json.loads(arguments.lane)
+    paths = {name: Path(fields[name]) for name in ("data", "work")}
+    weights = Path(fields["weights"]) if fields["weights"] else None
+    lane = Lane(**{**fields, **paths, "weights": weights})
+    results = Results(path=arguments.out, commit=arguments.commit)
+    left_out = run(lane, results)
+    print(json.dumps(left_out))
+
+
+if __name__ == "__main__":
+    main()
