@@ -54,7 +54,7 @@ def prune_to_width(backbone: nn.Module, width: float, images: Iterable[Tensor] =
     Args:
         backbone: timm network on the CPU with all of its channels.
         width: Part of the channels to keep, over 0 to 1.
-        images: As ``prune`` takes them.
+        images: Images that say which channels matter, in batches ``[B, 3, H, W]``; noise stands for none.
 
     Raises:
         ModelError: The network cannot be pruned.
