@@ -14,6 +14,13 @@ from weckd_edge.core.errors import ConfigError, StoreError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
 
+UNPRUNED = 5
+"""Number of finished trials before any is stopped early.
+
+A trial reports after each link, a few times in all, and accuracies are noisy: it stops where it is below the median of the
+other trials after the same link. Successive halving would stop three of four trials after their first link, whose accuracy
+says little of the last one's.
+"""
 HEARTBEAT_S = 20
 GRACE_S = 60
 """Seconds without a heartbeat after which a machine counts as dead and its piece goes to another."""
@@ -49,6 +56,7 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
             direction="maximize",
             load_if_exists=True,
             sampler=optuna.samplers.TPESampler(seed=seed),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
         )
     except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
         reason = first_line(err)
