@@ -46,6 +46,7 @@ ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("tests", "rates", "study")
 SHARES = {"tests": 0.3, "rates": 0.3, "study": 1.0}
 """Share of the time that is left when a part begins, which it may take."""
+TESTS = "tests/gpu"
 RESERVE_S = 10.0
 """Time that is kept for ending processes and for writing the last lines."""
 
@@ -104,7 +105,7 @@ def run_tests(results: Any, budget: Budget, report: Report, *, small: bool) -> N
             "-m",
             mark,
             f"--junitxml={written}",
-            "tests/gpu",
+            TESTS,
         ]
         try:
             done = subprocess.run(
@@ -128,7 +129,7 @@ def run_tests(results: Any, budget: Budget, report: Report, *, small: bool) -> N
         report.failed.append(f"tests -m '{mark}': {counts}")
 
 
-def run_rates(results: Any, budget: Budget, report: Report, *, small: bool) -> None:
+def run_rates(results: Any, budget: Budget, report: Report, work: Path, *, small: bool) -> None:
     """Time each setting that fits."""
     from benchmarks.gpu import rates
 
@@ -142,12 +143,11 @@ def run_rates(results: Any, budget: Budget, report: Report, *, small: bool) -> N
             report.left_out.append(f"rate {key}")
             continue
         started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                found = rates.time_steps(setting, scale, Path(folder))
-            except Exception as err:  # one setting that a device refuses must not end the others
-                found = {"error": f"{type(err).__name__}: {err}"[:500]}
-                report.failed.append(f"rate {key}: {found['error']}")
+        try:
+            found = rates.time_steps(setting, scale, work)
+        except Exception as err:  # one setting that a device refuses must not end the others
+            found = {"error": f"{type(err).__name__}: {err}"[:500]}
+            report.failed.append(f"rate {key}: {found['error']}")
         longest_s = max(longest_s, time.monotonic() - started)
         results.append("rate", key, **found)
         shown = found.get("error") or f"{found['steps_per_s']} steps/s, {found['utilisation'].get('load_percent')} % load"
@@ -175,7 +175,7 @@ def run_study(results: Any, budget: Budget, report: Report, arguments: argparse.
             "precision": arguments.precision,
             "work": str(work),
             "ends_at": budget.ends_at - RESERVE_S,
-            "step_s": len(sets) * _step_s(results.path, arguments.precision),
+            "step_s": _step_s(results.path, arguments.precision),
         }
         given = ["--lane", json.dumps(fields), "--out", str(results.path)]
         given += ["--commit", results.commit] if results.commit else []
@@ -206,13 +206,10 @@ def _end(name: str, process: subprocess.Popen[str], budget: Budget, report: Repo
 
 
 def _step_s(path: Path, precision: str) -> float:
-    """Return the time of a gradient step of the study's networks as it was measured, seconds; 0 where it was not."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    found = [
-        line["steps_per_s"]
-        for line in lines
-        if line["piece"] == "rate" and line["variant"] == "loop" and line["precision"] == precision and "steps_per_s" in line
-    ]
+    """Return the time of a gradient step of the study's batch as it was last measured, seconds; 0 where it was not."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    wanted = {"piece": "rate", "variant": "loop", "precision": precision, "batch": 32}
+    found = [line["steps_per_s"] for line in lines if wanted.items() <= line.items() and "steps_per_s" in line]
     return 1 / found[-1] if found else 0.0
 
 
@@ -237,7 +234,7 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--weights", type=Path, help="folder of pretrained trunks; without it the study starts from random weights"
     )
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks/results/gpu.jsonl", help="file that lines are appended to"
+        "--out", type=Path, help="file that lines are appended to; benchmarks/results/gpu.jsonl, build/ if small"
     )
     parser.add_argument("--work", type=Path, help="folder of the study's links, which a later run goes on from")
     parser.add_argument("--budget", type=float, default=480.0, help="seconds for everything")
@@ -265,16 +262,18 @@ def main(given: Sequence[str] | None = None) -> int:
     if not torch.cuda.is_available() and not arguments.small:
         print("there is no CUDA device: everything runs small, on the CPU")
         arguments.small = True
-    results = Results(path=arguments.out.resolve(), commit=arguments.commit)
+    usual = ROOT / ("build/gpu-small.jsonl" if arguments.small else "benchmarks/results/gpu.jsonl")
+    results = Results(path=(arguments.out or usual).resolve(), commit=arguments.commit)
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         work = (arguments.work or Path(folder)).resolve()
+        work.mkdir(parents=True, exist_ok=True)
         for part in (part for part in PARTS if part in arguments.parts):
             allowed = budget.part(SHARES[part])
             if part == "tests":
                 run_tests(results, allowed, report, small=arguments.small)
             elif part == "rates":
-                run_rates(results, allowed, report, small=arguments.small)
+                run_rates(results, allowed, report, work, small=arguments.small)
             else:
                 run_study(results, allowed, report, arguments, work)
     seconds = round(arguments.budget - budget.left_s, 1)
