@@ -102,6 +102,8 @@ def find_strategy(name: str) -> Strategy:
     if base not in STRATEGIES:
         raise ConfigError(f"unknown strategy '{name}'{did_you_mean(base, STRATEGIES)}", code="E_CONFIG_CHOICE")
     row = replace(STRATEGIES[base], name=name, outside=taught != base, unlabelled=name != taught)
+    if row.outside:
+        row = replace(row, distill_weight=None)  # several networks are right more often than one link
     if row.unlabelled and row.teachers == "none" and not row.outside:
         raise ConfigError(
             f"'{name}': without a teacher there is nothing to learn from images that carry no label",

@@ -88,7 +88,8 @@ def _open(teacher: TeacherConfig) -> OutsideTeacher:
 def _open_timm(teacher: TeacherConfig) -> OutsideTeacher:
     """Open a timm network by its name; its weights may lack a classifier."""
     from weckd_edge.train.distill.outside.teacher import FineTuning, torch_teacher
-    from weckd_edge.train.networks.models import create_trained, weights_of
+    from weckd_edge.train.networks.models import create_trained, has_pretrained_backbone, weights_of
+    from weckd_edge.train.networks.preprocess import suited_mean
 
     link = LinkConfig(
         model=teacher.model or "",
@@ -110,8 +111,12 @@ def _open_timm(teacher: TeacherConfig) -> OutsideTeacher:
     )
     if teacher.head != "fine-tune":
         return opened
-    tuning = FineTuning(link=replace(link, input_size=size), seeds=teacher.seeds, epochs=teacher.epochs)
-    return replace(opened, fine_tuning=tuning)
+    mean = suited_mean(opened.input.mean, fresh=link.mean is None and not has_pretrained_backbone(link))
+    return replace(
+        opened,
+        input=replace(opened.input, mean=mean),
+        fine_tuning=FineTuning(link=replace(link, input_size=size), seeds=teacher.seeds, epochs=teacher.epochs),
+    )
 
 
 def _open_checkpoint(teacher: TeacherConfig, path: Path) -> OutsideTeacher:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -142,13 +143,15 @@ class Noting(SilentProgress):
         self.notes.append(text)
 
 
-def trained(ears: Path, out: Path, teachers: Sequence[TeacherConfig], **distill: Any) -> tuple[Any, list[str]]:
+def trained(
+    ears: Path, out: Path, teachers: Sequence[TeacherConfig], *, strategy: str = "guided+teachers", **distill: Any
+) -> tuple[Any, list[str]]:
     """Train a toy chain with teachers from outside; return it, and what was said."""
     config = BuildConfig(
         link=TOY_LINKS,
         data=DataConfig(labelled_fraction=0.25),
         train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
-        distill=DistillConfig(strategy="guided+teachers", teachers=tuple(teachers), **distill),
+        distill=DistillConfig(strategy=strategy, teachers=tuple(teachers), **distill),
     )
     progress = Noting()
     request = BuildRequest(data=ears, target="cpu", device=None, out=out, config=config)
@@ -185,3 +188,48 @@ def test_a_link_of_a_former_build_teaches(ears: Path, tmp_path: Path) -> None:
     chain, _ = trained(ears, tmp_path / "out", [replace(TeacherConfig(weights=str(link.folder)))], teacher_gate="off")
     (record,) = chain.record("M2").outside.teachers
     assert (record.head, record.input.side) == ("own", 32)
+
+
+def test_the_first_links_network_is_trained_without_each_fold_and_its_networks_teach(ears: Path, tmp_path: Path) -> None:
+    chain, _ = trained(ears, tmp_path / "out", [], teacher_gate="off", teacher_folds=2)
+    outside = chain.record("M2").outside
+    assert outside is not None
+    assert [(one.head, one.input) for one in outside.teachers] == [
+        ("fine-tune", chain.networks[0].link.artifact.input.network)
+    ]
+    assert (outside.folds, outside.used) == (2, True)
+    assert outside.out_of_fold_accuracy.images == outside.labels_used > 0
+
+
+def test_a_teacher_of_several_seeds_is_trained_on_all_labels_with_each(ears: Path, tmp_path: Path) -> None:
+    one = TeacherConfig(
+        model="test_resnet", weights=weights_of(tmp_path)[1], input_size=40, head="fine-tune", seeds=2, epochs=2
+    )
+    chain, _ = trained(ears, tmp_path / "out", [one], teacher_gate="off")
+    outside = chain.record("M2").outside
+    assert (outside.folds, outside.out_of_fold_accuracy) == (0, None)
+    workspace = tmp_path / "out.work"
+    links = [json.loads(path.read_text()) for path in sorted(workspace.glob("link-teacher-*/artifact.json"))]
+    assert [(link["name"], link["epochs"], link["labels_used"]) for link in links] == [
+        (name, 2, outside.labels_used) for name in ("teacher-1", "teacher-2")
+    ]
+    assert links[0]["weights"]["sha256"] != links[1]["weights"]["sha256"]
+    assert links[0]["input"]["network"]["height"] == 40
+
+
+def test_images_that_the_teachers_agree_on_are_shown_more_often(ears: Path, tmp_path: Path) -> None:
+    """The two chains differ in the images that their steps show, and in nothing else."""
+
+    def weights(name: str, *, by_agreement: bool) -> list[str]:
+        chain, _ = trained(
+            ears,
+            tmp_path / name,
+            [],
+            strategy="guided+teachers+unlabelled",
+            teacher_gate="off",
+            teacher_folds=2,
+            by_agreement=by_agreement,
+        )
+        return [network.link.artifact.weights.sha256 for network in chain.networks]
+
+    assert weights("out", by_agreement=True) != weights("out", by_agreement=False)
