@@ -37,18 +37,32 @@ def pieces(path: Path) -> list[str]:
     return [line["piece"] for line in lines_of(path)]
 
 
-def test_every_piece_writes_a_line_once(scripts: Check, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def two_tests(scripts: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A file of two tests that pass, which is run in place of this folder."""
+    source = tmp_path / "test_something.py"
+    source.write_text("def test_one():\n    pass\n\n\ndef test_two():\n    pass\n")
+    monkeypatch.setattr(scripts.check, "TESTS", str(source))
+    return source
+
+
+@pytest.mark.slow
+def test_every_piece_writes_a_line_once(
+    scripts: Check, two_tests: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "gpu.jsonl"
-    given = ["--small", "--out", str(out), "--work", str(tmp_path / "work"), "--budget", "300", "--parts"]
-    assert scripts.check.main([*given, "rates", "study"]) == 0, capsys.readouterr().out
-    assert pieces(out) == ["rate"] * 3 + ["study"] * 2 + ["study load", "end"]
+    given = ["--small", "--out", str(out), "--work", str(tmp_path / "work"), "--budget", "300"]
+    assert scripts.check.main(given) == 0, capsys.readouterr().out
+    assert pieces(out) == ["tests"] + ["rate"] * 3 + ["study"] * 2 + ["study load", "end"]
     found = lines_of(out)
     assert found[-1]["left_out"] == found[-1]["failed"] == []
+    assert (found[0]["tests"], found[0]["failures"], len(found[0]["times_s"])) == (2, 0, 2)
     assert all(line["steps_per_s"] > 0 and len(line["times_ns"]) == 3 for line in found if line["piece"] == "rate")
     assert [line["strategy"] for line in found if line["piece"] == "study"] == ["single-subset", "relay"]
     assert all(line["test_images"] and line["steps"] == 4 for line in found if line["piece"] == "study")
     assert all({"commit", "environment", "device", "date"} <= line.keys() for line in found)
-    assert scripts.check.main([*given, "rates"]) == 0
+    assert len(list((tmp_path / "work/phantom").glob("pixels-*"))) == 1
+    assert scripts.check.main([*given, "--parts", "tests", "rates"]) == 0
     assert pieces(out)[len(found) :] == ["end"]
 
 
@@ -73,18 +87,14 @@ def test_what_does_not_fit_into_the_time_is_left_out_and_named(scripts: Check, t
     assert {key["steps"] for key in left_out} == {6000}
 
 
-@pytest.mark.parametrize("passes", [True, False])
-def test_a_test_that_fails_fails_the_check(
-    scripts: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: bool
-) -> None:
-    source = tmp_path / "test_something.py"
-    source.write_text(f"def test_one():\n    pass\n\n\ndef test_two():\n    assert {passes}\n")
-    monkeypatch.setattr(scripts.check, "TESTS", str(source))
+def test_a_test_that_fails_fails_the_check(scripts: Check, two_tests: Path, tmp_path: Path) -> None:
+    two_tests.write_text("def test_one():\n    pass\n\n\ndef test_two():\n    raise ValueError\n")
     out = tmp_path / "gpu.jsonl"
-    assert scripts.check.main(["--small", "--out", str(out), "--parts", "tests"]) == int(not passes)
+    assert scripts.check.main(["--small", "--out", str(out), "--parts", "tests"]) == 1
     line, end = lines_of(out)
-    assert (line["tests"], line["failures"], len(line["times_s"])) == (2, int(not passes), 2)
-    assert bool(end["failed"]) is not passes
+    assert (line["tests"], line["failures"]) == (2, 1)
+    assert "ValueError" in line["tail"]
+    assert len(end["failed"]) == 1
 
 
 def test_what_is_not_installed_is_named_before_anything_runs(
