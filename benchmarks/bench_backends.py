@@ -4,6 +4,10 @@ Each network has random weights, on which times do not depend. It is exported as
 form, and run on one thread from a 640x480 frame by every backend, all in turn. How many layers run in int8 is asked of the
 library. Appends one line a network to results/backends.jsonl and writes docs/results/backends.md from the newest line of
 each; ``--table`` only writes the page.
+
+With ``--bundle BUNDLE --images FOLDER`` it measures every model of a bundle that runs here instead: the times of all, in
+turn, and how far their predictions of the pictures in FOLDER are from those in FP32 and, in int8, from the graph as it is
+written. Appends one line to results/bundle_models.jsonl.
 """
 
 from __future__ import annotations
@@ -22,14 +26,20 @@ from backends_page import PAGE, read_results, write_page
 from record import append
 
 from weckd_edge.artifacts import FrameSpec, InputSpec, NetworkInput
+from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.compile.backends.litert_backend import build_tflite
 from weckd_edge.compile.graph import NETWORK_INPUT_NAME, load_graph
 from weckd_edge.compile.quantize.forms import PROCESSOR, Form
 from weckd_edge.compile.quantize.quantize import quantize_for_timing
 from weckd_edge.devices.bench.interleaved import time_turns
+from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.devices.runtime.backends.int8_layers import count_int8_layers
-from weckd_edge.devices.runtime.frame_runner import open_frame_runner
+from weckd_edge.devices.runtime.backends.table import refusal
+from weckd_edge.devices.runtime.device_choice import model_name
+from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
+from weckd_edge.devices.runtime.model_choice import backend_of, read_model_bytes
+from weckd_edge.devices.runtime.predict import find_images
 
 NETWORKS = ("mobilenetv2_035", "resnet10t", "mobilenetv4_conv_small_050")
 BACKENDS = ("onnxruntime", "openvino", "litert")
@@ -38,14 +48,24 @@ FORMS = {"int8": PROCESSOR, "symmetric int8": Form(name="tensorrt", open_sums=Fa
 
 SIDE = 128
 ROUNDS, QUERIES, WARMUP = 120, 4, 8
+LIBRARIES = ("ai-edge-litert", "onnxruntime", "openvino")
+FLOAT, WRITTEN = "onnxruntime fp32", "as written"
+"""Names of what the predictions of a bundle's models are compared with: FP32, and int8 as its graph is written."""
 
 
 def main() -> None:
     """Measure the networks and write the page."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition(":")[0])
     parser.add_argument("--table", action="store_true", help="write the page from the kept results alone")
+    parser.add_argument("--bundle", type=Path, help="measure the models of this bundle instead; it holds FP32, too")
+    parser.add_argument("--images", type=Path, help="folder of pictures that the bundle's models predict")
     parser.add_argument("networks", nargs="*", default=NETWORKS, help="names of timm networks")
     asked = parser.parse_args()
+    if asked.bundle is not None:
+        if asked.images is None:
+            parser.error("--bundle needs --images FOLDER")
+        measure_bundle(asked.bundle, asked.images)
+        return
     for name in () if asked.table else asked.networks:
         measure(name)
     PAGE.write_text(write_page(read_results()), encoding="utf-8")
@@ -74,7 +94,7 @@ def measure(name: str) -> None:
         "backends",
         f"{name} at {SIDE} px from a 640x480 frame, one thread, random weights; fastest of {QUERIES} queries in each turn",
         times,
-        ["ai-edge-litert", "onnxruntime", "openvino", "timm", "torch"],
+        [*LIBRARIES, "timm", "torch"],
         network=name,
         side=SIDE,
         int8_layers=counts,
@@ -126,6 +146,50 @@ def ratios_to_float(times: dict[str, list[int]]) -> dict[str, list[float]]:
             own / other for own, other in zip(times[f"{backend} symmetric int8"], times[f"{backend} int8"], strict=True)
         ]
         found[f"{backend} symmetric int8 over int8"] = [round(value, 3) for value in statistics.quantiles(within, n=4)]
+    return found
+
+
+def measure_bundle(folder: Path, images: Path) -> None:
+    """Time every model of a bundle that runs here, compare what they predict, and append the line."""
+    bundle = open_bundle(folder)
+    spec = bundle.manifest.input
+    frames = [frame_from_file(path, spec.frame) for path in find_images([images])]
+    runners: dict[str, FrameRunner] = {}
+    for model in bundle.manifest.models:
+        backend = backend_of(model)
+        if backend is None or refusal(backend, half=model.half) is not None:
+            continue
+        files, name = read_model_bytes(bundle, *model.files), model_name(backend, model.precision)
+        runners[name] = open_frame_runner(backend, files, spec, half=model.half)
+        if name == "onnxruntime int8":
+            runners[WRITTEN] = open_frame_runner(backend, files, spec, reference=True)
+    predictions = {name: np.stack([runner.run(frame) for frame in frames]) for name, runner in runners.items()}
+    runners.pop(WRITTEN, None)
+    turns = time_turns(list(runners.values()), frames, rounds=ROUNDS, queries=QUERIES, warmup=WARMUP)
+    append(
+        "bundle_models",
+        f"{folder.name}: frame to probabilities, one thread; fastest of {QUERIES} queries in each turn",
+        {name: [row[place] for row in turns] for place, name in enumerate(runners)},
+        LIBRARIES,
+        frames=len(frames),
+        apart=differences(predictions),
+    )
+
+
+def differences(predictions: dict[str, np.ndarray[Any, Any]]) -> dict[str, dict[str, float]]:
+    """Return how far predictions ``[N, classes]`` by name are from FP32's and, in int8, from the graph as it is written."""
+    found = {}
+    for name, own in predictions.items():
+        for other in (FLOAT, WRITTEN) if "int8" in name else (FLOAT,):
+            if other == name or other not in predictions:
+                continue
+            apart = np.abs(own - predictions[other]).max(axis=1)
+            found[f"{name} from {other}"] = {
+                "largest": round(float(apart.max()), 6),
+                "median": round(float(np.median(apart)), 6),
+                "over_0.02": int((apart > 0.02).sum()),
+                "flips": int((own.argmax(axis=1) != predictions[other].argmax(axis=1)).sum()),
+            }
     return found
 
 

@@ -4,8 +4,7 @@ One uint8 frame of 640x480 or of 1920x1080, one core, OpenVINO, int8, random wei
 process, in turns of a few frames each, of which the first does not count:
 
 - ``network``: the network alone, from a tensor that is ready;
-- ``area``: what a bundle runs with ``resize = "area"``: input guard and front end, graph, decision;
-- ``diagonal``: the same with ``resize = "diagonal"``, whose graph takes the frame;
+- ``area``: what a bundle runs: input guard and front end, which resizes by area, graph, decision;
 - ``guard``, ``front_end``, ``graph``, ``decision``: the parts of ``area``, each alone; guard and front end share one pass in
   the whole where the compiled library is there;
 - ``opencv``: the usual way: crop and resize by area by OpenCV, mean and layout by NumPy, then the same network, without
@@ -28,7 +27,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from random import Random
-from typing import Any, Literal
+from typing import Any
 
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -68,7 +67,6 @@ SIDES = (96, 128, 224)
 FRAMES = ((480, 640), (1080, 1920))
 ROUNDS, REPEATS, WARMUP = 100, 4, 10
 Query = Callable[[], Any]
-Resize = Literal["area", "diagonal"]
 
 GUARD = FrameGuard(
     limits=QualityLimits(min_contrast=0.0, max_dark_fraction=1.0),
@@ -79,10 +77,10 @@ GUARD = FrameGuard(
 """A guard that measures all that a fitted one does, and refuses nothing."""
 
 
-def input_of(side: int, resize: Resize, size: tuple[int, int]) -> InputSpec:
+def input_of(side: int, size: tuple[int, int]) -> InputSpec:
     grey = (MIDDLE_GREY, MIDDLE_GREY, MIDDLE_GREY)
     return InputSpec(
-        frame=FrameSpec(height=size[0], width=size[1], crop="center", resize=resize),
+        frame=FrameSpec(height=size[0], width=size[1], crop="center", resize="area"),
         network=NetworkInput(height=side, width=side, mean=grey, std=(0.25,) * 3),
     )
 
@@ -127,10 +125,10 @@ def variants(
 ) -> dict[str, Query]:
     frame = np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8)
     place, labels = data[0].parent / f"{model}-{side}-{size[0]}", data[1].labels
-    specs: dict[Resize, InputSpec] = {resize: input_of(side, resize, size) for resize in ("area", "diagonal")}
-    built = {resize: build(model, spec, data, place / resize) for resize, spec in specs.items()}
-    area, diagonal = (open_predictor(built[resize], spec, labels) for resize, spec in specs.items())
-    network = open_network("openvino", built["area"] / "model.onnx", "network_input")
+    spec = input_of(side, size)
+    built = build(model, spec, data, place)
+    area = open_predictor(built, spec, labels)
+    network = open_network("openvino", built / "model.onnx", "network_input")
     ready = np.random.default_rng(0).integers(-128, 128, network.input_shape).astype(np.float32)
     front_end, graph = area.runner.front_end, area.runner.graph
     pixels = front_end.pixels(frame)
@@ -138,7 +136,6 @@ def variants(
     runs: dict[str, Query] = {
         "network": lambda: network.run(ready),
         "area": lambda: area.run(frame),
-        "diagonal": lambda: diagonal.run(frame),
         "guard": lambda: front_end.check(frame),
         "front_end": lambda: front_end.pixels(frame),
         "graph": lambda: graph.run(pixels),

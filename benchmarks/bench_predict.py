@@ -1,11 +1,11 @@
 """How well latency is predicted on this processor: ``chrt --rr 10 taskset -c 1 python benchmarks/bench_predict.py WORK``.
 
-Every network is exported with random weights (times do not depend on them), quantized with random frames, compiled by
-OpenVINO and timed on one thread, in rounds that are minutes apart, end to end from a 640x480 frame and the network alone;
-so is the ladder of small networks that ``weckd-edge estimate --calibrate`` times. WORK keeps exports and times, so that a
-run that was stopped goes on; it may be deleted afterwards. Measurements are appended to results/predict_networks.jsonl,
-the figures (see predict_figures.py) as one line to results/predict.jsonl. A network that cannot be exported is named in
-that line.
+Every network is exported with random weights (times do not depend on them), quantized with random pixels, compiled by
+OpenVINO and timed on one thread, in rounds that are minutes apart: the whole graph from its pixels to the probabilities
+(``frame`` stands in its name; in older lines it took a 640x480 frame) and the network alone. So is the ladder of small
+networks that ``weckd-edge estimate --calibrate`` times. WORK keeps exports and times, so that a run that was stopped goes
+on; it may be deleted afterwards. Measurements are appended to results/predict_networks.jsonl, the figures (see
+predict_figures.py) as one line to results/predict.jsonl. A network that cannot be exported is named in that line.
 
 ``LATER`` was chosen, and timed, after the ladder and the model had been settled on the others.
 """
@@ -209,7 +209,7 @@ def make_network(name: str) -> tuple[torch.nn.Module, InputSpec]:
     network = timm.create_model(model, pretrained=False, num_classes=10).eval()
     grey = (128 / 255,) * 3
     spec = InputSpec(
-        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="diagonal"),
+        frame=FrameSpec(height=HEIGHT, width=WIDTH, crop="center", resize="area"),
         network=NetworkInput(height=int(side), width=int(side), mean=grey, std=grey),
     )
     return network, spec
@@ -225,8 +225,8 @@ def export(name: str, folder: Path) -> None:
     small.mkdir(exist_ok=True)
     export_onnx(network, spec, tuple(map(str, range(10))), "", plain)
     random = np.random.default_rng(0)
-    frames = [random.integers(0, 256, (1, HEIGHT, WIDTH, 3), dtype=np.uint8) for _ in range(2)]
-    quantized = quantize_for_timing(load_graph(plain / "model.onnx"), frames)
+    pixels = [random.integers(0, 256, spec.graph_shape, dtype=np.uint8) for _ in range(2)]
+    quantized = quantize_for_timing(load_graph(plain / "model.onnx"), pixels)
     (small / "model.onnx").write_bytes(quantized.SerializeToString())
     for place, precision in ((plain, "fp32"), (small, "int8")):
         openvino_backend.build_ir(place / "model.onnx", precision, place)
@@ -249,7 +249,7 @@ def ladder(work: Path) -> None:
 
 
 def time_all(work: Path) -> dict[str, list[int]]:
-    """Return the medians of every turn, by ``name/precision`` and, from the frame on, ``name frame/precision``."""
+    """Return the medians of every turn, by ``name/precision`` and, from the pixels on, ``name frame/precision``."""
     kept = work / "turns.jsonl"
     turns: dict[str, list[int]] = {}
     for line in kept.read_text().splitlines() if kept.exists() else ():
@@ -263,10 +263,11 @@ def time_all(work: Path) -> dict[str, list[int]]:
             frame = random.integers(0, 256, (1, HEIGHT, WIDTH, 3), dtype=np.uint8)
             if "@" in folder.name and (place / "model.xml").exists():
                 side = int(folder.name.partition("@")[2])
+                pixels = random.integers(0, 256, (1, side, side, 3), dtype=np.uint8)
                 image = random.standard_normal((1, 3, side, side)).astype(np.float32)
                 whole = functools.partial(open_runner, "openvino", place / "model.xml")
                 alone = functools.partial(open_network, "openvino", place / "model.onnx", NETWORK_INPUT_NAME)
-                todo.append((f"{folder.name}{FRAME}/{precision}", (whole, frame)))
+                todo.append((f"{folder.name}{FRAME}/{precision}", (whole, pixels)))
                 todo.append((f"{folder.name}/{precision}", (alone, image)))
             else:
                 recipe = next(recipe for recipe in RECIPES if recipe.name == folder.name)

@@ -1,7 +1,7 @@
 """How well ONNX Runtime's latency is predicted on this processor: a script to run as bench_predict.py.
 
 The ladder of small networks that ``weckd-edge estimate --calibrate`` times, and some networks of timm with random weights,
-which take no part in the fit that they judge, on one thread from a float tensor or a 640x480 frame. Measurements are
+which take no part in the fit that they judge, on one thread from a float tensor or from pixels. Measurements are
 appended to results/predict_onnxruntime_networks.jsonl, the figures as one line to results/predict_onnxruntime.jsonl.
 """
 
@@ -16,7 +16,8 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
-from bench_predict import FIRST, HEIGHT, WIDTH, family_of, make_network
+from bench_predict import FIRST, family_of, make_network
+from numpy.typing import NDArray
 from predict_figures import ONNXRUNTIME, kept_measurements, onnxruntime_figures, reference_prices
 from record import append
 
@@ -58,21 +59,20 @@ def main() -> None:
 
 
 def time_networks(failed: dict[str, str]) -> list[TimedNetwork]:
-    """Export, quantize and time the networks from a 640x480 frame to the probabilities."""
-    frame = np.random.default_rng(0).integers(0, 256, (1, HEIGHT, WIDTH, 3), dtype=np.uint8)
+    """Export, quantize and time the networks from resized pixels to the probabilities."""
     with tempfile.TemporaryDirectory(prefix="weckd-predict-") as place:
         built = []
         for name in FIRST[:JUDGES]:
             try:
-                built += [(name, *graph) for graph in write_graphs(name, Path(place) / name, frame)]
+                built += [(name, *graph) for graph in write_graphs(name, Path(place) / name)]
             except (WeckdError, KeyError) as err:
                 failed[name] = first_line(err)
-        openers = [(functools.partial(open_runner, BACKEND, path), frame) for _, _, path in built]
+        openers = [(functools.partial(open_runner, BACKEND, path), pixels) for *_, path, pixels in built]
         medians: list[list[int]] = [[] for _ in built]
         for at, median_ns in time_in_rounds(openers, rounds=ROUNDS):
             medians[at].append(median_ns)
         found, timed = detect(), []
-        for (name, precision, path), turns in zip(built, medians, strict=True):
+        for (name, precision, path, _), turns in zip(built, medians, strict=True):
             latency_ns, noise = summarize_rounds(turns)
             timed.append(
                 TimedNetwork(
@@ -92,14 +92,15 @@ def time_networks(failed: dict[str, str]) -> list[TimedNetwork]:
     return timed
 
 
-def write_graphs(name: str, folder: Path, frame: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> list[tuple[str, Path]]:
-    """Write the float32 and the int8 graph of ``timm name@pixels``."""
+def write_graphs(name: str, folder: Path) -> list[tuple[str, Path, NDArray[np.uint8]]]:
+    """Write the float32 and the int8 graph of ``timm name@pixels``; return their precisions, files and random pixels."""
     network, spec = make_network(name)
+    pixels = np.random.default_rng(0).integers(0, 256, spec.graph_shape, dtype=np.uint8)
     folder.mkdir()
     export_onnx(network, spec, tuple(map(str, range(10))), "", folder)
     plain, small = folder / "model.onnx", folder / "int8.onnx"
-    small.write_bytes(quantize_for_timing(load_graph(plain), [frame]).SerializeToString())
-    return [("float32", plain), ("int8", small)]
+    small.write_bytes(quantize_for_timing(load_graph(plain), [pixels]).SerializeToString())
+    return [("float32", plain, pixels), ("int8", small, pixels)]
 
 
 if __name__ == "__main__":

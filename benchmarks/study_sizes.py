@@ -4,9 +4,9 @@
 
 For each seed and data set, a first network is trained at each of ``FIRST`` pixels on one labelled subset (30 % of the
 training images). Then a second one, the same network at ``SECOND`` pixels, is trained on another subset: once from the
-pretrained weights (``own``), and once from the weights of each first one. Settings are those of study_resize.py, with
-``area``. Appends one line a second training to results/sizes_study.jsonl, with what the first network answers at ``SECOND``
-pixels before it (``accuracy_before``); a run goes on behind the lines that are there.
+pretrained weights (``own``), and once from the weights of each first one. Settings are those of
+short_trainings.py. Appends one line a second training to results/sizes_study.jsonl, with what the first network answers at
+``SECOND`` pixels before it (``accuracy_before``); a run goes on behind the lines that are there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from record import HERE
-from study_resize import SETS, TRAIN, OneSplit, accuracies_at, digits, read_arguments, run_waiting
+from short_trainings import SETS, TRAIN, OneSplit, accuracies_at, digits, read_arguments, run_waiting
 
 from weckd_edge.artifacts import Link
 from weckd_edge.core.store import Stage
@@ -30,7 +30,7 @@ STARTS = ("own", *map(str, FIRST))
 
 def train(split: OneSplit, start: str, _: Path) -> dict[str, Any]:
     """Train the second network from one start, and the first one where it is needed; return what the line tells."""
-    plans, trainer = split.opened("area")
+    plans, trainer = split.opened()
 
     def link(name: str, size: int, subset: int, begin: Stage[Link] | None) -> Stage[Link]:
         return trainer.link(

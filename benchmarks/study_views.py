@@ -2,7 +2,7 @@
 
     python benchmarks/study_views.py --data FOLDER --weights FILE [--seeds 101 102 103] [--sets NAME ...]
 
-Each training is one of study_resize.py, with ``area`` and all labels, under one of ``VARIANTS``:
+Each training is one of short_trainings.py, with all labels, under one of ``VARIANTS``:
 
 - ``views``: random views as a build draws them, of means at two places along each network pixel;
 - ``picture``: the same views of one picture of 1.15 times the network's side, which are smoother than a device's frames;
@@ -25,7 +25,7 @@ from typing import Any
 
 import torch
 from record import HERE
-from study_resize import SETS, TRAIN, OneSplit, accuracies_at, digits, read_arguments, run_waiting
+from short_trainings import SETS, TRAIN, OneSplit, accuracies_at, digits, read_arguments, run_waiting
 
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.split_frames import SplitFrames
@@ -94,7 +94,7 @@ def drawing(draw: Draw) -> Iterator[None]:
 def train(split: OneSplit, name: str, folder: Path) -> dict[str, Any]:
     """Train one network under a variant; return what its line tells."""
     variant = VARIANTS[name]
-    plans, trainer = split.opened("area")
+    plans, trainer = split.opened()
     plan = plans[SIZE]
     given = trainer.cache_plan
     # One place tells the pictures' files from those of the means, in whose name the kind of plan does not stand.

@@ -26,7 +26,8 @@ from pathlib import Path
 from typing import Any
 
 import arm64_firmware
-from dist_check import ROOT, Check, CheckFailed, ensure, run
+from dist_check import ROOT, Check, ensure, run
+from support.programs.check_steps import CheckFailed, Skipped, run_steps
 
 EMULATORS = ("qemu-aarch64-static", "qemu-aarch64")
 DEFAULT_CPU = "cortex-a76"
@@ -63,10 +64,6 @@ from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.runtime.backends.int8_layers import count_int8_layers
 print(json.dumps(to_data(count_int8_layers("onnxruntime", Path(sys.argv[1]), "network_input"))))
 """
-
-
-class Skipped(Exception):  # noqa: N818 - it says what happened
-    """It cannot be tried on this machine."""
 
 
 class ArmCheck:
@@ -369,19 +366,9 @@ def main() -> int:
                 check.firmware.selftest_onnx_runtime_through_c_there,
                 check.firmware.size_stack_and_heap_there,
             ]
-        for step in steps:
-            began_ns = time.monotonic_ns()
-            title = step.__name__.replace("_", " ")
-            try:
-                found = step()
-            except Skipped as err:
-                sys.stdout.write(f"skipped arm64: {err}\n")
-                return int(asked.required)
-            except CheckFailed as err:
-                sys.stderr.write(f"FAILED  {title}: {NOISE.sub('', str(err))}\n")
-                return 1
-            sys.stdout.write(f"ok {(time.monotonic_ns() - began_ns) / 1e9:5.1f} s  {title}: {found}\n")
-            sys.stdout.flush()
+        ended = run_steps(steps, required=asked.required, plain=lambda text: NOISE.sub("", text))
+        if ended is not None:
+            return ended
     if lacking is not None:
         sys.stdout.write(f"skipped the C library on arm64: {lacking}\n")
         if asked.required:

@@ -14,7 +14,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from dist_check import ROOT, CheckFailed, ensure, run
+from dist_check import ROOT, ensure, run
+from support.programs.check_steps import CheckFailed
 
 PACKAGES = ("libjansson-dev", "libmbedtls-dev")
 TOOLS = "aarch64-linux-gnu-"

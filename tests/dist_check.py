@@ -23,6 +23,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from support.programs.check_steps import CheckFailed, run_steps
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -46,10 +48,6 @@ places = [sys.modules[name].__file__ for name in ("weckd_edge", *names)]
 top_level = [name for name in ("train", "compile", "devices") if importlib.util.find_spec(name)]
 print(json.dumps({"names": names, "places": places, "top_level": top_level}))
 """
-
-
-class CheckFailed(Exception):  # noqa: N818 - it says what happened
-    """A check did not hold."""
 
 
 def ensure(holds: object, message: str) -> None:
@@ -323,16 +321,9 @@ def main() -> int:
             check.import_the_editable_installation,
             check.run_in_the_checkout,
         ]
-        for step in steps:
-            began_ns = time.monotonic_ns()
-            title = step.__name__.replace("_", " ")
-            try:
-                found = step()
-            except CheckFailed as err:
-                sys.stderr.write(f"FAILED  {title}: {err}\n")
-                return 1
-            sys.stdout.write(f"ok {(time.monotonic_ns() - began_ns) / 1e9:5.1f} s  {title}: {found}\n")
-            sys.stdout.flush()
+        ended = run_steps(steps)
+        if ended is not None:
+            return ended
     sys.stdout.write(f"all checks passed in {(time.monotonic_ns() - start_ns) / 1e9:.0f} s\n")
     return 0
 

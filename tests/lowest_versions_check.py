@@ -23,8 +23,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from dist_check import IMPORT_EVERYTHING, ROOT, CheckFailed, _toy, ensure, run
-from resolve_check import PROJECT, PYTHONS, UNREACHABLE, Skipped, uv, wheels_alone
+from dist_check import IMPORT_EVERYTHING, ROOT, _toy, ensure, run
+from resolve_check import PROJECT, PYTHONS, UNREACHABLE, uv, wheels_alone
+from support.programs.check_steps import CheckFailed, Skipped, run_steps, skip
 
 OLDEST = PYTHONS[0]
 DEVICE = ("cpu",)
@@ -46,7 +47,7 @@ TESTS = (
     "tests/unit/weckd_edge/bundle/test_signing.py",
     "tests/unit/weckd_edge/report/test_documents.py",
     "tests/unit/devices/bench/test_bench.py",
-    "tests/unit/devices/remote/test_bench_ssh.py",
+    "tests/unit/devices/remote",
     "tests/unit/devices/demo/test_demo.py",
     "tests/unit/weckd_edge/pipeline/test_compile_model.py::test_an_onnx_file_becomes_a_bundle_that_verifies_itself",
     "tests/e2e/test_build.py::test_verify_passes_and_every_backend_here_predicts_the_golden_frames",
@@ -191,27 +192,16 @@ def main() -> int:
         try:
             python = given.python or find_python(OLDEST)
         except Skipped as err:
-            sys.stdout.write(f"skipped  use the lowest versions: {err}\n")
-            return 1 if given.required else 0
+            return skip("use the lowest versions", err, required=given.required)
         check = LowestCheck(Path(folder).resolve(), python, DEVICE if given.device else EVERYTHING)
         steps: list[Callable[[], str]] = [check.choose_the_lowest_versions, check.install_them]
         if given.device:
             steps += [check.use_it_as_a_device_does, check.open_a_bundle, check.measure_it]
         else:
             steps += [check.import_every_module, check.run_tests]
-        for step in steps:
-            began_ns = time.monotonic_ns()
-            title = step.__name__.replace("_", " ")
-            try:
-                found = step()
-            except Skipped as err:
-                sys.stdout.write(f"skipped  {title}: {err}\n")
-                return 1 if given.required else 0
-            except CheckFailed as err:
-                sys.stderr.write(f"FAILED  {title}: {err}\n")
-                return 1
-            sys.stdout.write(f"ok {(time.monotonic_ns() - began_ns) / 1e9:5.1f} s  {title}: {found}\n")
-            sys.stdout.flush()
+        ended = run_steps(steps, required=given.required)
+        if ended is not None:
+            return ended
     sys.stdout.write(f"all checks passed in {(time.monotonic_ns() - start_ns) / 1e9:.0f} s\n")
     return 0
 

@@ -25,6 +25,8 @@ from typing import Any, Literal
 from packaging.requirements import Requirement
 from uv import find_uv_bin
 
+from support.programs.check_steps import CheckFailed, Skipped, skip
+
 if sys.version_info >= (3, 11):
     import tomllib
 else:
@@ -46,14 +48,6 @@ FROM_SOURCE = ("tensorrt-rtx", "tensorrt-rtx-cu13")
 """Packages that PyPI has as source alone: they compile nothing, and name the wheels."""
 
 UNREACHABLE = ("error sending request", "Failed to fetch", "dns error", "Connection refused", "timed out")
-
-
-class CheckFailed(Exception):  # noqa: N818 - it says what happened
-    """A check did not hold."""
-
-
-class Skipped(Exception):  # noqa: N818 - it says what happened
-    """The package index cannot be reached."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -168,8 +162,7 @@ def main() -> int:
     try:
         told = check(project["dependencies"], project["optional-dependencies"], given.threads)
     except Skipped as err:
-        sys.stdout.write(f"skipped  resolve every extra: {err}\n")
-        return 1 if given.required else 0
+        return skip("resolve every extra", err, required=given.required)
     except CheckFailed as err:
         sys.stderr.write(f"FAILED  {err}\n")
         return 1

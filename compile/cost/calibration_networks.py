@@ -226,7 +226,7 @@ class _Writer:
         return result
 
     def pixels(self, x: str, height: int, width: int) -> str:
-        """Resize a frame as the export does: each new pixel is the mean of two, which tables of places name."""
+        """Resize a frame inside the graph: each new pixel is the mean of two, which tables of places name."""
         side = self.recipe.side
         bands = math.gcd(height, side)
         x = self.node("Reshape", x, self._keep(np.array([1, bands, -1], np.int64)))

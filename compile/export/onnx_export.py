@@ -7,17 +7,15 @@ OpenVINO read.
 from __future__ import annotations
 
 import io
-import math
 import warnings
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 
-from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box, diagonal_positions
+from weckd_edge.artifacts import ExportedModel, InputSpec, crop_box
 from weckd_edge.compile.export.filter_form import FilterResize
 from weckd_edge.compile.export.preprocess_graph import fold_scale
 from weckd_edge.compile.graph import (
@@ -38,9 +36,6 @@ if TYPE_CHECKING:
 
 ONNX_FILE = "model.onnx"
 
-LONGEST_PATTERN = 64
-"""Most rows of pixels in a resize's repeating pattern; a longer table of places leaves the processor's cache."""
-
 
 class Preprocess(torch.nn.Module):
     """The graph's part of the preprocessing, to the network's input: what ``InputSpec`` describes, but for the front end.
@@ -53,8 +48,6 @@ class Preprocess(torch.nn.Module):
 
     mean: torch.Tensor
     scale: torch.Tensor
-    rows: torch.Tensor
-    places: torch.Tensor
 
     def __init__(self, spec: InputSpec, *, cast_first: bool = False) -> None:
         super().__init__()
@@ -62,44 +55,14 @@ class Preprocess(torch.nn.Module):
         self.cast_first = cast_first
         self.register_buffer("mean", _channels(255 * v for v in spec.network.mean), persistent=False)
         self.register_buffer("scale", _channels(1 / (255 * v) for v in spec.network.std), persistent=False)
-        if spec.frame.resize == "diagonal":
-            self._plan_diagonal()
-        elif spec.frame.resize in FILTERS:
+        if spec.frame.resize in FILTERS:
             self.filter = FilterResize(spec)
-
-    def _plan_diagonal(self) -> None:
-        spec, size, width = self.spec, self.spec.network.size, self.spec.frame.width
-        top, left, kept_height, kept_width = crop_box(spec.frame)
-        down, across = (np.array(diagonal_positions(*axis)) for axis in zip((kept_height, kept_width), size, strict=True))
-        # Every ``old`` rows of the frame the same pattern gives ``new`` rows of pixels: one table of places serves them all.
-        bands = math.gcd(kept_height, size[0])
-        old, new = kept_height // bands, size[0] // bands
-        rows = np.zeros(0, np.int64)
-        if kept_height < spec.frame.height or new > LONGEST_PATTERN:
-            # Copy the two rows of each row of pixels beside each other first.
-            rows, down = (down + top).reshape(-1), np.array([[0, 1]])
-            old, new = 2, 1
-        places = [
-            (width * down[:new, k, None] + left + across[None, :, k]).reshape(-1, 1) * 3 + np.arange(3) for k in (0, 1)
-        ]
-        self.band = old * width * 3
-        self.register_buffer("rows", torch.from_numpy(rows), persistent=False)
-        self.register_buffer("places", torch.from_numpy(np.stack(places).reshape(2, -1)), persistent=False)
 
     def forward(self, frames: torch.Tensor) -> torch.Tensor:
         """Preprocess what the graph takes, uint8 RGB ``[B, rows, columns, 3]``, to normalised float32 ``[B, 3, S, T]``."""
-        ways = {"diagonal": self._diagonal, "area": _planes, "bilinear": self._bilinear}
+        ways = {"area": _planes, "bilinear": self._bilinear}
         resized = ways.get(self.spec.frame.resize, self._filtered)
         return (resized(frames) - self.mean) * self.scale
-
-    def _diagonal(self, frames: torch.Tensor) -> torch.Tensor:
-        height, width = self.spec.network.size
-        x = frames.to(torch.float32) if self.cast_first else frames
-        if len(self.rows):
-            x = x.index_select(1, self.rows)
-        x = x.reshape(len(frames), -1, self.band)
-        one, other = (x.index_select(2, places).to(torch.float32) for places in self.places)
-        return ((one + other) * 0.5).round().reshape(-1, height, width, 3).permute(0, 3, 1, 2)
 
     def _filtered(self, frames: torch.Tensor) -> torch.Tensor:
         levels: torch.Tensor = self.filter(frames.to(torch.float32) if self.cast_first else frames)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers, preprocessing_nodes, producers
+from weckd_edge.compile.graph import NETWORK_INPUT_NAME, consumers, producers
 from weckd_edge.core.optional_imports import require
 
 if TYPE_CHECKING:
@@ -61,8 +61,6 @@ def keep_pixels_whole(model: ModelProto) -> bool:
 
     A uint8 quantizer gets the middle as its zero point, so that a code is the pixel itself.
 
-    The operators that rounded the mean of two pixels to a whole level are left out: quantizing now does the same.
-
     Args:
         model: A Q/DQ graph of which ``fold_scale`` took the product.
 
@@ -80,7 +78,6 @@ def keep_pixels_whole(model: ModelProto) -> bool:
     quantizers = [n for n in consumers(graph).get(NETWORK_INPUT_NAME, []) if n.op_type == "QuantizeLinear"]
     if not quantizers:
         return False
-    _leave_out(graph, "Round")
     for node in quantizers:
         scale, zero = constants[node.input[1]], constants[node.input[2]]
         one, old = np.ones_like(onnx.numpy_helper.to_array(scale)), onnx.numpy_helper.to_array(zero)
@@ -88,11 +85,3 @@ def keep_pixels_whole(model: ModelProto) -> bool:
         scale.CopyFrom(onnx.numpy_helper.from_array(one, scale.name))
         zero.CopyFrom(onnx.numpy_helper.from_array(new, zero.name))
     return True
-
-
-def _leave_out(graph: GraphProto, kind: str) -> None:
-    """Remove the preprocessing's only operator of a kind, if it has one."""
-    for node in [n for n in preprocessing_nodes(graph) if n.op_type == kind]:
-        for reader in consumers(graph)[node.output[0]]:
-            reader.input[:] = [node.input[0] if name == node.output[0] else name for name in reader.input]
-        graph.node.remove(node)

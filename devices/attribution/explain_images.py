@@ -21,8 +21,8 @@ from weckd_edge.devices.images.decoding import read_image_file
 from weckd_edge.devices.images.frames import frame_of
 from weckd_edge.devices.images.picture_paths import make_picture_paths
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities, Runner
-from weckd_edge.devices.runtime.decision import Prediction
-from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file, predict_frame
+from weckd_edge.devices.runtime.decision import Prediction, unreadable
+from weckd_edge.devices.runtime.predict import OpenModel, find_images
 
 SMALL_PIXELS = 240
 """Width of a small picture, pixels."""
@@ -137,10 +137,11 @@ def _explain(model: OpenModel, file: Path, picture: Path, ignore_guard: bool) ->
     manifest = model.bundle.manifest
     try:
         found_frame = frame_of(read_image_file(file), manifest.input.frame)
-    except DataError:
-        return Explanation(prediction=predict_file(model, file), overlay=None, method=None, deletion=None)
+    except DataError as err:
+        prediction = unreadable(str(file), f"{file}: {err}")
+        return Explanation(prediction=prediction, overlay=None, method=None, deletion=None)
     frame = found_frame.frame
-    prediction = predict_frame(model, frame, file=str(file), ignore_guard=ignore_guard)
+    prediction = model.predictor.predict(frame, file=str(file), ignore_guard=ignore_guard)
     prediction = replace(prediction, notes=found_frame.notes)
     if prediction.label is None:
         return Explanation(prediction=prediction, overlay=None, method=None, deletion=None)

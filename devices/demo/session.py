@@ -28,7 +28,7 @@ from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import unreadable
-from weckd_edge.devices.runtime.predict import open_bundle_model, predict_frame
+from weckd_edge.devices.runtime.predict import open_bundle_model
 
 NOTICE = (
     "Not a medical device. It claims no clinical performance and no regulatory compliance, and nothing in it was reviewed, "
@@ -91,7 +91,7 @@ class DemoSession:
             "target": manifest.target,
             "backend": f"{choice.backend} {self.model.runner.version}".strip(),
             "precision": choice.precision,
-            "by_device": choice.by_device,
+            "by_device": choice.running.by_device,
             "labels": list(manifest.labels),
             "confidence_threshold": manifest.operating_point.confidence_threshold,
             "frame": [manifest.input.frame.height, manifest.input.frame.width],
@@ -112,7 +112,7 @@ class DemoSession:
             decoded_ns = time.monotonic_ns()
             frame = self._frame(image)
             framed_ns = time.monotonic_ns()
-            prediction = replace(predict_frame(self.model, frame), notes=found.notes)
+            prediction = replace(self.model.predictor.predict(frame), notes=found.notes)
             end_ns = time.monotonic_ns()
             seen = draw_model_view(frame[0], crop_box(self.model.bundle.manifest.input.frame), width_pixels=SHOWN_PIXELS)
         stages = [
@@ -131,7 +131,7 @@ class DemoSession:
         with self._turn():
             start_ns = time.monotonic_ns()
             frame = self._frame(decode_bytes(data))
-            prediction = predict_frame(self.model, frame)
+            prediction = self.model.predictor.predict(frame)
             if prediction.label is None:
                 raise DataError(f"there is no prediction to explain: {prediction.reason}", code="E_DATA_NO_PREDICTION")
             found, check = explain_frame(self.model, frame, self.model.bundle.manifest.labels.index(prediction.label))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import DeviceError, MissingDependency
-from weckd_edge.devices.runtime.model_choice import RunningModel, choose_model
+from weckd_edge.devices.runtime.model_choice import RunningModel, find_running
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -34,7 +34,7 @@ def read_bundle_state(bundle: Bundle) -> BundleState:
     """
     folder, hint = str(bundle.folder), f"weckd-edge finalize {bundle.folder}"
     try:
-        running = choose_model(bundle).running
+        running = find_running(bundle)
     except (DeviceError, MissingDependency) as err:
         return BundleState(folder=folder, running=None, reason=str(err), hint=hint)
     return BundleState(folder=folder, running=running, reason=running.note, hint=None if running.by_device else hint)

@@ -67,7 +67,12 @@ class FramePredictor:
     operating_point: OperatingPoint
 
     def predict(self, frame: Frame | CameraFrame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
-        """Predict one camera frame, as ``predict_frame`` does.
+        """Predict one camera frame: by the guard first, then the network, then the operating point.
+
+        Args:
+            frame: Camera frame of the contract's size, uint8 ``[1, height, width, 3]``, contiguous; or one of any size.
+            file: Name of the frame in the prediction.
+            ignore_guard: Predict a frame that the guard refuses, too.
 
         Raises:
             ModelError: The model takes another frame, or gives another number of probabilities than there are labels.

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from weckd_edge.artifacts import BuiltModel, FileRef, InputSpec, Precision, Takes
@@ -37,8 +36,13 @@ class RunningModel:
     by_device: bool = False
     note: str | None = None
 
+    @property
+    def name(self) -> str:
+        """Name of the model, such as ``openvino int8``."""
+        return model_name(self.backend, self.precision)
+
     def __str__(self) -> str:
-        return model_name(self.backend, self.precision) + (", chosen on this device" if self.by_device else "")
+        return self.name + (", chosen on this device" if self.by_device else "")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,32 +50,31 @@ class ModelChoice:
     """A model of a bundle and the backend that runs it.
 
     Attributes:
-        backend: Name in the backend table.
+        running: Facts that are reported of it.
         model: Bytes of the model, proved.
-        precision: Precision of the model, such as ``int8`` or ``fp32``.
         half: Whether it computes in float16 wherever a layer is not int8.
         takes: Input of the model; None: what the manifest says of the bundle's graph.
-        by_device: Whether ``finalize`` chose it on this device; else it is the first of the bundle that can run here.
-        note: Why a choice that lies in the bundle's folder was not followed; empty where there is nothing to say.
     """
 
-    backend: str
+    running: RunningModel
     model: ModelBytes
-    precision: Precision
     half: bool = False
     takes: Takes | None = None
-    by_device: bool = False
-    note: str = ""
+
+    @property
+    def backend(self) -> str:
+        """Name in the backend table."""
+        return self.running.backend
+
+    @property
+    def precision(self) -> Precision:
+        """Precision of the model, such as ``int8`` or ``fp32``."""
+        return self.running.precision
 
     @property
     def name(self) -> str:
         """Name of the model, such as ``openvino int8``."""
-        return model_name(self.backend, self.precision)
-
-    @property
-    def running(self) -> RunningModel:
-        """Facts that are reported of the model that runs."""
-        return RunningModel(backend=self.backend, precision=self.precision, by_device=self.by_device, note=self.note or None)
+        return self.running.name
 
     def open(self, spec: InputSpec, *, guard: OpenGuard | None = None, threads: int = 1) -> FrameRunner:
         """Open the model, which then takes camera frames.
@@ -95,26 +98,20 @@ class ModelChoice:
         return runner
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True)
 class _Row:
-    """A model that could be chosen; its bytes are read only if it is."""
+    """A model that could be chosen; its files are read only if it is."""
 
-    backend: str
-    precision: Precision
+    running: RunningModel
+    files: tuple[FileRef, ...]
     half: bool
-    read: Callable[[], ModelBytes]
-    by_device: bool = False
     takes: Takes | None = None
-
-    @property
-    def name(self) -> str:
-        return model_name(self.backend, self.precision)
 
 
 def choose_model(
     bundle: Bundle, backend: str | None = None, precision: Precision | None = None, root: Path = Path("/")
 ) -> ModelChoice:
-    """Choose the model of a bundle to run on this machine.
+    """Choose the model of a bundle to run on this machine, and read it.
 
     What finalize chose here comes first, then the bundle's models in their order.
 
@@ -130,24 +127,32 @@ def choose_model(
         DeviceError: The bundle holds no such model, or its engine is not built yet.
         MissingDependency: No library that could run the bundle is installed.
     """
+    row = _choose(bundle, backend, precision, root)
+    model = read_model_bytes(bundle, *row.files)
+    return ModelChoice(running=row.running, model=model, half=row.half, takes=row.takes)
+
+
+def find_running(bundle: Bundle, root: Path = Path("/")) -> RunningModel:
+    """Return facts of the model that ``choose_model`` would open; none is read.
+
+    Raises:
+        DeviceError: The bundle holds no model that runs here.
+        MissingDependency: No library that could run the bundle is installed.
+    """
+    return _choose(bundle, None, None, root).running
+
+
+def _choose(bundle: Bundle, backend: str | None, precision: Precision | None, root: Path) -> _Row:
     if backend is not None:
         find_backend(backend)
     found = find_choice(bundle, root)
     rows = _rows(bundle, found)
-    wanted = [row for row in rows if backend in (None, row.backend) and precision in (None, row.precision)]
+    wanted = [row for row in rows if _is_wanted(row.running, backend, precision)]
     for row in wanted:
-        if backend is not None or is_installed(BACKENDS[row.backend].library):
+        if backend is not None or is_installed(BACKENDS[row.running.backend].library):
             if found.reason is not None and backend is None and precision is None:
                 logger.warning("%s; the first model of the bundle that runs here is used: weckd-edge finalize", found.reason)
-            return ModelChoice(
-                backend=row.backend,
-                model=row.read(),
-                precision=row.precision,
-                half=row.half,
-                takes=row.takes,
-                by_device=row.by_device,
-                note="" if row.by_device else found.reason or "",
-            )
+            return row
     if backend == "tensorrt":
         why = found.reason or "no engine was built here yet"
         raise DeviceError(
@@ -155,9 +160,9 @@ def choose_model(
         )
     if not wanted:
         asked = " ".join(filter(None, (backend, precision))) or "this weckd-edge"
-        held = ", ".join(row.name for row in rows) or "no model"
+        held = ", ".join(row.running.name for row in rows) or "no model"
         raise DeviceError(f"{bundle.folder}: holds nothing that {asked} runs; it has {held}", code="E_DEVICE_BACKEND")
-    known = [BACKENDS[row.backend] for row in wanted]
+    known = [BACKENDS[row.running.backend] for row in wanted]
     extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in known))
     names = ", ".join(dict.fromkeys(row.library for row in known))
     raise MissingDependency(
@@ -196,16 +201,20 @@ def _graph(files: Sequence[FileRef], suffixes: tuple[str, ...]) -> FileRef | Non
     return next((ref for ref in files if ref.path.endswith(suffixes)), None)
 
 
-def _rows(bundle: Bundle, chosen: FoundChoice) -> list[_Row]:
-    manifest, found = bundle.manifest, []
-    choice = chosen.choice
+def _is_wanted(model: RunningModel, backend: str | None, precision: Precision | None) -> bool:
+    return backend in (None, model.backend) and precision in (None, model.precision)
+
+
+def _rows(bundle: Bundle, found: FoundChoice) -> list[_Row]:
+    rows, choice = [], found.choice
     if choice is not None:
         entry = listed_model(bundle, choice)
-        read = partial(read_model_bytes, bundle, *choice.files)
+        running = RunningModel(backend=choice.backend, precision=choice.precision, by_device=True)
         half = entry is not None and entry.half
-        found.append(_Row(choice.backend, choice.precision, half, read, by_device=True, takes=choice.takes))
-    for model in manifest.models:
-        name = backend_of(model)
-        if name is not None:
-            found.append(_Row(name, model.precision, model.half, partial(read_model_bytes, bundle, *model.files)))
-    return found
+        rows.append(_Row(running=running, files=choice.files, half=half, takes=choice.takes))
+    for model in bundle.manifest.models:
+        backend = backend_of(model)
+        if backend is not None:
+            running = RunningModel(backend=backend, precision=model.precision, note=found.reason)
+            rows.append(_Row(running=running, files=model.files, half=model.half))
+    return rows

@@ -10,11 +10,9 @@ from weckd_edge.artifacts import Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.files import read_start
-from weckd_edge.devices.images.camera_frames import CameraFrame
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
 from weckd_edge.devices.images.frames import frame_of
-from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import FramePredictor, Prediction, unreadable
 from weckd_edge.devices.runtime.frame_runner import FrameRunner
 from weckd_edge.devices.runtime.input_guard import open_guard
@@ -54,12 +52,18 @@ class OpenModel:
     Attributes:
         bundle: The verified bundle.
         choice: The model that was opened.
-        runner: The model, with the bundle's input guard in its front end; whoever opened it closes it.
+        predictor: The model, with the bundle's input guard in its front end, labels and operating point; whoever opened it
+            closes it.
     """
 
     bundle: Bundle
     choice: ModelChoice
-    runner: FrameRunner
+    predictor: FramePredictor
+
+    @property
+    def runner(self) -> FrameRunner:
+        """The model without guard and decision."""
+        return self.predictor.runner
 
     def close(self) -> None:
         """Close the runner; the model must not be used afterwards."""
@@ -111,10 +115,11 @@ def open_model(
         MissingDependency: The backend's library is not installed.
         ModelError: The backend refuses the model, or the model takes something else than the manifest says.
     """
-    guard = open_guard(bundle)
+    guard, manifest = open_guard(bundle), bundle.manifest
     choice = choose_model(bundle, backend, precision)
-    runner = choice.open(bundle.manifest.input, guard=guard, threads=threads)
-    return OpenModel(bundle=bundle, choice=choice, runner=runner)
+    runner = choice.open(manifest.input, guard=guard, threads=threads)
+    predictor = FramePredictor(runner=runner, labels=manifest.labels, operating_point=manifest.operating_point)
+    return OpenModel(bundle=bundle, choice=choice, predictor=predictor)
 
 
 def find_images(paths: Sequence[Path]) -> tuple[Path, ...]:
@@ -185,22 +190,5 @@ def predict_file(model: OpenModel, file: Path, *, ignore_guard: bool = False) ->
         found = frame_of(read_image_file(file), model.bundle.manifest.input.frame)
     except DataError as err:
         return unreadable(str(file), f"{file}: {err}")
-    prediction = predict_frame(model, found.frame, file=str(file), ignore_guard=ignore_guard)
+    prediction = model.predictor.predict(found.frame, file=str(file), ignore_guard=ignore_guard)
     return replace(prediction, notes=found.notes)
-
-
-def predict_frame(model: OpenModel, frame: Frame | CameraFrame, *, file: str = "", ignore_guard: bool = False) -> Prediction:
-    """Predict one camera frame: by the guard first, then the network, then the operating point.
-
-    Args:
-        model: The bundle, open.
-        frame: Camera frame of the contract's size, uint8 ``[1, height, width, 3]``, contiguous; or one of any size.
-        file: Name of the frame in the prediction.
-        ignore_guard: Predict a frame that the guard refuses, too.
-
-    Raises:
-        ModelError: The model takes another frame, or gives another number of probabilities than the bundle has labels.
-    """
-    manifest = model.bundle.manifest
-    predictor = FramePredictor(runner=model.runner, labels=manifest.labels, operating_point=manifest.operating_point)
-    return predictor.predict(frame, file=file, ignore_guard=ignore_guard)

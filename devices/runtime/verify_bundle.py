@@ -25,7 +25,7 @@ from weckd_edge.devices.runtime.device_choice import find_choice, model_name
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
-from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, choose_model, read_model_bytes
+from weckd_edge.devices.runtime.model_choice import RunningModel, backend_of, find_running, read_model_bytes
 
 Signature = Literal["valid", "unsigned", "unchecked", "invalid"]
 
@@ -127,7 +127,7 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
             bundle=str(folder), signature=bundle.signature, digests_ok=True, passed=False, problem=str(err), code=err.code
         )
     if running is not None:
-        tests = tuple(replace(test, runs=test.name == model_name(running.backend, running.precision)) for test in tests)
+        tests = tuple(replace(test, runs=test.name == running.name) for test in tests)
     problem = _problem(tests)
     return VerifyResult(
         bundle=str(folder),
@@ -143,7 +143,7 @@ def verify_bundle(folder: Path, key: Path | None = None, min_version: int = 0) -
 
 def _running(bundle: Bundle) -> RunningModel | None:
     try:
-        return choose_model(bundle).running
+        return find_running(bundle)
     except (DeviceError, MissingDependency):
         return None
 
@@ -209,7 +209,8 @@ def self_test_of(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8], *
 
     Args:
         bundle: The bundle.
-        model: Entry of its manifest: a model, or the recipe of an engine that was built here.
+        model: Entry of its manifest: a model, or the recipe of an engine that was built here, whose precision may be another
+            than the recipe's.
         frames: Golden frames, uint8 ``[N, H, W, 3]``.
         threads: Processor threads that one query may use.
 
@@ -217,30 +218,35 @@ def self_test_of(bundle: Bundle, model: BuiltModel, frames: NDArray[np.uint8], *
         BundleError: What is expected of the frames is not what the manifest promises.
     """
     expected = load_expected(bundle, model, len(frames))
-    untested = SelfTest(backend=model.backend, precision=model.precision)
     if model.kind == "recipe":
         found = find_choice(bundle)
         if found.choice is None or found.choice.backend != model.backend:
             why = found.reason or "not built yet"
-            return replace(untested, reason=f"{why}; on the device, run: weckd-edge finalize {bundle.folder}")
-        files = read_model_bytes(bundle, *found.choice.files)
+            return _untested(model, f"{why}; on the device, run: weckd-edge finalize {bundle.folder}")
+        model = replace(model, precision=found.choice.precision, files=found.choice.files)
     elif backend_of(model) is None:
-        return replace(untested, reason=f"this weckd-edge has no way to run a model of {model.backend}")
-    else:
-        files = read_model_bytes(bundle, *model.files)
-    failed = replace(untested, tolerance=model.tolerance, passed=False)
+        return _untested(model, f"this weckd-edge has no way to run a model of {model.backend}")
+    files = read_model_bytes(bundle, *model.files)
     try:
         if (reason := refusal(model.backend, half=model.half)) is not None:
-            return replace(untested, reason=reason)
+            return _untested(model, reason)
         runner = open_frame_runner(model.backend, files, bundle.manifest.input, threads=threads, half=model.half)
     except MissingDependency as err:
-        return replace(untested, reason=str(err))
+        return _untested(model, str(err))
     except (ModelError, DeviceError) as err:
-        return replace(failed, reason=str(err))
+        return _failed(model, err)
     try:
         done = self_test(runner, model.precision, frames, expected, model.tolerance or 0.0)
         return replace(done, int8=count_if_int8(model.backend, model.precision, files, bundle.manifest.network_input_name))
     except (ModelError, DeviceError) as err:
-        return replace(failed, reason=str(err))
+        return _failed(model, err)
     finally:
         runner.close()
+
+
+def _untested(model: BuiltModel, reason: str) -> SelfTest:
+    return SelfTest(backend=model.backend, precision=model.precision, reason=reason)
+
+
+def _failed(model: BuiltModel, err: ModelError | DeviceError) -> SelfTest:
+    return replace(_untested(model, str(err)), tolerance=model.tolerance, passed=False)

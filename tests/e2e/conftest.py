@@ -147,7 +147,7 @@ def jetson(place: Path) -> Built:
 
 FRAME = """
 [input]
-resize = "diagonal"
+resize = "antialiased_bilinear"
 """
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.bundles.signing_keys import write_pair
 from support.goldens import FOLDER, stable_json
 from weckd_edge.core.optional_imports import is_installed
 
@@ -333,17 +334,8 @@ def test_no_space_left_is_one_line_and_leaves_no_bundle(cpu: Any, tmp_path: Path
 
 def test_signed_with_a_key_it_verifies_with_that_key_alone(cpu: Any, process: Any, tmp_path: Path) -> None:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     for name in ("ours", "theirs"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        (tmp_path / f"{name}.pem").write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
-        (tmp_path / f"{name}.pub").write_bytes(
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+        write_pair(tmp_path, name)
     out = tmp_path / "signed"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "signed.work")
     outputs(process, *cpu.arguments(out), "--sign", tmp_path / "ours.pem")

@@ -46,8 +46,8 @@ def for_jetson(request: pytest.FixtureRequest) -> Any:
     [
         ("cpu", "area", "pixels"),
         ("jetson", "area", "pixels"),
-        ("frame_cpu", "diagonal", "frame"),
-        ("frame_jetson", "diagonal", "frame"),
+        ("frame_cpu", "antialiased_bilinear", "frame"),
+        ("frame_jetson", "antialiased_bilinear", "frame"),
     ],
 )
 def test_the_graph_takes_what_the_resize_says_and_the_self_test_camera_frames(

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support.bundles.signing_keys import write_pair
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
@@ -72,24 +73,9 @@ def bundle(toy: ModuleType, tmp_path: Path) -> Path:
 def keys(tmp_path: Path) -> dict[str, Path]:
     """Key pairs by curve: ``<curve>`` is the private one, ``<curve>.pub`` the public one."""
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     found = {}
-    for name, curve in (
-        ("p256", ec.SECP256R1()),
-        ("p384", ec.SECP384R1()),
-        ("p521", ec.SECP521R1()),
-        ("other", ec.SECP256R1()),
-    ):
-        key = ec.generate_private_key(curve)
-        found[name], found[f"{name}.pub"] = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
-        found[name].write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
-        found[f"{name}.pub"].write_bytes(
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+    for name, curve in (("p256", "SECP256R1"), ("p384", "SECP384R1"), ("p521", "SECP521R1"), ("other", "SECP256R1")):
+        found[name], found[f"{name}.pub"] = write_pair(tmp_path, name, curve)
     return found
 
 
@@ -97,19 +83,7 @@ def keys(tmp_path: Path) -> dict[str, Path]:
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """The bundles' owner's private and public key."""
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    folder = tmp_path_factory.mktemp("keys")
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = folder / "key.pem", folder / "key.pub"
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return private, public
+    return write_pair(tmp_path_factory.mktemp("keys"))
 
 
 @pytest.fixture(scope="session")

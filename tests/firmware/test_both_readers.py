@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
@@ -306,18 +307,7 @@ def test_both_readers_say_the_same_of_what_lies_in_the_folder(
 @pytest.fixture(scope="module")
 def key_pair(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = (tmp_path_factory.mktemp("keys") / name for name in ("key.pem", "key.pub"))
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    return private, public
+    return write_pair(tmp_path_factory.mktemp("keys"))
 
 
 def test_both_readers_say_the_same_of_a_signature_file(

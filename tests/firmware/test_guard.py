@@ -17,7 +17,7 @@ from weckd_edge.core.serialization import to_json
 from weckd_edge.devices.images.decoding import decode
 from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.runtime.input_guard import FEATURES, distances, measure_frame, open_guard
-from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model, predict_frame
+from weckd_edge.devices.runtime.predict import OpenModel, open_bundle_model
 
 REAL = Path(__file__).parents[2].parent / "shared/data"
 REASONS = {
@@ -205,9 +205,9 @@ def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
         assert decision == prediction >= 0
         assert (reason, guard) == (0, REASONS[code])
     model = open_bundle_model(folder, backend="onnxruntime")
-    refused = predict_frame(model, frames[:1])
+    refused = model.predictor.predict(frames[:1])
     assert (refused.code, refused.guard, refused.label, refused.probabilities) == (code, code, None, {})
-    answered = predict_frame(model, frames[:1], ignore_guard=True)
+    answered = model.predictor.predict(frames[:1], ignore_guard=True)
     assert (answered.code, answered.guard, answered.decision) == (None, code, answered.label)
     model.runner.close()
 
@@ -223,7 +223,7 @@ def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType
         assert tuple(row[:3]) == expected
         assert row[4] < 0  # no guard, no score
     model: OpenModel = open_bundle_model(folder, backend="onnxruntime")
-    codes = [predict_frame(model, frame[None]) for frame in frames]
+    codes = [model.predictor.predict(frame[None]) for frame in frames]
     model.runner.close()
     assert {a.code for a in codes if a.label == toy.LABELS[refused]} <= {"non_gradeable_label"}
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from support.bundles.signing_keys import write_pair
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -87,13 +88,8 @@ def test_a_key_on_a_curve_that_signs_no_bundle_is_refused(
     library: Any, bundle: Path, keys: dict[str, Path], curve: str
 ) -> None:
     """They have the sizes of P-256 and P-384: the curve itself must be looked at."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     sign(bundle, keys["p256"])
-    public = bundle.parent / "curve.pub"
-    key = ec.generate_private_key(getattr(ec, curve)()).public_key()
-    public.write_bytes(key.public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo))
+    _, public = write_pair(bundle.parent, "curve", curve)
     assert "on no curve that signs bundles" in refused(library, bundle, -10, "--key", public)
 
 

@@ -1,15 +1,11 @@
-"""weckd-update: what it installs, starts, confirms and refuses, and the update systems and units around it."""
+"""weckd-update: what it installs, starts, confirms and refuses."""
 
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import os
-import re
 import shutil
 import subprocess
-import tarfile
 import time
 import zlib
 from collections.abc import Callable
@@ -21,15 +17,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from weckd_edge.bundle.packaging.base import Signer
-from weckd_edge.bundle.packaging.package import package_bundle
+from support.bundles.signing_keys import write_pair
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
-
-MODULE = Path(__file__).parents[2] / "devices/firmware/update/mender/weckd-bundle"
-SYSTEMD = Path(__file__).parents[2] / "devices/firmware/update/systemd"
 
 
 def test_a_tar_is_installed_tried_and_confirmed(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
@@ -90,15 +82,7 @@ def test_what_is_not_the_owners_is_refused_and_nothing_changes(tool: Any, make: 
 
 
 def test_another_owners_key_takes_nothing(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    other = tmp_path / "other.pub"
-    other.write_bytes(
-        ec.generate_private_key(ec.SECP256R1())
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    _, other = write_pair(tmp_path, "other")
     assert "not this key's" in tool.refused("install", make(1), key=other)
 
 
@@ -324,36 +308,6 @@ def test_an_id_is_the_digest_that_was_verified(
     assert "runs" in tool.done("boot")
 
 
-def test_what_is_reported_is_printable_ascii(
-    tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
-) -> None:
-    """Names in a tar, in a folder and in a manifest give no orders to a terminal, and turn no line around."""
-    hostile = "x\x1b[2J\u202egnp.\x9b\r"
-    bad = tmp_path / "bad.tar"
-    said = []
-    for entries in (
-        renamed(entries_of(tool.tar(make(1), tmp_path / "1.tar")), hostile),
-        typed([], tarfile.SYMTYPE, hostile),
-        renamed([], f"device/{hostile}"),
-    ):
-        bad.write_bytes(packed(entries))
-        said.append(tool.refused("install", bad))
-    folder = shutil.copytree(make(1), tmp_path / "folder")
-    (folder / hostile).symlink_to("manifest.json")
-    said.append(tool.refused("install", folder))
-    said.append(tool.refused("install", tmp_path / hostile))
-    named = shutil.copytree(make(2), tmp_path / "named")
-    (named / "signature").unlink()
-    seal(named, replace(open_bundle(named).manifest, name=hostile))
-    sign(named, key_pair[0])
-    tool.done("install", named)
-    said.append(tool.done("status"))
-    assert "x\\x1b[2J\\xe2\\x80\\xaegnp" in said[-1]
-    for text in said:
-        assert re.fullmatch(r"[ -~\n]+", text), text
-        assert text.count("\n") == 1 or text is said[-1]
-
-
 def test_the_preparing_program_is_run_on_the_staged_bundle(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
     script = tmp_path / "prepare"
     script.write_text('#!/bin/sh\nmkdir "$1/device" && echo built > "$1/device/engine"\n')
@@ -416,279 +370,3 @@ def test_one_at_a_time(tool: Any, make: Callable[..., Path]) -> None:
     with (tool.store / "lock").open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert "another weckd-update is at work" in tool.refused("install", make(2))
-
-
-Entry = tuple[tarfile.TarInfo, bytes]
-
-
-def entries_of(tar: Path) -> list[Entry]:
-    with tarfile.open(tar) as opened:
-        return [(entry, opened.extractfile(entry).read()) for entry in opened]  # type: ignore[union-attr]
-
-
-def packed(entries: list[Entry], format_: int = tarfile.USTAR_FORMAT) -> bytes:
-    out = io.BytesIO()
-    with tarfile.open(fileobj=out, mode="w", format=format_) as tar:
-        for entry, data in entries:
-            tar.addfile(entry, io.BytesIO(data))
-    return out.getvalue()
-
-
-def renamed(entries: list[Entry], name: str) -> list[Entry]:
-    more = tarfile.TarInfo(name)
-    more.size = 1
-    return [*entries, (more, b"x")]
-
-
-def typed(entries: list[Entry], kind: bytes, name: str = "model/more") -> list[Entry]:
-    more = tarfile.TarInfo(name)
-    more.type, more.linkname = kind, "../../../passwd"
-    return [*entries, (more, b"")]
-
-
-BAD_TARS: dict[str, tuple[str, Callable[[list[Entry]], bytes]]] = {
-    "a way up": ("may not hold", lambda e: packed(renamed(e, "../escaped"))),
-    "a way up inside": ("may not hold", lambda e: packed(renamed(e, "model/../../escaped"))),
-    "an absolute path": ("may not hold", lambda e: packed(renamed(e, "/tmp/weckd-escaped"))),
-    "a dot": ("may not hold", lambda e: packed(renamed(e, "./more"))),
-    "an empty part": ("may not hold", lambda e: packed(renamed(e, "model//more"))),
-    "a backslash": ("may not hold", lambda e: packed(renamed(e, "model\\more"))),
-    "a line break": ("may not hold", lambda e: packed(renamed(e, "model\nmore"))),
-    "a deep path": ("may not hold", lambda e: packed(renamed(e, "a/" * 40 + "a"))),
-    "a symbolic link": ("holds a link", lambda e: packed(typed(e, tarfile.SYMTYPE))),
-    "a hard link": ("holds a link", lambda e: packed(typed(e, tarfile.LNKTYPE))),
-    "a folder": ("holds a link", lambda e: packed(typed(e, tarfile.DIRTYPE))),
-    "a device": ("holds a link", lambda e: packed(typed(e, tarfile.CHRTYPE))),
-    "a pipe": ("holds a link", lambda e: packed(typed(e, tarfile.FIFOTYPE))),
-    "an engine of another device": ("not part of an update", lambda e: packed(renamed(e, "device/engine"))),
-    "a file in the place of what a device builds": ("not part of an update", lambda e: packed(renamed(e, "device"))),
-    "a file twice": ("cannot be made", lambda e: packed([*e, e[1]])),
-    "a file more": ("it was added", lambda e: packed(renamed(e, "model/more"))),
-    "a file less": ("missing", lambda e: packed(e[:-1])),
-    "GNU's tar": ("expected a POSIX tar", lambda e: packed(e, tarfile.GNU_FORMAT)),
-    "nothing": ("damaged or cut short", lambda e: b""),
-    "no tar": ("expected a POSIX tar", lambda e: b"x" * 10240),
-    "an end without files": ("no bundle", lambda e: bytes(1024)),
-    "one block of end": (
-        "damaged or cut short",
-        lambda e: packed(e).rstrip(b"\0") + bytes(512 - len(packed(e).rstrip(b"\0")) % 512),
-    ),
-    "more behind the end": ("damaged or cut short", lambda e: packed(e) + b"x" * 512),
-    "a wrong checksum": ("expected a POSIX tar", lambda e: b"M" + packed(e)[1:]),
-    "a size in base 256": ("expected a POSIX tar", lambda e: with_size(packed(e), b"\x80" + bytes(10) + b"\x01")),
-    "a size too large": ("more than the", lambda e: with_size(packed(e), b"77777777777\0")),
-}
-
-
-def with_size(tar: bytes, size: bytes) -> bytes:
-    """Put another size into the first header, with a checksum that holds."""
-    head = bytearray(tar[:512])
-    head[124:136] = size
-    head[148:156] = b" " * 8
-    head[148:156] = b"%06o\0 " % sum(head)
-    return bytes(head) + tar[512:]
-
-
-@pytest.mark.parametrize("what", BAD_TARS)
-def test_a_crafted_tar_is_refused(tool: Any, make: Callable[..., Path], tmp_path: Path, what: str) -> None:
-    words, craft = BAD_TARS[what]
-    bad = tmp_path / "bad.tar"
-    bad.write_bytes(craft(entries_of(tool.tar(make(1), tmp_path / "good.tar"))))
-    assert words in tool.refused("install", bad)
-    assert {path.name for path in tool.store.iterdir()} == {"lock"}
-    assert {path.name for path in tmp_path.iterdir()} == {"store", "bad.tar", "good.tar"}
-
-
-def test_every_cut_of_a_tar_is_refused(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
-    raw = tool.tar(make(1), tmp_path / "good.tar").read_bytes()
-    whole = len(raw.rstrip(b"\0"))
-    cut = tmp_path / "cut.tar"
-    for length in range(0, whole, 311):
-        cut.write_bytes(raw[:length])
-        tool.refused("install", cut)
-    assert {path.name for path in tool.store.iterdir()} == {"lock"}
-
-
-def test_limits_hold(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
-    big = tmp_path / "big"
-    big.mkdir()
-    (big / "file").write_bytes(bytes(2 << 20))
-    assert "1 MiB that are accepted" in tool.refused("install", big, "--max-mib", 1)
-    many = tmp_path / "many"
-    many.mkdir()
-    for i in range(4097):
-        (many / str(i)).touch()
-    assert "more than the 4096 files" in tool.refused("install", many)
-
-
-@pytest.mark.parametrize("compiler", ["cc", "clang"])
-def test_memory_and_undefined_behaviour_are_sound(
-    compiler: str,
-    request: pytest.FixtureRequest,
-    update_support: ModuleType,
-    key_pair: tuple[Path, Path],
-    make: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
-    built = request.getfixturevalue("sanitized" if compiler == "cc" else "sanitized_by_clang")
-    tool = update_support.Tool(built=built, store=tmp_path.resolve() / "store", key=key_pair[1])
-    tool.take(tool.tar(make(1), tmp_path / "1.tar"))
-    tool.done("install", make(2))
-    for command in ("boot", "status", "rollback", "boot", "confirm"):
-        tool.done(command)
-    (tool.store / "state").write_bytes(b"x" * 3000)
-    tool.done("boot", "--lock-timeout", 1)
-    tool.done("install", make(3))
-    tool.damage(make(3))
-    tool.done("boot")
-    assert "--retry-rejected" in tool.refused("install", make(3))
-    raw = (tool.store / "state").read_bytes()
-    for length in range(0, len(raw), 7):
-        (tool.store / "state").write_bytes(raw[:length])
-        assert "damaged" in tool.refused("status")
-    (tool.store / "state").write_bytes(raw)
-    entries = entries_of(tmp_path / "1.tar")
-    for words, craft in BAD_TARS.values():
-        (tmp_path / "bad.tar").write_bytes(craft(entries))
-        assert words in tool.refused("install", tmp_path / "bad.tar")
-    raw = (tmp_path / "1.tar").read_bytes()
-    random = np.random.default_rng(0)
-    for _ in range(60):
-        broken = bytearray(raw)
-        for place in random.integers(0, len(raw.rstrip(b"\0")), 3):
-            broken[place] ^= 1 << int(random.integers(8))
-        (tmp_path / "bad.tar").write_bytes(broken)
-        assert tool.call("install", tmp_path / "bad.tar").returncode in (0, 1)  # a bit of a time or a mode harms nothing
-
-
-# ---- what stands around it
-
-
-def test_the_mender_module_installs_commits_and_goes_back(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
-    conf = tmp_path / "update.conf"
-    conf.write_text(f'WECKD_UPDATE_OPTIONS="{" ".join(map(str, tool.options()))}"\n')
-
-    def module(state: str, bundle: Path | None = None, expect: int = 0) -> str:
-        tree = tmp_path / "tree"
-        (tree / "files").mkdir(parents=True, exist_ok=True)
-        if bundle is not None:
-            tool.tar(bundle, tree / "files/weckd-bundle.tar")
-        env = {**os.environ, "WECKD_UPDATE_CONF": str(conf), "WECKD_UPDATE": str(tool.program)}
-        done = subprocess.run(["sh", MODULE, state, tree], capture_output=True, text=True, env=env, check=False)
-        assert done.returncode == expect, done.stdout + done.stderr
-        return done.stdout
-
-    assert module("SupportsRollback") == "Yes\n"
-    assert module("NeedsArtifactReboot") == "Automatic\n"
-    module("ArtifactInstall", make(1))
-    module("ArtifactCommit", expect=1)  # not before the machine has started with it
-    tool.done("boot")
-    module("ArtifactVerifyReboot")
-    module("ArtifactCommit")
-    assert tool.status()["confirmed"] == "yes"
-    module("ArtifactInstall", make(2))
-    module("ArtifactVerifyReboot", expect=1)
-    module("ArtifactRollback")
-    assert tool.wanted() == tool.digest(make(1))
-    module("ArtifactRollback")  # a second time does no harm
-    assert tool.wanted() == tool.digest(make(1))
-    module("ArtifactInstall", make(3))
-    tool.damage(make(3))
-    assert "rolled back" in tool.done("boot")
-    module("ArtifactVerifyReboot", expect=1)  # and what came back is not taken for the update
-    module("ArtifactCommit", expect=1)
-    module("ArtifactInstall", make(1))  # what runs already is no failure
-    module("ArtifactVerifyReboot")
-    module("ArtifactCommit")
-    assert module("ArtifactInstall", make(4, wrong=True), expect=1) == ""
-    assert os.access(MODULE, os.X_OK)
-
-
-def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("systemd-analyze is not installed")
-    camera = SYSTEMD.parents[1] / "examples/weckd-camera.service"
-    for source in (camera, SYSTEMD / "weckd-confirm.service", SYSTEMD / "weckd-confirm.timer"):
-        text = (
-            source.read_text()
-            .replace("/usr/bin/weckd-update", str(tool.program))
-            .replace("/usr/bin/camera_loop", "/bin/true")
-        )
-        (tmp_path / source.name).write_text(text)
-    drop_in = tmp_path / "weckd-camera.service.d/update.conf"
-    drop_in.parent.mkdir()
-    text = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
-    drop_in.write_text(text.replace("/usr/bin/weckd-update", str(tool.program)).replace("/usr/bin/camera_loop", "/bin/true"))
-    units = [tmp_path / name for name in ("weckd-camera.service", "weckd-confirm.service", "weckd-confirm.timer")]
-    done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
-    said = [line for line in done.stderr.splitlines() if "weckd" in line and "/weckd-camera.service:" not in line]
-    assert said == []
-
-
-def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
-    usage = tool.call("--help").stdout
-    timeout, wait = (
-        int(re.search(rf"--{name} S .*\((\d+)\)$", usage, re.M)[1])  # type: ignore[index]
-        for name in ("timeout", "lock-timeout")
-    )
-    source = SYSTEMD.parent
-    grace, verifications = (
-        int((source / name).read_text().split(f"#define {word} ")[1].split()[0])
-        for name, word in (("base/child.h", "CHILD_GRACE_S"), ("store/recover.h", "RECOVER_MAX"))
-    )
-    longest = wait + (verifications + 4) * (timeout + grace)  # three of the store and the factory's are tested
-    unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
-    minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
-    assert longest < minutes * 60
-    assert f"= {longest} s" in (source.parents[2] / "docs/how-to/updates.md").read_text()
-
-
-IN_A_ROOT_OF_ITS_OWN = """
-set -e
-mount -t tmpfs none "$SCRATCH"
-mkdir "$SCRATCH/etc" "$SCRATCH/etc.work" "$SCRATCH/bin" "$SCRATCH/bin.work"
-mount -t tmpfs none /var/lib
-mount -t overlay overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc,workdir=$SCRATCH/etc.work" /etc
-mount -t overlay overlay -o "lowerdir=/usr/bin,upperdir=$SCRATCH/bin,workdir=$SCRATCH/bin.work" /usr/bin
-mkdir /etc/weckd /var/lib/weckd
-cp "$PROGRAM" /usr/bin/weckd-update
-echo 'WECKD_UPDATE_OPTIONS="--store /var/lib/weckd/store --key /etc/weckd/key.pem --backend echo"' > /etc/weckd/update.conf
-cp "$KEY" /etc/weckd/key.pem
-[ "$1" = probe ] && exit 0
-for update; do
-    swupdate -i "$update" -k "$CERTIFICATE" -H weckd:generic-x86 && echo "took $update" || echo "refused $update"
-done
-ls /var/lib/weckd/incoming | wc -l
-. /etc/weckd/update.conf
-weckd-update status $WECKD_UPDATE_OPTIONS
-"""
-
-
-def test_swupdate_itself_installs_the_update(tool: Any, make: Callable[..., Path], tmp_path: Path) -> None:
-    for program in ("swupdate", "openssl", "unshare"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
-    key, certificate, scratch = tmp_path / "k.pem", tmp_path / "c.pem", tmp_path / "scratch"
-    scratch.mkdir()
-    request = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=updates", "-keyout", key, "-out", certificate]
-    subprocess.run(["openssl", *map(str, request)], check=True, capture_output=True)
-    signer = Signer(key=key, certificate=certificate)
-    for name, bundle in (("good", make(2)), ("wrong", make(3, wrong=True))):
-        package_bundle(bundle, tmp_path / f"{name}.swu", format_name="swupdate", signer=signer)
-    env = {
-        **os.environ,
-        "SCRATCH": str(scratch),
-        "PROGRAM": str(tool.program),
-        "KEY": str(tool.key),
-        "CERTIFICATE": str(certificate),
-    }
-    shell = ["unshare", "--map-root-user", "--mount", "sh", "-c", IN_A_ROOT_OF_ITS_OWN, "sh"]
-    if subprocess.run([*shell, "probe"], env=env, capture_output=True, check=False).returncode:
-        pytest.skip("no file systems of its own may be mounted here")
-    updates = [str(tmp_path / f"{name}.swu") for name in ("good", "wrong")]
-    done = subprocess.run([*shell, *updates], env=env, capture_output=True, text=True, timeout=120, check=False)
-    assert done.returncode == 0, done.stdout + done.stderr
-    lines = done.stdout.splitlines()
-    assert f"took {updates[0]}" in lines
-    assert f"refused {updates[1]}" in lines
-    assert lines[lines.index("0") + 1].startswith(f"current {tool.digest(make(2))} version 2")  # and no tar is left

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from support import factories
 from support.bundles import toy
+from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.artifacts import FileRef, FrameSpec, GoldenFrames, InputSpec, NetworkInput
 from weckd_edge.bundle.reader import open_bundle
@@ -125,20 +126,11 @@ def test_with_a_key_one_flipped_bit_of_the_signature_is_refused_too(
 @pytest.fixture(scope="module")
 def signed(bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     from weckd_edge.bundle.signing import sign
 
     folder = tmp_path_factory.mktemp("signed")
     shutil.copytree(bundle, folder / "bundle")
-    key = ec.generate_private_key(ec.SECP256R1())
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    (folder / "key.pub").write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
-    sign(folder / "bundle", folder / "key.pem")
-    assert open_bundle(folder / "bundle", key=folder / "key.pub").signature == "valid"
-    return folder / "bundle", folder / "key.pub"
+    private, public = write_pair(folder)
+    sign(folder / "bundle", private)
+    assert open_bundle(folder / "bundle", key=public).signature == "valid"
+    return folder / "bundle", public

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box, diagonal_positions
+from weckd_edge.artifacts import Colour, FrameSpec, InputSpec, NetworkInput, crop_box
 from weckd_edge.devices.images.area_resize import HALF, SHIFT, area_weights
 from weckd_edge.devices.images.filters import FILTERS, filter_axes
 
@@ -39,8 +39,6 @@ def crop_and_resize(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> T
     Returns:
         Images, float32 ``[B, 3, height, width]`` in 0..255; whole numbers but for ``bilinear``.
     """
-    if spec.resize == "diagonal":
-        return _mean_of_two(frames, spec, size)
     if spec.resize == "area":
         return _mean_of_area(frames, spec, size)
     if spec.resize in FILTERS:
@@ -64,14 +62,6 @@ def _filtered(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
 def _whole_levels(values: Tensor) -> Tensor:
     """Round to whole grey levels of 0 to 255, halves up."""
     return (values.clamp(0, 255) + 0.5).floor()
-
-
-def _mean_of_two(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:
-    top, left, height, width = _box(frames, spec)
-    rows = torch.tensor(diagonal_positions(height, size[0]), device=frames.device) + top
-    columns = torch.tensor(diagonal_positions(width, size[1]), device=frames.device) + left
-    one, other = (frames[:, rows[:, i, None], columns[None, :, i]].float() for i in (0, 1))
-    return ((one + other) / 2).round().permute(0, 3, 1, 2)
 
 
 def _mean_of_area(frames: Tensor, spec: FrameSpec, size: tuple[int, int]) -> Tensor:

@@ -16,7 +16,7 @@ from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.images.camera_frames import Colour, Matrix, Region, camera_frame
 from weckd_edge.devices.runtime.decision import Prediction
 from weckd_edge.devices.runtime.model_choice import RunningModel
-from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file, predict_frame
+from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file
 
 if TYPE_CHECKING:
     from weckd_edge.devices.attribution.explain_images import Explanation
@@ -115,7 +115,7 @@ class Model:
         frame = camera_frame(image, colour=colour, matrix=matrix, region=region, chroma=chroma)
         with self._one_at_a_time:
             self._check_open()
-            return predict_frame(self._opened, frame, ignore_guard=ignore_guard)
+            return self._opened.predictor.predict(frame, ignore_guard=ignore_guard)
 
     def predict_many(
         self,

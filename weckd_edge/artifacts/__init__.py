@@ -50,7 +50,6 @@ from weckd_edge.artifacts.frame import (
     Takes,
     as_colour,
     crop_box,
-    diagonal_positions,
 )
 from weckd_edge.artifacts.guard import FrameGuard, FrameQuality, QualityLimits
 from weckd_edge.artifacts.labels import Labels
@@ -223,7 +222,6 @@ __all__ = [
     "Verification",
     "as_colour",
     "crop_box",
-    "diagonal_positions",
     "prepared_frame",
     "read_preparation",
     "trained_colour",

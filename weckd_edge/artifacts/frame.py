@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 Crop = Literal["center", "stretch"]
-Resize = Literal["area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic"]
+Resize = Literal["area", "bilinear", "antialiased_bilinear", "antialiased_bicubic"]
 Takes = Literal["pixels", "frame"]
 """What a graph takes: the resized pixels, or the camera frame, which it crops and resizes itself."""
 
@@ -25,18 +25,17 @@ class FrameSpec:
     imported network's input may show less than the square, or have other proportions.
 
     ``resize = "area"``: each new pixel is the mean of all old ones that it covers, by covered area, in whole numbers (see
-    ``devices/images/area_resize.py``). ``"diagonal"``: each new pixel is the mean of two old ones, on the diagonal of the
-    part of the frame that it stands for (see ``diagonal_positions``), rounded to whole grey levels, halves to the even one.
-    Both are exact in float32, so every implementation gives the same pixels. ``"antialiased_bilinear"`` and
-    ``"antialiased_bicubic"``: Pillow's filters, with which torchvision and timm make the pixels that networks are trained
-    on (see ``devices/images/filters.py``). ``"bilinear"``: half-pixel centres, no antialiasing, as OpenCV and Keras resize.
+    ``devices/images/area_resize.py``), exact in float32, so every implementation gives the same pixels.
+    ``"antialiased_bilinear"`` and ``"antialiased_bicubic"``: Pillow's filters, with which torchvision and timm make the
+    pixels that networks are trained on (see ``devices/images/filters.py``). ``"bilinear"``: half-pixel centres, no
+    antialiasing, as OpenCV and Keras resize.
 
     Attributes:
         height: Height of the frame, pixels.
         width: Width of the frame, pixels.
         crop: Part of the frame that is used: ``center`` (the centred square) or ``stretch`` (all of it).
-        resize: How the used part becomes the network's input: ``area``, ``diagonal``, ``bilinear``,
-            ``antialiased_bilinear`` or ``antialiased_bicubic``.
+        resize: How the used part becomes the network's input: ``area``, ``bilinear``, ``antialiased_bilinear``
+            or ``antialiased_bicubic``.
         crop_size: Height and width of the centred part of the frame that is used, pixels; None: as ``crop`` says.
         scaled_size: Height and width that the whole frame is scaled to, pixels, where the network's input is the middle of
             that; None: the used part alone is resized.
@@ -138,17 +137,3 @@ def crop_box(spec: FrameSpec) -> tuple[int, int, int, int]:
     side = min(spec.height, spec.width)
     height, width = spec.crop_size or ((spec.height, spec.width) if spec.crop == "stretch" else (side, side))
     return (spec.height - height) // 2, (spec.width - width) // 2, height, width
-
-
-def diagonal_positions(source: int, target: int) -> tuple[tuple[int, int], ...]:
-    """Return, along one axis, the pair of source pixels whose mean becomes each target pixel.
-
-    New pixel ``i`` stands for the old ones from ``i * source / target`` on; they are the ones that hold the points at a
-    quarter and at three quarters of that part. The first of the pair along both axes is one old pixel, the second of the
-    pair along both axes the other.
-
-    Args:
-        source: Number of source pixels along the axis.
-        target: Number of target pixels along the axis.
-    """
-    return tuple(((4 * i + 1) * source // (4 * target), (4 * i + 3) * source // (4 * target)) for i in range(target))

@@ -105,9 +105,22 @@ def load_config(path: Path | None, settings: Mapping[str, Any] = MappingProxyTyp
     Raises:
         ConfigError: The file is missing, is not TOML, or a setting is unknown, wrong or contradictory.
     """
+    return config_of({} if path is None else read_toml(path), path, settings)
+
+
+def config_of(data: Mapping[str, Any], path: Path | None, settings: Mapping[str, Any]) -> BuildConfig:
+    """Return the settings of a file's tables and of the command line, as ``load_config`` does.
+
+    Args:
+        data: What the file says; nothing where there is none.
+        path: Path of the file; None: there is none.
+        settings: Settings that stand over those of the file.
+
+    Raises:
+        ConfigError: A setting is unknown, wrong or contradictory.
+    """
     name = "settings" if path is None else path.name
     where = f"{name} with those of the command line" if settings and path is not None else name
-    data = {} if path is None else read_toml(path)
     config = from_data(BuildConfig, with_settings(data, settings), where=where)
     if path is None:
         return config

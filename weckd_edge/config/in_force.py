@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from weckd_edge.config.build import BuildConfig, load_config
+from weckd_edge.config.build import BuildConfig, config_of
 from weckd_edge.config.overrides import setting_names
 from weckd_edge.core.serialization import to_data
 from weckd_edge.core.toml_file import read_toml
@@ -47,8 +47,8 @@ def settings_in_force(path: Path | None, settings: Mapping[str, Any]) -> tuple[S
     Raises:
         ConfigError: ``load_config`` refuses the file or a setting.
     """
-    config = to_data(load_config(path, settings))
     file = {} if path is None else read_toml(path)
+    config = to_data(config_of(file, path, settings))
 
     def origin(name: str) -> Origin:
         table, _, key = name.rpartition(".")

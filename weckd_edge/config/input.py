@@ -21,16 +21,15 @@ class InputConfig:
             it: 0.875 resizes a frame to 256 pixels and keeps the middle 224. For imported models alone. None takes what
             the model's file says, else 1.
         resize: ``area`` averages all pixels of the frame that a pixel of the network's input covers, by covered area.
-            ``diagonal`` averages two of them. ``antialiased_bilinear`` and ``antialiased_bicubic`` are the filters of
-            Pillow, torchvision and timm; ``bilinear`` reads four pixels of the frame, as OpenCV and Keras do. None takes
-            ``area`` for a chain that the build trains; for an imported model what its file says, else
-            ``antialiased_bilinear``.
+            ``antialiased_bilinear`` and ``antialiased_bicubic`` are the filters of Pillow, torchvision and timm;
+            ``bilinear`` reads four pixels of the frame, as OpenCV and Keras do. None takes ``area`` for a chain that the
+            build trains; for an imported model what its file says, else ``antialiased_bilinear``.
     """
 
     frame: tuple[int, int] | None = None
     crop: Literal["center", "stretch"] | None = None
     crop_pct: float | None = None
-    resize: Literal["area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic"] | None = None
+    resize: Literal["area", "bilinear", "antialiased_bilinear", "antialiased_bicubic"] | None = None
 
     def __post_init__(self) -> None:
         if self.crop_pct is not None:

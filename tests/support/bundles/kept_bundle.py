@@ -11,12 +11,11 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
 from support import factories
 from support.bundles import toy
 from support.bundles.reports import small_contents, small_manifest
+from support.bundles.signing_keys import write_pair
 from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityLimits
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -67,14 +66,10 @@ def make(folder: Path, public_key: Path) -> None:
     write_evidence(folder, contents)
     write_documents(folder, contents)
     seal(folder, manifest)
-    key = ec.generate_private_key(ec.SECP256R1())
-    private = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     with tempfile.TemporaryDirectory() as place:
-        path = Path(place, "key.pem")
-        path.write_bytes(key.private_bytes(serialization.Encoding.PEM, *private))
-        sign(folder, path)
-    public = serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    public_key.write_bytes(key.public_key().public_bytes(*public))
+        private, public = write_pair(Path(place))
+        sign(folder, private)
+        shutil.copyfile(public, public_key)
 
 
 if __name__ == "__main__":

@@ -44,20 +44,11 @@ class SignedToy:
 
 def write_signed_toy(toy: Any, folder: Path) -> SignedToy:
     """Write a toy bundle and sign it with a new P-256 key."""
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
+    from support.bundles.signing_keys import write_pair
     from weckd_edge.bundle.signing import sign
 
-    key = ec.generate_private_key(ec.SECP256R1())
-    private, public = folder / "key.pem", folder / "key.pub"
     bundle: Path = toy.write_bundle(folder / "bundle", backends=toy.IN_C).folder
-    private.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-    public.write_bytes(
-        key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    private, public = write_pair(folder)
     sign(bundle, private)
     return SignedToy(folder=bundle, public_key=public)
 

@@ -22,7 +22,7 @@ from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.images.annotate import encode_png
 from weckd_edge.devices.runtime.golden_arrays import load_expected, load_golden_frames
 from weckd_edge.devices.runtime.input_guard import FEATURES, measure_frame
-from weckd_edge.devices.runtime.predict import OpenModel, open_model, predict_frame
+from weckd_edge.devices.runtime.predict import OpenModel, open_model
 from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
 pytest.importorskip("onnxruntime")
@@ -66,7 +66,7 @@ def test_its_golden_frames_are_camera_frames_and_every_backend_passes_them(toy: 
 def test_a_frame_is_predicted_by_its_pixels_and_guarded_as_it_is(toy: ModuleType, bundle: Bundle, model: OpenModel) -> None:
     frames = toy.frames(6, size=toy.WIDE)
     for frame, wanted in zip(frames, answers(toy, bundle, frames), strict=True):
-        found = predict_frame(model, frame[None], ignore_guard=True)
+        found = model.predictor.predict(frame[None], ignore_guard=True)
         np.testing.assert_allclose(list(found.probabilities.values()), wanted, atol=1e-3)
         assert found.quality == measure_frame(frame, bundle.manifest.input.frame).quality
 
@@ -75,14 +75,14 @@ def test_a_frame_that_the_guard_refuses_is_not_shown_to_the_graph(
     toy: ModuleType, model: OpenModel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(type(model.runner.graph), "run", lambda *_: pytest.fail("the graph was run"))
-    found = predict_frame(model, np.zeros((1, *toy.WIDE, 3), np.uint8))
+    found = model.predictor.predict(np.zeros((1, *toy.WIDE, 3), np.uint8))
     assert (found.code, found.guard, found.label) == ("too_dark", "too_dark", None)
 
 
 @pytest.mark.parametrize("shape", [(1, 8, 8, 3), (1, 20, 12, 3)], ids=["its pixels", "a turned frame"])
 def test_anything_but_a_camera_frame_is_refused(model: OpenModel, shape: tuple[int, ...]) -> None:
     with raises(ModelError, "E_MODEL_FRAME", says="[1, 12, 20, 3]"):
-        predict_frame(model, np.zeros(shape, np.uint8))
+        model.predictor.predict(np.zeros(shape, np.uint8))
 
 
 def test_evidence_is_mapped_in_the_camera_frame(toy: ModuleType, bundle: Bundle, model: OpenModel) -> None:

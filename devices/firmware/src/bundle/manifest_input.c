@@ -21,7 +21,7 @@ static const weckd_key FRAME_KEYS[] = {
     {0},
 };
 
-static const char *const RESIZES[] = {"area", "diagonal", "bilinear", "antialiased_bilinear", "antialiased_bicubic", NULL};
+static const char *const RESIZES[] = {"area", "bilinear", "antialiased_bilinear", "antialiased_bicubic", NULL};
 
 static const weckd_key NETWORK_KEYS[] = {
     {"height", WECKD_WHOLE, false},

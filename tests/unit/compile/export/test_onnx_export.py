@@ -15,7 +15,7 @@ torch = pytest.importorskip("torch")
 onnx = pytest.importorskip("onnx")
 ort = pytest.importorskip("onnxruntime")
 
-from weckd_edge.artifacts import InputSpec, diagonal_positions  # noqa: E402 - behind the skips
+from weckd_edge.artifacts import InputSpec  # noqa: E402 - behind the skips
 from weckd_edge.compile.export.onnx_export import FrameModel, Preprocess, export_onnx  # noqa: E402
 from weckd_edge.compile.graph import preprocessing_nodes  # noqa: E402
 from weckd_edge.core.errors import ModelError  # noqa: E402
@@ -64,11 +64,7 @@ def expected_input(frame: Any, contract: InputSpec) -> Any:
     top, left = (height - kept_height) // 2, (width - kept_width) // 2
     x = x[:, :, top : top + kept_height, left : left + kept_width]
     size = contract.network.size
-    if contract.frame.resize == "diagonal":
-        down, across = (diagonal_positions(*axis) for axis in zip(x.shape[2:], size, strict=True))
-        rows = [torch.stack([x[:, :, a, c] + x[:, :, b, d] for c, d in across], 2) for a, b in down]
-        x = (torch.stack(rows, 2) / 2).round()
-    elif contract.frame.resize == "area":
+    if contract.frame.resize == "area":
         x = (
             torch.from_numpy(resize_area(x[0].permute(1, 2, 0).numpy().astype(np.uint8), *size))
             .permute(2, 0, 1)[None]
@@ -84,7 +80,7 @@ def expected_input(frame: Any, contract: InputSpec) -> Any:
     return (x / 255 - mean) / std
 
 
-@pytest.mark.parametrize("resize", ["bilinear", "diagonal", "area", *PILLOWS])
+@pytest.mark.parametrize("resize", ["bilinear", "area", *PILLOWS])
 @pytest.mark.parametrize("changes", SIZES.values(), ids=SIZES)
 def test_the_graph_predicts_as_the_network_does_on_the_frame_the_contract_describes(
     networks: ModuleType, tmp_path: Path, changes: dict[str, Any], resize: str

@@ -1,3 +1,5 @@
+"""A bench: what it measures, what it says of the machine, and what it keeps."""
+
 import dataclasses
 import itertools
 import json
@@ -22,8 +24,7 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench.bench import bench, bench_model
 from weckd_edge.devices.bench.benched_model import BenchedModel, ColdStart, measure_cold_start
 from weckd_edge.devices.bench.cold_start import first_prediction_ns, peak_rss_bytes
-from weckd_edge.devices.bench.folder import BenchFolder, read_bench, recover_run
-from weckd_edge.devices.bench.percentiles import nearest_rank, summarize_latency
+from weckd_edge.devices.bench.folder import read_bench, recover_run
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
@@ -86,76 +87,6 @@ class FakeModel(BenchedModel):
 
     def cold_start(self, frames: NDArray[np.uint8], threads: int) -> ColdStart:
         return ColdStart(first_prediction_ns=5, peak_rss_bytes=None)
-
-
-@pytest.mark.parametrize(
-    ("values", "percent", "expected"),
-    [
-        (range(1, 101), 50, 50),
-        (range(1, 101), 90, 90),
-        (range(1, 101), 99, 99),
-        (range(1, 102), 50, 51),
-        (range(1, 102), 99, 100),
-        ([15, 20, 35, 40, 50], 5, 15),
-        ([15, 20, 35, 40, 50], 30, 20),
-        ([15, 20, 35, 40, 50], 40, 20),
-        ([15, 20, 35, 40, 50], 50, 35),
-        ([15, 20, 35, 40, 50], 100, 50),
-        ([8], 50, 8),
-        ([8], 99, 8),
-        ([8], 0, 8),
-        (range(1, 11), 99, 10),
-    ],
-)
-def test_a_percentile_is_the_nearest_rank(values: Iterable[int], percent: int, expected: int) -> None:
-    assert nearest_rank(list(values), percent) == expected
-
-
-def test_a_percentile_is_always_a_time_that_was_measured() -> None:
-    samples = [int(x) for x in np.random.default_rng(0).integers(1, 10**9, 77)]
-    found = summarize_latency(samples)
-    assert {found.p50_ns, found.p90_ns, found.p99_ns} <= set(samples)
-    assert found.p50_ns <= found.p90_ns <= found.p99_ns
-
-
-def test_the_summary_keeps_the_raw_times_in_their_order() -> None:
-    found = summarize_latency([40, 10, 30, 20])
-    assert found.samples_ns == (40, 10, 30, 20)
-    assert (found.p50_ns, found.p90_ns, found.iqr_over_median) == (20, 40, (30 - 10) / 20)
-
-
-def test_times_that_a_coarse_clock_calls_nought_have_no_spread() -> None:
-    assert summarize_latency([0, 0, 0]).iqr_over_median == 0.0
-
-
-def measured(samples: Iterable[int]) -> Measurement:
-    return factories.measurement(list(samples), host="h", rules="r", peak_rss_bytes=None)
-
-
-def test_a_quiet_run_of_enough_queries_may_be_quoted() -> None:
-    verdict, reason = verdict_of(measured([1000] * 64))
-    assert (verdict, reason[:10]) == ("VALID", "64 queries")
-
-
-def test_a_noisy_run_may_not_be_quoted_and_says_what_to_do() -> None:
-    verdict, reason = verdict_of(measured([1000, 2000] * 64))
-    assert verdict == "INVALID"
-    assert "spans 1.00 of the median" in reason
-    assert "close other programs" in reason
-
-
-@pytest.mark.parametrize(("spread", "verdict"), [(100, "VALID"), (101, "INVALID")])
-def test_a_spread_of_a_tenth_is_the_most_that_is_quiet(spread: int, verdict: str) -> None:
-    samples = [1000] * 48 + [1000 + spread] * 32
-    assert summarize_latency(samples).iqr_over_median == spread / 1000
-    assert verdict_of(measured(samples))[0] == verdict
-
-
-def test_too_few_queries_may_not_be_quoted_however_quiet() -> None:
-    verdict, reason = verdict_of(measured([1000] * 63))
-    assert verdict == "INVALID"
-    assert "63 queries" in reason
-    assert "at least 64" in reason
 
 
 def test_a_bundle_is_measured_on_its_golden_frames(toy: ModuleType, machines: ModuleType, tmp_path: Path) -> None:
@@ -518,52 +449,6 @@ def test_the_command_prints_one_object(toy: ModuleType, tmp_path: Path, run: Cal
     _, out, err = run(*arguments)
     assert "end-to-end latency" in out
     assert "VALID: " in err
-
-
-def keep_bench(folder: Path, samples: Iterable[int], **kw: Any) -> Path:
-    kept = dataclasses.replace(measured(samples), **kw)
-    BenchFolder(folder).finish(kept)
-    return folder
-
-
-def test_two_benches_are_compared_and_a_slower_one_ends_with_3(tmp_path: Path, run: Any) -> None:
-    fast, slow = keep_bench(tmp_path / "a", [1000, 1001] * 50), keep_bench(tmp_path / "b", [1300, 1301] * 50)
-    code, out, _ = run("bench", "--compare", fast, slow)
-    assert code == 3
-    assert "slower: the second takes 1.3" in out
-    code, out, _ = run("bench", "--compare", slow, fast, "--json")
-    assert code == 0
-    data = json.loads(out)
-    assert data["verdict"] == "faster"
-    assert data["difference_ns"] == -300
-    assert run("bench", "--compare", fast, fast)[0] == 0
-    assert "not shown" in run("bench", "--compare", fast, slow, "--margin", "0.5")[1]
-
-
-def test_unlike_devices_are_a_wrong_request_unless_allowed(tmp_path: Path, run: Any) -> None:
-    here, there = keep_bench(tmp_path / "a", [1000] * 64), keep_bench(tmp_path / "b", [1000] * 64, host="another")
-    code, out, err = run("bench", "--compare", here, there)
-    assert (code, out) == (2, "")
-    assert "host: h and another" in err
-    code, out, err = run("bench", "--compare", here, there, "--allow-different-devices")
-    assert code == 0
-    assert "unlike devices, host: h and another" in err
-
-
-def test_a_bundle_and_two_folders_are_not_asked_for_at_once(tmp_path: Path, run: Any) -> None:
-    assert run("bench", "b", "--compare", "x", "y")[0] == 2
-    assert run("bench")[0] == 2
-    code, _, err = run("bench", "--compare", tmp_path / "x", tmp_path / "y")
-    assert code == 1
-    assert "expected measurement.json" in err
-
-
-def test_unknown_rules_and_power_sources_are_wrong_requests(toy: ModuleType, tmp_path: Path, run: Any) -> None:
-    toy.write_bundle(tmp_path / "b")
-    for option in ("--rules", "--power"):
-        code, _, err = run("bench", tmp_path / "b", option, "x", "-q")
-        assert code == 2
-        assert f"{option}: unknown value 'x'. Known: " in err
 
 
 def test_the_bench_can_be_imported_without_the_command_line() -> None:

@@ -111,7 +111,7 @@ def test_each_part_has_its_own_time_and_the_whole_is_compared_with_the_network_a
 
 
 def test_a_part_that_a_model_does_not_have_is_left_out(clock: Clock) -> None:
-    found, _ = timed(clock, resize="diagonal", guard=False, network_ns=None)
+    found, _ = timed(clock, resize="bilinear", guard=False, network_ns=None)
     assert (found.guard, found.front_end, found.end_to_end_over_network) == (None, None, None)
     assert [name for name, _ in found.named] == ["graph", "decision"]
 

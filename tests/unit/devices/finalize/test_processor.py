@@ -20,7 +20,7 @@ from weckd_edge.devices.finalize import processor
 from weckd_edge.devices.finalize.finalize import FinalizeOptions, finalize, roll_back
 from weckd_edge.devices.machine.processor import ProcessorIdentity, read_processor
 from weckd_edge.devices.runtime.device_choice import Finalized, find_choice, named_choice
-from weckd_edge.devices.runtime.model_choice import choose_model
+from weckd_edge.devices.runtime.model_choice import choose_model, find_running
 from weckd_edge.devices.runtime.verify_bundle import SelfTest
 
 INT8, ORT, ORT32 = "openvino int8", "onnxruntime int8", "onnxruntime fp32"
@@ -59,7 +59,7 @@ class Board:
         return (self.bundle.folder / "device/choice.json").read_bytes()
 
     def chosen(self) -> tuple[str, bool]:
-        found = choose_model(open_bundle(self.bundle.folder), root=self.root)
+        found = find_running(open_bundle(self.bundle.folder), root=self.root)
         return found.name, found.by_device
 
 
@@ -259,8 +259,9 @@ def test_a_read_only_bundle_is_reported_and_nothing_is_tested(board: Board) -> N
 def test_a_folder_that_was_copied_to_another_board_falls_back_to_the_bundles_order(board: Board, tmp_path: Path) -> None:
     foreign = board.finalize().choice
     board.root = board.machines.board(tmp_path / "other", "raspberry-pi-4")
-    found = choose_model(open_bundle(board.bundle.folder), root=board.root)
+    found = find_running(open_bundle(board.bundle.folder), root=board.root)
     assert (found.name, found.by_device) == (ORT32, False)
+    assert found.note is not None
     assert "Raspberry Pi 5" in found.note
     assert "Raspberry Pi 4" in found.note
     done = board.finalize()
@@ -340,7 +341,7 @@ def test_options_of_the_other_kind_of_device_are_refused(board: Board, toy: Modu
 def test_the_doctor_says_which_model_of_a_bundle_predicts(board: Board, monkeypatch: pytest.MonkeyPatch) -> None:
     from weckd_edge.devices.doctor import bundle_state
 
-    monkeypatch.setattr(bundle_state, "choose_model", lambda bundle: choose_model(bundle, root=board.root))
+    monkeypatch.setattr(bundle_state, "find_running", lambda bundle: find_running(bundle, root=board.root))
     before = bundle_state.read_bundle_state(board.bundle)
     assert (str(before.running), "finalize" in str(before.hint)) == (ORT32, True)
     board.finalize()

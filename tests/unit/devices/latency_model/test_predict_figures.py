@@ -1,30 +1,18 @@
 """The claims of docs/results/latency-estimates.md, worked out again from the kept measurements; nothing is timed."""
 
-import importlib.util
 import json
-import sys
-from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import pytest
 
+from support.programs.benchmark_scripts import BENCHMARKS, load_script
 from weckd_edge.devices.latency_model.reference import ONNXRUNTIME_PRICES_NS, PRICES_NS
-
-BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
 
 
 @pytest.fixture(scope="module")
-def module() -> Iterator[ModuleType]:
-    spec = importlib.util.spec_from_file_location("weckd_predict_figures", BENCHMARKS / "predict_figures.py")
-    assert spec is not None
-    assert spec.loader is not None
-    loaded = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = loaded
-    spec.loader.exec_module(loaded)
-    yield loaded
-    del sys.modules[spec.name]
+def module() -> ModuleType:
+    return load_script("predict_figures")
 
 
 @pytest.fixture(scope="module")

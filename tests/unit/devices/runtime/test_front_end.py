@@ -64,7 +64,7 @@ def test_the_pixels_are_the_crop_resized_by_area(spec: InputSpec, box: tuple[sli
     assert np.array_equal(frame, before)
 
 
-@pytest.mark.parametrize("resize", ["diagonal", "bilinear"])
+@pytest.mark.parametrize("resize", ["antialiased_bilinear", "bilinear"])
 def test_a_graph_that_resizes_takes_the_very_frame(resize: Any) -> None:
     spec = factories.input_spec(8, width=12, resize=resize)
     frame = noise(spec)
@@ -72,7 +72,7 @@ def test_a_graph_that_resizes_takes_the_very_frame(resize: Any) -> None:
     assert FrontEnd(spec).pixels(frame) is frame
 
 
-@pytest.mark.parametrize("resize", ["area", "diagonal"])
+@pytest.mark.parametrize("resize", ["area", "bilinear"])
 @pytest.mark.parametrize(
     "change",
     [lambda f: f[:, 1:], lambda f: f[0], lambda f: f.astype(np.float32), lambda f: f[:, :, ::-1], lambda f: f[..., :1]],
@@ -84,7 +84,7 @@ def test_anything_but_a_frame_of_the_contract_is_refused(resize: Any, change: An
         FrontEnd(spec).pixels(change(noise(spec)))
 
 
-@pytest.mark.parametrize("resize", ["area", "diagonal"])
+@pytest.mark.parametrize("resize", ["area", "bilinear"])
 @pytest.mark.parametrize("by", ["compiled", "numpy"])
 def test_the_guard_judges_the_frame_itself_in_the_same_pass(by: str, resize: Any, request: pytest.FixtureRequest) -> None:
     request.getfixturevalue(f"frames_by_{by}")
@@ -99,7 +99,7 @@ def test_the_guard_judges_the_frame_itself_in_the_same_pass(by: str, resize: Any
     assert np.array_equal(prepared.pixels, front_end.pixels(frame))
 
 
-@pytest.mark.parametrize("resize", ["area", "diagonal"])
+@pytest.mark.parametrize("resize", ["area", "bilinear"])
 @pytest.mark.parametrize("by", ["compiled", "numpy"])
 @pytest.mark.parametrize("colour", COLOURS)
 def test_a_camera_frame_is_prepared_as_the_frame_that_it_is_fitted_to(

@@ -21,7 +21,7 @@ from weckd_edge.train.input_guard.fit import (
     weighted_quantile,
 )
 
-FRAME = FrameSpec(height=48, width=64, crop="center", resize="diagonal")
+FRAME = FrameSpec(height=48, width=64, crop="center", resize="bilinear")
 
 
 def scene(seed: int, height: int = 48, width: int = 64) -> NDArray[np.uint8]:

@@ -13,15 +13,16 @@ from PIL import Image
 
 from support.bundles.predicting import predict_images
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel
+from weckd_edge.artifacts import BuiltModel, FileRef
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.cli.predict import command
 from weckd_edge.core.errors import BundleError, ConfigError, DataError, DeviceError, MissingDependency, ModelError
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.runtime import predict
 from weckd_edge.devices.runtime.backends import openvino_backend
 from weckd_edge.devices.runtime.decision import ABSTAIN, decide
-from weckd_edge.devices.runtime.model_choice import choose_model
-from weckd_edge.devices.runtime.predict import find_images, open_bundle_model
+from weckd_edge.devices.runtime.model_choice import choose_model, find_running
+from weckd_edge.devices.runtime.predict import find_images, open_bundle_model, predict_file
 
 
 def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: Any = "fp32") -> BuiltModel:
@@ -71,6 +72,20 @@ def save(path: Path, colour: tuple[int, int, int] = (200, 30, 30), size: tuple[i
 def test_a_built_model_comes_before_the_onnx_graph(bundle: Bundle, without: Without) -> None:
     choice = choose_model(bundle)
     assert (choice.backend, choice.model.name, choice.precision) == ("openvino", "model.xml", "fp32")
+
+
+def test_to_say_which_model_runs_none_is_read(bundle: Bundle, without: Without, monkeypatch: pytest.MonkeyPatch) -> None:
+    read, as_it_is = [], Bundle.read
+
+    def note(self: Bundle, ref: FileRef) -> bytes:
+        read.append(ref.path)
+        return as_it_is(self, ref)
+
+    monkeypatch.setattr(Bundle, "read", note)
+    running = find_running(bundle)
+    assert read == []
+    assert choose_model(bundle).running == running
+    assert read == ["model/openvino/model.xml"]
 
 
 def test_without_its_library_the_onnx_graph_is_run_by_another(bundle: Bundle, without: Without) -> None:
@@ -173,6 +188,23 @@ def test_images_are_classified_as_the_graph_predicts(toy: ModuleType, tmp_path: 
         assert answer.label == answer.decision == toy.LABELS[int(probabilities.argmax())]
         assert answer.reason is None
     assert len({answer.label for answer in found}) > 1
+
+
+def test_images_of_one_open_model_share_what_makes_decisions(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, make = [], predict.FramePredictor
+
+    def note(**parts: Any) -> Any:
+        made.append(make(**parts))
+        return made[-1]
+
+    monkeypatch.setattr(predict, "FramePredictor", note)
+    model = open_bundle_model(toy.write_bundle(tmp_path / "b").folder, backend="onnxruntime")
+    files = [save(tmp_path / f"{i}.png") for i in range(3)]
+    assert {predict_file(model, file).decision for file in files} <= {*toy.LABELS, ABSTAIN}
+    model.close()
+    assert len(made) == 1
 
 
 def test_an_unreadable_image_is_a_prediction_and_the_others_go_on(toy: ModuleType, tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.bundles import toy
+from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel, FileRef, FrameSpec, GoldenFrames, InputSpec, Int8Count, NetworkInput
-from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.verify import command
 from weckd_edge.core.errors import BundleError, MissingDependency
@@ -247,15 +248,7 @@ def test_golden_predictions_that_do_not_fit_the_frames_are_refused(tmp_path: Pat
 
 def test_a_key_refuses_an_unsigned_bundle(tmp_path: Path, runners: dict[str, object]) -> None:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = tmp_path / "key.pub"
-    key.write_bytes(
-        ec.generate_private_key(ec.SECP256R1())
-        .public_key()
-        .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    )
+    _, key = write_pair(tmp_path)
     folder = make_bundle(tmp_path / "b")
     assert (verify_bundle(folder, key).signature, verify_bundle(folder, key).passed) == ("unsigned", False)
     (folder / "signature").write_text("{}")
@@ -282,6 +275,21 @@ def test_the_command_shows_a_table_to_a_person(tmp_path: Path, runners: dict[str
     assert result.exit_code == 0
     assert "openvino" in result.stdout
     assert "passed" in result.stdout
+
+
+def test_the_files_of_a_model_are_read_once(
+    tmp_path: Path, runners: dict[str, object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read, as_it_is = [], Bundle.read
+
+    def note(self: Bundle, ref: FileRef) -> bytes:
+        read.append(ref.path)
+        return as_it_is(self, ref)
+
+    monkeypatch.setattr(Bundle, "read", note)
+    result = verify_bundle(make_bundle(tmp_path / "b"))
+    assert [test.runs for test in result.selftest] == [True]
+    assert read.count("model/model.xml") == 1
 
 
 def test_what_runs_in_int8_on_this_processor_is_counted_again(

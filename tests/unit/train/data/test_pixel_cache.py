@@ -92,13 +92,13 @@ def test_what_is_too_fine_for_a_network_is_not_in_any_view_of_it(size: int) -> N
     views = draw_views(16, 0.5, torch.Generator().manual_seed(0))
     plain = Views(affine=views.affine, **dict.fromkeys(("brightness", "contrast", "saturation"), torch.ones(16)))
     spread = {}
-    for kind in ("area", "diagonal"):
+    for kind in ("area", "bilinear"):
         given = pictures(stripes, spec(4 * size, 4 * size, kind), size)  # type: ignore[arg-type]  # a Resize
         many = Pictures(pixels=given.pixels.expand(16, -1, -1, -1), span=given.span)
         spread[kind] = float(apply_views(many, plain, size)[:, :, 4:-4, 4:-4].std())
     assert float(crop_and_resize(stripes, frame, (size, size)).std()) == 0
     assert spread["area"] < 1
-    assert spread["diagonal"] > 20
+    assert spread["bilinear"] > 20
 
 
 def test_a_smaller_and_a_larger_network_see_the_same_view() -> None:
@@ -117,7 +117,7 @@ def test_the_cache_becomes_coarser_before_it_becomes_larger_than_it_may() -> Non
     assert (coarse.places, coarse.side(96), coarse.span(96)) == (1, 96, 1.0)
 
 
-@pytest.mark.parametrize("resize", ["diagonal", "bilinear"])
+@pytest.mark.parametrize("resize", ["antialiased_bilinear", "bilinear"])
 def test_resizes_that_take_single_pixels_keep_a_picture_with_a_margin(resize: Resize) -> None:
     frame = spec(120, 160, resize)
     plan, frames = plan_cache(1, frame, [40]), noise(frame)

@@ -37,7 +37,12 @@ def links(**first: str) -> tuple[LinkConfig, ...]:
 
 def test_another_resize_is_another_cache_that_holds_what_a_device_will_see(ears: Path, tmp_path: Path) -> None:
     workspace, caches = Workspace(tmp_path / "work"), []
-    kinds: tuple[Literal["diagonal", "bilinear", "area"], ...] = ("diagonal", "bilinear", "diagonal", "area")
+    kinds: tuple[Literal["antialiased_bilinear", "bilinear", "area"], ...] = (
+        "antialiased_bilinear",
+        "bilinear",
+        "antialiased_bilinear",
+        "area",
+    )
     for kind in kinds:
         config = BuildConfig(link=links(), data=DataConfig(labelled_fraction=0.3), input=InputConfig(resize=kind))
         index = cached_index(workspace, ears, config, skip_bad=False, progress=SilentProgress()).artifact

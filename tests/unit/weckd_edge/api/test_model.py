@@ -280,7 +280,8 @@ def slow(model: Model) -> tuple[Model, SlowRunner]:
     """A model whose first query is under way only once it is asked for, and waits."""
     runner = SlowRunner()
     opened = model._opened
-    shared = Model(dataclasses.replace(opened, runner=FrameRunner(runner, opened.runner.front_end)))
+    predictor = dataclasses.replace(opened.predictor, runner=FrameRunner(runner, opened.runner.front_end))
+    shared = Model(dataclasses.replace(opened, predictor=predictor))
     runner.entered.clear()
     runner.go_on.clear()
     return shared, runner

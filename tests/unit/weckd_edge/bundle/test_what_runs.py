@@ -16,6 +16,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from support.bundles.predicting import predict_images
+from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle import files
@@ -163,19 +164,9 @@ def test_an_update_holds_what_was_proved(folder: Path, tmp_path: Path) -> None:
 @pytest.fixture
 def keys(tmp_path: Path) -> dict[str, Path]:
     pytest.importorskip("model_signing")
-    from cryptography.hazmat.primitives import serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
     found = {}
     for name in ("own", "other"):
-        key = ec.generate_private_key(ec.SECP256R1())
-        found[name], found[f"{name}.pub"] = tmp_path / f"{name}.pem", tmp_path / f"{name}.pub"
-        found[name].write_bytes(
-            key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        )
-        found[f"{name}.pub"].write_bytes(
-            key.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
+        found[name], found[f"{name}.pub"] = write_pair(tmp_path, name)
     return found
 
 

@@ -10,6 +10,8 @@ import pytest
 from support.errors import raises
 from weckd_edge.config import (
     BuildConfig,
+    build,
+    in_force,
     load_config,
     parse_setting,
     setting_names,
@@ -17,6 +19,7 @@ from weckd_edge.config import (
     settings_toml,
 )
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.toml_file import read_toml
 
 
 @pytest.mark.parametrize(
@@ -109,6 +112,20 @@ def test_every_setting_has_one_name_and_one_origin(tmp_path: Path) -> None:
     assert {name for name, origin in origins.items() if origin == "file"} == {"seed", "train.batch", "link"}
     assert {name for name, origin in origins.items() if origin == "command line"} == {"train.epochs"}
     assert {one.name: one.value for one in found}["train.epochs"] == 9
+
+
+def test_the_file_of_settings_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "c.toml").write_text("seed = 3\n[[link]]\nmodel = 'a'\n[[link]]\nmodel = 'b'\n")
+    read: list[Path] = []
+
+    def note(path: Path) -> dict[str, Any]:
+        read.append(path)
+        return read_toml(path)
+
+    for module in (build, in_force):
+        monkeypatch.setattr(module, "read_toml", note)
+    assert {one.name: one.value for one in settings_in_force(tmp_path / "c.toml", {})}["seed"] == 3
+    assert read == [tmp_path / "c.toml"]
 
 
 STRANGE = {

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
 
 from support import factories
 from support.errors import raises
+from support.programs.benchmark_scripts import load_script
 from tests.support.training.networks import record
 from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
@@ -128,12 +127,9 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say(name: str, simulate
 
 @pytest.fixture(scope="module")
 def simulated() -> dict[str, dict[str, float]]:
-    sys.path.insert(0, str(Path(__file__).parents[4] / "benchmarks"))
-    try:
-        from bench_intervals import SCENARIOS, coverage
-    finally:
-        sys.path.pop(0)
-    return coverage(replace(SCENARIOS[1], groups=80), 200, resamples=100)
+    script = load_script("bench_intervals")
+    found: dict[str, dict[str, float]] = script.coverage(replace(script.SCENARIOS[1], groups=80), 200, resamples=100)
+    return found
 
 
 def test_plain_percentiles_would_have_missed_the_limit(simulated: dict[str, dict[str, float]]) -> None:

@@ -170,7 +170,7 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
 ) -> None:
     pytest.importorskip("openvino")
     out = tmp_path / "out"
-    config.write_text(QUICK + '[input]\nresize = "diagonal"\n')
+    config.write_text(QUICK + '[input]\nresize = "bilinear"\n')
     found, err = compiled_with_messages(run, out, brought(turned=True), "--data", ears, "--config", config, *PLAIN)
     (doubt,) = found["warnings"][:1]
     assert err == f"warning: {doubt}\n", "quiet hides progress, and no warning"
@@ -179,7 +179,7 @@ def test_classes_in_the_wrong_order_are_doubted_wherever_somebody_may_look(
     assert doubt.split(";")[0] in (out / "evidence/model_card.md").read_text()
     manifest = json.loads((out / "manifest.json").read_text())
     assert manifest["labels"] == ["dark", "light"], "nothing is changed unasked"
-    assert manifest["input"]["frame"]["resize"] == "diagonal", "the setting is heeded for an imported network"
+    assert manifest["input"]["frame"]["resize"] == "bilinear", "the setting is heeded for an imported network"
     assert any(gate["name"] == "better_than_chance" and gate["verdict"] != "PASS" for gate in manifest["gates"])
 
 

@@ -18,7 +18,7 @@ from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
 
-FRAME = FrameSpec(height=24, width=24, crop="center", resize="diagonal")
+FRAME = FrameSpec(height=24, width=24, crop="center", resize="bilinear")
 
 
 @pytest.fixture

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+from support.programs.benchmark_scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     for library in ("torch", "timm", "torchvision", "onnx", "onnxruntime"):
         pytest.importorskip(library)
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import bench_architectures
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return bench_architectures
+    return load_script("bench_architectures")
 
 
 def test_the_page_is_written_from_the_results(script: ModuleType) -> None:

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import ModuleType
 
+import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+from support.programs.benchmark_scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import backends_page
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return backends_page
+    return load_script("backends_page")
+
+
+def test_predictions_are_compared_with_fp32_and_those_in_int8_with_the_graph_as_it_is_written() -> None:
+    plain = np.array([[0.9, 0.1], [0.6, 0.4]])
+    moved = np.array([[0.9, 0.1], [0.4, 0.6]])
+    predictions = {"onnxruntime fp32": plain, "openvino fp32": plain, "openvino int8": moved, "as written": moved}
+    found = load_script("bench_backends").differences(predictions)
+    assert set(found) == {
+        "openvino fp32 from onnxruntime fp32",
+        "openvino int8 from onnxruntime fp32",
+        "openvino int8 from as written",
+        "as written from onnxruntime fp32",
+    }
+    assert found["openvino int8 from onnxruntime fp32"] == {"largest": 0.2, "median": 0.1, "over_0.02": 1, "flips": 1}
+    assert found["openvino int8 from as written"]["largest"] == 0
 
 
 def test_the_page_is_written_from_the_results(script: ModuleType) -> None:

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 import numpy as np
 import pytest
 
-BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+from support.programs.benchmark_scripts import load_script
 
 
 @pytest.fixture(scope="module")
 def tables() -> ModuleType:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import resize_tables
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return resize_tables
+    return load_script("resize_tables")
 
 
 def line(resize: str, seed: int, predicted: str, **more: Any) -> dict[str, Any]:

@@ -1,15 +1,10 @@
-"""Which resize the pixels of a network should come from: a paired study of ``area``, ``diagonal`` and ``bilinear``.
+"""What studies of short trainings share: data sets, a split's network at each size, a loop over seeds and data sets.
 
-    python benchmarks/study_resize.py --data FOLDER --weights FILE [--seeds 1 2 3 4 5]
-
-FOLDER holds the data sets of ``SETS``, each with a ``groups.csv``; FILE is MobileNetV2-0.35's pretrained trunk. For each
-seed, data set, size of input and number of labels, one network is trained with each resize: same split by whole groups,
-same labels, first weights, steps and random views. The trainings are short (``STEPS`` steps of 32 images), so that five
-seeds of all of them fit into some hours of one processor core: the accuracies are below what a whole build reaches.
-
-Every training appends one line to results/resize_study.jsonl, with the prediction of each test image; a run goes on behind
-the lines that are there. Trainings with all labels and one of the first seeds also tell what the network answers, without
-further training, where it is shown images of other sizes (``SHOWN``). resize_tables.py writes
+``OneSplit`` opens one network at each size for a split by whole groups. The trainings are short (``STEPS`` steps of 32
+images), so that several seeds of a study fit into some hours of one processor core: the accuracies are below what a whole
+build reaches. study_sizes.py and study_views.py each tell their question. They read the data sets of ``SETS`` in one
+folder, each with a ``groups.csv``, and MobileNetV2-0.35's pretrained trunk. Every training appends one line to a file of
+results, with the prediction of each test image; a run goes on behind the lines that are there. resize_tables.py writes
 docs/results/resize.md.
 """
 
@@ -21,9 +16,8 @@ import logging
 import os
 import platform
 import tempfile
-import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -34,11 +28,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from record import HERE, git, processor
+from record import git, processor
 from resize_tables import lines_of
 
-from weckd_edge.artifacts import DatasetIndex, InputSpec, Resize, Split
-from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig, TrainConfig
+from weckd_edge.artifacts import DatasetIndex, InputSpec, Split
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
@@ -46,52 +40,19 @@ from weckd_edge.train.data.index import build_index
 from weckd_edge.train.distill.chain import make_trainer, plan_chain
 from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.distill.link_plan import LinkPlan
-from weckd_edge.train.distill.trainer import LinkJob, Trainer
-from weckd_edge.train.networks.models import Student, load_link
+from weckd_edge.train.distill.trainer import Trainer
+from weckd_edge.train.networks.models import Student
 
-RESULTS = HERE / "results" / "resize_study.jsonl"
 SETS = ("brain_mri", "otoscopy_chile", "malaria_cells")
 SIZES = (64, 96)
-RESIZES: tuple[Resize, ...] = ("area", "diagonal", "bilinear")
-LABELS = {"all": None, "30 %": (0,)}
-"""Labelled subsets that a network sees; None for the labels of all training images."""
+"""Sides of a network's input, pixels."""
 SHOWN = (64, 80, 96, 112, 128)
-SHOWN_SEEDS = 3
+"""Sides at which images are shown to a network, whatever it was trained with, pixels."""
 EPOCHS, STEPS_PER_EPOCH = 12, 20
 STEPS = EPOCHS * STEPS_PER_EPOCH
 TRAIN = TrainConfig(
     epochs=EPOCHS, steps_per_epoch=STEPS_PER_EPOCH, batch=32, learning_rate=3e-3, accelerator="cpu", threads=1
 )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """One training of the study."""
-
-    seed: int
-    set: str
-    size: int
-    labels: str
-    resize: Resize
-
-
-def arms(seeds: list[int], sets: Sequence[str] = SETS) -> Iterator[Arm]:
-    """Yield all trainings: those of one pair one after another, and every pair of a seed before the next seed."""
-    for seed in seeds:
-        for name in sets:
-            for size in SIZES:
-                for labels in LABELS:
-                    for resize in RESIZES:
-                        yield Arm(seed=seed, set=name, size=size, labels=labels, resize=resize)
-
-
-def key_of_line(line: dict[str, Any]) -> Arm:
-    return Arm(**{name: line[name] for name in ("seed", "set", "size", "labels", "resize")})
-
-
-def done() -> set[Arm]:
-    """Return the trainings whose lines are there."""
-    return {key_of_line(line) for line in lines_of("resize_study")}
 
 
 class OneSplit:
@@ -126,50 +87,18 @@ class OneSplit:
             for size in sizes
         }
 
-    def opened(self, resize: Resize) -> tuple[dict[int, LinkPlan], Trainer]:
+    def opened(self) -> tuple[dict[int, LinkPlan], Trainer]:
         """Return the network's plan at each size, and the trainer of all of them."""
         plans: dict[int, LinkPlan] = {}
         for size, link in self.links.items():
             chain = (link, link)  # the shortest that settings may name; only the first is trained
-            config = BuildConfig(link=chain, data=self.data, input=InputConfig(resize=resize), train=TRAIN, seed=self.seed)
+            config = BuildConfig(link=chain, data=self.data, train=TRAIN, seed=self.seed)
             plans[size] = plan_chain(self.index, config)[0]
         return plans, make_trainer(self.workspace, self.root, self.index, list(plans.values()), SilentProgress())
 
     def frames(self, split: Split, spec: InputSpec) -> SplitFrames:
         """Return the decoded images of a split."""
         return decode_split(self.workspace, self.index, split, self.root, spec.frame, SilentProgress())
-
-    def train(self, arm: Arm) -> dict[str, Any]:
-        """Train one network; return what its line tells."""
-        plans, trainer = self.opened(arm.resize)
-        plan, started = plans[arm.size], time.monotonic()
-        job = LinkJob(
-            name="M1",
-            plan=plan,
-            labelled_subset=0,
-            labelled_subsets=LABELS[arm.labels],
-            seed=1000 * arm.seed,
-            train=TRAIN,
-        )
-        link = trainer.link(job)
-        seconds = time.monotonic() - started
-        student = load_link(link.artifact, link.folder)
-        images = self.frames("test", plan.input)
-        own = predict_records(student, plan.input, images).argmax(axis=1)
-        line = {
-            **vars(arm),
-            "accuracy": float((own == images.labels).mean()),
-            "val_accuracy": link.artifact.val_accuracy.value,
-            "labels_used": link.artifact.labels_used,
-            "steps": STEPS,
-            "seconds": round(seconds, 1),
-            "predicted": digits(own),
-            "truth": digits(images.labels),
-            "groups": images.groups,
-        }
-        if arm.labels == "all" and arm.seed <= SHOWN_SEEDS:
-            line["shown"] = accuracies_at(student, plan.input, images)
-        return line
 
 
 def accuracies_at(student: Student, spec: InputSpec, images: SplitFrames) -> dict[str, float]:
@@ -199,21 +128,6 @@ def append_to(results: Path, line: dict[str, Any]) -> None:
     }
     with results.open("a", encoding="utf-8") as file:
         file.write(json.dumps({**about, **line}, sort_keys=True) + "\n")
-
-
-def run(data: Path, weights: Path, seeds: list[int], sets: list[str]) -> None:
-    """Train everything whose line is not there yet."""
-    torch.set_num_threads(1)
-    there = done()
-    waiting = [arm for arm in arms(seeds, sets) if arm not in there]
-    for seed, name in dict.fromkeys((arm.seed, arm.set) for arm in waiting):
-        with tempfile.TemporaryDirectory() as folder:
-            split = OneSplit(data / name, weights, seed, Path(folder))
-            for arm in waiting:
-                if (arm.seed, arm.set) == (seed, name):
-                    line = split.train(arm)
-                    append_to(RESULTS, line)
-                    logging.info("%s: %.1f %% in %.0f s", vars(arm), 100 * line["accuracy"], line["seconds"])
 
 
 def run_waiting(
@@ -261,12 +175,3 @@ def read_arguments(description: str, seeds: list[int], sets: Sequence[str]) -> a
     parser.add_argument("--sets", nargs="+", choices=SETS, default=list(sets))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     return parser.parse_args()
-
-
-def main() -> None:
-    arguments = read_arguments(__doc__, [1, 2, 3, 4, 5], SETS)
-    run(arguments.data, arguments.weights, arguments.seeds, arguments.sets)
-
-
-if __name__ == "__main__":
-    main()
