@@ -121,6 +121,9 @@ def time_steps(setting: Setting, scale: Scale, folder: Path) -> dict[str, Any]:
         folder: Folder for checkpoints and images, which settings of one size share.
     """
     chunks, syncs = Chunks(scale.seconds), {}
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     with chunks.stack, contextlib.suppress(EnoughError):
         if setting.variant.startswith("bare"):
             _run_bare(setting, scale, chunks)
