@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import timm
 
-from weckd_edge.config import BuildConfig, LinkConfig
+from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
-from weckd_edge.core.progress import Progress
 from weckd_edge.train.networks.models import create_student
 
 _FILES = ("model.safetensors", "pytorch_model.bin")
@@ -53,14 +52,6 @@ def settle_weights(links: Sequence[LinkConfig]) -> SettledLinks:
             'network once, or name a file of weights: weights = "file.safetensors" in each [[link]].'
         ),
     )
-
-
-def settle_config(config: BuildConfig, progress: Progress) -> BuildConfig:
-    """Return settings whose links are settled, with a warning where weights cannot be had."""
-    settled = settle_weights(config.link)
-    if settled.missing:
-        progress.warn(settled.missing)
-    return replace(config, link=settled.links)
 
 
 def _why_missing(model: str) -> str:

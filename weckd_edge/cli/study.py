@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
 
 from weckd_edge.cli.console.libraries import set_up_libraries
-from weckd_edge.cli.console.output import print_json, print_message, print_table
+from weckd_edge.cli.console.output import print_json, print_table
 from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
+from weckd_edge.cli.settled_links import with_settled_links
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
@@ -84,15 +85,10 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.pipeline.outside_teachers import open_teachers
     from weckd_edge.report.study_page import write_study
-    from weckd_edge.train.networks.available_weights import settle_weights
     from weckd_edge.train.tuning.study import StudyGrid, run_study
 
-    config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
-    settled = settle_weights(config.link)
-    if settled.missing:
-        print_message(f"warning: {settled.missing}")
-    config = replace(config, link=settled.links)
+    config = with_settled_links(settings.load(data))
     names = plan.names()
     grid = StudyGrid(strategies=names, seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config, names))
     if not keeps_results(os.environ):

@@ -15,27 +15,17 @@ pytest.importorskip("torch")
 
 import huggingface_hub.constants as hub
 
+from weckd_edge.cli.settled_links import with_settled_links
 from weckd_edge.config import DEFAULT_LINKS, BuildConfig, LinkConfig
 from weckd_edge.core.errors import ModelError
-from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.networks import available_weights as module
-from weckd_edge.train.networks.available_weights import can_fetch, is_cached, settle_config, settle_weights
+from weckd_edge.train.networks.available_weights import can_fetch, is_cached, settle_weights
 
 MODEL = "mobilenetv2_050"
 
 
 def link(model: str = MODEL, **changes: Any) -> LinkConfig:
     return LinkConfig(model=model, **{"pretrained": "if_available", **changes})
-
-
-class Heard(SilentProgress):
-    """Progress that keeps its warnings."""
-
-    def __init__(self) -> None:
-        self.warnings: list[str] = []
-
-    def warn(self, message: str) -> None:
-        self.warnings.append(message)
 
 
 @pytest.fixture
@@ -107,13 +97,12 @@ def test_a_hub_that_is_reached_but_does_not_give_the_weights_is_as_good_as_none(
     assert settle_weights([link()]).links == (link(pretrained=True),)
 
 
-def test_settings_are_settled_with_a_warning(offline: Path) -> None:
-    heard = Heard()
-    settled = settle_config(BuildConfig(link=(link(), link(input_size=96, pretrained=False))), heard)
+def test_commands_settle_links_once_with_a_warning(offline: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    settled = with_settled_links(BuildConfig(link=(link(), link(input_size=96, pretrained=False))))
     assert [one.pretrained for one in settled.link] == [False, False]
-    assert len(heard.warnings) == 1
-    assert settle_config(settled, heard) == settled
-    assert len(heard.warnings) == 1
+    assert "warning: The pretrained weights" in " ".join(capsys.readouterr().err.split())
+    assert with_settled_links(settled) == settled
+    assert capsys.readouterr().err == ""
 
 
 def test_whether_weights_can_be_fetched_is_found_out_quickly(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-import sys
 from email.message import Message
 from functools import cache
 from importlib.metadata import PackageNotFoundError
@@ -15,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from support.bundles import report_evidence as report
 from support.errors import raises
 from weckd_edge.artifacts import Attribute, BackboneLicence, Distribution, Environment, Estimate
 from weckd_edge.cli.console.outcome import print_outcome
@@ -29,21 +28,6 @@ from weckd_edge.report.json_summaries import bundle_summary
 
 pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
-
-
-def _neighbour(name: str) -> Any:
-    """Load a test module beside this one, for the evidence it makes."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"neighbour_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-report = _neighbour("test_report")
 
 ENVIRONMENT = Environment(
     python="CPython 3.11.7",
