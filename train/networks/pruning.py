@@ -176,8 +176,8 @@ def _choose(library: Any, graph: Any, backbone: nn.Module, counts: Counts, image
             removed.append(graph.get_pruning_group(root.layer, root.pruning_fn, least))
             for layer, channels, _ in _readers(library, removed[-1]):
                 lost.setdefault(layer, set()).update(channels)
-    for layer, channels in lost.items():
-        _make_up_for(layer, sorted(channels), moments[layer])
+    for layer, gone in lost.items():
+        _make_up_for(layer, sorted(gone), moments[layer])
     return removed
 
 
