@@ -96,7 +96,16 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
     with _evaluating(backbone):
         try:
             graph = library.DependencyGraph().build_dependency(backbone, (noise,), verbose=False)
-            groups = _choose(library, graph, backbone, counts, [*images] or [noise])
+            classifier = backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+            wholes = list(graph.get_all_groups(ignored_layers=[classifier]))
+            readers = {layer for group in wholes for layer, _, _ in _readers(library, group)}
+            moments = _moments(backbone, readers, [*images] or [noise])
+            kept = {layer: counts[name] for name, layer in backbone.named_modules() if name in counts}
+            groups = [
+                graph.get_pruning_group(root.layer, root.pruning_fn, lost)
+                for root, lost in _choose(library, wholes, kept, moments)
+            ]
+            _make_up(library, groups, moments)
             expected = _outputs_of(backbone, noise)
             for group in groups:
                 group.prune(record_history=False)
@@ -109,7 +118,7 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
     difference = float((found - expected).abs().max())
     if not difference <= TOLERANCE * float(expected.abs().max()):
         raise ModelError(
-            f"{name}: cannot be pruned: without channels that no layer reads it answers {difference:.2g} apart; leave "
+            f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
             "width out, or take a plain convolutional network with batch norms",
             code="E_MODEL_WIDTH",
         )
@@ -156,29 +165,30 @@ def _describe(layer: nn.Module) -> None:
         layer.num_features = len(layer.running_mean)
 
 
-def _choose(library: Any, graph: Any, backbone: nn.Module, counts: Counts, images: Sequence[Tensor]) -> list[Any]:
-    """Return torch-pruning's groups of the channels that are removed, each with all layers that make or read them."""
-    names = {layer: name for name, layer in backbone.named_modules()}
-    wholes = list(graph.get_all_groups(ignored_layers=[backbone.get_classifier()]))  # type: ignore[operator]  # timm's models are untyped
-    moments = _moments(backbone, {layer for group in wholes for layer, _, _ in _readers(library, group)}, images)
-    removed = []
-    lost: dict[nn.Conv2d | nn.Linear, set[int]] = {}
-    for group in wholes:
+def _choose(
+    library: Any, groups: Sequence[Any], kept: Mapping[nn.Module, int], moments: Mapping[nn.Module, Tensor]
+) -> Iterator[tuple[Any, list[int]]]:
+    """Yield the first layer of each of torch-pruning's groups that is cut, and which of its channels matter least."""
+    for group in groups:
         root = group[0].dep
         scores = torch.zeros(len(group[0].idxs), dtype=torch.float64)
         for layer, channels, roots in _readers(library, group):
             weights = layer.weight.detach().transpose(0, 1).flatten(1)[channels].square().sum(dim=1)
             matter = moments[layer].diagonal()[channels] * weights
             scores.index_add_(0, torch.tensor(roots), matter / matter.sum().clamp_min(1e-30))
-        surplus = len(scores) - counts[names[root.layer]]
+        surplus = len(scores) - kept[root.layer]
         if surplus > 0:
-            least = torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
-            removed.append(graph.get_pruning_group(root.layer, root.pruning_fn, least))
-            for layer, channels, _ in _readers(library, removed[-1]):
-                lost.setdefault(layer, set()).update(channels)
+            yield root, torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
+
+
+def _make_up(library: Any, groups: Sequence[Any], moments: Mapping[nn.Module, Tensor]) -> None:
+    """Let every layer that reads channels of these groups read what the others tell of them."""
+    lost: dict[nn.Conv2d | nn.Linear, set[int]] = {}
+    for group in groups:
+        for layer, channels, _ in _readers(library, group):
+            lost.setdefault(layer, set()).update(channels)
     for layer, gone in lost.items():
         _make_up_for(layer, sorted(gone), moments[layer])
-    return removed
 
 
 @torch.no_grad()
