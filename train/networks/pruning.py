@@ -85,14 +85,7 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
     library = require("torch_pruning", "prune a link to a part of its channels")
     name = type(backbone).__name__
     noise = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    convolutions = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
-    grouped = next((layer.groups for layer in convolutions if 1 < layer.groups < layer.out_channels), None)
-    if grouped is not None:
-        raise ModelError(
-            f"{name}: cannot be pruned, as a convolution divides its channels into {grouped} groups; leave width out, or "
-            "take a network without such convolutions",
-            code="E_MODEL_WIDTH",
-        )
+    _refuse_grouped(backbone)
     with _evaluating(backbone):
         try:
             graph = library.DependencyGraph().build_dependency(backbone, (noise,), verbose=False)
@@ -120,6 +113,17 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
         raise ModelError(
             f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
             "width out, or take a plain convolutional network with batch norms",
+            code="E_MODEL_WIDTH",
+        )
+
+
+def _refuse_grouped(backbone: nn.Module) -> None:
+    convolutions = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
+    grouped = next((layer.groups for layer in convolutions if 1 < layer.groups < layer.out_channels), None)
+    if grouped is not None:
+        raise ModelError(
+            f"{type(backbone).__name__}: cannot be pruned, as a convolution divides its channels into {grouped} groups; "
+            "leave width out, or take a network without such convolutions",
             code="E_MODEL_WIDTH",
         )
 
