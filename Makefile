@@ -6,7 +6,7 @@ DEMO ?= demo
 # No Python is compiled at installation, so what is imported must be kept compiled: torch and timm take ten seconds more without.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test lint docs native dist-test arm64-test resolve-test lowest-device-test lowest-test bundle-fixture install clean
+.PHONY: demo test lint docs native dist-test arm64-test resolve-test lowest-device-test lowest-test gpu-check bundle-fixture install clean
 
 install: $(VENV)/.installed
 
@@ -56,6 +56,10 @@ lowest-device-test: install
 # About 7 GB and ten minutes: before a release, and after a change of a floor in pyproject.toml.
 lowest-test: install
 	$(BIN)/python tests/lowest_versions_check.py $(CHECK)
+
+# Everything that a GPU can tell, in eight minutes: benchmarks/gpu/README.md. DATA and WEIGHTS name folders, GPU other arguments.
+gpu-check: install
+	$(BIN)/python -m benchmarks.gpu.check $(if $(DATA),--data $(DATA)) $(if $(WEIGHTS),--weights $(WEIGHTS)) $(GPU)
 
 # A bundle of the present format for tests of later readers; made anew only while the format was never released.
 bundle-fixture: install

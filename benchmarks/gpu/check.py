@@ -44,8 +44,9 @@ NEEDED = {
 
 ROOT = Path(__file__).resolve().parents[2]
 PARTS = ("tests", "rates", "study")
-SHARES = {"tests": 0.3, "rates": 0.3, "study": 1.0}
-"""Share of the time that is left when a part begins, which it may take."""
+SHARES = {"tests": 0.3, "rates": 0.3}
+"""Share of the time that is left when a part begins, which it may take; the study takes the rest."""
+TESTS = "tests/gpu"
 RESERVE_S = 10.0
 """Time that is kept for ending processes and for writing the last lines."""
 
@@ -104,7 +105,7 @@ def run_tests(results: Any, budget: Budget, report: Report, *, small: bool) -> N
             "-m",
             mark,
             f"--junitxml={written}",
-            "tests/gpu",
+            TESTS,
         ]
         try:
             done = subprocess.run(
@@ -128,7 +129,7 @@ def run_tests(results: Any, budget: Budget, report: Report, *, small: bool) -> N
         report.failed.append(f"tests -m '{mark}': {counts}")
 
 
-def run_rates(results: Any, budget: Budget, report: Report, *, small: bool) -> None:
+def run_rates(results: Any, budget: Budget, report: Report, work: Path, *, small: bool) -> None:
     """Time each setting that fits."""
     from benchmarks.gpu import rates
 
@@ -142,49 +143,64 @@ def run_rates(results: Any, budget: Budget, report: Report, *, small: bool) -> N
             report.left_out.append(f"rate {key}")
             continue
         started = time.monotonic()
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                found = rates.time_steps(setting, scale, Path(folder))
-            except Exception as err:  # one setting that a device refuses must not end the others
-                found = {"error": f"{type(err).__name__}: {err}"[:500]}
-                report.failed.append(f"rate {key}: {found['error']}")
+        try:
+            found = rates.time_steps(setting, scale, work)
+        except Exception as err:  # one setting that a device refuses must not end the others
+            found = {"error": f"{type(err).__name__}: {err}"[:500]}
+            report.failed.append(f"rate {key}: {found['error']}")
         longest_s = max(longest_s, time.monotonic() - started)
         results.append("rate", key, **found)
         shown = found.get("error") or f"{found['steps_per_s']} steps/s, {found['utilisation'].get('load_percent')} % load"
         print(f"{setting.model} {setting.size} px, batch {setting.batch}, {setting.precision}, {setting.variant}: {shown}")
 
 
-def run_study(results: Any, budget: Budget, report: Report, arguments: argparse.Namespace, work: Path) -> None:
-    """Run the study, a process for each data set."""
-    from benchmarks.gpu.utilisation import watched
+def find_sets(arguments: argparse.Namespace, work: Path) -> dict[str, Path]:
+    """Return the tables of the data sets by their names; small and without any, phantoms are drawn."""
+    found = {path.parent.name: path for path in sorted(arguments.data.glob("*/groups.csv"))} if arguments.data else {}
+    return found or ({"phantom": _draw_phantoms(work)} if arguments.small else {})
 
-    sets = {path.parent.name: path for path in sorted(arguments.data.glob("*/groups.csv"))} if arguments.data else {}
-    if arguments.small and not sets:
-        sets = {"phantom": _draw_phantoms(work)}
-    if not sets:
-        report.left_out.append("study: no data set was given (--data FOLDER, with FOLDER/*/groups.csv)")
-        return
+
+def start_lanes(
+    sets: dict[str, Path], results: Any, arguments: argparse.Namespace, work: Path, budget: Budget, *more: str
+) -> dict[str, subprocess.Popen[str]]:
+    """Start a process of full_study.py for each data set; ``more`` are arguments of each."""
     lanes = {}
     for name, path in sets.items():
         fields = {
             "name": name,
-            "data": str(path),
+            "data": str(path.resolve()),
             "weights": str(arguments.weights.resolve()) if arguments.weights else None,
             "seeds": list(range(arguments.first_seed, arguments.first_seed + arguments.seeds)),
             "small": arguments.small,
             "precision": arguments.precision,
             "work": str(work),
             "ends_at": budget.ends_at - RESERVE_S,
-            "step_s": len(sets) * _step_s(results.path, arguments.precision),
+            "step_s": _step_s(results.path, arguments.precision),
         }
-        given = ["--lane", json.dumps(fields), "--out", str(results.path)]
-        given += ["--commit", results.commit] if results.commit else []
-        command = [sys.executable, "-m", "benchmarks.gpu.full_study", *given]
+        commit = ["--commit", results.commit] if results.commit else []
+        given = ["--lane", json.dumps(fields), "--out", str(results.path), *commit, *more]
         lanes[name] = subprocess.Popen(
-            command, cwd=ROOT, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            [sys.executable, "-m", "benchmarks.gpu.full_study", *given],
+            cwd=ROOT,
+            env=_environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
+    return lanes
+
+
+def run_study(
+    sets: dict[str, Path], results: Any, budget: Budget, report: Report, arguments: argparse.Namespace, work: Path
+) -> None:
+    """Run the study, a process for each data set."""
+    from benchmarks.gpu.utilisation import watched
+
+    if not sets:
+        report.left_out.append("study: no data set was given (--data FOLDER, with FOLDER/*/groups.csv)")
+        return
     with watched() as load:
-        for name, process in lanes.items():
+        for name, process in start_lanes(sets, results, arguments, work, budget).items():
             _end(name, process, budget, report)
     results.append("study load", {"sets": sorted(sets)}, utilisation=load)
 
@@ -196,23 +212,20 @@ def _end(name: str, process: subprocess.Popen[str], budget: Budget, report: Repo
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-        report.left_out.append(f"study {name}: the strategy in progress was ended; its epochs are kept in --work")
+        report.left_out.append(f"study {name}: its time was over; what it had begun is kept in --work")
         return
     if process.returncode:
         print(err[-3000:])
         report.failed.append(f"study {name}: {err.strip().splitlines()[-1][:300] if err.strip() else process.returncode}")
     else:
-        report.left_out += [f"study {json.dumps(key)}" for key in json.loads(out)]
+        report.left_out += [f"study {json.dumps(key)}" for key in json.loads(out or "[]")]
 
 
 def _step_s(path: Path, precision: str) -> float:
-    """Return the time of a gradient step of the study's networks as it was measured, seconds; 0 where it was not."""
-    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.is_file() else []
-    found = [
-        line["steps_per_s"]
-        for line in lines
-        if line["piece"] == "rate" and line["variant"] == "loop" and line["precision"] == precision and "steps_per_s" in line
-    ]
+    """Return the time of a gradient step of the study's batch as it was last measured, seconds; 0 where it was not."""
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
+    wanted = {"piece": "rate", "variant": "loop", "precision": precision, "batch": 32}
+    found = [line["steps_per_s"] for line in lines if wanted.items() <= line.items() and "steps_per_s" in line]
     return 1 / found[-1] if found else 0.0
 
 
@@ -237,7 +250,7 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
         "--weights", type=Path, help="folder of pretrained trunks; without it the study starts from random weights"
     )
     parser.add_argument(
-        "--out", type=Path, default=ROOT / "benchmarks/results/gpu.jsonl", help="file that lines are appended to"
+        "--out", type=Path, help="file that lines are appended to; benchmarks/results/gpu.jsonl, build/ if small"
     )
     parser.add_argument("--work", type=Path, help="folder of the study's links, which a later run goes on from")
     parser.add_argument("--budget", type=float, default=480.0, help="seconds for everything")
@@ -253,6 +266,7 @@ def read_arguments(given: Sequence[str] | None) -> argparse.Namespace:
 def main(given: Sequence[str] | None = None) -> int:
     """Run the parts; return 1 where a module is missing or something failed."""
     arguments = read_arguments(given)
+    sys.stdout.reconfigure(line_buffering=True)
     budget = Budget(ends_at=time.time() + arguments.budget)
     if found := missing(arguments.parts):
         print(f"not installed: {', '.join(found)}; benchmarks/gpu/README.md says how to carry what a machine lacks")
@@ -265,18 +279,23 @@ def main(given: Sequence[str] | None = None) -> int:
     if not torch.cuda.is_available() and not arguments.small:
         print("there is no CUDA device: everything runs small, on the CPU")
         arguments.small = True
-    results = Results(path=arguments.out.resolve(), commit=arguments.commit)
+    usual = ROOT / ("build/gpu-small.jsonl" if arguments.small else "benchmarks/results/gpu.jsonl")
+    results = Results(path=(arguments.out or usual).resolve(), commit=arguments.commit)
     report = Report()
     with tempfile.TemporaryDirectory() as folder:
         work = (arguments.work or Path(folder)).resolve()
-        for part in (part for part in PARTS if part in arguments.parts):
-            allowed = budget.part(SHARES[part])
-            if part == "tests":
-                run_tests(results, allowed, report, small=arguments.small)
-            elif part == "rates":
-                run_rates(results, allowed, report, small=arguments.small)
-            else:
-                run_study(results, allowed, report, arguments, work)
+        work.mkdir(parents=True, exist_ok=True)
+        sets = find_sets(arguments, work) if "study" in arguments.parts else {}
+        # Images are decoded while the tests run, which time nothing.
+        decoding = start_lanes(sets, results, arguments, work, budget, "--prepare") if "tests" in arguments.parts else {}
+        if "tests" in arguments.parts:
+            run_tests(results, budget.part(SHARES["tests"]), report, small=arguments.small)
+        for name, process in decoding.items():
+            _end(name, process, budget, report)
+        if "rates" in arguments.parts:
+            run_rates(results, budget.part(SHARES["rates"]), report, work, small=arguments.small)
+        if "study" in arguments.parts:
+            run_study(sets, results, budget, report, arguments, work)
     seconds = round(arguments.budget - budget.left_s, 1)
     results.append("end", {"parts": arguments.parts}, left_out=report.left_out, failed=report.failed, seconds=seconds)
     print(*(f"left out: {one}" for one in report.left_out), *(f"failed: {one}" for one in report.failed), sep="\n")

@@ -24,6 +24,9 @@ from benchmarks.gpu.lines import Results
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import to_json
+from weckd_edge.core.store import Workspace
+from weckd_edge.train.data.index import cached_index, data_root
+from weckd_edge.train.distill.chain import make_trainer, plan_chain
 from weckd_edge.train.tuning.study import StudyGrid, run_study
 
 STRATEGIES = (
@@ -107,6 +110,15 @@ def _link(model: str, size: int, weights: Path | None) -> LinkConfig:
     )
 
 
+def prepare(lane: Lane) -> None:
+    """Read the data set and decode its training images for the first seed, as the study will."""
+    config, workspace = replace(settings(lane), seed=lane.seeds[0]), Workspace(lane.work / lane.name)
+    with workspace.locked():
+        index = cached_index(workspace, lane.data, config, skip_bad=False, progress=SilentProgress()).artifact
+        trainer = make_trainer(workspace, data_root(lane.data), index, plan_chain(index, config), SilentProgress())
+        trainer.cached_images()
+
+
 def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
     """Run what fits into the time; return the keys of what does not."""
     config, left_out, step_s = settings(lane), [], lane.step_s
@@ -145,14 +157,16 @@ def main(given: Sequence[str] | None = None) -> None:
     parser.add_argument("--lane", required=True, help="the fields of a lane, as JSON")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--commit")
+    parser.add_argument("--prepare", action="store_true", help="decode the images, and train nothing")
     arguments = parser.parse_args(given)
     fields = json.loads(arguments.lane)
     paths = {name: Path(fields[name]) for name in ("data", "work")}
     weights = Path(fields["weights"]) if fields["weights"] else None
     lane = Lane(**{**fields, **paths, "weights": weights})
-    results = Results(path=arguments.out, commit=arguments.commit)
-    left_out = run(lane, results)
-    print(json.dumps(left_out))
+    if arguments.prepare:
+        prepare(lane)
+    else:
+        print(json.dumps(run(lane, Results(path=arguments.out, commit=arguments.commit))))
 
 
 if __name__ == "__main__":

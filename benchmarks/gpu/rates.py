@@ -10,10 +10,11 @@ from __future__ import annotations
 import collections
 import contextlib
 import statistics
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,8 @@ from weckd_edge.train.networks.models import Student, create_student
 
 CLASSES = 4
 LEAST_CHUNKS = 3
+SYNC_STEPS = 16
+"""Steps of an epoch in which the waits for the GPU are counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -115,9 +118,12 @@ def time_steps(setting: Setting, scale: Scale, folder: Path) -> dict[str, Any]:
     Args:
         setting: What is timed.
         scale: How much.
-        folder: An empty folder for images and checkpoints.
+        folder: Folder for checkpoints and images, which settings of one size share.
     """
     chunks, syncs = Chunks(scale.seconds), {}
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
+        torch.cuda.reset_peak_memory_stats()
     with chunks.stack, contextlib.suppress(EnoughError):
         if setting.variant.startswith("bare"):
             _run_bare(setting, scale, chunks)
@@ -190,13 +196,19 @@ def _run_loop(setting: Setting, scale: Scale, chunks: Chunks, folder: Path) -> d
         return DistillationTask([Teacher(_student(setting, 1), shape)], shape, DistillConfig(), CLASSES, corrected=True)
 
     feed = _feed(setting, scale, folder)
-    found = _count_syncs(setting, config, task(), feed, folder) if torch.cuda.is_available() else {}
-    scratch = folder / "timed"
-    scratch.mkdir()
-    with _read_from_files() if "files" in variant else contextlib.nullcontext(), contextlib.suppress(EnoughError):
-        run = TrainingRun(name="x", seed=0, scratch=scratch, curves=chunks)
-        fit_student(_student(setting), task(), feed, config, run, SilentProgress())
+    found = _count_syncs(setting, config, task(), feed) if torch.cuda.is_available() else {}
+    with _read_from_files() if "files" in variant else contextlib.nullcontext():
+        _fit(setting, task(), feed, config, chunks)
     return found
+
+
+def _fit(
+    setting: Setting, task: LabelTask | DistillationTask, feed: TrainingImages, config: TrainConfig, chunks: Chunks
+) -> None:
+    """Train until there are enough chunks."""
+    with tempfile.TemporaryDirectory() as scratch, contextlib.suppress(EnoughError):
+        run = TrainingRun(name="x", seed=0, scratch=Path(scratch), curves=chunks)
+        fit_student(_student(setting), task, feed, config, run, SilentProgress())
 
 
 @contextlib.contextmanager
@@ -210,20 +222,18 @@ def _read_from_files() -> Iterator[None]:
 
 
 def _count_syncs(
-    setting: Setting, config: TrainConfig, task: LabelTask | DistillationTask, feed: TrainingImages, folder: Path
+    setting: Setting, config: TrainConfig, task: LabelTask | DistillationTask, feed: TrainingImages
 ) -> dict[str, Any]:
-    """Return how often a step waits for the GPU, by the place in the code."""
-    scratch = folder / "syncs"
-    scratch.mkdir()
-    run = TrainingRun(name="x", seed=0, scratch=scratch, curves=Chunks(0.0))
-    with warnings.catch_warnings(record=True) as seen, contextlib.suppress(EnoughError):
+    """Return how often a step waits for the GPU, by the place in the code; checkpoints are counted too."""
+    short = replace(config, steps_per_epoch=SYNC_STEPS, compile=False)
+    with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
         torch.cuda.set_sync_debug_mode("warn")
         try:
-            fit_student(_student(setting), task, feed, config, run, SilentProgress())
+            _fit(setting, task, feed, short, Chunks(0.0))
         finally:
             torch.cuda.set_sync_debug_mode("default")
-    steps = (LEAST_CHUNKS + 1) * config.steps_per_epoch
+    steps = (LEAST_CHUNKS + 1) * SYNC_STEPS
     places = collections.Counter(
         f"{Path(one.filename).name}:{one.lineno}" for one in seen if "synchronizing CUDA" in str(one.message)
     )
@@ -233,9 +243,10 @@ def _count_syncs(
 def _feed(setting: Setting, scale: Scale, folder: Path) -> TrainingImages:
     frame = FrameSpec(height=480, width=640, crop="center", resize="area")
     plan = plan_cache(scale.images, frame, [setting.size])
-    side, path = plan.side(setting.size), folder / "pixels.npy"
-    random = np.random.default_rng(0)
-    np.save(path, random.integers(0, 256, (scale.images, side, side, 3), dtype=np.uint8))
+    side, path = plan.side(setting.size), folder / f"pixels-{setting.size}.npy"
+    if not path.is_file():
+        random = np.random.default_rng(0)
+        np.save(path, random.integers(0, 256, (scale.images, side, side, 3), dtype=np.uint8))
     pixels = np.load(path, mmap_mode="r")
     return TrainingImages(
         images={setting.size: CachedImages(pixels=pixels, span=plan.span(setting.size))},
@@ -255,11 +266,12 @@ def settings(small: bool) -> list[Setting]:
     found = []
     for precision, batch in (("bf16-mixed", 32), ("32-true", 32), ("bf16-mixed", 256), ("16-mixed", 32), ("32-true", 256)):
         found += [(variant, "mobilenetv2_035", batch, precision) for variant in ("loop", "bare")]
-    for variant in ("loop, from files", "loop, taught", "bare, deterministic", "loop, averaged", "loop, compiled"):
+    for variant in ("loop, from files", "loop, taught", "bare, deterministic", "loop, averaged"):
         found.append((variant, "mobilenetv2_035", 32, "bf16-mixed"))
-    found.append(("bare, compiled", "mobilenetv2_035", 32, "bf16-mixed"))
-    found += [(variant, "mobilenetv2_100", batch, "bf16-mixed") for batch in (32, 128) for variant in ("loop", "bare")]
+    found += [(variant, "mobilenetv2_100", 128, "bf16-mixed") for variant in ("loop", "bare")]
     found.append(("loop, from files", "mobilenetv2_035", 256, "bf16-mixed"))
+    # The compiler takes long, so these come last.
+    found += [(variant, "mobilenetv2_035", 32, "bf16-mixed") for variant in ("bare, compiled", "loop, compiled")]
     return [
         Setting(variant=variant, model=model, size=224, batch=batch, precision=precision)
         for variant, model, batch, precision in found

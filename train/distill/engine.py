@@ -12,7 +12,6 @@ import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
-from torch.optim.swa_utils import PARAM_LIST, AveragedModel
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
@@ -20,6 +19,7 @@ from weckd_edge.core.store import write_atomic
 from weckd_edge.train.distill.distributed import check_batch, fabric_for, restart_scaler, synchronised
 from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.held_images import made_ahead
+from weckd_edge.train.distill.moving_average import MovingAverage
 from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
 from weckd_edge.train.distill.step_losses import RATE, StepLosses
@@ -115,7 +115,7 @@ def fit_student(
     compiled: nn.Module = torch.compile(student) if config.compile else student  # type: ignore[assignment]  # a module still
     model, optimizer = fabric.setup(compiled, optimizer)
     checkpoint, steps, total = run.scratch / CHECKPOINT, config.steps_per_epoch, config.epochs * config.steps_per_epoch
-    average = moving_average(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
+    average = MovingAverage(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
     done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
     run.curves.start(done * steps)
     losses = StepLosses(fabric)
@@ -134,7 +134,7 @@ def fit_student(
                 losses.add(step + 1, *taken, optimizer.param_groups[0]["lr"])
                 schedule.step()
                 if average is not None:
-                    average.update_parameters(student)
+                    average.take(student)
                 for at, values in losses.read(rest=step + 1 == (epoch + 1) * steps):
                     run.curves.add(at, values)
                     shown.advance(1, **{name: value for name, value in values.items() if name != RATE})
@@ -153,7 +153,7 @@ def _describe_end(name: str, epoch: int, epochs: int, best: int) -> str:
 
 
 def _take_final_weights(
-    given: Student, student: Student, average: AveragedModel | None, stopping: EarlyStopping | None
+    given: Student, student: Student, average: MovingAverage | None, stopping: EarlyStopping | None
 ) -> None:
     """Give a student, and the one it was copied from, the weights of its best epoch or their average, where there is one."""
     if stopping is not None:
@@ -191,28 +191,6 @@ def _train_step(
     norm = fabric.clip_gradients(model, optimizer, max_norm=5.0, error_if_nonfinite=False)
     optimizer.step()
     return {name: value.detach() for name, value in losses.items()}, cast(Tensor, norm)
-
-
-def moving_average(student: Student, decay: float) -> AveragedModel:
-    """Return the exponential moving average of a student's weights and batch-norm statistics, starting from them.
-
-    The decay starts low, ``(1 + n) / (10 + n)`` after ``n`` steps, so that the first steps do not linger.
-
-    Args:
-        student: Network whose weights are averaged.
-        decay: Weight of the old average after many steps, 0..1.
-    """
-
-    def blend(kept: PARAM_LIST, values: PARAM_LIST, _: Tensor | int) -> None:
-        if not kept[0].is_floating_point():
-            torch._foreach_copy_(kept, values)
-            return
-        count = int(average.n_averaged)  # which lies on the CPU; what is handed over lies on the weights' device
-        torch._foreach_lerp_(kept, values, 1 - min(decay, count / (9 + count)))
-
-    average = AveragedModel(student, multi_avg_fn=blend, use_buffers=True)
-    average.n_averaged.fill_(1)  # counts the starting weights: with a count of 0 the first step would replace them
-    return average
 
 
 def _take_score(fabric: Fabric, stopping: EarlyStopping, network: nn.Module) -> ValidationScore:
@@ -264,7 +242,7 @@ def _save(
     fabric: Fabric,
     student: Student,
     optimizer: Any,
-    average: AveragedModel | None,
+    average: MovingAverage | None,
     stopping: EarlyStopping | None,
     epochs: int,
 ) -> None:
@@ -285,7 +263,7 @@ def _resume(
     path: Path,
     student: Student,
     optimizer: Any,
-    average: AveragedModel | None,
+    average: MovingAverage | None,
     stopping: EarlyStopping | None,
 ) -> int:
     """Restore the first process's checkpoint in every process; return the number of epochs it holds."""

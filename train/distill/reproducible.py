@@ -6,6 +6,7 @@ import contextlib
 import os
 import warnings
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 
@@ -17,8 +18,11 @@ def reproducible(threads: int) -> Iterator[None]:
     A GPU lacks some such kernels. cuBLAS adds in one order where ``CUBLAS_WORKSPACE_CONFIG`` is set before it is loaded.
     """
     before = torch.get_num_threads(), torch.are_deterministic_algorithms_enabled()
+    uninitialized: Any = torch.utils.deterministic
+    filling = uninitialized.fill_uninitialized_memory
     torch.set_num_threads(threads or os.cpu_count() or 1)
     torch.use_deterministic_algorithms(True, warn_only=True)
+    uninitialized.fill_uninitialized_memory = False  # it only shows defects, and costs a write of all memory
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message=".*does not have a deterministic implementation")
@@ -26,6 +30,7 @@ def reproducible(threads: int) -> Iterator[None]:
     finally:
         torch.set_num_threads(before[0])
         torch.use_deterministic_algorithms(before[1])
+        uninitialized.fill_uninitialized_memory = filling
 
 
 @contextlib.contextmanager

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,15 +72,21 @@ class CreatedStudent:
     std: Colour
 
 
-def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
+def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = ()) -> CreatedStudent:
     """Make a student with fresh or given weights, pruned to the link's width.
+
+    Args:
+        config: Settings of the link.
+        classes: Number of classes.
+        images: Images by which the channels of a pruned student are chosen, in batches ``[B, 3, H, W]`` as it takes them;
+            without any, only its shapes mean something.
 
     Raises:
         ModelError: The name is unknown, timm refuses the options, the weights are missing or of another shape, there is no
             connection to fetch them, or the network cannot be pruned.
     """
     source, _, _ = config.model.rpartition(":")
-    remote = bool(source) or config.pretrained
+    remote = bool(source or config.pretrained)
     if not source and not timm.is_model(config.model):
         raise ModelError(
             f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}", code="E_MODEL_NAME"
@@ -107,26 +112,27 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     if config.weights is not None:
         load_weights(backbone, Path(config.weights), config.model)
     if config.width < 1:
-        prune_to_width(backbone, config.width)
+        prune_to_width(backbone, config.width, images)
     defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
     return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
 
 
-def inherit_weights(student: Student, predecessor: Student) -> None:
+def inherit_weights(student: Student, predecessor: Student, images: Iterable[Tensor] = ()) -> None:
     """Give a student the weights of a trained network of the same model, pruned further where the student is narrower.
 
     Args:
         student: Student that takes over the weights.
         predecessor: Trained network of the same model, as wide as the student or wider; it ends as narrow as the student.
+        images: Images by which the channels are chosen, in batches ``[B, 3, H, W]`` as the predecessor takes them.
 
     Raises:
         ModelError: The network cannot be pruned.
     """
     counts = counts_of(student.backbone)
     if counts_of(predecessor.backbone) != counts:
-        prune(predecessor.backbone, counts)
+        prune(predecessor.backbone, counts, images)
     student.load_state_dict(predecessor.state_dict())
 
 
@@ -165,18 +171,6 @@ def _count_rows(path: Path, created: CreatedStudent) -> int:
     found = fit_to(read_weights(path), created.student.backbone.state_dict(), spare=(head,)).tensors
     weight = found.get(f"{head}.weight")
     return 0 if weight is None else int(weight.shape[0])
-
-
-def can_fetch(timeout_s: float = 5.0) -> bool:
-    """Tell whether the hub that timm's pretrained weights come from can be reached, and may be (``HF_HUB_OFFLINE``)."""
-    constants = require("huggingface_hub.constants", "fetch pretrained weights")
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def has_pretrained_backbone(config: LinkConfig) -> bool:
@@ -285,11 +279,19 @@ def load_link(link: Link, folder: Path) -> Student:
         if link.width < 1:
             cut_to_fit(student.backbone, tensors)
         student.backbone.load_state_dict(tensors)
+    except WeckdError:
+        raise
     except Exception as err:  # timm raises any kind of error
         raise ModelError(
             f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
             code="E_MODEL_OPTIONS",
         ) from err
+    if link.width < 1 and count_parameters(student) != link.parameters:
+        raise ModelError(
+            f"{link.name}: its weights are {count_parameters(student):,} parameters of {link.network_text}, but its record "
+            f"says {link.parameters:,}; are they those of another width?",
+            code="E_MODEL_OTHER_WEIGHTS",
+        )
     return student.eval()
 
 
@@ -316,7 +318,12 @@ def measure_student(student: Student, size: tuple[int, int]) -> StudentSize:
             code="E_MODEL_OUTPUT",
         )
     student.train(training)
-    return StudentSize(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+    return StudentSize(parameters=count_parameters(student), macs=counter.get_total_flops() // 2)
+
+
+def count_parameters(student: Student) -> int:
+    """Return the number of a student's weights, classifier included."""
+    return sum(p.numel() for p in student.parameters())
 
 
 def _name(student: Student) -> str:
@@ -341,12 +348,13 @@ def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> No
             continue
         if here.parameters >= before.parameters and here.macs >= before.macs:
             raise ModelError(
-                f"link {i + 1} ({_described(other)}: {here.parameters:,} parameters, {here.macs:,} MACs) is not smaller "
-                f"than link {i} ({_described(one)}: {before.parameters:,}, {before.macs:,}); put the larger first or "
+                f"link {i + 1} ({describe_link(other)}: {here.parameters:,} parameters, {here.macs:,} MACs) is not smaller "
+                f"than link {i} ({describe_link(one)}: {before.parameters:,}, {before.macs:,}); put the larger first or "
                 "shrink it",
                 code="E_MODEL_CHAIN_ORDER",
             )
 
 
-def _described(link: LinkConfig) -> str:
+def describe_link(link: LinkConfig) -> str:
+    """Return a link's network, size and width in words."""
     return f"{link.model} at {link.input_size} px" + (f" and width {link.width:g}" if link.width < 1 else "")

@@ -53,7 +53,7 @@ def _print_links(contents: BundleContents) -> None:
     rows = [
         (
             link.name,
-            f"{link.model} at {link.input.network.size_text} px",
+            f"{link.network_text} at {link.input.network.size_text} px",
             f"{link.parameters:,}",
             f"{link.macs / 1e6:.1f} M",
             "not known" if contents.chain.import_notes and not link.labels_used else link.labels_used,
@@ -125,6 +125,8 @@ def _print_reasons(contents: BundleContents) -> None:
         click.echo(f"Why {selection.chosen}? {selection.reason}.")
         for line in selection.advice:
             print_message(f"to change: {line}")
+    for line in chain.notes:
+        print_message(f"note: {line}")
     if chain.outside is not None:
         click.echo(f"Teachers from outside? {chain.outside.reason}")
     click.echo(f"Why {contents.verification.precision}? {contents.selection.reason}.")

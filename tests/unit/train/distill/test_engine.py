@@ -16,7 +16,8 @@ from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill.augmentation import Pictures, apply_views, draw_views
-from weckd_edge.train.distill.engine import CHECKPOINT, TrainingRun, fit_student, moving_average
+from weckd_edge.train.distill.engine import CHECKPOINT, TrainingRun, fit_student
+from weckd_edge.train.distill.moving_average import MovingAverage
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
 from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
@@ -183,12 +184,12 @@ def test_teacher_and_student_sizes_see_the_same_view() -> None:
 
 def test_averaged_weights_follow_the_definition() -> None:
     one = student(0)
-    average = moving_average(one, 0.9)
+    average = MovingAverage(one, 0.9)
     start = {key: value.clone() for key, value in one.state_dict().items()}
     for value in one.state_dict().values():
         if value.is_floating_point():
             value.add_(1.0)
-    average.update_parameters(one)
+    average.take(one)
     first = min(0.9, 1 / 10)
     for key, value in average.module.state_dict().items():
         if value.is_floating_point():

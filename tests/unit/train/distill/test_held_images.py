@@ -5,16 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from support.training import bright_halves
 from weckd_edge.config import TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill import held_images
 from weckd_edge.train.distill.held_images import hold, made_ahead
 from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.task import LabelTask
 
 CPU = torch.device("cpu")
 SHOWN = TrainConfig(steps_per_epoch=5, batch=4, augment=0.5)
@@ -77,3 +80,17 @@ def test_what_fails_ahead_fails_in_its_turn() -> None:
     assert next(ahead) == 1
     with pytest.raises(OSError, match="gone"):
         next(ahead)
+
+
+@pytest.mark.parametrize("way", ["ahead", "held"])
+def test_a_training_ends_with_the_same_bytes_however_its_images_come(
+    way: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = replace(bright_halves.CONFIG, epochs=2, augment=0.5, accelerator="cpu")
+    usual = bright_halves.train(LabelTask(bright_halves.INPUT), config, tmp_path / "usual")
+    if way == "ahead":
+        monkeypatch.setattr(TrainingImages, "is_held", False)
+    held = hold(bright_halves.feed().images, CPU, 1 << 20) if way == "held" else {}
+    other = bright_halves.train(LabelTask(bright_halves.INPUT), config, tmp_path / "other", held=held)
+    assert other.losses == usual.losses
+    assert all(torch.equal(value, other.weights[name]) for name, value in usual.weights.items())

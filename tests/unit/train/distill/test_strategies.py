@@ -13,7 +13,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill import chain
-from weckd_edge.train.distill.chain import advise_sizes, run_strategy, train_build
+from weckd_edge.train.distill.chain import advise_sizes, equal_links, run_strategy, train_build
 from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of, without_outside
 from weckd_edge.train.distill.trainer import LinkJob
 
@@ -177,7 +177,7 @@ def test_labels_are_counted_once_however_many_links_see_them(name: str, labels: 
     assert labels_used(find_strategy(name), index(), 3) == labels
 
 
-def test_a_link_inherits_only_from_the_same_network() -> None:
+def test_a_link_inherits_only_from_the_same_model() -> None:
     links = ("a", "b", "b")
     plans = cast(Any, [SimpleNamespace(config=LinkConfig(model=m, input_size=64 - i)) for i, m in enumerate(links)])
     trainer = Recorder()
@@ -193,6 +193,25 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
     assert [job.start for job in trainer.jobs] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("widths", "starts", "soup"),
+    [
+        ((1.0, 0.75, 0.5), [False, True, True], 0),
+        ((1.0, 0.5, 0.5), [False, True, True], 1),
+        ((0.5, 1.0, 0.5), [False, False, True], 1),
+        ((1.0, 1.0, 1.0), [False, True, True], 2),
+    ],
+)
+def test_a_link_inherits_from_one_as_wide_or_wider_and_is_averaged_with_links_of_its_width(
+    widths: tuple[float, ...], starts: list[bool], soup: int
+) -> None:
+    plans = cast(Any, [SimpleNamespace(config=LinkConfig(model="a", width=width)) for width in widths])
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
+    assert [job.start is not None for job in trainer.jobs] == starts
+    assert [len(job.soup) for job in trainer.jobs] == [0, 0, soup]
 
 
 @pytest.mark.parametrize(
@@ -221,3 +240,22 @@ def test_a_link_that_inherits_from_much_larger_images_is_advised_against(
 def test_other_networks_inherit_nothing_and_no_size_is_advised() -> None:
     links = tuple(LinkConfig(model=name, input_size=size) for name, size in (("a", 128), ("b", 64)))
     assert advise_sizes(replace(CONFIG, link=links, distill=replace(CONFIG.distill, strategy="relay"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "links", "said"),
+    [
+        ("guided", (("a", 96), ("a", 96), ("a", 96)), ["The chain is the same network 3 times, a at 96 px"]),
+        ("guided", (("b", 128), ("a", 96), ("a", 96)), ["M2 to M3 are the same network 2 times, a at 96 px"]),
+        ("guided", (("a", 128), ("a", 112), ("a", 96)), []),
+        ("born-again", (("a", 128), ("a", 112), ("a", 96)), ["The chain is the same network 3 times, a at 96 px"]),
+        ("one-step", (("a", 96), ("b", 96), ("a", 96)), ["The chain is the same network 2 times, a at 96 px"]),
+        ("single-union", (("a", 96), ("a", 96)), []),
+    ],
+)
+def test_links_that_do_not_shrink_are_called_the_same_network(
+    strategy: str, links: tuple[tuple[str, int], ...], said: list[str]
+) -> None:
+    made = tuple(LinkConfig(model=name, input_size=size) for name, size in links)
+    found = equal_links(replace(CONFIG, link=made, distill=replace(CONFIG.distill, strategy=strategy)))
+    assert [sentence.partition(":")[0] for sentence in found] == said
