@@ -36,14 +36,7 @@ def append(
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "commit": git("rev-parse", "HEAD"),
         "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "environment": {
-            "python": platform.python_version(),
-            **{library: metadata.version(library) for library in libraries},
-            "system": f"{platform.system()} {platform.release()}",
-            "processor": processor(),
-            "cores": os.cpu_count(),
-            "load_average": os.getloadavg()[0],
-        },
+        "environment": environment(libraries),
         "times_ns": times_ns,
         "medians_ns": medians,
         "iqr_over_median": spreads,
@@ -59,6 +52,18 @@ def append(
     for key, value in figures.items():
         print(f"{key:32s} {value}")
     return medians
+
+
+def environment(libraries: Sequence[str]) -> dict[str, Any]:
+    """Return the machine, and the versions of Python and of some distributions."""
+    return {
+        "python": platform.python_version(),
+        **{library: metadata.version(library) for library in libraries},
+        "system": f"{platform.system()} {platform.release()}",
+        "processor": processor(),
+        "cores": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+    }
 
 
 def spread(samples_ns: Sequence[int]) -> float:

@@ -1,14 +1,13 @@
 """Write the tables of docs/results/resize.md from the studies' results: ``python benchmarks/resize_tables.py``.
 
-A difference is the mean over seeds of the difference of two accuracies on the same test images. Its interval comes from
-4000 bootstrap draws of groups and, independently, of seeds, both with replacement (Owen 2007, Annals of Applied Statistics
-1:386). A group that lies in the test splits of several seeds counts in all of them. Several cells of one data set are drawn
+A difference is the mean over seeds of the difference of two accuracies on the same test images. Its interval counts the
+groups of images and the seeds (``weckd_edge/metrics/crossed_clusters.py``). A group that lies in the test splits of several
+seeds counts as one, and so do all trainings with one seed, which share their labels; several cells of one data set are taken
 together.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import product
@@ -17,10 +16,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from tables import PAGES, lines_of, markdown, points, with_tables
 
-RESULTS = Path(__file__).with_name("results")
-PAGE = Path(__file__).parent.parent / "docs" / "results" / "resize.md"
-DRAWS = 4000
+from weckd_edge.metrics.crossed_clusters import CrossedImages, CrossedMean, MeanInterval, TrainingTest, mean_over_data_sets
+
+SCRIPT = Path(__file__).name
+PAGE = PAGES / "resize.md"
 ARMS = ("area", "diagonal", "bilinear")
 """Resizes that were compared; ``diagonal``, the mean of two pixels of the frame, is not built any more."""
 
@@ -41,48 +42,20 @@ class Pair:
     groups: Sequence[str]
 
 
-@dataclass(frozen=True)
-class Difference:
-    """Mean of a paired difference of accuracies, and its 95 % interval."""
-
-    mean: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{100 * self.mean:+.1f} ({100 * self.low:+.1f} to {100 * self.high:+.1f})"
-
-
 Cell = Mapping[int, Pair]
 """Pairs of one data set, size and number of labels by their seeds."""
 
 
-def replicates(cells: Sequence[Cell], draws: int = DRAWS) -> tuple[float, NDArray[np.float64]]:
-    """Return the mean difference of some cells of one data set with the same seeds, and its bootstrap draws ``[draws]``."""
-    rng = np.random.default_rng(0)
-    seeds = sorted(cells[0])
-    names = sorted({group for cell in cells for pair in cell.values() for group in pair.groups})
-    place = {name: i for i, name in enumerate(names)}
-    weights = rng.multinomial(len(names), np.full(len(names), 1 / len(names)), draws).astype(float)
-    drawn = rng.multinomial(len(seeds), np.full(len(seeds), 1 / len(seeds)), draws) / len(seeds)
-    means, found = [], []
-    for cell in cells:
-        sums, counts = np.zeros((2, len(seeds), len(names)))
-        for row, seed in enumerate(seeds):
-            pair = cell[seed]
-            member = [place[group] for group in pair.groups]
-            np.add.at(sums[row], member, pair.one.astype(float) - pair.other)
-            np.add.at(counts[row], member, 1)
-        means.append(float((sums.sum(axis=1) / counts.sum(axis=1)).mean()))
-        found.append((weights @ sums.T) / np.maximum(weights @ counts.T, 1))
-    return float(np.mean(means)), (np.mean(found, axis=0) * drawn).sum(axis=1)
+def mean_difference(cells: Sequence[Cell]) -> CrossedMean:
+    """Return the mean difference of some cells of one data set with the same seeds."""
+    pairs = [(at, seed, cell[seed]) for at, cell in enumerate(cells) for seed in cell]
+    images = CrossedImages([TrainingTest(pool=(at, seed), training=seed, groups=pair.groups) for at, seed, pair in pairs])
+    return images.mean_of(np.concatenate([pair.one.astype(float) - pair.other for _, _, pair in pairs]))
 
 
-def difference(sets: Sequence[Sequence[Cell]]) -> Difference:
+def difference(sets: Sequence[Sequence[Cell]]) -> MeanInterval:
     """Return the mean difference over data sets, each of which has some cells."""
-    found = [replicates(cells) for cells in sets]
-    low, high = np.quantile(np.mean([draws for _, draws in found], axis=0), [0.025, 0.975])
-    return Difference(float(np.mean([mean for mean, _ in found])), float(low), float(high))
+    return mean_over_data_sets([mean_difference(cells) for cells in sets]).as_difference()
 
 
 class Study:
@@ -123,7 +96,7 @@ class Study:
             difference([[self.pairs(cell, own, arm) for cell in cells] for cells, own in zip(chosen, seeds, strict=True)])
             for arm in ARMS[1:]
         ]
-        return [name, str(min(map(len, seeds))), *(f"{100 * mean:.1f}" for mean in means), *map(str, apart)]
+        return [name, str(min(map(len, seeds))), *(f"{100 * mean:.1f}" for mean in means), *map(points, apart)]
 
     def table(self) -> list[str]:
         """Return the accuracies and differences as a table in Markdown: each cell, each data set and all of them."""
@@ -154,11 +127,6 @@ class Study:
                 cells = [f"{100 * base:.1f} %" if s == trained else f"{x:+.1f}" for s, x in zip(sizes, lost, strict=True)]
                 rows.append([f"{trained} px", f"`{arm}`", name, str(len(own)), *cells])
         return markdown(["trained at", "resize", "data set", "seeds", *(f"{size} px" for size in sizes)], rows)
-
-
-def markdown(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table in Markdown."""
-    return [f"| {' | '.join(row)} |" for row in (heads, ["---"] * len(heads), *rows)]
 
 
 def views_tables(lines: Sequence[Line]) -> list[str]:
@@ -196,8 +164,8 @@ def _pair(one: Line, other: Line, with_one: str, with_other: str) -> Pair:
 
 def _differences(cells: Sequence[Cell]) -> list[str]:
     """Return the difference in each data set's cell and over all of them; empty where there is no pair."""
-    each = [str(difference([[cell]])) if cell else "" for cell in cells]
-    return [*each, str(difference([[cell] for cell in cells])) if cells and all(cells) else ""]
+    each = [points(difference([[cell]])) if cell else "" for cell in cells]
+    return [*each, points(difference([[cell] for cell in cells])) if cells and all(cells) else ""]
 
 
 def sizes_table(lines: Sequence[Line]) -> list[str]:
@@ -221,12 +189,6 @@ def sizes_table(lines: Sequence[Line]) -> list[str]:
     return markdown(heads, rows)
 
 
-def lines_of(name: str) -> list[dict[str, Any]]:
-    """Return the lines of a file of results; none where there is no file."""
-    path = RESULTS / f"{name}.jsonl"
-    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()] if path.is_file() else []
-
-
 def tables() -> dict[str, list[str]]:
     """Return the tables of docs/results/resize.md by the names of their places."""
     study = Study(lines_of("resize_study"))
@@ -238,23 +200,7 @@ def tables() -> dict[str, list[str]]:
     }
 
 
-def with_tables(page: str) -> str:
-    """Return a page with the present tables between the marks of their names.
-
-    Raises:
-        ValueError: A mark is missing.
-    """
-    for name, table in tables().items():
-        begin, end = f"<!-- {name}: written by benchmarks/resize_tables.py -->", f"<!-- end of {name} -->"
-        before, found, rest = page.partition(begin)
-        _, ended, after = rest.partition(end)
-        if not found or not ended:
-            raise ValueError(f"expected the marks of the table '{name}' in {PAGE.name}")
-        page = "\n".join([before + begin, "", *table, "", end + after])
-    return page
-
-
 if __name__ == "__main__":
-    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(), SCRIPT), encoding="utf-8")
     for name, table in tables().items():
         print(name, "", *table, "", sep="\n")

@@ -29,7 +29,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from record import git, processor
-from resize_tables import lines_of
+from tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, InputSpec, Split
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig

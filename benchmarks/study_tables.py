@@ -1,116 +1,139 @@
-"""Print the tables of docs/results/chain.md from results/study.jsonl: ``python benchmarks/study_tables.py``.
+"""Write the tables of docs/results/chain.md from results/study.jsonl: ``python benchmarks/study_tables.py``.
 
-Lines without a ``study`` are of earlier sizes and settings; their tables are in docs/results/chain.md.
+record_study.py appends a study to that file. Each has its tables between the marks of its name, with the intervals of
+``weckd-edge study``. Lines that hold no predictions are of earlier studies; their tables, with Student's t over seeds, stand
+in the page as they were.
 """
 
 from __future__ import annotations
 
-import json
-import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.train.tuning.study_results import REFERENCE, SAME_LABELS, MeanInterval, mean_interval
+from tables import PAGES, lines_of, markdown, points, with_tables
 
-RESULTS = Path(__file__).with_name("results") / "study.jsonl"
+from weckd_edge.core.serialization import from_data
+from weckd_edge.metrics.crossed_clusters import MeanInterval
+from weckd_edge.train.tuning.study_record import HeldOut, StudyFacts, StudyRun
+from weckd_edge.train.tuning.study_results import REFERENCE, SAME_LABELS, StrategyDifference, Study
+
+SCRIPT = Path(__file__).name
+PAGE = PAGES / "chain.md"
 ALL_LABELS = "single-all"
 GAP = 0.01
 """Smallest gain from one labelled subset to all labels that a part of it is told of, as a difference of accuracies."""
-OWN, PUBLISHED = ("guided", "guided+unlabelled"), ("one-step+unlabelled", "takd+unlabelled", "dgkd+unlabelled")
+OWN, PUBLISHED = ("relay", "guided"), ("one-step", "takd", "dgkd")
+
+Line = Mapping[str, Any]
 
 
-def told(found: MeanInterval, sign: str = "") -> str:
-    """Write a mean in points, with its interval where it has one."""
-    if found.low is None or found.high is None:
-        return f"{100 * found.mean:{sign}.1f}"
-    low, high = (found.low, found.high) if sign else (max(0.0, found.low), min(1.0, found.high))
-    between = f"{100 * low:{sign}.1f} to {100 * high:{sign}.1f}"
-    return f"{100 * found.mean:{sign}.1f} ({between})"
+def study_of(lines: Sequence[Line]) -> Study:
+    """Return a study from its lines: its own, those of its splits, and those of its runs."""
+    told = ("study", "settings", "command", "commit", "changed", "date", "environment", "note")
+    plain = [{key: value for key, value in line.items() if key not in told} for line in lines]
+    (facts,) = (line for line in plain if "strategies" in line)
+    return Study(
+        facts=from_data(StudyFacts, facts),
+        trials=tuple(from_data(StudyRun, line) for line in plain if "predicted" in line),
+        held_out=tuple(from_data(HeldOut, line) for line in plain if "truth" in line),
+    )
 
 
-def mean_of(values: Sequence[float]) -> MeanInterval:
-    """Return a mean, with its interval from three seeds on: that of two spans everything."""
-    found = mean_interval(values)
-    return found if len(values) > 2 else replace(found, low=None, high=None)
-
-
-class Study:
-    """The lines of one study: accuracy by strategy and seed."""
-
-    def __init__(self, lines: Sequence[dict[str, Any]]) -> None:
-        self.lines = lines
-        self.strategies = list(dict.fromkeys(line["strategy"] for line in lines))
-        self.seeds = sorted({line["seed"] for line in lines})
-        self.accuracy = {(line["strategy"], line["seed"]): line["accuracy"] for line in lines}
-
-    def common(self, *names: str) -> list[int]:
-        """Return the seeds that all of some strategies were run with."""
-        return [seed for seed in self.seeds if {(name, seed) for name in names} <= self.accuracy.keys()]
-
-    def over(self, one: str, other: str) -> MeanInterval | None:
-        """Return how much better one strategy is than another over the seeds that both were run with."""
-        both = self.common(one, other)
-        if one == other or not both:
-            return None
-        return mean_of([self.accuracy[one, seed] - self.accuracy[other, seed] for seed in both])
-
-    def closed(self, name: str) -> float | None:
-        """Return the part of the gap between one share and all labels that a strategy closes; None where there is no gap."""
-        seeds = self.common(name, REFERENCE, ALL_LABELS)
-        mine, low, high = (sum(self.accuracy[which, seed] for seed in seeds) for which in (name, REFERENCE, ALL_LABELS))
-        return (mine - low) / (high - low) if high - low >= GAP * len(seeds) > 0 else None
-
-    def table(self) -> list[str]:
-        """Return the study as a table in Markdown, one strategy a row."""
-        against = [name for name in (REFERENCE, SAME_LABELS) if name in self.strategies]
-        heads = ["strategy", "labels", "images", *(f"seed {seed}" for seed in self.seeds), "mean, 95 % interval"]
-        rows = [[*heads, *(f"over `{name}`" for name in against), "gap closed"]]
-        for name in self.strategies:
-            mine = [line for line in self.lines if line["strategy"] == name]
-            found = [self.accuracy.get((name, seed)) for seed in self.seeds]
-            cells = [f"`{name}`", str(mine[0]["labels_used"]), str(mine[0]["images_used"])]
-            cells += ["" if value is None else f"{100 * value:.1f}" for value in found]
-            cells.append(told(mean_of([value for value in found if value is not None])))
-            apart = [self.over(name, other) for other in against]
-            cells += ["" if one is None else told(one, "+") for one in apart]
-            part = None if name in (REFERENCE, ALL_LABELS) else self.closed(name)
-            rows.append([*cells, "" if part is None else f"{100 * part:.0f} %"])
-        rows.insert(1, ["---"] * len(rows[0]))
-        return [f"| {' | '.join(row)} |" for row in rows]
-
-    def contest(self) -> list[str]:
-        """Return how much better this project's strategies are than the published ones, as a table in Markdown."""
-        own = [name for name in OWN if name in self.strategies]
-        others = [name for name in PUBLISHED if name in self.strategies]
-        rows = [["strategy", *(f"over `{other}`" for other in others)], ["---"] * (len(others) + 1)]
-        for name in own:
-            apart = [self.over(name, other) for other in others]
-            rows.append([f"`{name}`", *("" if one is None else told(one, "+") for one in apart)])
-        return [f"| {' | '.join(row)} |" for row in rows]
-
-    def link_by_link(self) -> list[str]:
-        """Return the mean accuracy of every link of the strategies that have several."""
-        found = []
-        for name in self.strategies:
-            links = [line["links_accuracy"] for line in self.lines if line["strategy"] == name]
-            if len(links[0]) > 1:
-                means = (sum(column) / len(links) for column in zip(*links, strict=True))
-                found.append(f"- `{name}`: {', '.join(f'{100 * mean:.1f}' for mean in means)}")
-        return found
-
-
-def main() -> None:
-    """Print every named study, or those that are named on the command line."""
-    studies: dict[str, list[dict[str, Any]]] = {}
-    for line in map(json.loads, RESULTS.read_text().splitlines()):
+def studies(lines: Sequence[Line]) -> dict[str, Study]:
+    """Return the studies whose predictions were kept, by their names."""
+    found: dict[str, list[Line]] = {}
+    for line in lines:
         if "study" in line:
-            studies.setdefault(line["study"], []).append(line)
-    for name in sys.argv[1:] or studies:
-        study = Study(studies[name])
-        print(f"\n## {name}\n", *study.table(), "", *study.contest(), "", *study.link_by_link(), sep="\n")
+            found.setdefault(line["study"], []).append(line)
+    return {name: study_of(some) for name, some in found.items() if any("predicted" in line for line in some)}
+
+
+def of_base(study: Study, bases: Sequence[str]) -> list[str]:
+    """Return the strategies of a study that are of some kinds, whatever stands behind a plus."""
+    return [name for name in study.strategies() if name.partition("+")[0] in bases]
+
+
+def over(study: Study, one: str, other: str) -> str:
+    """Write how much better one strategy is than another; nothing where they are the same or one was not run."""
+    if one == other or not {one, other} <= set(study.strategies()):
+        return ""
+    return points(as_interval(study.difference(one, other)))
+
+
+def as_interval(found: StrategyDifference) -> MeanInterval:
+    return MeanInterval(mean=found.mean, low=found.low, high=found.high)
+
+
+def closed(study: Study, name: str) -> str:
+    """Write the part of the gap between one labelled subset and all labels that a strategy closes; nothing without a gap."""
+    if name in (REFERENCE, ALL_LABELS) or not {REFERENCE, ALL_LABELS} <= set(study.strategies()):
+        return ""
+    gap = study.difference(ALL_LABELS, REFERENCE).mean
+    return f"{study.difference(name, REFERENCE).mean / gap:.0%}".replace("%", " %") if gap >= GAP else ""
+
+
+def main_table(study: Study) -> list[str]:
+    """Return accuracies, differences, the gap closed, links and costs as a table in Markdown, one strategy a row."""
+    seeds = sorted({run.seed for run in study.trials})
+    against = [name for name in (REFERENCE, SAME_LABELS) if name in study.strategies()]
+    rows = []
+    for name in study.strategies():
+        first, by_seed = study.runs(name)[0], study.accuracies(name)
+        rise, cost = study.last_over_first(name), study.cost_ratio(name)
+        rows.append(
+            [
+                f"`{name}`",
+                str(first.labels_used),
+                str(first.images_used),
+                *(f"{100 * by_seed[seed]:.1f}" if seed in by_seed else "" for seed in seeds),
+                points(study.mean(name), ""),
+                *(over(study, name, other) for other in against),
+                closed(study, name),
+                points(rise) if rise else "",
+                f"{cost:.2f}" if cost else "",
+            ]
+        )
+    heads = ["strategy", "labels", "images", *(f"seed {seed}" for seed in seeds), "accuracy, 95 % interval"]
+    heads += [*(f"over `{name}`" for name in against), "gap closed", "last link over first", f"time over `{SAME_LABELS}`"]
+    return markdown(heads, rows)
+
+
+def contest(study: Study) -> list[str]:
+    """Return how much better this project's strategies are than the published ones, as a table in Markdown."""
+    others = of_base(study, PUBLISHED)
+    rows = [[f"`{name}`", *(over(study, name, other) for other in others)] for name in of_base(study, OWN)]
+    return markdown(["strategy", *(f"over `{other}`" for other in others)], rows) if others and rows else []
+
+
+def links(study: Study) -> str:
+    """Return the mean accuracy of every link of the strategies that have several, in one line."""
+    found = []
+    for name in study.strategies():
+        columns = list(zip(*(run.links_accuracy for run in study.runs(name)), strict=True))
+        if len(columns) > 1:
+            found.append(f"`{name}`: {', '.join(f'{100 * sum(column) / len(column):.1f}' for column in columns)}")
+    return f"Accuracy link by link: {'; '.join(found)}." if found else ""
+
+
+def tables_of(study: Study) -> list[str]:
+    """Return the tables of a study in Markdown, with what they are of."""
+    groups = {group for test in study.held_out for group in test.groups}
+    images = {image for test in study.held_out for image in test.images}
+    told = (
+        f"`{study.facts.dataset}`: {study.runs_in_words}, {len(images):,} test images in {len(groups):,} groups, "
+        f"{len(study.held_out)} trainings of each strategy."
+    )
+    parts = [[told], main_table(study), contest(study), [links(study)]]
+    return [line for part in parts if any(part) for line in (*part, "")][:-1]
+
+
+def tables() -> dict[str, list[str]]:
+    """Return the tables of docs/results/chain.md by the names of their places."""
+    return {name: tables_of(study) for name, study in studies(lines_of("study")).items()}
 
 
 if __name__ == "__main__":
-    main()
+    PAGE.write_text(with_tables(PAGE.read_text(encoding="utf-8"), tables(), SCRIPT), encoding="utf-8")
+    for name, table in tables().items():
+        print(name, "", *table, "", sep="\n")

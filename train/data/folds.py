@@ -24,6 +24,10 @@ class Fold:
     number: int
     count: int
 
+    def seed(self, of: int) -> int:
+        """Return a seed for what is drawn within this fold: another for each fold of each seed ``of`` that dealt them."""
+        return of * self.count + self.number - 1
+
 
 def folds_of(count: int | None) -> tuple[Fold | None, ...]:
     """Return every fold of ``count``; None alone, for the split that a seed draws, where ``count`` is None."""

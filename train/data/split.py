@@ -69,7 +69,8 @@ def split_fold(
 
     All images are dealt into folds of equal parts by whole groups, each with every class. The fold that is asked for is the
     test split; the others are dealt to validation and training as ``split_images`` deals them. The folds depend on the seed
-    and not on which of them is asked for, so that each image is in the test split of one fold.
+    and not on which of them is asked for, so that each image is in the test split of one fold. How the others are dealt is
+    drawn anew for each fold, so that the labelled subsets of two folds are no more alike than those of two seeds.
 
     Args:
         items: Images.
@@ -89,7 +90,7 @@ def split_fold(
         (Placement(split="val"), Bin(part=val, needs_all=True)),
         *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val),
     ]
-    placed = iter(_distribute(rest, bins, seed))
+    placed = iter(_distribute(rest, bins, fold.seed(seed)))
     return tuple(Placement(split="test") if place_of[item.group] == fold.number - 1 else next(placed) for item in items)
 
 

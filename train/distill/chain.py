@@ -76,11 +76,6 @@ class JudgedTeachers:
     teaching: Teaching
     alone: Stage[Link] | None
 
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Folders of all that was made before the first link, for its cost."""
-        return (*self.teaching.folders, *((self.alone.folder,) if self.alone else ()))
-
 
 def plan_chain(index: DatasetIndex, config: BuildConfig) -> tuple[LinkPlan, ...]:
     """Make every link's network once, to find faults of the chain before any training.

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import Crop, DatasetIndex, FrameSpec, InputSpec, NetworkInput, Resize
-from weckd_edge.config import BuildConfig, InputConfig, LinkConfig
+from weckd_edge.config import InputConfig, LinkConfig
 from weckd_edge.train.networks.models import StudentSize, create_student, has_pretrained_backbone, measure_student
 from weckd_edge.train.networks.preprocess import suited_mean
+
+if TYPE_CHECKING:
+    from weckd_edge.config import BuildConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

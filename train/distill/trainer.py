@@ -120,6 +120,7 @@ class Trainer:
 
     Attributes:
         logger: Logger of the run that the links belong to.
+        used: Folders of all that it was asked for, trained here or found, each once: what a strategy costs is in them.
 
     Raises:
         DataError: The index names unlabelled frames and no folder is given.
@@ -136,6 +137,7 @@ class Trainer:
         unlabelled: Path | None = None,
     ) -> None:
         self.logger: RunLogger = NO_RUN_LOGGER
+        self.used: dict[Path, None] = {}
         self.workspace = workspace
         self.root = root
         self.index = index
@@ -183,6 +185,7 @@ class Trainer:
 
         def make(folder: Path) -> Link:
             curves = self.logger.link(job.name, _logged_settings(job), scratch)
+            self._decode_all(plan.input.frame)
             with metered(folder):
                 link = self._train(job, folder, scratch, curves)
             steps = (link.epochs or 0) * job.train.steps_per_epoch
@@ -190,7 +193,15 @@ class Trainer:
             curves.end()
             return link
 
-        return shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
+        link = shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
+        self.used[link.folder] = None
+        return link
+
+    def _decode_all(self, frame: FrameSpec) -> None:
+        """Decode the images of all splits, so that the first link to see them does not seem the dearer for it."""
+        self.cached_images()
+        self.frames("val", frame)
+        self.frames("test", frame)
 
     def open_feed(self, job: LinkJob) -> TrainingImages:
         """Return the images that a link learns from; their pixels are cached in the workspace."""

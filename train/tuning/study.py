@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig
+from weckd_edge.artifacts import DatasetIndex, Link
+from weckd_edge.config import BuildConfig, without_folders
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.serialization import from_data, to_json
-from weckd_edge.core.store import Workspace, digest_of, write_atomic
+from weckd_edge.core.serialization import from_json, to_data, to_json
+from weckd_edge.core.store import Stage, Workspace, digest_of, write_atomic
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, run_strategy
@@ -22,14 +21,54 @@ from weckd_edge.train.distill.distributed import count_processes, is_first, shar
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
+from weckd_edge.train.distill.trainer import Trainer
 from weckd_edge.train.distill.training_cost import total_cost
 from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
 from weckd_edge.train.run_logging.open_run import open_run
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
-from weckd_edge.train.tuning.study_results import Study, StudyRun
+from weckd_edge.train.tuning.study_record import (
+    FACTS_FILE,
+    HELD_OUT_FILE,
+    RUNS_FILE,
+    SETTINGS_FILE,
+    HeldOut,
+    StudyFacts,
+    StudyRun,
+    held_out_of,
+)
+from weckd_edge.train.tuning.study_results import Study
 from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
 
 CODE = "weckd_edge.train.tuning.study"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class StudySplit:
+    """Split of the data that every strategy is run on.
+
+    Attributes:
+        seed: Seed of the split.
+        fold: Fold that is the test split; None where the seed draws a test split.
+    """
+
+    seed: int
+    fold: Fold | None
+
+    @property
+    def number(self) -> int:
+        """Number that no other split of the study has: the seed of the trainings on this split."""
+        return self.fold.seed(self.seed) if self.fold else self.seed
+
+    def __str__(self) -> str:
+        return f"seed {self.seed}{f', fold {self.fold.number} of {self.fold.count}' if self.fold else ''}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SplitResult:
+    """What every strategy predicts on one split."""
+
+    held_out: HeldOut
+    runs: tuple[StudyRun, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,13 +100,10 @@ class StudyGrid:
             raise ConfigError(f"expected strategies, each once, got {got}", code="E_CONFIG_CHOICE")
         return found
 
-    def splits(self, first_seed: int) -> dict[int, tuple[int, Fold | None]]:
-        """Return seed and fold of every split, by a number that no other split has."""
-        return {
-            seed * (self.folds or 1) + at: (seed, fold)
-            for seed in range(first_seed, first_seed + self.seeds)
-            for at, fold in enumerate(folds_of(self.folds))
-        }
+    def splits(self, first_seed: int) -> list[StudySplit]:
+        """Return every fold of every seed from the first on."""
+        seeds = range(first_seed, first_seed + self.seeds)
+        return [StudySplit(seed=seed, fold=fold) for seed in seeds for fold in folds_of(self.folds)]
 
 
 def run_study(
@@ -86,7 +122,8 @@ def run_study(
         data: Folder or CSV.
         config: Settings of the chain and its training.
         grid: Strategies, and number of seeds and folds.
-        out: Folder for the finished links and ``trials.jsonl``; the same command goes on from what is there.
+        out: Folder for the finished links, what ``study_record`` names; the same command goes on from what is
+            there.
         progress: Receiver of the progress.
         skip_bad: Whether files that cannot be used are left out.
         storage: Optuna's storage, through which machines that are given the same command share the seeds. A machine takes a
@@ -98,7 +135,7 @@ def run_study(
     """
     strategies = grid.find_strategies()
     root, workspace = data_root(data), Workspace(out)
-    splits = grid.splits(config.seed)
+    splits = {split.number: split for split in grid.splits(config.seed)}
     with workspace.locked(), open_run(out.resolve().name, config, out, enabled=is_first()) as logger:
         folder = _StudyFolder(
             workspace=workspace,
@@ -110,31 +147,36 @@ def run_study(
             teachers=grid.teachers,
         )
 
-        def one_split(number: int) -> list[StudyRun]:
-            seed, fold = splits[number]
-            return folder.run_split(replace(config, seed=seed), fold, strategies)
+        def one_split(number: int) -> SplitResult:
+            return folder.run_split(config, splits[number], strategies)
 
-        some_index = functools.partial(folder.index, config, folds_of(grid.folds)[0])
-        if storage is None:
-            trials: list[StudyRun] = []
-            for number in splits:
-                trials += one_split(number)
-                _write(out, trials)
-        else:
-            name = _shared_name(config, strategies, some_index(), grid)
-            found = _share_splits(storage, name, tuple(splits), one_split, progress)
-            trials = [trial for number in splits for trial in found[number]]
-            _write(out, trials)
-        index = some_index()
-        study = Study(
+        index = folder.index(config, next(iter(splits.values())))
+        facts = StudyFacts(
             dataset=index.name,
             synthetic=index.synthetic,
-            labelled_fraction=config.data.labelled_fraction,
             seeds=grid.seeds,
-            trials=tuple(trials),
             folds=grid.folds,
+            strategies=tuple(grid.strategies),
+            labelled_fraction=config.data.labelled_fraction,
+        )
+        write_atomic(out / FACTS_FILE, to_json(facts))
+        write_atomic(out / SETTINGS_FILE, to_json(without_folders(config)))
+        if storage is None:
+            found: dict[int, SplitResult] = {}
+            for number in splits:
+                found[number] = one_split(number)
+                _write(out, found.values())
+        else:
+            name = _shared_name(config, strategies, index, grid)
+            found = _share_splits(storage, name, tuple(splits), one_split, progress)
+            _write(out, found.values())
+        study = Study(
+            facts=facts,
+            trials=tuple(run for one in found.values() for run in one.runs),
+            held_out=tuple(one.held_out for one in found.values()),
         )
         logger.table("study", *study.table())
+        logger.table("strategies", *study.summary_table())
     return study
 
 
@@ -148,8 +190,8 @@ def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: Dat
 
 
 def _share_splits(
-    storage: str, name: str, splits: Sequence[int], one_split: Callable[[int], list[StudyRun]], progress: Progress
-) -> dict[int, list[StudyRun]]:
+    storage: str, name: str, splits: Sequence[int], one_split: Callable[[int], SplitResult], progress: Progress
+) -> dict[int, SplitResult]:
     """Share the splits with the machines that name the same storage and study."""
     if count_processes() > 1:
         raise ConfigError(
@@ -157,15 +199,12 @@ def _share_splits(
         )
 
     def work(number: int) -> tuple[str, float]:
-        trials = one_split(number)
-        return json.dumps([json.loads(to_json(trial)) for trial in trials]), max(trial.accuracy for trial in trials)
+        done = one_split(number)
+        return _in_one_line(done), max(run.accuracy for run in done.runs)
 
     with storage_errors(storage):
         found = run_pieces(open_study(storage, name, 0, heartbeat=True), splits, work, progress)
-    return {
-        number: [from_data(StudyRun, line, where=storage, error=StoreError) for line in json.loads(text)]
-        for number, text in found.items()
-    }
+    return {number: from_json(SplitResult, found[number], where=storage, error=StoreError) for number in splits}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -190,45 +229,46 @@ class _StudyFolder:
     logger: RunLogger
     teachers: Sequence[OutsideTeacher] = ()
 
-    def index(self, config: BuildConfig, fold: Fold | None) -> DatasetIndex:
-        """Return the data's index for the seed of ``config`` and a fold."""
+    def index(self, config: BuildConfig, split: StudySplit) -> DatasetIndex:
+        """Return the data's index for a seed and fold."""
+        seeded = replace(config, seed=split.seed)
         return cached_index(
-            self.workspace, self.data, config, skip_bad=self.skip_bad, progress=self.progress, fold=fold
+            self.workspace, self.data, seeded, skip_bad=self.skip_bad, progress=self.progress, fold=split.fold
         ).artifact
 
-    def run_split(self, config: BuildConfig, fold: Fold | None, strategies: Sequence[Strategy]) -> list[StudyRun]:
-        """Run every strategy on the split of a seed and fold."""
-        index = self.index(config, fold)
-        of = f", fold {fold.number} of {fold.count}" if fold else ""
-        trials = []
+    def run_split(self, config: BuildConfig, split: StudySplit, strategies: Sequence[Strategy]) -> SplitResult:
+        """Run every strategy on one split."""
+        index = self.index(config, split)
+        runs = []
         for strategy in strategies:
-            self.progress.note(f"seed {config.seed}{of}, {strategy.name}")
-            trials.append(self.run(index, config, fold, strategy))
-        return trials
+            self.progress.note(f"{split}, {strategy.name}")
+            runs.append(self.run(index, replace(config, seed=split.number), split, strategy))
+        return SplitResult(held_out=held_out_of(index, split.seed, split.fold), runs=tuple(runs))
 
-    def run(self, index: DatasetIndex, config: BuildConfig, fold: Fold | None, strategy: Strategy) -> StudyRun:
+    def run(self, index: DatasetIndex, config: BuildConfig, split: StudySplit, strategy: Strategy) -> StudyRun:
         """Run one strategy on one split, or return the result of an earlier run."""
+        fold = split.fold
 
         def train(_: Path) -> StudyRun:
             plans = plan_chain(index, config)
-            part = PartOfRun(self.logger, f"seed {config.seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
+            part = PartOfRun(self.logger, f"seed {split.seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
             trainer = make_trainer(
                 self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, self.teachers
             )
             trainer.logger = part
-            worth, outside = judge_outside(trainer, plans, strategy, config, self.teachers)
+            worth = judge_outside(trainer, plans, strategy, config, self.teachers)[0]
             links = run_strategy(trainer, plans, worth, config, self.teachers)
             last = links[-1].artifact
-            cost = total_cost([*(link.folder for link in links), *(outside.folders if outside else ())])
+            cost = total_cost(trainer.used)
             return StudyRun(
                 strategy=strategy.name,
-                seed=config.seed,
+                seed=split.seed,
                 fold=fold.number if fold else None,
                 accuracy=last.test_accuracy.value,
                 correct=last.test_accuracy.correct,
                 test_images=last.test_accuracy.images,
                 test_groups=last.test_accuracy.groups,
-                train_images=len(index.split("train")),
+                predicted=tuple(_decisions(trainer, link) for link in links),
                 links_accuracy=tuple(link.artifact.test_accuracy.value for link in links),
                 labels_used=labels_used(strategy, index, len(plans)),
                 images_used=last.images_used,
@@ -248,13 +288,27 @@ class _StudyFolder:
             "data": index.identity(),
             "unlabelled": [r.pixels_sha256 for r in index.unlabelled],
             "seed": config.seed,
-            "fold": fold,
+            "split": [split.seed, fold],
             "teachers": identities_of(self.teachers) if strategy.outside else [],
         }
         key = key_of(inputs, CODE)
         return shared_stage(config.train, self.workspace, f"trial-{strategy.name}", StudyRun, key, train).artifact
 
 
-def _write(out: Path, trials: Sequence[StudyRun]) -> None:
-    lines = [json.dumps(json.loads(to_json(trial)), sort_keys=True) for trial in trials]
-    write_atomic(out / "trials.jsonl", "\n".join(lines) + "\n")
+def _decisions(trainer: Trainer, link: Stage[Link]) -> tuple[int, ...]:
+    """Return the class that a trained link predicts of each test image."""
+    return tuple(trainer.predict(link, "test").argmax(axis=1).tolist())
+
+
+def _write(out: Path, splits: Collection[SplitResult]) -> None:
+    """Write the runs, and the test images of each split, as files of JSON lines."""
+    lines = {
+        RUNS_FILE: [_in_one_line(run) for one in splits for run in one.runs],
+        HELD_OUT_FILE: [_in_one_line(one.held_out) for one in splits],
+    }
+    for name, found in lines.items():
+        write_atomic(out / name, "\n".join(found) + "\n")
+
+
+def _in_one_line(record: object) -> str:
+    return json.dumps(to_data(record), sort_keys=True, separators=(",", ":"))

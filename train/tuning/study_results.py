@@ -1,76 +1,32 @@
-"""Results of a study: runs, means and differences with their intervals, and whether the chain helped, in words."""
+"""Results of a study: means and differences over its runs, with their intervals, and what a strategy costs."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-from scipy import stats
+from numpy.typing import NDArray
 
-from weckd_edge.artifacts import SCHEMA_VERSION
+from weckd_edge.metrics.crossed_clusters import CrossedImages, CrossedMean, MeanInterval, TrainingTest
+from weckd_edge.train.tuning.study_record import HeldOut, StudyFacts, StudyRun
+
+OUTSIDE_KEYS = "sums up runs that are kept; no run depends on it"
 
 REFERENCE = "single-subset"
 """Name of the control that uses one labelled subset."""
 
 SAME_LABELS = "single-union"
-"""Name of the control that uses as many labels as a chain."""
+"""Name of the control that uses as many labels as a chain, and as many gradient steps."""
 
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class StudyRun:
-    """Result of one strategy with one seed.
-
-    Attributes:
-        strategy: Name of the strategy.
-        seed: Seed of split, labelled subsets, weights and batches.
-        fold: Number of the fold that was the test split, from 1; None where the seed drew a test split.
-        accuracy: Accuracy of the last link on the test groups, 0..1.
-        correct: Number of test images that it predicts rightly.
-        test_images: Number of test images.
-        test_groups: Number of groups among them.
-        train_images: Number of images in the training split, whatever part of it a strategy shows.
-        links_accuracy: Accuracy of every link, in order, 0..1.
-        labels_used: Number of distinct training images whose label any link saw.
-        images_used: Number of distinct training images that the last link saw.
-        steps: Number of gradient steps of all links.
-        seconds: Wall time of training all links, also those that another strategy had trained alike before.
-        cpu_seconds: Processor time of that training, seconds.
-        joules: Energy of that training; None where the machine does not report it.
-        schema_version: Schema version of this record.
-    """
-
-    strategy: str
-    seed: int
-    fold: int | None = None
-    accuracy: float
-    correct: int
-    test_images: int
-    test_groups: int
-    train_images: int
-    links_accuracy: tuple[float, ...]
-    labels_used: int
-    images_used: int
-    steps: int
-    seconds: float
-    cpu_seconds: float
-    joules: float | None
-    schema_version: int = SCHEMA_VERSION
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class MeanInterval:
-    """Mean over runs with its 95 % interval (Student's t); the interval is None with one run, which has no spread."""
-
-    mean: float
-    low: float | None
-    high: float | None
+Where = tuple[int, int | None]
+"""Seed and fold of a run."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StrategyDifference:
-    """Mean difference in accuracy of strategy ``a`` over ``b``, run by run: pairs have the same seed and fold."""
+    """Mean difference in accuracy of strategy ``a`` over ``b``: of both on the same test images, seed by seed."""
 
     a: str
     b: str
@@ -79,82 +35,119 @@ class StrategyDifference:
     high: float | None
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True)
 class Study:
     """Results of a study.
 
+    The accuracy of a seed is that over the test images of all of its folds, and the accuracy of a strategy is the mean over
+    seeds. Intervals count the groups of images, and the trainings: one for each seed and fold.
+
     Attributes:
-        dataset: Name of the data set's folder.
-        synthetic: Whether the data set is drawn.
-        labelled_fraction: Part of the training images in one labelled subset, 0..1.
-        seeds: Number of seeds.
+        facts: What the study is about.
         trials: Result of each strategy, seed and fold, in the order they were asked for.
-        folds: Number of folds of each seed; None where each seed drew one test split.
+        held_out: Test images of each seed and fold.
     """
 
-    dataset: str
-    synthetic: bool
-    labelled_fraction: float
-    seeds: int
+    facts: StudyFacts
     trials: tuple[StudyRun, ...]
-    folds: int | None = None
+    held_out: tuple[HeldOut, ...]
+    _crossed: dict[frozenset[Where], CrossedImages] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    @functools.cached_property
+    def _by_place(self) -> Mapping[str, Mapping[Where, StudyRun]]:
+        found: dict[str, dict[Where, StudyRun]] = {}
+        for run in self.trials:
+            found.setdefault(run.strategy, {})[run.seed, run.fold] = run
+        return found
+
+    @functools.cached_property
+    def _tests(self) -> Mapping[Where, HeldOut]:
+        return {(test.seed, test.fold): test for test in self.held_out}
 
     def runs(self, strategy: str) -> list[StudyRun]:
         """Return the runs of a strategy, by seed and fold."""
-        return sorted((t for t in self.trials if t.strategy == strategy), key=lambda run: (run.seed, run.fold or 0))
+        found = self._by_place.get(strategy, {})
+        return [found[place] for place in sorted(found, key=_order)]
 
-    def accuracies(self, strategy: str) -> list[float]:
-        """Return the accuracies of a strategy, by seed and fold."""
-        return [run.accuracy for run in self.runs(strategy)]
+    def accuracies(self, strategy: str) -> dict[int, float]:
+        """Return the accuracy of a strategy with each seed, over the test images of all of its folds."""
+        runs = self.runs(strategy)
+        seeds = dict.fromkeys(run.seed for run in runs)
+        counts = {s: [(run.correct, run.test_images) for run in runs if run.seed == s] for s in seeds}
+        return {s: sum(right for right, _ in found) / sum(images for _, images in found) for s, found in counts.items()}
 
     @property
     def runs_in_words(self) -> str:
         """Number of runs of each strategy in words: ``5 seeds``, or ``2 seeds of 5 folds``."""
-        seeds = f"{self.seeds} {'seed' if self.seeds == 1 else 'seeds'}"
-        return seeds if self.folds is None else f"{seeds} of {self.folds} folds"
+        seeds = f"{self.facts.seeds} {'seed' if self.facts.seeds == 1 else 'seeds'}"
+        return seeds if self.facts.folds is None else f"{seeds} of {self.facts.folds} folds"
 
     @property
     def notes(self) -> tuple[str, ...]:
         """Remarks on the intervals and the runs that a reader must know, a sentence or two each; empty for none."""
         found = []
-        if self.folds is not None:
-            shared = "Folds share training images" if self.folds > 2 else "Each fold trains on the other's test images"
+        groups = {group for test in self.held_out for group in test.groups}
+        trainings = len(self.held_out)
+        if any(self.mean(name).low is not None for name in self.strategies()):
             found.append(
-                f"Each fold is the test split once for each seed. {shared}, so runs are not independent: the intervals are "
-                "those of the corrected resampled t-test (Nadeau and Bengio 2003), with "
-                f"{self.overlap:.2f} test images for each training image."
+                f"Intervals count {len(groups)} groups of test images and {trainings} trainings of each strategy. They say "
+                "what other groups and other trainings on this data set would bring, not what another data set would."
+            )
+        else:
+            found.append(
+                "There is no interval: it takes three trainings of each strategy, by seeds or folds, on test images of five "
+                f"groups, and there are {trainings} and {len(groups)}."
             )
         if len({run.steps for run in self.trials}) > 1:
             found.append("Early stopping ended trainings, so the strategies took different numbers of gradient steps.")
         return tuple(found)
-
-    @property
-    def overlap(self) -> float:
-        """Mean over runs of test images for each training image, where folds share training images; 0 without folds."""
-        if self.folds is None:
-            return 0.0
-        return float(np.mean([run.test_images / run.train_images for run in self.trials]))
 
     def strategies(self) -> tuple[str, ...]:
         """Return the names of the strategies, in the order they were asked for."""
         return tuple(dict.fromkeys(t.strategy for t in self.trials))
 
     def mean(self, strategy: str) -> MeanInterval:
-        """Return a strategy's mean accuracy with its interval, within 0..1."""
-        found = mean_interval(self.accuracies(strategy), self.overlap)
-        if found.low is None or found.high is None:
-            return found
-        return replace(found, low=max(0.0, found.low), high=min(1.0, found.high))
+        """Return a strategy's mean accuracy over seeds with its interval, within 0..1."""
+        places = tuple(self._by_place[strategy])
+        return self._mean(places, [self._right(strategy, place) for place in places]).as_rate()
 
     def difference(self, a: str, b: str) -> StrategyDifference:
-        """Return the difference in accuracy of one strategy over another, paired by seed and fold."""
-        difference = mean_interval(
-            [x - y for x, y in zip(self.accuracies(a), self.accuracies(b), strict=True)], self.overlap
-        )
-        return StrategyDifference(a=a, b=b, mean=difference.mean, low=difference.low, high=difference.high)
+        """Return the difference in accuracy of one strategy over another, on the runs that both have.
+
+        Raises:
+            ValueError: There is no seed and fold that both were run with.
+        """
+        places = tuple(place for place in self._by_place[a] if place in self._by_place[b])
+        if not places:
+            raise ValueError(f"{a} and {b} were not run with the same seed and fold")
+        apart = [self._right(a, place) - self._right(b, place) for place in places]
+        found = self._mean(places, apart).as_difference()
+        return StrategyDifference(a=a, b=b, mean=found.mean, low=found.low, high=found.high)
+
+    def differences(self) -> tuple[StrategyDifference, ...]:
+        """Return the difference of every strategy over every one named before it."""
+        names = self.strategies()
+        return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
+
+    def last_over_first(self, strategy: str) -> MeanInterval | None:
+        """Return how much more accurate a strategy's last link is than its first; None for a strategy of one link."""
+        places = tuple(self._by_place[strategy])
+        if len(self._by_place[strategy][places[0]].predicted) < 2:
+            return None
+        apart = [self._right(strategy, place) - self._right(strategy, place, link=0) for place in places]
+        return self._mean(places, apart).as_difference()
+
+    def cost_ratio(self, strategy: str, other: str = SAME_LABELS) -> float | None:
+        """Return a strategy's training time divided by another's, on the runs that both have; None where there is none.
+
+        All that a strategy needs is counted: its links, and the soft labels of its teachers with the gate before them.
+        """
+        both = self._by_place.get(strategy, {}).keys() & self._by_place.get(other, {}).keys()
+        mine, its = (sum(self._by_place[name][place].seconds for place in both) for name in (strategy, other))
+        return mine / its if its else None
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
-        """Return the columns and the rows of the study's table: a row for each run."""
+        """Return the columns and the rows of the study's table of runs: a row for each run."""
         columns = ("strategy", "seed", "fold", "accuracy", "test images", "labels used", "gradient steps", "seconds")
         rows: list[tuple[object, ...]] = [
             (
@@ -171,48 +164,42 @@ class Study:
         ]
         return columns, rows
 
-    def differences(self) -> tuple[StrategyDifference, ...]:
-        """Return the difference of every strategy over every one named before it."""
+    def summary_table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:
+        """Return the columns and the rows of the study's table of strategies: accuracies and differences, 0..1."""
         names = self.strategies()
-        return tuple(self.difference(a, b) for i, a in enumerate(names) for b in names[:i])
+        others = [name for name in (REFERENCE, SAME_LABELS) if name in names]
+        ends = ("low", "high")
+        columns = (
+            "strategy",
+            "accuracy",
+            *ends,
+            *(word for name in others for word in (f"over {name}", *ends)),
+            "cost ratio",
+        )
+        rows: list[tuple[object, ...]] = []
+        for name in names:
+            found: list[MeanInterval | StrategyDifference | None] = [self.mean(name)]
+            found += [None if name == other else self.difference(name, other) for other in others]
+            cells = [value for one in found for value in ((one.mean, one.low, one.high) if one else (None, None, None))]
+            rows.append((name, *("" if cell is None else cell for cell in (*cells, self.cost_ratio(name)))))
+        return columns, rows
+
+    def _right(self, strategy: str, place: Where, link: int = -1) -> NDArray[np.float64]:
+        """Return for each test image of a run whether a link, the last where none is named, predicts it rightly: 1 or 0."""
+        predicted = np.asarray(self._by_place[strategy][place].predicted[link])
+        found: NDArray[np.float64] = (predicted == np.asarray(self._tests[place].truth)).astype(np.float64)
+        return found
+
+    def _mean(self, places: Sequence[Where], scores: Sequence[NDArray[np.float64]]) -> CrossedMean:
+        """Return the mean over seeds of the scores of all test images of some runs."""
+        order = sorted(range(len(places)), key=lambda at: _order(places[at]))
+        ordered = [places[at] for at in order]
+        key = frozenset(places)
+        if key not in self._crossed:
+            tests = [TrainingTest(pool=place[0], training=place, groups=self._tests[place].groups) for place in ordered]
+            self._crossed[key] = CrossedImages(tests)
+        return self._crossed[key].mean_of(np.concatenate([scores[at] for at in order]))
 
 
-def mean_interval(values: Sequence[float], overlap: float = 0.0) -> MeanInterval:
-    """Return a mean and its 95 % interval by Student's t, corrected for training images that the runs share.
-
-    Runs that train on the same images vary less than runs on new ones would, so that ``variance / runs`` is too small. The
-    corrected resampled t-test (Nadeau and Bengio 2003, "Inference for the Generalization Error", Machine Learning 52,
-    239-281) takes ``variance * (1 / runs + test images / training images)`` in its place.
-
-    Args:
-        values: Value of each run.
-        overlap: Test images for each training image; 0 takes the runs as independent.
-    """
-    mean = float(np.mean(values))
-    if len(values) < 2:
-        return MeanInterval(mean=mean, low=None, high=None)
-    deviation = float(np.std(values, ddof=1)) * math.sqrt(1 / len(values) + overlap)
-    half = float(stats.t.ppf(0.975, len(values) - 1)) * deviation
-    return MeanInterval(mean=mean, low=mean - half, high=mean + half)
-
-
-def chain_verdicts(study: Study, chain: str) -> tuple[str, ...]:
-    """Say whether a chain helped, against one labelled subset and, where that was run, against as many labels."""
-    references = [REFERENCE, *([SAME_LABELS] if SAME_LABELS in study.strategies() else [])]
-    return tuple(chain_verdict(study, chain, reference) for reference in references)
-
-
-def chain_verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:
-    """Say in words whether a chain helped, against the same network alone."""
-    if not {chain, reference} <= set(study.strategies()):
-        return f"Whether {chain} helped is not known: {reference} was not run."
-    gain = study.difference(chain, reference)
-    text = f"the accuracy of {chain} differs from {reference}'s by {100 * gain.mean:+.1f} points"
-    if gain.low is None or gain.high is None:
-        return f"{text}, with one seed: no interval, so this may be chance."
-    text += f" (95 % interval {100 * gain.low:+.1f} to {100 * gain.high:+.1f}, {study.runs_in_words})"
-    if gain.low > 0:
-        return f"The chain helped: {text}."
-    if gain.high < 0:
-        return f"The chain hurt: {text}."
-    return f"Not shown that the chain helped: {text}."
+def _order(place: Where) -> tuple[int, int]:
+    return place[0], place[1] or 0

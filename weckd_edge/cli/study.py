@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
     from weckd_edge.train.tuning.study_results import Study
 
+COST_OF = "single-union"
+"""Strategy whose training time the others are divided by."""
+
 DEFAULT = ",".join(
     (
         "single-subset",
@@ -115,10 +118,13 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
             {
                 "name": row.name,
                 "accuracy": {"mean": row.mean, "low": row.low, "high": row.high},
+                "last_over_first": study.last_over_first(row.name),
                 "labels_used": row.labels,
                 "seconds": row.seconds,
                 "cpu_seconds": row.cpu_seconds,
                 "joules": row.joules,
+                "cost_ratio": row.cost_ratio,
+                "seeds": [{"seed": seed, "accuracy": found} for seed, found in study.accuracies(row.name).items()],
                 "runs": [{"seed": run.seed, "fold": run.fold, "accuracy": run.accuracy} for run in study.runs(row.name)],
             }
             for row in page.rows
@@ -132,7 +138,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
 def make_page(study: Study) -> StudyPage:
     """Return the page of a study: a row for each strategy, the last network alone first, and the verdicts."""
     from weckd_edge.report.study_page import StudyPage, StudyRow, order_of
-    from weckd_edge.train.tuning.study_results import chain_verdicts
+    from weckd_edge.train.tuning.study_verdicts import chain_verdicts
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}
@@ -145,7 +151,7 @@ def make_page(study: Study) -> StudyPage:
                 name=name,
                 labels=first[name].labels_used,
                 images=first[name].images_used,
-                by_run=tuple(study.accuracies(name)),
+                by_seed=tuple(study.accuracies(name).values()),
                 mean=mean.mean,
                 low=mean.low,
                 high=mean.high,
@@ -155,16 +161,17 @@ def make_page(study: Study) -> StudyPage:
                 seconds=sum(t.seconds for t in study.trials if t.strategy == name),
                 cpu_seconds=sum(t.cpu_seconds for t in study.trials if t.strategy == name),
                 joules=_sum_or_none([t.joules for t in study.trials if t.strategy == name]),
+                cost_ratio=study.cost_ratio(name),
             )
         )
     return StudyPage(
-        dataset=study.dataset,
-        synthetic=study.synthetic,
-        labelled_fraction=study.labelled_fraction,
-        seeds=study.seeds,
+        dataset=study.facts.dataset,
+        synthetic=study.facts.synthetic,
+        labelled_fraction=study.facts.labelled_fraction,
+        seeds=study.facts.seeds,
         rows=tuple(rows),
         verdicts=tuple(words for name in names if not name.startswith("single") for words in chain_verdicts(study, name)),
-        folds=study.folds,
+        folds=study.facts.folds,
         equal_steps=len({run.steps for run in study.trials}) == 1,
         notes=study.notes,
     )
@@ -184,12 +191,21 @@ def _print_study(page: StudyPage) -> None:
             _points(row.mean, row.low, row.high),
             "" if row.gain is None else _points(row.gain, row.gain_low, row.gain_high, sign="+"),
             f"{row.seconds:.0f}",
+            "" if row.cost_ratio is None else f"{row.cost_ratio:.2f}",
         )
         for row in page.rows
     ]
     runs = f"{page.seeds} seeds" if page.folds is None else f"{page.folds} folds of each of {page.seeds} seeds"
     title = f"{page.dataset}{' (synthetic)' if page.synthetic else ''}, {runs}, last link on held-out groups"
-    columns = ("strategy", "labels", "images", "accuracy %, 95 % interval", f"points over {page.rows[0].name}", "seconds")
+    columns = (
+        "strategy",
+        "labels",
+        "images",
+        "accuracy %, 95 % interval",
+        f"points over {page.rows[0].name}",
+        "seconds",
+        f"times {COST_OF}",
+    )
     print_table(columns, rows, title=title)
     for words in (*page.verdicts, *page.notes):
         click.echo(words)

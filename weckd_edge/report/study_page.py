@@ -15,28 +15,29 @@ from weckd_edge.report.rendering import render, safe
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StudyRow:
-    """Results of one strategy. Rates are 0..1; bounds are None where one seed gives no spread.
+    """Results of one strategy. Rates are 0..1; bounds are None where trainings or groups are too few for an interval.
 
     Attributes:
         name: Name of the strategy.
         labels: Number of distinct labels that any link saw.
         images: Number of distinct training images that the last link saw.
-        by_run: Accuracy of the last link, for each seed and fold.
-        mean: Mean accuracy over the runs.
+        by_seed: Accuracy of the last link for each seed, over the test images of all its folds.
+        mean: Mean accuracy over the seeds.
         low: Lower end of the mean's 95 % interval.
         high: Upper end of the mean's 95 % interval.
-        gain: Gain over the first strategy, paired by seed and fold; None for the first strategy itself.
+        gain: Gain over the first strategy, on the same test images; None for the first strategy itself.
         gain_low: Lower end of the gain's 95 % interval.
         gain_high: Upper end of the gain's 95 % interval.
         seconds: Training time of all links and runs, seconds.
         cpu_seconds: Processor time of all links and runs, seconds.
         joules: Energy of all links and runs, joules; None where the machine does not measure it.
+        cost_ratio: Training time divided by that of ``single-union``; None where that was not run.
     """
 
     name: str
     labels: int
     images: int
-    by_run: tuple[float, ...]
+    by_seed: tuple[float, ...]
     mean: float
     low: float | None
     high: float | None
@@ -46,6 +47,7 @@ class StudyRow:
     seconds: float
     cpu_seconds: float
     joules: float | None
+    cost_ratio: float | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -82,7 +84,7 @@ def write_study(page: StudyPage, out: Path) -> None:
         MissingDependency: The extra ``report`` is not installed.
         StoreError: The file cannot be written.
     """
-    chart = charts.accuracy_by_strategy([(r.name, r.by_run, r.mean, r.low, r.high) for r in page.rows])
+    chart = charts.accuracy_by_strategy([(r.name, r.by_seed, r.mean, r.low, r.high) for r in page.rows])
     context = {"page": page, "chart": safe(chart), "synthetic": SYNTHETIC}
     body = render("report/study.html.j2", context)
     write_atomic(out, document(f"{page.dataset}: study", body))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -35,11 +34,6 @@ class Teaching:
 
     soft_labels: Stage[SoftLabels]
     networks: tuple[Stage[Link], ...]
-
-    @property
-    def folders(self) -> tuple[Path, ...]:
-        """Folders of all that was made, for its cost."""
-        return (self.soft_labels.folder, *(network.folder for network in self.networks))
 
 
 def prepare_teachers(
@@ -82,6 +76,7 @@ def prepare_teachers(
     made = soft_labels_once(
         trainer.workspace, Teachers(fixed=tuple(fixed), tuned=tuple(tuned)), images, config, trainer.progress
     )
+    trainer.used[made.folder] = None
     return Teaching(soft_labels=made, networks=tuple(networks))
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -13,27 +14,39 @@ import pytest
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
-from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, TrainConfig, load_config
+from weckd_edge.artifacts import DatasetIndex, NetworkInput
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.data.folds import Fold
+from weckd_edge.train.data.split import SplitItem, split_fold
 from weckd_edge.train.distill import engine
+from weckd_edge.train.distill.outside.teacher import torch_teacher
+from weckd_edge.train.distill.training_cost import TrainingCost
+from weckd_edge.train.networks.models import create_student
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
 from weckd_edge.train.tuning.study import StudyGrid, run_study
-from weckd_edge.train.tuning.study_results import Study, StudyRun, chain_verdict, chain_verdicts, mean_interval
+from weckd_edge.train.tuning.study_record import HeldOut, StudyFacts, StudyRun, held_out_of
+from weckd_edge.train.tuning.study_results import StrategyDifference, Study
+from weckd_edge.train.tuning.study_verdicts import chain_verdict, chain_verdicts
+
+IMAGES = 100
+"""Number of test images of each seed and fold that is made up here, in groups of two."""
 
 
 def trial(strategy: str, seed: int, accuracy: float, **changes: Any) -> StudyRun:
+    """A run whose last link predicts the first images rightly, as many as ``accuracy`` says; the class is always 0."""
+    right = round(IMAGES * accuracy)
     made = StudyRun(
         strategy=strategy,
         seed=seed,
-        accuracy=accuracy,
-        correct=round(100 * accuracy),
-        test_images=100,
-        test_groups=40,
-        train_images=250,
-        links_accuracy=(accuracy,),
+        accuracy=right / IMAGES,
+        correct=right,
+        test_images=IMAGES,
+        test_groups=IMAGES // 2,
+        predicted=((0,) * right + (1,) * (IMAGES - right),),
+        links_accuracy=(right / IMAGES,),
         labels_used=57,
         images_used=57,
         steps=10,
@@ -44,35 +57,102 @@ def trial(strategy: str, seed: int, accuracy: float, **changes: Any) -> StudyRun
     return replace(made, **changes)
 
 
+def held_out(seed: int, fold: int | None = None) -> HeldOut:
+    """Images that no other fold of the seed tests; without folds, those that every seed tests."""
+    first = IMAGES * ((fold or 1) - 1)
+    images = tuple(range(first, first + IMAGES))
+    return HeldOut(
+        seed=seed,
+        fold=fold,
+        data_sha256="0" * 64,
+        images=images,
+        groups=tuple(image // 2 for image in images),
+        truth=(0,) * IMAGES,
+    )
+
+
+def facts(seeds: int, folds: int | None, *strategies: str) -> StudyFacts:
+    return StudyFacts(dataset="ears", synthetic=True, seeds=seeds, folds=folds, strategies=strategies, labelled_fraction=0.1)
+
+
 def study(**accuracies: list[float]) -> Study:
     trials = [trial(name, seed, a) for name, found in accuracies.items() for seed, a in enumerate(found)]
     seeds = len(next(iter(accuracies.values())))
-    return Study(dataset="ears", synthetic=True, labelled_fraction=0.1, seeds=seeds, trials=tuple(trials))
+    return Study(
+        facts=facts(seeds, None, *accuracies),
+        trials=tuple(trials),
+        held_out=tuple(held_out(seed) for seed in range(seeds)),
+    )
 
 
-def test_interval_is_students() -> None:
-    found = mean_interval([0.1, 0.2, 0.3])
-    assert found.mean == pytest.approx(0.2)
+def width(found: Any) -> float:
+    assert found.low is not None
     assert found.high is not None
-    assert found.high - found.mean == pytest.approx(4.30265 * 0.1 / 3**0.5, rel=1e-5)
-    assert mean_interval([0.4]).low is None
+    return float(found.high - found.low)
 
 
-def test_differences_are_paired_by_seed() -> None:
+def test_differences_are_paired_image_by_image() -> None:
     """Both vary by 20 points between seeds and differ by 5 in each: the pairs see it, the means alone would not."""
-    found = study(alone=[0.5, 0.6, 0.7], chain=[0.55, 0.65, 0.751])
+    found = study(alone=[0.5, 0.6, 0.7], chain=[0.55, 0.65, 0.75])
     (difference,) = found.differences()
     assert (difference.a, difference.b) == ("chain", "alone")
+    assert difference.mean == pytest.approx(0.05)
     assert difference.low is not None
-    assert 0.04 < difference.low < difference.mean < 0.06
-    wide = found.mean("chain")
-    assert wide.low is not None
-    assert wide.low < 0.5
+    assert difference.low > 0
+    assert width(found.mean("chain")) > 4 * width(difference)
 
 
 def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
-    found = study(alone=[0.1, 0.9]).mean("alone")
-    assert (found.low, found.high) == (0.0, 1.0)
+    found = study(alone=[0.9, 0.99, 1.0]).mean("alone")
+    assert found.high is not None
+    assert found.mean < found.high <= 1
+
+
+def test_two_trainings_give_no_interval_and_the_note_says_what_is_missing() -> None:
+    found = study(alone=[0.5, 0.6], chain=[0.6, 0.7])
+    assert found.mean("alone").low is None
+    assert found.difference("chain", "alone") == StrategyDifference(
+        a="chain", b="alone", mean=pytest.approx(0.1), low=None, high=None
+    )
+    (note,) = found.notes
+    assert "three trainings" in note
+    assert "there are 2 and 50" in note
+
+
+def test_strategies_are_compared_on_the_runs_that_both_have() -> None:
+    """A study that goes on, or two that are put together, need not have run everything."""
+    found = study(alone=[0.5, 0.6, 0.7, 0.2], chain=[0.6, 0.7, 0.8, 0.2])
+    found = replace(found, trials=found.trials[:-1])
+    assert found.difference("chain", "alone").mean == pytest.approx(0.1)
+    apart = replace(found, trials=(found.trials[0], found.trials[-1]))
+    with pytest.raises(ValueError, match="same seed and fold"):
+        apart.difference("chain", "alone")
+
+
+def test_the_last_link_is_compared_with_the_first() -> None:
+    found = study(chain=[0.6, 0.7, 0.8], alone=[0.5, 0.5, 0.5])
+    first = ((0,) * 50 + (1,) * 50,)
+    found = replace(
+        found,
+        trials=tuple(replace(t, predicted=first + t.predicted) if t.strategy == "chain" else t for t in found.trials),
+    )
+    gain = found.last_over_first("chain")
+    assert gain is not None
+    assert gain.mean == pytest.approx(0.2)
+    assert gain.low is not None
+    assert gain.low < 0.2
+    assert found.last_over_first("alone") is None
+
+
+def test_a_strategys_cost_is_its_time_over_that_of_the_control_with_as_many_labels() -> None:
+    found = study(**{"single-union": [0.5, 0.5], "chain": [0.5, 0.5]})
+    slower = replace(found, trials=tuple(replace(t, seconds=3.0) if t.strategy == "chain" else t for t in found.trials))
+    assert slower.cost_ratio("chain") == pytest.approx(3)
+    assert slower.cost_ratio("single-union") == 1
+    assert study(chain=[0.5]).cost_ratio("chain") is None
+    columns, rows = slower.summary_table()
+    assert dict(zip(columns, rows[1], strict=True))["cost ratio"] == pytest.approx(3)
+    assert dict(zip(columns, rows[0], strict=True))["over single-union"] == ""
 
 
 @pytest.mark.parametrize(
@@ -80,7 +160,7 @@ def test_an_accuracy_never_reaches_beyond_all_or_nothing() -> None:
     [
         ([0.7, 0.8, 0.91], "The chain helped: the accuracy of weckd differs from single-subset's by +"),
         ([0.3, 0.4, 0.51], "The chain hurt: the accuracy of weckd differs from single-subset's by -"),
-        ([0.9, 0.3, 0.9], "Not shown that the chain helped"),
+        ([0.9, 0.3, 0.8], "Not shown that the chain helped"),
     ],
 )
 def test_the_verdict_follows_the_interval(chain: list[float], words: str) -> None:
@@ -249,48 +329,48 @@ def folded(**accuracies: list[list[float]]) -> Study:
     ]
     shape = next(iter(accuracies.values()))
     return Study(
-        dataset="ears",
-        synthetic=True,
-        labelled_fraction=0.1,
-        seeds=len(shape),
-        folds=len(shape[0]),
+        facts=facts(len(shape), len(shape[0]), *accuracies),
         trials=tuple(reversed(trials)),
+        held_out=tuple(held_out(seed, fold) for seed in range(len(shape)) for fold in range(1, len(shape[0]) + 1)),
     )
 
 
-def test_the_interval_over_folds_is_that_of_the_corrected_resampled_t_test() -> None:
-    """Nadeau and Bengio 2003: the variance of the mean is s² (1 / runs + test images / training images)."""
-    values = [0.1, 0.2, 0.3]
-    found = mean_interval(values, overlap=0.4)
-    assert found.high is not None
-    assert found.high - found.mean == pytest.approx(4.30265 * 0.1 * (1 / 3 + 0.4) ** 0.5, rel=1e-5)
-    folds = folded(alone=[[0.4, 0.5, 0.6]]).mean("alone")
-    assert folds.high is not None
-    assert folds.high - folds.mean == pytest.approx(4.30265 * 0.1 * (1 / 3 + 100 / 250) ** 0.5, rel=1e-5)
+def test_the_accuracy_of_a_seed_is_that_over_all_images_of_its_folds() -> None:
+    found = folded(alone=[[0.4, 0.5, 0.6], [0.6, 0.6, 0.9]])
+    assert found.accuracies("alone") == {0: pytest.approx(0.5), 1: pytest.approx(0.7)}
+    assert found.mean("alone").mean == pytest.approx(0.6)
+    uneven = replace(
+        found,
+        trials=tuple(replace(t, correct=t.correct // 2, test_images=50) if t.fold == 3 else t for t in found.trials),
+    )
+    assert uneven.accuracies("alone")[0] == pytest.approx((40 + 50 + 30) / 250)
 
 
-def test_differences_over_folds_are_paired_by_seed_and_fold_in_whatever_order_the_runs_came() -> None:
+def test_folds_of_one_seed_are_trainings_enough_for_an_interval() -> None:
+    one = folded(alone=[[0.4, 0.5, 0.6, 0.5, 0.5]])
+    five = folded(alone=[[0.4, 0.5, 0.6, 0.5, 0.5]] * 5)
+    assert width(one.mean("alone")) > width(five.mean("alone")) > 0
+    assert study(alone=[0.5]).mean("alone").low is None
+
+
+def test_differences_over_folds_are_the_same_in_whatever_order_the_runs_came() -> None:
     found = folded(alone=[[0.4, 0.8], [0.5, 0.7]], chain=[[0.45, 0.85], [0.55, 0.75]])
     mixed = replace(found, trials=(*found.trials[1::2], *found.trials[::2]))
-    for one in (found, mixed):
-        (difference,) = one.differences()
-        assert abs(difference.mean) == pytest.approx(0.05)
-        assert difference.low == pytest.approx(difference.mean)
+    assert found.difference("chain", "alone").mean == pytest.approx(0.05)
+    assert found.difference("chain", "alone") == mixed.difference("chain", "alone")
+    assert found.mean("chain") == mixed.mean("chain")
 
 
-def test_the_notes_say_what_an_interval_over_folds_is_and_that_trainings_ended_early() -> None:
-    assert study(alone=[0.5, 0.6]).notes == ()
-    (note,) = folded(alone=[[0.4, 0.5]]).notes
-    assert "Each fold trains on the other's test images" in note
-    (three,) = folded(alone=[[0.4, 0.5, 0.6]]).notes
-    assert "Folds share training images" in three
-    assert "0.40 test images for each training image" in note
+def test_the_notes_say_what_an_interval_counts_and_that_trainings_ended_early() -> None:
+    (note,) = folded(alone=[[0.4, 0.5, 0.6]]).notes
+    assert "150 groups" in note
+    assert "3 trainings" in note
     assert "2 seeds of 2 folds" in chain_verdict(
         folded(**{"single-subset": [[0.5, 0.6], [0.5, 0.6]], "weckd": [[0.7, 0.7], [0.7, 0.8]]}), "weckd"
     )
     uneven = study(alone=[0.5], chain=[0.6])
     uneven = replace(uneven, trials=(uneven.trials[0], replace(uneven.trials[1], steps=4)))
-    assert "Early stopping" in uneven.notes[0]
+    assert "Early stopping" in uneven.notes[1]
 
 
 def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
@@ -310,16 +390,62 @@ def test_every_strategy_runs_on_each_fold_and_each_image_is_tested_once(
     )
     names = ("single-subset", "weckd")
     assert [(run.fold, run.strategy) for run in found.trials] == [(k, name) for k in (1, 2, 3) for name in names]
-    tested = [sorted(record.path for record in index.split("test")) for index in seen[:3]]
+    tested = [sorted(record.path for record in index.split("test")) for index in seen[1:4]]
     assert sorted(path for part in tested for path in part) == sorted(record.path for record in seen[0].images)
     assert all(run.test_images == len(tested[(run.fold or 0) - 1]) for run in found.trials)
     lines = [json.loads(line) for line in (tmp_path / "out/trials.jsonl").read_text().splitlines()]
     assert [line["fold"] for line in lines] == [1, 1, 2, 2, 3, 3]
+    splits = [json.loads(line) for line in (tmp_path / "out/splits.jsonl").read_text().splitlines()]
+    assert [len(split["images"]) for split in splits] == [len(part) for part in tested]
+    assert sorted(image for split in splits for image in split["images"]) == list(range(len(seen[0].images)))
+    for line in lines:
+        truth = splits[line["fold"] - 1]["truth"]
+        right = [sum(p == t for p, t in zip(link, truth, strict=True)) for link in line["predicted"]]
+        assert right[-1] == line["correct"]
+        assert [count / len(truth) for count in right] == line["links_accuracy"]
     monkeypatch.setattr(module, "run_strategy", None)
     assert (
         run_study(ears, CONFIG, StudyGrid(strategies=list(names), seeds=1, folds=3), tmp_path / "out", SilentProgress())
         == found
     )
+
+
+def test_no_two_folds_of_any_seeds_train_with_the_same_seed() -> None:
+    grid = StudyGrid(strategies=["weckd"], seeds=20, folds=3)
+    numbers = [split.number for split in grid.splits(4)]
+    assert len(set(numbers)) == 60
+    assert [split.number for split in StudyGrid(strategies=["weckd"], seeds=3).splits(4)] == [4, 5, 6]
+
+
+def test_labelled_subsets_of_two_folds_are_no_more_alike_than_those_of_two_seeds() -> None:
+    items = [SplitItem(label=str(i % 2), group=f"g{i}") for i in range(400)]
+
+    def subset(seed: int, number: int) -> set[int]:
+        places = split_fold(items, DataConfig(), Fold(number=number, count=5), labelled_subsets=3, seed=seed)
+        return {i for i, place in enumerate(places) if place.labelled_subset == 0}
+
+    folds = [subset(0, number) for number in range(1, 6)]
+    seeds = [subset(seed, 1) for seed in range(5)]
+    alike = [[len(a & b) / len(a) for a, b in itertools.combinations(found, 2)] for found in (folds, seeds)]
+    assert all(folds)
+    assert sum(alike[0]) <= sum(alike[1]) + 0.5
+    assert max(alike[0]) < 0.3
+
+
+def test_images_and_groups_have_the_same_numbers_in_every_split(ears: Path, tmp_path: Path) -> None:
+    from weckd_edge.train.data.index import build_index
+
+    def index(seed: int) -> DatasetIndex:
+        return build_index(ears, CONFIG.data, labelled_subsets=2, seed=seed, skip_bad=False, progress=SilentProgress())
+
+    kept = {}
+    for seed in (0, 1, 2):
+        one = index(seed)
+        found = held_out_of(one, seed, None)
+        assert found.data_sha256 == held_out_of(index(0), 0, None).data_sha256
+        for record, *numbers in zip(one.split("test"), found.images, found.groups, found.truth, strict=True):
+            assert kept.setdefault(record.path, numbers) == numbers
+    assert len({tuple(numbers) for numbers in kept.values()}) == len(kept)
 
 
 def test_machines_share_the_folds_of_a_storage(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,3 +470,29 @@ def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_
     dealt = replace(CONFIG, data=replace(CONFIG.data, use_published_split=False))
     found = run_study(tmp_path / "split", dealt, grid, tmp_path / "out", SilentProgress())
     assert [run.fold for run in found.trials] == [1, 2]
+
+
+def test_a_strategys_cost_is_that_of_all_it_asked_for(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Soft labels are made anew for the labels that each link may see, and both count."""
+    network = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    teacher = torch_teacher(
+        create_student(TOY_LINKS[-1], 2).student.eval(),
+        network,
+        name="toy",
+        identity=["toy"],
+        outputs=2,
+        labels=("dark", "light"),
+        head="own",
+    )
+    counted: list[list[str]] = []
+    real = module.total_cost
+
+    def look(folders: Iterable[Path]) -> TrainingCost:
+        counted.append(sorted(folder.name.rpartition("-")[0] for folder in folders))
+        return real(folders)
+
+    monkeypatch.setattr(module, "total_cost", look)
+    grid = StudyGrid(strategies=["weckd+teachers", "weckd"], seeds=1, teachers=[teacher])
+    config = replace(CONFIG, distill=DistillConfig(teacher_gate="off"))
+    run_study(ears, config, grid, tmp_path / "out", SilentProgress())
+    assert counted == [["link-M1", "link-M2", "soft-labels", "soft-labels"], ["link-M1", "link-M2"]]

@@ -664,14 +664,14 @@ def test_the_command_refuses_to_write_into_the_sealed_bundle(tmp_path: Path) -> 
 
 
 def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
-    def row(name: str, by_run: tuple[float, ...], gain: float | None) -> StudyRow:
-        mean = sum(by_run) / len(by_run)
+    def row(name: str, by_seed: tuple[float, ...], gain: float | None) -> StudyRow:
+        mean = sum(by_seed) / len(by_seed)
         known = gain is not None
         return StudyRow(
             name=name,
             labels=57,
             images=569,
-            by_run=by_run,
+            by_seed=by_seed,
             mean=mean,
             low=mean - 0.1,
             high=mean + 0.1,
@@ -681,6 +681,7 @@ def study_page(*, joules: float | None = None, **changes: Any) -> StudyPage:
             seconds=61.0,
             cpu_seconds=120.0,
             joules=joules,
+            cost_ratio=2.25,
         )
 
     page = StudyPage(
@@ -705,6 +706,8 @@ def test_a_study_is_one_page_without_a_network_that_says_what_was_found(tmp_path
         assert words in text, words
     assert html.count('class="dot baseline"') >= 4
     assert "energy" not in text
+    assert "times single-union" in text
+    assert "2.25" in text
     write_study(study_page(joules=1234.0), tmp_path / "study.html")
     assert "1,234 J" in text_of((tmp_path / "study.html").read_text())
 
@@ -713,7 +716,7 @@ def test_a_study_of_folds_says_so_and_shows_its_notes(tmp_path: Path) -> None:
     note = "Folds share training images."
     write_study(study_page(folds=5, notes=(note,), equal_steps=False), tmp_path / "study.html")
     text = text_of((tmp_path / "study.html").read_text())
-    for words in ("2 seeds of 5 folds", "mean over folds", "paired by fold", note):
+    for words in ("2 seeds of 5 folds", "over all images of their folds", note):
         assert words in text, words
     assert "gradient steps" not in text
     write_study(study_page(), tmp_path / "study.html")
@@ -723,20 +726,26 @@ def test_a_study_of_folds_says_so_and_shows_its_notes(tmp_path: Path) -> None:
 @pytest.mark.parametrize("accuracy", [0.0, 0.5, 1.0])
 def test_a_study_in_which_all_predict_alike_is_drawn_too(tmp_path: Path, accuracy: float) -> None:
     rows = tuple(
-        dataclasses.replace(row, by_run=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
+        dataclasses.replace(row, by_seed=(accuracy,), mean=accuracy, low=None, high=None) for row in study_page().rows
     )
     write_study(study_page(rows=rows, seeds=1), tmp_path / "study.html")
     assert "nan" not in (tmp_path / "study.html").read_text()
 
 
+def test_a_study_without_the_control_that_costs_as_many_labels_compares_no_costs(tmp_path: Path) -> None:
+    rows = tuple(dataclasses.replace(row, cost_ratio=None) for row in study_page().rows)
+    write_study(study_page(rows=rows), tmp_path / "study.html")
+    assert "times single-union" not in text_of((tmp_path / "study.html").read_text())
+
+
 def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     rows = tuple(
-        dataclasses.replace(row, by_run=row.by_run[:1], low=None, high=None, gain_low=None, gain_high=None)
+        dataclasses.replace(row, by_seed=row.by_seed[:1], low=None, high=None, gain_low=None, gain_high=None)
         for row in study_page().rows
     )
     write_study(study_page(rows=rows, seeds=1, synthetic=False), tmp_path / "study.html")
     html = (tmp_path / "study.html").read_text()
-    assert " to " not in text_of(html).split("Results")[1].split("Intervals")[0]
+    assert " to " not in text_of(html).split("Results")[1].split("Gains")[0]
     assert 'class="whisker' not in html
     assert "Synthetic data" not in html
 

@@ -1,0 +1,86 @@
+"""Append a finished study to results/study.jsonl: ``python benchmarks/record_study.py NAME FOLDER -- weckd-edge study ...``.
+
+FOLDER is the ``--out`` of the study; behind ``--`` stands the command that ran it. Run it from the checkout that the study
+was run with, which gives the commit, on the machine that it was run on. The lines of a study carry its name:
+
+- one of the study: what it is about, its settings, command, commit and environment;
+- one for each seed and fold: the test images, with their groups and classes (``splits.jsonl``);
+- one for each run: what every link predicts of them, and what it cost (``trials.jsonl``).
+
+study_tables.py makes tables of them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from record import environment, git
+from study_tables import SCRIPT
+from tables import RESULTS, lines_of, marks
+
+from weckd_edge.train.tuning.study_record import FACTS_FILE, HELD_OUT_FILE, RUNS_FILE, SETTINGS_FILE
+
+LIBRARIES = ("torch", "timm", "numpy")
+
+
+def lines_of_study(name: str, folder: Path, **told: Any) -> list[dict[str, Any]]:
+    """Return the lines of a finished study.
+
+    Args:
+        name: Name of the study among the results.
+        folder: Folder of the study.
+        told: What the study's own line holds besides: command, commit, environment.
+
+    Raises:
+        SystemExit: Runs are missing.
+    """
+    facts, settings = (json.loads((folder / file).read_text(encoding="utf-8")) for file in (FACTS_FILE, SETTINGS_FILE))
+    splits, runs = (
+        [json.loads(line) for line in (folder / file).read_text(encoding="utf-8").splitlines()]
+        for file in (HELD_OUT_FILE, RUNS_FILE)
+    )
+    places = facts["seeds"] * (facts["folds"] or 1)
+    wanted = places * len(facts["strategies"])
+    if (len(splits), len(runs)) != (places, wanted):
+        raise SystemExit(f"{folder}: expected {places} splits and {wanted} runs, found {len(splits)} and {len(runs)}")
+    return [{"study": name, **line} for line in ({**told, "settings": settings, **facts}, *splits, *runs)]
+
+
+def append_study(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
+    """Append lines to a file of results, whose lines are never changed."""
+    with path.open("a", encoding="utf-8") as file:
+        for line in lines:
+            file.write(json.dumps(line, sort_keys=True, separators=(",", ":")) + "\n")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("name", help="name of the study among the results, such as frames-2026-12")
+    parser.add_argument("folder", type=Path, help="--out of the study")
+    parser.add_argument("command", nargs="+", help="the command that ran it, behind --")
+    parser.add_argument("--note", help="what a reader of the times must know, such as other work on the machine")
+    given = parser.parse_args()
+    if any(line.get("study") == given.name for line in lines_of("study")):
+        parser.error(f"results/study.jsonl holds a study '{given.name}' already; choose another name")
+    told = {
+        "command": shlex.join(given.command),
+        "commit": git("rev-parse", "HEAD"),
+        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "date": datetime.now(timezone.utc).date().isoformat(),
+        "environment": environment(LIBRARIES),
+        **({"note": given.note} if given.note else {}),
+    }
+    lines = lines_of_study(given.name, given.folder, **told)
+    append_study(RESULTS / "study.jsonl", lines)
+    print(f"{len(lines)} lines. Put these marks where docs/results/chain.md shall show it, then run {SCRIPT}:")
+    print(*marks(given.name, SCRIPT), sep="\n")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,100 @@
+"""From the folder of a study to lines of results and to the tables of docs/results/chain.md."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from support.goldens import FOLDER
+
+BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
+FIXTURE = Path(__file__).resolve().parents[3] / "fixtures" / "study"
+"""A study of drawn frames by a chain of toys, as ``weckd-edge study`` wrote it: two seeds of two folds, five strategies."""
+
+
+@pytest.fixture(scope="module")
+def scripts() -> tuple[ModuleType, ModuleType]:
+    sys.path.insert(0, str(BENCHMARKS))
+    try:
+        import record_study
+        import study_tables
+    finally:
+        sys.path.remove(str(BENCHMARKS))
+    return record_study, study_tables
+
+
+@pytest.fixture
+def recorded(scripts: tuple[ModuleType, ModuleType]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = scripts[0].lines_of_study(
+        "toy", FIXTURE, command="weckd-edge study", commit="abc", environment={}
+    )
+    return found
+
+
+def test_the_page_holds_the_tables_of_the_results(scripts: tuple[ModuleType, ModuleType]) -> None:
+    tables = scripts[1]
+    page = tables.PAGE.read_text(encoding="utf-8")
+    assert tables.with_tables(page, tables.tables(), tables.SCRIPT) == page
+
+
+def test_the_tables_of_a_recorded_study(
+    scripts: tuple[ModuleType, ModuleType], recorded: list[dict[str, Any]], golden: Callable[[Path, str], None]
+) -> None:
+    (study,) = scripts[1].studies(recorded).values()
+    golden(FOLDER / "study_tables.md", "\n".join(scripts[1].tables_of(study)) + "\n")
+
+
+def test_a_studys_own_line_says_how_it_was_run(recorded: list[dict[str, Any]]) -> None:
+    own = recorded[0]
+    assert (own["study"], own["command"], own["commit"]) == ("toy", "weckd-edge study", "abc")
+    assert own["settings"]["train"]["steps_per_epoch"] == 10
+    assert {line["study"] for line in recorded} == {"toy"}
+    assert len(recorded) == 1 + 4 + 20
+
+
+def test_lines_are_appended_and_earlier_ones_stay_to_the_byte(
+    scripts: tuple[ModuleType, ModuleType], recorded: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    path = tmp_path / "study.jsonl"
+    path.write_text('{"study": "earlier",   "accuracy": 0.5}\n')
+    scripts[0].append_study(path, recorded)
+    first, *rest = path.read_text().splitlines()
+    assert first == '{"study": "earlier",   "accuracy": 0.5}'
+    assert [json.loads(line) for line in rest] == recorded
+
+
+def test_a_study_that_lacks_runs_is_not_recorded(scripts: tuple[ModuleType, ModuleType], tmp_path: Path) -> None:
+    folder = tmp_path / "study"
+    shutil.copytree(FIXTURE, folder)
+    lines = (folder / "trials.jsonl").read_text().splitlines()
+    (folder / "trials.jsonl").write_text("\n".join(lines[:-1]) + "\n")
+    with pytest.raises(SystemExit, match="expected 4 splits and 20 runs, found 4 and 19"):
+        scripts[0].lines_of_study("toy", folder)
+
+
+def test_a_page_holds_each_study_between_the_marks_of_its_name(
+    scripts: tuple[ModuleType, ModuleType], recorded: list[dict[str, Any]]
+) -> None:
+    tables = scripts[1]
+    (study,) = tables.studies(recorded).values()
+    found = {"toy": tables.tables_of(study)}
+    begin, end = scripts[0].marks("toy", tables.SCRIPT)
+    once = tables.with_tables(f"Before.\n\n{begin}\nsomething else\n{end}\n\nAfter.", found, tables.SCRIPT)
+    assert "something else" not in once
+    assert once.startswith("Before.")
+    assert once.endswith("After.")
+    assert tables.with_tables(once, found, tables.SCRIPT) == once
+    with pytest.raises(ValueError, match="toy"):
+        tables.with_tables("A page without marks.", found, tables.SCRIPT)
+
+
+def test_studies_without_predictions_have_no_new_tables(scripts: tuple[ModuleType, ModuleType]) -> None:
+    old = {"study": "old", "strategy": "relay", "seed": 0, "accuracy": 0.5}
+    assert scripts[1].studies([old, {"accuracy": 0.1}]) == {}
