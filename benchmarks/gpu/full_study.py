@@ -28,6 +28,7 @@ from weckd_edge.core.store import Workspace
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain
 from weckd_edge.train.tuning.study import StudyGrid, run_study
+from weckd_edge.train.tuning.study_results import Study
 
 STRATEGIES = (
     "single-subset",
@@ -144,12 +145,20 @@ def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
             # Links that another strategy had trained took no time now: what they took then counts.
             step_s = max(seconds, trained["seconds"]) / steps
             chain = [f"{link.model} at {link.input_size} px" for link in config.link]
-            results.append("study", key, wall_s=round(seconds, 2), chain=chain, **_figures(trained))
+            results.append("study", key, wall_s=round(seconds, 2), chain=chain, **_figures(trained, study))
     return left_out
 
 
-def _figures(trained: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in trained.items() if name not in ("strategy", "seed", "steps", "schema_version")}
+def _figures(trained: dict[str, Any], study: Study) -> dict[str, Any]:
+    """Return the figures of a run, with the last link's predictions, the truth and the groups of the test images."""
+    (held_out,) = study.held_out
+    left_out = ("strategy", "seed", "steps", "schema_version", "predicted")
+    return {
+        **{name: value for name, value in trained.items() if name not in left_out},
+        "predicted": "".join(map(str, trained["predicted"][-1])),
+        "truth": "".join(map(str, held_out.truth)),
+        "groups": held_out.groups,
+    }
 
 
 def main(given: Sequence[str] | None = None) -> None:
