@@ -137,14 +137,14 @@ def torch_teacher(
     backbone = student.eval().requires_grad_(False).backbone
 
     def features(images: Tensor) -> Tensor:
-        with torch.inference_mode(), full_precision():
+        with torch.inference_mode(), full_precision(images.device):
             shown = normalise(images, network_input).contiguous(memory_format=torch.channels_last)
             map_ = backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
             found: Tensor = backbone.forward_head(map_, pre_logits=True)  # type: ignore[operator]  # likewise
             return found.flatten(1)
 
     def classify(images: Tensor) -> Tensor:
-        with torch.inference_mode(), full_precision():
+        with torch.inference_mode(), full_precision(images.device):
             logits, _ = student(normalise(images, network_input))
             probabilities: Tensor = logits.softmax(dim=1)
             return probabilities
