@@ -33,6 +33,7 @@ EVERYTHING = ("all",)
 TOOLS = ("pytest", "pytest-xdist", "hypothesis")
 TESTS = (
     "tests/unit/train/networks/test_models.py",
+    "tests/unit/train/networks/test_pruning.py",
     "tests/unit/weckd_edge/core/test_network_options.py",
     "tests/unit/train/networks/test_checkpoint.py",
     "tests/unit/train/distill/test_engine.py",

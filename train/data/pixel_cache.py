@@ -31,7 +31,7 @@ MAX_BYTES = 4 << 30
 """Size of all files from which on there is only one mean for each network pixel, bytes: they are read at random places."""
 
 MARGIN = 1.15
-"""Factor of the pictures' side over the network's where the resize takes single pixels, so that zoomed views stay sharp."""
+"""Factor of the pictures' side over the network's with any resize but ``area``, so that zoomed views stay sharp."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

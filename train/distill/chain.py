@@ -7,7 +7,7 @@ this project's addition.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import pairwise
@@ -197,6 +197,17 @@ def run_strategy(
     Every strategy takes as many gradient steps in all as the whole chain: one with fewer networks trains the last of them
     longer.
     """
+    return tuple(train_links(trainer, plans, strategy, config, teachers))
+
+
+def train_links(
+    trainer: Trainer,
+    plans: Sequence[LinkPlan],
+    strategy: Strategy,
+    config: BuildConfig,
+    teachers: Sequence[OutsideTeacher] = (),
+) -> Iterator[Stage[Link]]:
+    """Yield the links of one strategy, each as it is trained, so that a search can stop before the next."""
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
     distill = (
@@ -230,7 +241,7 @@ def run_strategy(
                 )
             )
         )
-    return tuple(links)
+        yield links[-1]
 
 
 def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:

@@ -76,28 +76,11 @@ def measure_batch_norms(student: Student, feed: TrainingImages, network_input: N
     Returns:
         Whether the statistics were changed; never with fewer than ``ENOUGH`` images.
     """
-    if len(feed.labelled) + len(feed.unlabelled) < ENOUGH:
+    shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))
+    if len(shown) < ENOUGH:
         return False
     student.eval()
     kept, before_score = _copy(student), evaluate(student)
-    set_batch_norms(student, feed, network_input)
-    if evaluate(student) < before_score:
-        student.load_state_dict(kept)
-        return False
-    return True
-
-
-def set_batch_norms(student: Student, feed: TrainingImages, network_input: NetworkInput) -> None:
-    """Set every batch norm's running mean and variance to their average over images without random views.
-
-    A network that lost channels needs this before anything else: what its layers add up is less than before.
-
-    Args:
-        student: Network; ends in evaluation mode.
-        feed: Training images on the student's device, all of which are used, with a label or without.
-        network_input: Size and normalisation of the network's input.
-    """
-    shown = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))
     norms = [module for module in student.modules() if isinstance(module, nn.modules.batchnorm._BatchNorm)]
     before = [norm.momentum for norm in norms]
     for norm in norms:
@@ -110,3 +93,7 @@ def set_batch_norms(student: Student, feed: TrainingImages, network_input: Netwo
     for norm, momentum in zip(norms, before, strict=True):
         norm.momentum = momentum
     student.eval()
+    if evaluate(student) < before_score:
+        student.load_state_dict(kept)
+        return False
+    return True

@@ -30,7 +30,8 @@ class Strategy:
         teachers: Teachers of a link: the ``previous`` link, every ``earlier`` one, or ``none``.
         outside: Whether the teachers from outside the chain teach every link.
         unlabelled: Whether a taught link also sees the other training images, without labels.
-        inherit: Whether a link starts from its predecessor's weights where both are the same network, at another size.
+        inherit: Whether a link starts from its predecessor's weights where both are the same model, and it is as
+            wide or narrower, whatever the sizes of their images.
         soup: Whether the last link ends as the mean of its weights and of those of earlier links of the same network that
             make it no worse on the validation groups, so that it keeps what one labelled subset taught while it learns the
             next.

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from weckd_edge.artifacts import (
     DatasetIndex,
@@ -39,7 +40,7 @@ from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.link_plan import LinkPlan
-from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms, set_batch_norms
+from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
 from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.training_cost import metered
@@ -55,9 +56,9 @@ from weckd_edge.train.networks.models import (
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 from weckd_edge.train.run_logging.base import NO_RUN_LOGGER, Curves, RunLogger
 
-RANGE_IMAGES = 128
-"""Number of images on which a rounded network's first ranges are found."""
-RANGE_BATCH = 32
+SHOWN_IMAGES = 128
+"""Number of images on which a pruned network's channels are chosen, and a rounded one's first ranges are found."""
+SHOWN_BATCH = 32
 
 NO_TEACHING = DistillConfig()
 
@@ -249,14 +250,20 @@ class Trainer:
 
     def _train(self, job: LinkJob, folder: Path, scratch: Path, curves: Curves) -> Link:
         plan = job.plan
+        feed = self.open_feed(job)
+        shown = _shown(feed, plan.input.network)
         torch.manual_seed(job.seed)
-        created = create_student(plan.config, len(self.index.labels))
+        created = create_student(plan.config, len(self.index.labels), shown if job.start is None else ())
         if job.start is not None:
-            inherit_weights(created.student, load_link(job.start.artifact, job.start.folder))
+            inherit_weights(created.student, load_link(job.start.artifact, job.start.folder), shown)
         created.student.to(device := fabric_for(job.train).device)
-        feed = self.open_feed(job).on(device)
-        if _loses_channels(job):
-            set_batch_norms(created.student, feed, plan.input.network)
+        feed = feed.on(device)
+
+        def evaluate(student: Student) -> float:
+            return self._accuracy(student, plan.input, "val").value
+
+        if job.start is not None and job.start.artifact.width > plan.config.width:
+            measure_batch_norms(created.student, feed, plan.input.network, evaluate)
         with_probe = (
             job.train.linear_probe
             and job.start is None
@@ -265,7 +272,9 @@ class Trainer:
         )
         stopping = self._stopping(job)
         fit_student(
-            self._rounded(created.student, feed, plan.input.network, job.rounded) if job.rounded else created.student,
+            RoundedStudent(created.student.backbone, _shown(feed, plan.input.network), job.rounded)
+            if job.rounded
+            else created.student,
             self._task(job),
             feed,
             job.train,
@@ -279,9 +288,6 @@ class Trainer:
             self.progress,
             stopping,
         )
-
-        def evaluate(student: Student) -> float:
-            return self._accuracy(student, plan.input, "val").value
 
         if job.soup:
             make_soup(
@@ -320,13 +326,6 @@ class Trainer:
         return EarlyStopping(
             job.train.patience, lambda student: score_validation(student, spec, self.frames("val", spec.frame))
         )
-
-    def _rounded(
-        self, student: Student, feed: TrainingImages, network_input: NetworkInput, target: Target
-    ) -> RoundedStudent:
-        seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))[:RANGE_IMAGES]
-        parts = np.array_split(seen, math.ceil(len(seen) / RANGE_BATCH))
-        return RoundedStudent(student.backbone, (plain_inputs(feed, part, network_input) for part in parts), target)
 
     def _task(self, job: LinkJob) -> TrainingTask:
         if not job.is_taught:
@@ -370,11 +369,11 @@ class Trainer:
         return self._decoded[split]
 
 
-def _loses_channels(job: LinkJob) -> bool:
-    """Tell whether a link starts from trained weights of which it keeps a part alone."""
-    if job.start is not None:
-        return job.start.artifact.width > job.plan.config.width
-    return has_pretrained_backbone(job.plan.config) and job.plan.config.width < 1
+def _shown(feed: TrainingImages, network_input: NetworkInput) -> Iterator[Tensor]:
+    """Yield some of the images that a link learns from, in batches, without random views."""
+    seen = np.random.default_rng(0).permutation(np.concatenate([feed.labelled, feed.unlabelled]))[:SHOWN_IMAGES]
+    for part in np.array_split(seen, math.ceil(len(seen) / SHOWN_BATCH)):
+        yield plain_inputs(feed, part, network_input)
 
 
 def _logged_settings(job: LinkJob) -> dict[str, str]:

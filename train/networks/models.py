@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import urllib.request
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -73,8 +73,14 @@ class CreatedStudent:
     std: Colour
 
 
-def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
+def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = ()) -> CreatedStudent:
     """Make a student with fresh or given weights, pruned to the link's width.
+
+    Args:
+        config: Settings of the link.
+        classes: Number of classes.
+        images: Images by which the channels of a pruned student are chosen, in batches ``[B, 3, H, W]`` as it takes them;
+            without any, only its shapes mean something.
 
     Raises:
         ModelError: The name is unknown, timm refuses the options, the weights are missing or of another shape, there is no
@@ -107,26 +113,27 @@ def create_student(config: LinkConfig, classes: int) -> CreatedStudent:
     if config.weights is not None:
         load_weights(backbone, Path(config.weights), config.model)
     if config.width < 1:
-        prune_to_width(backbone, config.width)
+        prune_to_width(backbone, config.width, images)
     defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
     return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
 
 
-def inherit_weights(student: Student, predecessor: Student) -> None:
+def inherit_weights(student: Student, predecessor: Student, images: Iterable[Tensor] = ()) -> None:
     """Give a student the weights of a trained network of the same model, pruned further where the student is narrower.
 
     Args:
         student: Student that takes over the weights.
         predecessor: Trained network of the same model, as wide as the student or wider; it ends as narrow as the student.
+        images: Images by which the channels are chosen, in batches ``[B, 3, H, W]`` as the predecessor takes them.
 
     Raises:
         ModelError: The network cannot be pruned.
     """
     counts = counts_of(student.backbone)
     if counts_of(predecessor.backbone) != counts:
-        prune(predecessor.backbone, counts)
+        prune(predecessor.backbone, counts, images)
     student.load_state_dict(predecessor.state_dict())
 
 
@@ -285,11 +292,19 @@ def load_link(link: Link, folder: Path) -> Student:
         if link.width < 1:
             cut_to_fit(student.backbone, tensors)
         student.backbone.load_state_dict(tensors)
+    except WeckdError:
+        raise
     except Exception as err:  # timm raises any kind of error
         raise ModelError(
             f"{link.name}: {link.model} with {options} is not made as its record says ({first_line(err)})",
             code="E_MODEL_OPTIONS",
         ) from err
+    if link.width < 1 and count_parameters(student) != link.parameters:
+        raise ModelError(
+            f"{link.name}: its weights are {count_parameters(student):,} parameters of {link.network_text}, but its record "
+            f"says {link.parameters:,}; are they those of another width?",
+            code="E_MODEL_OTHER_WEIGHTS",
+        )
     return student.eval()
 
 
@@ -316,7 +331,12 @@ def measure_student(student: Student, size: tuple[int, int]) -> StudentSize:
             code="E_MODEL_OUTPUT",
         )
     student.train(training)
-    return StudentSize(parameters=sum(p.numel() for p in student.parameters()), macs=counter.get_total_flops() // 2)
+    return StudentSize(parameters=count_parameters(student), macs=counter.get_total_flops() // 2)
+
+
+def count_parameters(student: Student) -> int:
+    """Return the number of a student's weights, classifier included."""
+    return sum(p.numel() for p in student.parameters())
 
 
 def _name(student: Student) -> str:

@@ -1,13 +1,14 @@
 """Structured pruning: keep a part of a network's channels, whole channels at a time, with the weights of those that stay.
 
 Layers that an addition, a depthwise convolution or a gate couples lose the same channels; torch-pruning finds them by its
-dependency graph. Of each such group those channels stay that matter most by the L2 norm of all weights that make or read
-them (Fang et al. 2023, arXiv 2301.12900). How many stay depends on the network and the width alone.
+dependency graph (Fang et al. 2023, arXiv 2301.12900). Of each such group those channels stay that give most to the layers
+that read them: the mean square of a channel over images, times that of the weights that read it (Sun et al. 2023, arXiv
+2306.11695, for whole channels). How many stay depends on the network and the width alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -35,6 +36,8 @@ def channels_at(channels: int, width: float) -> int:
 
     MobileNetV2 rounds its widths so (arXiv 1801.04381). The number never falls where the width grows.
     """
+    if width == 1:
+        return channels
     wanted = channels * width
     nearest = max(MULTIPLE, int(wanted + MULTIPLE / 2) // MULTIPLE * MULTIPLE)
     return min(channels, nearest + MULTIPLE if nearest < 0.9 * wanted else nearest)
@@ -45,28 +48,31 @@ def counts_of(backbone: nn.Module) -> Counts:
     return {name: _outputs(layer) for name, layer in backbone.named_modules() if isinstance(layer, (nn.Conv2d, nn.Linear))}
 
 
-def prune_to_width(backbone: nn.Module, width: float) -> None:
+def prune_to_width(backbone: nn.Module, width: float, images: Iterable[Tensor] = ()) -> None:
     """Prune a whole network to a part of its channels.
 
     Args:
         backbone: timm network on the CPU with all of its channels.
         width: Part of the channels to keep, over 0 to 1.
+        images: Images that say which channels matter, in batches ``[B, 3, H, W]``; noise stands for none.
 
     Raises:
         ModelError: The network cannot be pruned.
         MissingDependency: torch-pruning is not installed, or is broken.
     """
-    prune(backbone, {name: channels_at(count, width) for name, count in counts_of(backbone).items()})
+    prune(backbone, {name: channels_at(count, width) for name, count in counts_of(backbone).items()}, images)
 
 
-def prune(backbone: nn.Module, counts: Counts) -> None:
+def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) -> None:
     """Prune a network to a number of channels for each layer.
 
-    The pruned network predicts as the whole one does where nothing reads the channels that are removed; this is tried.
+    The pruned network answers as the whole one does where nothing reads the channels that are removed; this is tried.
 
     Args:
         backbone: timm network on the CPU, pruned before or not.
         counts: Number of channels that each layer keeps.
+        images: Images that say which channels matter, in batches ``[B, 3, H, W]``, as the network takes them. Without any,
+            noise stands for them: which channels stay then means little, how many is the same.
 
     Raises:
         ModelError: The network cannot be pruned.
@@ -74,26 +80,26 @@ def prune(backbone: nn.Module, counts: Counts) -> None:
     """
     library = require("torch_pruning", "prune a link to a part of its channels")
     name = type(backbone).__name__
-    shown = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    grouped = next(
-        (one for one in backbone.modules() if isinstance(one, nn.Conv2d) and 1 < one.groups < one.out_channels), None
-    )
+    noise = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
+    convolutions = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
+    grouped = next((layer.groups for layer in convolutions if 1 < layer.groups < layer.out_channels), None)
     if grouped is not None:
         raise ModelError(
-            f"{name}: cannot be pruned, as a convolution divides its channels into {grouped.groups} groups; leave width "
-            "out, or take a network without such convolutions",
+            f"{name}: cannot be pruned, as a convolution divides its channels into {grouped} groups; leave width out, or "
+            "take a network without such convolutions",
             code="E_MODEL_WIDTH",
         )
     with _evaluating(backbone):
         try:
-            graph = library.DependencyGraph().build_dependency(backbone, (shown,), verbose=False)
-            removed = _channels_to_remove(library, graph, backbone, counts)
-            for group in removed:
-                _read_no_more(library, group)
-            expected = _outputs_of(backbone, shown)
-            for group in removed:
+            graph = library.DependencyGraph().build_dependency(backbone, (noise,), verbose=False)
+            groups = _choose(library, graph, backbone, counts, [*images] or [noise])
+            for group in groups:
+                for layer, channels, _ in _readers(library, group):
+                    layer.weight.data[:, channels] = 0
+            expected = _outputs_of(backbone, noise)
+            for group in groups:
                 group.prune(record_history=False)
-            found = _outputs_of(backbone, shown)
+            found = _outputs_of(backbone, noise)
         except Exception as err:  # the library raises any kind of error over a network that it does not understand
             raise ModelError(
                 f"{name}: cannot be pruned ({first_line(err)}); leave width out, or take a plain convolutional network",
@@ -102,7 +108,7 @@ def prune(backbone: nn.Module, counts: Counts) -> None:
     difference = float((found - expected).abs().max())
     if not difference <= TOLERANCE * float(expected.abs().max()):
         raise ModelError(
-            f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
+            f"{name}: cannot be pruned: without channels that no layer reads it answers {difference:.2g} apart; leave "
             "width out, or take a plain convolutional network with batch norms",
             code="E_MODEL_WIDTH",
         )
@@ -149,14 +155,19 @@ def _describe(layer: nn.Module) -> None:
         layer.num_features = len(layer.running_mean)
 
 
-def _channels_to_remove(library: Any, graph: Any, backbone: nn.Module, counts: Counts) -> list[Any]:
+def _choose(library: Any, graph: Any, backbone: nn.Module, counts: Counts, images: Sequence[Tensor]) -> list[Any]:
     """Return torch-pruning's groups of the channels that are removed, each with all layers that make or read them."""
     names = {layer: name for name, layer in backbone.named_modules()}
-    importance = library.importance.GroupMagnitudeImportance(p=2)
+    wholes = list(graph.get_all_groups(ignored_layers=[backbone.get_classifier()]))  # type: ignore[operator]  # timm's models are untyped
+    energies = _energies(backbone, {layer for group in wholes for layer, _, _ in _readers(library, group)}, images)
     removed = []
-    for group in list(graph.get_all_groups(ignored_layers=[backbone.get_classifier()])):  # type: ignore[operator]  # timm's models are untyped
+    for group in wholes:
         root = group[0].dep
-        scores = importance(group)
+        scores = torch.zeros(len(group[0].idxs))
+        for layer, channels, roots in _readers(library, group):
+            weights = layer.weight.detach().transpose(0, 1).flatten(1)[channels].square().sum(dim=1)
+            matter = energies[layer][channels] * weights
+            scores.index_add_(0, torch.tensor(roots), matter / matter.sum().clamp_min(1e-30))
         surplus = len(scores) - counts[names[root.layer]]
         if surplus > 0:
             least = torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
@@ -164,12 +175,30 @@ def _channels_to_remove(library: Any, graph: Any, backbone: nn.Module, counts: C
     return removed
 
 
-def _read_no_more(library: Any, group: Any) -> None:
-    """Set the weights by which layers read the channels of a group to zero."""
-    with torch.no_grad():
-        for dep, channels in group:
-            if dep.pruning_fn in (library.prune_conv_in_channels, library.prune_linear_in_channels):
-                dep.layer.weight[:, channels] = 0
+def _readers(library: Any, group: Any) -> Iterator[tuple[nn.Conv2d | nn.Linear, list[int], list[int]]]:
+    """Yield the layers that add up a group's channels, with the channels' numbers there and in the group's first layer."""
+    for item in group:
+        if item.dep.pruning_fn in (library.prune_conv_in_channels, library.prune_linear_in_channels):
+            yield item.dep.layer, item.idxs, item.root_idxs
+
+
+@torch.no_grad()
+def _energies(backbone: nn.Module, layers: Iterable[nn.Module], images: Sequence[Tensor]) -> dict[nn.Module, Tensor]:
+    """Return the mean square of every channel that layers read, over images and places."""
+    found: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
+
+    def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        read = inputs[0].flatten(2).square().mean(dim=2) if inputs[0].ndim == 4 else inputs[0].square()
+        found[layer].append(read)
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in found]
+    try:
+        for batch in images:
+            backbone(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return {layer: torch.cat(parts).mean(dim=0) for layer, parts in found.items()}
 
 
 def _outputs(layer: nn.Conv2d | nn.Linear) -> int:

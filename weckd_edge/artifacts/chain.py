@@ -31,8 +31,8 @@ class Link:
         images_used: Number of distinct training images that the link saw, labelled or not; 0 for an imported model.
         val_accuracy: Accuracy on the validation split, in FP32.
         test_accuracy: Accuracy on the held-out test split, in FP32.
-        width: Part of the model's channels that it keeps: below 1 the model was pruned before it was trained, in the way of
-            its time, and the shapes of the weights say which layer kept how many.
+        width: Part of the model's channels that it keeps. Below 1 the model was pruned to whole channels before it was
+            trained; the shapes of the weights say how many each layer kept.
         epochs: Number of epochs that the link was trained for, fewer than the setting where early stopping ended the
             training; None where it is not known, as for an imported model.
         schema_version: Schema version of this record.
@@ -58,6 +58,11 @@ class Link:
 
     def __post_init__(self) -> None:
         check_network_options(self.options)
+
+    @property
+    def network_text(self) -> str:
+        """The network in words: the model, and the part of its channels where that is not all of them."""
+        return self.model if self.width == 1 else f"{self.model}, width {self.width:g}"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,4 +1,4 @@
-"""``weckd-edge tune``: learning rate, distillation weight and temperature, tuned on validation images."""
+"""``weckd-edge tune``: settings of training and distillation, tuned on validation images."""
 
 from __future__ import annotations
 
@@ -36,30 +36,31 @@ class TuningPlan(OptionGroup):
 @click.command("tune", cls=Command)
 @takes(data=DataSet, plan=TuningPlan, settings=ChainSettings, output=ProgressOutput)
 def command(data: DataSet, plan: TuningPlan, settings: ChainSettings, output: ProgressOutput) -> None:
-    """Tune learning rate and distillation with Optuna, on validation images; test images are not used.
+    """Tune learning rate, weight averaging and distillation with Optuna, on validation images; test images are not used.
 
-    The same command resumes after an interruption. Machines with the same --storage share the trials.
+    A trial whose links are worse than those of most others stops before its last link. The same command resumes after an
+    interruption. Machines with the same --storage share the trials.
     """
     set_up_libraries()
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
-    from weckd_edge.train.tuning.tune import tune
+    from weckd_edge.pipeline.outside_teachers import open_teachers
+    from weckd_edge.train.tuning.tune import Search, tune
 
     config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
     storage = plan.storage or f"sqlite:///{plan.out.absolute() / 'search.db'}"
+    search = Search(trials=plan.trials, storage=storage, teachers=open_teachers(config, [config.distill.strategy]))
     with output.progress() as progress:
-        found = tune(data.path, config, plan.trials, storage, plan.out, progress, skip_bad=data.skip_bad)
+        found = tune(data.path, config, search, plan.out, progress, skip_bad=data.skip_bad)
     if output.as_json:
         print_json(found)
         return
     print_table(
         ("setting", "best"),
         [
-            ("learning_rate", f"{found.learning_rate:.3g}"),
-            ("distill.distill_weight", f"{found.distill_weight:.3g}"),
-            ("distill.temperature_start", f"{found.temperature_start:.3g}"),
+            *((name, f"{value:.3g}") for name, value in found.settings.items()),
             ("accuracy on validation images", f"{found.val_accuracy:.1%}"),
-            ("trials", found.trials),
+            ("trials", f"{found.trials}, of which {found.pruned} stopped early"),
         ],
     )
     click.echo(f"Settings: {found.best_file}")

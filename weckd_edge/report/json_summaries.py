@@ -25,6 +25,7 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
             {
                 "name": link.name,
                 "model": link.model,
+                "width": link.width,
                 "input_height": link.input.network.height,
                 "input_width": link.input.network.width,
                 "parameters": link.parameters,

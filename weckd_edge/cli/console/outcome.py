@@ -53,7 +53,7 @@ def _print_links(contents: BundleContents) -> None:
     rows = [
         (
             link.name,
-            f"{link.model} at {link.input.network.size_text} px",
+            f"{link.network_text} at {link.input.network.size_text} px",
             f"{link.parameters:,}",
             f"{link.macs / 1e6:.1f} M",
             "not known" if contents.chain.import_notes and not link.labels_used else link.labels_used,

@@ -51,7 +51,8 @@ class LinkSource(TorchNetwork):
         rates = measure_accuracy(ctx, index, model, partial(self.predict, self.link, self.folder))
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "its split is kept: no test image was trained on." if self.former else UNKNOWN_TRAINING_IMAGES
-        return ImportedModel(link=copied, notes=(f"Link {self.link.name} ({self.link.model}) of a former build; {known}",))
+        note = f"Link {self.link.name} ({self.link.network_text}) of a former build; {known}"
+        return ImportedModel(link=copied, notes=(note,))
 
 
 def open_link(folder: Path) -> LinkSource:

@@ -14,7 +14,7 @@ Reader = Callable[[BundleSide], Facts | None]
 
 _THRESHOLDS = ("gates", "guard", "abstain")
 """Tables of the settings that belong to the thresholds."""
-_LINK = ("model", "options", "parameters", "macs", "labels_used", "images_used", "epochs")
+_LINK = ("model", "options", "width", "parameters", "macs", "labels_used", "images_used", "epochs")
 
 
 def compare_fields(

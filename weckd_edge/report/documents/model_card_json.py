@@ -35,7 +35,7 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
             "task": "image classification",
             "approach": {"type": "semi-supervised" if pool else "supervised"},
             "architectureFamily": contents.deployed.model.rpartition("/")[2].partition("_")[0],
-            "modelArchitecture": contents.deployed.model,
+            "modelArchitecture": contents.deployed.network_text,
             "datasets": [{"ref": DATASET_REF}],
             "inputs": [{"format": with_plain_spaces(frame_text(contents.manifest.input))}],
             "outputs": [{"format": f"float32 probabilities of {', '.join(contents.manifest.labels)}"}],

@@ -49,7 +49,7 @@ def write_sbom(contents: BundleContents) -> str:
         version=manifest.onnx.sha256[:12],
         type=kind.MACHINE_LEARNING_MODEL,
         bom_ref=_MODEL_REF,
-        description=f"{contents.deployed.model}, {contents.verification.precision}, for {manifest.device}",
+        description=f"{contents.deployed.network_text}, {contents.verification.precision}, for {manifest.device}",
         hashes=[_sha256(manifest.onnx.sha256)],
         licenses=_licences(card.licence),
         supplier=_organisation(card),

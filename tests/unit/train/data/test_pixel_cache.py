@@ -118,7 +118,7 @@ def test_the_cache_becomes_coarser_before_it_becomes_larger_than_it_may() -> Non
 
 
 @pytest.mark.parametrize("resize", ["antialiased_bilinear", "bilinear"])
-def test_resizes_that_take_single_pixels_keep_a_picture_with_a_margin(resize: Resize) -> None:
+def test_other_resizes_than_area_keep_a_picture_with_a_margin(resize: Resize) -> None:
     frame = spec(120, 160, resize)
     plan, frames = plan_cache(1, frame, [40]), noise(frame)
     assert (plan.side(40), plan.span(40)) == (46, 1.0)

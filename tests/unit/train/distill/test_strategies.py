@@ -177,7 +177,7 @@ def test_labels_are_counted_once_however_many_links_see_them(name: str, labels: 
     assert labels_used(find_strategy(name), index(), 3) == labels
 
 
-def test_a_link_inherits_only_from_the_same_network() -> None:
+def test_a_link_inherits_only_from_the_same_model() -> None:
     links = ("a", "b", "b")
     plans = cast(Any, [SimpleNamespace(config=LinkConfig(model=m, input_size=64 - i)) for i, m in enumerate(links)])
     trainer = Recorder()
@@ -193,6 +193,25 @@ def test_a_link_inherits_only_from_the_same_network() -> None:
     trainer = Recorder()
     run_strategy(cast(Any, trainer), plans, find_strategy("takd"), CONFIG)
     assert [job.start for job in trainer.jobs] == [None, None, None]
+
+
+@pytest.mark.parametrize(
+    ("widths", "starts", "soup"),
+    [
+        ((1.0, 0.75, 0.5), [False, True, True], 0),
+        ((1.0, 0.5, 0.5), [False, True, True], 1),
+        ((0.5, 1.0, 0.5), [False, False, True], 1),
+        ((1.0, 1.0, 1.0), [False, True, True], 2),
+    ],
+)
+def test_a_link_inherits_from_one_as_wide_or_wider_and_is_averaged_with_links_of_its_width(
+    widths: tuple[float, ...], starts: list[bool], soup: int
+) -> None:
+    plans = cast(Any, [SimpleNamespace(config=LinkConfig(model="a", width=width)) for width in widths])
+    trainer = Recorder()
+    run_strategy(cast(Any, trainer), plans, find_strategy("guided"), CONFIG)
+    assert [job.start is not None for job in trainer.jobs] == starts
+    assert [len(job.soup) for job in trainer.jobs] == [0, 0, soup]
 
 
 @pytest.mark.parametrize(

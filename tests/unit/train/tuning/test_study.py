@@ -449,12 +449,15 @@ def test_images_and_groups_have_the_same_numbers_in_every_split(ears: Path, tmp_
 
 
 def test_machines_share_the_folds_of_a_storage(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where a result is longer than a field of the database."""
+    monkeypatch.setattr(work_queue, "PART", 100)
     storage = f"sqlite:///{tmp_path / 'study.db'}"
     grid = StudyGrid(strategies=["single-subset"], seeds=2, folds=2)
     first = run_study(ears, CONFIG, grid, tmp_path / "a", SilentProgress(), storage=storage)
     assert [(run.seed, run.fold) for run in first.trials] == [(0, 1), (0, 2), (1, 1), (1, 2)]
     monkeypatch.setattr(module, "run_strategy", None)
     assert run_study(ears, CONFIG, grid, tmp_path / "b", SilentProgress(), storage=storage) == first
+    assert (tmp_path / "a/trials.jsonl").read_bytes() == (tmp_path / "b/trials.jsonl").read_bytes()
 
 
 def test_folds_of_a_data_set_with_a_published_split_are_refused(ears: Path, tmp_path: Path) -> None:

@@ -4,20 +4,27 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
+from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.train.distill.outside.teacher import OutsideTeacher, torch_teacher
+from weckd_edge.train.distill.strategies import find_strategy
+from weckd_edge.train.networks.models import create_student
 from weckd_edge.train.tuning import tune as module
-from weckd_edge.train.tuning.tune import tune
+from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
+from weckd_edge.train.tuning.tune import Search, tune
 from weckd_edge.train.tuning.work_queue import storage_errors
 
 pytest.importorskip("optuna")
@@ -58,8 +65,8 @@ def chain(tmp_path: Path) -> Path:
 
 def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    first = tune(ears, CONFIG, 2, storage, tmp_path / "one", SilentProgress())
-    second = tune(ears, CONFIG, 3, storage, tmp_path / "two", SilentProgress())
+    first = tune(ears, CONFIG, Search(trials=2, storage=storage), tmp_path / "one", SilentProgress())
+    second = tune(ears, CONFIG, Search(trials=3, storage=storage), tmp_path / "two", SilentProgress())
     assert (first.trials, second.trials) == (2, 3)
     assert first.name == second.name
     assert len(list((tmp_path / "two").glob("link-M2-*"))) == 1
@@ -68,20 +75,20 @@ def test_machines_that_share_a_storage_share_the_trials(ears: Path, tmp_path: Pa
 
 def test_a_finished_search_trains_nothing(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    found = tune(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+    found = tune(ears, CONFIG, Search(trials=1, storage=storage), tmp_path / "one", SilentProgress())
 
     def never(*args: object) -> None:
         raise AssertionError("nothing is left to try")
 
-    monkeypatch.setattr(module, "run_strategy", never)
-    assert tune(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress()) == found
+    monkeypatch.setattr(module, "train_links", never)
+    assert tune(ears, CONFIG, Search(trials=1, storage=storage), tmp_path / "one", SilentProgress()) == found
 
 
 def test_other_settings_are_another_search(ears: Path, tmp_path: Path) -> None:
     storage = f"sqlite:///{tmp_path / 'shared.db'}"
-    one = tune(ears, CONFIG, 1, storage, tmp_path / "one", SilentProgress())
+    one = tune(ears, CONFIG, Search(trials=1, storage=storage), tmp_path / "one", SilentProgress())
     other = replace(CONFIG, train=replace(CONFIG.train, batch=12))
-    assert tune(ears, other, 1, storage, tmp_path / "one", SilentProgress()).name != one.name
+    assert tune(ears, other, Search(trials=1, storage=storage), tmp_path / "one", SilentProgress()).name != one.name
 
 
 def test_what_is_found_is_a_file_to_build_with(
@@ -93,14 +100,112 @@ def test_what_is_found_is_a_file_to_build_with(
     golden(FOLDER / "json/tune.json", stable_json(text, tmp_path, "words"))
     found = json.loads(text)
     config = load_config(Path(found["best_file"]))
-    assert config.train.learning_rate == pytest.approx(found["learning_rate"], rel=1e-4)
-    assert config.distill.distill_weight == pytest.approx(found["distill_weight"], rel=1e-3)
-    assert config.distill.temperature_start == pytest.approx(found["temperature_start"], rel=1e-3)
+    settings = found["settings"]
+    assert set(settings) == {
+        "train.learning_rate",
+        "train.ema",
+        "distill.distill_weight",
+        "distill.temperature_start",
+        "distill.mixup",
+    }
+    for name, value in settings.items():
+        table, _, key = name.partition(".")
+        assert getattr(getattr(config, table), key) == pytest.approx(value, rel=1e-4)
+
+
+def links_as_told(told: list[list[float]], trained: list[int]) -> Callable[..., Iterator[Any]]:
+    """Stands for the trainings: links with the accuracies of each trial; keeps how many links of a trial were trained."""
+
+    def train(*args: object) -> Iterator[Any]:
+        accuracies = told[len(trained)]
+        trained.append(0)
+        for accuracy in accuracies:
+            trained[-1] += 1
+            yield SimpleNamespace(artifact=SimpleNamespace(val_accuracy=SimpleNamespace(value=accuracy)))
+
+    return train
+
+
+def test_a_trial_whose_first_link_is_worse_than_most_stops_before_its_last(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, trained = f"sqlite:///{tmp_path / 'shared.db'}", list[int]()
+    told = [[0.8, 0.9]] * 4 + [[0.7, 0.95]] + [[0.1, 0.99], [0.85, 0.9]]
+    monkeypatch.setattr(module, "train_links", links_as_told(told, trained))
+    found = tune(ears, CONFIG, Search(trials=7, storage=storage), tmp_path / "one", SilentProgress())
+    assert trained == [2, 2, 2, 2, 2, 1, 2]
+    assert (found.trials, found.pruned) == (7, 1)
+    assert found.val_accuracy == 0.95
+
+
+def test_a_trial_is_never_stopped_after_its_last_link(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    storage, trained = f"sqlite:///{tmp_path / 'shared.db'}", list[int]()
+    told = [[0.8, 0.9]] * 5 + [[0.8, 0.1]]
+    monkeypatch.setattr(module, "train_links", links_as_told(told, trained))
+    found = tune(ears, CONFIG, Search(trials=6, storage=storage), tmp_path / "one", SilentProgress())
+    assert (found.trials, found.pruned) == (6, 0)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "searched"),
+    [
+        ("single-union", {"train.learning_rate", "train.ema"}),
+        ("guided", {"distill.mixup", "distill.distill_weight", "distill.temperature_start"}),
+        ("single-union+teachers", {"distill.mixup", "distill.distill_weight"}),
+        ("guided+unlabelled", {"distill.unlabelled_per_labelled", "distill.mixup"}),
+    ],
+)
+def test_what_has_no_effect_with_a_strategy_is_not_searched(strategy: str, searched: set[str]) -> None:
+    row = find_strategy(strategy)
+    values = suggest(FixedTrial(), row, CONFIG)
+    assert searched <= set(values)
+    assert ("distill.mixup" in values) == (row.outside or row.teachers != "none")
+    assert ("distill.unlabelled_per_labelled" in values) == row.unlabelled
+    assert as_toml(values).count(" = ") == len(values)
+
+
+class FixedTrial:
+    """Proposes the lowest value of every setting."""
+
+    def suggest_float(self, name: str, low: float, high: float, *, log: bool, step: float | None) -> float:
+        assert low < high
+        return low
+
+
+def test_no_temperature_is_tried_that_the_last_one_would_contradict() -> None:
+    config = replace(CONFIG, distill=replace(CONFIG.distill, temperature_start=5.0, temperature_end=3.0))
+    values = suggest(FixedTrial(), find_strategy("guided"), config)
+    assert values["distill.temperature_start"] == 3.0
+    assert with_values(config, values).distill.temperature_start == 3.0
+
+
+def toy_teacher() -> OutsideTeacher:
+    network = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+    return torch_teacher(
+        create_student(TOY_LINKS[-1], 2).student,
+        network,
+        name="toy",
+        identity=["toy"],
+        outputs=2,
+        labels=("dark", "light"),
+        head="own",
+    )
+
+
+@pytest.mark.parametrize(("gate", "strategy"), [("off", "weckd+teachers"), ("interval", "weckd")])
+def test_teachers_from_outside_teach_every_trial_or_none(gate: Any, strategy: str, ears: Path, tmp_path: Path) -> None:
+    """A teacher with random weights is no better than the student alone, so that the gate leaves it out."""
+    config = replace(CONFIG, distill=DistillConfig(strategy="weckd+teachers", teacher_gate=gate))
+    search = Search(trials=2, storage=f"sqlite:///{tmp_path / 'shared.db'}", teachers=[toy_teacher()])
+    found = tune(ears, config, search, tmp_path / "one", SilentProgress())
+    assert found.strategy == strategy
+    taught = len(list((tmp_path / "one").glob("soft-labels-*")))
+    assert taught == (2 if gate == "off" else 1)  # those of the last link's labels are made for the gate in any case
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:
     with raises(ConfigError, "E_CONFIG_STORAGE") as caught:
-        tune(ears, CONFIG, 1, "nowhere://x", tmp_path / "out", SilentProgress())
+        tune(ears, CONFIG, Search(trials=1, storage="nowhere://x"), tmp_path / "out", SilentProgress())
     assert "\n" not in str(caught.value)
 
 
@@ -109,13 +214,13 @@ def test_a_missing_optuna_names_its_extra(ears: Path, tmp_path: Path, monkeypatc
 
     monkeypatch.setitem(sys.modules, "optuna", None)
     with raises(MissingDependency, "E_MISSING_LIBRARY", says="weckd-edge[train]"):
-        tune(ears, CONFIG, 1, "sqlite://", tmp_path / "out", SilentProgress())
+        tune(ears, CONFIG, Search(trials=1, storage="sqlite://"), tmp_path / "out", SilentProgress())
 
 
 def test_processes_that_train_together_cannot_search(ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "count_processes", lambda: 2)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED"):
-        tune(ears, CONFIG, 1, f"sqlite:///{tmp_path / 'a.db'}", tmp_path / "out", SilentProgress())
+        tune(ears, CONFIG, Search(trials=1, storage=f"sqlite:///{tmp_path / 'a.db'}"), tmp_path / "out", SilentProgress())
 
 
 def test_a_storage_that_fails_on_the_way_is_one_line(tmp_path: Path) -> None:
