@@ -24,7 +24,7 @@ from timm.task import LogitDistillationTask
 from torch import nn
 
 from weckd_edge.artifacts import FrameSpec, NetworkInput
-from weckd_edge.config import DEFAULT_LINKS, DistillConfig, TrainConfig
+from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages, plan_cache
 from weckd_edge.train.distill.engine import make_optimizer
 from weckd_edge.train.distill.losses import labelled_cross_entropy
@@ -34,6 +34,10 @@ from weckd_edge.train.networks.models import Student, create_student
 from weckd_edge.train.networks.preprocess import normalise
 
 STEPS, WARMUP, BATCH, CLASSES, USES = 24, 2, 32, 4, 2
+LINKS = tuple(
+    LinkConfig(model=model, input_size=size)
+    for model, size in (("mobilenetv2_100", 128), ("mobilenetv2_050", 128), ("mobilenetv2_035", 96))
+)
 DISTILL = DistillConfig(view_reuse=USES)
 Step = Callable[[Batch], torch.Tensor]
 
@@ -43,21 +47,21 @@ def input_of(size: int) -> NetworkInput:
 
 
 def network(which: int) -> Student:
-    return create_student(DEFAULT_LINKS[which], CLASSES).student.to(memory_format=torch.channels_last).train()
+    return create_student(LINKS[which], CLASSES).student.to(memory_format=torch.channels_last).train()
 
 
 def own_step(which: int, teacher: int | None) -> tuple[nn.Module, Step]:
-    student, shape = network(which), input_of(DEFAULT_LINKS[which].input_size)
+    student, shape = network(which), input_of(LINKS[which].input_size)
     task: Any = LabelTask(shape)
     if teacher is not None:
-        taught_by = Teacher(network(teacher), input_of(DEFAULT_LINKS[teacher].input_size))
+        taught_by = Teacher(network(teacher), input_of(LINKS[teacher].input_size))
         task = DistillationTask([taught_by], shape, DISTILL, CLASSES)
     return student, lambda batch: task(student, batch, 0.1)["loss"]
 
 
 def timm_step(which: int, teacher: int) -> tuple[nn.Module, Step]:
     """timm's task: the same pair, batch, views and normalisation; plain soft targets, without attention."""
-    student, shape = network(which), input_of(DEFAULT_LINKS[which].input_size)
+    student, shape = network(which), input_of(LINKS[which].input_size)
     task = LogitDistillationTask(
         student.backbone, network(teacher).backbone, task_loss_weight=0.3, temperature=4.0, verbose=False
     )
@@ -71,7 +75,7 @@ def timm_step(which: int, teacher: int) -> tuple[nn.Module, Step]:
 
 
 def ready_step(which: int) -> tuple[nn.Module, Step]:
-    student, size = network(which), DEFAULT_LINKS[which].input_size
+    student, size = network(which), LINKS[which].input_size
     images = torch.randn(BATCH, 3, size, size).contiguous(memory_format=torch.channels_last)
     return student, lambda batch: labelled_cross_entropy(student(images)[0], batch.labels)
 
@@ -86,7 +90,7 @@ def main() -> None:
     torch.set_num_threads(os.cpu_count() or 1)
     rng = np.random.default_rng(0)
     frame = FrameSpec(height=480, width=640, crop="center", resize="area")
-    plan = plan_cache(256, frame, [link.input_size for link in DEFAULT_LINKS])
+    plan = plan_cache(256, frame, [link.input_size for link in LINKS])
     sides = {size: plan.side(size) for size in plan.sizes}
     feed = TrainingImages(
         images={
@@ -122,7 +126,7 @@ def main() -> None:
     cost = {name: typical(samples) for name, samples in times.items()}
     append(
         "distillation",
-        f"single steps of the default chain, batch {BATCH}, FP32, {torch.get_num_threads()} threads",
+        f"single steps of the links, batch {BATCH}, FP32, {torch.get_num_threads()} threads",
         times,
         ["torch", "timm"],
         ratio_chain=round(

@@ -41,6 +41,7 @@ from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.distill.link_plan import frame_spec
 from weckd_edge.train.distill.reproducible import reproducible
+from weckd_edge.train.networks.available_weights import settle_weights
 
 NO_GROUPS = (
     "no group column: groups are the copies and near duplicates that a search found, so two images of one patient that do "
@@ -65,6 +66,7 @@ def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAud
         DataError: Nothing is there, or it is not laid out as a data set.
         ModelError: The backbone's weights cannot be read.
     """
+    config = replace(config, link=settle_weights(config.link).links)
     try:
         index = build_index(
             path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress

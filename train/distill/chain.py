@@ -35,7 +35,7 @@ from weckd_edge.train.distill.strategies import (
     without_outside,
 )
 from weckd_edge.train.distill.trainer import LinkJob, Trainer
-from weckd_edge.train.networks.models import check_order, has_pretrained_backbone
+from weckd_edge.train.networks.models import check_order, describe_link, has_pretrained_backbone
 
 CARRIES_OVER = Fraction(1, 2)
 """Least part of a link's size of input at which starting from its weights was tried with the same network.
@@ -275,6 +275,24 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
                 f"{one + 1} at most {most}"
             )
     return tuple(advice)
+
+
+def equal_links(config: BuildConfig) -> tuple[str, ...]:
+    """Return a sentence for each run of links that are one network at one size, so that the chain does not shrink there."""
+    positions = links_of(find_strategy(config.distill.strategy), len(config.link))
+    runs = [[0]]
+    for order in range(1, len(positions)):
+        before, here = (config.link[at] for at in positions[order - 1 : order + 1])
+        if is_same_network(before, here) and before.input_size == here.input_size:
+            runs[-1].append(order)
+        else:
+            runs.append([order])
+    sentences = []
+    for run in (one for one in runs if len(one) > 1):
+        link = config.link[positions[run[0]]]
+        who = "The chain is" if len(run) == len(positions) else f"M{run[0] + 1} to M{run[-1] + 1} are"
+        sentences.append(f"{who} the same network {len(run)} times, {describe_link(link)}: these links do not shrink.")
+    return tuple(sentences)
 
 
 def is_same_network(one: LinkConfig, other: LinkConfig) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from weckd_edge.artifacts import SCHEMA_VERSION
@@ -25,20 +25,33 @@ FILE = "cost.json"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TrainingCost:
-    """Cost of one training.
+    """Cost of one training, or of another step before it.
 
     Attributes:
-        seconds: Wall time, seconds.
+        seconds: Wall time, seconds, without that of other steps which it called and which were measured by themselves.
         cpu_seconds: Processor time of all threads of this process, seconds.
         joules: Energy of the processor packages with their memory and the GPUs, whoever used them meanwhile; None where
             neither can be read.
+        parts: Names of the folders of other steps that it needs, beside its own: their costs belong to it.
         schema_version: Schema version of this record.
     """
 
     seconds: float
     cpu_seconds: float
     joules: float | None
+    parts: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+
+@dataclass(slots=True)
+class _Block:
+    """Block that is measured now: the folders of steps that it needs, and the costs of blocks within it."""
+
+    parts: list[str] = field(default_factory=list)
+    within: list[TrainingCost] = field(default_factory=list)
+
+
+_OPEN: list[_Block] = []
 
 
 @contextmanager
@@ -55,28 +68,59 @@ def metered(
     """
     start_ns, cpu_ns, gpus = clock(), time.process_time_ns(), read_gpu_joules()
     packages = _open_rapl(root, clock)
-    with Poller(packages.read, period_s) as watch:
-        yield
+    block = _Block()
+    _OPEN.append(block)
+    try:
+        with Poller(packages.read, period_s) as watch:
+            yield
+    finally:
+        _OPEN.pop()
     spent = _sum_known(_package_joules(packages, watch), spent_joules(gpus, read_gpu_joules()))
-    cost = TrainingCost(
-        seconds=round((clock() - start_ns) / 1e9, 1),
-        cpu_seconds=round((time.process_time_ns() - cpu_ns) / 1e9, 1),
-        joules=None if spent is None else round(spent, 1),
+    whole = TrainingCost(
+        seconds=(clock() - start_ns) / 1e9, cpu_seconds=(time.process_time_ns() - cpu_ns) / 1e9, joules=spent
     )
-    write_atomic(folder / FILE, to_json(cost))
+    if _OPEN:
+        _OPEN[-1].within.append(whole)
+    write_atomic(folder / FILE, to_json(_own_cost(whole, block)))
+
+
+def needs(folder: Path) -> None:
+    """Count what a step has made in a folder, now or in an earlier run, to the step that is measured now."""
+    if _OPEN and folder.name not in _OPEN[-1].parts:
+        _OPEN[-1].parts.append(folder.name)
 
 
 def total_cost(folders: Iterable[Path]) -> TrainingCost:
-    """Return the cost of the links in these folders together; a link that another process trained was measured there."""
-    paths = [folder / FILE for folder in folders]
-    found = [
-        from_json(TrainingCost, path.read_bytes(), where=str(path), error=StoreError) for path in paths if path.is_file()
-    ]
+    """Return the cost of the links in these folders together, with all that they need, each step once.
+
+    A link that another process trained was measured there.
+    """
+    known: dict[Path, TrainingCost] = {}
+    left = list(folders)
+    while left:
+        folder = left.pop()
+        path = folder / FILE
+        if folder not in known and path.is_file():
+            known[folder] = from_json(TrainingCost, path.read_bytes(), where=str(path), error=StoreError)
+            left += [folder.parent / name for name in known[folder].parts]
+    found = known.values()
     joules = [cost.joules for cost in found if cost.joules is not None]
     return TrainingCost(
         seconds=round(sum(cost.seconds for cost in found), 1),
         cpu_seconds=round(sum(cost.cpu_seconds for cost in found), 1),
         joules=round(sum(joules), 1) if joules and len(joules) == len(found) else None,
+    )
+
+
+def _own_cost(whole: TrainingCost, block: _Block) -> TrainingCost:
+    """Return the cost of a block without that of the blocks within it, which have files of their own."""
+    joules = [cost.joules for cost in block.within]
+    known = whole.joules is not None and None not in joules
+    return TrainingCost(
+        seconds=round(whole.seconds - sum(cost.seconds for cost in block.within), 1),
+        cpu_seconds=round(whole.cpu_seconds - sum(cost.cpu_seconds for cost in block.within), 1),
+        joules=round((whole.joules or 0.0) - sum(cost or 0.0 for cost in joules), 1) if known else None,
+        parts=tuple(block.parts),
     )
 
 

@@ -89,7 +89,8 @@ def _blurred(frame: Frame) -> Frame:
 
 
 def _phantoms(height: int, width: int) -> Iterator[Frame]:
-    from weckd_edge.train.data.synth.draw import CLASSES, draw_frame, make_ear
+    from weckd_edge.train.data.synth.draw import draw_frame
+    from weckd_edge.train.data.synth.ear import CLASSES, make_ear
 
     for number in range(KIND_FRAMES):
         ear = make_ear(CLASSES[number % len(CLASSES)], np.random.default_rng([7, number]))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import urllib.request
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -87,7 +86,7 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
             connection to fetch them, or the network cannot be pruned.
     """
     source, _, _ = config.model.rpartition(":")
-    remote = bool(source) or config.pretrained
+    remote = bool(source or config.pretrained)
     if not source and not timm.is_model(config.model):
         raise ModelError(
             f"unknown model '{config.model}'{did_you_mean(config.model, timm.list_models())}", code="E_MODEL_NAME"
@@ -172,18 +171,6 @@ def _count_rows(path: Path, created: CreatedStudent) -> int:
     found = fit_to(read_weights(path), created.student.backbone.state_dict(), spare=(head,)).tensors
     weight = found.get(f"{head}.weight")
     return 0 if weight is None else int(weight.shape[0])
-
-
-def can_fetch(timeout_s: float = 5.0) -> bool:
-    """Tell whether the hub that timm's pretrained weights come from can be reached, and may be (``HF_HUB_OFFLINE``)."""
-    constants = require("huggingface_hub.constants", "fetch pretrained weights")
-    if constants.HF_HUB_OFFLINE:
-        return False
-    try:
-        with urllib.request.urlopen(constants.ENDPOINT, timeout=timeout_s):
-            return True
-    except (OSError, ValueError):
-        return False
 
 
 def has_pretrained_backbone(config: LinkConfig) -> bool:
@@ -361,12 +348,13 @@ def check_order(links: Sequence[LinkConfig], sizes: Sequence[StudentSize]) -> No
             continue
         if here.parameters >= before.parameters and here.macs >= before.macs:
             raise ModelError(
-                f"link {i + 1} ({_described(other)}: {here.parameters:,} parameters, {here.macs:,} MACs) is not smaller "
-                f"than link {i} ({_described(one)}: {before.parameters:,}, {before.macs:,}); put the larger first or "
+                f"link {i + 1} ({describe_link(other)}: {here.parameters:,} parameters, {here.macs:,} MACs) is not smaller "
+                f"than link {i} ({describe_link(one)}: {before.parameters:,}, {before.macs:,}); put the larger first or "
                 "shrink it",
                 code="E_MODEL_CHAIN_ORDER",
             )
 
 
-def _described(link: LinkConfig) -> str:
+def describe_link(link: LinkConfig) -> str:
+    """Return a link's network, size and width in words."""
     return f"{link.model} at {link.input_size} px" + (f" and width {link.width:g}" if link.width < 1 else "")

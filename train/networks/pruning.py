@@ -108,7 +108,7 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
     difference = float((found - expected).abs().max())
     if not difference <= TOLERANCE * float(expected.abs().max()):
         raise ModelError(
-            f"{name}: cannot be pruned: without channels that no layer reads it answers {difference:.2g} apart; leave "
+            f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
             "width out, or take a plain convolutional network with batch norms",
             code="E_MODEL_WIDTH",
         )

@@ -120,7 +120,7 @@ def run_study(
 
     Args:
         data: Folder or CSV.
-        config: Settings of the chain and its training.
+        config: Settings of the chain and its training, whose links are settled.
         grid: Strategies, and number of seeds and folds.
         out: Folder for the finished links, what ``study_record`` names; the same command goes on from what is
             there.

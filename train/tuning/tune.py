@@ -83,7 +83,7 @@ def tune(
 
     Args:
         data: Folder or CSV.
-        config: Settings that are not searched.
+        config: Settings that are not searched, whose links are settled.
         search: Number of trials, storage and teachers.
         out: Folder for links trained on this machine and for ``best.toml``.
         progress: Receiver of the progress.

@@ -156,6 +156,8 @@ class ChainRecord:
         import_notes: What was found in an imported model and what was decided about it, in words; empty for a trained chain.
         import_warnings: What may be wrong with the description of an imported model, one sentence each.
         outside: The teachers from outside the chain, and whether the links learned from them; None where there are none.
+        notes: What a reader should know of the chain, one sentence each: pretrained weights that the settings ask for where
+            they can be had, and that could not; links that are the same network as the one before.
         schema_version: Schema version of this record.
     """
 
@@ -166,6 +168,7 @@ class ChainRecord:
     import_notes: tuple[str, ...] = ()
     import_warnings: tuple[str, ...] = ()
     outside: OutsideTeaching | None = None
+    notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
 
 

@@ -14,6 +14,7 @@ from weckd_edge.cli.console.output import print_json, print_table
 from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
+from weckd_edge.cli.settled_links import with_settled_links
 
 if TYPE_CHECKING:
     from weckd_edge.report.study_page import StudyPage
@@ -86,8 +87,8 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     from weckd_edge.report.study_page import write_study
     from weckd_edge.train.tuning.study import StudyGrid, run_study
 
-    config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
+    config = with_settled_links(settings.load(data))
     names = plan.names()
     grid = StudyGrid(strategies=names, seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config, names))
     if not keeps_results(os.environ):

@@ -13,6 +13,7 @@ from weckd_edge.cli.console.output import print_json, print_table
 from weckd_edge.cli.parsing.option_groups import ChainSettings, DataSet, ProgressOutput
 from weckd_edge.cli.parsing.options import Command, OptionGroup, option, takes
 from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
+from weckd_edge.cli.settled_links import with_settled_links
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -46,8 +47,8 @@ def command(data: DataSet, plan: TuningPlan, settings: ChainSettings, output: Pr
     from weckd_edge.pipeline.outside_teachers import open_teachers
     from weckd_edge.train.tuning.tune import Search, tune
 
-    config = settings.load(data)
     check_place(plan.out, [ReadPath("the data set", data.path)])
+    config = with_settled_links(settings.load(data))
     storage = plan.storage or f"sqlite:///{plan.out.absolute() / 'search.db'}"
     search = Search(trials=plan.trials, storage=storage, teachers=open_teachers(config, [config.distill.strategy]))
     with output.progress() as progress:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from weckd_edge.config.base import check_setting, check_within, path_field
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
@@ -19,7 +20,9 @@ class LinkConfig:
             whole channels, in multiples of 8; those with the largest weights stay.
         weights: Checkpoint to start from (safetensors, or a PyTorch file of plain tensors), relative to the configuration
             file. Its classifier is left out where the shape differs.
-        pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache.
+        pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache. With
+            ``if_available`` the link starts from them where they can be had, and else from random weights with a warning.
+            The bundle's record of the settings says which it was.
         options: Keyword arguments of ``timm.create_model`` that shape the network, such as ``{ channels = [16, 32, 64, 128]
             }`` for a narrow ResNet. Arguments that make timm read, fetch or run something are refused.
         mean: Mean of each RGB channel, of values in 0..1, that the weights were trained with. None takes the model's own;
@@ -33,7 +36,7 @@ class LinkConfig:
     input_size: int = 128
     width: float = 1.0
     weights: str | None = path_field(default=None)
-    pretrained: bool = False
+    pretrained: bool | Literal["if_available"] = False
     options: NetworkOptions = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None
@@ -64,8 +67,12 @@ class LinkConfig:
         )
 
 
-DEFAULT_LINKS = (
-    LinkConfig(model="mobilenetv2_100", input_size=128),
-    LinkConfig(model="mobilenetv2_050", input_size=128),
-    LinkConfig(model="mobilenetv2_035", input_size=96),
+_DEFAULT_MODEL = "mobilenetv2_050"
+_DEFAULT_SHAPES = ((128, 1.0), (112, 0.85), (96, 0.7))
+"""Size of the input, and width, of each default link."""
+
+DEFAULT_LINKS = tuple(
+    LinkConfig(model=_DEFAULT_MODEL, input_size=size, width=width, pretrained="if_available")
+    for size, width in _DEFAULT_SHAPES
 )
+"""Links of a chain that the settings leave open: one model, smaller from link to link in size and in width."""

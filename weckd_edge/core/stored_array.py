@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from weckd_edge.core.fingerprint import Key
-from weckd_edge.core.store import SCHEMA_VERSION, FileRef, Workspace, file_ref, write_array
+from weckd_edge.core.store import SCHEMA_VERSION, FileRef, Stage, Workspace, file_ref, write_array
 
 if TYPE_CHECKING:
     import numpy as np
@@ -39,14 +39,19 @@ def array_once(workspace: Workspace, name: str, key: Key, make: Callable[[], NDA
         key: Key of everything that the array depends on.
         make: Function that computes it.
     """
+    stage = array_stage(workspace, name, key, lambda folder: make())
+    return read_array(stage.folder, stage.artifact.file)
+
+
+def array_stage(workspace: Workspace, name: str, key: Key, make: Callable[[Path], NDArray[np.float32]]) -> Stage[ArrayFile]:
+    """Return the step that keeps an array, as ``array_once`` does; ``make`` may write beside it in the step's folder."""
 
     def write(folder: Path) -> ArrayFile:
         path = folder / ARRAY_FILE
-        write_array(path, make())
+        write_array(path, make(folder))
         return ArrayFile(file=file_ref(folder, path))
 
-    stage = workspace.stage(name, ArrayFile, key, write)
-    return read_array(stage.folder, stage.artifact.file)
+    return workspace.stage(name, ArrayFile, key, write)
 
 
 def find_array(workspace: Workspace, name: str, key: Key) -> NDArray[np.float32] | None:

@@ -2,7 +2,8 @@
 
 The candidates have widths that int8 kernels like, little squeeze-and-excitation, and pretrained weights in timm. Latency in
 int8 does not follow from parameters or MACs. So every candidate is quantized, compiled and timed here, and one that is
-slower than a candidate of more MACs is left out.
+slower than a candidate of more MACs cannot be the last link. All links of a chain are one model, at falling sizes, so that
+each can start from the weights of the one before.
 """
 
 from __future__ import annotations
@@ -22,21 +23,17 @@ from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.devices.bench.interleaved import InterleavedTiming, time_interleaved
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 
-CANDIDATES = (
-    LinkConfig(model="lcnet_050", input_size=96),
-    LinkConfig(model="mobilenetv4_conv_small_050", input_size=96),
-    LinkConfig(model="lcnet_050", input_size=128),
-    LinkConfig(model="mobilenetv4_conv_small_050", input_size=128),
-    LinkConfig(model="mobilenetv2_050", input_size=128),
-    LinkConfig(model="lcnet_100", input_size=128),
-    LinkConfig(model="mobilenetv4_conv_small", input_size=128),
-    LinkConfig(model="lcnet_100", input_size=192),
-    LinkConfig(model="mobilenetv4_conv_small", input_size=192),
-    LinkConfig(model="resnet18", input_size=128),
-    LinkConfig(model="mobilenetv4_conv_medium", input_size=192),
-    LinkConfig(model="mobilenetv4_conv_medium", input_size=256),
+_MODELS = (
+    "lcnet_050",
+    "mobilenetv4_conv_small_050",
+    "lcnet_100",
+    "mobilenetv4_conv_small",
+    "mobilenetv4_conv_medium",
 )
-"""Candidate links, in ascending order of MACs."""
+_SIZES = (96, 128, 160, 192)
+
+CANDIDATES = tuple(LinkConfig(model=model, input_size=size) for model in _MODELS for size in _SIZES)
+"""Candidate links: each model at each size, so that a chain can be one model that becomes smaller from link to link."""
 
 HEADROOM = 1.25
 """Factor from a candidate's undisturbed latency to the 90th percentile that a limit is about."""
@@ -75,14 +72,12 @@ class CandidateTimings:
         host: Name of the machine.
         candidates: Candidates by int8 latency, fastest first; none is slower than one of more MACs.
         left_out: Candidates that are slower than one of more MACs.
-        pretrained: Whether pretrained weights can be fetched.
         schema_version: Version of this record's format.
     """
 
     host: str
     candidates: tuple[CandidateTiming, ...]
     left_out: tuple[CandidateTiming, ...]
-    pretrained: bool
     schema_version: int = SCHEMA_VERSION
 
 
@@ -109,14 +104,12 @@ def time_candidates(
         ModelError: A candidate cannot be created or compiled.
         MissingDependency: OpenVINO is not installed.
     """
-    from weckd_edge.train.networks.models import can_fetch
-
     found: list[CandidateTiming] = []
     with TemporaryDirectory(prefix="weckd-") as place, progress.task("time candidates", len(candidates) + 1) as task:
         folders = [Path(place) / str(at) for at in range(len(candidates))]
         built = []
         for link, folder in zip(candidates, folders, strict=True):
-            built.append(_build_candidate(link, index, root, config, folder))
+            built.append(build_candidate(link, index, root, config, folder))
             task.advance()
         fp32, int8 = (
             _time_models([(folder / kind, made.spec) for folder, made in zip(folders, built, strict=True)], config)
@@ -141,12 +134,11 @@ def time_candidates(
         host=host,
         candidates=kept,
         left_out=tuple(candidate for candidate in found if candidate not in kept),
-        pretrained=can_fetch(),
     )
 
 
 @dataclass(frozen=True, slots=True)
-class _BuiltCandidate:
+class BuiltCandidate:
     """A candidate that was written: its input and its size."""
 
     spec: InputSpec
@@ -154,9 +146,7 @@ class _BuiltCandidate:
     macs: int
 
 
-def _build_candidate(
-    link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path
-) -> _BuiltCandidate:
+def build_candidate(link: LinkConfig, index: DatasetIndex, root: Path, config: BuildConfig, folder: Path) -> BuiltCandidate:
     """Write a candidate in both precisions."""
     from weckd_edge.compile.backends import openvino_backend
     from weckd_edge.compile.export.onnx_export import export_onnx
@@ -179,7 +169,7 @@ def _build_candidate(
     write_quantized(calibration, model, "minmax", small=True, folder=small)
     openvino_backend.build_ir(plain / ONNX_FILE, "fp32", plain)
     openvino_backend.build_ir(small / ONNX_FILE, "int8", small)
-    return _BuiltCandidate(spec, size.parameters, size.macs)
+    return BuiltCandidate(spec, size.parameters, size.macs)
 
 
 def _time_models(models: Sequence[tuple[Path, InputSpec]], config: BuildConfig) -> list[InterleavedTiming]:
@@ -193,7 +183,9 @@ def _time_models(models: Sequence[tuple[Path, InputSpec]], config: BuildConfig) 
 
 
 def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) -> tuple[LinkConfig, ...]:
-    """Choose a chain: the last link is the largest candidate within the limit, each link before it about twice as slow.
+    """Choose a chain of one model: the last link is the largest within the limit, each link before it about twice as slow.
+
+    The links before the last one only teach, so that other models may be faster than they are.
 
     Args:
         timings: Latencies of the candidates.
@@ -205,28 +197,40 @@ def pick_chain(timings: CandidateTimings, limit_ms: float | None, count: int) ->
         The links, largest first.
 
     Raises:
-        ConfigError: No candidate is within the limit, or there are too few candidates.
+        ConfigError: No candidate is within the limit, or no model was timed at as many sizes.
     """
-    candidates = timings.candidates
-    if len(candidates) < count:
+    last_ones = [one for one in timings.candidates if len(_larger(one, timings)) >= count - 1]
+    if not last_ones:
+        sizes = 1 + max((len(_larger(one, timings)) for one in timings.candidates), default=-1)
         raise ConfigError(
-            f"--links auto: expected {count} links, but {len(candidates)} candidates are Pareto-efficient on this machine",
+            f"--links auto: expected {count} links, but no candidate on this machine was timed at more than {sizes} sizes; "
+            "name the links",
             code="E_CONFIG_AUTO_CHAIN",
         )
-    last = 0
+    last = last_ones[0]
     if limit_ms is not None:
-        fitting = [at for at, candidate in enumerate(candidates) if candidate.int8_ns * HEADROOM <= limit_ms * 1e6]
+        fitting = [one for one in last_ones if one.int8_ns * HEADROOM <= limit_ms * 1e6]
         if not fitting:
-            fastest = candidates[0]
             raise ConfigError(
-                f"--links auto: no candidate is within {limit_ms:g} ms here; the fastest, {fastest.link.model} at "
-                f"{fastest.link.input_size} px, takes {fastest.int8_ns / 1e6:.2f} ms; raise the limit or name the links",
+                f"--links auto: no candidate is within {limit_ms:g} ms here; the fastest, {last.link.model} at "
+                f"{last.link.input_size} px, takes {last.int8_ns / 1e6:.2f} ms; raise the limit or name the links",
                 code="E_CONFIG_AUTO_CHAIN",
             )
-        last = min(max(fitting), len(candidates) - count)
+        last = fitting[-1]
     chosen = [last]
     for left in range(count - 2, -1, -1):
-        wanted = candidates[chosen[-1]].int8_ns * STEP
-        above = range(chosen[-1] + 1, len(candidates) - left)
-        chosen.append(min(above, key=lambda at: abs(candidates[at].int8_ns - wanted)))
-    return tuple(replace(candidates[at].link, pretrained=timings.pretrained) for at in reversed(chosen))
+        wanted = chosen[-1].int8_ns * STEP
+        above = _larger(chosen[-1], timings)
+        chosen.append(min(above[: len(above) - left], key=lambda one: abs(one.int8_ns - wanted)))
+    return tuple(replace(one.link, pretrained="if_available") for one in reversed(chosen))
+
+
+def _larger(candidate: CandidateTiming, timings: CandidateTimings) -> list[CandidateTiming]:
+    """Return the candidates that are the same network at larger sizes, the smallest first."""
+    link = candidate.link
+    found = [
+        other
+        for other in (*timings.candidates, *timings.left_out)
+        if (other.link.model, other.link.options) == (link.model, link.options) and other.link.input_size > link.input_size
+    ]
+    return sorted(found, key=lambda other: other.link.input_size)

@@ -45,7 +45,13 @@ from weckd_edge.pipeline.steps.predict import decode
 from weckd_edge.pipeline.steps.quantize import quantize
 from weckd_edge.pipeline.steps.read_data import read_data
 from weckd_edge.pipeline.steps.select_link import links_to_compile, select_link
-from weckd_edge.pipeline.steps.train_chain import check_strategy, choose_links, open_build_run, train_chain
+from weckd_edge.pipeline.steps.train_chain import (
+    check_strategy,
+    choose_links,
+    open_build_run,
+    settle_links,
+    train_chain,
+)
 from weckd_edge.pipeline.steps.verify import images_for_report, verify
 from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
 from weckd_edge.report import BundleContents
@@ -75,6 +81,7 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
         index = read_data(ctx)
         if request.auto_links:
             ctx = choose_links(ctx, index)
+        ctx = settle_links(ctx)
         with open_build_run(ctx) as run:
             chain = train_chain(ctx, index, run)
             contents = compile_chain(ctx, chain, index, CalibrationSet(index=index, root=ctx.root))
@@ -173,4 +180,4 @@ def train_along(request: BuildRequest) -> None:
     with TemporaryDirectory() as folder:
         ctx = start(request, profile, Workspace(Path(folder)), SilentProgress())
         index = read_data(ctx)
-        train_chain(choose_links(ctx, index) if request.auto_links else ctx, index)
+        train_chain(settle_links(choose_links(ctx, index) if request.auto_links else ctx), index)

@@ -57,6 +57,8 @@ class BuildContext:
         skip_bad: Whether files that cannot be used are left out, instead of refusing the data set.
         key: PEM private key to sign with; None leaves the bundle unsigned.
         bundle_version: Version written into the bundle, against rollback; 0 writes none.
+        missing_weights: Sentence on pretrained weights that are wanted where they can be had, and that can not; empty where
+            none are missing.
         times: Durations of the steps that have ended.
     """
 
@@ -73,6 +75,7 @@ class BuildContext:
     skip_bad: bool = False
     key: Path | None = None
     bundle_version: int = 0
+    missing_weights: str = ""
     times: StepTimes = field(default_factory=StepTimes)
 
     @property

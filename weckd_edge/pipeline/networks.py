@@ -78,6 +78,7 @@ class TrainedChain:
         import_notes: Sentences on what was found in an imported network and decided.
         import_warnings: Sentences on what may be wrong with the description of an imported network.
         outside: Teachers from outside the chain, and whether the links learned from them; None where there are none.
+        notes: Sentences on pretrained weights that could not be had, and on links that do not shrink.
     """
 
     networks: tuple[TrainedNetwork, ...]
@@ -86,6 +87,7 @@ class TrainedChain:
     import_notes: tuple[str, ...] = ()
     import_warnings: tuple[str, ...] = ()
     outside: OutsideTeaching | None = None
+    notes: tuple[str, ...] = ()
 
     def record(self, deployed: str) -> ChainRecord:
         """Return the chain as evidence; ``deployed`` names the link that is deployed."""
@@ -97,6 +99,7 @@ class TrainedChain:
             import_notes=self.import_notes,
             import_warnings=self.import_warnings,
             outside=self.outside,
+            notes=self.notes,
         )
 
 

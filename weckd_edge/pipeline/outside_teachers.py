@@ -60,7 +60,7 @@ def _of_link(link: LinkConfig) -> TeacherConfig:
     return TeacherConfig(
         model=link.model,
         weights=link.weights,
-        pretrained=link.pretrained,
+        pretrained=bool(link.pretrained),
         input_size=link.input_size,
         options=link.options,
         mean=link.mean,

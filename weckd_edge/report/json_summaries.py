@@ -72,6 +72,7 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
         ],
         "steps": [{"name": s.name, "seconds": s.seconds, "reused": s.reused} for s in contents.build.steps],
         "imported": list(chain.import_notes),
+        "chain_notes": list(chain.notes),
         "outside": _outside(chain.outside) if chain.outside else None,
     }
 

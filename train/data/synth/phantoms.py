@@ -17,7 +17,8 @@ from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import atomic_folder, explain_os_errors, write_atomic
-from weckd_edge.train.data.synth.draw import CLASSES, draw_frame, make_ear
+from weckd_edge.train.data.synth.draw import draw_frame
+from weckd_edge.train.data.synth.ear import CLASSES, make_ear
 
 MARKER = "PHANTOM.json"
 """Name of the file that marks a folder of drawn images; its data are called synthetic everywhere."""
@@ -63,9 +64,10 @@ def write_phantoms(
         while len(rows) < images:
             label = min(CLASSES, key=lambda name: (counts[name], CLASSES.index(name)))
             rng = np.random.default_rng([seed, ear_number])
+            frames = min(int(rng.integers(2, 5)), images - len(rows))
             ear = make_ear(label, rng)
             name = f"ear{ear_number:04d}"
-            for frame in range(min(int(rng.integers(2, 5)), images - len(rows))):
+            for frame in range(frames):
                 path = f"{label}/synthetic_{name}_{frame}.jpg"
                 _write_jpeg(folder / path, draw_frame(ear, height, width, np.random.default_rng([seed, ear_number, frame])))
                 rows.append((path, label, name))

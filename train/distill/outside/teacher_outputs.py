@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -19,10 +20,11 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace
-from weckd_edge.core.stored_array import array_once
+from weckd_edge.core.stored_array import array_stage, read_array
 from weckd_edge.train.data.pixel_cache import CachedImages, CachePlan
 from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
+from weckd_edge.train.distill.training_cost import metered, needs
 
 BATCH = 32
 
@@ -95,8 +97,9 @@ def teacher_outputs(
         ModelError: The teacher gives values that are not numbers.
     """
 
-    def make() -> Floats:
-        found = np.concatenate(list(_computed(teacher, images, views, labels, progress)))
+    def make(folder: Path) -> Floats:
+        with metered(folder):
+            found = np.concatenate(list(_computed(teacher, images, views, labels, progress)))
         if not np.isfinite(found).all():
             raise ModelError(
                 f"teacher {teacher.name}: gives values that are not numbers; are its mean and std right?",
@@ -113,7 +116,9 @@ def teacher_outputs(
         "labels": labels,
     }
     key = key_of(inputs, "weckd_edge.train.distill.outside.teacher_outputs", *teacher.modules)
-    return array_once(workspace, "teacher-outputs", key, make)
+    stage = array_stage(workspace, "teacher-outputs", key, make)
+    needs(stage.folder)
+    return read_array(stage.folder, stage.artifact.file)
 
 
 def _computed(

@@ -125,6 +125,8 @@ def _print_reasons(contents: BundleContents) -> None:
         click.echo(f"Why {selection.chosen}? {selection.reason}.")
         for line in selection.advice:
             print_message(f"to change: {line}")
+    for line in chain.notes:
+        print_message(f"note: {line}")
     if chain.outside is not None:
         click.echo(f"Teachers from outside? {chain.outside.reason}")
     click.echo(f"Why {contents.verification.precision}? {contents.selection.reason}.")

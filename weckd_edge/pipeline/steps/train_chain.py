@@ -93,12 +93,21 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     if limit_ms is not None:
         fit = f"the last within {limit_ms:g} ms"
     ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")
-    if not timings.pretrained:
-        ctx.progress.warn(
-            "links: their pretrained weights cannot be fetched, so they start from nothing and need many more images "
-            "and steps; connect to a network once, or name links with local weights"
-        )
     return replace(ctx, config=replace(ctx.config, link=links))
+
+
+def settle_links(ctx: BuildContext) -> BuildContext:
+    """Return the context with links that either start from pretrained weights or do not; what is missing is said.
+
+    Raises:
+        ModelError: A network cannot be made.
+    """
+    from weckd_edge.train.networks.available_weights import settle_weights
+
+    settled = settle_weights(ctx.config.link)
+    if settled.missing:
+        ctx.progress.warn(settled.missing)
+    return replace(ctx, config=replace(ctx.config, link=settled.links), missing_weights=settled.missing)
 
 
 def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = None) -> TrainedChain:
@@ -112,14 +121,15 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     Raises:
         WeckdError: A network cannot be created, or the settings contradict each other.
     """
-    from weckd_edge.train.distill.chain import advise_sizes, make_trainer, plan_chain, train_build
+    from weckd_edge.train.distill.chain import advise_sizes, equal_links, make_trainer, plan_chain, train_build
     from weckd_edge.train.distill.distributed import count_processes
     from weckd_edge.train.quantize_aware.finetune import refine_for_int8
     from weckd_edge.train.run_logging.base import NO_RUN_LOGGER
 
     plans = plan_chain(index, ctx.config)
-    for advice in advise_sizes(ctx.config):
-        ctx.progress.note(advice)
+    repeated = equal_links(ctx.config)
+    for line in (*repeated, *advise_sizes(ctx.config)):
+        ctx.progress.note(line)
     teachers = open_teachers(ctx.config, [ctx.config.distill.strategy])
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, teachers)
     trainer.logger = NO_RUN_LOGGER if run is None else run
@@ -146,6 +156,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         baseline=chain.baseline.artifact if chain.baseline else None,
         labels_used=chain.labels_used,
         outside=None if chain.outside is None else chain.outside.record,
+        notes=(*([ctx.missing_weights] if ctx.missing_weights else []), *repeated),
     )
 
 

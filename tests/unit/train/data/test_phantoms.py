@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
+from PIL import Image
 
 from support.errors import raises
 from weckd_edge.cli.data import command
@@ -19,7 +21,8 @@ from weckd_edge.core.store import sha256_file
 from weckd_edge.devices.images.decoding import decode
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.listing import list_images
-from weckd_edge.train.data.synth.draw import CLASSES
+from weckd_edge.train.data.synth.draw import draw_frame
+from weckd_edge.train.data.synth.ear import CLASSES, Ear, make_ear
 from weckd_edge.train.data.synth.phantoms import MARKER, write_phantoms
 
 
@@ -110,3 +113,42 @@ def test_the_command_says_synthetic_everywhere(tmp_path: Path) -> None:
     assert json.loads(CliRunner().invoke(command, [*args, "--json"]).stdout)["synthetic"] is True
     assert "synthetic" in CliRunner().invoke(command, ["check", str(out), "-q"]).stdout
     assert CliRunner().invoke(command, [*args[:-2], "32", "-q"]).exit_code == 2
+
+
+SIGNS = {"effusion": "fluid", "bulging": "redness", "perforation": "patch", "wax": "lumps"}
+
+
+def ears(label: str, count: int = 40) -> list[Ear]:
+    return [make_ear(label, np.random.default_rng([5, number])) for number in range(count)]
+
+
+@pytest.mark.parametrize("label", CLASSES)
+def test_an_ear_has_the_fine_structure_of_its_own_class_alone_and_may_have_look_alikes(label: str) -> None:
+    for ear in ears(label):
+        genuine = [name for name in SIGNS.values() if getattr(ear, name).genuine]
+        assert genuine == ([SIGNS[label]] if label in SIGNS else [])
+        assert all(getattr(ear, name).strength > 0 for name in genuine)
+    for name in SIGNS.values():
+        shown = [getattr(ear, name).strength > 0 for ear in ears(label)]
+        assert all(shown) if SIGNS.get(label) == name else 0 < sum(shown) < len(shown) / 2
+
+
+@pytest.mark.parametrize(("label", "sign"), SIGNS.items())
+def test_what_tells_a_class_from_its_look_alike_is_lost_in_a_small_picture(label: str, sign: str) -> None:
+    lost, kept = [], []
+    for number, ear in enumerate(ears(label, 6)):
+        other = replace(ear, **{sign: replace(getattr(ear, sign), genuine=False)})
+        pair = [draw_frame(one, 192, 192, np.random.default_rng(number)) for one in (ear, other)]
+        assert abs(float(pair[0].mean()) - float(pair[1].mean())) < 3  # the colour does not tell them apart
+        large, small = (
+            np.abs(
+                np.subtract(
+                    *(np.asarray(Image.fromarray(one).resize((side, side), Image.Resampling.BOX), float) for one in pair)
+                )
+            )
+            for side in (96, 32)
+        )
+        kept.append(np.sort(large.max(axis=2), axis=None)[-200:].mean())
+        lost.append(np.sort(small.max(axis=2), axis=None)[-22:].mean())
+    assert np.mean(kept) > 15
+    assert np.mean(lost) < 0.6 * np.mean(kept)

@@ -144,6 +144,26 @@ def test_work_is_measured_beside_its_artefact_and_summed(tmp_path: Path, energy:
     assert total.seconds >= 0
 
 
+def test_a_step_within_a_step_counts_once_and_belongs_to_all_that_need_it(tmp_path: Path) -> None:
+    """Two steps need the same third one: what the first of them waited for is not its own, and the second needs it too."""
+    for name in ("one", "two", "shared"):
+        (tmp_path / name).mkdir()
+    ticks = iter(range(0, 100_000_000_000, 10_000_000_000))
+
+    def clock() -> int:
+        return next(ticks)
+
+    with training_cost.metered(tmp_path / "one", tmp_path, clock=clock):  # 0 s
+        with training_cost.metered(tmp_path / "shared", tmp_path, clock=clock):  # 10 s
+            pass  # 20 s
+        training_cost.needs(tmp_path / "shared")
+    with training_cost.metered(tmp_path / "two", tmp_path, clock=clock):  # 40 s, after the end at 30
+        training_cost.needs(tmp_path / "shared")
+    seconds = {name: training_cost.total_cost([tmp_path / name]).seconds for name in ("shared", "one", "two")}
+    assert seconds == {"shared": 10, "one": 30, "two": 20}
+    assert training_cost.total_cost([tmp_path / name for name in ("one", "two", "shared")]).seconds == 40
+
+
 def test_a_counter_that_wraps_twice_during_one_link_is_read_often_enough(tmp_path: Path, energy: Path) -> None:
     readings = threading.Semaphore(0)
 

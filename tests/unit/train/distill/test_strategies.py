@@ -13,7 +13,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill import chain
-from weckd_edge.train.distill.chain import advise_sizes, run_strategy, train_build
+from weckd_edge.train.distill.chain import advise_sizes, equal_links, run_strategy, train_build
 from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of, without_outside
 from weckd_edge.train.distill.trainer import LinkJob
 
@@ -240,3 +240,22 @@ def test_a_link_that_inherits_from_much_larger_images_is_advised_against(
 def test_other_networks_inherit_nothing_and_no_size_is_advised() -> None:
     links = tuple(LinkConfig(model=name, input_size=size) for name, size in (("a", 128), ("b", 64)))
     assert advise_sizes(replace(CONFIG, link=links, distill=replace(CONFIG.distill, strategy="relay"))) == ()
+
+
+@pytest.mark.parametrize(
+    ("strategy", "links", "said"),
+    [
+        ("guided", (("a", 96), ("a", 96), ("a", 96)), ["The chain is the same network 3 times, a at 96 px"]),
+        ("guided", (("b", 128), ("a", 96), ("a", 96)), ["M2 to M3 are the same network 2 times, a at 96 px"]),
+        ("guided", (("a", 128), ("a", 112), ("a", 96)), []),
+        ("born-again", (("a", 128), ("a", 112), ("a", 96)), ["The chain is the same network 3 times, a at 96 px"]),
+        ("one-step", (("a", 96), ("b", 96), ("a", 96)), ["The chain is the same network 2 times, a at 96 px"]),
+        ("single-union", (("a", 96), ("a", 96)), []),
+    ],
+)
+def test_links_that_do_not_shrink_are_called_the_same_network(
+    strategy: str, links: tuple[tuple[str, int], ...], said: list[str]
+) -> None:
+    made = tuple(LinkConfig(model=name, input_size=size) for name, size in links)
+    found = equal_links(replace(CONFIG, link=made, distill=replace(CONFIG.distill, strategy=strategy)))
+    assert [sentence.partition(":")[0] for sentence in found] == said

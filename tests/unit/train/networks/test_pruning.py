@@ -87,7 +87,7 @@ def test_channels_come_in_eights_and_no_narrower_link_has_more(channels: int, wi
 
 
 @pytest.mark.parametrize("model", PRUNED)
-def test_a_pruned_network_answers_as_the_whole_one_whose_other_channels_are_zero(model: str, networks: ModuleType) -> None:
+def test_a_pruned_network_predicts_as_the_whole_one_whose_other_channels_are_zero(model: str, networks: ModuleType) -> None:
     backbone = settled(networks, model)
     shown, kept = torch.rand(2, 3, 64, 64), kept_channels(backbone, 0.5)
     # Behind ReLU, ReLU6 and Hardswish a channel is zero where its batch norm's weight and bias are. The two convolutions

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import http.server
-import socket
-import threading
-import urllib.request
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -19,9 +15,9 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTiming, CandidateTimings, pick_chain, time_candidates
 
 
-def rung(name: str, milliseconds: float, macs: int) -> CandidateTiming:
+def rung(name: str, size: int, milliseconds: float, macs: int) -> CandidateTiming:
     return CandidateTiming(
-        link=LinkConfig(model=name),
+        link=LinkConfig(model=name, input_size=size),
         parameters=1,
         macs=macs,
         int8_ns=int(milliseconds * 1e6),
@@ -29,44 +25,56 @@ def rung(name: str, milliseconds: float, macs: int) -> CandidateTiming:
     )
 
 
-LADDER = CandidateTimings(
+TIMINGS = CandidateTimings(
     host="here",
-    candidates=tuple(
-        rung(name, ms, k) for k, (name, ms) in enumerate(zip("abcdef", (0.5, 0.7, 1.0, 1.9, 4.0, 9.0), strict=True))
+    candidates=(
+        rung("a", 96, 0.5, 1),
+        rung("a", 128, 0.9, 2),
+        rung("b", 96, 1.0, 3),
+        rung("a", 160, 1.4, 4),
+        rung("b", 128, 1.9, 6),
+        rung("b", 192, 4.0, 9),
     ),
-    left_out=(),
-    pretrained=True,
+    left_out=(rung("a", 192, 2.2, 5), rung("b", 160, 4.2, 8)),
 )
 
 
-def names(links: tuple[LinkConfig, ...]) -> str:
-    return "".join(link.model for link in links)
+def names(links: tuple[LinkConfig, ...]) -> list[str]:
+    return [f"{link.model}{link.input_size}" for link in links]
 
 
 @pytest.mark.parametrize(
-    ("bar", "chain"),
+    ("limit_ms", "chain"),
     [
-        (None, "dca"),  # the fastest last, each before it about twice as slow
-        (1.3, "edc"),  # 1.0 ms fits 1.3 with headroom
-        (1.2, "dcb"),  # 1.0 ms does not fit 1.2
-        (100.0, "fed"),  # as slow as leaves two above it
+        (None, ["a160", "a128", "a96"]),  # the fastest last; 0.9 ms is nearer to twice 0.5 than 1.4
+        (1.2, ["a192", "a160", "a128"]),  # 0.9 ms fits 1.2 with headroom, 1.0 ms does not; one left out may teach
+        (1.3, ["b192", "b128", "b96"]),
+        (100.0, ["b192", "b160", "b128"]),  # as slow as leaves two sizes above it
     ],
 )
-def test_the_last_link_is_the_largest_that_fits_and_each_before_it_is_about_twice_as_slow(
-    bar: float | None, chain: str
+def test_the_last_link_is_the_largest_that_fits_and_those_before_it_are_the_same_model_at_larger_sizes(
+    limit_ms: float | None, chain: list[str]
 ) -> None:
-    assert names(pick_chain(LADDER, bar, 3)) == chain
+    assert names(pick_chain(TIMINGS, limit_ms, 3)) == chain
 
 
 def test_the_links_take_their_pretrained_weights_where_they_can_be_had() -> None:
-    assert all(link.pretrained for link in pick_chain(LADDER, None, 2))
+    assert all(link.pretrained == "if_available" for link in pick_chain(TIMINGS, None, 2))
 
 
 def test_a_limit_that_nothing_fits_and_too_long_a_chain_are_refused() -> None:
-    with raises(ConfigError, "E_CONFIG_AUTO_CHAIN", says=("0.5", "128", "0.50")):
-        pick_chain(LADDER, 0.5, 3)
-    with raises(ConfigError, "E_CONFIG_AUTO_CHAIN", says=("7", "6")):
-        pick_chain(LADDER, None, 7)
+    with raises(ConfigError, "E_CONFIG_AUTO_CHAIN", says=("0.5", "96", "0.50")):
+        pick_chain(TIMINGS, 0.5, 3)
+    with raises(ConfigError, "E_CONFIG_AUTO_CHAIN", says=("7", "4")):
+        pick_chain(TIMINGS, None, 7)
+
+
+def test_the_candidates_offer_chains_of_one_model() -> None:
+    sizes: dict[str, set[int]] = {}
+    for one in CANDIDATES:
+        sizes.setdefault(one.model, set()).add(one.input_size)
+    assert all(len(found) >= 3 for found in sizes.values())
+    assert sum(map(len, sizes.values())) == len(CANDIDATES)
 
 
 def test_every_candidate_is_a_model_of_timm_with_pretrained_weights() -> None:
@@ -88,35 +96,3 @@ def test_students_are_measured_and_one_that_gives_less_for_more_time_is_left_out
     assert [r.link.options for r in ladder.candidates] == [narrow, wide]
     assert ladder.candidates[0].macs < ladder.candidates[1].macs
     assert all(r.int8_ns > 0 and r.fp32_ns > 0 for r in ladder.candidates)
-
-
-def test_whether_weights_can_be_fetched_is_found_out_quickly(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
-    import huggingface_hub.constants as hub
-
-    from weckd_edge.train.networks.models import can_fetch
-
-    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{taken.getsockname()[1]}")
-        assert not can_fetch(0.5)
-    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.SimpleHTTPRequestHandler)
-    threading.Thread(target=server.handle_request, daemon=True).start()
-    monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{server.server_port}")
-    assert can_fetch(5)
-    server.server_close()
-
-
-def test_whoever_is_offline_by_choice_asks_nobody_for_weights(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("torch")
-    import huggingface_hub.constants as hub
-
-    from weckd_edge.train.networks.models import can_fetch
-
-    def reach(*args: object, **more: object) -> None:
-        raise AssertionError("a host was asked")
-
-    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", True)
-    monkeypatch.setattr(urllib.request, "urlopen", reach)
-    assert not can_fetch(5)

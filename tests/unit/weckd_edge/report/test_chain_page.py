@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -13,21 +12,15 @@ from typing import Any
 import pytest
 
 from support.goldens import FOLDER
+from support.programs.benchmark_scripts import load_script
 
-BENCHMARKS = Path(__file__).resolve().parents[4] / "benchmarks"
 FIXTURE = Path(__file__).resolve().parents[3] / "fixtures" / "study"
 """A study of drawn frames by a chain of toys, as ``weckd-edge study`` wrote it: two seeds of two folds, five strategies."""
 
 
 @pytest.fixture(scope="module")
 def scripts() -> tuple[ModuleType, ModuleType]:
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        import record_study
-        import study_tables
-    finally:
-        sys.path.remove(str(BENCHMARKS))
-    return record_study, study_tables
+    return load_script("record_study"), load_script("study_tables")
 
 
 @pytest.fixture

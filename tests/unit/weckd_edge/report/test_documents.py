@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.util
 import json
-import sys
 from email.message import Message
 from functools import cache
 from importlib.metadata import PackageNotFoundError
@@ -15,33 +13,21 @@ from typing import Any
 
 import pytest
 
+from support.bundles import report_evidence as report
 from support.errors import raises
 from weckd_edge.artifacts import Attribute, BackboneLicence, Distribution, Environment, Estimate
+from weckd_edge.cli.console.outcome import print_outcome
 from weckd_edge.config import BuildConfig, LinkConfig, ModelCardConfig, ReportConfig
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.metrics import measure_metrics
-from weckd_edge.report import BundleContents, read_contents, write_documents, write_evidence
+from weckd_edge.report import BundleContents, read_contents, write_documents, write_evidence, write_report
 from weckd_edge.report.documents.licences import licence_of, read_environment, requirements, used_distributions
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
+from weckd_edge.report.json_summaries import bundle_summary
 
 pytest.importorskip("jinja2")
 pytest.importorskip("cyclonedx")
-
-
-def _neighbour(name: str) -> Any:
-    """Load a test module beside this one, for the evidence it makes."""
-    path = Path(__file__).with_name(f"{name}.py")
-    spec = importlib.util.spec_from_file_location(f"neighbour_{name}", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-report = _neighbour("test_report")
 
 ENVIRONMENT = Environment(
     python="CPython 3.11.7",
@@ -157,6 +143,22 @@ def test_synthetic_data_are_in_the_first_lines_of_the_card(tmp_path: Path) -> No
         "synthetic images" in line
         for line in bom["metadata"]["component"]["modelCard"]["considerations"]["technicalLimitations"]
     )
+
+
+def test_what_is_noted_of_the_chain_is_in_the_card_the_page_and_on_the_terminal(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    evidence = full()
+    said = "Links of it start from random weights instead."
+    noted = dataclasses.replace(evidence, chain=dataclasses.replace(evidence.chain, notes=(said,)))
+    card, _ = papers(tmp_path, noted)
+    contents = read_contents(tmp_path, report.make_manifest())
+    assert said in card
+    write_report(contents, tmp_path / "r.html")
+    assert said in (tmp_path / "r.html").read_text()
+    assert bundle_summary(contents, tmp_path)["chain_notes"] == [said]
+    print_outcome(contents, tmp_path)
+    assert f"note: {said}" in "".join(capsys.readouterr())
 
 
 def test_evidence_that_is_not_there_is_reported_and_not_filled_in(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -154,6 +155,9 @@ def test_a_teacher_runs_once_however_many_links_learn_from_it(tmp_path: Path, im
     assert not other.reused
     assert other.artifact.labels_used == 6
     assert teacher.shown == 2 * 18
+    parts = {folder.name for folder in (tmp_path / "work").glob("teacher-outputs-*")}
+    for stage in (made(tmp_path, images, teacher.opened()), other):  # who finds the outputs needs them as well
+        assert set(json.loads((stage.folder / "cost.json").read_text())["parts"]) == parts
     made(tmp_path, images, teacher.opened(identity=["another"]))
     assert teacher.shown == 4 * 18
 
