@@ -75,7 +75,7 @@ def _features(student: Student, feed: TrainingImages, network_input: NetworkInpu
     """Return the features that the classifier reads, ``[N, D]`` on the CPU."""
     student.eval()
     found = []
-    with torch.inference_mode(), full_precision():
+    with torch.inference_mode(), full_precision(feed.device):
         for start in range(0, len(feed.labelled), BATCH):
             shown = plain_inputs(feed, feed.labelled[start : start + BATCH], network_input)
             map_ = student.backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped

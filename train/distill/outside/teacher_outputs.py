@@ -128,13 +128,13 @@ def _computed(
     size = teacher.input.side
     generator = torch.Generator().manual_seed(views.seed)
     with progress.task(f"teacher {teacher.name}", len(images.digests)) as task:
-        for pictures in images.pictures(size):
-            total = torch.zeros(())
+        for cached in images.pictures(size):
+            pictures, total = cached.to(teacher.device), torch.zeros(())
             for number in range(views.used):
-                shown = apply_views(pictures, views.draw(number, len(pictures), generator), size)
+                shown = apply_views(pictures, views.draw(number, len(pictures), generator).to(teacher.device), size)
                 total = total + (teacher.features(shown) if labels is None else teacher.probabilities(shown, labels))
             task.advance(len(pictures))
-            yield (total / views.used).float().numpy()
+            yield (total / views.used).float().cpu().numpy()
 
 
 def pictures_of_cache(cached: CachedImages) -> Iterator[Pictures]:
