@@ -18,13 +18,13 @@ from weckd_edge.config import DistillConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.train.distill import held_images
 from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.distill.linear_probe import fit_linear_probe
+from weckd_edge.train.distill.loop import held_images
+from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
 from weckd_edge.train.distill.outside.teacher import torch_teacher
 from weckd_edge.train.distill.outside.teacher_outputs import ShownImages, TeacherViews, pictures_of_cache, teacher_outputs
-from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher
 from weckd_edge.train.distill.training_cost import FILE, metered
 
 NEAR = 1e-4
@@ -70,10 +70,10 @@ def test_pictures_views_and_teachers_lie_on_the_device_with_channels_last(
 def test_images_give_the_same_losses_from_their_file_and_from_the_device(
     halves: Any, accelerator: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weckd_edge.train.distill.sampler.free_bytes", lambda device: room)
+    monkeypatch.setattr("weckd_edge.train.distill.loop.sampler.free_bytes", lambda device: room)
     held = []
     hold = held_images.hold
-    monkeypatch.setattr("weckd_edge.train.distill.sampler.hold", lambda *args: held.append(hold(*args)) or held[-1])
+    monkeypatch.setattr("weckd_edge.train.distill.loop.sampler.hold", lambda *args: held.append(hold(*args)) or held[-1])
     config = replace(halves.CONFIG, epochs=1)
     by_device = halves.train(LabelTask(halves.INPUT), replace(config, accelerator=accelerator), tmp_path / "a")
     by_cpu = halves.train(LabelTask(halves.INPUT), replace(config, accelerator="cpu"), tmp_path / "b")

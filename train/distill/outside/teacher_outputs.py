@@ -22,7 +22,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace
 from weckd_edge.core.stored_array import array_stage, read_array
 from weckd_edge.train.data.pixel_cache import CachedImages, CachePlan
-from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views
+from weckd_edge.train.distill.loop.augmentation import Pictures, Views, apply_views, draw_views
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.training_cost import metered, needs
 

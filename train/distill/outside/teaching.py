@@ -11,8 +11,8 @@ from weckd_edge.artifacts import DatasetIndex, Link, SoftLabels
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.store import Stage
-from weckd_edge.train.distill.distributed import fabric_for
 from weckd_edge.train.distill.link_plan import plan_link
+from weckd_edge.train.distill.loop.distributed import fabric_for
 from weckd_edge.train.distill.outside.heads import LabelledImages
 from weckd_edge.train.distill.outside.soft_labels import TaughtImages, Teachers, TunedTeacher, soft_labels_once
 from weckd_edge.train.distill.outside.teacher import FineTuning, OutsideTeacher, torch_teacher

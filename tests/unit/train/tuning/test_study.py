@@ -20,7 +20,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.split import SplitItem, split_fold
-from weckd_edge.train.distill import engine
+from weckd_edge.train.distill.loop import engine
 from weckd_edge.train.distill.outside.teacher import torch_teacher
 from weckd_edge.train.distill.training_cost import TrainingCost
 from weckd_edge.train.networks.models import create_student
