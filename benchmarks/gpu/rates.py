@@ -29,9 +29,9 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages, plan_cache
 from weckd_edge.train.distill.loop import sampler
 from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student, make_optimizer
-from weckd_edge.train.distill.loop.reproducible import reproducible
 from weckd_edge.train.distill.loop.sampler import TrainingImages
 from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.networks.models import Student, create_student
 
 CLASSES = 4

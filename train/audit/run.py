@@ -40,7 +40,7 @@ from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.distill.link_plan import frame_spec
-from weckd_edge.train.distill.loop.reproducible import reproducible
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.networks.available_weights import settle_weights
 
 NO_GROUPS = (

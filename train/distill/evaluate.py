@@ -14,7 +14,7 @@ from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.train.distill.loop.reproducible import full_precision
+from weckd_edge.train.distill.reproducible import full_precision
 from weckd_edge.train.networks.models import Student, load_link
 from weckd_edge.train.networks.preprocess import crop_and_resize, make_network_input
 

@@ -13,8 +13,8 @@ from torch import Tensor, nn
 
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.train.distill.loop.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.loop.reproducible import full_precision
 from weckd_edge.train.distill.loop.sampler import TrainingImages
+from weckd_edge.train.distill.reproducible import full_precision
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 

@@ -186,7 +186,7 @@ def _choose(
 
 
 def _make_up(library: Any, groups: Sequence[Any], moments: Mapping[nn.Module, Tensor]) -> None:
-    """Let every layer that reads channels of these groups read what the others tell of them."""
+    """Let every layer that reads channels of these groups read what the others say of them."""
     lost: dict[nn.Conv2d | nn.Linear, set[int]] = {}
     for group in groups:
         for layer, channels, _ in _readers(library, group):
@@ -197,11 +197,11 @@ def _make_up(library: Any, groups: Sequence[Any], moments: Mapping[nn.Module, Te
 
 @torch.no_grad()
 def _make_up_for(layer: nn.Conv2d | nn.Linear, lost: list[int], moments: Tensor) -> None:
-    """Let a layer read, in place of some channels, what the others tell of them: a ridge regression on these."""
+    """Let a layer read, in place of some channels, what the others say of them: a ridge regression on these."""
     kept = sorted(set(range(len(moments))) - set(lost))
     penalty = (PENALTY * moments.diagonal().mean()).clamp_min(1e-12) * torch.eye(len(kept), dtype=moments.dtype)
-    told = torch.linalg.solve(moments[kept][:, kept] + penalty, moments[kept][:, lost]).to(layer.weight.dtype)
-    layer.weight[:, kept] += torch.einsum("ol...,kl->ok...", layer.weight[:, lost], told)
+    repair = torch.linalg.solve(moments[kept][:, kept] + penalty, moments[kept][:, lost]).to(layer.weight.dtype)
+    layer.weight[:, kept] += torch.einsum("ol...,kl->ok...", layer.weight[:, lost], repair)
     layer.weight[:, lost] = 0
 
 

@@ -20,10 +20,10 @@ from weckd_edge.train.distill.loop.distributed import check_batch, fabric_for, r
 from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.loop.held_images import made_ahead
 from weckd_edge.train.distill.loop.moving_average import MovingAverage
-from weckd_edge.train.distill.loop.reproducible import reproducible
 from weckd_edge.train.distill.loop.sampler import TrainingImages, batch_parts, epoch_batches
 from weckd_edge.train.distill.loop.step_losses import RATE, StepLosses
 from weckd_edge.train.distill.loop.task import Batch, TrainingTask
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.run_logging.base import NO_CURVES, Curves
 

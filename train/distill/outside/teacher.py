@@ -15,7 +15,7 @@ from weckd_edge.artifacts import NetworkInput, TeacherRecord
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.store import digest_of
-from weckd_edge.train.distill.loop.reproducible import full_precision
+from weckd_edge.train.distill.reproducible import full_precision
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 

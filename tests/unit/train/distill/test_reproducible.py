@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from weckd_edge.train.distill.loop.reproducible import full_precision, reproducible
+from weckd_edge.train.distill.reproducible import full_precision, reproducible
 
 
 def state() -> tuple[Any, ...]:
