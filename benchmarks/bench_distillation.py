@@ -26,10 +26,10 @@ from torch import nn
 from weckd_edge.artifacts import FrameSpec, NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages, plan_cache
-from weckd_edge.train.distill.engine import make_optimizer
-from weckd_edge.train.distill.losses import labelled_cross_entropy
-from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
-from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher
+from weckd_edge.train.distill.loop.engine import make_optimizer
+from weckd_edge.train.distill.loop.losses import labelled_cross_entropy
+from weckd_edge.train.distill.loop.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.loop.task import Batch, DistillationTask, LabelTask, Teacher
 from weckd_edge.train.networks.models import Student, create_student
 from weckd_edge.train.networks.preprocess import normalise
 

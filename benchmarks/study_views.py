@@ -31,14 +31,14 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.train.data import pixel_cache
 from weckd_edge.train.data.pixel_cache import CachePlan
-from weckd_edge.train.distill import sampler
-from weckd_edge.train.distill.augmentation import Views, draw_views
-from weckd_edge.train.distill.engine import TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.distill.linear_probe import fit_linear_probe
 from weckd_edge.train.distill.link_plan import LinkPlan
+from weckd_edge.train.distill.loop import sampler
+from weckd_edge.train.distill.loop.augmentation import Views, draw_views
+from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student
+from weckd_edge.train.distill.loop.task import LabelTask
 from weckd_edge.train.distill.model_soup import measure_batch_norms
-from weckd_edge.train.distill.task import LabelTask
 from weckd_edge.train.distill.trainer import LinkJob
 from weckd_edge.train.networks.models import Student, create_student
 

@@ -36,7 +36,7 @@ TESTS = (
     "tests/unit/train/networks/test_pruning.py",
     "tests/unit/weckd_edge/core/test_network_options.py",
     "tests/unit/train/networks/test_checkpoint.py",
-    "tests/unit/train/distill/test_engine.py",
+    "tests/unit/train/distill/loop/test_engine.py",
     "tests/unit/train/tuning/test_tune.py",
     "tests/unit/train/quantize_aware/test_quantize_aware.py",
     "tests/unit/compile/export/test_onnx_export.py",

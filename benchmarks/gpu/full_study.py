@@ -25,9 +25,11 @@ from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import to_json
 from weckd_edge.core.store import Workspace
+from weckd_edge.pipeline.outside_teachers import open_teachers
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain
 from weckd_edge.train.tuning.study import StudyGrid, run_study
+from weckd_edge.train.tuning.study_results import Study
 
 STRATEGIES = (
     "single-subset",
@@ -38,6 +40,7 @@ STRATEGIES = (
     "guided+unlabelled",
     "one-step+unlabelled",
     "takd",
+    "guided+teachers+unlabelled",
 )
 """The most important first: what labels in separate hands bring, then what labels in one hand bring."""
 
@@ -91,7 +94,7 @@ def settings(lane: Lane) -> BuildConfig:
     return BuildConfig(
         link=tuple(_link(model, size, lane.weights) for model, size in CHAIN),
         train=train,
-        distill=DistillConfig(baseline=False),
+        distill=DistillConfig(baseline=False, teacher_gate="off"),
         data=DataConfig(use_published_split=False),
     )
 
@@ -128,28 +131,44 @@ def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
             key = {"set": lane.name, "seed": seed, "strategy": strategy, "precision": config.train.precision, "steps": steps}
             if results.has("study", key):
                 continue
-            if time.time() + steps * step_s > lane.ends_at:
+            taken = steps + _teacher_steps(config, strategy)
+            if time.time() + taken * step_s > lane.ends_at:
                 left_out.append(key)
                 continue
             started = time.monotonic()
             study = run_study(
                 lane.data,
                 replace(config, seed=seed),
-                StudyGrid(strategies=[strategy], seeds=1),
+                StudyGrid(strategies=[strategy], seeds=1, teachers=open_teachers(config, [strategy])),
                 lane.work / lane.name,
                 SilentProgress(),
             )
             seconds = time.monotonic() - started
             trained = json.loads(to_json(study.trials[0]))
             # Links that another strategy had trained took no time now: what they took then counts.
-            step_s = max(seconds, trained["seconds"]) / steps
+            step_s = max(seconds, trained["seconds"]) / taken
             chain = [f"{link.model} at {link.input_size} px" for link in config.link]
-            results.append("study", key, wall_s=round(seconds, 2), chain=chain, **_figures(trained))
+            results.append("study", key, wall_s=round(seconds, 2), chain=chain, **_figures(trained, study))
     return left_out
 
 
-def _figures(trained: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in trained.items() if name not in ("strategy", "seed", "steps", "schema_version")}
+def _teacher_steps(config: BuildConfig, strategy: str) -> int:
+    """Return the steps of the teachers from outside, which are trained once without each fold."""
+    return (
+        config.distill.teacher_folds * config.train.epochs * config.train.steps_per_epoch if "+teachers" in strategy else 0
+    )
+
+
+def _figures(trained: dict[str, Any], study: Study) -> dict[str, Any]:
+    """Return the figures of a run, with the last link's predictions, the truth and the groups of the test images."""
+    (held_out,) = study.held_out
+    left_out = ("strategy", "seed", "steps", "schema_version", "predicted")
+    return {
+        **{name: value for name, value in trained.items() if name not in left_out},
+        "predicted": "".join(map(str, trained["predicted"][-1])),
+        "truth": "".join(map(str, held_out.truth)),
+        "groups": held_out.groups,
+    }
 
 
 def main(given: Sequence[str] | None = None) -> None:

@@ -81,8 +81,8 @@ class Results:
             **found,
         }
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, sort_keys=True) + "\n")
+        with self.path.open("ab", buffering=0) as file:  # in one piece: the lanes of a study write at once
+            file.write(json.dumps(line, sort_keys=True).encode() + b"\n")
 
     def has(self, piece: str, key: dict[str, Any]) -> bool:
         """Tell whether an earlier run of the same code on such a device has written this piece."""

@@ -27,11 +27,11 @@ from weckd_edge.artifacts import FrameSpec, NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages, plan_cache
-from weckd_edge.train.distill import sampler
-from weckd_edge.train.distill.engine import TrainingRun, fit_student, make_optimizer
+from weckd_edge.train.distill.loop import sampler
+from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student, make_optimizer
+from weckd_edge.train.distill.loop.sampler import TrainingImages
+from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher
 from weckd_edge.train.distill.reproducible import reproducible
-from weckd_edge.train.distill.sampler import TrainingImages
-from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher
 from weckd_edge.train.networks.models import Student, create_student
 
 CLASSES = 4

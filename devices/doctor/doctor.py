@@ -29,10 +29,11 @@ _DISTRIBUTION = {
     "lightning_fabric": "lightning-fabric",
     "model_signing": "model-signing",
     "tensorrt_rtx": "tensorrt-rtx",
+    "torch_pruning": "torch-pruning",
     "torch_tensorrt": "torch-tensorrt",
 }
 _QUANTIZE, _OPENVINO, _FINALIZE = "export and quantize", "build and run OpenVINO models", "build the engine (finalize)"
-_TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "scipy")
+_TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "scipy", "torch_pruning")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

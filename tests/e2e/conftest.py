@@ -30,6 +30,7 @@ options = { channels = [16, 16, 16, 16], stem_width = 8 }
 [[link]]
 model = "resnet10t"
 input_size = 32
+width = 0.5
 options = { channels = [16, 16, 16, 16], stem_width = 8 }
 
 [distill]

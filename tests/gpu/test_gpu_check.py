@@ -59,7 +59,11 @@ def test_every_piece_writes_a_line_once(
     assert (found[0]["tests"], found[0]["failures"], len(found[0]["times_s"])) == (2, 0, 2)
     assert all(line["steps_per_s"] > 0 and len(line["times_ns"]) == 3 for line in found if line["piece"] == "rate")
     assert [line["strategy"] for line in found if line["piece"] == "study"] == ["single-subset", "relay"]
-    assert all(line["test_images"] and line["steps"] == 4 for line in found if line["piece"] == "study")
+    assert all(line["steps"] == 4 for line in found if line["piece"] == "study")
+    for line in (line for line in found if line["piece"] == "study"):
+        right = sum(one == other for one, other in zip(line["predicted"], line["truth"], strict=True))
+        assert right == line["correct"]
+        assert len(line["groups"]) == line["test_images"] > 0
     assert all({"commit", "environment", "device", "date"} <= line.keys() for line in found)
     assert len(list((tmp_path / "work/phantom").glob("pixels-*"))) == 1
     assert scripts.check.main([*given, "--parts", "tests", "rates"]) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -14,12 +15,16 @@ import torch
 from support import factories
 from weckd_edge.artifacts import FrameSpec, InputSpec, Resize
 from weckd_edge.config import DistillConfig
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import Workspace
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.train.distill import held_images
 from weckd_edge.train.distill.evaluate import predict_records
 from weckd_edge.train.distill.linear_probe import fit_linear_probe
+from weckd_edge.train.distill.loop import held_images
+from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
-from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher
+from weckd_edge.train.distill.outside.teacher import torch_teacher
+from weckd_edge.train.distill.outside.teacher_outputs import ShownImages, TeacherViews, pictures_of_cache, teacher_outputs
 from weckd_edge.train.distill.training_cost import FILE, metered
 
 NEAR = 1e-4
@@ -65,10 +70,10 @@ def test_pictures_views_and_teachers_lie_on_the_device_with_channels_last(
 def test_images_give_the_same_losses_from_their_file_and_from_the_device(
     halves: Any, accelerator: str, room: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("weckd_edge.train.distill.sampler.free_bytes", lambda device: room)
+    monkeypatch.setattr("weckd_edge.train.distill.loop.sampler.free_bytes", lambda device: room)
     held = []
     hold = held_images.hold
-    monkeypatch.setattr("weckd_edge.train.distill.sampler.hold", lambda *args: held.append(hold(*args)) or held[-1])
+    monkeypatch.setattr("weckd_edge.train.distill.loop.sampler.hold", lambda *args: held.append(hold(*args)) or held[-1])
     config = replace(halves.CONFIG, epochs=1)
     by_device = halves.train(LabelTask(halves.INPUT), replace(config, accelerator=accelerator), tmp_path / "a")
     by_cpu = halves.train(LabelTask(halves.INPUT), replace(config, accelerator="cpu"), tmp_path / "b")
@@ -85,6 +90,28 @@ def test_soft_labels_from_outside_are_learned_on_the_device(halves: Any, acceler
     task = DistillationTask([], halves.INPUT, distill, 2, soft_labels=soft_labels)
     trained = halves.train(task, config, tmp_path / "a")
     assert halves.accuracy(trained.network) <= 0.1
+
+
+def test_a_teacher_from_outside_gives_what_it_gives_on_the_cpu(halves: Any, device: torch.device) -> None:
+    data = halves.feed()
+    images = ShownImages(
+        digests=[str(number) for number in range(halves.COUNT)],
+        spec=FrameSpec(height=40, width=40, crop="center", resize="area"),
+        pictures=lambda size: pictures_of_cache(data.images[size]),
+    )
+    views = TeacherViews(count=3, strength=0.5, seed=0)
+
+    def outputs(where: torch.device, labels: tuple[str, ...] | None) -> np.ndarray[Any, Any]:
+        teacher = torch_teacher(halves.student(), halves.INPUT, name="x", identity=[], outputs=2)
+        teacher.move_to(where)
+        assert teacher.device == where
+        with TemporaryDirectory() as folder:
+            return teacher_outputs(Workspace(Path(folder)), teacher, images, views, labels, SilentProgress())
+
+    for labels in (None, ("dark", "light")):
+        wanted = outputs(torch.device("cpu"), labels)
+        assert len(wanted) == halves.COUNT
+        assert np.allclose(outputs(device, labels), wanted, rtol=1e-3, atol=NEAR)
 
 
 @pytest.mark.parametrize("loss", ["kl", "dkd"])

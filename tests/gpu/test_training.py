@@ -20,9 +20,9 @@ from safetensors.torch import load_file
 
 from support.training import trains
 from weckd_edge.config import DistillConfig
-from weckd_edge.train.distill.engine import CHECKPOINT
 from weckd_edge.train.distill.linear_probe import plain_inputs
-from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher
+from weckd_edge.train.distill.loop.engine import CHECKPOINT
+from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher
 from weckd_edge.train.quantize_aware.fake_quantize import RoundedStudent
 
 SAME = 2e-3
@@ -120,7 +120,7 @@ class Later(LabelTask):
 @pytest.mark.filterwarnings("ignore")  # of the compiler
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
 def test_compiled_kernels_give_the_same_losses(halves: Any, precision: str, tmp_path: Path) -> None:
-    """On the CPU tests/unit/train/distill/test_engine.py does this: it takes a compiler half a minute."""
+    """On the CPU tests/unit/train/distill/loop/test_engine.py does this: it takes a compiler half a minute."""
     if not torch.cuda.is_available():
         pytest.skip("there is no CUDA device")
     config = replace(halves.CONFIG, epochs=1, accelerator="gpu", precision=precision)
@@ -132,7 +132,7 @@ def test_compiled_kernels_give_the_same_losses(halves: Any, precision: str, tmp_
 @pytest.mark.parametrize("processes", [1, 2])
 def test_processes_that_train_together_end_where_one_does(accelerator: str, processes: int, tmp_path: Path) -> None:
     if processes == 2 and accelerator == "cpu":
-        pytest.skip("tests/unit/train/distill/test_distributed.py does this")
+        pytest.skip("tests/unit/train/distill/loop/test_distributed.py does this")
     if accelerator == "gpu" and torch.cuda.device_count() < processes:
         pytest.skip(f"there are fewer than {processes} GPUs")
     for name in ("alone", "together"):

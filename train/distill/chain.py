@@ -22,7 +22,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.core.stored_array import read_array
 from weckd_edge.train.distill.link_plan import LinkPlan, plan_link
-from weckd_edge.train.distill.losses import choose_soft_loss
+from weckd_edge.train.distill.loop.losses import choose_soft_loss
 from weckd_edge.train.distill.outside.gate import judge
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import Teaching, prepare_teachers, sizes_of

@@ -26,7 +26,7 @@ def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> P
     probabilities: list[Probabilities] = []
     device = next(student.parameters()).device
     student.eval()
-    with torch.inference_mode(), full_precision():
+    with torch.inference_mode(), full_precision(device):
         for start in range(0, len(images), BATCH):
             block = torch.tensor(images.frames[start : start + BATCH]).to(device)
             logits, _ = student(make_network_input(block, spec))

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from weckd_edge.artifacts import NetworkInput
-from weckd_edge.train.distill.augmentation import apply_views, draw_views
+from weckd_edge.train.distill.loop.augmentation import apply_views, draw_views
+from weckd_edge.train.distill.loop.sampler import TrainingImages
 from weckd_edge.train.distill.reproducible import full_precision
-from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 
@@ -75,7 +75,7 @@ def _features(student: Student, feed: TrainingImages, network_input: NetworkInpu
     """Return the features that the classifier reads, ``[N, D]`` on the CPU."""
     student.eval()
     found = []
-    with torch.inference_mode(), full_precision():
+    with torch.inference_mode(), full_precision(feed.device):
         for start in range(0, len(feed.labelled), BATCH):
             shown = plain_inputs(feed, feed.labelled[start : start + BATCH], network_input)
             map_ = student.backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.train.distill.linear_probe import plain_inputs
-from weckd_edge.train.distill.sampler import TrainingImages
+from weckd_edge.train.distill.loop.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student
 
 BATCH = 32

@@ -34,11 +34,21 @@ def reproducible(threads: int) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def full_precision() -> Iterator[None]:
+def full_precision(device: torch.device) -> Iterator[None]:
     """Run a block with the whole of FP32 in a GPU's convolutions, which else drop thirteen bits; put it back afterwards."""
+    if device.type != "cuda":
+        yield
+        return
     before = torch.backends.cudnn.allow_tf32
-    torch.backends.cudnn.allow_tf32 = False
+    _allow_tf32(False)
     try:
         yield
     finally:
-        torch.backends.cudnn.allow_tf32 = before
+        _allow_tf32(before)
+
+
+def _allow_tf32(allowed: bool) -> None:
+    with warnings.catch_warnings():
+        # From torch 2.9 on there is a second setting for the same, which 2.8 has not.
+        warnings.filterwarnings("ignore", message="Please use the new API settings to control TF32")
+        torch.backends.cudnn.allow_tf32 = allowed

@@ -33,16 +33,16 @@ from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.train.data.pixel_cache import CachedImages, PixelCache, build_cache, open_cache, plan_cache
-from weckd_edge.train.distill.class_weights import balanced_weights
-from weckd_edge.train.distill.distributed import fabric_for, shared_stage
-from weckd_edge.train.distill.early_stopping import EarlyStopping, score_validation
-from weckd_edge.train.distill.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.link_plan import LinkPlan
+from weckd_edge.train.distill.loop.class_weights import balanced_weights
+from weckd_edge.train.distill.loop.distributed import fabric_for, shared_stage
+from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, score_validation
+from weckd_edge.train.distill.loop.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
+from weckd_edge.train.distill.loop.sampler import TrainingImages
+from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
-from weckd_edge.train.distill.sampler import TrainingImages
-from weckd_edge.train.distill.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.training_cost import metered
 from weckd_edge.train.networks.models import (
     Student,

@@ -3,7 +3,8 @@
 Layers that an addition, a depthwise convolution or a gate couples lose the same channels; torch-pruning finds them by its
 dependency graph (Fang et al. 2023, arXiv 2301.12900). Of each such group those channels stay that give most to the layers
 that read them: the mean square of a channel over images, times that of the weights that read it (Sun et al. 2023, arXiv
-2306.11695, for whole channels). How many stay depends on the network and the width alone.
+2306.11695, for whole channels). These layers make up for the lost channels by what those that stay tell of them, least
+squares with a penalty (He et al. 2017, arXiv 1707.06168). How many stay depends on the network and the width alone.
 """
 
 from __future__ import annotations
@@ -26,6 +27,9 @@ SIDE = 64
 
 TOLERANCE = 1e-3
 """Largest difference of outputs, relative to the largest of them, by which rounding explains it."""
+
+PENALTY = 0.1
+"""Weight of the penalty of the regression of lost channels on kept ones, relative to the kept ones' mean square."""
 
 Counts = Mapping[str, int]
 """Number of output channels of layers, by the layer's name."""
@@ -81,21 +85,20 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
     library = require("torch_pruning", "prune a link to a part of its channels")
     name = type(backbone).__name__
     noise = torch.rand(1, 3, SIDE, SIDE, generator=torch.Generator().manual_seed(0))
-    convolutions = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
-    grouped = next((layer.groups for layer in convolutions if 1 < layer.groups < layer.out_channels), None)
-    if grouped is not None:
-        raise ModelError(
-            f"{name}: cannot be pruned, as a convolution divides its channels into {grouped} groups; leave width out, or "
-            "take a network without such convolutions",
-            code="E_MODEL_WIDTH",
-        )
+    _refuse_grouped(backbone)
     with _evaluating(backbone):
         try:
             graph = library.DependencyGraph().build_dependency(backbone, (noise,), verbose=False)
-            groups = _choose(library, graph, backbone, counts, [*images] or [noise])
-            for group in groups:
-                for layer, channels, _ in _readers(library, group):
-                    layer.weight.data[:, channels] = 0
+            classifier = backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+            wholes = list(graph.get_all_groups(ignored_layers=[classifier]))
+            readers = {layer for group in wholes for layer, _, _ in _readers(library, group)}
+            moments = _moments(backbone, readers, [*images] or [noise])
+            kept = {layer: counts[name] for name, layer in backbone.named_modules() if name in counts}
+            groups = [
+                graph.get_pruning_group(root.layer, root.pruning_fn, lost)
+                for root, lost in _choose(library, wholes, kept, moments)
+            ]
+            _make_up(library, groups, moments)
             expected = _outputs_of(backbone, noise)
             for group in groups:
                 group.prune(record_history=False)
@@ -110,6 +113,17 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
         raise ModelError(
             f"{name}: cannot be pruned: without channels that no layer reads its outputs are {difference:.2g} apart; leave "
             "width out, or take a plain convolutional network with batch norms",
+            code="E_MODEL_WIDTH",
+        )
+
+
+def _refuse_grouped(backbone: nn.Module) -> None:
+    convolutions = [layer for layer in backbone.modules() if isinstance(layer, nn.Conv2d)]
+    grouped = next((layer.groups for layer in convolutions if 1 < layer.groups < layer.out_channels), None)
+    if grouped is not None:
+        raise ModelError(
+            f"{type(backbone).__name__}: cannot be pruned, as a convolution divides its channels into {grouped} groups; "
+            "leave width out, or take a network without such convolutions",
             code="E_MODEL_WIDTH",
         )
 
@@ -155,24 +169,40 @@ def _describe(layer: nn.Module) -> None:
         layer.num_features = len(layer.running_mean)
 
 
-def _choose(library: Any, graph: Any, backbone: nn.Module, counts: Counts, images: Sequence[Tensor]) -> list[Any]:
-    """Return torch-pruning's groups of the channels that are removed, each with all layers that make or read them."""
-    names = {layer: name for name, layer in backbone.named_modules()}
-    wholes = list(graph.get_all_groups(ignored_layers=[backbone.get_classifier()]))  # type: ignore[operator]  # timm's models are untyped
-    energies = _energies(backbone, {layer for group in wholes for layer, _, _ in _readers(library, group)}, images)
-    removed = []
-    for group in wholes:
+def _choose(
+    library: Any, groups: Sequence[Any], kept: Mapping[nn.Module, int], moments: Mapping[nn.Module, Tensor]
+) -> Iterator[tuple[Any, list[int]]]:
+    """Yield the first layer of each of torch-pruning's groups that is cut, and which of its channels matter least."""
+    for group in groups:
         root = group[0].dep
-        scores = torch.zeros(len(group[0].idxs))
+        scores = torch.zeros(len(group[0].idxs), dtype=torch.float64)
         for layer, channels, roots in _readers(library, group):
             weights = layer.weight.detach().transpose(0, 1).flatten(1)[channels].square().sum(dim=1)
-            matter = energies[layer][channels] * weights
+            matter = moments[layer].diagonal()[channels] * weights
             scores.index_add_(0, torch.tensor(roots), matter / matter.sum().clamp_min(1e-30))
-        surplus = len(scores) - counts[names[root.layer]]
+        surplus = len(scores) - kept[root.layer]
         if surplus > 0:
-            least = torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
-            removed.append(graph.get_pruning_group(root.layer, root.pruning_fn, least))
-    return removed
+            yield root, torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
+
+
+def _make_up(library: Any, groups: Sequence[Any], moments: Mapping[nn.Module, Tensor]) -> None:
+    """Let every layer that reads channels of these groups read what the others say of them."""
+    lost: dict[nn.Conv2d | nn.Linear, set[int]] = {}
+    for group in groups:
+        for layer, channels, _ in _readers(library, group):
+            lost.setdefault(layer, set()).update(channels)
+    for layer, gone in lost.items():
+        _make_up_for(layer, sorted(gone), moments[layer])
+
+
+@torch.no_grad()
+def _make_up_for(layer: nn.Conv2d | nn.Linear, lost: list[int], moments: Tensor) -> None:
+    """Let a layer read, in place of some channels, what the others say of them: a ridge regression on these."""
+    kept = sorted(set(range(len(moments))) - set(lost))
+    penalty = (PENALTY * moments.diagonal().mean()).clamp_min(1e-12) * torch.eye(len(kept), dtype=moments.dtype)
+    repair = torch.linalg.solve(moments[kept][:, kept] + penalty, moments[kept][:, lost]).to(layer.weight.dtype)
+    layer.weight[:, kept] += torch.einsum("ol...,kl->ok...", layer.weight[:, lost], repair)
+    layer.weight[:, lost] = 0
 
 
 def _readers(library: Any, group: Any) -> Iterator[tuple[nn.Conv2d | nn.Linear, list[int], list[int]]]:
@@ -183,13 +213,14 @@ def _readers(library: Any, group: Any) -> Iterator[tuple[nn.Conv2d | nn.Linear, 
 
 
 @torch.no_grad()
-def _energies(backbone: nn.Module, layers: Iterable[nn.Module], images: Sequence[Tensor]) -> dict[nn.Module, Tensor]:
-    """Return the mean square of every channel that layers read, over images and places."""
+def _moments(backbone: nn.Module, layers: Iterable[nn.Module], images: Sequence[Tensor]) -> dict[nn.Module, Tensor]:
+    """Return the mean products ``[C, C]`` of every two channels that a layer reads, over images and places."""
     found: dict[nn.Module, list[Tensor]] = {layer: [] for layer in layers}
 
     def note(layer: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-        read = inputs[0].flatten(2).square().mean(dim=2) if inputs[0].ndim == 4 else inputs[0].square()
-        found[layer].append(read)
+        read = inputs[0].movedim(1, -1) if isinstance(layer, nn.Conv2d) else inputs[0]
+        rows = read.flatten(0, -2)
+        found[layer].append((rows.T @ rows).double() / len(rows))
 
     hooks = [layer.register_forward_pre_hook(note) for layer in found]
     try:
@@ -198,7 +229,7 @@ def _energies(backbone: nn.Module, layers: Iterable[nn.Module], images: Sequence
     finally:
         for hook in hooks:
             hook.remove()
-    return {layer: torch.cat(parts).mean(dim=0) for layer, parts in found.items()}
+    return {layer: torch.stack(parts).mean(dim=0) for layer, parts in found.items()}
 
 
 def _outputs(layer: nn.Conv2d | nn.Linear) -> int:

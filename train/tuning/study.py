@@ -17,7 +17,7 @@ from weckd_edge.core.store import Stage, Workspace, digest_of, write_atomic
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, run_strategy
-from weckd_edge.train.distill.distributed import count_processes, is_first, shared_stage
+from weckd_edge.train.distill.loop.distributed import count_processes, is_first, shared_stage
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
@@ -168,7 +168,7 @@ def run_study(
                 _write(out, found.values())
         else:
             name = _shared_name(config, strategies, index, grid)
-            found = _share_splits(storage, name, tuple(splits), one_split, progress)
+            found = _share_splits(storage, name, tuple(splits), one_split, progress, out)
             _write(out, found.values())
         study = Study(
             facts=facts,
@@ -190,9 +190,9 @@ def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: Dat
 
 
 def _share_splits(
-    storage: str, name: str, splits: Sequence[int], one_split: Callable[[int], SplitResult], progress: Progress
+    storage: str, name: str, splits: Sequence[int], one_split: Callable[[int], SplitResult], progress: Progress, out: Path
 ) -> dict[int, SplitResult]:
-    """Share the splits with the machines that name the same storage and study."""
+    """Share the splits with the machines that name the same storage and study; write what is known after each one."""
     if count_processes() > 1:
         raise ConfigError(
             "--storage: machines share whole seeds; start one process on each, without torchrun", code="E_CONFIG_DISTRIBUTED"
@@ -202,9 +202,14 @@ def _share_splits(
         done = one_split(number)
         return _in_one_line(done), max(run.accuracy for run in done.runs)
 
+    def read(found: dict[int, str]) -> dict[int, SplitResult]:
+        return {number: from_json(SplitResult, text, where=storage, error=StoreError) for number, text in found.items()}
+
+    def keep(found: dict[int, str]) -> None:
+        _write(out, read(found).values())
+
     with storage_errors(storage):
-        found = run_pieces(open_study(storage, name, 0, heartbeat=True), splits, work, progress)
-    return {number: from_json(SplitResult, found[number], where=storage, error=StoreError) for number in splits}
+        return read(run_pieces(open_study(storage, name, 0, heartbeat=True), splits, work, progress, keep))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -307,7 +312,7 @@ def _write(out: Path, splits: Collection[SplitResult]) -> None:
         HELD_OUT_FILE: [_in_one_line(one.held_out) for one in splits],
     }
     for name, found in lines.items():
-        write_atomic(out / name, "\n".join(found) + "\n")
+        write_atomic(out / name, "".join(f"{line}\n" for line in found))
 
 
 def _in_one_line(record: object) -> str:

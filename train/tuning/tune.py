@@ -19,7 +19,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace, digest_of, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, train_links
-from weckd_edge.train.distill.distributed import count_processes
+from weckd_edge.train.distill.loop.distributed import count_processes
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, links_of

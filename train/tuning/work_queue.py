@@ -86,7 +86,11 @@ def storage_errors(storage: str) -> Iterator[None]:
 
 
 def run_pieces(
-    study: Any, pieces: Sequence[int], work: Callable[[int], tuple[str, float]], progress: Progress
+    study: Any,
+    pieces: Sequence[int],
+    work: Callable[[int], tuple[str, float]],
+    progress: Progress,
+    keep: Callable[[dict[int, str]], None],
 ) -> dict[int, str]:
     """Do pieces of work until all are done, here or on other machines, and return every piece's result.
 
@@ -95,6 +99,7 @@ def run_pieces(
         pieces: Numbers of the pieces, the same on every machine.
         work: Does one piece; returns its result as text, and a score that is only shown.
         progress: Receiver of the progress.
+        keep: Takes the results of the pieces that any machine has done, in the order of the pieces, after each one here.
     """
     import optuna
 
@@ -118,6 +123,7 @@ def run_pieces(
         optuna.storages.fail_stale_trials(study)
         if left & _pieces(study, (states.WAITING,)).keys():
             study.optimize(objective, n_trials=1)
+            keep(_results(study, pieces))
         elif not left & _pieces(study, (states.RUNNING,)).keys():
             study.enqueue_trial({}, user_attrs={PIECE: min(left)})
         else:
@@ -125,8 +131,15 @@ def run_pieces(
                 progress.note(f"waiting for other machines, which work on {', '.join(map(str, sorted(left)))}")
             waiting = True
             time.sleep(2)
-    done = _pieces(study, (states.COMPLETE,))
-    return {piece: _result(done[piece].user_attrs) for piece in pieces}
+    return _results(study, pieces)
+
+
+def _results(study: Any, pieces: Sequence[int]) -> dict[int, str]:
+    """Return the results of the pieces that are done, in the order of the pieces."""
+    import optuna
+
+    done = _pieces(study, (optuna.trial.TrialState.COMPLETE,))
+    return {piece: _result(done[piece].user_attrs) for piece in pieces if piece in done}
 
 
 def _result(kept: Mapping[str, str]) -> str:

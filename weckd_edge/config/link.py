@@ -16,8 +16,8 @@ class LinkConfig:
     Attributes:
         model: timm name of the network, or ``hf_hub:owner/name``.
         input_size: Side of the network's input, 32 to 1024 pixels.
-        width: Part of the model's channels that the link keeps, over 0 to 1. Below 1 it is pruned, before it is trained, to
-            whole channels, in multiples of 8; those with the largest weights stay.
+        width: Part of the model's channels that the link keeps, over 0 to 1. Below 1 the model is pruned to whole channels,
+            in multiples of 8, before the link is trained.
         weights: Checkpoint to start from (safetensors, or a PyTorch file of plain tensors), relative to the configuration
             file. Its classifier is left out where the shape differs.
         pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache. With

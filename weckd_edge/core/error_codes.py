@@ -142,7 +142,7 @@ MEANINGS = {
     "E_MODEL_LOADGEN": "LoadGen cannot measure this model, or left no result.",
     "E_MODEL_MEASUREMENTS": "Latency measurements are damaged, or too few to fit to.",
     "E_MODEL_NAME": "The name of a network is not known to timm, or is of no known form.",
-    "E_MODEL_NOT_FINITE": "Weights or predictions are NaN or infinite.",
+    "E_MODEL_NOT_FINITE": "Weights, gradients or predictions are NaN or infinite.",
     "E_MODEL_ONNX_FILE": "A file is no ONNX graph, or is damaged.",
     "E_MODEL_OPENVINO_IR": "A file is no OpenVINO IR, or is damaged.",
     "E_MODEL_OPERATOR": "The graph holds an operator that no target runs.",

@@ -168,7 +168,7 @@ def keeps_results(environment: Mapping[str, str]) -> bool:
     """
     if not {"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & environment.keys():
         return True
-    from weckd_edge.train.distill.distributed import is_first
+    from weckd_edge.train.distill.loop.distributed import is_first
 
     return is_first()
 

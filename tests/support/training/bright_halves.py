@@ -14,10 +14,10 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill.augmentation import apply_views, draw_views
-from weckd_edge.train.distill.engine import TrainingRun, fit_student
-from weckd_edge.train.distill.sampler import TrainingImages
-from weckd_edge.train.distill.task import TrainingTask
+from weckd_edge.train.distill.loop.augmentation import apply_views, draw_views
+from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student
+from weckd_edge.train.distill.loop.sampler import TrainingImages
+from weckd_edge.train.distill.loop.task import TrainingTask
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE, COUNT = 40, 32

@@ -16,12 +16,12 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill import engine
-from weckd_edge.train.distill.distributed import is_first
-from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
-from weckd_edge.train.distill.engine import TrainingRun, fit_student
-from weckd_edge.train.distill.sampler import TrainingImages
-from weckd_edge.train.distill.task import DistillationTask, Teacher
+from weckd_edge.train.distill.loop import engine
+from weckd_edge.train.distill.loop.distributed import is_first
+from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, ValidationScore
+from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student
+from weckd_edge.train.distill.loop.sampler import TrainingImages
+from weckd_edge.train.distill.loop.task import DistillationTask, Teacher
 from weckd_edge.train.networks.models import Student, create_student, save_weights
 
 SIDE = 40

@@ -244,7 +244,7 @@ def test_only_train_and_export_import_a_training_framework(path: str) -> None:
     assert imported((ROOT / path).read_text()) & set(TRAINING) == set()
 
 
-LAUNCHED = "train/distill/distributed.py"
+LAUNCHED = "train/distill/loop/distributed.py"
 """Launchers tell a process its place in variables of its environment, and in nothing else."""
 TELEMETRY = "weckd_edge/core/telemetry.py"
 """Libraries ask variables of the environment whether they may report to their makers, and nothing else."""

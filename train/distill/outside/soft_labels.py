@@ -18,7 +18,7 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace, file_ref, write_array
 from weckd_edge.metrics.intervals import rate_by_group
-from weckd_edge.train.distill.distributed import shared_stage
+from weckd_edge.train.distill.loop.distributed import shared_stage
 from weckd_edge.train.distill.outside.heads import Floats, FoldPredictions, LabelledImages, fit_by_folds, join_folds
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teacher_outputs import ShownImages, TeacherViews, teacher_outputs

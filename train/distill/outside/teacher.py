@@ -9,12 +9,13 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from weckd_edge.artifacts import NetworkInput, TeacherRecord
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.store import digest_of
+from weckd_edge.train.distill.reproducible import full_precision
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 
@@ -44,13 +45,14 @@ class OutsideTeacher:
         name: Name in records and in messages.
         identity: Everything that its outputs depend on, such as the digest of its weights, for keys.
         input: Size of its input, and the normalisation, which the functions below do themselves.
-        features: Function from images ``[B, 3, S, S]`` in 0..255 to features ``[B, D]``.
+        features: Function from images ``[B, 3, S, S]`` in 0..255 on its device to features ``[B, D]``.
         classify: Function from such images to probabilities ``[B, outputs]``; None where it has no classifier.
         outputs: Number of outputs of its classifier; 0 without one.
         labels: Class names in the order of these outputs; None where its file names none.
         head: What turns its outputs into classes; ``auto`` takes its own classifier where that has as many classes.
         modules: Modules of this package that run it, for keys.
         fine_tuning: How it is trained where ``head`` is ``fine-tune``; None for a network that can only be run.
+        network: Network of torch, which can be moved to another device; None where something else runs it on the CPU.
     """
 
     name: str
@@ -63,6 +65,17 @@ class OutsideTeacher:
     head: Literal["auto", "own", "ridge", "fine-tune"] = "auto"
     modules: tuple[str, ...] = ()
     fine_tuning: FineTuning | None = None
+    network: nn.Module | None = None
+
+    @property
+    def device(self) -> torch.device:
+        """Device that it takes images on."""
+        return torch.device("cpu") if self.network is None else next(self.network.parameters()).device
+
+    def move_to(self, device: torch.device) -> None:
+        """Bring its network to a device; one that torch does not run stays where it is."""
+        if self.network is not None:
+            self.network.to(device)
 
     def head_for(self, labels: tuple[str, ...]) -> Head:
         """Return what turns its outputs into these classes.
@@ -124,14 +137,14 @@ def torch_teacher(
     backbone = student.eval().requires_grad_(False).backbone
 
     def features(images: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(images.device):
             shown = normalise(images, network_input).contiguous(memory_format=torch.channels_last)
             map_ = backbone.forward_features(shown)  # type: ignore[operator]  # timm's models are untyped
             found: Tensor = backbone.forward_head(map_, pre_logits=True)  # type: ignore[operator]  # likewise
             return found.flatten(1)
 
     def classify(images: Tensor) -> Tensor:
-        with torch.inference_mode():
+        with torch.inference_mode(), full_precision(images.device):
             logits, _ = student(normalise(images, network_input))
             probabilities: Tensor = logits.softmax(dim=1)
             return probabilities
@@ -145,6 +158,7 @@ def torch_teacher(
         outputs=outputs,
         labels=labels,
         head=head,
+        network=student,
     )
 
 

@@ -22,7 +22,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace
 from weckd_edge.core.stored_array import array_stage, read_array
 from weckd_edge.train.data.pixel_cache import CachedImages, CachePlan
-from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views
+from weckd_edge.train.distill.loop.augmentation import Pictures, Views, apply_views, draw_views
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.training_cost import metered, needs
 
@@ -128,13 +128,13 @@ def _computed(
     size = teacher.input.side
     generator = torch.Generator().manual_seed(views.seed)
     with progress.task(f"teacher {teacher.name}", len(images.digests)) as task:
-        for pictures in images.pictures(size):
-            total = torch.zeros(())
+        for cached in images.pictures(size):
+            pictures, total = cached.to(teacher.device), torch.zeros(())
             for number in range(views.used):
-                shown = apply_views(pictures, views.draw(number, len(pictures), generator), size)
+                shown = apply_views(pictures, views.draw(number, len(pictures), generator).to(teacher.device), size)
                 total = total + (teacher.features(shown) if labels is None else teacher.probabilities(shown, labels))
             task.advance(len(pictures))
-            yield (total / views.used).float().numpy()
+            yield (total / views.used).float().cpu().numpy()
 
 
 def pictures_of_cache(cached: CachedImages) -> Iterator[Pictures]:

@@ -12,6 +12,7 @@ from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.store import Stage
 from weckd_edge.train.distill.link_plan import plan_link
+from weckd_edge.train.distill.loop.distributed import fabric_for
 from weckd_edge.train.distill.outside.heads import LabelledImages
 from weckd_edge.train.distill.outside.soft_labels import TaughtImages, Teachers, TunedTeacher, soft_labels_once
 from weckd_edge.train.distill.outside.teacher import FineTuning, OutsideTeacher, torch_teacher
@@ -73,6 +74,8 @@ def prepare_teachers(
         networks += links
         opened = tuple(_opened(teacher.name, link) for link in links)
         tuned.append(TunedTeacher(networks=opened, by_fold=tuning.seeds is None))
+    for runs in (*fixed, *(network for one in tuned for network in one.networks)):
+        runs.move_to(fabric_for(config.train).device)
     made = soft_labels_once(
         trainer.workspace, Teachers(fixed=tuple(fixed), tuned=tuple(tuned)), images, config, trainer.progress
     )

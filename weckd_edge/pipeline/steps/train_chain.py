@@ -122,7 +122,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         WeckdError: A network cannot be created, or the settings contradict each other.
     """
     from weckd_edge.train.distill.chain import advise_sizes, equal_links, make_trainer, plan_chain, train_build
-    from weckd_edge.train.distill.distributed import count_processes
+    from weckd_edge.train.distill.loop.distributed import count_processes
     from weckd_edge.train.quantize_aware.finetune import refine_for_int8
     from weckd_edge.train.run_logging.base import NO_RUN_LOGGER
 

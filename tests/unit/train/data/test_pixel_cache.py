@@ -15,7 +15,7 @@ from weckd_edge.artifacts import FrameSpec, Resize  # noqa: E402
 from weckd_edge.core.progress import SilentProgress  # noqa: E402
 from weckd_edge.train.data import pixel_cache  # noqa: E402
 from weckd_edge.train.data.pixel_cache import build_cache, open_cache, plan_cache  # noqa: E402
-from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views, draw_views  # noqa: E402
+from weckd_edge.train.distill.loop.augmentation import Pictures, Views, apply_views, draw_views  # noqa: E402
 from weckd_edge.train.networks.preprocess import crop_and_resize  # noqa: E402
 
 FINE = 1e-2

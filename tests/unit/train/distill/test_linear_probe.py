@@ -17,8 +17,8 @@ from weckd_edge.core.errors import StoreError
 from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill import training_cost
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs, ridge
+from weckd_edge.train.distill.loop.sampler import TrainingImages
 from weckd_edge.train.distill.model_soup import ENOUGH, make_soup, measure_batch_norms
-from weckd_edge.train.distill.sampler import TrainingImages
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40

@@ -23,6 +23,7 @@ from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.store import file_ref
 from weckd_edge.devices.runtime.backends.table import open_runner
+from weckd_edge.train.networks import pruning
 from weckd_edge.train.networks.models import (
     Student,
     check_order,
@@ -92,15 +93,16 @@ def test_a_pruned_network_predicts_as_the_whole_one_whose_other_channels_are_zer
     shown, kept = torch.rand(2, 3, 64, 64), kept_channels(backbone, 0.5)
     # Behind ReLU, ReLU6 and Hardswish a channel is zero where its batch norm's weight and bias are. The two convolutions
     # without a batch norm are left whole here.
-    silent, pruned = copy.deepcopy(backbone), copy.deepcopy(backbone)
+    silent = copy.deepcopy(backbone)
     for name, norm in norms_of(silent).items():
         lost = sorted(set(range(norm.num_features)) - set(kept[name]))
         assert lost or norm.num_features == 8, "something is removed of every layer with more than eight channels"
         norm.weight.data[lost], norm.bias.data[lost] = 0, 0
+    pruned = copy.deepcopy(silent)
     counts = counts_of(pruned)
     whole = {name: count for name, count in counts.items() if name.endswith(("conv_reduce", "conv_head"))}
     whole = {name: count for name, count in whole.items() if backbone.get_submodule(name).bias is not None}
-    prune(pruned, {name: channels_at(count, 0.5) for name, count in counts.items()} | whole)
+    prune(pruned, {name: channels_at(count, 0.5) for name, count in counts.items()} | whole, [shown])
     with torch.no_grad():
         assert torch.allclose(silent.eval()(shown), pruned.eval()(shown), rtol=1e-3, atol=1e-3)
 
@@ -132,6 +134,19 @@ def test_the_channels_that_stay_are_those_that_images_excite_and_that_layers_rea
     prune_to_width(backbone, 0.35, [torch.rand(4, 3, 64, 64), torch.rand(2, 3, 64, 64)])
     stayed = [row for row in range(24) if any(torch.equal(filters[row], one) for one in first.weight)]
     assert stayed == sorted({*excited, dim} - {unread})
+
+
+def test_layers_make_up_for_the_channels_they_lose(networks: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    backbone, images = settled(networks, "resnet10t").eval(), torch.rand(40, 3, 64, 64)
+    apart = {}
+    for penalty in (pruning.PENALTY, 1e12):  # so large a penalty tells a layer nothing of what it loses
+        monkeypatch.setattr(pruning, "PENALTY", penalty)
+        pruned = copy.deepcopy(backbone)
+        prune_to_width(pruned, 0.75, [images[:32]])
+        with torch.no_grad():
+            apart[penalty] = float((pruned(images[32:]) - backbone(images[32:])).norm())
+    helped, plain = apart.values()
+    assert helped < 0.8 * plain
 
 
 def test_a_link_that_inherits_is_the_network_that_its_width_says_by_whatever_way_it_came(networks: ModuleType) -> None:

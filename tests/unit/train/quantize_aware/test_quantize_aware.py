@@ -28,8 +28,8 @@ pytest.importorskip("onnxruntime")
 
 from weckd_edge.train.distill import trainer as trainer_module  # noqa: E402
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy  # noqa: E402
+from weckd_edge.train.distill.loop.task import DistillationTask  # noqa: E402
 from weckd_edge.train.distill.strategies import find_strategy  # noqa: E402
-from weckd_edge.train.distill.task import DistillationTask  # noqa: E402
 from weckd_edge.train.distill.trainer import LinkJob  # noqa: E402
 from weckd_edge.train.networks.models import Student, load_link  # noqa: E402
 from weckd_edge.train.networks.preprocess import make_network_input  # noqa: E402

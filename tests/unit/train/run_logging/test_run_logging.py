@@ -25,8 +25,8 @@ from weckd_edge.core.errors import MissingDependency
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.train.data.index import build_index
-from weckd_edge.train.distill import engine
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
+from weckd_edge.train.distill.loop import engine
 from weckd_edge.train.run_logging import open_run as module
 from weckd_edge.train.run_logging.base import NO_CURVES, NO_RUN_LOGGER, Curves, RunLogger, Values
 from weckd_edge.train.run_logging.guarded import GuardedLogger

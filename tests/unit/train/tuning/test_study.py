@@ -20,7 +20,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.split import SplitItem, split_fold
-from weckd_edge.train.distill import engine
+from weckd_edge.train.distill.loop import engine
 from weckd_edge.train.distill.outside.teacher import torch_teacher
 from weckd_edge.train.distill.training_cost import TrainingCost
 from weckd_edge.train.networks.models import create_student
@@ -317,6 +317,24 @@ def test_a_seed_that_failed_on_one_machine_is_taken_by_the_next(
             )
     found = run_study(ears, CONFIG, ONE_SEED, tmp_path / "b", SilentProgress(), storage=storage)
     assert len(found.trials) == 1
+
+
+def test_a_lane_of_a_long_study_shows_what_is_done_so_far(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, real, begun = f"sqlite:///{tmp_path / 'study.db'}", module.run_strategy, []
+
+    def dies_the_second_time(*args: Any) -> Any:
+        begun.append(1)
+        if len(begun) == 2:
+            raise WaitingError
+        return real(*args)
+
+    monkeypatch.setattr(module, "run_strategy", dies_the_second_time)
+    with pytest.raises(WaitingError):
+        run_study(ears, CONFIG, TWO_SEEDS, tmp_path / "a", SilentProgress(), storage=storage)
+    (line,) = (tmp_path / "a/trials.jsonl").read_text().splitlines()
+    assert json.loads(line)["seed"] == 0
 
 
 def folded(**accuracies: list[list[float]]) -> Study:

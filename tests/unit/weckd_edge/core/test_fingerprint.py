@@ -25,14 +25,14 @@ TRAINING = "weckd_edge.train.distill.trainer"
 
 CODE = "\nNEW = 1\n"
 BELOW_THE_PIPELINE = {"artifacts", "bundle", "compile", "config", "core", "devices", "metrics", "train"}
-LOSS = ("train/distill/losses.py", "return ", "return 0.5 * ")
+LOSS = ("train/distill/loop/losses.py", "return ", "return 0.5 * ")
 CHANGES = {
     "an edited loss": (LOSS, True),
-    "a learning rate": (("train/distill/engine.py", "RANDOM_CLASSIFIER = 10.0", "RANDOM_CLASSIFIER = 5.0"), True),
+    "a learning rate": (("train/distill/loop/engine.py", "RANDOM_CLASSIFIER = 10.0", "RANDOM_CLASSIFIER = 5.0"), True),
     "how images are decoded": (("devices/images/decoding.py", "", CODE), True),
-    "a docstring": (("train/distill/losses.py", '"""', '"""Reworded. '), False),
-    "a comment": (("train/distill/engine.py", "\ndef ", "\n# A remark.\ndef "), False),
-    "layout": (("train/distill/engine.py", "\ndef ", "\n\n\n\ndef "), False),
+    "a docstring": (("train/distill/loop/losses.py", '"""', '"""Reworded. '), False),
+    "a comment": (("train/distill/loop/engine.py", "\ndef ", "\n# A remark.\ndef "), False),
+    "layout": (("train/distill/loop/engine.py", "\ndef ", "\n\n\n\ndef "), False),
     "the text of an error": (("weckd_edge/core/errors.py", "", CODE), False),
     "a template of the report": (("weckd_edge/report/templates/model_card.md.j2", "", "New."), False),
     "a chart": (("weckd_edge/report/charts/draw.py", "", CODE), False),

@@ -163,8 +163,8 @@ def test_libraries_are_distinguished_from_this_package_and_the_standard_library(
 def test_training_depends_on_its_losses_and_on_nothing_that_comes_later() -> None:
     found = set(depends_on("weckd_edge.train.distill.trainer"))
     assert {
-        "weckd_edge.train.distill.losses",
-        "weckd_edge.train.distill.engine",
+        "weckd_edge.train.distill.loop.losses",
+        "weckd_edge.train.distill.loop.engine",
         "weckd_edge.train.networks.models",
     } <= found
     assert {"weckd_edge.devices.images.frames", "weckd_edge.core.store"} <= found

@@ -191,7 +191,7 @@ def short_of_space(code: str, folder: Path) -> str:
 WRITERS = {
     "a checkpoint": (
         "torch",
-        "import torch\nfrom weckd_edge.train.distill.engine import _save\n"
+        "import torch\nfrom weckd_edge.train.distill.loop.engine import _save\n"
         "trunk = torch.nn.Linear(300, 300)\n"
         "optimizer = torch.optim.AdamW(trunk.parameters())\n"
         "def write(): _save(folder / 'c.ckpt', trunk, optimizer, None, None, 1)",

@@ -205,7 +205,7 @@ def test_calibrating_with_nncf_and_what_trains_keep_to_themselves(bundle: Bundle
     code = """
 import pathlib, sys
 import numpy as np
-import weckd_edge.train.distill.engine, weckd_edge.train.distill.distributed, weckd_edge.train.distill.trainer
+import weckd_edge.train.distill.loop.engine, weckd_edge.train.distill.loop.distributed, weckd_edge.train.distill.trainer
 from weckd_edge.config import LinkConfig
 from weckd_edge.compile.backends import nncf_backend
 from weckd_edge.train.networks.models import create_student

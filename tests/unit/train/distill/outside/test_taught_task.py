@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill.losses import soft_target_loss
-from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
-from weckd_edge.train.distill.task import Batch, DistillationTask, Teacher
+from weckd_edge.train.distill.loop.losses import soft_target_loss
+from weckd_edge.train.distill.loop.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.loop.task import Batch, DistillationTask, Teacher
 
 INPUT = NetworkInput(height=16, width=16, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 COUNT, CLASSES = 12, 3

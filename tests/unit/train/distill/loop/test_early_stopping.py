@@ -22,10 +22,10 @@ from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.pixel_cache import CachedImages
 from weckd_edge.train.distill import trainer as module
 from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
-from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore, score_validation
-from weckd_edge.train.distill.engine import TrainingRun, fit_student
-from weckd_edge.train.distill.sampler import TrainingImages
-from weckd_edge.train.distill.task import LabelTask
+from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, ValidationScore, score_validation
+from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student
+from weckd_edge.train.distill.loop.sampler import TrainingImages
+from weckd_edge.train.distill.loop.task import LabelTask
 from weckd_edge.train.networks.models import Student, create_student
 from weckd_edge.train.networks.preprocess import make_network_input
 

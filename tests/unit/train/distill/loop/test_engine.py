@@ -15,11 +15,11 @@ from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill.augmentation import Pictures, apply_views, draw_views
-from weckd_edge.train.distill.engine import CHECKPOINT, TrainingRun, fit_student
-from weckd_edge.train.distill.moving_average import MovingAverage
-from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
-from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
+from weckd_edge.train.distill.loop.augmentation import Pictures, apply_views, draw_views
+from weckd_edge.train.distill.loop.engine import CHECKPOINT, TrainingRun, fit_student
+from weckd_edge.train.distill.loop.moving_average import MovingAverage
+from weckd_edge.train.distill.loop.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.loop.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
 
 SIDE = 40

@@ -11,15 +11,15 @@ from torch import Tensor, nn
 
 from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig
-from weckd_edge.train.distill.augmentation import Pictures, Views, apply_views
-from weckd_edge.train.distill.losses import (
+from weckd_edge.train.distill.loop.augmentation import Pictures, Views, apply_views
+from weckd_edge.train.distill.loop.losses import (
     annealed_temperature,
     choose_soft_loss,
     evidence,
     labelled_cross_entropy,
     spatial_attention_loss,
 )
-from weckd_edge.train.distill.teacher_cache import TeacherCache
+from weckd_edge.train.distill.loop.teacher_cache import TeacherCache
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.networks.preprocess import normalise
 

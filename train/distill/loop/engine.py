@@ -16,14 +16,14 @@ from torch.optim.lr_scheduler import LambdaLR
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
-from weckd_edge.train.distill.distributed import check_batch, fabric_for, restart_scaler, synchronised
-from weckd_edge.train.distill.early_stopping import EarlyStopping, ValidationScore
-from weckd_edge.train.distill.held_images import made_ahead
-from weckd_edge.train.distill.moving_average import MovingAverage
+from weckd_edge.train.distill.loop.distributed import check_batch, fabric_for, restart_scaler, synchronised
+from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, ValidationScore
+from weckd_edge.train.distill.loop.held_images import made_ahead
+from weckd_edge.train.distill.loop.moving_average import MovingAverage
+from weckd_edge.train.distill.loop.sampler import TrainingImages, batch_parts, epoch_batches
+from weckd_edge.train.distill.loop.step_losses import RATE, StepLosses
+from weckd_edge.train.distill.loop.task import Batch, TrainingTask
 from weckd_edge.train.distill.reproducible import reproducible
-from weckd_edge.train.distill.sampler import TrainingImages, batch_parts, epoch_batches
-from weckd_edge.train.distill.step_losses import RATE, StepLosses
-from weckd_edge.train.distill.task import Batch, TrainingTask
 from weckd_edge.train.networks.models import Student
 from weckd_edge.train.run_logging.base import NO_CURVES, Curves
 

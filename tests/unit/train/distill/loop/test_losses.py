@@ -9,7 +9,7 @@ import torch
 
 from support.errors import raises
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.train.distill.losses import (
+from weckd_edge.train.distill.loop.losses import (
     SOFT_LOSSES,
     annealed_temperature,
     choose_soft_loss,

@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from support.errors import raises
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.train.distill import distributed
+from weckd_edge.train.distill.loop import distributed
 
 PROGRAM = Path(__file__).parents[3] / "support/training/trains.py"
 

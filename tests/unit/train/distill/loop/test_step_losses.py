@@ -10,7 +10,7 @@ import torch
 
 from support.errors import raises
 from weckd_edge.core.errors import ModelError
-from weckd_edge.train.distill.step_losses import EVERY, RATE, StepLosses
+from weckd_edge.train.distill.loop.step_losses import EVERY, RATE, StepLosses
 
 
 def losses_on(device: str, scale: float | None = None) -> StepLosses:

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from weckd_edge.config import TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill.augmentation import Pictures, draw_views
-from weckd_edge.train.distill.class_weights import step_weights
-from weckd_edge.train.distill.held_images import free_bytes, hold, send
-from weckd_edge.train.distill.task import Batch
+from weckd_edge.train.distill.loop.augmentation import Pictures, draw_views
+from weckd_edge.train.distill.loop.class_weights import step_weights
+from weckd_edge.train.distill.loop.held_images import free_bytes, hold, send
+from weckd_edge.train.distill.loop.task import Batch
 
 CPU = torch.device("cpu")
 

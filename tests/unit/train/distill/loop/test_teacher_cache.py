@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from weckd_edge.train.distill.teacher_cache import TeacherCache
+from weckd_edge.train.distill.loop.teacher_cache import TeacherCache
 
 
 def outputs(slots: Tensor) -> tuple[Tensor, Tensor]:

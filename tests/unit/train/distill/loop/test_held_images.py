@@ -14,10 +14,10 @@ import torch
 from support.training import bright_halves
 from weckd_edge.config import TrainConfig
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill import held_images
-from weckd_edge.train.distill.held_images import hold, made_ahead
-from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
-from weckd_edge.train.distill.task import LabelTask
+from weckd_edge.train.distill.loop import held_images
+from weckd_edge.train.distill.loop.held_images import hold, made_ahead
+from weckd_edge.train.distill.loop.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.loop.task import LabelTask
 
 CPU = torch.device("cpu")
 SHOWN = TrainConfig(steps_per_epoch=5, batch=4, augment=0.5)

@@ -14,10 +14,10 @@ from weckd_edge.artifacts import NetworkInput
 from weckd_edge.config import DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.pixel_cache import CachedImages
-from weckd_edge.train.distill.class_weights import balanced_weights, step_weights
-from weckd_edge.train.distill.engine import TrainingRun, fit_student
-from weckd_edge.train.distill.sampler import TrainingImages, epoch_batches
-from weckd_edge.train.distill.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
+from weckd_edge.train.distill.loop.class_weights import balanced_weights, step_weights
+from weckd_edge.train.distill.loop.engine import TrainingRun, fit_student
+from weckd_edge.train.distill.loop.sampler import TrainingImages, epoch_batches
+from weckd_edge.train.distill.loop.task import Batch, DistillationTask, LabelTask, Teacher, draw_mixup
 from weckd_edge.train.networks.models import Student, create_student
 
 INPUT = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
