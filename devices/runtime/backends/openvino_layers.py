@@ -58,7 +58,7 @@ def layers_of(compiled: Any) -> tuple[ExecutedLayer, ...]:
         kind, precision, kernel = (str(info[key].value) for key in ("layerType", "runtimePrecision", "primitiveType"))
         if kind not in _NO_LAYERS:
             # OpenVINO numbers fused layers over the whole process; named by its place, a layer is always called the same.
-            name = re.sub(r"^[A-Za-z]+_\d+$", f"{kind}_{len(layers)}", str(op.get_friendly_name()))
+            name = re.sub(r"^[A-Za-z]+_\d+(/Dequantization\w+)?$", f"{kind}_{len(layers)}", str(op.get_friendly_name()))
             layers.append(ExecutedLayer(name=name, kind=kind, precision=precision, kernel=kernel))
     return tuple(layers)
 

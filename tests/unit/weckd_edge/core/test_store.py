@@ -191,10 +191,10 @@ def short_of_space(code: str, folder: Path) -> str:
 WRITERS = {
     "a checkpoint": (
         "torch",
-        "import torch\nfrom weckd_edge.train.distill.loop.engine import _save\n"
-        "trunk = torch.nn.Linear(300, 300)\n"
+        "import torch\nfrom lightning_fabric import Fabric\nfrom weckd_edge.train.distill.loop.engine import _save\n"
+        "trunk, fabric = torch.nn.Linear(300, 300), Fabric(accelerator='cpu')\n"
         "optimizer = torch.optim.AdamW(trunk.parameters())\n"
-        "def write(): _save(folder / 'c.ckpt', trunk, optimizer, None, None, 1)",
+        "def write(): _save(folder / 'c.ckpt', fabric, trunk, optimizer, None, None, 1)",
     ),
     "weights": (
         "safetensors",

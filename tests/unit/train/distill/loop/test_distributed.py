@@ -18,7 +18,7 @@ from weckd_edge.config import TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill.loop import distributed
 
-PROGRAM = Path(__file__).parents[3] / "support/training/trains.py"
+PROGRAM = Path(__file__).parents[4] / "support/training/trains.py"
 
 
 def train(folder: Path, count: int, how: str = "") -> dict[str, torch.Tensor]:
