@@ -31,6 +31,7 @@ import timm
 import torch
 import torchvision
 from architectures_page import write_page
+from phantom_set import draw_set
 from record import HERE, git, processor
 from torch import nn
 
@@ -44,7 +45,7 @@ from weckd_edge.compile.quantize.candidates.evaluate import Evaluation
 from weckd_edge.compile.quantize.fp16_form import make_half
 from weckd_edge.compile.quantize.select_precision import Selector
 from weckd_edge.compile.verify.implementations import predict_frames
-from weckd_edge.config import DataConfig, QuantizeConfig
+from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
@@ -52,8 +53,6 @@ from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
 from weckd_edge.devices.machine.detect import detect, needs_half_range
 from weckd_edge.devices.profiles.profile import load_profile
-from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 RESULTS = HERE / "results" / "architectures.jsonl"
 PAGE = HERE.parent / "docs" / "results" / "architectures.md"
@@ -339,11 +338,7 @@ def main() -> None:
         done = read_results().keys() - set(asked.again)
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "phantoms"
-            write_phantoms(root, SilentProgress(), images=IMAGES)
-            data = DataConfig(labelled_fraction=0.3)
-            index = build_index(
-                root / "groups.csv", data, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
-            )
+            index = draw_set(root, images=IMAGES)
             for network in NETWORKS:
                 if network.name in done:
                     continue

@@ -35,6 +35,7 @@ import numpy as np
 import timm
 import torch
 from numpy.typing import NDArray
+from phantom_set import draw_set
 from record import append
 
 from weckd_edge.artifacts import (
@@ -50,7 +51,7 @@ from weckd_edge.compile.backends import openvino_backend
 from weckd_edge.compile.export.onnx_export import export_onnx
 from weckd_edge.compile.quantize.forms import PROCESSOR
 from weckd_edge.compile.quantize.quantize import calibrate, quantize, write_quantized
-from weckd_edge.config import DataConfig, QuantizeConfig
+from weckd_edge.config import QuantizeConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.native.library import describe_library
@@ -58,8 +59,6 @@ from weckd_edge.devices.runtime.backends.table import open_network
 from weckd_edge.devices.runtime.decision import FramePredictor
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard
-from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.synth.phantoms import write_phantoms
 from weckd_edge.train.networks.preprocess import MIDDLE_GREY
 
 MODELS = ("mobilenetv2_035", "mobilenetv4_conv_small_050")
@@ -204,11 +203,7 @@ def main() -> None:
     os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "phantoms"
-        write_phantoms(root, SilentProgress(), images=160)
-        config = DataConfig(labelled_fraction=0.3)
-        index = build_index(
-            root / "groups.csv", config, labelled_subsets=1, seed=0, skip_bad=False, progress=SilentProgress()
-        )
+        index = draw_set(root, images=160)
         for model, side, size in ((m, s, f) for m in MODELS for s in SIDES for f in FRAMES):
             runs = variants(model, side, size, (root, index), others)
             times = measure(runs, rounds)

@@ -15,14 +15,13 @@ from pathlib import Path
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import torch
+from phantom_set import draw_set
 from record import append
 
-from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig
+from weckd_edge.config import BuildConfig, InputConfig, LinkConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.devices.machine.detect import detect
 from weckd_edge.pipeline.auto_chain import CANDIDATES, time_candidates
-from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 SIDE = 128
 OTHERS = (
@@ -50,15 +49,7 @@ def main() -> None:
     candidates = [LinkConfig(model=model, input_size=size) for model, size in known]
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder) / "phantoms"
-        write_phantoms(root, SilentProgress(), images=160)
-        index = build_index(
-            root / "groups.csv",
-            DataConfig(labelled_fraction=0.3),
-            labelled_subsets=1,
-            seed=0,
-            skip_bad=False,
-            progress=SilentProgress(),
-        )
+        index = draw_set(root, images=160)
         config = BuildConfig(input=InputConfig(frame=(480, 640)))
         ladder = time_candidates(index, root, config, SilentProgress(), candidates, host=detect().host)
     front = {(rung.link.model, rung.link.input_size) for rung in ladder.candidates}

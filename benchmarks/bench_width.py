@@ -16,16 +16,14 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 import numpy as np
 import torch
+from phantom_set import draw_set
 from record import append
 
 from weckd_edge.compile.quantize.quantize import ONNX_FILE
-from weckd_edge.config import BuildConfig, DataConfig, InputConfig, LinkConfig
-from weckd_edge.core.progress import SilentProgress
+from weckd_edge.config import BuildConfig, InputConfig, LinkConfig
 from weckd_edge.devices.bench.interleaved import time_interleaved
 from weckd_edge.devices.runtime.frame_runner import open_frame_runner
 from weckd_edge.pipeline.auto_chain import build_candidate
-from weckd_edge.train.data.index import build_index
-from weckd_edge.train.data.synth.phantoms import write_phantoms
 
 SIDE, ROUNDS = 96, 40
 LINKS = (
@@ -38,18 +36,9 @@ FILES = {"openvino": "model.xml", "onnxruntime": ONNX_FILE}
 
 def main() -> None:
     torch.set_num_threads(1)
-    silent = SilentProgress()
     with tempfile.TemporaryDirectory() as place, ExitStack() as stack:
         root = Path(place) / "phantoms"
-        write_phantoms(root, silent, images=100)
-        index = build_index(
-            root / "groups.csv",
-            DataConfig(labelled_fraction=0.3),
-            labelled_subsets=1,
-            seed=0,
-            skip_bad=False,
-            progress=silent,
-        )
+        index = draw_set(root, images=100)
         config = BuildConfig(input=InputConfig(frame=(192, 256)))
         names, runners, macs, parameters = [], [], {}, {}
         for at, link in enumerate(LINKS):
