@@ -216,12 +216,14 @@ def train_links(
         else config.distill
     )
     links: list[Stage[Link]] = []
+    taught: dict[tuple[int, ...] | None, Teaching] = {}  # by the labelled subsets that the teachers may use
     for order, position in enumerate(positions):
         before = plans[positions[order - 1]].config if order else None
         inherits = strategy.inherit and before is not None and can_inherit(before, plans[position].config)
         earlier = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
         subsets = subsets_of(strategy, position, len(plans))
-        teaching = prepare_teachers(trainer, teachers, subsets, config) if strategy.outside else None
+        if strategy.outside and subsets not in taught:
+            taught[subsets] = prepare_teachers(trainer, teachers, subsets, config)
         links.append(
             trainer.link(
                 LinkJob(
@@ -236,7 +238,7 @@ def train_links(
                     unlabelled=strategy.unlabelled and (bool(earlier) or strategy.outside),
                     distill=distill,
                     corrected=strategy.corrected,
-                    soft_labels=teaching.soft_labels if teaching else None,
+                    soft_labels=taught[subsets].soft_labels if strategy.outside else None,
                     soup=_same_networks(links, positions, plans) if strategy.soup and order == len(positions) - 1 else (),
                 )
             )

@@ -179,6 +179,7 @@ class Trainer:
             "unlabelled": [r.pixels_sha256 for r in self.index.unlabelled] if job.unlabelled else None,
             "train": job.train.identity(),
             "soft_labels": job.soft_labels.artifact.training.sha256 if job.soft_labels else None,
+            "agreement": job.soft_labels.artifact.agreement.sha256 if job.soft_labels and job.distill.by_agreement else None,
             "distill": job.distill.identity() if job.is_taught else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
@@ -218,7 +219,9 @@ class Trainer:
             labelled=labelled,
             unlabelled=unlabelled,
             unlabelled_per_labelled=job.distill.unlabelled_per_labelled,
-            unlabelled_shares=self._agreement(job)[unlabelled] if job.distill.by_agreement and job.soft_labels else None,
+            unlabelled_shares=_agreement(job.soft_labels)[unlabelled]
+            if job.soft_labels and job.distill.by_agreement
+            else None,
             class_weights=balanced_weights(self.labels[labelled]) if job.train.class_weights == "balanced" else None,
         )
 
@@ -341,14 +344,6 @@ class Trainer:
             soft_labels=None if kept is None else torch.from_numpy(kept),
         )
 
-    def _agreement(self, job: LinkJob) -> NDArray[np.float32]:
-        """Return how far the teachers from outside agree on each image, ``[N]``, 0..1."""
-        kept = job.soft_labels
-        if kept is None:
-            raise ValueError(f"{job.name} has no teachers from outside")
-        agreement: NDArray[np.float32] = read_array(kept.folder, kept.artifact.agreement)
-        return agreement
-
     def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
         """Return the rate of a split's images that a student predicts rightly."""
         return record_accuracy(self._predict(student, spec, split), self.frames(split, spec.frame).records)
@@ -367,6 +362,11 @@ class Trainer:
         if split not in self._decoded:
             self._decoded[split] = decode_split(self.workspace, self.index, split, self.root, frame, self.progress)
         return self._decoded[split]
+
+
+def _agreement(soft_labels: Stage[SoftLabels]) -> NDArray[np.float32]:
+    """Return how far the teachers from outside agree on each image, ``[N]``, 0..1."""
+    return read_array(soft_labels.folder, soft_labels.artifact.agreement)
 
 
 def _shown(feed: TrainingImages, network_input: NetworkInput) -> Iterator[Tensor]:

@@ -70,7 +70,7 @@ def prune_to_width(backbone: nn.Module, width: float, images: Iterable[Tensor] =
 def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) -> None:
     """Prune a network to a number of channels for each layer.
 
-    The pruned network answers as the whole one does where nothing reads the channels that are removed; this is tried.
+    The pruned network predicts as the whole one does where nothing reads the channels that are removed; this is tried.
 
     Args:
         backbone: timm network on the CPU, pruned before or not.
@@ -90,15 +90,15 @@ def prune(backbone: nn.Module, counts: Counts, images: Iterable[Tensor] = ()) ->
         try:
             graph = library.DependencyGraph().build_dependency(backbone, (noise,), verbose=False)
             classifier = backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
-            wholes = list(graph.get_all_groups(ignored_layers=[classifier]))
-            readers = {layer for group in wholes for layer, _, _ in _readers(library, group)}
+            coupled = list(graph.get_all_groups(ignored_layers=[classifier]))
+            readers = {layer for group in coupled for layer, _, _ in _readers(library, group)}
             moments = _moments(backbone, readers, [*images] or [noise])
             kept = {layer: counts[name] for name, layer in backbone.named_modules() if name in counts}
             groups = [
                 graph.get_pruning_group(root.layer, root.pruning_fn, lost)
-                for root, lost in _choose(library, wholes, kept, moments)
+                for root, lost in _choose(library, coupled, kept, moments)
             ]
-            _make_up(library, groups, moments)
+            _repair_readers(library, groups, moments)
             expected = _outputs_of(backbone, noise)
             for group in groups:
                 group.prune(record_history=False)
@@ -185,23 +185,23 @@ def _choose(
             yield root, torch.argsort(scores, stable=True)[:surplus].sort().values.tolist()
 
 
-def _make_up(library: Any, groups: Sequence[Any], moments: Mapping[nn.Module, Tensor]) -> None:
+def _repair_readers(library: Any, groups: Sequence[Any], moments: Mapping[nn.Module, Tensor]) -> None:
     """Let every layer that reads channels of these groups read what the others say of them."""
     lost: dict[nn.Conv2d | nn.Linear, set[int]] = {}
     for group in groups:
         for layer, channels, _ in _readers(library, group):
             lost.setdefault(layer, set()).update(channels)
     for layer, gone in lost.items():
-        _make_up_for(layer, sorted(gone), moments[layer])
+        _repair_layer(layer, sorted(gone), moments[layer])
 
 
 @torch.no_grad()
-def _make_up_for(layer: nn.Conv2d | nn.Linear, lost: list[int], moments: Tensor) -> None:
+def _repair_layer(layer: nn.Conv2d | nn.Linear, lost: list[int], moments: Tensor) -> None:
     """Let a layer read, in place of some channels, what the others say of them: a ridge regression on these."""
     kept = sorted(set(range(len(moments))) - set(lost))
     penalty = (PENALTY * moments.diagonal().mean()).clamp_min(1e-12) * torch.eye(len(kept), dtype=moments.dtype)
-    repair = torch.linalg.solve(moments[kept][:, kept] + penalty, moments[kept][:, lost]).to(layer.weight.dtype)
-    layer.weight[:, kept] += torch.einsum("ol...,kl->ok...", layer.weight[:, lost], repair)
+    from_kept = torch.linalg.solve(moments[kept][:, kept] + penalty, moments[kept][:, lost]).to(layer.weight.dtype)
+    layer.weight[:, kept] += torch.einsum("ol...,kl->ok...", layer.weight[:, lost], from_kept)
     layer.weight[:, lost] = 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
@@ -17,6 +18,7 @@ from weckd_edge.core.store import Stage, Workspace, digest_of, write_atomic
 from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, run_strategy
+from weckd_edge.train.distill.link_plan import LinkPlan
 from weckd_edge.train.distill.loop.distributed import count_processes, is_first, shared_stage
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
@@ -243,19 +245,27 @@ class _StudyFolder:
 
     def run_split(self, config: BuildConfig, split: StudySplit, strategies: Sequence[Strategy]) -> SplitResult:
         """Run every strategy on one split."""
-        index = self.index(config, split)
+        index, own = self.index(config, split), replace(config, seed=split.number)
+        plan = functools.cache(functools.partial(plan_chain, index, own))
         runs = []
         for strategy in strategies:
             self.progress.note(f"{split}, {strategy.name}")
-            runs.append(self.run(index, replace(config, seed=split.number), split, strategy))
+            runs.append(self.run(index, plan, own, split, strategy))
         return SplitResult(held_out=held_out_of(index, split.seed, split.fold), runs=tuple(runs))
 
-    def run(self, index: DatasetIndex, config: BuildConfig, split: StudySplit, strategy: Strategy) -> StudyRun:
-        """Run one strategy on one split, or return the result of an earlier run."""
+    def run(
+        self,
+        index: DatasetIndex,
+        plan: Callable[[], tuple[LinkPlan, ...]],
+        config: BuildConfig,
+        split: StudySplit,
+        strategy: Strategy,
+    ) -> StudyRun:
+        """Run one strategy on one split, whose plans are asked for where it trains, or return an earlier run's result."""
         fold = split.fold
 
         def train(_: Path) -> StudyRun:
-            plans = plan_chain(index, config)
+            plans = plan()
             part = PartOfRun(self.logger, f"seed {split.seed}{f' fold {fold.number}' if fold else ''}/{strategy.name}")
             trainer = make_trainer(
                 self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, self.teachers

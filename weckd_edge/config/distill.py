@@ -40,7 +40,7 @@ class DistillConfig:
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
         baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
         teachers: Teachers from outside the chain, which teach every link of a strategy that ends in ``+teachers``. Where
-            none is named, the first link's network is trained without each fold, and these networks teach.
+            none is named, the first link's model, with all of its channels, is trained without each fold, and these teach.
         teacher_folds: Number of parts, 2 to 20, that a teacher's labelled images are dealt into, whole groups each. One
             classifier is fitted, or one network trained, without each part, and predicts the images of that part.
         teacher_views: Number of views of an image, 1 to 16, over which a teacher's output is averaged: the image, its mirror

@@ -51,9 +51,8 @@ def hold(images: Mapping[int, CachedImages], device: torch.device, room: int) ->
 def _copy(cached: CachedImages, device: torch.device) -> Tensor:
     copied = torch.empty(cached.pixels.shape, dtype=torch.uint8, device=device)
     for start in range(0, len(copied), PIECE):
-        piece = np.array(
-            cached.pixels[start : start + PIECE]
-        )  # its own memory: torch does not take a file that is read-only
+        # In memory of its own: torch takes no file that may only be read.
+        piece = np.array(cached.pixels[start : start + PIECE])
         copied[start : start + PIECE] = torch.from_numpy(piece)
     return copied
 

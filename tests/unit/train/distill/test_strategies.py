@@ -56,6 +56,22 @@ def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:
     return trainer.jobs
 
 
+def test_teachers_from_outside_are_prepared_once_for_all_links_that_see_the_same_labels(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    asked: list[Any] = []
+
+    def prepared(trainer: Any, teachers: Any, subsets: Any, config: BuildConfig) -> Any:
+        asked.append(subsets)
+        return recorded_teaching(trainer, teachers, subsets, config)
+
+    monkeypatch.setattr(chain, "prepare_teachers", prepared)
+    assert len(jobs_of("guided+teachers")) == 3
+    assert asked == [(0, 1, 2)]
+    jobs_of("weckd+teachers")
+    assert asked[1:] == [(0,), (1,), (2,)]
+
+
 @pytest.mark.parametrize(
     "name",
     [*STRATEGIES, "weckd+unlabelled", "guided+unlabelled", "guided+teachers", "single-subset+teachers+unlabelled"],

@@ -15,13 +15,11 @@ import pytest
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
-from weckd_edge.artifacts import NetworkInput
+from support.training.toy_teacher import toy_teacher
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.train.distill.outside.teacher import OutsideTeacher, torch_teacher
 from weckd_edge.train.distill.strategies import find_strategy
-from weckd_edge.train.networks.models import create_student
 from weckd_edge.train.tuning import tune as module
 from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
 from weckd_edge.train.tuning.tune import Search, tune
@@ -177,19 +175,6 @@ def test_no_temperature_is_tried_that_the_last_one_would_contradict() -> None:
     values = suggest(FixedTrial(), find_strategy("guided"), config)
     assert values["distill.temperature_start"] == 3.0
     assert with_values(config, values).distill.temperature_start == 3.0
-
-
-def toy_teacher() -> OutsideTeacher:
-    network = NetworkInput(height=32, width=32, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
-    return torch_teacher(
-        create_student(TOY_LINKS[-1], 2).student,
-        network,
-        name="toy",
-        identity=["toy"],
-        outputs=2,
-        labels=("dark", "light"),
-        head="own",
-    )
 
 
 @pytest.mark.parametrize(("gate", "strategy"), [("off", "weckd+teachers"), ("interval", "weckd")])
