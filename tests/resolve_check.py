@@ -34,6 +34,8 @@ else:
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = ROOT / "pyproject.toml"
+UV = find_uv_bin()
+"""uv's path, looked up before there are threads: Python 3.11 fills what it knows of its installation in place."""
 PYTHONS = ("3.10", "3.11", "3.12", "3.13")
 MACHINES = {"x86_64": "x86_64-manylinux_2_28", "aarch64": "aarch64-manylinux_2_35"}
 """Machines by uv's name for them; the second is JetPack 6's, whose Python is 3.10."""
@@ -91,7 +93,7 @@ def jobs(base: list[str], extras: dict[str, list[str]]) -> Iterator[Job]:
 def uv(arguments: list[str]) -> subprocess.CompletedProcess[str]:
     """Run uv; it fetches no other Python."""
     environment = {**os.environ, "UV_PYTHON_DOWNLOADS": "never", "UV_NO_PROGRESS": "1"}
-    return subprocess.run([find_uv_bin(), *arguments], capture_output=True, text=True, env=environment, check=False)
+    return subprocess.run([UV, *arguments], capture_output=True, text=True, env=environment, check=False)
 
 
 def wheels_alone() -> list[str]:
