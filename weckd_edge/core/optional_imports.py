@@ -27,6 +27,7 @@ EXTRA_OF = {
     "optuna": "train",
     "packaging": "report",
     "pillow_heif": "heic",
+    "pydicom": "dicom",
     "safetensors": "train",
     "scipy": "train",
     "tensorboard": "tensorboard",
