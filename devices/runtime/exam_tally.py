@@ -106,7 +106,7 @@ class ExamTally:
 
     @property
     def is_complete(self) -> bool:
-        """Whether the examination has seen enough: no later frame counts, or none can, or is likely to, change the decision."""
+        """Whether the examination has seen enough: no later frame counts, or can or is likely to change the decision."""
         rule = self.rule
         if self.counted >= rule.max_frames:
             return True
