@@ -40,6 +40,16 @@ from weckd_edge.artifacts.chain import (
 )
 from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
 from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Environment
+from weckd_edge.artifacts.exam import (
+    LARGEST_EVIDENCE,
+    MAX_EDGES,
+    MAX_FRAMES,
+    MAX_TOP_K,
+    MAX_WEIGHT,
+    ONE,
+    ExamRule,
+    FrameWeights,
+)
 from weckd_edge.artifacts.frame import (
     Colour,
     Crop,
@@ -114,7 +124,13 @@ from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 __all__ = [
     "HELD_OUT",
     "INTERPOLATIONS",
+    "LARGEST_EVIDENCE",
+    "MAX_EDGES",
+    "MAX_FRAMES",
+    "MAX_TOP_K",
+    "MAX_WEIGHT",
     "NAMED_LAYERS",
+    "ONE",
     "SCHEMA_VERSION",
     "SPLITS",
     "Abstention",
@@ -142,6 +158,7 @@ __all__ = [
     "EarlyStop",
     "Environment",
     "Estimate",
+    "ExamRule",
     "ExecutedLayer",
     "ExportedModel",
     "FileRef",
@@ -153,6 +170,7 @@ __all__ = [
     "FrameGuard",
     "FrameQuality",
     "FrameSpec",
+    "FrameWeights",
     "Gate",
     "GoldenFrames",
     "GoldenSet",
