@@ -35,22 +35,24 @@ def dataset(pixels: NDArray[Any] | None, photometric: str = "", *, patient: str 
         if frames > 1:
             made.NumberOfFrames = frames
         made.SamplesPerPixel = 3 if colour else 1
-        made.PhotometricInterpretation = photometric or ("RGB" if colour else "MONOCHROME2")
+        attributes = {"PhotometricInterpretation": photometric or ("RGB" if colour else "MONOCHROME2"), **attributes}
         made.BitsAllocated = made.BitsStored = 8 * pixels.dtype.itemsize
         made.PixelRepresentation = int(pixels.dtype.kind == "i")
         if colour:
             made.PlanarConfiguration = 0
         data = pixels.tobytes()
         made.PixelData = data + bytes(len(data) % 2)
-    for name, value in attributes.items():
-        setattr(made, name, value)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for name, value in attributes.items():
+            setattr(made, name, value)
     if "BitsStored" in made and "HighBit" not in made:
         made.HighBit = made.BitsStored - 1
     return made
 
 
 def saved(made: Any, syntax: str = PLAIN) -> bytes:
-    """Return a data set as the bytes of a file, its pixels compressed where the transfer syntax says so."""
+    """Return a data set as the bytes of a file, its pixels compressed where the transfer syntax says so and they are not."""
     import pydicom
 
     made.file_meta = pydicom.dataset.FileMetaDataset()
@@ -58,7 +60,7 @@ def saved(made: Any, syntax: str = PLAIN) -> bytes:
     made.file_meta.MediaStorageSOPClassUID, made.file_meta.MediaStorageSOPInstanceUID = made.SOPClassUID, made.SOPInstanceUID
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        if syntax in (RLE, JPEG_LS, JPEG_2000):
+        if syntax in (RLE, JPEG_LS, JPEG_2000) and made.PixelData[:4] != b"\xfe\xff\0\xe0":
             made.compress(syntax, generate_instance_uid=False)
         made.file_meta.TransferSyntaxUID = pydicom.uid.UID(syntax)
         if "PixelData" in made:

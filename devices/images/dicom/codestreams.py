@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import struct
 
 from weckd_edge.core.errors import DataError
@@ -78,7 +79,7 @@ def _check_run_lengths(data: bytes, pixels: int, segments: int) -> None:
     if count != segments:
         raise DataError("damaged: the frame has another number of planes than its header says", code="E_DATA_IMAGE_DAMAGED")
     bounds = [*offsets[:count], len(data)]
-    for start, stop in zip(bounds, bounds[1:], strict=False):
+    for start, stop in itertools.pairwise(bounds):
         if not _RLE_HEAD <= start <= stop <= len(data) or _grown(data[start:stop]) > pixels + 256:
             raise DataError("damaged or crafted: run lengths of another size than the frame", code="E_DATA_IMAGE_DAMAGED")
 

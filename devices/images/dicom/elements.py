@@ -219,6 +219,8 @@ class _Walk:
                 found.values[tag] = Value(vr.decode("ascii", "replace"), self._take(length))
             else:
                 self._skip(encoding, vr, length, 0)
+        if group is None and self.at < self._end:
+            raise DataError("cut short in its header", code="E_DATA_IMAGE_DAMAGED")
         return found, None
 
     def _pixels(self, encoding: Encoding, tag: int, vr: bytes, length: int | None) -> PixelPlace:

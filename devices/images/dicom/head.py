@@ -137,8 +137,7 @@ def read_head(file: BinaryIO) -> Head:
     _check_values(head)
     _check_colours(head)
     _check_syntax(head)
-    if not head.compressed:
-        _check_length(head)
+    _check_length(head)
     return head
 
 
@@ -188,12 +187,7 @@ def read_place(file: BinaryIO, place: Place) -> bytes:
 
 
 def _by_frame(head: Head, found: tuple[Place, ...]) -> list[tuple[Place, ...]]:
-    table, fragments = (found[0], found[1:]) if found else (Place(0, 0), found)
-    if len(fragments) < head.frames:
-        raise DataError(
-            f"cut short or damaged: {head.frames} frames in its header, {len(fragments)} in the file",
-            code="E_DATA_IMAGE_DAMAGED",
-        )
+    table, fragments = found[0], found[1:]
     if head.frames == 1:
         return [fragments]
     if len(fragments) == head.frames:
@@ -205,7 +199,9 @@ def _by_frame(head: Head, found: tuple[Place, ...]) -> list[tuple[Place, ...]]:
     if not starts:  # without a table, a frame begins where a JPEG or JPEG 2000 does
         marks = (b"\xff\xd8", b"\xff\x4f")
         starts = [
-            n for n, place in enumerate(fragments) if read_place(head.source.file, Place(place.start, place.start + 2)) in marks
+            n
+            for n, place in enumerate(fragments)
+            if read_place(head.source.file, Place(place.start, place.start + 2)) in marks
         ]
     if len(starts) != head.frames or starts[0] != 0:
         raise _damaged(f"{head.frames} frames in its header, {len(starts)} in the file")
@@ -219,7 +215,9 @@ def _check_kind(source: DicomFile) -> None:
         held = text_of(source.elements.values.get(CLASS)) or source.media_class
         words = next((words for start, words in _NOT_PICTURES if held.startswith(start)), None)
         raise DataError(
-            f"not an image but {words}" if words else "a DICOM file without pixels (such as a plan or a curve)",
+            f"not an image but {words}"
+            if words
+            else "a DICOM file without pixels: no image (such as a plan or a curve), or cut short",
             code="E_DATA_IMAGE_FORMAT",
         )
     if pixels.tag != PIXEL_DATA:
@@ -288,14 +286,18 @@ def _check_syntax(head: Head) -> None:
 
 
 def _check_length(head: Head) -> None:
-    """Refuse uncompressed pixels that are fewer, or by half a frame more, than the header says."""
+    """Refuse fewer compressed frames than the header says, or pixels that are fewer or by half a frame more."""
     pixels = head.source.pixels
-    found = pixels.place.stop - pixels.place.start if pixels else 0
-    expected = head.frames * head.frame_bytes
+    if pixels is None:
+        return
+    if pixels.fragments is not None:
+        found, expected, what = len(pixels.fragments) - 1, head.frames, "frames"
+    else:
+        found, expected, what = pixels.place.stop - pixels.place.start, head.frames * head.frame_bytes, "bytes of pixels"
     if found < expected:
-        raise DataError(f"cut short: {found} bytes of pixels, {expected} by its header", code="E_DATA_IMAGE_DAMAGED")
-    if found - expected >= max(4, head.frame_bytes // 2):
-        raise _damaged(f"{found} bytes of pixels, {expected} by its header")
+        raise DataError(f"cut short: {found} {what}, {expected} by its header", code="E_DATA_IMAGE_DAMAGED")
+    if pixels.fragments is None and found - expected >= max(4, head.frame_bytes // 2):
+        raise _damaged(f"{found} {what}, {expected} by its header")
 
 
 def _damaged(reason: str) -> DataError:

@@ -20,7 +20,6 @@ from weckd_edge.devices.images.silence import silenced
 Pixels = NDArray[np.uint8]
 
 _ADVICE = "pip install 'weckd-edge[dicom]', or convert it to PNG"
-_PLUGIN_NAMES = {"pyjpegls": "JPEG-LS", "pylibjpeg": "JPEG 2000", "pillow": "JPEG"}
 
 
 class DicomImage(ImageFile.ImageFile):
@@ -85,11 +84,16 @@ def open_head(file: IO[bytes]) -> Head:
         raise DataError(f"DICOM is not read here; {_ADVICE}", code="E_DATA_IMAGE_UNSUPPORTED")
     head = read_head(cast(BinaryIO, file))
     plugin = PLUGINS.get(head.source.transfer_syntax)
+    try:
+        # pydicom finds these by itself; here the line that installs them is known.
+        if plugin == "pyjpegls":
+            require("jpeg_ls", "read JPEG-LS in DICOM")
+        elif plugin == "pylibjpeg":
+            require("openjpeg", "read JPEG 2000 in DICOM")
+    except MissingDependency as err:
+        raise DataError(f"DICOM: {err}, or convert it to PNG", code="E_DATA_IMAGE_UNSUPPORTED") from err
     if plugin is not None and plugin not in _decoder(head).available_plugins:
-        raise DataError(
-            f"DICOM: {_PLUGIN_NAMES.get(plugin, 'its compression')} is not read here; {_ADVICE}",
-            code="E_DATA_IMAGE_UNSUPPORTED",
-        )
+        raise DataError(f"DICOM: its compression is not read here; {_ADVICE}", code="E_DATA_IMAGE_UNSUPPORTED")
     return head
 
 
