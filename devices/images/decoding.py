@@ -121,7 +121,7 @@ def decoded_image(data: bytes) -> Iterator[DecodedImage]:
     try:
         claims = _claims(data)
         image = _open(data, claims)
-        with _memory_budget.reserved(_memory_of(image)):
+        with _memory_budget.reserved(_memory_of(image.format or "", *image.size)):
             found = _decode(image, claims)
             del image  # its own pixels are not needed any more
             yield found
@@ -146,18 +146,30 @@ def _claims(data: bytes) -> Claims:
 
 def _open(data: bytes, claims: Claims) -> Image.Image:
     image = open_dicom(data) if is_dicom(data) else _open_by_pillow(data, claims)
-    if max(image.size) > MAX_SIDE:
-        raise DataError(
-            f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller", code="E_DATA_IMAGE_LIMIT"
-        )
+    check_size(image.format or "", image.width, image.height)
     if image.format == "AVIF":
         check_coded_size(data, *image.size)
-    if _memory_of(image) > MAX_DECODING_BYTES:
-        sides = f"{image.width} x {image.height} pixels of {image.format}"
+    return image
+
+
+def check_size(format_name: str, width: int, height: int) -> None:
+    """Refuse a picture that is larger than an image may be, or whose decoding takes more memory than all images may.
+
+    Args:
+        format_name: Pillow's name of its format.
+        width: Width by its head, pixels.
+        height: Height by its head, pixels.
+
+    Raises:
+        DataError: It is; the message is a short reason.
+    """
+    if max(width, height) > MAX_SIDE:
+        raise DataError(f"{width} x {height} pixels; a side may have {MAX_SIDE}, save it smaller", code="E_DATA_IMAGE_LIMIT")
+    if _memory_of(format_name, width, height) > MAX_DECODING_BYTES:
+        sides = f"{width} x {height} pixels of {format_name}"
         raise DataError(
             f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG", code="E_DATA_IMAGE_LIMIT"
         )
-    return image
 
 
 def _open_by_pillow(data: bytes, claims: Claims) -> Image.Image:
@@ -220,9 +232,9 @@ def _learn_heic() -> None:
             heif.register_heif_opener()
 
 
-def _memory_of(image: Image.Image) -> int:
-    """Return the most memory that an image takes while it is decoded, bytes."""
-    return image.width * image.height * _MORE_BYTES_A_PIXEL.get(image.format or "", _BYTES_A_PIXEL)
+def _memory_of(format_name: str, width: int, height: int) -> int:
+    """Return the most memory that a picture takes while it is decoded, bytes."""
+    return width * height * _MORE_BYTES_A_PIXEL.get(format_name, _BYTES_A_PIXEL)
 
 
 def _decode(image: Image.Image, claims: Claims) -> DecodedImage:

@@ -145,8 +145,8 @@ _OF_MANY = {
     ),
     NEARLY_ONE_VALUE: "are nearly of one colour, as black and empty pictures are; look at them",
     NO_WINDOW: (
-        "are DICOM of more than 8 bits without a window in their header: all bits are scaled to 8, and a picture of few values "
-        "is dark; look at them"
+        "are DICOM of more than 8 bits whose header names no window; all of their bits are scaled to 8, so that pictures of "
+        "few values are dark: look at them"
     ),
     BY_WINDOW: "have greys by the first window, or the table, of their own DICOM header",
     SEVERAL: "hold several pages or frames, of which the first is read; save the others as files of their own, if needed",

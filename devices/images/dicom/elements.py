@@ -18,8 +18,8 @@ from weckd_edge.core.errors import DataError
 MAX_HEADERS = 1 << 18
 """Most elements and items of a file that are gone through, those inside sequences of unknown length among them."""
 
-MAX_VALUE_BYTES = 1 << 18
-"""Longest value that is read, bytes; the longest one of use is a table of 65,536 values of 16 bits."""
+MAX_VALUE_BYTES = 1 << 20
+"""Longest value that is read, bytes; the longest one of use lists the times of frames."""
 
 MAX_INFLATED_BYTES = 64 << 20
 """Most that a deflated file may hold, bytes."""

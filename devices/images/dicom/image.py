@@ -38,8 +38,8 @@ class DicomImage(ImageFile.ImageFile):
         self._head = open_head(file)
         if self._head.frames > 1:
             raise DataError(
-                f"holds {self._head.frames} frames, which are an examination and no single image; 'weckd-edge data extract' "
-                "saves images of it",
+                f"holds {self._head.frames} frames, which are an examination and no single image: name the file itself to "
+                "'weckd-edge predict'; 'weckd-edge data extract' saves images of it",
                 code="E_DATA_IMAGE_FRAMES",
             )
         self._size = (self._head.columns, self._head.rows)

@@ -181,7 +181,7 @@ LARGE = {
     "deflated gigabytes": deflated(bytes(MAX_INFLATED_BYTES + 1000)),
     "a thousand million frames": made.dicom(made.gradient(), NumberOfFrames=10**9),
     "elements without end": meta(made.PLAIN, element(0x00090010, b"LO", b"") * (MAX_HEADERS + 1)),
-    "one endless value": meta(made.PLAIN, element(0x00281201, b"OW", bytes(1 << 20))),
+    "one endless value": meta(made.PLAIN, element(0x00281201, b"OW", bytes((1 << 20) + 2))),
 }
 
 
