@@ -15,8 +15,8 @@ from weckd_edge.devices.runtime.exam_tally import ExamTally
 from weckd_edge.devices.runtime.input_guard import Floats, GuardDecision, squared_lengths
 
 FrameUse = Literal["counted", "repeated", "refused", "not_needed"]
-"""What an examination makes of a frame: it counts; it is the last counted one over again; it is no evidence; or the examination
-had seen enough."""
+"""What an examination makes of a frame: it counts; it is the last counted one over again; it is no evidence; or the
+examination had seen enough."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -26,9 +26,9 @@ class ExamFrame:
     Attributes:
         use: ``counted``; ``repeated``: nearly the last counted frame over again; ``refused``; or ``not_needed``: the
             examination had seen enough. The network ran for a counted frame, and for a refused one that the guard accepted.
-        code: Name of the reason for refusing the frame: ``unreadable``; of the guard, ``too_dark``, ``too_bright``, ``flat``,
-            ``blurred`` or ``out_of_distribution``; of the network, ``not_a_number`` or ``non_gradeable_label``. None where it
-            is not refused.
+        code: Name of the reason for refusing the frame: ``unreadable``; of the guard, ``too_dark``, ``too_bright``,
+            ``flat``, ``blurred`` or ``out_of_distribution``; of the network, ``not_a_number`` or ``non_gradeable_label``.
+            None where it is not refused.
         reason: Sentence on why the frame is refused; None where it is not.
         time_ns: Time of the frame, nanoseconds from the source's start; None where nobody told it.
         label: Most probable label of this frame alone; None where the network did not run or gave no number.

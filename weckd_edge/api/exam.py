@@ -56,8 +56,8 @@ class Examination:
 
         Raises:
             ConfigError: The order of the values or the matrix is unknown.
-            ModelError: The model was closed, or the array is not one that ``Model.predict`` takes. The examination stays as it
-                was.
+            ModelError: The model was closed, or the array is not one that ``Model.predict`` takes. The examination stays as
+                it was.
 
         Example:
             >>> import numpy, weckd_edge

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from weckd_edge.artifacts import (
     MAX_EDGES,
     MAX_FRAMES,
@@ -27,8 +29,8 @@ def check_exam_rule(rule: ExamRule, *, has_guard: bool) -> None:
         has_guard: Whether the bundle has an input guard, which measures sharpness and features.
 
     Raises:
-        BundleError: A number is out of its range, the table of weights has another shape than its edges say, or the rule needs
-            a guard that is not there.
+        BundleError: A number is out of its range, the table of weights has another shape than its edges say, or the rule
+            needs a guard that is not there.
     """
     _check_range("top_k", rule.top_k, 0, MAX_TOP_K)
     _check_range("max_frames", rule.max_frames, 1, MAX_FRAMES)
@@ -48,7 +50,7 @@ def check_exam_rule(rule: ExamRule, *, has_guard: bool) -> None:
 
 def _check_weights(weights: FrameWeights) -> None:
     for name, edges in (("sharpness_edges", weights.sharpness_edges), ("confidence_edges", weights.confidence_edges)):
-        rises = all(low < high for low, high in zip(edges, edges[1:], strict=False))
+        rises = all(low < high for low, high in pairwise(edges))
         if len(edges) > MAX_EDGES or not rises:
             raise _wrong(f"expected {name} of at most {MAX_EDGES} rising numbers, found {list(edges)[:20]}")
     rows, columns = len(weights.sharpness_edges) + 1, len(weights.confidence_edges) + 1
@@ -62,9 +64,7 @@ def _check_weights(weights: FrameWeights) -> None:
 def _check_without_guard(rule: ExamRule) -> None:
     ranked = rule.top_k > 0 and rule.rank == "sharpness"
     if ranked or rule.duplicate_distance is not None or (rule.weights is not None and rule.weights.sharpness_edges):
-        raise _wrong(
-            "expected an input guard for a rule that ranks or weighs frames by sharpness or leaves repeated ones out, found none"
-        )
+        raise _wrong("expected an input guard for a rule by sharpness or with a duplicate_distance, found none")
 
 
 def _check_range(name: str, found: float, least: float, most: float) -> None:

@@ -138,7 +138,14 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     **{
         f"a rule with {key} = {value}": (None, exam(**{key: value}))
         for key, value in (
-            *(("evidence", "vote"), ("top_k", 32), ("rank", "confidence"), ("scale", 1), ("scale", 1e-300), ("scale", 1000.0)),
+            *(
+                ("evidence", "vote"),
+                ("top_k", 32),
+                ("rank", "confidence"),
+                ("scale", 1),
+                ("scale", 1e-300),
+                ("scale", 1000.0),
+            ),
             *(("duplicate_distance", None), ("duplicate_distance", 0), ("duplicate_distance", 1e30), ("min_frames", 1024)),
             *(("max_frames", 1), ("max_frames", 65535), ("stop_lead", None), ("stop_lead", 0)),
             *(("stop_lead", 65535 * 255 << 20), ("confidence_threshold", 0), ("confidence_threshold", 1.0)),

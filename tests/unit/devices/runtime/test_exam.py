@@ -83,7 +83,13 @@ def test_frames_that_count_become_one_decision_whatever_a_single_frame_would_nee
 def test_a_frame_that_the_guard_refuses_is_no_evidence_and_the_network_does_not_run() -> None:
     shown = Shown(ExamRule())
     frame = shown.add(NORMAL, code="blurred", at=3.0)
-    assert (frame.use, frame.code, frame.label, frame.probabilities, frame.ood_score) == ("refused", "blurred", None, {}, 9.0)
+    assert (frame.use, frame.code, frame.label, frame.probabilities, frame.ood_score) == (
+        "refused",
+        "blurred",
+        None,
+        {},
+        9.0,
+    )
     assert frame.quality is not None
     assert shown.script.ran == 0
     found = shown.exam.decide()

@@ -64,7 +64,9 @@ def test_a_rule_beyond_a_limit_is_refused(rule: ExamRule, says: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "rule", [ExamRule(top_k=1), ExamRule(duplicate_distance=0.0), ExamRule(weights=WEIGHTS)], ids=["rank", "repeated", "weight"]
+    "rule",
+    [ExamRule(top_k=1), ExamRule(duplicate_distance=0.0), ExamRule(weights=WEIGHTS)],
+    ids=["rank", "repeated", "weight"],
 )
 def test_what_only_a_guard_measures_needs_one(rule: ExamRule) -> None:
     check_exam_rule(rule, has_guard=True)
