@@ -149,7 +149,7 @@ def _stored_values(head: Head, frame: int, encoded: bytes | None) -> NDArray[Any
         file = head.source.file
         file.seek(pixels.place.start if pixels else 0)
         source: Any = file
-        options = {"index": frame, "number_of_frames": head.frames}
+        options: dict[str, Any] = {"index": frame, "number_of_frames": head.frames}
     else:
         encaps = require("pydicom.encaps", "read DICOM")
         source = encaps.encapsulate([encoded], has_bot=False)
