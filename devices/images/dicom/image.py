@@ -44,6 +44,7 @@ class DicomImage(ImageFile.ImageFile):
             )
         self._size = (self._head.columns, self._head.rows)
         self._mode = "L" if self._head.photometric.startswith("MONOCHROME") else "RGB"
+        self.tile = []  # none that Pillow decodes
         self._pending = True
 
     def load(self) -> Any:
