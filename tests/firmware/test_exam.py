@@ -1,7 +1,8 @@
 """An examination in C: the same decision as Python's for the same frames, to the bit, and calls in their order."""
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ExamRule, FrameGuard, FrameWeights, OperatingPoint, QualityLimits
+from weckd_edge.artifacts import ExamRule, FrameGuard, FrameWeights, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.images.camera_frames import camera_frame
@@ -51,12 +52,13 @@ class Echo:
         return None
 
 
-def make_guard() -> FrameGuard:
-    """A guard that refuses dark frames, whose score is made of all features."""
+def make_guard(max_dark_fraction: float | None = 0.9) -> FrameGuard:
+    """A guard whose score is made of all features; without a limit the network sees black frames, and gives no number."""
     random = np.random.default_rng(3)
     rows = tuple(tuple((random.standard_normal(row + 1) / 40).tolist()) for row in range(FEATURES))
     mean = tuple((random.random(FEATURES) * 90).tolist())
-    return FrameGuard(limits=QualityLimits(max_dark_fraction=0.9), mean=mean, whitening=rows, max_ood_score=None)
+    limits = QualityLimits(max_dark_fraction=max_dark_fraction)
+    return FrameGuard(limits=limits, mean=mean, whitening=rows, max_ood_score=None)
 
 
 def make_frames(random: np.random.Generator, count: int) -> Pixels:
@@ -94,7 +96,7 @@ def make_rule(random: np.random.Generator, shown: Sequence[ExamFrame], distances
         table[0, 0] = max(1, table[0, 0])
         rows = tuple(tuple(int(value) for value in row) for row in table)
         weights = FrameWeights(sharpness_edges=by_sharpness, confidence_edges=by_confidence, table=rows)
-    max_frames = int(random.choice([1, 3, 12, 1024]))
+    max_frames = int(random.choice([2, 9, 25, 1024]))
     return ExamRule(
         evidence="vote" if random.random() < 0.3 else "log_probability",
         top_k=int(random.choice([0, 0, 1, 3, 32])),
@@ -104,7 +106,7 @@ def make_rule(random: np.random.Generator, shown: Sequence[ExamFrame], distances
         duplicate_distance=None if random.random() < 0.4 else float(random.choice([0.0, *distances])),
         min_frames=int(random.integers(1, min(max_frames, 6) + 1)),
         max_frames=max_frames,
-        stop_lead=None if random.random() < 0.6 else int(random.choice([0, 1000, 65536, 500000])),
+        stop_lead=None if random.random() < 0.6 else int(random.choice([1000, 65536, 500000, 1 << 24])),
         confidence_threshold=float(random.choice([0.0, 0.4, 0.9])),
     )
 
@@ -175,7 +177,12 @@ def compare(lines: list[list[str]], expected: list[tuple[ExamFrame | None, ExamD
             assert int(enough) == decision.has_seen_enough
         kind, *words = next(rest)
         assert kind == "exam"
-        assert [*map(int, words[:8]), float.fromhex(words[8]), *map(int, words[9:19]), *map(float.fromhex, words[19:])] == said
+        assert [
+            *map(int, words[:8]),
+            float.fromhex(words[8]),
+            *map(int, words[9:19]),
+            *map(float.fromhex, words[19:]),
+        ] == said
     assert next(rest, None) is None
 
 
@@ -188,17 +195,18 @@ def folder(toy: ModuleType, tmp_path: Path, request: pytest.FixtureRequest) -> P
 
 @pytest.mark.parametrize("seed", range(24))
 def test_c_and_python_decide_the_same_to_the_bit(
-    readers: ModuleType, library: Any, folder: Path, seed: int
+    readers: ModuleType, toy: ModuleType, library: Any, tmp_path: Path, seed: int
 ) -> None:
+    guard = make_guard(0.9 if seed % 2 else None)
+    folder = toy.write_bundle(tmp_path / "bundle", guard=guard, backends=["echo"], spec=toy.area_input_spec()).folder
     random = np.random.default_rng(seed)
     labels = [f"label {number}" for number in range(int(random.choice([1, 2, 3, 3, 5])))]
     frames = make_frames(random, 30)
     plain = Setup(readers, library, folder, ExamRule(), labels)
     shown = [frame for frame, _ in plain.by_python(frames) if frame is not None]
-    guard = plain.predictor.runner.front_end.guard
-    assert guard is not None
-    white = [plain.predictor.look(camera_frame(frame)).decision.whitened for frame in frames]  # type: ignore[union-attr]  # there is a guard
-    distances = [float(squared_lengths((one - other)[None])[0]) for one, other in zip(white[1:], white, strict=False)]
+    seen = [plain.predictor.look(camera_frame(frame)).decision for frame in frames]
+    white = [decision.whitened for decision in seen if decision is not None]
+    distances = [float(squared_lengths((one - other)[None])[0]) for other, one in pairwise(white)]
     setup = Setup(readers, library, folder, make_rule(random, shown, distances), labels)
     compare(setup.by_c(frames), setup.by_python(frames), labels)
 
@@ -219,9 +227,9 @@ def test_an_examination_after_a_reset_is_as_the_first_one(readers: ModuleType, s
     random = np.random.default_rng(5)
     labels = ("a", "b", "c")
     frames = make_frames(random, 12)
-    rule = ExamRule(top_k=2, duplicate_distance=0.0, weights=FrameWeights(
-        sharpness_edges=(), confidence_edges=(0.5,), table=((1, 3),)
-    ))
+    rule = ExamRule(
+        top_k=2, duplicate_distance=0.0, weights=FrameWeights(sharpness_edges=(), confidence_edges=(0.5,), table=((1, 3),))
+    )
     setup = Setup(readers, sanitized, folder, rule, labels)
     lines = setup.by_c(frames, times=3)
     third = len(lines) // 3
@@ -234,3 +242,86 @@ def test_a_long_examination_keeps_the_best_frames_alone(readers: ModuleType, san
     frames = make_frames(random, 120)
     setup = Setup(readers, sanitized, folder, ExamRule(top_k=32, scale=0.5), ("a", "b", "c", "d"))
     compare(setup.by_c(frames), setup.by_python(frames), ("a", "b", "c", "d"))
+
+
+@pytest.fixture
+def opened(binding: ModuleType, library: Any, folder: Path) -> Iterator[Any]:
+    """The bundle with a guard, open in the binding."""
+    path = str(library.folder / "libweckd_edge.so")
+    found = binding.Bundle(path, str(folder), backend=b"echo", max_source_width=64, max_source_height=48)
+    yield found
+    found.close()
+
+
+def test_calls_out_of_their_order_are_refused(binding: ModuleType, opened: Any) -> None:
+    def status_of(call: Callable[..., object], *given: Any, **more: Any) -> int:
+        with pytest.raises(binding.WeckdCError, match="exam") as caught:
+            call(*given, **more)
+        found: int = caught.value.status
+        return found
+
+    frame = make_frames(np.random.default_rng(1), 1)[0].tobytes()
+    opened.reset_exam()
+    assert status_of(opened.decide_exam) == -20
+    assert status_of(opened.add_to_exam, frame, width=WIDTH, height=HEIGHT) == -20
+    opened.begin_exam()
+    assert status_of(opened.begin_exam) == -20
+    assert status_of(opened.add_to_exam, frame, width=WIDTH, height=HEIGHT, flags=1, fit=1) == -1
+    opened.reset_exam()
+    assert status_of(opened.decide_exam) == -20
+    opened.begin_exam()
+
+
+def test_what_happens_between_the_frames_changes_nothing(binding: ModuleType, opened: Any) -> None:
+    red, blue = (np.full((HEIGHT, WIDTH, 3), colour, np.uint8) for colour in ((250, 20, 10), (10, 20, 250)))
+    size = {"width": WIDTH, "height": HEIGHT, "fit": 1}
+    opened.begin_exam()
+    assert opened.add_to_exam(red.tobytes(), **size).label == opened.labels[0]
+    before = opened.decide_exam()
+    assert opened.classify(blue.tobytes(), **size).probabilities[opened.labels[2]] > 0.8
+    with pytest.raises(binding.WeckdCError, match="expected a region of at least"):
+        opened.add_to_exam(red.tobytes(), width=3, height=3, fit=1)
+    with pytest.raises(binding.WeckdCError, match="differs"):
+        opened.selftest()
+    assert opened.decide_exam() == before
+    assert (before.decision, before.counted, before.refused, before.has_seen_enough) == (opened.labels[0], 1, {}, False)
+    dark = opened.add_to_exam(bytes(HEIGHT * WIDTH * 3), **size)
+    assert (dark.use, dark.label) == ("refused", None)
+    assert "dark" in dark.reason
+    assert opened.decide_exam().refused == {dark.reason: 1}
+
+
+def test_a_rule_of_two_frames_has_seen_enough_after_two(
+    readers: ModuleType, binding: ModuleType, library: Any, folder: Path
+) -> None:
+    Setup(readers, library, folder, ExamRule(max_frames=2, min_frames=2), ("a", "b", "c"))
+    opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
+    height, width = opened.contract.frame_height, opened.contract.frame_width
+    red = np.full((height, width, 3), (250, 20, 10), np.uint8).tobytes()
+    opened.begin_exam()
+    assert opened.decide_exam().decision is None
+    uses = [opened.add_to_exam(red).use for _ in range(4)]
+    found = opened.decide_exam()
+    opened.close()
+    assert uses == ["counted", "counted", "not_needed", "not_needed"]
+    assert (found.decision, found.counted, found.has_seen_enough) == ("a", 2, True)
+
+
+@pytest.mark.parametrize("order", [0, 1])
+def test_a_frame_in_the_block_stays_as_the_camera_wrote_it(
+    toy: ModuleType, binding: ModuleType, library: Any, tmp_path: Path, order: int
+) -> None:
+    """Of a graph that takes the frame, BGR is exchanged in place and put back, also where the frame is refused."""
+    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard(), backends=["echo"]).folder
+    opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo")
+    buffer = opened.frame_buffer()
+    opened.begin_exam()
+    for colour in ((250, 20, 10), (1, 2, 0)):
+        frame = np.full((opened.contract.frame_height, opened.contract.frame_width, 3), colour, np.uint8).tobytes()
+        buffer[:] = frame
+        opened.add_to_exam(buffer, format=order)
+        assert bytes(buffer) == frame
+    found = opened.decide_exam()
+    opened.close()
+    assert (found.counted, sum(found.refused.values())) == (1, 1)
+    assert found.decision == opened.labels[0 if order == 0 else 2]
