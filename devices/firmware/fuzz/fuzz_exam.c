@@ -76,7 +76,7 @@ static void read_rule(reader *from, weckd_exam_rule *rule) {
     rule->has_distance = (flags & 4) != 0;
     rule->has_lead = (flags & 8) != 0;
     rule->top_k = (flags & 16) != 0 ? next(from) % (WECKD_EXAM_MAX_TOP_K + 1) : 0;
-    rule->max_frames = (flags & 32) != 0 ? 1 + (uint32_t)number(from, 2) % WECKD_EXAM_MAX_FRAMES : 1 + next(from) % 16;
+    rule->max_frames = (flags & 32) != 0 ? 1 + (uint32_t)number(from, 2) % WECKD_EXAM_MAX_FRAMES : 1 + next(from) % 16u;
     rule->min_frames = 1 + (uint32_t)number(from, 2) % rule->max_frames;
     read_edges(from, &rule->sharpness);
     read_edges(from, &rule->confidence);
