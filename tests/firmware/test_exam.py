@@ -1,6 +1,8 @@
 """An examination in C: the same decision as Python's for the same frames, to the bit, and calls in their order."""
 
 import json
+import shutil
+import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -325,3 +327,45 @@ def test_a_frame_in_the_block_stays_as_the_camera_wrote_it(
     opened.close()
     assert (found.counted, sum(found.refused.values())) == (1, 1)
     assert found.decision == opened.labels[0 if order == 0 else 2]
+
+
+FROM_CPP = """
+#include <weckd_edge.hpp>
+#include <cstdio>
+int main(int, char **argv) {
+    weckd_options options{};
+    options.backend = "echo";
+    weckd::Bundle bundle(argv[1], options);
+    std::vector<std::uint8_t> pixels(std::size_t{bundle.contract().frame_width} * bundle.contract().frame_height * 3, 9);
+    for (std::size_t i = 0; i < pixels.size(); i += 3) {
+        pixels[i] = 240;
+    }
+    weckd_frame frame{};
+    frame.pixels = pixels.data();
+    frame.width = bundle.contract().frame_width;
+    frame.height = bundle.contract().frame_height;
+    bundle.begin_exam();
+    const bool counts = bundle.add_to_exam(frame).use == WECKD_COUNTED;
+    const weckd::ExamDecision found = bundle.decide_exam();
+    bundle.reset_exam();
+    try {
+        bundle.decide_exam();
+    } catch (const weckd::Error &error) {
+        std::printf("%d %s %.2f %d\\n", counts, found.decision->c_str(), found.probabilities[0], error.status);
+    }
+}
+"""
+
+
+def test_the_header_for_cpp_has_examinations(firmware: ModuleType, library: Any, folder: Path, tmp_path: Path) -> None:
+    if shutil.which("c++") is None:
+        pytest.skip("there is no C++ compiler")
+    (tmp_path / "exam.cpp").write_text(FROM_CPP)
+    include, link = (
+        ("-I", firmware.SOURCE / "include"),
+        ("-L", library.folder, "-lweckd_edge", f"-Wl,-rpath,{library.folder}"),
+    )
+    words = ("c++", "-std=c++17", "-Wall", "-Werror", *include, tmp_path / "exam.cpp", *link, "-o", tmp_path / "exam")
+    subprocess.run(list(map(str, words)), check=True)
+    done = subprocess.run([str(tmp_path / "exam"), str(folder)], capture_output=True, text=True, check=True)
+    assert done.stdout == "1 effusion 0.93 -20\n"
