@@ -72,8 +72,7 @@ class OpenExams:
             self._drop_silent()
             if len(self._open) >= self._at_most:
                 raise DeviceError(
-                    f"{len(self._open)} examinations are open at one time, the most that may be; end one, or wait "
-                    f"{self._silence_s:g} seconds",
+                    f"as many examinations are open as may be, {self._at_most}; end one, or wait {self._silence_s:g} seconds",
                     code="E_DEVICE_DEMO_EXAM",
                 )
             exam, name = self._session.open_exam(), secrets.token_urlsafe(16)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from weckd_edge.artifacts import ExamRule, Precision
+from weckd_edge.artifacts import Precision
 from weckd_edge.artifacts.frame import crop_box
 from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.errors import DataError, DeviceError

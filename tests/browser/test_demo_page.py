@@ -140,12 +140,12 @@ def test_an_unsure_prediction_is_unable_to_analyze_and_keeps_its_limits(browser:
         assert decision(tab) == "Unable to analyze"
         assert "a decision needs 0.9999" in tab.page.locator("#why").inner_text()
         assert tab.page.locator("#bars li").count() == 3
-        assert tab.page.locator(".fill.chosen").count() == 0
+        assert tab.page.locator("#bars .chosen").count() == 0
         assert tab.violations() == []
 
 
 def test_a_file_over_the_limit_is_refused_without_being_sent(tab: Any) -> None:
-    tab.page.evaluate("answer(new Blob([new Uint8Array(33 * 2 ** 20)]))")
+    tab.page.evaluate("classify(new Blob([new Uint8Array(33 * 2 ** 20)]))")
     assert tab.page.get_by_role("alert").inner_text() == "The file has 33.0 MiB; the limit is 32 MiB."
     assert not any("/api/predict" in url for url in tab.requests)
 
@@ -162,6 +162,8 @@ def test_a_server_that_is_gone_is_reported(browser: Any, unsure_server: DemoServ
 
 def test_all_of_it_works_with_the_keyboard_alone(tab: Any) -> None:
     keys = tab.page.keyboard
+    keys.press("Tab")
+    assert tab.page.evaluate("document.activeElement.id") == "tab-image"
     keys.press("Tab")
     assert tab.page.evaluate("document.activeElement.id") == "choose"
     with tab.file_chooser() as chooser:

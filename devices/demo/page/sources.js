@@ -87,9 +87,9 @@ class FileSource {
 async function listCameras(chosen) {
   const found = (await navigator.mediaDevices.enumerateDevices()).filter(({ kind, deviceId }) => kind === "videoinput" && deviceId);
   const names = found.map(({ label }, n) => label || `Camera ${n + 1}`);
-  const told = names.map((name, n) => names.indexOf(name) === names.lastIndexOf(name) ? name
+  const labels = names.map((name, n) => names.indexOf(name) === names.lastIndexOf(name) ? name
     : `${name} (${names.slice(0, n + 1).filter((other) => other === name).length})`);
   const wanted = chosen || at("exam-cameras").value;
-  at("exam-cameras").replaceChildren(...found.map(({ deviceId }, n) => new Option(told[n], deviceId, false, deviceId === wanted)));
+  at("exam-cameras").replaceChildren(...found.map(({ deviceId }, n) => new Option(labels[n], deviceId, false, deviceId === wanted)));
   show("exam-which", found.length > 1);
 }

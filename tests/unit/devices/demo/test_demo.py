@@ -27,9 +27,15 @@ from PIL import Image
 from support.bundles.predicting import predict_images
 from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
-from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
+from weckd_edge.devices.demo import page_parts
+from weckd_edge.devices.demo.bounded_reader import Limits
+from weckd_edge.devices.demo.page_parts import load_page
+from weckd_edge.devices.demo.server import DemoServer, is_loopback
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.decision import ABSTAIN
+
+
+PAGE = Path(page_parts.__file__).parent / "page"
 
 
 def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:
@@ -72,6 +78,7 @@ def test_the_page_comes_with_a_policy_that_names_its_own_script_and_style(server
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert headers["Permissions-Policy"].startswith("camera=(self),")
     assert "unsafe" not in policy
     assert set(re.findall(rb"https?://[^ )\"`]+", body)) == {b"http://127.0.0.1"}  # words, for who has no camera
     assert b" style=" not in body
@@ -82,9 +89,19 @@ def test_the_page_comes_with_a_policy_that_names_its_own_script_and_style(server
     assert ask(server, "HEAD", "/")[2] == b""
 
 
-def test_the_policy_covers_exactly_one_script_and_one_style() -> None:
-    page, policy = load_page()
-    assert policy.count("sha256-") == page.count(b"<script") + page.count(b"<style") == 2
+def test_the_page_is_one_document_and_the_policy_names_each_of_its_scripts_and_styles() -> None:
+    page = load_page()
+    scripts, styles = page.html.count(b"<script>"), page.html.count(b"<style>")
+    assert page.policy.count("sha256-") == scripts + styles
+    assert (scripts, styles) == (len(list(PAGE.glob("*.js"))), len(list(PAGE.glob("*.css"))))
+    assert b"<script " not in page.html
+    assert re.findall(rb'<link rel="([^"]+)"', page.html) == [b"icon"]
+
+
+def test_only_the_page_itself_may_use_a_camera(server: DemoServer) -> None:
+    for method, path in (("GET", "/api/bundle"), ("GET", "/other"), ("POST", "/api/exam/begin")):
+        _, headers, _ = ask(server, method, path, b"" if method == "POST" else None)
+        assert headers["Permissions-Policy"].startswith("camera=(),")
 
 
 def test_an_image_gets_the_prediction_that_predict_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
