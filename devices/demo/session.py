@@ -149,8 +149,17 @@ class DemoSession:
             "ns": took_ns,
         }
 
+    def open_exam(self) -> Exam:
+        """Return an examination by the bundle's own rule, without frames."""
+        return Exam(self.model.predictor, self.model.bundle.manifest.exam)
+
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Wait until nobody else uses the model, and hold it for a block of code.
+
+        Raises:
+            DeviceError: The model was closed.
+        """
         with self._one_at_a_time:
             if self._closed:
                 raise DeviceError("the demo is ending; start it again", code="E_DEVICE_DEMO")
