@@ -199,6 +199,7 @@ def test_the_camera_is_examined_until_it_is_stopped_and_is_let_go(tab: Any) -> N
     tab.until(ENDED)
     assert text(tab, "#exam-decision") in EARS
     assert text(tab, "#exam-end") == "It was stopped."
+    assert tab.page.evaluate("document.getElementById('exam-still').width") == WIDTH
     assert tab.page.evaluate("document.getElementById('exam-video').srcObject === null")
     assert tab.page.evaluate("current.source.stream.getTracks().every((track) => track.readyState === 'ended')")
     tab.page.get_by_role("button", name="Examine again").click()

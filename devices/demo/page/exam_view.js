@@ -15,6 +15,7 @@ const SHOWN = { // what is to be seen in each state
   ended: ["exam-still", "exam-again", "exam-start", "exam-choose"],
 };
 
+const sentence = (words) => `${capital(words)}${/[.?]$/.test(words) ? "" : "."}`;
 /** Return the words of a refusal before its numbers. */
 const inShort = (reason) => reason.split(":")[0];
 
@@ -66,7 +67,7 @@ class ExamView {
     if (now - this.verdictAt >= VERDICT_MS) {
       this.verdictAt = now;
       at("frame-verdict").className = `frame-verdict ${frame.use}`;
-      at("frame-verdict").textContent = frame.use === "refused" ? `Refused: ${frame.reason}.` : USES[frame.use];
+      at("frame-verdict").textContent = frame.use === "refused" ? sentence(`Refused: ${frame.reason}`) : USES[frame.use];
       this.table(rows);
     }
     const frames = frame.use === "refused" ? `Frames are refused: ${inShort(frame.reason)}.` : "Frames are taken.";
@@ -86,7 +87,7 @@ class ExamView {
     const sure = found.reason === null;
     at("exam-decision").textContent = sure ? found.decision : capital(found.decision);
     at("exam-decision").classList.toggle("none", !sure);
-    at("exam-why").textContent = sure ? `Probability ${percent(found.probabilities[found.label])}` : `Because: ${found.reason}.`;
+    at("exam-why").textContent = sure ? `Probability ${percent(found.probabilities[found.label])}` : sentence(`Because: ${found.reason}`);
     drawProbabilities(at("exam-bars"), Object.entries(found.probabilities), sure ? found.label : null, this.floor);
     at("exam-needs").querySelector("span").textContent = `A decision needs ${percent(this.floor)}.`;
     show("exam-needs", found.label !== null && this.floor > 0);

@@ -14,9 +14,9 @@ class CameraSource {
   get words() { return "Opening the camera"; }
 
   async open(video, lost) {
-    const [height, width] = bundle.frame; // of the camera's own sizes the nearest one, so that only the front end resizes
+    const [height, width] = bundle.frame; // the nearest of the camera's own sizes, so that the front end alone resizes
     const which = this.device ? { deviceId: { exact: this.device } } : { facingMode: "environment" };
-    const stream = await openCamera({ width: { ideal: width }, height: { ideal: height }, resizeMode: "none", ...which });
+    const stream = await openCamera({ width: { ideal: width }, height: { ideal: height }, resizeMode: { exact: "none" }, ...which });
     if (this.isClosed) {
       closeCamera(stream);
       return;
