@@ -76,6 +76,13 @@ class DemoServer(ThreadingHTTPServer):
         return f"http://{shown}:{self.server_address[1]}/"
 
     @property
+    def camera_url(self) -> str | None:
+        """Address at which a browser on this machine gives the page a camera; None: the server does not listen there."""
+        if self.host in ("0.0.0.0", "::"):
+            return f"http://localhost:{self.server_address[1]}/"
+        return self.url if self.is_local else None
+
+    @property
     def is_local(self) -> bool:
         """Whether only programs on this machine can reach it."""
         return is_loopback(self.host)

@@ -43,7 +43,7 @@ async function ask(path, body, signal) {
 
 async function openCamera(wanted) {
   if (!navigator.mediaDevices)
-    throw new Error("A browser gives a page the camera only on this machine's own address (http://127.0.0.1) or over https.");
+    throw new Error("A browser gives a page the camera only at the machine's own address (http://127.0.0.1) or over https. Image and video files work here too.");
   try {
     return await navigator.mediaDevices.getUserMedia({ audio: false, video: wanted });
   } catch (error) {

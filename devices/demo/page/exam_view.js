@@ -40,6 +40,8 @@ class ExamView {
 
   opening(words) {
     at("exam-busy-words").textContent = words;
+    show("exam-nothing", true);
+    show("exam-prediction", false); show("exam-lines", false);
     this.state("opening");
   }
 
@@ -57,6 +59,7 @@ class ExamView {
     show("exam-nothing", false);
     show("exam-prediction", true); show("exam-lines", true);
     this.state("running");
+    if (matchMedia("(max-width: 780px)").matches) at("exam-stage").scrollIntoView(); // so that the decision is in sight too
     at("status").textContent = "The examination has begun.";
   }
 

@@ -289,3 +289,14 @@ def test_a_host_of_the_network_is_warned_of_and_json_is_one_object(bundle: Path)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert "warning: anyone who reaches 0.0.0.0 over the network can send it images" in err
+    assert re.search(r"the camera works only at http://localhost:\d+/, as browsers ask for https elsewhere", err)
+
+
+def test_a_browser_gives_the_camera_at_this_machines_own_address_alone(bundle: Path) -> None:
+    with DemoSession(bundle, backend="onnxruntime") as session:
+        with DemoServer(session) as local:
+            assert local.camera_url == local.url
+        with DemoServer(session, host="0.0.0.0") as everywhere:
+            assert everywhere.camera_url == f"http://localhost:{everywhere.server_address[1]}/"
+            everywhere.host = "192.0.2.7"
+            assert everywhere.camera_url is None
