@@ -66,7 +66,7 @@ class OpenExams:
         """Begin an examination, and return its name, which no other page can guess, and what a decision needs.
 
         Raises:
-            DeviceError: As many are open as may be.
+            DeviceError: As many examinations are open as may be.
         """
         with self._session.turn():
             self._drop_silent()
