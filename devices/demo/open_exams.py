@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from weckd_edge.devices.runtime.exam import Exam
 
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.images.camera_frames import CameraFrame, camera_frame
-from weckd_edge.devices.runtime.exam import Exam
 
 Query = Mapping[str, str]
 """Parameters of a request's address."""
@@ -72,7 +72,7 @@ class OpenExams:
             self._drop_silent()
             if len(self._open) >= self._at_most:
                 raise DeviceError(
-                    f"as many examinations are open as may be, {self._at_most}; end one, or wait {self._silence_s:g} seconds",
+                    f"as many examinations are open as may be, {self._at_most}; end one or wait {self._silence_s:g} seconds",
                     code="E_DEVICE_DEMO_EXAM",
                 )
             exam, name = self._session.open_exam(), secrets.token_urlsafe(16)
@@ -128,7 +128,7 @@ class OpenExams:
         found = self._open.get(query.get("exam", ""))
         if found is None:
             raise DeviceError(
-                f"this examination is not open: it was ended, or no frame came for {self._silence_s:g} seconds; begin another",
+                f"this examination is not open: it was ended, or had no frame for {self._silence_s:g} seconds; begin another",
                 code="E_DEVICE_DEMO_EXAM",
             )
         return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import threading
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -259,7 +260,7 @@ def test_a_camera_that_is_refused_absent_busy_or_out_of_reach_is_reported_in_one
         ("NotReadableError", "Another program"),
         ("OverconstrainedError", "not there any more"),
     ):
-        refuse = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}'))"
+        refuse = f"navigator.mediaDevices.getUserMedia = () => Promise.reject(new DOMException('', '{name}')); 0"
         tab.page.evaluate(refuse)
         start.click()
         tab.until(f"document.getElementById('trouble-exam').textContent.includes('{words}')")
@@ -341,7 +342,7 @@ def test_what_is_read_aloud_is_news_and_not_every_frame(tab: Any, videos: dict[s
     assert spoken[0] == "The examination has begun."
     assert spoken[-1].startswith("Examination ended. Decision: ")
     assert len(spoken) <= 5
-    assert all(one != other for one, other in zip(spoken, spoken[1:], strict=False))
+    assert all(one != other for one, other in pairwise(spoken))
 
 
 def test_cameras_of_one_name_are_told_apart(tab: Any) -> None:

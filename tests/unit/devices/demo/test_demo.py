@@ -34,7 +34,6 @@ from weckd_edge.devices.demo.server import DemoServer, is_loopback
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.decision import ABSTAIN
 
-
 PAGE = Path(page_parts.__file__).parent / "page"
 
 
