@@ -128,7 +128,7 @@ class OpenExams:
         found = self._open.get(query.get("exam", ""))
         if found is None:
             raise DeviceError(
-                f"this examination is not open: it was ended, or had no frame for {self._silence_s:g} seconds; begin another",
+                f"no such examination is open: it ended, or had no frame for {self._silence_s:g} seconds; begin another",
                 code="E_DEVICE_DEMO_EXAM",
             )
         return found

@@ -136,7 +136,7 @@ def test_an_examination_without_a_frame_for_long_is_dropped_and_makes_room(exams
     exams.add(query(other), rgba(1))
     clock.now_s += 20
     begin(exams)
-    with raises(DeviceError, "E_DEVICE_DEMO_EXAM", says=("not open", "30 seconds")):
+    with raises(DeviceError, "E_DEVICE_DEMO_EXAM", says=("no such examination is open", "30 seconds")):
         exams.add(query(silent), rgba(1))
     assert exams.add(query(other, 2), rgba(2))["decision"]["seen"] == 2
 
@@ -146,9 +146,9 @@ def test_names_cannot_be_guessed_and_unknown_ones_are_refused(exams: OpenExams) 
     assert one != other
     assert min(len(one), len(other)) >= 20
     for name in ("", "x", one[:-1]):
-        with raises(DeviceError, "E_DEVICE_DEMO_EXAM", says=("not open",)):
+        with raises(DeviceError, "E_DEVICE_DEMO_EXAM", says=("no such examination is open",)):
             exams.end({"exam": name}, b"")
-    with raises(DeviceError, "E_DEVICE_DEMO_EXAM", says=("not open",)):
+    with raises(DeviceError, "E_DEVICE_DEMO_EXAM", says=("no such examination is open",)):
         exams.add({**SIZE, "number": "1"}, rgba(1))
     assert len(exams) == 2
 
