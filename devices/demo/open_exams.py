@@ -66,7 +66,7 @@ class OpenExams:
         """Begin an examination, and return its name, which no other page can guess, and what a decision needs.
 
         Raises:
-            DeviceError: As many examinations are open as may be.
+            DeviceError: No further examination may be open.
         """
         with self._session.turn():
             self._drop_silent()

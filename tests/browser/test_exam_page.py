@@ -345,7 +345,7 @@ def test_what_is_read_aloud_is_news_and_not_every_frame(tab: Any, videos: dict[s
     assert all(one != other for one, other in pairwise(spoken))
 
 
-def test_cameras_of_one_name_are_told_apart(tab: Any) -> None:
+def test_cameras_of_one_name_are_numbered(tab: Any) -> None:
     tab.page.evaluate(
         """() => {
           const found = [["a", "Otoscope"], ["b", "Webcam"], ["c", "Otoscope"]];
