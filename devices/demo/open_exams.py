@@ -13,12 +13,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from weckd_edge.devices.runtime.exam import Exam
 
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.images.camera_frames import CameraFrame, camera_frame
+from weckd_edge.devices.runtime.exam import Exam
 
 Query = Mapping[str, str]
 """Parameters of a request's address."""

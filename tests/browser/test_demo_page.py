@@ -104,6 +104,14 @@ def test_a_picture_of_the_camera_is_classified_and_the_camera_let_go(tab: Any) -
     assert not tab.page.locator("#video").is_visible()
 
 
+def test_a_camera_that_is_unplugged_is_let_go_and_reported(tab: Any) -> None:
+    tab.page.get_by_role("button", name="Use the camera").click()
+    tab.until("document.getElementById('video').videoWidth > 0")
+    tab.page.evaluate("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+    assert tab.page.get_by_role("alert").inner_text() == "The camera was disconnected."
+    assert tab.page.get_by_role("button", name="Use the camera").is_visible()
+
+
 def test_the_map_is_shown_on_request_and_put_away_again(tab: Any) -> None:
     choose(tab, png())
     seen = tab.page.locator("#picture")

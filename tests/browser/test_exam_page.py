@@ -88,11 +88,25 @@ def write_video(path: Path, pictures: Sequence[NDArray[np.uint8]], each: int = R
     return path
 
 
+def write_sound(path: Path) -> Path:
+    """Write a WebM file that holds no picture."""
+    av = pytest.importorskip("av")
+    with av.open(str(path), "w", format="webm") as file:
+        stream = file.add_stream("libopus", rate=48_000, layout="mono")
+        for _ in range(20):
+            frame = av.AudioFrame.from_ndarray(np.zeros((1, 960), np.int16), format="s16", layout="mono")
+            frame.sample_rate = 48_000
+            file.mux(stream.encode(frame))
+        file.mux(stream.encode())
+    return path
+
+
 @pytest.fixture(scope="module")
 def videos(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     folder = tmp_path_factory.mktemp("videos")
     scenes = {"exam": (ONE, DARK, OTHER), "dark": (DARK,), "one": (ONE,)}
-    return {name: write_video(folder / f"{name}.webm", pictures).read_bytes() for name, pictures in scenes.items()}
+    found = {name: write_video(folder / f"{name}.webm", pictures).read_bytes() for name, pictures in scenes.items()}
+    return {**found, "sound": write_sound(folder / "sound.webm").read_bytes()}
 
 
 @pytest.fixture(scope="module")
@@ -246,6 +260,8 @@ def test_a_file_that_is_no_video_or_only_half_of_one_is_reported_in_one_line(tab
     tab.page.get_by_role("alert").wait_for()
     assert text(tab, "#trouble-exam").startswith("This browser cannot play letter.webm.")
     assert tab.page.get_by_role("button", name="Start with the camera").is_visible()
+    choose(tab, videos["sound"], "sound.webm")
+    tab.until("document.getElementById('trouble-exam').textContent.startsWith('sound.webm holds no picture')")
     choose(tab, videos["exam"][: len(videos["exam"]) * 2 // 3])
     tab.until(ENDED)
     assert text(tab, "#exam-decision") in (*EARS, "Unable to analyze")
@@ -285,6 +301,43 @@ def test_a_camera_that_sends_nothing_any_more_ends_the_examination(tab: Any) -> 
     tab.page.evaluate("document.getElementById('exam-video').pause(); current.frameAt -= 60_000")
     tab.until(ENDED)
     assert text(tab, "#trouble-exam") == "No frame came for 10 seconds."
+
+
+def test_a_browser_that_changes_what_a_page_reads_is_not_used(tab: Any, videos: dict[str, bytes]) -> None:
+    tab.page.evaluate(
+        """() => {
+          const read = CanvasRenderingContext2D.prototype.getImageData;
+          CanvasRenderingContext2D.prototype.getImageData = function (...args) {
+            const found = read.apply(this, args);
+            found.data[5] ^= 1;
+            return found;
+          };
+        }"""
+    )
+    choose(tab, videos["exam"])
+    tab.page.get_by_role("alert").wait_for()
+    assert "changes the pixels" in text(tab, "#trouble-exam")
+
+
+def test_a_hidden_page_lets_a_video_wait_and_a_page_that_is_left_ends_its_examination(
+    tab: Any, server: DemoServer, videos: dict[str, bytes]
+) -> None:
+    hide = "Object.defineProperty(document, 'hidden', {{ value: {}, configurable: true }});"
+    change = "document.dispatchEvent(new Event('visibilitychange')); document.getElementById('exam-video').paused"
+    choose(tab, videos["exam"])
+    until_counted(tab, 1)
+    assert tab.page.evaluate(hide.format("true") + change)
+    assert not tab.page.evaluate(hide.format("false") + change)
+    tab.until(ENDED)
+    start_camera(tab)
+    until_counted(tab, 1)
+    assert len(server.exams) == 1
+    tab.page.goto("about:blank")
+    for _ in range(400):
+        if not len(server.exams):
+            break
+        tab.page.wait_for_timeout(50)
+    assert len(server.exams) == 0
 
 
 def test_a_server_that_is_gone_leaves_no_decision(camera_browser: Any, quick_server: DemoServer) -> None:

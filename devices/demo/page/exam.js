@@ -23,15 +23,17 @@ class Examination {
 
   async begin() {
     await ready;
-    if (!this.isOver) await this.source.open(this.video, (words) => this.finish("", words));
+    this.reader.check();
+    if (!this.isOver) await this.source.open(this.video, {
+      lost: (words) => this.finish("", words),
+      ended: () => { this.noMore = true; this.goOn(); },
+    });
     if (this.isOver) return;
     const begun = await this.ask("begin", {}, "");
     this.name = begun.exam;
     if (this.isOver) { this.forget(); return; }
     view.begin(this.video.duration, begun.confidence_threshold);
-    const on = { signal: this.events.signal };
-    this.video.addEventListener("ended", () => { this.noMore = true; this.goOn(); }, on);
-    document.addEventListener("visibilitychange", () => this.pause(document.hidden), on);
+    document.addEventListener("visibilitychange", () => this.pause(document.hidden), { signal: this.events.signal });
     this.watch = setInterval(() => this.check(), 1000);
     this.beganAt = this.frameAt = performance.now();
     this.clock.start();

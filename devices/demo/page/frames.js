@@ -48,6 +48,16 @@ class FrameReader {
     this.pen = canvas.getContext("2d", { willReadFrequently: true });
   }
 
+  /** Refuse a browser that changes the pixels that a page reads: a model would see what no camera took. */
+  check() {
+    const side = this.canvas.width = this.canvas.height = 16;
+    const wanted = Uint8ClampedArray.from({ length: 4 * side * side }, (_, n) => n % 4 === 3 ? 255 : n * 37 % 256);
+    this.pen.putImageData(new ImageData(wanted, side, side), 0, 0);
+    const found = this.pen.getImageData(0, 0, side, side).data;
+    if (found.some((value, n) => value !== wanted[n]))
+      throw new Error("This browser changes the pixels that a page reads, against fingerprinting. Allow this page to read them, or use another browser.");
+  }
+
   /** Return width, height and the bytes of red, green, blue and opacity of the frame that is shown now. */
   read() {
     const { videoWidth: width, videoHeight: height } = this.video;

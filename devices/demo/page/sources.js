@@ -13,7 +13,7 @@ class CameraSource {
   get again() { return new CameraSource(this.device); }
   get words() { return "Opening the camera"; }
 
-  async open(video, lost) {
+  async open(video, { lost }) {
     const [height, width] = bundle.frame; // the nearest of the camera's own sizes, so that the front end alone resizes
     const which = this.device ? { deviceId: { exact: this.device } } : { facingMode: "environment" };
     const stream = await openCamera({ width: { ideal: width }, height: { ideal: height }, resizeMode: { exact: "none" }, ...which });
@@ -51,7 +51,7 @@ class FileSource {
   get again() { return new FileSource(this.file); }
   get words() { return "Opening the video"; }
 
-  open(video, lost) {
+  open(video, { lost, ended }) {
     this.url = URL.createObjectURL(this.file);
     const once = { once: true, signal: this.events.signal };
     return new Promise((resolve, reject) => {
@@ -63,6 +63,7 @@ class FileSource {
         reject(new Error(`This browser cannot play ${this.file.name}. ${VIDEO_ADVICE}`));
         lost(`${this.file.name} cannot be played any further: it is damaged.`);
       }, once);
+      video.addEventListener("ended", ended, once);
       video.src = this.url;
     });
   }
