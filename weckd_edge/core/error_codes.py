@@ -88,6 +88,7 @@ MEANINGS = {
     "E_DEVICE_BACKEND": "The bundle holds nothing that the backend runs.",
     "E_DEVICE_CUDA": "The CUDA runtime refuses a call.",
     "E_DEVICE_DEMO": "The demo's server cannot listen, or is ending.",
+    "E_DEVICE_DEMO_EXAM": "An examination of the demo's page is not open, gets a frame out of order, or is one too many.",
     "E_DEVICE_DISK": "There is too little space on the device's disk.",
     "E_DEVICE_DLA": "This TensorRT, or this bundle, has nothing for a DLA.",
     "E_DEVICE_ENGINE": "A TensorRT engine cannot be loaded or started.",
