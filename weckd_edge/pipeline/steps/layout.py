@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from weckd_edge.artifacts import (
     Abstention,
     BuiltModel,
+    ExamRule,
     ExportedModel,
     FileRef,
     FrameGuard,
@@ -130,6 +131,7 @@ def draft_manifest(
         abstention: The threshold that was found; None takes the settings'.
         synthetic: Whether the images of the data set are synthetic.
     """
+    point = abstention.operating_point if abstention else operating_point(ctx.config)
     return Manifest(
         name=bundle_name(ctx.out),
         target=ctx.target,
@@ -139,7 +141,8 @@ def draft_manifest(
         input_name=exported.input_name,
         network_input_name=exported.network_input_name,
         output_name=exported.output_name,
-        operating_point=abstention.operating_point if abstention else operating_point(ctx.config),
+        operating_point=point,
+        exam=ExamRule(confidence_threshold=point.confidence_threshold),
         models=layout.models,
         onnx=layout.onnx,
         # NNCF's int8 exists in its own IR alone: then the graph is FP32.
