@@ -142,7 +142,9 @@ def _video_stream(name: str, container: Any) -> Any:
         )
     check_size(name, codec.width, codec.height)
     codec.thread_count = 1  # one processor decodes, the others predict
-    codec.options = {"err_detect": "explode", "max_pixels": str(MAX_PIXELS)}
+    codec.options = {"max_pixels": str(MAX_PIXELS)}
+    if codec.name != "mjpeg":  # whose cameras often end a whole picture some bits too early
+        codec.options |= {"err_detect": "explode"}
     return found[0]
 
 

@@ -110,7 +110,7 @@ class PyavSource:
             try:
                 packet = next(packets)
             except (StopIteration, self._errors.EOFError):
-                return
+                return self._end("it broke off") if self.is_live else None
             except self._errors.BlockingIOError:
                 if time.monotonic() - last_s < READ_LIMIT_S:
                     time.sleep(_RETRY_S)
@@ -162,7 +162,7 @@ class _Clock:
         base = picture.time_base
         now_ns = picture.pts * base.numerator * 1_000_000_000 // base.denominator
         if self._start_ns is None:
-            self._start_ns = now_ns - max(0, self._last_ns)
+            self._start_ns = now_ns - self._last_ns - self._usual_ns
         self._last_ns = max(self._last_ns, now_ns - self._start_ns)
         return self._last_ns
 

@@ -20,8 +20,11 @@ AHEAD_FRAMES = 2
 LIVE_FRAMES = 4
 """Frames of a live source that wait to be taken; with a further one, the oldest is dropped."""
 
-FRAME_LIMIT_S = 30.0
-"""Longest time until the next frame, and until a source is open, seconds."""
+FRAME_LIMIT_S = 60.0
+"""Longest time until the next frame of a file, and until it is open, seconds."""
+
+LIVE_LIMIT_S = 15.0
+"""The same of a live source, whose driver or network has shorter limits of its own and may not keep them."""
 
 _CLOSE_LIMIT_S = 2.0
 
