@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -218,7 +218,7 @@ def test_an_examination_of_a_camera_ends_when_its_time_is_over(
     run: Run, bundle: Path, camera: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = iter(range(0, 100_000, 2))
-    monkeypatch.setattr(exam_run.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(exam_run, "time", SimpleNamespace(monotonic=lambda: next(clock)))
     (exam,) = examined(run, bundle, "--camera", camera, "--seconds", "3")
     assert exam["decision"]["seen"] == 2
 
