@@ -1,4 +1,4 @@
-"""Which camera is meant: by number, by path, or by the name that the system knows it by."""
+"""Search for the camera that is meant: by its number, its path, or the name that the system knows it by."""
 
 from __future__ import annotations
 

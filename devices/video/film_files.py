@@ -1,4 +1,4 @@
-"""Which files are videos: by their names, and by their first bytes where the names do not say it."""
+"""Search for videos among files: by their names, and by their first bytes where the names do not say it."""
 
 from __future__ import annotations
 

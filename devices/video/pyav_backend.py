@@ -78,7 +78,7 @@ def open_stream(address: str) -> PyavSource:
 
     Raises:
         DeviceError: The stream cannot be reached, refuses, or does not reply in time.
-        DataError: It has no video, or needs a codec that this FFmpeg has not.
+        DataError: The stream has no video, or needs a codec that this FFmpeg has not.
         MissingDependency: PyAV is not installed.
     """
     av, name, start_s = require("av", "read network streams"), hide_password(address), time.monotonic()

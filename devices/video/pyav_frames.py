@@ -149,7 +149,7 @@ def _orientation(picture: Any) -> int:
         return 1
     right, down, _, right_of_down, down_of_down = struct.unpack("=5i", data[:20])
     signs = tuple((value > 0) - (value < 0) for value in (right, down, right_of_down, down_of_down))
-    return _ORIENTATIONS.get(signs, 1)  # type: ignore[call-overload,no-any-return]
+    return _ORIENTATIONS.get(signs, 1)
 
 
 def _turned(frame: CameraFrame, orientation: int) -> CameraFrame:

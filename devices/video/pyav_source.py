@@ -38,7 +38,7 @@ class PyavSource:
     Args:
         name: The source as the user named it.
         container: PyAV's open container; closing the source closes it.
-        stream: Its stream of pictures.
+        stream: The container's stream of pictures.
         is_live: Whether frames come at their own pace.
 
     Attributes:
@@ -153,7 +153,7 @@ class _Clock:
     def __init__(self, rate: Any) -> None:
         self._usual_ns = round(1_000_000_000 / rate) if rate else 40_000_000
         self._start_ns: int | None = None
-        self._last_ns = -self._usual_ns
+        self._last_ns: int = -self._usual_ns
 
     def time_ns(self, picture: Any) -> int:
         if picture.pts is None:
@@ -171,7 +171,7 @@ def check_size(name: str, width: int, height: int) -> None:
     """Refuse pictures that are larger than a frame may be.
 
     Raises:
-        DataError: They are.
+        DataError: A side is too long, or there are too many pixels.
     """
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         text = f"{width} x {height} pixels; a side may have {MAX_SIDE}, and a frame {MAX_PIXELS}; save it smaller"

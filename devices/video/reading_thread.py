@@ -24,7 +24,7 @@ FRAME_LIMIT_S = 60.0
 """Longest time until the next frame of a file, and until it is open, seconds."""
 
 LIVE_LIMIT_S = 15.0
-"""The same of a live source, whose driver or network has shorter limits of its own and may not keep them."""
+"""Longest time until the next frame of a live source, and until it is open, seconds, where its driver keeps no limit."""
 
 _CLOSE_LIMIT_S = 2.0
 

@@ -89,7 +89,7 @@ class ExamResults:
     def _data(self) -> dict[str, Any]:
         from weckd_edge.core.serialization import to_data
 
-        exams = []
+        exams: list[dict[str, Any]] = []
         for result, frames in zip(self.results, self.frames, strict=True):
             if isinstance(result, UnreadExam):
                 exams.append({"exam": result.exam, "decision": None, "error": _error(result.error)})
@@ -121,11 +121,11 @@ def _row(result: ExamResult | UnreadExam) -> tuple[object, ...]:
 
 
 def _losses(result: ExamResult) -> list[str]:
-    lost, said = result.lost, []
+    lost, notes = result.lost, []
     if lost.end is not None:
-        said.append(f"ended early: {lost.end}")
+        notes.append(f"ended early: {lost.end}")
     if lost.dropped:
-        said.append(f"{lost.dropped} frames were dropped, as the model was slower than they came")
+        notes.append(f"{lost.dropped} frames were dropped, as the model was slower than they came")
     if lost.damaged:
-        said.append(f"{lost.damaged} frames are damaged, and were left out")
-    return said
+        notes.append(f"{lost.damaged} frames are damaged, and were left out")
+    return notes

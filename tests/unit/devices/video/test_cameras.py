@@ -56,7 +56,7 @@ def test_an_unknown_camera_is_refused_with_those_that_are_there(machine: Machine
         machine.find(named)
 
 
-def test_two_cameras_of_one_name_are_told_apart_by_their_paths(machine: Machine) -> None:
+def test_two_cameras_of_one_name_are_named_by_their_paths(machine: Machine) -> None:
     machine.plug_in(4, "Webcam")
     paths = (str(machine.devices / "video4"), str(machine.devices / "video10"))
     with raises(DeviceError, "E_DEVICE_CAMERA", says=("Webcam", *paths)):

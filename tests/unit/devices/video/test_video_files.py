@@ -79,7 +79,7 @@ def test_a_rotated_video_comes_upright(tmp_path: Path, matrix: tuple[int, ...], 
         assert np.array_equal(after, upright(before))
 
 
-def test_a_variable_frame_rate_is_told_by_presentation_times(tmp_path: Path) -> None:
+def test_a_variable_frame_rate_follows_presentation_times(tmp_path: Path) -> None:
     times = [0, 40, 50, 250, 260, 1000]
     found, lost = read(write_video(tmp_path / "exam.mkv", scene(48, 64, frames=6), times_ms=times))
     assert [one.time_ns // 1_000_000 for one in found] == times

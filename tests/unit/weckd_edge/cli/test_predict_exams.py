@@ -178,7 +178,9 @@ def test_one_examination_that_cannot_be_read_does_not_end_the_others(run: Run, b
     assert printed(err, "E_DATA_NO_PREDICTION", says=str(tmp_path / "bad.mp4"))
 
 
-def test_a_video_that_was_cut_short_is_decided_and_what_is_missing_is_told(run: Run, bundle: Path, tmp_path: Path) -> None:
+def test_a_video_that_was_cut_short_is_decided_and_what_is_missing_is_reported(
+    run: Run, bundle: Path, tmp_path: Path
+) -> None:
     film = write_video(tmp_path / "exam.mkv", scene(96, 128, frames=40))
     data = film.read_bytes()
     film.write_bytes(data[: len(data) * 6 // 10])
