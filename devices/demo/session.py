@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from weckd_edge.devices.runtime.exam import Exam
 
 from weckd_edge.artifacts import Precision
 from weckd_edge.artifacts.frame import crop_box
@@ -29,6 +28,7 @@ from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import unreadable
+from weckd_edge.devices.runtime.exam import Exam
 from weckd_edge.devices.runtime.predict import open_bundle_model
 
 NOTICE = (
