@@ -14,9 +14,8 @@ from PIL import Image
 from weckd_edge.artifacts import BadFile, DataNote, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import sha256_bytes
 from weckd_edge.devices.images.decoding import decoded_image, read_image_file
-from weckd_edge.devices.images.dicom.attribute import bytes_to_name
+from weckd_edge.devices.images.dicom.attribute import image_sha256
 from weckd_edge.devices.images.notes import summarize_notes
 from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.train.data.content import is_two_levels
@@ -133,7 +132,7 @@ def _scan_one(root: Path, listed: ListedImage, read_group: Callable[[bytes], str
             colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
             return ScannedImage(
                 listed=listed,
-                sha256=sha256_bytes(bytes_to_name(data)),
+                sha256=image_sha256(data),
                 pixels_sha256=pixels_sha256(pixels),
                 width=pixels.shape[1],
                 height=pixels.shape[0],

@@ -1,14 +1,18 @@
-"""One attribute of a DICOM header that a user asks for by name, and what of a file may be told by a digest."""
+"""What is read of a DICOM header beside its pixels: an attribute that a user names, whether there are several frames."""
 
 from __future__ import annotations
 
+import hashlib
 import io
+from typing import BinaryIO
 
-from weckd_edge.core.errors import ConfigError, did_you_mean
+from weckd_edge.core.errors import ConfigError, DataError, did_you_mean
 from weckd_edge.core.optional_imports import require
+from weckd_edge.core.store import sha256_bytes
 from weckd_edge.devices.images.dicom.elements import Place, is_dicom, read_elements
-from weckd_edge.devices.images.dicom.head import read_place
+from weckd_edge.devices.images.dicom.head import FRAMES, count_frames, read_place
 
+_PART = 1 << 20
 _USUAL = ("PatientID", "StudyInstanceUID", "SeriesInstanceUID", "AccessionNumber", "StudyID", "FrameOfReferenceUID")
 
 
@@ -42,15 +46,36 @@ def attribute_of(data: bytes, tag: int) -> bytes:
     return b"" if value is None else value.data.strip(b"\0 ")
 
 
-def bytes_to_name(data: bytes) -> bytes:
-    """Return the bytes of an image file that a digest may stand for: of a DICOM file, its pixels alone.
+def has_several_frames(file: BinaryIO) -> bool:
+    """Tell whether a DICOM file holds several frames by its header; one that cannot be read holds none."""
+    try:
+        source = read_elements(file, (FRAMES,))
+        return source.pixels is not None and count_frames(source) > 1
+    except DataError:
+        return False
+
+
+def image_sha256(data: bytes) -> str:
+    """Return the digest by which an image file is recorded; of a DICOM file, that of its pixels alone.
 
     With a digest of the whole file, who has the pixels could try names and dates of birth until it fits.
 
     Args:
         data: Bytes of a file that was read as an image.
     """
-    if not is_dicom(data):
-        return data
-    found = read_elements(io.BytesIO(data), ())
-    return read_place(found.file, found.pixels.place if found.pixels else Place(0, 0))
+    return pixel_sha256(io.BytesIO(data)) if is_dicom(data) else sha256_bytes(data)
+
+
+def pixel_sha256(file: BinaryIO) -> str:
+    """Return the digest of a DICOM file's pixels as they are stored.
+
+    Raises:
+        DataError: The file is damaged; the message is a short reason.
+    """
+    found = read_elements(file, ())
+    at, stop = found.pixels.place if found.pixels else (0, 0)
+    digest = hashlib.sha256()
+    while at < stop:
+        digest.update(read_place(found.file, Place(at, min(stop, at + _PART))))
+        at += _PART
+    return digest.hexdigest()

@@ -23,7 +23,7 @@ from weckd_edge.devices.images.dicom.elements import (
 MAX_FRAMES = 1 << 17
 """Most frames of one file; at 30 frames a second they last over an hour."""
 
-CLASS, FRAME_TIME, FRAME_TIMES, CINE_RATE = 0x00080016, 0x00181063, 0x00181065, 0x00180040
+CLASS, FRAMES, FRAME_TIME, FRAME_TIMES, CINE_RATE = 0x00080016, 0x00280008, 0x00181063, 0x00181065, 0x00180040
 WINDOW_CENTRE, WINDOW_WIDTH, WINDOW_FUNCTION = 0x00281050, 0x00281051, 0x00281056
 INTERCEPT, SLOPE = 0x00281052, 0x00281053
 PALETTE_DESCRIPTOR, PALETTE_DATA, SEGMENTED_DATA = 0x00281101, 0x00281201, 0x00281221
@@ -32,15 +32,13 @@ FRAME_VOI, FRAME_RESCALE, SHARED_GROUPS, FRAME_GROUPS = 0x00289132, 0x00289145, 
 TABLE_DESCRIPTOR, TABLE_DATA = 0x00283002, 0x00283006
 """Tags of the elements that are read, by the names that the standard gives them."""
 
-_SAMPLES, _PHOTOMETRIC, _PLANAR, _FRAMES, _ROWS, _COLUMNS = (
-    *(0x00280002, 0x00280004, 0x00280006, 0x00280008, 0x00280010, 0x00280011),
-)
+_SAMPLES, _PHOTOMETRIC, _PLANAR, _ROWS, _COLUMNS = 0x00280002, 0x00280004, 0x00280006, 0x00280010, 0x00280011
 _ALLOCATED, _STORED, _HIGH_BIT, _SIGNED = 0x00280100, 0x00280101, 0x00280102, 0x00280103
 
 WANTED = frozenset(
     (
         *(CLASS, FRAME_TIME, FRAME_TIMES, CINE_RATE, WINDOW_CENTRE, WINDOW_WIDTH, WINDOW_FUNCTION, INTERCEPT, SLOPE),
-        *(_SAMPLES, _PHOTOMETRIC, _PLANAR, _FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH_BIT, _SIGNED),
+        *(_SAMPLES, _PHOTOMETRIC, _PLANAR, FRAMES, _ROWS, _COLUMNS, _ALLOCATED, _STORED, _HIGH_BIT, _SIGNED),
         *(SEGMENTED_DATA, *(PALETTE_DESCRIPTOR + n for n in range(3)), *(PALETTE_DATA + n for n in range(3))),
     )
 )
@@ -132,13 +130,28 @@ def read_head(file: BinaryIO) -> Head:
         signed=_number(source, _SIGNED, 0) == 1,
         photometric=text_of(source.elements.values.get(_PHOTOMETRIC)),
         planar=_number(source, _PLANAR, 0),
-        frames=_frame_count(source),
+        frames=count_frames(source),
     )
     _check_values(head)
     _check_colours(head)
     _check_syntax(head)
     _check_length(head)
     return head
+
+
+def count_frames(source: DicomFile) -> int:
+    """Return the number of frames that a file's header names; 1 where it names none.
+
+    Raises:
+        DataError: It is no such number, or too large.
+    """
+    text = text_of(source.elements.values.get(FRAMES)) or "1"
+    frames = int(text) if text.isascii() and text.removeprefix("+").isdecimal() and len(text) <= 12 else 0
+    if frames < 1:
+        raise _damaged("its number of frames is none")
+    if frames > MAX_FRAMES:
+        raise DataError(f"{frames} frames; expected at most {MAX_FRAMES}", code="E_DATA_IMAGE_LIMIT")
+    return frames
 
 
 def text_of(value: Value | None) -> str:
@@ -222,16 +235,6 @@ def _check_kind(source: DicomFile) -> None:
         )
     if pixels.tag != PIXEL_DATA:
         raise _unsupported("floating-point values, whose black and white nobody says; scale them to 8 or 16 bits")
-
-
-def _frame_count(source: DicomFile) -> int:
-    text = text_of(source.elements.values.get(_FRAMES)) or "1"
-    frames = int(text) if text.isascii() and text.removeprefix("+").isdecimal() and len(text) <= 12 else 0
-    if frames < 1:
-        raise _damaged("its number of frames is none")
-    if frames > MAX_FRAMES:
-        raise DataError(f"{frames} frames; expected at most {MAX_FRAMES}", code="E_DATA_IMAGE_LIMIT")
-    return frames
 
 
 def _number(source: DicomFile, tag: int, default: int | None = None) -> int:
