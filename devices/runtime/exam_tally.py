@@ -92,6 +92,12 @@ class ExamTally:
         """Return what the frames say so far."""
         return self._judge(self._sums, self._weight)
 
+    @property
+    def lead(self) -> int:
+        """Lead of the most probable label over the next one in summed, weighted evidence, 65536ths, at least 0."""
+        ordered = sorted(self._sums, reverse=True)
+        return ordered[0] - ordered[1]
+
     def _judge(self, sums: Sequence[int], weight: int) -> ExamProbabilities:
         if not weight:
             return ExamProbabilities(probabilities=(), best=None, is_decided=False)

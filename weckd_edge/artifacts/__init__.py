@@ -43,12 +43,19 @@ from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Envi
 from weckd_edge.artifacts.exam import (
     LARGEST_EVIDENCE,
     MAX_EDGES,
-    MAX_FRAMES,
-    MAX_TOP_K,
     MAX_WEIGHT,
     ONE,
     ExamRule,
     FrameWeights,
+)
+from weckd_edge.artifacts.exam_evidence import (
+    ExamCandidate,
+    ExamChoice,
+    ExamCurvePoint,
+    ExamEvidence,
+    ExamOutcome,
+    ExamSlice,
+    ExamTimePoint,
 )
 from weckd_edge.artifacts.frame import (
     Colour,
@@ -119,6 +126,7 @@ from weckd_edge.artifacts.verification import (
     ReliabilityBin,
     Verification,
 )
+from weckd_edge.core.bounds import MAX_FRAMES, MAX_TOP_K
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
@@ -158,7 +166,14 @@ __all__ = [
     "EarlyStop",
     "Environment",
     "Estimate",
+    "ExamCandidate",
+    "ExamChoice",
+    "ExamCurvePoint",
+    "ExamEvidence",
+    "ExamOutcome",
     "ExamRule",
+    "ExamSlice",
+    "ExamTimePoint",
     "ExecutedLayer",
     "ExportedModel",
     "FileRef",

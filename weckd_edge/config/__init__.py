@@ -11,6 +11,7 @@ from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.build import BuildConfig, load_config, without_folders
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
+from weckd_edge.config.exam import ExamConfig
 from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.in_force import SettingInForce, settings_in_force, settings_toml
@@ -36,6 +37,7 @@ __all__ = [
     "BuildConfig",
     "DataConfig",
     "DistillConfig",
+    "ExamConfig",
     "GateConfig",
     "GuardConfig",
     "InputConfig",

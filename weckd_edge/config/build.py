@@ -14,6 +14,7 @@ from weckd_edge.config.base import check_setting, map_paths
 from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
+from weckd_edge.config.exam import ExamConfig
 from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
@@ -54,6 +55,7 @@ class BuildConfig:
         report: Contents of the report.
         guard: The input guard.
         abstain: Confidence that a decision needs.
+        exam: The decision about an examination of several frames.
         model_card: Statements of the builder for the model card.
     """
 
@@ -74,6 +76,7 @@ class BuildConfig:
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
+    exam: ExamConfig = ExamConfig()
     model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:

@@ -118,7 +118,7 @@ def test_the_columns_of_ham10000_are_found(root: Path) -> None:
         ("Patient ID", "{}"),
         ("subject", "s{}"),
         ("case", "{}"),
-        ("exam", "{}"),
+        ("exam_id", "{}"),
         ("study_uid", "1.2.{}"),
         ("StudyInstanceUID", "1.2.{}"),
         ("lesion_id", "{}"),
