@@ -2,8 +2,8 @@
 
 The plainest way, the mean of logits, is kept unless another one is better by more than chance: by the Brier score on
 examinations that its numbers were not fitted on, with an interval over groups that allows for how many ways were tried
-(Bonferroni), and without being right less often. With 20 examinations that takes an advantage in nearly each of them: a build
-then gets the plainest way, and its record says why.
+(Bonferroni), and without being right less often. With 20 examinations that takes an advantage in nearly each of them, so a
+build then gets the plainest way, and its record says why.
 """
 
 from __future__ import annotations
