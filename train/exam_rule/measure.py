@@ -222,11 +222,14 @@ def _slices(judged: _Judged, cuts: Sequence[SliceCut]) -> tuple[ExamSlice, ...]:
 
 
 def _outcome(exam: Examination, course: Course) -> ExamOutcome:
+    accepted = [frame.best == exam.label for frame in exam.frames if frame.code is None]
     return ExamOutcome(
         exam=exam.name,
         group=exam.group,
         label=exam.label,
         uses="".join(LETTERS[use] for use in course.uses),
+        accepted=len(accepted),
+        frames_right=sum(accepted),
         best=course.best,
         probability=max(course.probabilities, default=0.0),
         is_decided=course.is_decided,

@@ -97,6 +97,8 @@ class ExamOutcome:
         label: True label index; None where all its frames are of non-gradeable classes, so that no decision is right.
         uses: What became of each frame in order, a letter each: ``c`` counted, ``r`` a repeat of the last counted one, ``x``
             refused, ``-`` not needed any more.
+        accepted: Number of frames that guard and network accept, needed or not.
+        frames_right: Number of accepted frames whose own most probable label is the examination's.
         best: Most probable label index; None where no frame counts.
         probability: Probability of that label, 0..1; 0 where no frame counts.
         is_decided: Whether there is a decision.
@@ -107,6 +109,8 @@ class ExamOutcome:
     group: str
     label: int | None
     uses: str
+    accepted: int
+    frames_right: int
     best: int | None
     probability: float
     is_decided: bool
