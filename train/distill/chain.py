@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, Link, OutsideTeaching
-from weckd_edge.config import BuildConfig, LinkConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
@@ -210,20 +210,15 @@ def train_links(
     """Yield the links of one strategy, each as it is trained, so that a search can stop before the next."""
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
-    distill = (
-        replace(config.distill, distill_weight=strategy.distill_weight)
-        if config.distill.distill_weight is None
-        else config.distill
-    )
+    last = len(positions) - 1
     links: list[Stage[Link]] = []
-    taught: dict[tuple[int, ...] | None, Teaching] = {}  # by the labelled subsets that the teachers may use
     for order, position in enumerate(positions):
+        row = strategy if order == last else without_outside(strategy)
         before = plans[positions[order - 1]].config if order else None
-        inherits = strategy.inherit and before is not None and can_inherit(before, plans[position].config)
-        earlier = {"none": [], "previous": links[-1:], "earlier": links}[strategy.teachers]
-        subsets = subsets_of(strategy, position, len(plans))
-        if strategy.outside and subsets not in taught:
-            taught[subsets] = prepare_teachers(trainer, teachers, subsets, config)
+        inherits = row.inherit and before is not None and can_inherit(before, plans[position].config)
+        earlier = {"none": [], "previous": links[-1:], "earlier": links}[row.teachers]
+        subsets = subsets_of(row, position, len(plans))
+        taught = prepare_teachers(trainer, teachers, subsets, config) if row.outside else None
         links.append(
             trainer.link(
                 LinkJob(
@@ -235,15 +230,20 @@ def train_links(
                     train=replace(config.train, epochs=epochs[order]),
                     start=links[-1] if inherits else None,
                     teachers=tuple(earlier),
-                    unlabelled=strategy.unlabelled and (bool(earlier) or strategy.outside),
-                    distill=distill,
-                    corrected=strategy.corrected,
-                    soft_labels=taught[subsets].soft_labels if strategy.outside else None,
-                    soup=_same_networks(links, positions, plans) if strategy.soup and order == len(positions) - 1 else (),
+                    unlabelled=row.unlabelled and (bool(earlier) or row.outside),
+                    distill=_with_weight(config.distill, row),
+                    corrected=row.corrected,
+                    soft_labels=None if taught is None else taught.soft_labels,
+                    soup=_same_networks(links, positions, plans) if row.soup and order == last else (),
                 )
             )
         )
         yield links[-1]
+
+
+def _with_weight(distill: DistillConfig, row: Strategy) -> DistillConfig:
+    """Return the settings with the row's weight of the teachers where they name none."""
+    return replace(distill, distill_weight=row.distill_weight) if distill.distill_weight is None else distill
 
 
 def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:

@@ -1,8 +1,8 @@
 """Table of training strategies: who teaches whom, and with which data. All run through the same loop.
 
-``+teachers`` behind a name lets the teachers from outside the chain (``[distill] teachers``) teach every link too; a control
-has no other teacher then. ``+unlabelled``, behind that, also shows teacher and student the other training images, without
-their labels.
+``+teachers`` behind a name lets the teachers from outside the chain (``[distill] teachers``) teach the last link too; a
+control has no other teacher then. ``+unlabelled`` also shows taught links the other training images, without their labels;
+behind ``+teachers`` the last link alone, so that the links before it are those of the plain name.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class Strategy:
         labels: Labels that a link sees: those of its ``own`` subset, of the ``union`` of all subsets, or ``all`` of
             training.
         teachers: Teachers of a link: the ``previous`` link, every ``earlier`` one, or ``none``.
-        outside: Whether the teachers from outside the chain teach every link.
+        outside: Whether the teachers from outside the chain teach the last link.
         unlabelled: Whether a taught link also sees the other training images, without labels.
         inherit: Whether a link starts from its predecessor's weights where both are the same model, and it is as
             wide or narrower, whatever the sizes of their images.
@@ -114,10 +114,15 @@ def find_strategy(name: str) -> Strategy:
 
 
 def without_outside(strategy: Strategy) -> Strategy:
-    """Return the same strategy without the teachers from outside, and without unlabelled images where none is left."""
-    base = strategy.name.removesuffix(UNLABELLED_SUFFIX).removesuffix(TEACHERS_SUFFIX)
-    keeps = strategy.unlabelled and strategy.teachers != "none"
-    return find_strategy(base + UNLABELLED_SUFFIX if keeps else base)
+    """Return the strategy itself, or, where it has teachers from outside, its row without them and unlabelled images.
+
+    The links before the last one are trained by it, and the whole chain where those teachers are not worth their steps.
+    """
+    return find_strategy(_base(strategy.name)) if strategy.outside else strategy
+
+
+def _base(name: str) -> str:
+    return name.removesuffix(UNLABELLED_SUFFIX).removesuffix(TEACHERS_SUFFIX)
 
 
 def links_of(strategy: Strategy, count: int) -> tuple[int, ...]:

@@ -39,13 +39,13 @@ class DistillConfig:
             is good after fewer.
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
         baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
-        teachers: Teachers from outside the chain, which teach every link of a strategy that ends in ``+teachers``. Where
+        teachers: Teachers from outside the chain, which teach the last link of a strategy that ends in ``+teachers``. Where
             none is named, the first link's model, with all of its channels, is trained without each fold, and these teach.
         teacher_folds: Number of parts, 2 to 20, that a teacher's labelled images are dealt into, whole groups each. One
             classifier is fitted, or one network trained, without each part, and predicts the images of that part.
         teacher_views: Number of views of an image, 1 to 16, over which a teacher's output is averaged: the image, its mirror
             image, then random views. All random views in training have this one soft label.
-        teacher_gate: What the teachers must show on validation images, before any link learns from them, against the last
+        teacher_gate: What the teachers must show on validation images, before a link learns from them, against the last
             link's network trained alone: that they are more often right by a paired 95 % ``interval`` above zero, or in the
             ``mean``; ``off`` asks for nothing. Where they do not, the strategy runs without them.
     """

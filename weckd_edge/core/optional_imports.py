@@ -14,6 +14,7 @@ OUTSIDE_KEYS = "finds libraries, whose versions count by themselves"
 EXTRA_OF = {
     "ai_edge_litert": "litert",
     "asyncssh": "remote",
+    "av": "video",
     "cryptography": "sign",
     "cyclonedx": "report",
     "jinja2": "report",

@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[3]
 FOLDERS = ("weckd_edge", "train", "compile", "devices")
 LINKED = FOLDERS[1:]
 FIRMWARE = ROOT / "devices/firmware"
-STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "tensorboard", "mlflow"}
-"""Extras that are not for everyone: the vendor's index, JetPack, a GPL encoder, and tools that a user has or has not."""
+STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "video", "tensorboard", "mlflow"}
+"""Extras that are not for everyone: the vendor's index, JetPack, GPL encoders, and tools that a user has or has not."""
 
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric")
 MODULE_OF = {"litert": "ai_edge_litert", "loadgen": "mlperf_loadgen", "nvml": "pynvml"}

@@ -56,22 +56,6 @@ def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:
     return trainer.jobs
 
 
-def test_teachers_from_outside_are_prepared_once_for_all_links_that_see_the_same_labels(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    asked: list[Any] = []
-
-    def prepared(trainer: Any, teachers: Any, subsets: Any, config: BuildConfig) -> Any:
-        asked.append(subsets)
-        return recorded_teaching(trainer, teachers, subsets, config)
-
-    monkeypatch.setattr(chain, "prepare_teachers", prepared)
-    assert len(jobs_of("guided+teachers")) == 3
-    assert asked == [(0, 1, 2)]
-    jobs_of("weckd+teachers")
-    assert asked[1:] == [(0,), (1,), (2,)]
-
-
 @pytest.mark.parametrize(
     "name",
     [*STRATEGIES, "weckd+unlabelled", "guided+unlabelled", "guided+teachers", "single-subset+teachers+unlabelled"],
@@ -119,11 +103,20 @@ def test_the_unlabelled_images_is_for_links_with_a_teacher() -> None:
     assert not any(job.unlabelled for job in jobs_of("weckd"))
 
 
-def test_teachers_from_outside_teach_every_link_from_the_labels_that_it_may_see() -> None:
-    jobs = jobs_of("weckd+teachers")
-    assert [cast(Any, job.soft_labels).subsets for job in jobs] == [(0,), (1,), (2,)]
+@pytest.mark.parametrize("name", ["weckd+teachers", "guided+teachers+unlabelled", "one-step+teachers+unlabelled"])
+def test_links_before_the_last_one_are_those_of_the_plain_name(name: str) -> None:
+    jobs, plain = jobs_of(name), jobs_of(name.split("+")[0])
+    for job, other in zip(jobs[:-1], plain[:-1], strict=True):
+        assert replace(job, teachers=()) == replace(other, teachers=())
+        assert len(job.teachers) == len(other.teachers)
+
+
+def test_teachers_from_outside_teach_the_last_link_from_the_labels_that_it_may_see() -> None:
+    jobs = jobs_of("weckd+teachers+unlabelled")
+    assert [job.soft_labels is not None for job in jobs] == [False, False, True]
+    assert [job.unlabelled for job in jobs] == [False, False, True]
+    assert cast(Any, jobs[-1].soft_labels).subsets == (2,)
     assert [len(job.teachers) for job in jobs] == [0, 1, 1]
-    assert all(job.is_taught and not job.unlabelled for job in jobs)
     (alone,) = jobs_of("single-union+teachers+unlabelled")
     assert (cast(Any, alone.soft_labels).subsets, alone.teachers, alone.unlabelled) == ((0, 1, 2), (), True)
     assert alone.train.epochs == 3 * CONFIG.train.epochs
@@ -134,7 +127,7 @@ def test_teachers_from_outside_teach_every_link_from_the_labels_that_it_may_see(
     ("name", "plain"),
     [
         ("guided+teachers", "guided"),
-        ("guided+teachers+unlabelled", "guided+unlabelled"),
+        ("guided+teachers+unlabelled", "guided"),
         ("single-union+teachers", "single-union"),
         ("single-union+teachers+unlabelled", "single-union"),
     ],

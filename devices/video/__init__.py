@@ -1,0 +1,1 @@
+"""Frames along time: video files, cameras, network streams, and folders of frames."""
