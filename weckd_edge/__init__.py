@@ -20,12 +20,14 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from weckd_edge.api.build import build, compile_model
     from weckd_edge.api.bundle import Bundle, load
+    from weckd_edge.api.exam import Examination
     from weckd_edge.api.model import Model
     from weckd_edge.config import BuildConfig
     from weckd_edge.core import errors
     from weckd_edge.core.progress import Progress
     from weckd_edge.devices.bench.settings import BenchSettings
     from weckd_edge.devices.runtime.decision import Prediction
+    from weckd_edge.devices.runtime.exam import ExamDecision, ExamFrame
 
 __version__ = "0.1.0"
 
@@ -33,6 +35,9 @@ __all__ = [
     "BenchSettings",
     "BuildConfig",
     "Bundle",
+    "ExamDecision",
+    "ExamFrame",
+    "Examination",
     "Model",
     "Prediction",
     "Progress",
@@ -47,6 +52,9 @@ _MODULES = {
     "BenchSettings": "devices.bench.settings",
     "BuildConfig": "config",
     "Bundle": "api.bundle",
+    "ExamDecision": "devices.runtime.exam",
+    "ExamFrame": "devices.runtime.exam",
+    "Examination": "api.exam",
     "Model": "api.model",
     "Prediction": "devices.runtime.decision",
     "Progress": "core.progress",

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.core.bounds import MAX_SIDE
-from weckd_edge.devices.native.guard import JUDGED, GuardStatistics
+from weckd_edge.devices.native.guard import JUDGED, GuardNumbers, GuardStatistics, split_numbers
 from weckd_edge.devices.native.library import address_of
 
 OUTSIDE_KEYS = "computes the bytes and numbers that the NumPy code of the front end defines"
@@ -86,9 +86,10 @@ class CompiledFrontEnd:
     def __init__(self, library: ctypes.CDLL, sizes: Sizes, guard: GuardStatistics | None) -> None:
         self._run = library.weckd_pixels_front_end_run
         self._library, self._sizes, self._guard = library, sizes, guard
+        self._features: int = library.weckd_pixels_features()
         self._of_thread = threading.local()
 
-    def run_frame(self, address: int) -> tuple[NDArray[np.uint8], list[float] | None]:
+    def run_frame(self, address: int) -> tuple[NDArray[np.uint8], GuardNumbers | None]:
         """Show it an RGB frame of the contract's size, rows without padding, that lies at an address.
 
         Returns:
@@ -99,16 +100,16 @@ class CompiledFrontEnd:
         state.frame.pixels = address
         return self._show(state, state.frame_address)
 
-    def run(self, frame: CFrame) -> tuple[NDArray[np.uint8], list[float] | None]:
+    def run(self, frame: CFrame) -> tuple[NDArray[np.uint8], GuardNumbers | None]:
         """Show it a frame of any size, order and region, whose geometry was checked; return what ``run_frame`` returns."""
         frame.fit = _COVER
         return self._show(self._state(), ctypes.addressof(frame))
 
-    def _show(self, state: _State, frame: int) -> tuple[NDArray[np.uint8], list[float] | None]:
+    def _show(self, state: _State, frame: int) -> tuple[NDArray[np.uint8], GuardNumbers | None]:
         status = self._run(state.address, frame, state.pixels_address, state.numbers_address, state.message)
         if status:
             raise RuntimeError(f"the compiled library refuses a frame that was checked: {state.message.value.decode()}")
-        return state.pixels, None if self._guard is None else state.numbers.tolist()
+        return state.pixels, None if self._guard is None else split_numbers(state.numbers, self._features)
 
     def _state(self) -> _State:
         try:
@@ -137,7 +138,7 @@ class _State:
         library.weckd_pixels_front_end_init(self.address, ctypes.addressof(spec), *statistics)
         self.pixels = np.empty((1, *(sizes.network or sizes.frame), 3), np.uint8)
         self.pixels_address = address_of(self.pixels)
-        self.numbers = np.empty(JUDGED)
+        self.numbers = np.empty(JUDGED + library.weckd_pixels_features())
         self.numbers_address = address_of(self.numbers)
         self.message = ctypes.create_string_buffer(_MESSAGE_BYTES)
         self.frame = CFrame(width=width, height=height)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,13 +31,30 @@ class GuardStatistics:
     whitening: NDArray[np.float64]
 
 
+class GuardNumbers(NamedTuple):
+    """What the compiled library measured of a frame.
+
+    Attributes:
+        judged: The score, sharpness, contrast, and the dark and the bright fraction.
+        whitened: Whitened features, float64 ``[D]``, whose squared length is the score.
+    """
+
+    judged: list[float]
+    whitened: NDArray[np.float64]
+
+
+def split_numbers(numbers: NDArray[np.float64], features: int) -> GuardNumbers:
+    """Return what a frame is judged by and its whitened features, from the numbers that the library wrote."""
+    return GuardNumbers(numbers[:JUDGED].tolist(), numbers[JUDGED : JUDGED + features].copy())
+
+
 class CompiledGuard:
     """What measures frames of a size. Each thread has memory of its own.
 
     Args:
         library: The compiled library.
         box: Crop of the frame, ``top, left, height, width`` in pixels, at least 3 pixels a side.
-        statistics: What the score is made of; None: the score is 0.
+        statistics: What the score is made of; None: score and whitened features are 0.
     """
 
     def __init__(
@@ -48,15 +66,14 @@ class CompiledGuard:
         self._features: int = library.weckd_pixels_features()
         self._of_thread = threading.local()
 
-    def measure(self, frame: NDArray[np.uint8]) -> list[float]:
-        """Return the score and the four numbers of quality of a frame ``[height, width, 3]``."""
-        numbers: list[float] = self._measured(frame)[:JUDGED].tolist()
-        return numbers
+    def measure(self, frame: NDArray[np.uint8]) -> GuardNumbers:
+        """Return what a frame ``[height, width, 3]`` is judged by, and its whitened features."""
+        return split_numbers(self._measured(frame), self._features)
 
-    def measure_all(self, frame: NDArray[np.uint8]) -> tuple[list[float], NDArray[np.float64]]:
+    def measure_all(self, frame: NDArray[np.uint8]) -> tuple[GuardNumbers, NDArray[np.float64]]:
         """Return what ``measure`` returns, and the features ``[D]``."""
         numbers = self._measured(frame)
-        return numbers[:JUDGED].tolist(), numbers[JUDGED:].copy()
+        return split_numbers(numbers, self._features), numbers[JUDGED + self._features :].copy()
 
     def _measured(self, frame: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return the numbers of a frame; the array is the thread's own, and its next frame's too.
@@ -82,7 +99,7 @@ class CompiledGuard:
         return height >= self._top + self._height and width >= self._left + self._width and channels == 3
 
     def _make_state(self) -> _State:
-        state = _State(self._library.weckd_pixels_guard_bytes(), JUDGED + self._features)
+        state = _State(self._library.weckd_pixels_guard_bytes(), JUDGED + 2 * self._features)
         judged: tuple[int | None, int | None] = (None, None)
         if self._statistics is not None:
             judged = (address_of(self._statistics.mean), address_of(self._statistics.whitening))

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define JUDGED 5 /* numbers that a frame is judged by: the score and the four of quality */
+
 /* Digest of the sources that this was compiled of: the loader refuses a library of other ones. */
 WECKD_EXPORT const char *weckd_pixels_digest(void);
 /* Name of the vector instructions that are used on this processor. */
@@ -17,10 +19,10 @@ WECKD_EXPORT uint32_t weckd_pixels_features(void);
 /* Return the bytes of a guard's state. */
 WECKD_EXPORT size_t weckd_pixels_guard_bytes(void);
 /* Make a guard for crops of a size in the caller's memory. `whitening` is a square, row by row; NULL with `mean`: nothing is
- * judged, and the score is 0. */
+ * judged, score and whitened features are 0. */
 WECKD_EXPORT void weckd_pixels_guard_init(void *memory, uint32_t height, uint32_t width, const double *mean,
                                           const double *whitening);
-/* Measure the crop of an RGB frame. `numbers` gets the score, the four numbers of quality, and the features. */
+/* Measure the crop of an RGB frame. `numbers` gets the score, the four numbers of quality, the whitened features and the features. */
 WECKD_EXPORT void weckd_pixels_guard_measure(void *memory, const uint8_t *crop, size_t stride, double *numbers);
 /* Return the bytes of a front end with a guard: weckd_pixels_front_end_init writes them. 0: its sizes do not fit together. */
 WECKD_EXPORT size_t weckd_pixels_front_end_bytes(const weckd_front_end_spec *spec);
@@ -84,18 +86,19 @@ void weckd_pixels_guard_init(void *memory, uint32_t height, uint32_t width, cons
     }
 }
 
-static void put_quality(const weckd_quality *quality, double *numbers) {
+static void put_measured(const weckd_guard_state *state, const weckd_quality *quality, double *numbers) {
     numbers[1] = quality->sharpness;
     numbers[2] = quality->contrast;
     numbers[3] = quality->dark_fraction;
     numbers[4] = quality->bright_fraction;
+    memcpy(&numbers[JUDGED], state->white, WECKD_GUARD_FEATURES * sizeof numbers[0]);
 }
 
 void weckd_pixels_guard_measure(void *memory, const uint8_t *crop, size_t stride, double *numbers) {
     weckd_quality quality;
     (void)weckd_guard_check(memory, crop, stride, false, &quality, &numbers[0]);
-    put_quality(&quality, numbers);
-    weckd_guard_features(memory, &numbers[5]);
+    put_measured(memory, &quality, numbers);
+    weckd_guard_features(memory, &numbers[JUDGED + WECKD_GUARD_FEATURES]);
 }
 
 /* A front end, its guard and what it needs beside them. */
@@ -147,6 +150,8 @@ int weckd_pixels_front_end_run(void *memory, const weckd_frame *frame, uint8_t *
             (void)weckd_guard_check(&state->guard, pixels + state->crop, state->stride, false, &quality, &numbers[0]);
         }
     }
-    put_quality(&quality, numbers);
+    if (state->has_guard) {
+        put_measured(&state->guard, &quality, numbers);
+    }
     return WECKD_OK;
 }

@@ -12,6 +12,7 @@ from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.images.camera_frames import CameraFrame
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
 from weckd_edge.devices.runtime.frame_runner import FrameRunner
+from weckd_edge.devices.runtime.front_end import Prepared
 
 ABSTAIN = "unable to analyze"
 
@@ -78,13 +79,12 @@ class FramePredictor:
             ModelError: The model takes another frame, or gives another number of probabilities than there are labels.
         """
         start_ns = time.monotonic_ns()
-        front_end = self.runner.front_end
-        prepared = front_end.prepare_camera(frame) if isinstance(frame, CameraFrame) else front_end.prepare(frame)
-        guard = prepared.decision
+        looked = self.look(frame)
+        guard = looked.decision
         if guard is not None and guard.code is not None and not ignore_guard:
             found = Decision(None, {}, ABSTAIN, guard.words or "", guard.code)
         else:
-            found = self.decide(self.runner.graph.run(prepared.pixels))
+            found = self.decide(self.run_network(looked))
         return Prediction(
             label=found.label,
             probabilities=found.probabilities,
@@ -97,6 +97,19 @@ class FramePredictor:
             ood_score=None if guard is None else guard.ood_score,
             latency_ns=time.monotonic_ns() - start_ns,
         )
+
+    def look(self, frame: Frame | CameraFrame) -> Prepared:
+        """Return what the graph takes of a frame, and what the guard says of it; the network does not run.
+
+        Raises:
+            ModelError: The model takes another frame.
+        """
+        front_end = self.runner.front_end
+        return front_end.prepare_camera(frame) if isinstance(frame, CameraFrame) else front_end.prepare(frame)
+
+    def run_network(self, looked: Prepared) -> Probabilities:
+        """Return the probabilities ``[classes]`` of the frame that this thread looked at last, whatever the guard says."""
+        return self.runner.graph.run(looked.pixels)
 
     def run(self, frame: Frame) -> Prediction:
         """Predict one camera frame ``[1, height, width, 3]``, whatever the guard says."""

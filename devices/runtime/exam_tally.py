@@ -54,12 +54,14 @@ class ExamTally:
     Attributes:
         rule: How frames become a decision.
         counted: Number of frames that were added.
+        is_complete: Whether the examination has seen enough: no later frame can, or by the rule is likely to, change the
+            decision. Later frames then change nothing.
     """
 
     def __init__(self, rule: ExamRule, classes: int) -> None:
         self.rule = rule
         self.counted = 0
-        self._classes = classes
+        self.is_complete = False
         self._kept: list[FrameEvidence] = []  # only of a rule with `top_k`, the best first
         self._weight = 0
         self._sums = [0] * classes
@@ -67,13 +69,13 @@ class ExamTally:
         self._largest = ONE if rule.evidence == "vote" else LARGEST_EVIDENCE
 
     def add(self, probabilities: Sequence[float], sharpness: float | None) -> None:
-        """Add a frame that counts; once the examination is complete, it changes nothing.
+        """Add a frame that counts; once the examination has seen enough, it changes nothing.
 
         Args:
             probabilities: Probability of each label, 0..1, as float32 holds it.
             sharpness: The guard's sharpness; None where the bundle has no guard: 0.
         """
-        if self.counted >= self.rule.max_frames:
+        if self.is_complete:
             return
         self.counted += 1
         frame = frame_evidence(self.rule, probabilities, 0.0 if sharpness is None else sharpness)
@@ -82,6 +84,7 @@ class ExamTally:
             self._kept.insert(bisect_right(self._kept, -frame.rank, key=lambda kept: -kept.rank), frame)
             if len(self._kept) > self.rule.top_k:
                 self._sum(self._kept.pop(), -1)
+        self.is_complete = self._has_seen_enough()
 
     def _sum(self, frame: FrameEvidence, sign: int) -> None:
         self._weight += sign * frame.weight
@@ -95,8 +98,8 @@ class ExamTally:
     @property
     def lead(self) -> int:
         """Lead of the most probable label over the next one in summed, weighted evidence, 65536ths, at least 0."""
-        ordered = sorted(self._sums, reverse=True)
-        return ordered[0] - ordered[1]
+        first, second = sorted((*self._sums, -(1 << 62)), reverse=True)[:2]
+        return first - second
 
     def _judge(self, sums: Sequence[int], weight: int) -> ExamProbabilities:
         if not weight:
@@ -110,17 +113,14 @@ class ExamTally:
         is_decided = self.counted >= self.rule.min_frames and probabilities[best] >= self.rule.confidence_threshold
         return ExamProbabilities(probabilities=probabilities, best=best, is_decided=is_decided)
 
-    @property
-    def is_complete(self) -> bool:
-        """Whether the examination has seen enough: no later frame counts, or can or is likely to change the decision."""
+    def _has_seen_enough(self) -> bool:
         rule = self.rule
         if self.counted >= rule.max_frames:
             return True
         found = self.probabilities()
         if found.best is None or not found.is_decided:
             return False
-        others = [value for at, value in enumerate(self._sums) if at != found.best]
-        if rule.stop_lead is not None and self._sums[found.best] - max(others, default=-(1 << 62)) >= rule.stop_lead:
+        if rule.stop_lead is not None and self.lead >= rule.stop_lead:
             return True
         return not rule.top_k and self._is_settled(found.best)
 

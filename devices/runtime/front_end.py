@@ -6,7 +6,6 @@ device show it the same bytes. Other graphs take the frame as it is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -22,6 +21,7 @@ from weckd_edge.devices.native.library import address_of, packed_rows, pixels_li
 from weckd_edge.devices.runtime.backends.base import Frame, check_tensor
 
 if TYPE_CHECKING:
+    from weckd_edge.devices.native.guard import GuardNumbers
     from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 
 _UINT8 = np.dtype(np.uint8)
@@ -103,7 +103,7 @@ class FrontEnd:
                 code="E_MODEL_FRAME_GEOMETRY",
             )
 
-    def _decide(self, numbers: Sequence[float] | None) -> GuardDecision | None:
+    def _decide(self, numbers: GuardNumbers | None) -> GuardDecision | None:
         return None if numbers is None or self.guard is None else self.guard.decide(numbers)
 
     def pixels(self, frame: Frame) -> Frame:

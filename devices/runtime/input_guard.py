@@ -13,7 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from ctypes import CDLL
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, field
 from functools import lru_cache
 
 import numpy as np
@@ -24,7 +24,7 @@ from weckd_edge.bundle.manifest_rules import MAX_DEPTH
 from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data, parse_json
-from weckd_edge.devices.native.guard import CompiledGuard, GuardStatistics
+from weckd_edge.devices.native.guard import CompiledGuard, GuardNumbers, GuardStatistics
 from weckd_edge.devices.native.library import pixels_library
 
 Floats = NDArray[np.float64]
@@ -88,12 +88,15 @@ class GuardDecision:
         words: The reason in words; None where the frame may be predicted.
         quality: Quality of the frame.
         ood_score: Squared distance from the training frames, at least 0.
+        whitened: Whitened features, float64 ``[FEATURES]``, whose squared length is the score; of two frames, the squared
+            length of their difference says how unlike they are. Decisions that differ in it alone are equal.
     """
 
     code: str | None
     words: str | None
     quality: FrameQuality
     ood_score: float
+    whitened: Floats = field(compare=False, repr=False)
 
 
 def grid_positions(start: int, side: int) -> NDArray[np.int64]:
@@ -125,7 +128,7 @@ def measure_frame(frame: NDArray[np.uint8], spec: FrameSpec) -> FrameFeatures:
     if library is None:
         return _measure_by_numpy(frame, spec)
     numbers, features = _compiled_guard(library, spec).measure_all(frame.reshape(frame.shape[-3:]))
-    return FrameFeatures(quality=_quality(numbers), features=features)
+    return FrameFeatures(quality=_quality(numbers.judged), features=features)
 
 
 @lru_cache(maxsize=8)
@@ -202,7 +205,18 @@ def _cells(values: Floats, cells: int) -> list[float]:
 
 
 def distances(features: Floats, mean: Floats, whitening: Floats) -> Floats:
-    """Return squared Mahalanobis distances ``[N]`` of features ``[N, D]``.
+    """Return squared Mahalanobis distances ``[N]`` of features ``[N, D]``: squared lengths of what ``whiten`` returns."""
+    return squared_lengths(whiten(features, mean, whitening))
+
+
+def squared_lengths(rows: Floats) -> Floats:
+    """Return the squared length of each row ``[N]`` of numbers ``[N, D]``, summed in the order of the columns."""
+    total: Floats = np.add.accumulate(rows * rows, axis=1)[:, -1]
+    return total
+
+
+def whiten(features: Floats, mean: Floats, whitening: Floats) -> Floats:
+    """Return whitened features ``[N, D]``.
 
     Every sum is made in the order of the columns, whatever the number of rows.
 
@@ -215,8 +229,7 @@ def distances(features: Floats, mean: Floats, whitening: Floats) -> Floats:
     white = np.zeros_like(difference)
     for column in range(features.shape[1]):
         white += difference[:, column, None] * whitening[:, column]
-    total: Floats = np.add.accumulate(white * white, axis=1)[:, -1]
-    return total
+    return white
 
 
 def open_guard(bundle: Bundle) -> OpenGuard | None:
@@ -288,16 +301,16 @@ class OpenGuard:
         if self._compiled is not None:
             return self.decide(self._compiled.measure(frame.reshape(frame.shape[-3:])))
         features = measure_frame(frame, self.spec)
-        score = distances(features.features[None], self.statistics.mean, self.statistics.whitening)
-        return self._decide(features.quality, float(score[0]))
+        white = whiten(features.features[None], self.statistics.mean, self.statistics.whitening)
+        return self._decide(features.quality, float(squared_lengths(white)[0]), white[0])
 
-    def decide(self, numbers: Sequence[float]) -> GuardDecision:
-        """Decide on a frame that the compiled library measured, from the score and the four numbers of quality."""
-        return self._decide(_quality(numbers), numbers[0])
+    def decide(self, numbers: GuardNumbers) -> GuardDecision:
+        """Decide on a frame that the compiled library measured."""
+        return self._decide(_quality(numbers.judged), numbers.judged[0], numbers.whitened)
 
-    def _decide(self, quality: FrameQuality, score: float) -> GuardDecision:
+    def _decide(self, quality: FrameQuality, score: float, white: Floats) -> GuardDecision:
         code, words = self._refuse(quality, score)
-        return GuardDecision(code=code, words=words, quality=quality, ood_score=score)
+        return GuardDecision(code=code, words=words, quality=quality, ood_score=score, whitened=white)
 
     def limit_ratio(self, decision: GuardDecision) -> float:
         """Return how close a frame comes to being refused: 1 is at the nearest limit, more is over it."""

@@ -68,13 +68,16 @@ def test_both_measure_the_same_numbers_to_the_bit(
     mean = random.random(input_guard.FEATURES) * 90
     whitening = np.tril(random.standard_normal((input_guard.FEATURES, input_guard.FEATURES)) / 7)
     expected = input_guard._measure_by_numpy(frame, spec)
-    score = float(input_guard.distances(expected.features[None], mean, whitening)[0])
+    white = input_guard.whiten(expected.features[None], mean, whitening)
     guard = CompiledGuard(compiled, crop_box(spec), GuardStatistics(mean=mean, whitening=whitening))
     numbers, features = guard.measure_all(frame)
-    assert input_guard._quality(numbers) == expected.quality
+    again = guard.measure(frame)
+    assert input_guard._quality(numbers.judged) == expected.quality
     assert (features == expected.features).all()
-    assert numbers[0] == score
-    assert guard.measure(frame) == numbers
+    assert numbers.judged[0] == float(input_guard.squared_lengths(white)[0])
+    assert (numbers.whitened == white[0]).all()
+    assert again.judged == numbers.judged
+    assert (again.whitened == white[0]).all()
 
 
 def laid_out(values: NDArray[np.uint8], layout: str) -> NDArray[np.uint8]:
@@ -158,7 +161,10 @@ def test_both_make_the_same_of_large_frames(
     spec = InputSpec(frame=FrameSpec(height=frame[0], width=frame[1], crop="center", resize="area"), network=network)
     expected, found = both(compiled, spec, camera)
     assert np.array_equal(found.pixels, expected.pixels)
+    assert found.decision is not None
+    assert expected.decision is not None
     assert found.decision == expected.decision
+    assert (found.decision.whitened == expected.decision.whitened).all()
 
 
 def both(compiled: ctypes.CDLL, spec: InputSpec, camera: CameraFrame) -> tuple[front_end.Prepared, front_end.Prepared]:

@@ -17,6 +17,7 @@ import numpy as np
 from weckd_edge.artifacts import (
     Colour,
     DatasetIndex,
+    ExamRule,
     FileRef,
     FrameSpec,
     GoldenFrames,
@@ -147,6 +148,7 @@ def manifest(onnx: FileRef | None = None, **changes: Any) -> Manifest:
         network_input_name="image",
         output_name="probabilities",
         operating_point=OperatingPoint(),
+        exam=ExamRule(),
         models=(),
         onnx=graph,
         selftest=GoldenFrames(frames=graph, reference="openvino 1 int8"),

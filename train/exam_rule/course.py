@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from weckd_edge.artifacts import ExamRule
+from weckd_edge.devices.runtime.exam import FrameUse
 from weckd_edge.devices.runtime.exam_tally import ExamTally
-from weckd_edge.train.exam_rule.examinations import Examination, FrameUse, SeenFrame, uses_of
+from weckd_edge.train.exam_rule.examinations import Examination, SeenFrame, uses_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)

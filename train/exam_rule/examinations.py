@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ExamRule
 from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.exam import FrameUse, is_repeated
 from weckd_edge.devices.runtime.exam_tally import ExamTally
 from weckd_edge.devices.runtime.input_guard import OpenGuard
 
 Floats = NDArray[np.float64]
-
-FrameUse = Literal["counted", "repeated", "refused", "not_needed"]
-"""What an examination makes of a frame."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -161,8 +159,7 @@ def uses_of(frames: Sequence[SeenFrame], duplicate_distance: float | None) -> li
 def _repeats(frame: SeenFrame, last: Floats | None, distance: float | None) -> bool:
     if distance is None or last is None or frame.whitened is None:
         return False
-    difference = frame.whitened - last
-    return float(np.add.accumulate(difference * difference)[-1]) <= distance
+    return is_repeated(frame.whitened, last, distance)
 
 
 def counted_frames(exam: Examination, duplicate_distance: float | None) -> list[SeenFrame]:

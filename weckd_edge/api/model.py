@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
+from weckd_edge.api.exam import Examination
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.images.camera_frames import Colour, Matrix, Region, camera_frame
 from weckd_edge.devices.runtime.decision import Prediction
+from weckd_edge.devices.runtime.exam import Exam
 from weckd_edge.devices.runtime.model_choice import RunningModel
 from weckd_edge.devices.runtime.predict import OpenModel, find_images, predict_file
 
@@ -158,6 +160,28 @@ class Model:
                     yield self._predict_file(file, ignore_guard)
             else:
                 yield self.predict(image, colour=colour, matrix=matrix, region=region, ignore_guard=ignore_guard)
+
+    def exam(self) -> Examination:
+        """Begin an examination: frames of one ear that end in one decision, by the bundle's own rule.
+
+        Returns:
+            The examination, without frames.
+
+        Raises:
+            ModelError: The model was closed.
+
+        Example:
+            >>> import weckd_edge
+            >>> with weckd_edge.load("ear-bundle").open() as model:
+            ...     exam = model.exam()
+            >>> found = exam.decide()
+            >>> found.decision, found.code
+            ('unable to analyze', 'too_few_frames')
+        """
+        with self._one_at_a_time:
+            self._check_open()
+        exam = Exam(self._opened.predictor, self._opened.bundle.manifest.exam)
+        return Examination(exam, self._one_at_a_time, self._check_open)
 
     def explain(
         self, images: Sequence[str | os.PathLike[str]], out: str | os.PathLike[str], *, ignore_guard: bool = False

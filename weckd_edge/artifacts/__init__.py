@@ -43,6 +43,8 @@ from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Envi
 from weckd_edge.artifacts.exam import (
     LARGEST_EVIDENCE,
     MAX_EDGES,
+    MAX_SCALE,
+    MAX_STOP_LEAD,
     MAX_WEIGHT,
     ONE,
     ExamRule,
@@ -135,6 +137,8 @@ __all__ = [
     "LARGEST_EVIDENCE",
     "MAX_EDGES",
     "MAX_FRAMES",
+    "MAX_SCALE",
+    "MAX_STOP_LEAD",
     "MAX_TOP_K",
     "MAX_WEIGHT",
     "NAMED_LAYERS",

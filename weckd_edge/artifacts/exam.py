@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from weckd_edge.core.bounds import MAX_FRAMES
+
 Evidence = Literal["log_probability", "vote"]
 """What a frame says of each label: the logarithm of its probability, or a vote for the most probable one."""
 
@@ -20,6 +22,12 @@ ONE = 1 << 16
 MAX_WEIGHT = 255
 MAX_EDGES = 7
 """Largest number of edges along each side of the table of weights."""
+
+MAX_SCALE = 1000.0
+"""Largest factor between the mean evidence and the logits."""
+
+MAX_STOP_LEAD = MAX_FRAMES * MAX_WEIGHT * LARGEST_EVIDENCE
+"""Largest lead that the frames of an examination can give a label, in 65536ths."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -44,13 +52,14 @@ class ExamRule:
 
     A frame that the input guard refuses, whose prediction is no number, or whose most probable label is non-gradeable, is
     no evidence. One that is nearly the last counted frame over again is not counted either, and the network does not run.
+    Once the examination has seen enough, later frames change nothing.
 
     Attributes:
         evidence: What a counted frame says of each label.
         top_k: Number of frames, the best ones by ``rank``, that the decision rests on; 0: all counted frames.
         rank: What makes a frame better than another; of equal ones the earlier is.
         weights: Weight of a frame; None: all weigh the same.
-        scale: Factor between the mean evidence and the logits of the decision, over 0.
+        scale: Factor between the mean evidence and the logits of the decision, over 0, at most 1000.
         duplicate_distance: Largest squared distance between a frame and the last counted one, in the guard's whitened
             features, at which the two count once; None: every frame counts.
         min_frames: Fewest counted frames of a decision, at least 1.

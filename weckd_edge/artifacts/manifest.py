@@ -7,6 +7,7 @@ from typing import Literal
 
 from weckd_edge.artifacts.abstention import OperatingPoint
 from weckd_edge.artifacts.base import Precision, Target
+from weckd_edge.artifacts.exam import ExamRule
 from weckd_edge.artifacts.frame import InputSpec
 from weckd_edge.artifacts.models import BuiltModel
 from weckd_edge.artifacts.selection import Gate
@@ -71,7 +72,8 @@ class Manifest:
         input_name: Name of the graph's input.
         network_input_name: Name of the tensor between preprocessing and network.
         output_name: Name of the graph's output.
-        operating_point: How probabilities become a decision.
+        operating_point: How the probabilities of one frame become a decision.
+        exam: How the frames of an examination become one decision.
         models: Everything that a device may run, the host's choice first and the others by the host's measured time; and the
             recipe from which a device builds its own.
         onnx: The ONNX graph of the deployed model.
@@ -99,6 +101,7 @@ class Manifest:
     network_input_name: str
     output_name: str
     operating_point: OperatingPoint
+    exam: ExamRule
     models: tuple[BuiltModel, ...]
     onnx: FileRef
     selftest: GoldenFrames

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, InputSpec, Manifest
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, ExamRule, FileRef, InputSpec, Manifest
+from weckd_edge.bundle.exam_rules import check_exam_rule
 from weckd_edge.bundle.files import MAX_PATH_BYTES
 from weckd_edge.bundle.signing import MANIFEST_FILE, SIGNATURE_FILE
 from weckd_edge.core.bounds import MAX_CLASSES, MAX_LABEL_BYTES, MAX_SIDE
@@ -55,7 +56,8 @@ def read_manifest(raw: bytes, where: str) -> Manifest:
         BundleError: The bytes are not a manifest of this format, or they were changed.
     """
     data = read_plain(raw, where)
-    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "confidence_threshold")):
+    exam = [(data.get("exam"), field.name) for field in fields(ExamRule)]
+    for holder, key in ((data, "schema_version"), (data.get("operating_point"), "confidence_threshold"), *exam):
         if isinstance(holder, dict) and key not in holder:  # the record has a default, which the format has not
             raise BundleError(f"{MANIFEST_FILE}: the key '{key}' is missing", code="E_RECORD_KEY_MISSING")
     manifest = from_data(Manifest, data, where=MANIFEST_FILE, error=BundleError)
@@ -109,6 +111,7 @@ def check_manifest(manifest: Manifest) -> None:
     _check_listing(manifest)
     _check_labels(manifest)
     _check_input(manifest.input)
+    check_exam_rule(manifest.exam, has_guard=manifest.guard is not None)
     _check_size(MANIFEST_FILE, "a graph", manifest.onnx.bytes, MAX_MODEL_BYTES, "bytes")
     _check_size(MANIFEST_FILE, "the list of models", len(manifest.models), MAX_MODELS, "models")
     for model in manifest.models:

@@ -21,7 +21,8 @@ class ExamConfig:
         rank: What makes a frame better for ``top_k``; ``auto`` tries both.
         threshold: There is no decision where no probability of the examination reaches this, 0 up to (not including) 1.
         max_group_error: Largest fraction of the decided groups whose decision may be wrong, over 0 and under 1. The build
-            finds the lowest threshold that keeps it on the validation examinations. None searches for no threshold.
+            finds the lowest threshold that keeps it on the validation examinations. Where neither this nor ``threshold`` is
+            set, both are those of ``[abstain]``, with its ``confidence`` and ``on_failure``.
         confidence: Probability, over draws of validation examinations, with which the limit must hold, 0.5 up to (not
             including) 1.
         on_failure: What happens when no threshold keeps the limit: ``fail`` the build, or only ``report`` it.
@@ -38,7 +39,7 @@ class ExamConfig:
     method: Literal["auto", "mean", "top_k", "vote", "weights"] = "auto"
     top_k: tuple[int, ...] = (4, 8)
     rank: Literal["auto", "sharpness", "confidence"] = "auto"
-    threshold: float = 0.0
+    threshold: float | None = None
     max_group_error: float | None = None
     confidence: float = 0.95
     on_failure: Literal["fail", "report"] = "fail"
@@ -53,13 +54,15 @@ class ExamConfig:
             len(self.top_k) > 0 and all(1 <= k <= MAX_TOP_K for k in self.top_k),
             f"top_k = {list(self.top_k)}: expected one number of frames or more, each 1 to {MAX_TOP_K}",
         )
-        check_setting(0 <= self.threshold < 1, f"threshold = {self.threshold}: expected 0 up to under 1")
+        check_setting(
+            self.threshold is None or 0 <= self.threshold < 1, f"threshold = {self.threshold}: expected 0 up to under 1"
+        )
         check_setting(
             self.max_group_error is None or 0 < self.max_group_error < 1,
             f"max_group_error = {self.max_group_error}: expected over 0 and under 1 (0.05 for 5 %)",
         )
         check_setting(
-            self.max_group_error is None or self.threshold == 0,
+            self.max_group_error is None or self.threshold is None,
             "threshold and max_group_error contradict each other: the one sets the threshold, the other finds it; keep one",
             code="E_CONFIG_CONFLICT",
         )

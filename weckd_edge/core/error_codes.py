@@ -9,6 +9,7 @@ from __future__ import annotations
 MEANINGS = {
     "E_BUNDLE_DIGEST": "A file of the bundle is not the one that was sealed.",
     "E_BUNDLE_EVIDENCE": "A file under evidence/ is missing, damaged, or belongs to other labels.",
+    "E_BUNDLE_EXAM": "The manifest's rule of an examination is beyond its limits, or needs a guard that is not there.",
     "E_BUNDLE_FILE_MISSING": "A file that the manifest lists is not in the folder.",
     "E_BUNDLE_FORMAT": "The manifest is not one that a build writes.",
     "E_BUNDLE_GOLDEN": "The golden frames or their expected outputs are damaged or do not fit each other.",

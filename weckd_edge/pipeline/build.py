@@ -132,7 +132,7 @@ def compile_chain(
     )
     contents = BundleContents(
         manifest=draft_manifest(
-            ctx, layout, student.exported.artifact, student.selection, abstention, synthetic=index.synthetic
+            ctx, layout, student.exported.artifact, student.selection, abstention, exams, synthetic=index.synthetic
         ),
         dataset=index,
         chain=chain.record(deployed=student.name),

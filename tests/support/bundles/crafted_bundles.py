@@ -77,6 +77,23 @@ def model(**changes: Any) -> Change:
     return lambda data: data["models"][0].update(changes)
 
 
+def exam(**changes: Any) -> Change:
+    """Change the rule of an examination."""
+    return lambda data: data["exam"].update(changes)
+
+
+def weights(sharpness: Any = (1,), confidence: Any = (0.5, 0.75), table: Any = ((0, 1, 2), (1, 2, 255))) -> Change:
+    """Weigh the frames of an examination."""
+    lists = [[*values] if isinstance(values, tuple) else values for values in (sharpness, confidence)]
+    rows = [[*row] if isinstance(row, tuple) else row for row in table] if isinstance(table, tuple) else table
+    return exam(weights={"sharpness_edges": lists[0], "confidence_edges": lists[1], "table": rows})
+
+
+def without_guard(change: Change) -> Change:
+    """Change a bundle that has no guard."""
+    return lambda data: (data.update(guard=None), change(data))
+
+
 def more_files(path: str) -> Change:
     """List one more file."""
     return lambda data: data["files"].append(listed(path))
@@ -108,6 +125,69 @@ MANIFESTS: dict[str, tuple[str | None, Change]] = {
     "no refused labels": (None, lambda data: data["operating_point"].pop("non_gradeable_labels")),
     "a label refused twice": (None, lambda data: data["operating_point"].update(non_gradeable_labels=["wax", "wax"])),
     "a refused label that is none": ("format", lambda data: data["operating_point"].update(non_gradeable_labels=["w"])),
+    "no rule of an examination": ("format", lambda data: data.pop("exam")),
+    "a rule that is null": ("format", lambda data: data.update(exam=None)),
+    "a rule of one key more": ("format", exam(more=1)),
+    **{
+        f"a rule without {key}": ("format", lambda data, key=key: data["exam"].pop(key))
+        for key in (
+            *("evidence", "top_k", "rank", "weights", "scale", "duplicate_distance", "min_frames", "max_frames"),
+            *("stop_lead", "confidence_threshold"),
+        )
+    },
+    **{
+        f"a rule with {key} = {value}": (None, exam(**{key: value}))
+        for key, value in (
+            *(
+                ("evidence", "vote"),
+                ("top_k", 32),
+                ("rank", "confidence"),
+                ("scale", 1),
+                ("scale", 1e-300),
+                ("scale", 1000.0),
+            ),
+            *(("duplicate_distance", None), ("duplicate_distance", 0), ("duplicate_distance", 1e30), ("min_frames", 1024)),
+            *(("max_frames", 1), ("max_frames", 65535), ("stop_lead", None), ("stop_lead", 0)),
+            *(("stop_lead", 65535 * 255 << 20), ("confidence_threshold", 0), ("confidence_threshold", 1.0)),
+        )
+    },
+    **{
+        f"a rule with {key} = {value}, which it is not": ("format", exam(**{key: value}))
+        for key, value in (
+            *(("evidence", "votes"), ("evidence", None), ("top_k", 33), ("top_k", -1), ("top_k", 1.0), ("rank", "quality")),
+            *(("scale", 0), ("scale", -1.0), ("scale", 1000.001), ("scale", None), ("scale", True)),
+            *(("duplicate_distance", -1e-300), ("duplicate_distance", 1.1e30), ("duplicate_distance", "1")),
+            *(("min_frames", 0), ("min_frames", 1025), ("max_frames", 0), ("max_frames", 65536), ("max_frames", 1 << 40)),
+            *(("stop_lead", -1), ("stop_lead", (65535 * 255 << 20) + 1), ("stop_lead", 1.5)),
+            *(("confidence_threshold", -0.1), ("confidence_threshold", 1.0000001), ("confidence_threshold", None)),
+            *(("weights", []), ("weights", {}), ("weights", 1)),
+        )
+    },
+    "weights": (None, weights()),
+    "weights by sharpness alone": (None, weights(confidence=(), table=((0,), (1,)))),
+    "weights by nothing": (None, weights((), (), ((1,),))),
+    "weights of 7 edges": (None, weights((), tuple(range(7)), ((1,) * 8,))),
+    "weights of 8 edges": ("format", weights((), tuple(range(8)), ((1,) * 9,))),
+    "weights whose edges do not rise": ("format", weights(confidence=(0.5, 0.5))),
+    "weights whose edges are words": ("format", weights(sharpness=("1",))),
+    "weights whose edges are a number": ("format", weights(sharpness=1)),
+    "weights of a row too few": ("format", weights(table=((0, 1, 2),))),
+    "weights of a row too long": ("format", weights(table=((0, 1, 2), (1, 2, 3, 4)))),
+    "weights of a row that is a number": ("format", weights(table=((0, 1, 2), 1))),
+    "weights of which one is 256": ("format", weights(table=((0, 1, 2), (1, 2, 256)))),
+    "weights of which one is below 0": ("format", weights(table=((0, 1, 2), (1, 2, -1)))),
+    "weights of which one has a fraction": ("format", weights(table=((0, 1, 2), (1, 2, 1.0)))),
+    "weights of which all are 0": ("format", weights(table=((0, 0, 0), (0, 0, 0)))),
+    "weights with one key more": (
+        "format",
+        lambda data: (weights()(data), data["exam"]["weights"].update(more=1)),
+    ),
+    "weights without a table": ("format", lambda data: (weights()(data), data["exam"]["weights"].pop("table"))),
+    "the sharpest frames without a guard": ("format", without_guard(exam(top_k=1))),
+    "the surest frames without a guard": (None, without_guard(exam(top_k=1, rank="confidence"))),
+    "repeated frames without a guard": ("format", without_guard(exam(duplicate_distance=0))),
+    "weights by sharpness without a guard": ("format", without_guard(weights())),
+    "weights by confidence without a guard": (None, without_guard(weights((), (0.5,), ((1, 2),)))),
     "equal labels": ("format", lambda data: data.update(labels=["normal", "wax", "normal"])),
     "labels that differ in case": (None, lambda data: data.update(labels=["normal", "wax", "Normal"])),
     "an empty label": ("format", lambda data: data.update(labels=["normal", "wax", ""])),

@@ -16,7 +16,7 @@ from support import factories
 from support.bundles import toy
 from support.bundles.reports import small_contents, small_manifest
 from support.bundles.signing_keys import write_pair
-from weckd_edge.artifacts import FrameGuard, GoldenFrames, OperatingPoint, QualityLimits
+from weckd_edge.artifacts import ExamRule, FrameGuard, FrameWeights, GoldenFrames, OperatingPoint, QualityLimits
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.serialization import to_json
@@ -48,6 +48,13 @@ def make(folder: Path, public_key: Path) -> None:
     manifest = small_manifest(
         input=factories.input_spec(toy.SIDE, mean=(0.0,) * 3, std=(1.0,) * 3),
         operating_point=OperatingPoint(confidence_threshold=0.5),
+        exam=ExamRule(
+            weights=FrameWeights(sharpness_edges=(1.0,), confidence_edges=(0.5,), table=((1, 2), (2, 4))),
+            duplicate_distance=0.25,
+            max_frames=60,
+            stop_lead=1_000_000,
+            confidence_threshold=0.5,
+        ),
         onnx=file_ref(folder, graph),
         models=tuple(
             toy.of_graph(

@@ -14,6 +14,7 @@ from onnx import TensorProto, helper, numpy_helper
 from support import factories
 from weckd_edge.artifacts import (
     BuiltModel,
+    ExamRule,
     FileRef,
     FrameGuard,
     FrameSpec,
@@ -184,6 +185,7 @@ def write_bundle(
     confidence_threshold: float = 0.0,
     non_gradeable_labels: tuple[str, ...] = (),
     guard: FrameGuard | None = None,
+    exam: ExamRule | None = None,
     recipe: bool | None = None,
     onnx_precision: Precision = "int8",
     resize: Resize = "bilinear",
@@ -201,6 +203,7 @@ def write_bundle(
         confidence_threshold: The operating point.
         non_gradeable_labels: Likewise.
         guard: The frame guard.
+        exam: The rule of an examination; None: the plain one.
         recipe: Whether there is a recipe; None: where the profile is a Jetson.
         onnx_precision: Of the graph.
         resize: How the network's input is made of the frame; by area it is made of frames of ``WIDE``.
@@ -254,6 +257,7 @@ def write_bundle(
             operating_point=OperatingPoint(
                 confidence_threshold=confidence_threshold, non_gradeable_labels=non_gradeable_labels
             ),
+            exam=exam or ExamRule(),
             guard=file_ref(folder, folder / "guard/guard.json") if guard is not None else None,
             models=tuple(
                 entry

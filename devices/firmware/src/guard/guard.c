@@ -2,6 +2,7 @@
 #include "guard/guard.h"
 
 #include <math.h>
+#include <string.h>
 
 #define GRID WECKD_GUARD_GRID
 #define COUNT ((int64_t)WECKD_GUARD_COUNT)
@@ -85,10 +86,10 @@ void weckd_guard_features(const weckd_guard_state *state, double feature[FEATURE
     }
 }
 
-/* Return the squared Mahalanobis distance from the mean of the training frames. Column by column, vectors run over the rows
- * and every sum keeps its order. */
-static double squared_distance(const weckd_guard *guard, const double feature[FEATURES]) {
-    double white[WECKD_GUARD_WHITE] = {0.0}, total = 0.0;
+/* Whiten the features, and return the squared Mahalanobis distance from the mean of the training frames. Column by column, vectors
+ * run over the rows and every sum keeps its order. */
+static double whiten(const weckd_guard *guard, const double feature[FEATURES], double whitened[WECKD_GUARD_WHITE]) {
+    double white[WECKD_GUARD_WHITE] = {0.0}, total = 0.0; /* apart from the guard, so that compilers make vectors of the sums */
     for (int j = 0; j < FEATURES; j++) {
         double centred = feature[j] - guard->mean[j];
         for (int i = j / 4 * 4; i < WECKD_GUARD_WHITE; i++) { /* from the diagonal on, in whole vectors */
@@ -98,6 +99,7 @@ static double squared_distance(const weckd_guard *guard, const double feature[FE
     for (int i = 0; i < FEATURES; i++) {
         total += white[i] * white[i];
     }
+    memcpy(whitened, white, sizeof white);
     return total;
 }
 
@@ -131,7 +133,7 @@ weckd_reason weckd_guard_finish(weckd_guard_state *state, weckd_quality *quality
         .bright_fraction = (double)sums->bright / (double)COUNT,
     };
     weckd_guard_features(state, feature);
-    *ood_score = squared_distance(&state->guard, feature);
+    *ood_score = whiten(&state->guard, feature, state->white);
     return reason_of(&state->guard, quality, *ood_score);
 }
 

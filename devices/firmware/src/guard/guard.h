@@ -31,6 +31,7 @@ typedef struct weckd_guard_state {
     weckd_instructions instructions;
     uint32_t rows[WECKD_GUARD_GRID], columns[WECKD_GUARD_GRID]; /* from the crop's first pixel; a pixel lies on every side */
     weckd_grid_sums grid;
+    double white[WECKD_GUARD_WHITE]; /* whitened features of the last frame, zeros behind: the score is their squared length */
 } weckd_guard_state;
 
 /* Lay the grid over crops of `width` x `height` pixels, at least 3 each, to be measured by the fastest instructions. */

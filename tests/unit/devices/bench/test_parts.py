@@ -38,7 +38,8 @@ class SlowGuard:
 
     def check(self, frame: NDArray[np.uint8]) -> Any:
         self.clock.now_ns += 30
-        return GuardDecision(code="flat", words="flat", quality=None, ood_score=1.0)  # type: ignore[arg-type]  # not read
+        white = np.ones(1)
+        return GuardDecision(code="flat", words="flat", quality=None, ood_score=1.0, whitened=white)  # type: ignore[arg-type]  # not read
 
 
 class SlowFrontEnd(FrontEnd):

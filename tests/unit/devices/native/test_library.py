@@ -68,7 +68,7 @@ def test_without_it_numpy_does_its_work_and_the_description_tells_so(
 @pytest.mark.parametrize("shape", [(119, 160, 3), (120, 139, 3), (120, 160, 1)])
 def test_a_frame_that_does_not_hold_the_crop_is_not_read(compiled: ctypes.CDLL, shape: tuple[int, int, int]) -> None:
     guard = CompiledGuard(compiled, (0, 20, 120, 120))
-    assert guard.measure(np.zeros((120, 140, 3), np.uint8))[3] == 1.0
+    assert guard.measure(np.zeros((120, 140, 3), np.uint8)).judged[3] == 1.0
     with pytest.raises(ValueError, match=r"at least \[120, 140, 3\]"):
         guard.measure(np.zeros(shape, np.uint8))
     with pytest.raises(ValueError, match="float64"):

@@ -90,10 +90,20 @@ def test_an_examination_that_has_seen_enough_keeps_its_decision_whatever_comes(e
     while not made.is_complete:
         made.add(sure, 1.0)
     assert 1 < made.counted < 30
-    while made.counted < 30:
-        made.add(against, 1.0)
-    assert made.probabilities().best == 0
-    assert made.probabilities().is_decided
+    said = [np.array(frame_evidence(rule, frame, 1.0).evidence) / ONE for frame in (sure, against)]
+    logits = rule.scale * (made.counted * said[0] + (30 - made.counted) * said[1]) / 30
+    whole = np.exp(logits) / np.exp(logits).sum()
+    assert whole.argmax() == 0
+    assert whole[0] >= rule.confidence_threshold
+
+
+def test_frames_after_enough_change_nothing():
+    made = ExamTally(ExamRule(stop_lead=1), 3)
+    made.add(FRAMES[0], 1.0)
+    before = made.probabilities()
+    made.add(FRAMES[1], 9.0)
+    assert made.is_complete
+    assert (made.counted, made.probabilities()) == (1, before)
 
 
 def test_a_lead_that_was_enough_on_validation_examinations_is_enough():

@@ -23,7 +23,7 @@ from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.table import open_runner
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.front_end import FrontEnd
-from weckd_edge.devices.runtime.input_guard import FEATURES, GuardDecision, OpenGuard, _measure_by_numpy, distances
+from weckd_edge.devices.runtime.input_guard import FEATURES, OpenGuard, _measure_by_numpy, whiten
 
 
 def area(height: int = 12, width: int = 20, size: int = 5, crop: Any = "center") -> InputSpec:
@@ -93,9 +93,14 @@ def test_the_guard_judges_the_frame_itself_in_the_same_pass(by: str, resize: Any
     front_end = FrontEnd(spec, guard)
     prepared = front_end.prepare(frame)
     measured = _measure_by_numpy(frame, spec.frame)
-    score = float(distances(measured.features[None], guard.statistics.mean, guard.statistics.whitening)[0])
+    (white,) = whiten(measured.features[None], guard.statistics.mean, guard.statistics.whitening)
     assert prepared.decision == front_end.check(frame) == guard.check(frame)
-    assert prepared.decision == GuardDecision(code=None, words=None, quality=measured.quality, ood_score=score)
+    assert prepared.decision is not None
+    assert prepared.decision.code is None
+    assert prepared.decision.quality == measured.quality
+    assert prepared.decision.ood_score == sum((white * white).tolist())
+    assert (prepared.decision.whitened == white).all()
+    assert (guard.check(frame).whitened == white).all()
     assert np.array_equal(prepared.pixels, front_end.pixels(frame))
 
 
@@ -115,7 +120,10 @@ def test_a_camera_frame_is_prepared_as_the_frame_that_it_is_fitted_to(
         prepared = front_end.prepare_camera(camera)
         assert np.array_equal(prepared.pixels, expected.pixels)
         assert prepared.pixels.shape == spec.graph_shape
+        assert prepared.decision is not None
+        assert expected.decision is not None
         assert prepared.decision == expected.decision
+        assert (prepared.decision.whitened == expected.decision.whitened).all()
 
 
 @pytest.mark.parametrize("bad", [bad for bad in BAD_FRAMES if bad.python is not None], ids=lambda bad: bad.name)
