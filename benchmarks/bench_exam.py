@@ -30,7 +30,7 @@ from tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, ExamEvidence, InputSpec, Split
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.config import BuildConfig, load_config
+from weckd_edge.config import BuildConfig, exam_settings, load_config
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_data
@@ -88,7 +88,9 @@ def measure_fold(root: Path, config: BuildConfig, fold: Fold, folder: Path) -> d
     shown = [apply_temperature(found, temperature) for found in predicted]
     record = make_guard(index.split("train"), root, val, spec.frame, config.guard, seed=config.seed, progress=quiet)
     guard = None if record.guard is None else OpenGuard(record.guard, spec.frame)
-    choice = choose_rule(gather(val, shown[0], guard, ()).exams, config.exam, config.seed, has_guard=guard is not None)
+    choice = choose_rule(
+        gather(val, shown[0], guard, ()).exams, exam_settings(config), config.seed, has_guard=guard is not None
+    )
     found = measure_exams(gather(test, shown[1], guard, ()), choice, index, (), seed=config.seed)
     return line_of(found, index) | {"fold": fold.number, "folds": fold.count, "temperature": temperature}
 

@@ -61,9 +61,8 @@ def choose_rule(exams: Sequence[Examination], config: ExamConfig, seed: int, *, 
         why = f"{chosen.name}: no other way was to be tried"
     rule = replace(fit(chosen, counted, has_guard=has_guard) if counted else chosen.rule, min_frames=config.min_frames)
     threshold = _find_threshold(rule, exams, config)
-    rule = replace(
-        rule, confidence_threshold=config.threshold if threshold is None else threshold.confidence_threshold or 0.0
-    )
+    found = config.threshold if threshold is None else threshold.confidence_threshold
+    rule = replace(rule, confidence_threshold=found or 0.0)
     lead, early = find_stop_lead(rule, counted, config)
     return ExamChoice(
         rule=replace(rule, stop_lead=lead),

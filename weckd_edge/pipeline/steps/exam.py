@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, ExamEvidence, GuardRecord, OperatingPoint, Verification
+from weckd_edge.config import exam_settings
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.input_guard import OpenGuard
@@ -42,7 +43,7 @@ def exam(
         index: The data set.
         operating_point: Classes that give no decision.
     """
-    record = guard.artifact
+    record, config = guard.artifact, exam_settings(ctx.config)
     non_gradeable = index.labels.indices(operating_point.non_gradeable_labels)
 
     def evaluate(_: Path) -> ExamEvidence:
@@ -50,7 +51,7 @@ def exam(
         validation = gather(frames.val, predict_validation(ctx, student, frames.val), open_guard, non_gradeable)
         predicted = np.array([one.compiled for one in verification.artifact.predictions], np.float32)
         cuts, _notes = cut_slices(ctx.config.report, index)
-        choice = choose_rule(validation.exams, ctx.config.exam, ctx.config.seed, has_guard=open_guard is not None)
+        choice = choose_rule(validation.exams, config, ctx.config.seed, has_guard=open_guard is not None)
         test = gather(frames.test, predicted, open_guard, non_gradeable)
         return measure_exams(test, choice, index, cuts, seed=ctx.config.seed)
 
@@ -67,7 +68,7 @@ def exam(
                 "attributes": [[one.path, one.attributes] for one in index.images],
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
-                "exam": ctx.config.exam,
+                "exam": config,
                 "refuse": operating_point.non_gradeable_labels,
                 "seed": ctx.config.seed,
             },

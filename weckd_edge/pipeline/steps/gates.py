@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from weckd_edge.config import exam_settings
 from weckd_edge.devices.gates.exams import evaluate_exams
 from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates, evaluate_parity
 from weckd_edge.devices.gates.slices import evaluate_slices
@@ -37,7 +38,7 @@ def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
         *(
             evaluate_threshold(
                 contents.exams.choice.threshold,
-                ctx.config.exam,
+                exam_settings(ctx.config),
                 name="max_exam_group_error",
                 of="validation examinations",
             )
