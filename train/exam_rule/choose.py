@@ -111,9 +111,9 @@ def _held_out(way: Joining, exams: Sequence[CountedExam], member: NDArray[np.int
     plain = None if way.learns else probabilities_of(way.rule, exams)
     for fold in range(FOLDS):
         held = np.flatnonzero(fold_of[member] == fold)
-        rule = fit(way, [exams[at] for at in np.flatnonzero(fold_of[member] != fold)], has_guard=has_guard)
+        rule = fit(way, [exams[at] for at in np.flatnonzero(fold_of[member] != fold).tolist()], has_guard=has_guard)
         if plain is None:
-            found[held] = probabilities_of(rule, [exams[at] for at in held])
+            found[held] = probabilities_of(rule, [exams[at] for at in held.tolist()])
         else:
             found[held] = apply_temperature(plain[held], way.rule.scale / rule.scale)
     return found

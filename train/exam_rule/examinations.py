@@ -50,10 +50,10 @@ class Examination:
     """One examination.
 
     Attributes:
-        name: Its name, or that of the group that stands for it.
+        name: Name of the examination, or of the group that stands for it.
         group: Group that it belongs to.
         label: True label index; None where all frames are of non-gradeable classes.
-        frames: Its frames, by time, then path.
+        frames: Frames in the order of their times, then of their paths.
     """
 
     name: str

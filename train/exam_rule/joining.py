@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import MAX_WEIGHT, ONE, ExamRule, FrameWeights
+from weckd_edge.artifacts import MAX_WEIGHT, ONE, ExamRule, FrameWeights, Rank
 from weckd_edge.config import ExamConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.exam_tally import frame_evidence
@@ -29,7 +29,8 @@ BINS = 3
 WEIGHTS_GROUPS = 30
 """Smallest number of groups on which weights are learned."""
 
-_SMALLEST = 1e-12
+RANKS: tuple[Rank, ...] = ("sharpness", "confidence")
+"""What makes a frame better than another, in the order in which they are tried."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -39,7 +40,7 @@ class CountedExam:
     Attributes:
         group: Group that it belongs to.
         label: True label index.
-        frames: Its frames that count, in order.
+        frames: Frames that count, in order.
     """
 
     group: str
@@ -76,8 +77,7 @@ def ways_of(config: ExamConfig, base: ExamRule, exams: Sequence[CountedExam], *,
     if config.method in ("auto", "mean"):
         ways.append(Joining(name="mean of logits", rule=base))
     if config.method in ("auto", "top_k"):
-        ranks = ["sharpness", "confidence"] if config.rank == "auto" else [config.rank]
-        for rank in ranks:
+        for rank in RANKS if config.rank == "auto" else (config.rank,):
             if rank == "sharpness" and not has_guard:
                 continue
             for k in config.top_k:

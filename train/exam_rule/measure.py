@@ -20,6 +20,7 @@ from weckd_edge.artifacts import (
     ExamTimePoint,
     Metric,
 )
+from weckd_edge.devices.runtime.exam import FrameUse
 from weckd_edge.metrics.calibration import calibration_metrics
 from weckd_edge.metrics.classification import fraction_of, mean_of
 from weckd_edge.metrics.counts import Bools, Floats, group_numbers
@@ -37,9 +38,9 @@ DRAWS = 20
 """Number of draws of an examination's frames for a point of the curve."""
 
 SECONDS = (1.0, 2.0, 5.0)
-"""Times after the first frame at which it is counted what is answered."""
+"""Times after the first frame for which decisions are counted, seconds."""
 
-LETTERS = {"counted": "c", "repeated": "r", "refused": "x", "not_needed": "-"}
+LETTERS: dict[FrameUse, str] = {"counted": "c", "repeated": "r", "refused": "x", "not_needed": "-"}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -97,7 +98,7 @@ def measure_exams(
         curve=_curve(judged, choice, seed),
         calibration=_calibration(judged, seed),
         frame_calibration=_frame_calibration(judged, seed),
-        answered=_rate(np.array([course.is_decided for _, course in courses], bool), [exam.group for exam, _ in courses]),
+        decided=_rate(np.array([course.is_decided for _, course in courses], bool), [exam.group for exam, _ in courses]),
         wrong=_rate(wrong, [exam.group for exam, _ in decided]),
         group_error=_group_error(wrong, [exam.group for exam, _ in decided]),
         times=_times(courses, choice),
@@ -203,11 +204,11 @@ def _times(courses: Sequence[tuple[Examination, Course]], choice: ExamChoice) ->
     points = []
     for seconds in SECONDS:
         then = [course.is_decided and course.ended_s is not None and course.ended_s <= seconds for _, course in timed]
-        answered = _rate(np.array(then, bool), groups)
+        decided = _rate(np.array(then, bool), groups)
         some = [(exam, course) for (exam, course), is_there in zip(timed, then, strict=True) if is_there]
         wrong = _rate(np.array([course.best != exam.label for exam, course in some], bool), [exam.group for exam, _ in some])
-        if answered is not None:
-            points.append(ExamTimePoint(seconds=seconds, answered=answered, wrong=wrong))
+        if decided is not None:
+            points.append(ExamTimePoint(seconds=seconds, decided=decided, wrong=wrong))
     return tuple(points)
 
 

@@ -49,6 +49,7 @@ from weckd_edge.artifacts.exam import (
     ONE,
     ExamRule,
     FrameWeights,
+    Rank,
 )
 from weckd_edge.artifacts.exam_evidence import (
     ExamCandidate,
@@ -236,6 +237,7 @@ __all__ = [
     "QualityLimits",
     "QuantizationTrial",
     "QuantizedModel",
+    "Rank",
     "Rate",
     "RecalibratedModel",
     "Recalibration",

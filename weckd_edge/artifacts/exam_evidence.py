@@ -77,13 +77,13 @@ class ExamTimePoint:
 
     Attributes:
         seconds: Time since the first frame, seconds.
-        answered: Fraction of examinations that have a decision and have seen enough, or are over, by then; ``images`` counts
+        decided: Fraction of examinations that have a decision and have seen enough, or are over, by then; ``images`` counts
             examinations.
         wrong: Fraction of those decisions that is wrong; None where there is none.
     """
 
     seconds: float
-    answered: Metric
+    decided: Metric
     wrong: Metric | None
 
 
@@ -152,12 +152,13 @@ class ExamEvidence:
         recall: Accuracy on the examinations of each class, in label order; None for a class without any.
         curve: Accuracy with so many frames, the fewest first.
         calibration: How well the probabilities of examinations match how often they are right; None where there is none.
-        frame_calibration: The same of single accepted frames; None where there is none.
-        answered: Fraction of all test examinations with a decision; None where there is none.
+        frame_calibration: How well the probabilities of single accepted frames match how often they are right; None where
+            there is no frame.
+        decided: Fraction of all test examinations with a decision; None where there is none.
         wrong: Fraction of those decisions that is wrong; None where there is none.
         group_error: Mean over the decided groups of the fraction of wrong decisions in the group, 0..1: the error that the
             threshold limits; None where there is no decision.
-        times: What is answered by when; empty where frames carry no times.
+        times: What is decided by when; empty where frames carry no times.
         ended_early: Fraction of examinations that have seen enough before their last frame; None where there is none.
         frames_by_use: Number of test frames by what became of them: ``counted``, ``repeated``, ``refused`` and
             ``not_needed``.
@@ -180,7 +181,7 @@ class ExamEvidence:
     curve: tuple[ExamCurvePoint, ...]
     calibration: CalibrationMetrics | None
     frame_calibration: CalibrationMetrics | None
-    answered: Metric | None
+    decided: Metric | None
     wrong: Metric | None
     group_error: float | None
     times: tuple[ExamTimePoint, ...]

@@ -176,7 +176,7 @@ def exams_summary(exams: ExamEvidence) -> dict[str, Any]:
         "frame_accuracy": _figure(exams.frame_accuracy),
         "gain": None if gain is None else {"value": gain.value, "low": gain.low, "high": gain.high},
         "recall": [_figure(one) for one in exams.recall],
-        "answered": _figure(exams.answered),
+        "decided": _figure(exams.decided),
         "wrong": _figure(exams.wrong),
         "frames": exams.frames_by_use,
         "notes": [*exams.notes, *exams.choice.notes],

@@ -83,10 +83,10 @@ def exam_sentences(found: ExamEvidence) -> tuple[str, ...]:
         f"in {plural(found.accuracy.groups, 'group')} are decided rightly; of the frames of an examination "
         f"{percent(found.frame_accuracy.value)}{_interval(found.frame_accuracy)} are, on average. {_gain(found)}"
     )
-    if found.answered is not None:
+    if found.decided is not None:
         wrong = "" if found.wrong is None else f"; {percent(found.wrong.value)}{_interval(found.wrong)} of these are wrong"
         sentences.append(
-            f"{percent(found.answered.value)}{_interval(found.answered)} of all test examinations get a decision{wrong}."
+            f"{percent(found.decided.value)}{_interval(found.decided)} of all test examinations get a decision{wrong}."
         )
     return tuple(sentences)
 
@@ -184,7 +184,7 @@ def _beside_frames(found: ExamEvidence, labels: Sequence[str]) -> MetricsTable:
             ),
         ),
         *(_row(f"sensitivity of {label}", "examinations", found.recall[at]) for at, label in enumerate(labels)),
-        _row("with a decision", "all examinations", found.answered),
+        _row("with a decision", "all examinations", found.decided),
         _row("wrong decisions", "of those with a decision", found.wrong),
         _row("ended early", "enough was seen before the last frame", found.ended_early),
         _calibration("expected calibration error of single frames", found.frame_calibration),
@@ -213,13 +213,13 @@ def _times(found: ExamEvidence) -> MetricsTable:
     rows = tuple(
         MetricsRow(
             name=f"{point.seconds:g} s after the first frame",
-            about=plural(point.answered.images, "examination"),
-            cells=(_cell(point.answered), _cell(point.wrong)),
+            about=plural(point.decided.images, "examination"),
+            cells=(_cell(point.decided), _cell(point.wrong)),
         )
         for point in found.times
     )
     return MetricsTable(
-        title="Examinations that are answered by then", columns=("time", "answered", "of these wrong"), rows=rows
+        title="Examinations with a decision by then", columns=("time", "with a decision", "of these wrong"), rows=rows
     )
 
 

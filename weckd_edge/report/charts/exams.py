@@ -12,8 +12,8 @@ from weckd_edge.report.charts.draw import WIDTH
 ROW = 44
 """Height of an examination's strip with its text, pixels."""
 
-BARS = {"c": ("p0", -15.0, 15.0), "r": ("p2", -7.0, 7.0), "x": ("p5", 1.0, 9.0), "-": ("p3", -1.0, 2.0)}
-"""Colour, upper edge over the middle line and height of a frame's bar, by what became of it; pixels."""
+SHAPES = {"c": ("p0", -15.0, 15.0), "r": ("p2", -7.0, 7.0), "x": ("p5", 1.0, 9.0), "-": ("p3", -1.0, 2.0)}
+"""Colour, upper edge from the middle line and height of a frame's shape, by what became of it; pixels."""
 
 
 def frames_curve(points: Sequence[ExamCurvePoint], frame_accuracy: float) -> str:
@@ -53,9 +53,9 @@ def frames_curve(points: Sequence[ExamCurvePoint], frame_accuracy: float) -> str
 
 
 def exam_strips(strips: Sequence[tuple[str, str]]) -> str:
-    """Draw the frames of examinations along time, a bar each: counted, repeated, refused, not needed.
+    """Draw the frames of examinations along time: counted, repeated, refused, not needed.
 
-    Bars differ in height and side of the line, not in colour alone; bars of one kind beside each other are one.
+    They differ in height and side of the line, not in colour alone; frames of one kind beside each other are one shape.
 
     Args:
         strips: What is written over each strip, and a letter for each frame as ``ExamOutcome.uses`` has them.
@@ -69,7 +69,7 @@ def exam_strips(strips: Sequence[tuple[str, str]]) -> str:
         wide, at = (right - left) / len(uses), 0
         for letter, run in groupby(uses):
             count = len(list(run))
-            colour, upper, tall = BARS[letter]
+            colour, upper, tall = SHAPES[letter]
             gap = min(1.0, wide / 4)
             place = f'x="{draw.number(left + at * wide)}" y="{draw.number(middle + upper)}"'
             size = f'width="{draw.number(max(0.5, count * wide - gap))}" height="{draw.number(tall)}"'

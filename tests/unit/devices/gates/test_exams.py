@@ -41,7 +41,7 @@ def evidence(accuracy: Metric | None = None, recall: tuple[Metric | None, ...] =
         curve=(),
         calibration=None,
         frame_calibration=None,
-        answered=None,
+        decided=None,
         wrong=None,
         group_error=None,
         times=(),
@@ -63,7 +63,7 @@ def test_no_limit_gives_no_gate() -> None:
     assert evaluate_exams(GateConfig(), evidence(figure(0.1)), LABELS) == ()
 
 
-def test_accuracy_is_judged_by_its_value_and_the_interval_is_told() -> None:
+def test_accuracy_is_judged_by_its_value_and_the_reason_has_the_interval() -> None:
     limits = GateConfig(min_exam_accuracy=0.9)
     passed, failed = judged(limits, evidence(figure(0.95))), judged(limits, evidence(figure(0.8)))
     assert (passed.name, passed.verdict, passed.value) == ("min_exam_accuracy", "PASS", 0.95)

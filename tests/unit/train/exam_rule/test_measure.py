@@ -80,7 +80,7 @@ def test_too_few_examinations_have_no_interval_and_the_record_says_so() -> None:
 
 def test_without_an_examination_there_are_no_figures() -> None:
     found = measured([])
-    assert (found.exams, found.accuracy, found.gain, found.answered, found.curve) == (0, None, None, None, ())
+    assert (found.exams, found.accuracy, found.gain, found.decided, found.curve) == (0, None, None, None, ())
     assert from_json(ExamEvidence, to_json(found), where="exams.json", error=BundleError) == found
 
 
@@ -107,8 +107,8 @@ def test_a_decision_about_an_ear_that_cannot_be_graded_is_wrong_and_no_decision_
         examination("fine", 0, seen_frame((0.9, 0.1, 0.0))),
     ]
     found = measured(exams)
-    assert found.answered is not None
-    assert found.answered.value == pytest.approx(2 / 3)
+    assert found.decided is not None
+    assert found.decided.value == pytest.approx(2 / 3)
     assert found.wrong is not None
     assert found.wrong.value == 0.5
     assert found.group_error == 0.5
@@ -117,7 +117,7 @@ def test_a_decision_about_an_ear_that_cannot_be_graded_is_wrong_and_no_decision_
     assert found.without_frames == 1
 
 
-def test_it_is_counted_what_is_answered_by_when() -> None:
+def test_decisions_are_counted_by_the_time_at_which_they_are_there() -> None:
     """One ends after three counted frames at one second, one is over at half a second, one goes on to seven."""
     exams = [
         examination("a", 0, *(seen_frame((0.9, 0.1), time_s=0.5 * n) for n in range(9))),
@@ -125,8 +125,8 @@ def test_it_is_counted_what_is_answered_by_when() -> None:
         examination("c", 0, *(seen_frame((0.9, 0.1), time_s=3.5 * n) for n in range(3))),
     ]
     found = measured(exams, ExamRule(max_frames=3))
-    answered = {point.seconds: point.answered.value for point in found.times}
-    assert answered == {1.0: pytest.approx(2 / 3), 2.0: pytest.approx(2 / 3), 5.0: pytest.approx(2 / 3)}
+    decided = {point.seconds: point.decided.value for point in found.times}
+    assert decided == {1.0: pytest.approx(2 / 3), 2.0: pytest.approx(2 / 3), 5.0: pytest.approx(2 / 3)}
     assert found.times[0].wrong is not None
     assert found.times[0].wrong.value == 0.5
     assert measured([examination("a", 0, seen_frame(), seen_frame())]).times == ()
