@@ -1,6 +1,6 @@
 """Whether the decision about an examination is right more often than its frames are, one by one.
 
-    python benchmarks/bench_exam.py train --data FOLDER --weights FILE [--folds 5] [--only N ...] [--config FILE]
+    python benchmarks/bench_exam.py train --data FOLDER --weights FILE [--folds 5] [--only N ...] [--set KEY=VALUE ...]
     python benchmarks/bench_exam.py bundle FOLDER
     python benchmarks/bench_exam.py table
 
@@ -30,7 +30,7 @@ from tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, ExamEvidence, InputSpec, Split
 from weckd_edge.bundle.reader import open_bundle
-from weckd_edge.config import BuildConfig, exam_settings, load_config
+from weckd_edge.config import BuildConfig, exam_settings, load_config, parse_setting
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_data
@@ -44,9 +44,9 @@ CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
 SEED = 0
 
 
-def settings(path: Path, weights: Path) -> BuildConfig:
-    """Return the settings of a file, whose links start from one checkpoint."""
-    config = load_config(path)
+def settings(weights: Path, changed: Sequence[str]) -> BuildConfig:
+    """Return the settings of the example, some of them changed, whose links start from one checkpoint."""
+    config = load_config(CONFIG, dict(parse_setting(BuildConfig, text) for text in changed))
     links = tuple(replace(link, weights=str(weights.resolve())) for link in config.link)
     return replace(config, link=links, distill=replace(config.distill, baseline=False))
 
@@ -114,15 +114,17 @@ def train(arguments: argparse.Namespace) -> None:
     """Train and measure every fold whose line is not there yet."""
     from short_trainings import append_to
 
-    config = settings(arguments.config, arguments.weights)
+    config, changed = settings(arguments.weights, arguments.set), sorted(arguments.set)
     name = arguments.data.resolve().name
-    done = {(line["set"], line.get("fold"), line.get("folds")) for line in lines_of(RESULTS.stem)}
+    done = [
+        (line["set"], line.get("changed_settings"), line.get("fold"), line.get("folds")) for line in lines_of(RESULTS.stem)
+    ]
     for number in arguments.only or range(1, arguments.folds + 1):
-        if (name, number, arguments.folds) in done:
+        if (name, changed, number, arguments.folds) in done:
             continue
         with tempfile.TemporaryDirectory() as folder:
             line = measure_fold(arguments.data, config, Fold(number=number, count=arguments.folds), Path(folder))
-        append_to(RESULTS, {"what": "examinations by folds", "config": arguments.config.name, **line})
+        append_to(RESULTS, {"what": "examinations by folds", "changed_settings": changed, **line})
         logging.info("fold %d: %s", number, told(line["outcomes"]))
 
 
@@ -171,10 +173,15 @@ def _told(judged: Sequence[Mapping[str, Any]]) -> str:
 def table() -> None:
     """Print what all folds of each data set bring together, and each bundle."""
     lines = lines_of(RESULTS.stem)
-    for name, folds in sorted({(line["set"], line["folds"]) for line in lines if "folds" in line}):
-        parts = [line for line in lines if (line["set"], line.get("folds")) == (name, folds)]
+    kinds = {(line["set"], line["folds"], *line["changed_settings"]) for line in lines if "folds" in line}
+    for name, folds, *changed in sorted(kinds):
+        parts = [
+            line
+            for line in lines
+            if (line["set"], line.get("folds"), line.get("changed_settings")) == (name, folds, changed)
+        ]
         chosen = ", ".join(f"fold {line['fold']}: {line['choice']['name']}" for line in parts)
-        print(f"{name}, {len(parts)} of {folds} folds ({chosen})")
+        print(f"{name}, {' '.join(changed) or 'study-small.toml'}, {len(parts)} of {folds} folds ({chosen})")
         print(f"  {told([one for line in parts for one in line['outcomes']])}")
     for line in lines:
         if "bundle" in line:
@@ -188,7 +195,7 @@ def main() -> None:
     trains = commands.add_parser("train")
     trains.add_argument("--data", type=Path, required=True)
     trains.add_argument("--weights", type=Path, required=True)
-    trains.add_argument("--config", type=Path, default=CONFIG)
+    trains.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
     trains.add_argument("--folds", type=int, default=5)
     trains.add_argument("--only", type=int, nargs="+")
     commands.add_parser("bundle").add_argument("folder", type=Path)
