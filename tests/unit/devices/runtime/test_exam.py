@@ -163,7 +163,7 @@ def test_once_it_has_seen_enough_no_frame_is_looked_at() -> None:
     assert (before.decision, before.has_seen_enough, before.seen) == ("normal", True, 2)
 
 
-def test_a_frame_that_cannot_be_read_is_told_among_the_refused_ones() -> None:
+def test_a_frame_that_cannot_be_read_is_counted_among_the_refused_ones() -> None:
     shown = Shown(ExamRule())
     frame = shown.exam.add_unreadable("frame 3: cut off", time_ns=7)
     assert (frame.use, frame.code, frame.reason, frame.time_ns) == ("refused", "unreadable", "frame 3: cut off", 7)
