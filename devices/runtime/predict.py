@@ -140,15 +140,16 @@ def find_image_files(paths: Sequence[Path]) -> FoundImages:
     skipped: list[SkippedFile] = []
     for path in paths:
         if path.is_dir():
-            inside, others = _inside(path)
-            if not inside and not _is_called_image(path):
+            inside = find_files(path)
+            if not inside.images and not _is_called_image(path):
+                others = inside.skipped
                 text = f"; {len(others)} other files, such as {others[0].file}: {others[0].reason}" if others else ""
                 raise DataError(
                     f"{path}: expected images in this folder ({', '.join(SUFFIXES)}), found none{text}",
                     code="E_DATA_NO_IMAGES",
                 )
-            found += inside or [path]
-            skipped += others
+            found += inside.images or [path]
+            skipped += inside.skipped
         elif path.is_symlink() or path.exists():
             found.append(path)
         else:
@@ -158,7 +159,8 @@ def find_image_files(paths: Sequence[Path]) -> FoundImages:
     return FoundImages(images=tuple(found), skipped=tuple(skipped))
 
 
-def _inside(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
+def find_files(folder: Path) -> FoundImages:
+    """Return the image files in a folder and below it, and its other files; there may be none of either."""
     images, skipped = [], []
     for path in sorted(folder.rglob("*")):
         if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
@@ -168,7 +170,7 @@ def _inside(folder: Path) -> tuple[list[Path], list[SkippedFile]]:
             images.append(path)
         else:
             skipped.append(SkippedFile(file=str(path), reason=reason))
-    return images, skipped
+    return FoundImages(images=tuple(images), skipped=tuple(skipped))
 
 
 def _is_called_image(path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Predictions as a file: CSV for a table, JSON lines for a script, one row an image, written as they come."""
+"""Predictions as a file: CSV for a table, JSON lines for a script, one row an image or a frame, written as they come."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.serialization import to_data
 from weckd_edge.core.store import explain_os_errors
 from weckd_edge.devices.runtime.decision import Prediction
+from weckd_edge.devices.runtime.exam_run import SeenFrame
 
 SUFFIXES = (".csv", ".jsonl")
 
@@ -22,6 +23,13 @@ class PredictionWriter(Protocol):
 
     def write(self, prediction: Prediction) -> None:
         """Write one prediction as one row."""
+
+
+class FrameWriter(Protocol):
+    """An open file that takes the frames of examinations one after another."""
+
+    def write(self, frame: SeenFrame) -> None:
+        """Write one frame as one row."""
 
 
 @contextmanager
@@ -39,16 +47,40 @@ def write_predictions(path: Path, labels: Sequence[str]) -> Iterator[PredictionW
         ConfigError: The name ends in neither suffix.
         StoreError: The file cannot be written.
     """
+    with _open_part(path) as file:
+        yield _CsvWriter(file, labels) if _is_csv(path) else _JsonLinesWriter(file)
+
+
+@contextmanager
+def write_frames(path: Path, labels: Sequence[str]) -> Iterator[FrameWriter]:
+    """Open a file of the frames of examinations, as ``write_predictions`` does.
+
+    Args:
+        path: The file; it is replaced where it exists.
+        labels: Class names, in the order of the columns.
+
+    Raises:
+        ConfigError: The name ends in neither suffix.
+        StoreError: The file cannot be written.
+    """
+    with _open_part(path) as file:
+        yield _CsvFrameWriter(file, labels) if _is_csv(path) else _JsonLinesWriter(file)
+
+
+@contextmanager
+def _open_part(path: Path) -> Iterator[TextIO]:
     check_suffix(path)
     part = path.with_name(f"{path.name}.part")
     with explain_os_errors(part):
-        is_csv = path.suffix.lower() == ".csv"
         # The name of an image that is not UTF-8: a table keeps its bytes, JSON writes them as escapes.
-        with part.open(
-            "w", encoding="utf-8", errors="surrogateescape" if is_csv else "backslashreplace", newline=""
-        ) as file:
-            yield _CsvWriter(file, labels) if is_csv else _JsonLinesWriter(file)
+        errors = "surrogateescape" if _is_csv(path) else "backslashreplace"
+        with part.open("w", encoding="utf-8", errors=errors, newline="") as file:
+            yield file
         part.replace(path)
+
+
+def _is_csv(path: Path) -> bool:
+    return path.suffix.lower() == ".csv"
 
 
 def check_suffix(path: Path) -> None:
@@ -76,9 +108,25 @@ class _CsvWriter:
         self._rows.writerow([prediction.file, prediction.decision, prediction.label or "", *probabilities, *why, latency])
 
 
+class _CsvFrameWriter:
+    def __init__(self, file: TextIO, labels: Sequence[str]) -> None:
+        self._rows, self._labels = csv.writer(file, lineterminator="\n"), labels
+        probabilities = [f"probability_{label}" for label in labels]
+        self._rows.writerow(
+            ["examination", "frame", "time_s", "file", "use", "label", *probabilities, "code", "reason", "latency_ns"]
+        )
+
+    def write(self, frame: SeenFrame) -> None:
+        found = frame.found
+        time_s = "" if found.time_ns is None else f"{found.time_ns / 1e9:.3f}"
+        probabilities = [found.probabilities.get(label, "") for label in self._labels]
+        what = [frame.exam, frame.number, time_s, frame.file, found.use, found.label or ""]
+        self._rows.writerow([*what, *probabilities, found.code or "", found.reason or "", found.latency_ns])
+
+
 class _JsonLinesWriter:
     def __init__(self, file: TextIO) -> None:
         self._file = file
 
-    def write(self, prediction: Prediction) -> None:
-        self._file.write(json.dumps(to_data(prediction), ensure_ascii=False, allow_nan=False) + "\n")
+    def write(self, row: Prediction | SeenFrame) -> None:
+        self._file.write(json.dumps(to_data(row), ensure_ascii=False, allow_nan=False) + "\n")

@@ -124,7 +124,7 @@ def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, F
     sizes = np.bincount(member)
     weight = 1.0 / (np.count_nonzero(sizes) * sizes[member])
     mean: Floats = weight @ features
-    spread = np.maximum(np.sqrt(weight @ (features - mean) ** 2), _floors())
+    spread = np.maximum(np.sqrt(weight @ (features - mean) ** 2), feature_floors())
     standard = (features - mean) / spread
     count = standard.shape[1]
     sample = (standard * weight[:, None]).T @ standard
@@ -146,7 +146,8 @@ def fit_distance(features: Floats, member: NDArray[np.int64]) -> tuple[Floats, F
     return mean, whitening
 
 
-def _floors() -> Floats:
+def feature_floors() -> Floats:
+    """Return the least spread of each feature ``[D]`` that a distance counts by."""
     fractions = 11 + 2 * len(LAGS)  # where the histogram begins
     floors = np.full(FEATURES, _GREY_FLOOR)
     floors[fractions : fractions + BINS] = _FRACTION_FLOOR

@@ -1,4 +1,4 @@
-"""``weckd-edge data``: check, audit and split a data set; make a synthetic one."""
+"""``weckd-edge data``: check, audit and split a data set; extract one from videos; make a synthetic one."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 import click
 
-from weckd_edge.cli import data_index
+from weckd_edge.cli import data_extract, data_index
 from weckd_edge.cli.console.output import print_json, print_message, print_table
 from weckd_edge.cli.parsing.option_groups import DataColumns, ProgressOutput, Settings
 from weckd_edge.cli.parsing.options import CommandGroup, OptionGroup, option, takes
@@ -84,7 +84,7 @@ class SyntheticSet(OptionGroup):
 
 @click.group(name="data", cls=CommandGroup)
 def command() -> None:
-    """Check, audit and split a data set; make a synthetic one."""
+    """Check, audit and split a data set; extract one from videos; make a synthetic one."""
 
 
 @command.command(name="check")
@@ -236,6 +236,7 @@ def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, output:
 
 
 command.add_command(data_index.command)
+command.add_command(data_extract.command)
 
 
 @command.command(name="synth")

@@ -22,8 +22,8 @@ class ProgressTask(Protocol):
 class Progress(Protocol):
     """Display of progress; the command line chooses between a live display, plain lines and nothing."""
 
-    def task(self, name: str, total: int, done: int = 0) -> AbstractContextManager[ProgressTask]:
-        """Begin a piece of work of ``total`` steps, of which an earlier run finished ``done``."""
+    def task(self, name: str, total: int | None, done: int = 0) -> AbstractContextManager[ProgressTask]:
+        """Begin a piece of work of ``total`` steps (None: nobody knows), of which an earlier run finished ``done``."""
 
     def note(self, text: str) -> None:
         """Show one line that stays on the screen."""
@@ -44,7 +44,7 @@ class SilentProgress:
     """Progress that shows nothing."""
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
+    def task(self, name: str, total: int | None, done: int = 0) -> Iterator[ProgressTask]:
         yield _SilentTask()
 
     def note(self, text: str) -> None:

@@ -311,7 +311,7 @@ int main(void) {
     threads();
     CHECK(weckd_classify(NULL, NULL, NULL, NULL, 0) == WECKD_ERR_ARGUMENT && weckd_selftest(NULL, NULL) == WECKD_ERR_ARGUMENT);
     weckd_close(NULL);
-    for (int status = WECKD_ERR_RUN; status <= 0; status++) {
+    for (int status = WECKD_ERR_ORDER; status <= 0; status++) {
         CHECK(strcmp(weckd_status_text(status), "unknown status") != 0);
     }
     printf("%d checks, %d failed\n", checks, failures);

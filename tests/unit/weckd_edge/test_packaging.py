@@ -30,7 +30,7 @@ STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "video", "tensorboard", "m
 """Extras that are not for everyone: the vendor's index, JetPack, GPL encoders, and tools that a user has or has not."""
 
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric")
-MODULE_OF = {"litert": "ai_edge_litert", "loadgen": "mlperf_loadgen", "nvml": "pynvml"}
+MODULE_OF = {"litert": "ai_edge_litert", "loadgen": "mlperf_loadgen", "nvml": "pynvml", "pyav": "av"}
 """Libraries whose module is not called as their backend's file."""
 RUNTIME_ALLOWED = {
     "devices/jetson/finalize.py": {"tensorrt"},  # asks the binding for its version: part of the engine's identity

@@ -196,7 +196,7 @@ def _refuse_half_named(table: DataTable, roles: ColumnRoles, path: Path) -> None
 def _exam(row: Mapping[str, str], roles: ColumnRoles) -> str | None:
     """Return the name of a row's examination, which lies in one group: two patients may each have an examination 1."""
     exam, group = _name(row.get(roles.exam or "", "")), _name(row.get(roles.group or "", ""))
-    return f"{group}/{exam}" if exam and group else exam
+    return f"{group}/{exam}" if exam and group and group != exam else exam
 
 
 def _time(text: str, where: str) -> float | None:

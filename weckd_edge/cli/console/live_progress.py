@@ -32,7 +32,7 @@ class _LiveProgress:
         self._progress = progress
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
+    def task(self, name: str, total: int | None, done: int = 0) -> Iterator[ProgressTask]:
         task_id = self._progress.add_task(one_line(name), total=total, completed=done, figures="")
         try:
             yield _LiveTask(self._progress, task_id)

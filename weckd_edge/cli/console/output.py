@@ -140,9 +140,9 @@ class PlainProgress:
     """Progress as plain lines: one when a task starts, one when it ends, and one every ten seconds between."""
 
     @contextmanager
-    def task(self, name: str, total: int, done: int = 0) -> Iterator[ProgressTask]:
+    def task(self, name: str, total: int | None, done: int = 0) -> Iterator[ProgressTask]:
         resumed = f", {done} done before" if done else ""
-        print_message(f"{name}: {total} steps{resumed}")
+        print_message(f"{name}: begun" if total is None else f"{name}: {total} steps{resumed}")
         task = _PlainTask(name, total, done)
         yield task
         print_message(f"{name}: done in {(time.monotonic_ns() - task.start_ns) / 1e9:.1f} s")
@@ -155,7 +155,7 @@ class PlainProgress:
 
 
 class _PlainTask:
-    def __init__(self, name: str, total: int, done: int) -> None:
+    def __init__(self, name: str, total: int | None, done: int) -> None:
         self.name, self.total, self.done = name, total, done
         self.first = done
         self.start_ns = self.printed_ns = time.monotonic_ns()
@@ -163,11 +163,14 @@ class _PlainTask:
     def advance(self, steps: int = 1, **values: float) -> None:
         self.done += steps
         now_ns = time.monotonic_ns()
-        if self.done >= self.total or now_ns - self.printed_ns < 10e9:
+        if (self.total is not None and self.done >= self.total) or now_ns - self.printed_ns < 10e9:
             return
         self.printed_ns = now_ns
-        left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
         shown = "".join(f", {key} {value:.3f}" for key, value in values.items())
+        if self.total is None:
+            print_message(f"{self.name}: {self.done}{shown}")
+            return
+        left_s = (now_ns - self.start_ns) / 1e9 / max(self.done - self.first, 1) * (self.total - self.done)
         print_message(f"{self.name}: {self.done}/{self.total}{shown}, about {left_s:.0f} s left")
 
     def end_after(self, total: int) -> None:

@@ -3,29 +3,24 @@
 from __future__ import annotations
 
 import glob
-from collections.abc import Sequence
 from pathlib import Path
 
 from weckd_edge.core.errors import DataError
 
 
-def expand_patterns(arguments: Sequence[Path]) -> list[Path]:
-    """Return the paths that arguments name; a pattern such as ``'images/**/*.png'`` gives what it matches, sorted.
+def expand_pattern(argument: Path) -> list[Path]:
+    """Return the paths that an argument names; a pattern such as ``'images/**/*.png'`` gives what it matches, sorted.
 
     A shell expands a pattern that is not quoted, and refuses one that matches too many files; a quoted one arrives here.
     A path that exists is never a pattern.
 
     Raises:
-        DataError: A pattern matches nothing.
+        DataError: The pattern matches nothing.
     """
-    paths: list[Path] = []
-    for argument in arguments:
-        pattern = str(argument)
-        if argument.is_symlink() or argument.exists() or not glob.has_magic(pattern):
-            paths.append(argument)
-            continue
-        matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - pathlib's refuses absolute patterns
-        if not matches:
-            raise DataError(f"{pattern}: expected a pattern that matches images, it matches nothing", code="E_DATA_SOURCE")
-        paths += map(Path, matches)
-    return paths
+    pattern = str(argument)
+    if argument.is_symlink() or argument.exists() or not glob.has_magic(pattern):
+        return [argument]
+    matches = sorted(glob.iglob(pattern, recursive=True))  # noqa: PTH207 - pathlib's refuses absolute patterns
+    if not matches:
+        raise DataError(f"{pattern}: expected a pattern that matches images, it matches nothing", code="E_DATA_SOURCE")
+    return [Path(match) for match in matches]

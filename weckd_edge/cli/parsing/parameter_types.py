@@ -22,8 +22,10 @@ else:  # only the newest versions of click name the type of the value
 class AnyPath(click.Path):
     """A path that need not exist; an empty text is refused, where Python would take it for the current folder."""
 
-    def __init__(self, *, exists: bool = False, dir_okay: bool = True, file_okay: bool = True) -> None:
-        super().__init__(path_type=Path, exists=exists, dir_okay=dir_okay, file_okay=file_okay)
+    def __init__(
+        self, *, exists: bool = False, dir_okay: bool = True, file_okay: bool = True, path_type: type = Path
+    ) -> None:
+        super().__init__(path_type=path_type, exists=exists, dir_okay=dir_okay, file_okay=file_okay)
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         if str(value) == "" or value == b"":

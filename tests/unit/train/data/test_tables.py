@@ -321,6 +321,8 @@ def test_an_examination_lies_in_its_group_and_stands_for_it_where_none_is_named(
     alone = listed(root, exam_rows(",1,", ",1,", ",2,", ",,"))
     assert [image.exam for image in alone.images[:4]] == [image.group for image in alone.images[:4]] == ["1", "1", "2", None]
     assert inside.images[0].attributes == ()
+    same = listed(root, exam_rows("1,1,", "1,1,"))
+    assert [(image.exam, image.group) for image in same.images[:2]] == [("1", "1")] * 2
 
 
 def test_the_columns_of_examinations_and_times_can_be_named(root: Path) -> None:

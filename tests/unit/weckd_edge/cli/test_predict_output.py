@@ -15,7 +15,7 @@ from PIL import Image
 
 import weckd_edge
 from support.errors import raises
-from weckd_edge.cli.parsing.image_patterns import expand_patterns
+from weckd_edge.cli.parsing.image_patterns import expand_pattern
 from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.devices.runtime.decision import Prediction
 from weckd_edge.devices.runtime.prediction_file import write_predictions
@@ -178,11 +178,11 @@ def test_files_folders_and_patterns_name_images(run: Run, bundle: Path, images: 
 def test_a_path_that_exists_is_no_pattern_and_a_pattern_that_matches_nothing_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "[ab].png").write_bytes(b"")
     (tmp_path / "a.png").write_bytes(b"")
-    assert expand_patterns([tmp_path / "[ab].png"]) == [tmp_path / "[ab].png"]
-    assert expand_patterns([tmp_path / "[ac].png"]) == [tmp_path / "a.png"]
-    assert expand_patterns([tmp_path / "gone.png"]) == [tmp_path / "gone.png"]
+    assert expand_pattern(tmp_path / "[ab].png") == [tmp_path / "[ab].png"]
+    assert expand_pattern(tmp_path / "[ac].png") == [tmp_path / "a.png"]
+    assert expand_pattern(tmp_path / "gone.png") == [tmp_path / "gone.png"]
     with raises(DataError, "E_DATA_SOURCE", says="matches nothing"):
-        expand_patterns([tmp_path / "*.gif"])
+        expand_pattern(tmp_path / "*.gif")
 
 
 def test_progress_counts_the_images_and_quiet_hides_it(run: Run, bundle: Path, images: Path) -> None:
