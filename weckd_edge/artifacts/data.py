@@ -33,7 +33,7 @@ class ImageRecord:
         group: What no split may separate: a patient, an examination, or a cluster of near-identical frames.
         split: Split that uses the image.
         labelled_subset: Index of its labelled subset (training images only); None: its label is not used in training.
-        sha256: SHA-256 of the file, hexadecimal.
+        sha256: SHA-256 of the file, hexadecimal; of a DICOM file, of its pixels as they are stored.
         pixels_sha256: SHA-256 of size and decoded RGB pixels, hexadecimal: equal for copies, whatever the file format.
         width: Width after the EXIF orientation is applied, pixels.
         height: Height after the EXIF orientation is applied, pixels.
@@ -84,7 +84,7 @@ class UnlabelledImage:
 
     Attributes:
         path: Path relative to the folder of unlabelled images, with forward slashes.
-        sha256: SHA-256 of the file, hexadecimal.
+        sha256: SHA-256 of the file, hexadecimal; of a DICOM file, of its pixels as they are stored.
         pixels_sha256: SHA-256 of size and decoded RGB pixels, hexadecimal.
     """
 

@@ -38,6 +38,9 @@ class DataColumns(OptionGroup):
     time_column: str | None = option(
         "--time-column", metavar="NAME", help="Column with a frame's time in its examination, seconds."
     )
+    dicom_group: str | None = option(
+        "--dicom-group", metavar="KEYWORD", help="DICOM attribute that no split may separate, such as PatientID."
+    )
     use_published_split: bool | None = option(
         "--published-split/--no-published-split",
         default=None,
