@@ -65,6 +65,7 @@ MEANINGS = {
     "E_DATA_FRAME_SIZE": "The frames of an examination are of several sizes.",
     "E_DATA_IMAGE_DAMAGED": "An image is empty, cut short, damaged or crafted.",
     "E_DATA_IMAGE_FORMAT": "A file is no image, or of a format that is not read.",
+    "E_DATA_IMAGE_FRAMES": "A file holds the frames of an examination where one image is expected.",
     "E_DATA_IMAGE_LIMIT": "An image is larger, or takes more memory, than is allowed.",
     "E_DATA_IMAGE_UNSUPPORTED": "An image is of a known format in a variant that is not read here.",
     "E_DATA_LAYOUT": "The folder is not laid out as one of the known layouts.",
