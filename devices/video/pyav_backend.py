@@ -70,7 +70,7 @@ def open_video(path: Path) -> PyavSource:
         if "film" in kind:
             text += " that cannot be opened: damaged, or cut short before the recording was ended"
         raise DataError(f"{path}: {text}", code="E_DATA_VIDEO") from err
-    return _source_of(str(path), container, is_live=False)
+    return _source_of(av, str(path), container, is_live=False)
 
 
 def open_stream(address: str) -> PyavSource:
@@ -88,7 +88,7 @@ def open_stream(address: str) -> PyavSource:
     except av.error.FFmpegError as err:
         why = silence(OPEN_LIMIT_S) if time.monotonic() - start_s >= OPEN_LIMIT_S else words_of(err)
         raise DeviceError(f"{name}: expected a stream, found none: {why}", code="E_DEVICE_STREAM") from err
-    return _source_of(name, container, is_live=True)
+    return _source_of(av, name, container, is_live=True)
 
 
 def open_camera(path: Path, *, width: int, height: int) -> PyavSource:
@@ -113,12 +113,12 @@ def open_camera(path: Path, *, width: int, height: int) -> PyavSource:
     except av.error.FFmpegError as err:
         text = "another program uses it" if getattr(err, "errno", None) == 16 else words_of(err)
         raise DeviceError(f"{path}: expected a camera that can be opened: {text}", code="E_DEVICE_CAMERA") from err
-    return _source_of(str(path), container, is_live=True)
+    return _source_of(av, str(path), container, is_live=True)
 
 
-def _source_of(name: str, container: Any, *, is_live: bool) -> PyavSource:
+def _source_of(av: Any, name: str, container: Any, *, is_live: bool) -> PyavSource:
     try:
-        return PyavSource(name, container, _video_stream(name, container), is_live=is_live)
+        return PyavSource(name, container, _video_stream(name, container), av.error, is_live=is_live)
     except BaseException:
         container.close()
         raise

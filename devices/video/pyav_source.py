@@ -13,7 +13,6 @@ from typing import Any
 
 from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.core.errors import DataError
-from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.video.base import LostFrames, TimedFrame
 from weckd_edge.devices.video.pyav_frames import frame_of_picture
 
@@ -39,6 +38,7 @@ class PyavSource:
         name: The source as the user named it.
         container: PyAV's open container; closing the source closes it.
         stream: The container's stream of pictures.
+        errors: PyAV's module of errors.
         is_live: Whether frames come at their own pace.
 
     Attributes:
@@ -48,12 +48,11 @@ class PyavSource:
         lost: What was lost up to now.
     """
 
-    def __init__(self, name: str, container: Any, stream: Any, *, is_live: bool) -> None:
+    def __init__(self, name: str, container: Any, stream: Any, errors: Any, *, is_live: bool) -> None:
         self.name = name
         self.is_live = is_live
         self.lost = LostFrames()
-        self._errors: Any = require("av", "read videos").error
-        self._container, self._stream = container, stream
+        self._container, self._stream, self._errors = container, stream, errors
         self._names_hd = container.format.name.partition(",")[0] != "video4linux2"  # large pictures of files are Rec. 709
         self.expected_frames = None if is_live else stream.frames or self._frames_in(container.duration or 0)
 

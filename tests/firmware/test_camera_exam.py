@@ -118,7 +118,7 @@ def test_a_camera_that_is_pulled_out_between_two_examinations_ends_the_program(s
     assert (out, process.returncode) == ("", 1)
 
 
-def test_a_button_that_is_not_there_is_told(library: Any, bundle: Path, tmp_path: Path) -> None:
+def test_a_button_that_is_not_there_is_reported(library: Any, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "key.pem").write_text("key")
     words = [library.folder / "examples/camera_exam", bundle, "/dev/null", tmp_path / "key.pem", "1", tmp_path / "button"]
     done = subprocess.run(list(map(str, words)), capture_output=True, text=True, check=False)

@@ -73,6 +73,8 @@ class ScannedImage:
             width=self.width,
             height=self.height,
             published_split=self.listed.published_split,
+            exam=self.listed.exam,
+            time_s=self.listed.time_s,
             attributes=self.listed.attributes,
         )
 

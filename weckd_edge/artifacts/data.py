@@ -39,6 +39,8 @@ class ImageRecord:
         height: Height after the EXIF orientation is applied, pixels.
         published_split: Split that the data set's folders or CSV name; None where they name none.
         attributes: Values of the CSV's further columns, sorted by column; empty without any.
+        exam: Examination that the user named, which lies in one group; None: the group is the examination.
+        time_s: Time of the frame in its examination, seconds; None where it is not known.
     """
 
     path: str
@@ -52,6 +54,13 @@ class ImageRecord:
     height: int
     published_split: str | None = None
     attributes: tuple[Attribute, ...] = ()
+    exam: str | None = None
+    time_s: float | None = None
+
+    @property
+    def examination(self) -> str:
+        """Name of the examination that the image is a frame of."""
+        return self.exam or self.group
 
     def identity(self, *, files: bool = False) -> list[str | int | None]:
         """Return what results made from this image depend on, for their keys in the store: neither path nor class name.

@@ -64,7 +64,7 @@ def command(bundle: Path, page: Page, runtime: Runtime, trust: AcceptedBundle, o
             click.echo(server.url)
         print_message("Ctrl-C ends it")
         if page.open_browser:
-            click.launch(server.url)
+            click.launch(server.camera_url or server.url)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:

@@ -300,7 +300,8 @@ typedef struct weckd_exam_decision {
 WECKD_EXPORT int weckd_exam_begin(weckd_bundle *bundle);
 
 /* Add the next frame. `probabilities` takes `classes` floats, of this frame alone, zeros where there are none, and may be NULL. A
- * frame that is refused is no failure. After a failure the examination is as it was. WECKD_ERR_ORDER: none was begun.
+ * frame that is refused is no failure. After a failure the examination is as it was, and `use` is WECKD_REFUSED. WECKD_ERR_ORDER:
+ * none was begun.
  * WECKD_ERR_ARGUMENT: also with WECKD_IGNORE_GUARD. */
 WECKD_EXPORT int weckd_exam_add(weckd_bundle *bundle, const weckd_frame *frame, weckd_exam_frame *added, float *probabilities,
                                 uint32_t classes);
