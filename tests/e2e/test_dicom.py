@@ -40,7 +40,7 @@ def people(place: Path) -> Path:
     whole = made.dicom(made.gradient(), WindowCenter=9, WindowWidth=9)
     (first / "report.dcm").write_bytes(made.dicom(None, SOPClassUID="1.2.840.10008.5.1.4.1.1.88.11"))
     (first / "short.dcm").write_bytes(whole[:-50])
-    (first / "frames.dcm").write_bytes(made.dicom(np.stack([made.gradient()] * 3)))
+    (first / "frames.dcm").write_bytes(made.dicom(np.stack([made.colours(seed=n) for n in range(3)])))
     (first / "colours.dcm").write_bytes(made.dicom(made.colours(), made.NAME))
     return folder
 
