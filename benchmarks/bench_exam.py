@@ -1,129 +1,213 @@
-"""Rate of examinations: ``python benchmarks/bench_exam.py [--minutes N]``.
+"""Whether the decision about an examination is right more often than its frames are, one by one.
 
-A video of 640x480, H.264, 30 frames a second, drawn eardrums over which the camera moves. A network of random weights (they
-do not matter to time), int8, OpenVINO, one thread. In one process, in turns of 300 frames each, of which the first do not
-count:
+    python benchmarks/bench_exam.py train --data FOLDER --weights FILE [--folds 5] [--only N ...] [--set KEY=VALUE ...]
+    python benchmarks/bench_exam.py bundle FOLDER
+    python benchmarks/bench_exam.py table
 
-- ``memory``: frames that lie decoded in memory are shown to an examination: what ``bench`` promises;
-- ``video``: the video's next frames, which a thread decodes, are shown to it.
+``train`` deals the groups of a data set into folds. For each fold it trains the chain of docs/examples/study-small.toml on
+the others, chooses the rule of examinations on their validation images as a build does (temperature, input guard, rule), and
+measures it on the fold. ``bundle`` takes what a finished build measured on its test split. Both append one line to
+results/exam.jsonl, with the outcome of each examination; a run of folds goes on behind the lines that are there. ``table``
+puts the folds of a data set together, so that each group is tested once.
 
-Says how many frames a second the video reaches of those from memory: the median of the ratios within each turn. Beside it
-stand the processor times of the thread that predicts. The process's memory is read at each turn. On a machine that others
-use too, ``chrt --rr 10 python ...`` keeps them off the cores. Appends one line to results/exam.jsonl.
+In otoscopy_chile, groups of near-identical frames stand for examinations: they are clusters, not patients, and hold no
+blurred or dark frames.
 """
 
 from __future__ import annotations
 
-import statistics
-import sys
+import argparse
+import logging
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import closing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from bench_frame import build, input_of, open_predictor
-from phantom_set import draw_set
-from PIL import Image
-from record import append
+from record import HERE
+from tables import lines_of
 
-from weckd_edge.artifacts import ExamRule
-from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.native.library import describe_library
-from weckd_edge.devices.runtime.exam import Exam
-from weckd_edge.devices.video.base import TimedFrame
-from weckd_edge.devices.video.pyav_backend import open_video
-from weckd_edge.devices.video.reading_thread import ThreadSource
+from weckd_edge.artifacts import DatasetIndex, ExamEvidence, InputSpec, Split
+from weckd_edge.bundle.reader import open_bundle
+from weckd_edge.config import BuildConfig, exam_settings, load_config, parse_setting
+from weckd_edge.core.errors import BundleError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.serialization import from_json, to_data
+from weckd_edge.core.store import Workspace
+from weckd_edge.metrics.classification import mean_of
+from weckd_edge.metrics.paired import compare_rates
+from weckd_edge.train.data.folds import Fold
 
-MODEL, SIDE, SIZE = "mobilenetv2_035", 128, (480, 640)
-RATE, TURN, WARMUP = 30, 300, 2
-RULE = ExamRule(confidence_threshold=1.0, max_frames=65535)
-"""A rule that counts every frame and has never seen enough."""
-
-
-def write_video(path: Path, pictures: list[Path], minutes: int) -> None:
-    """Encode a minute, and write it as often as there are minutes."""
-    av: Any = require("av", "write a video")
-    views = [np.asarray(Image.open(one).convert("RGB").resize((SIZE[1] + 60, SIZE[0] + 60))) for one in pictures]
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("libx264", rate=RATE, options={"preset": "veryfast"})
-        stream.height, stream.width = SIZE
-        stream.pix_fmt = "yuv420p"
-        packets = []
-        for number in range(60 * RATE):
-            view, at = views[number // RATE % len(views)], number % 60
-            pixels = np.ascontiguousarray(view[at : at + SIZE[0], at : at + SIZE[1]])
-            picture = av.VideoFrame.from_ndarray(pixels, "rgb24")
-            picture.pts = number
-            packets += [(bytes(one), one.pts, one.dts, one.is_keyframe) for one in stream.encode(picture)]
-        packets += [(bytes(one), one.pts, one.dts, one.is_keyframe) for one in stream.encode()]
-        for minute in range(minutes):
-            for data, pts, dts, is_keyframe in packets:
-                packet = av.Packet(data)
-                packet.stream, packet.time_base = stream, stream.codec_context.time_base
-                packet.pts, packet.dts = pts + minute * 60 * RATE, dts + minute * 60 * RATE
-                packet.is_keyframe = is_keyframe
-                container.mux(packet)
+RESULTS = HERE / "results" / "exam.jsonl"
+CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
+SEED = 0
 
 
-def resident_kb() -> int:
-    line = next(line for line in Path("/proc/self/status").read_text().splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1])
+def settings(weights: Path, changed: Sequence[str]) -> BuildConfig:
+    """Return the settings of the example, some of them changed, whose links start from one checkpoint."""
+    config = load_config(CONFIG, dict(parse_setting(BuildConfig, text) for text in changed))
+    links = tuple(replace(link, weights=str(weights.resolve())) for link in config.link)
+    return replace(config, link=links, distill=replace(config.distill, baseline=False))
 
 
-def show(exam: Exam, frames: Iterator[TimedFrame]) -> tuple[int, int, int]:
-    """Show a turn's frames; return their number, the time and this thread's processor time, nanoseconds."""
-    start_ns, start_cpu_ns, shown = time.monotonic_ns(), time.thread_time_ns(), 0
-    for frame in frames:
-        exam.add(frame.frame, frame.time_ns)
-        shown += 1
-        if shown == TURN:
-            break
-    return shown, time.monotonic_ns() - start_ns, time.thread_time_ns() - start_cpu_ns
+def measure_fold(root: Path, config: BuildConfig, fold: Fold, folder: Path) -> dict[str, Any]:
+    """Train on all folds but one, and return what the rule of examinations brings on that one."""
+    from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
+    from weckd_edge.devices.runtime.input_guard import OpenGuard
+    from weckd_edge.metrics.calibration import apply_temperature, fit_temperature
+    from weckd_edge.pipeline.steps.guard import make_guard
+    from weckd_edge.train.data.index import build_index
+    from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
+    from weckd_edge.train.distill.evaluate import predict_records
+    from weckd_edge.train.exam_rule.choose import choose_rule
+    from weckd_edge.train.exam_rule.examinations import gather
+    from weckd_edge.train.exam_rule.measure import measure_exams
+    from weckd_edge.train.networks.models import load_link
+
+    quiet, workspace = SilentProgress(), Workspace(folder)
+    index = build_index(
+        root / "groups.csv",
+        config.data,
+        labelled_subsets=len(config.link),
+        seed=config.seed,
+        skip_bad=False,
+        progress=quiet,
+        fold=fold,
+    )
+    plans = plan_chain(index, config)
+    stage = train_build(make_trainer(workspace, root, index, plans, quiet), plans, config).links[-1]
+    student, spec = load_link(stage.artifact, stage.folder), stage.artifact.input
+
+    def frames(split: Split, of: InputSpec) -> SplitFrames:
+        return decode_split(workspace, index, split, root, of.frame, quiet)
+
+    val, test = frames("val", spec), frames("test", spec)
+    predicted = [predict_records(student, spec, images) for images in (val, test)]
+    temperature = fit_temperature(predicted[0], val.labels, val.groups).value
+    shown = [apply_temperature(found, temperature) for found in predicted]
+    record = make_guard(index.split("train"), root, val, spec.frame, config.guard, seed=config.seed, progress=quiet)
+    guard = None if record.guard is None else OpenGuard(record.guard, spec.frame)
+    choice = choose_rule(
+        gather(val, shown[0], guard, ()).exams, exam_settings(config), config.seed, has_guard=guard is not None
+    )
+    found = measure_exams(gather(test, shown[1], guard, ()), choice, index, (), seed=config.seed)
+    return line_of(found, index) | {"fold": fold.number, "folds": fold.count, "temperature": temperature}
+
+
+def line_of(found: ExamEvidence, index: DatasetIndex) -> dict[str, Any]:
+    """Return what a line of results tells of an examination's evidence."""
+    return {
+        "set": index.name,
+        "choice": to_data(found.choice),
+        "frame_accuracy": to_data(found.frame_accuracy),
+        "accuracy": to_data(found.accuracy),
+        "gain": to_data(found.gain),
+        "curve": to_data(found.curve),
+        "frames_by_use": found.frames_by_use,
+        "notes": list(found.notes),
+        "outcomes": to_data(found.outcomes),
+    }
+
+
+def train(arguments: argparse.Namespace) -> None:
+    """Train and measure every fold whose line is not there yet."""
+    from short_trainings import append_to
+
+    config, changed = settings(arguments.weights, arguments.set), sorted(arguments.set)
+    name = arguments.data.resolve().name
+    done = [
+        (line["set"], line.get("changed_settings"), line.get("fold"), line.get("folds")) for line in lines_of(RESULTS.stem)
+    ]
+    for number in arguments.only or range(1, arguments.folds + 1):
+        if (name, changed, number, arguments.folds) in done:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            line = measure_fold(arguments.data, config, Fold(number=number, count=arguments.folds), Path(folder))
+        append_to(RESULTS, {"what": "examinations by folds", "changed_settings": changed, **line})
+        logging.info("fold %d: %s", number, told(line["outcomes"]))
+
+
+def take_bundle(folder: Path) -> None:
+    """Append what a finished build measured on its test split."""
+    from short_trainings import append_to
+
+    bundle = open_bundle(folder)
+    raw = (folder / "evidence" / "exams.json").read_bytes()
+    index = from_json(
+        DatasetIndex,
+        (folder / "evidence" / "dataset_index.json").read_bytes(),
+        where="dataset_index.json",
+        error=BundleError,
+    )
+    line = line_of(from_json(ExamEvidence, raw, where="exams.json", error=BundleError), index)
+    append_to(RESULTS, {"what": "examinations of a build", "bundle": bundle.manifest.name, **line})
+    logging.info("%s", told(line["outcomes"]))
+
+
+def told(outcomes: Iterable[Mapping[str, Any]]) -> str:
+    """Return the accuracies of examinations and of their frames, and the difference, each with its interval by groups."""
+    judged = [one for one in outcomes if one["label"] is not None and one["best"] is not None]
+    several = [one for one in judged if one["accepted"] > 1]
+    return "; ".join(f"{name}: {_told(part)}" for name, part in (("all", judged), ("of several frames", several)) if part)
+
+
+def _told(judged: Sequence[Mapping[str, Any]]) -> str:
+    groups = [one["group"] for one in judged]
+    frames = np.array([one["frames_right"] / one["accepted"] for one in judged])
+    right = np.array([one["best"] == one["label"] for one in judged], np.float64)
+    gain = compare_rates(frames, right, groups, seed=SEED)
+    figures = []
+    for name, values in (("frames", frames), ("examinations", right)):
+        metric = mean_of(values, groups, seed=SEED)
+        ends = "no interval" if metric.low is None else f"{metric.low:.1%} to {metric.high:.1%}"
+        figures.append(f"{name} {metric.value:.1%} ({ends})")
+    ends = (
+        "too few for an interval"
+        if gain is None
+        else f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
+    )
+    return f"{len(judged)} examinations, {', '.join(figures)}, difference {ends}"
+
+
+def table() -> None:
+    """Print what all folds of each data set bring together, and each bundle."""
+    lines = lines_of(RESULTS.stem)
+    kinds = {(line["set"], line["folds"], *line["changed_settings"]) for line in lines if "folds" in line}
+    for name, folds, *changed in sorted(kinds):
+        parts = [
+            line
+            for line in lines
+            if (line["set"], line.get("folds"), line.get("changed_settings")) == (name, folds, changed)
+        ]
+        chosen = ", ".join(f"fold {line['fold']}: {line['choice']['name']}" for line in parts)
+        print(f"{name}, {' '.join(changed) or 'study-small.toml'}, {len(parts)} of {folds} folds ({chosen})")
+        print(f"  {told([one for line in parts for one in line['outcomes']])}")
+    for line in lines:
+        if "bundle" in line:
+            print(f"{line['bundle']} ({line['choice']['name']})\n  {told(line['outcomes'])}")
 
 
 def main() -> None:
-    minutes = int(sys.argv[2]) if sys.argv[1:2] == ["--minutes"] else 10
-    with tempfile.TemporaryDirectory() as place:
-        folder = Path(place)
-        index = draw_set(folder / "images", 200)
-        spec = input_of(SIDE, SIZE)
-        predictor = open_predictor(build(MODEL, spec, (folder / "images", index), folder / "network"), spec, index.labels)
-        film = folder / "exam.mp4"
-        write_video(film, [folder / "images" / one.path for one in index.images[:8]], minutes)
-        times: dict[str, list[int]] = {"memory": [], "video": []}
-        cpu: dict[str, list[int]] = {"memory": [], "video": []}
-        memory = []
-        with closing(open_video(film)) as source:
-            held = [frame for frame, _ in zip(source.frames(), range(TURN), strict=False)]
-        with closing(ThreadSource(lambda: open_video(film), "exam")) as source:
-            frames, turn = source.frames(), 0
-            while True:
-                for name, given in (("memory", iter(held)), ("video", frames)):
-                    shown, took_ns, cpu_ns = show(Exam(predictor, RULE), given)
-                    if turn >= WARMUP and shown == TURN:
-                        times[name].append(took_ns // TURN)
-                        cpu[name].append(cpu_ns // TURN)
-                memory.append(resident_kb())
-                if shown < TURN:
-                    break
-                turn += 1
-            lost = source.lost
-    turns = zip(times["memory"], times["video"], strict=False)
-    append(
-        "exam",
-        f"{minutes} minutes of 640x480 H.264, {MODEL} at {SIDE}, time of a frame",
-        times,
-        ["av", "openvino", "numpy"],
-        library=describe_library(),
-        rate_of_memory=round(statistics.median(one / other for one, other in turns), 3),
-        thread_time_ns={name: statistics.median(values) for name, values in cpu.items()},
-        resident_kb=memory,
-        lost=[lost.dropped, lost.damaged, lost.end],
-    )
-    predictor.runner.close()
+    """Read the arguments and run what they name."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    trains = commands.add_parser("train")
+    trains.add_argument("--data", type=Path, required=True)
+    trains.add_argument("--weights", type=Path, required=True)
+    trains.add_argument("--set", nargs="+", default=[], metavar="KEY=VALUE")
+    trains.add_argument("--folds", type=int, default=5)
+    trains.add_argument("--only", type=int, nargs="+")
+    commands.add_parser("bundle").add_argument("folder", type=Path)
+    commands.add_parser("table")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    if arguments.command == "train":
+        train(arguments)
+    elif arguments.command == "bundle":
+        take_bundle(arguments.folder)
+    else:
+        table()
 
 
 if __name__ == "__main__":

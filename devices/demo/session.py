@@ -28,6 +28,7 @@ from weckd_edge.devices.images.decoding import decode_bytes, decoded_image
 from weckd_edge.devices.images.frames import frame_from_pixels
 from weckd_edge.devices.runtime.backends.base import Frame
 from weckd_edge.devices.runtime.decision import unreadable
+from weckd_edge.devices.runtime.exam import Exam
 from weckd_edge.devices.runtime.predict import open_bundle_model
 
 NOTICE = (
@@ -82,7 +83,7 @@ class DemoSession:
             self.model.close()
 
     def describe(self) -> dict[str, Any]:
-        """Describe the open bundle: its name, device, backend, labels, operating point and verdict."""
+        """Describe the open bundle: its name, device, backend, labels, frame, operating point and verdict."""
         manifest, choice = self.model.bundle.manifest, self.model.choice
         scored = sum_up_gates(manifest)
         return {
@@ -95,6 +96,7 @@ class DemoSession:
             "labels": list(manifest.labels),
             "confidence_threshold": manifest.operating_point.confidence_threshold,
             "frame": [manifest.input.frame.height, manifest.input.frame.width],
+            "crop": list(crop_box(manifest.input.frame)),
             "verdict": {**to_data(scored), "detail": scored.detail.replace("reasons below", "reasons in its report")},
             "synthetic": SYNTHETIC if manifest.synthetic else None,
             "notice": NOTICE,
@@ -102,7 +104,7 @@ class DemoSession:
 
     def predict(self, data: bytes) -> dict[str, Any]:
         """Predict an image file's bytes; one that cannot be read is "unable to analyze" and says why."""
-        with self._turn():
+        with self.turn():
             start_ns = time.monotonic_ns()
             try:
                 with decoded_image(data) as found:
@@ -128,7 +130,7 @@ class DemoSession:
         Raises:
             DataError: The image cannot be read, or has no prediction to explain.
         """
-        with self._turn():
+        with self.turn():
             start_ns = time.monotonic_ns()
             frame = self._frame(decode_bytes(data))
             prediction = self.model.predictor.predict(frame)
@@ -147,8 +149,17 @@ class DemoSession:
             "ns": took_ns,
         }
 
+    def open_exam(self) -> Exam:
+        """Return an examination by the bundle's own rule, without frames."""
+        return Exam(self.model.predictor, self.model.bundle.manifest.exam)
+
     @contextmanager
-    def _turn(self) -> Iterator[None]:
+    def turn(self) -> Iterator[None]:
+        """Wait until nobody else uses the model, and hold it for a block of code.
+
+        Raises:
+            DeviceError: The model was closed.
+        """
         with self._one_at_a_time:
             if self._closed:
                 raise DeviceError("the demo is ending; start it again", code="E_DEVICE_DEMO")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,10 +17,13 @@ from weckd_edge.core.files import read_bounded, through_stored_links
 from weckd_edge.core.optional_imports import is_installed, require
 from weckd_edge.devices.images.avif_headers import check_coded_size
 from weckd_edge.devices.images.budget import Budget
+from weckd_edge.devices.images.dicom.elements import is_dicom
+from weckd_edge.devices.images.dicom.image import DicomImage, open_dicom
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, describe_file, picture_kind_of
 from weckd_edge.devices.images.headers import Claims, black_is_zero, check_file, check_tags
 from weckd_edge.devices.images.notes import make_pixel_counter
 from weckd_edge.devices.images.pixels import STORED, Pixels, to_rgb
+from weckd_edge.devices.images.silence import silenced
 
 MAX_SIDE = 8192
 """Longest side of an image, pixels, as in the C library (``WECKD_MAX_SIDE``); larger images are never decoded."""
@@ -38,20 +39,19 @@ FORMATS = ("JPEG", "PNG", "TIFF", "BMP", "WEBP", "GIF", "PPM", "JPEG2000", "AVIF
 
 SUFFIXES = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".bmp", ".dib", ".webp", ".gif"),
-    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".avif", ".heic", ".heif", ".hif", ".dcm", ".dicom"),
 )
-"""Suffixes of files in these formats, lower case."""
+"""Suffixes of files in these formats and of DICOM, lower case."""
 
 _STRIP_PIXELS = 1 << 20
 
 _BYTES_A_PIXEL = 12
 """Most memory for a pixel while it is decoded, bytes, Pillow's copy and our own included, as it was measured."""
 
-_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16, "AVIF": 24, "HEIF": 22}
+_MORE_BYTES_A_PIXEL = {"JPEG2000": 24, "WEBP": 16, "AVIF": 24, "HEIF": 22, "DICOM": 32}
 """Most memory for a pixel in formats whose decoders take more, bytes."""
 
 _ORIENTATION = 0x0112
-_opening = threading.Lock()
 _memory_budget = Budget(MAX_DECODING_BYTES)
 
 
@@ -72,7 +72,8 @@ def decode(path: Path) -> Pixels:
     """Read an image file.
 
     Args:
-        path: JPEG, PNG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000, AVIF or HEIC; the first of several pages or frames is taken.
+        path: JPEG, PNG, TIFF, BMP, WebP, GIF, PPM, JPEG 2000, AVIF, HEIC or DICOM; the first of several pages or frames is
+            taken, and a DICOM of several frames is refused.
 
     Returns:
         uint8 ``[H, W, 3]``, RGB, with the EXIF orientation applied. Transparent parts lie on black; 16 bits a channel
@@ -120,7 +121,7 @@ def decoded_image(data: bytes) -> Iterator[DecodedImage]:
     try:
         claims = _claims(data)
         image = _open(data, claims)
-        with _memory_budget.reserved(_memory_of(image)):
+        with _memory_budget.reserved(_memory_of(image.format or "", *image.size)):
             found = _decode(image, claims)
             del image  # its own pixels are not needed any more
             yield found
@@ -140,16 +141,44 @@ def open_image(data: bytes) -> Image.Image:
 def _claims(data: bytes) -> Claims:
     if not data:
         raise DataError("empty file (0 bytes)", code="E_DATA_IMAGE_DAMAGED")
-    return check_file(data)
+    return Claims() if is_dicom(data) else check_file(data)  # what comes before a DICOM may begin as a TIFF does
 
 
 def _open(data: bytes, claims: Claims) -> Image.Image:
+    image = open_dicom(data) if is_dicom(data) else _open_by_pillow(data, claims)
+    check_size(image.format or "", image.width, image.height)
+    if image.format == "AVIF":
+        check_coded_size(data, *image.size)
+    return image
+
+
+def check_size(format_name: str, width: int, height: int) -> None:
+    """Refuse a picture that is larger than an image may be, or whose decoding takes more memory than all images may.
+
+    Args:
+        format_name: Pillow's name of its format.
+        width: Width by its head, pixels.
+        height: Height by its head, pixels.
+
+    Raises:
+        DataError: It is; the message is a short reason.
+    """
+    if max(width, height) > MAX_SIDE:
+        raise DataError(f"{width} x {height} pixels; a side may have {MAX_SIDE}, save it smaller", code="E_DATA_IMAGE_LIMIT")
+    if _memory_of(format_name, width, height) > MAX_DECODING_BYTES:
+        sides = f"{width} x {height} pixels of {format_name}"
+        raise DataError(
+            f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG", code="E_DATA_IMAGE_LIMIT"
+        )
+
+
+def _open_by_pillow(data: bytes, claims: Claims) -> Image.Image:
     head = data[:HEAD_BYTES]
-    with _no_warnings():
+    with silenced():
         Image.init()  # a Pillow may be built without one of them
     known = _decoders(head)
     try:
-        with _no_warnings():
+        with silenced():
             image: Image.Image = Image.open(io.BytesIO(black_is_zero(data) if claims.white_is_zero else data), formats=known)
     except UnidentifiedImageError as err:
         raise DataError(describe_file(head, claims), code="E_DATA_IMAGE_FORMAT") from err
@@ -161,17 +190,6 @@ def _open(data: bytes, claims: Claims) -> Image.Image:
         raise
     except Exception as err:  # a decoder may raise anything on damaged bytes
         raise DataError(f"damaged header ({_brief(err)})", code="E_DATA_IMAGE_DAMAGED") from err
-    if max(image.size) > MAX_SIDE:
-        raise DataError(
-            f"{image.width} x {image.height} pixels; a side may have {MAX_SIDE}, save it smaller", code="E_DATA_IMAGE_LIMIT"
-        )
-    if image.format == "AVIF":
-        check_coded_size(data, *image.size)
-    if _memory_of(image) > MAX_DECODING_BYTES:
-        sides = f"{image.width} x {image.height} pixels of {image.format}"
-        raise DataError(
-            f"{sides} take more than {MAX_DECODING_BYTES >> 20} MiB; save it smaller, or as PNG", code="E_DATA_IMAGE_LIMIT"
-        )
     return image
 
 
@@ -209,14 +227,14 @@ def _learn_heic() -> None:
         raise DataError(
             f"HEIC is not read here, as pillow_heif is broken; {advice}", code="E_DATA_IMAGE_UNSUPPORTED"
         ) from err
-    with _opening:
+    with silenced():
         if "HEIF" not in Image.OPEN:
             heif.register_heif_opener()
 
 
-def _memory_of(image: Image.Image) -> int:
-    """Return the most memory that an image takes while it is decoded, bytes."""
-    return image.width * image.height * _MORE_BYTES_A_PIXEL.get(image.format or "", _BYTES_A_PIXEL)
+def _memory_of(format_name: str, width: int, height: int) -> int:
+    """Return the most memory that a picture takes while it is decoded, bytes."""
+    return width * height * _MORE_BYTES_A_PIXEL.get(format_name, _BYTES_A_PIXEL)
 
 
 def _decode(image: Image.Image, claims: Claims) -> DecodedImage:
@@ -238,19 +256,12 @@ def _decode(image: Image.Image, claims: Claims) -> DecodedImage:
         for top in range(0, height, rows):
             strip = image.crop((0, top, width, min(top + rows, height)))
             stored[top : top + rows] = to_rgb(strip, image.format or "", claims, counter)
-        return DecodedImage(pixels=upright, notes=counter.notes(several=several))
+        own = image.notes if isinstance(image, DicomImage) else ()
+        return DecodedImage(pixels=upright, notes=(*own, *counter.notes(several=several)))
     except (DataError, MemoryError):
         raise
     except Exception as err:
         raise DataError(f"damaged or cut short ({_brief(err)})", code="E_DATA_IMAGE_DAMAGED") from err
-
-
-@contextmanager
-def _no_warnings() -> Iterator[None]:
-    # Filters belong to the whole process, hence the lock; headers are quick, pixels are decoded outside of it.
-    with _opening, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        yield
 
 
 def _brief(err: Exception) -> str:
@@ -268,7 +279,7 @@ def _orientation(image: Image.Image) -> int:
         if profile is not None and "exif" not in image.info:
             image.info["exif"] = bytes.fromhex("".join(profile.split("\n")[3:]))
         check_tags(image.info.get("exif", b"").removeprefix(b"Exif\0\0"))
-        with _no_warnings():
+        with silenced():
             found = image.getexif().get(_ORIENTATION, 1)
     except (DataError, MemoryError):
         raise

@@ -16,6 +16,7 @@ _NO_CLAIMS = Claims()
 
 _PICTURES: tuple[tuple[int, bytes, str], ...] = (
     (128, b"DICM", "DICOM"),
+    *((0, mark, "DICOM without the 128 bytes and DICM before it") for mark in (b"\x08\0\x05\0CS", b"\x02\0\0\0UL")),
     (0, b"8BPS", "PSD (Photoshop)"),
     (0, b"%!PS", "PostScript"),
     (0, b"\xc5\xd0\xd3\xc6", "PostScript"),
@@ -108,7 +109,7 @@ def describe_file(head: bytes, claims: Claims = _NO_CLAIMS) -> str:
         return f"a TIFF of {numbers}values of {claims.bits} bits in this form is not read; save it as PNG of 8 or 16 bits"
     picture = picture_kind_of(head)
     if picture is not None:
-        return f"{picture} is not read; convert it to {'PNG' if picture == 'DICOM' else 'JPEG or PNG'}"
+        return f"{picture} is not read; convert it to {'PNG' if picture.startswith('DICOM') else 'JPEG or PNG'}"
     kind = file_kind_of(head) if begins in ("WebP", "BMP", None) else None
     if kind is not None:
         return f"not an image but {kind}"

@@ -16,6 +16,8 @@ NEARLY_ONE_VALUE = "W_NEARLY_ONE_VALUE"
 FEW_BITS = "W_FEW_BITS"
 HIDDEN = "W_HIDDEN_BY_TRANSPARENCY"
 SEVERAL = "I_FIRST_OF_SEVERAL"
+BY_WINDOW = "I_GREYS_BY_WINDOW"
+NO_WINDOW = "W_NO_WINDOW"
 
 NEAR_LEVELS = 16
 """Span of levels, of 256, that nearly all pixels of a picture of nearly one value lie within, in every channel."""
@@ -142,6 +144,11 @@ _OF_MANY = {
         "under it is what you mean"
     ),
     NEARLY_ONE_VALUE: "are nearly of one colour, as black and empty pictures are; look at them",
+    NO_WINDOW: (
+        "are DICOM of more than 8 bits whose header names no window; all of their bits are scaled to 8, so that pictures of "
+        "few values are dark: look at them"
+    ),
+    BY_WINDOW: "have greys by the first window, or the table, of their own DICOM header",
     SEVERAL: "hold several pages or frames, of which the first is read; save the others as files of their own, if needed",
 }
 """Remark on several pictures by its code; it follows their number."""

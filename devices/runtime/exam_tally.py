@@ -95,6 +95,12 @@ class ExamTally:
         """Return what the frames say so far."""
         return self._judge(self._sums, self._weight)
 
+    @property
+    def lead(self) -> int:
+        """Lead of the most probable label over the next one in summed, weighted evidence, 65536ths, at least 0."""
+        first, second = sorted((*self._sums, -(1 << 62)), reverse=True)[:2]
+        return first - second
+
     def _judge(self, sums: Sequence[int], weight: int) -> ExamProbabilities:
         if not weight:
             return ExamProbabilities(probabilities=(), best=None, is_decided=False)
@@ -114,8 +120,7 @@ class ExamTally:
         found = self.probabilities()
         if found.best is None or not found.is_decided:
             return False
-        others = [value for at, value in enumerate(self._sums) if at != found.best]
-        if rule.stop_lead is not None and self._sums[found.best] - max(others, default=-(1 << 62)) >= rule.stop_lead:
+        if rule.stop_lead is not None and self.lead >= rule.stop_lead:
             return True
         return not rule.top_k and self._is_settled(found.best)
 

@@ -25,6 +25,7 @@ STEPS = {
     "verify": "Verification",
     "golden": "GoldenFrames",
     "abstain": "Abstention",
+    "exam": "ExamEvidence",
     "measure": "MetricsRecord",
     "audit_data": "DataAudit",
     "gates": "Gate",

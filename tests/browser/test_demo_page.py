@@ -104,6 +104,14 @@ def test_a_picture_of_the_camera_is_classified_and_the_camera_let_go(tab: Any) -
     assert not tab.page.locator("#video").is_visible()
 
 
+def test_a_camera_that_is_unplugged_is_let_go_and_reported(tab: Any) -> None:
+    tab.page.get_by_role("button", name="Use the camera").click()
+    tab.until("document.getElementById('video').videoWidth > 0")
+    tab.page.evaluate("stream.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+    assert tab.page.get_by_role("alert").inner_text() == "The camera was disconnected."
+    assert tab.page.get_by_role("button", name="Use the camera").is_visible()
+
+
 def test_the_map_is_shown_on_request_and_put_away_again(tab: Any) -> None:
     choose(tab, png())
     seen = tab.page.locator("#picture")
@@ -140,12 +148,12 @@ def test_an_unsure_prediction_is_unable_to_analyze_and_keeps_its_limits(browser:
         assert decision(tab) == "Unable to analyze"
         assert "a decision needs 0.9999" in tab.page.locator("#why").inner_text()
         assert tab.page.locator("#bars li").count() == 3
-        assert tab.page.locator(".fill.chosen").count() == 0
+        assert tab.page.locator("#bars .chosen").count() == 0
         assert tab.violations() == []
 
 
 def test_a_file_over_the_limit_is_refused_without_being_sent(tab: Any) -> None:
-    tab.page.evaluate("answer(new Blob([new Uint8Array(33 * 2 ** 20)]))")
+    tab.page.evaluate("classify(new Blob([new Uint8Array(33 * 2 ** 20)]))")
     assert tab.page.get_by_role("alert").inner_text() == "The file has 33.0 MiB; the limit is 32 MiB."
     assert not any("/api/predict" in url for url in tab.requests)
 
@@ -162,6 +170,8 @@ def test_a_server_that_is_gone_is_reported(browser: Any, unsure_server: DemoServ
 
 def test_all_of_it_works_with_the_keyboard_alone(tab: Any) -> None:
     keys = tab.page.keyboard
+    keys.press("Tab")
+    assert tab.page.evaluate("document.activeElement.id") == "tab-image"
     keys.press("Tab")
     assert tab.page.evaluate("document.activeElement.id") == "choose"
     with tab.file_chooser() as chooser:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from support.bundles.signing_keys import write_pair
 from support.errors import raises
-from weckd_edge.artifacts import BuiltModel, FrameGuard, QualityLimits
+from weckd_edge.artifacts import BuiltModel, ExamRule, FrameGuard, FrameWeights, QualityLimits
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.signing import sign
 from weckd_edge.bundle.writer import seal
@@ -46,7 +46,9 @@ def folder(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     rows = tuple((0.5,) * (row + 1) for row in range(FEATURES))
     guard = FrameGuard(limits=QualityLimits(min_contrast=2.0), mean=(1.0,) * FEATURES, whitening=rows, max_ood_score=1e9)
-    toy.write_bundle(folder, models=[model], backends=["echo"], guard=guard, tolerance=0.5, non_gradeable_labels=("wax",))
+    weights = FrameWeights(sharpness_edges=(), confidence_edges=(0.5, 0.75), table=((1, 2, 3),))
+    more: dict[str, Any] = {"guard": guard, "exam": ExamRule(weights=weights, stop_lead=1000), "tolerance": 0.5}
+    toy.write_bundle(folder, models=[model], backends=["echo"], non_gradeable_labels=("wax",), **more)
     return folder
 
 

@@ -87,7 +87,7 @@ def test_an_installed_program_finds_its_library_also_where_the_tree_was_moved(in
     shutil.copytree(installed, tmp_path / "moved", symlinks=True)
     for prefix in (installed, tmp_path / "moved"):
         assert "usage: weckd-update" in run(prefix / "bin/weckd-update", "--help", env=env)
-        told = run("ldd", prefix / "bin/camera_loop", env=env)
+        told = run("ldd", prefix / "bin/camera_exam", env=env)
         assert f"{prefix}/" in re.search(r"libweckd_edge\S* => (\S+)", told)[1]  # type: ignore[index]
 
 
@@ -104,7 +104,7 @@ def test_every_program_that_a_unit_starts_is_installed(installed: Path) -> None:
         for path in units
         for word in re.findall(r"^Exec\w+=(\S+)", path.read_text(encoding="utf-8"), re.MULTILINE)
     }
-    assert started == {f"{installed}/bin/camera_loop", f"{installed}/bin/weckd-update"}
+    assert started == {f"{installed}/bin/camera_exam", f"{installed}/bin/weckd-update"}
     assert all(os.access(path, os.X_OK) for path in started)
     assert (installed / "share/weckd_edge/update.conf").is_file()  # what the units read from /etc/weckd
 

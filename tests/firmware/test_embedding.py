@@ -109,6 +109,7 @@ BEFORE = """
 #include <weckd_edge.h>
 #include <stdio.h>
 static const char KEY[] = "";
+int next_frame(weckd_frame *frame);
 int use(const uint8_t *nv12, uint64_t highest_version_accepted);
 int use(const uint8_t *nv12, uint64_t highest_version_accepted) {
 """
@@ -126,8 +127,9 @@ void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t hig
 )
 def test_what_the_guides_show_compiles(firmware: ModuleType, tmp_path: Path, page: str, before: str, after: str) -> None:
     text = (firmware.SOURCE.parents[1] / page).read_text(encoding="utf-8")
-    (block,) = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
-    (tmp_path / "shown.c").write_text(before + block + after)
+    blocks = re.findall(r"```c\n(.*?)```", text, re.DOTALL)
+    assert blocks
+    (tmp_path / "shown.c").write_text(before + "".join(blocks) + after)
     run("cc", "-std=c11", "-Wall", "-Wextra", "-I", firmware.SOURCE / "include", "-fsyntax-only", tmp_path / "shown.c")
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 
-@pytest.mark.parametrize("target", ["manifest", "guard", "bundle", "frame", "onnx"])
+@pytest.mark.parametrize("target", ["manifest", "guard", "bundle", "frame", "exam", "onnx"])
 def test_the_kept_corpus_runs_through(sanitized: Any, firmware: ModuleType, target: str, tmp_path: Any) -> None:
     folder = Path(__file__).with_name("corpus") / target
     files = list(folder.iterdir())

@@ -280,7 +280,7 @@ def test_the_binding_returns_what_the_guard_measured(library: Any, toy: ModuleTy
 
 def test_the_block_has_room_for_the_guard_whatever_the_bundle(library: Any) -> None:
     lib = ctypes.CDLL(str(library.folder / "libweckd_edge.so"))
-    assert lib.weckd_api_version() == 5
+    assert lib.weckd_api_version() == 6
 
 
 def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> None:

@@ -70,13 +70,13 @@ def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
         text = (
             source.read_text()
             .replace("/usr/bin/weckd-update", str(tool.program))
-            .replace("/usr/bin/camera_loop", "/bin/true")
+            .replace("/usr/bin/camera_exam", "/bin/true")
         )
         (tmp_path / source.name).write_text(text)
     drop_in = tmp_path / "weckd-camera.service.d/update.conf"
     drop_in.parent.mkdir()
     text = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
-    drop_in.write_text(text.replace("/usr/bin/weckd-update", str(tool.program)).replace("/usr/bin/camera_loop", "/bin/true"))
+    drop_in.write_text(text.replace("/usr/bin/weckd-update", str(tool.program)).replace("/usr/bin/camera_exam", "/bin/true"))
     units = [tmp_path / name for name in ("weckd-camera.service", "weckd-confirm.service", "weckd-confirm.timer")]
     done = subprocess.run(["systemd-analyze", "verify", *units], capture_output=True, text=True, check=False)
     said = [line for line in done.stderr.splitlines() if "weckd" in line and "/weckd-camera.service:" not in line]

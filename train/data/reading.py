@@ -11,6 +11,7 @@ from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.train.data.content import MIN_SIDE, is_tiny
+from weckd_edge.train.data.dicom_groups import make_header_groups, number_groups
 from weckd_edge.train.data.listing import data_root, list_data
 from weckd_edge.train.data.listing.masks import pair_masks
 from weckd_edge.train.data.listing.notes import counted, note, some_names
@@ -45,16 +46,18 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> 
     two grey levels, which that image has not.
 
     Raises:
-        ConfigError: Columns are named for a folder.
+        ConfigError: Columns are named for a folder, or no image has the attribute of DICOM that should group images.
         DataError: Nothing is there, or it is not laid out as a data set.
     """
     root = data_root(path)
     listing = list_data(path, config)
-    found = scan(root, listing.images, progress)
+    header = make_header_groups(config.dicom_group) if config.dicom_group is not None else None
+    found = scan(root, listing.images, progress, header.read if header else None)
     named = pair_masks(image.path for image in listing.images)
     flat = {image.listed.path for image in found.images if image.two_levels}
     masks = {mask for mask, image in named.items() if mask in flat and image not in flat}
     images = tuple(image for image in found.images if image.listed.path not in masks)
+    images, group_notes = number_groups(path, images, header.keyword) if header else (images, [])
     labels = sorted({image.label for image in listing.images if image.path not in masks})
     if len(labels) == 1:
         raise DataError(
@@ -66,7 +69,13 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> 
         images=images,
         bad_files=tuple(sorted((*listing.bad_files, *found.bad_files), key=lambda file: file.path)),
         labels=tuple(labels),
-        notes=(*listing.notes, *_mask_notes(named, masks, flat, images), *_tiny_notes(images), *picture_notes(images)),
+        notes=(
+            *listing.notes,
+            *group_notes,
+            *_mask_notes(named, masks, flat, images),
+            *_tiny_notes(images),
+            *picture_notes(images),
+        ),
     )
 
 

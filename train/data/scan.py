@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,8 +14,8 @@ from PIL import Image
 from weckd_edge.artifacts import BadFile, DataNote, ImageRecord, Split
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import sha256_bytes
 from weckd_edge.devices.images.decoding import decoded_image, read_image_file
+from weckd_edge.devices.images.dicom.attribute import image_sha256
 from weckd_edge.devices.images.notes import summarize_notes
 from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.train.data.content import is_two_levels
@@ -31,7 +31,7 @@ class ScannedImage:
 
     Attributes:
         listed: Path and label.
-        sha256: Digest of the file.
+        sha256: Digest of the file; of a DICOM file, of its pixels as they are stored.
         pixels_sha256: Digest of size and RGB pixels.
         width: Width, pixels.
         height: Height, pixels.
@@ -39,6 +39,7 @@ class ScannedImage:
         colour: Whole image in colour, squeezed by area averaging, uint8 ``[16, 16, 3]``.
         two_levels: Whether it has one or two grey levels, as a mask has.
         notes: Remarks on the picture.
+        header_group: What stands for the attribute of its header that groups images, in this run; empty without one.
     """
 
     listed: ListedImage
@@ -50,6 +51,7 @@ class ScannedImage:
     colour: NDArray[np.uint8]
     two_levels: bool = False
     notes: tuple[DataNote, ...] = ()
+    header_group: str = ""
 
     def record(self, *, label: int, group: str, split: Split, subset: int | None = None) -> ImageRecord:
         """Return the image as the index keeps it.
@@ -71,6 +73,8 @@ class ScannedImage:
             width=self.width,
             height=self.height,
             published_split=self.listed.published_split,
+            exam=self.listed.exam,
+            time_s=self.listed.time_s,
             attributes=self.listed.attributes,
         )
 
@@ -88,12 +92,21 @@ class Scan:
     bad_files: tuple[BadFile, ...]
 
 
-def scan(root: Path, listed: Sequence[ListedImage], progress: Progress) -> Scan:
-    """Decode every image in a few threads; a file that cannot be read is recorded, not raised."""
+def scan(
+    root: Path, listed: Sequence[ListedImage], progress: Progress, read_group: Callable[[bytes], str] | None = None
+) -> Scan:
+    """Decode every image in a few threads; a file that cannot be read is recorded, not raised.
+
+    Args:
+        root: Folder that paths are relative to.
+        listed: Images.
+        progress: Receiver of the progress.
+        read_group: Returns what stands for the group that a file's header names; None where headers name none.
+    """
     images: list[ScannedImage] = []
     bad: list[BadFile] = []
     with ThreadPoolExecutor(4) as pool, progress.task("read images", len(listed)) as task:
-        for found in pool.map(lambda item: _scan_one(root, item), sorted(listed, key=lambda item: item.path)):
+        for found in pool.map(lambda item: _scan_one(root, item, read_group), sorted(listed, key=lambda item: item.path)):
             if isinstance(found, BadFile):
                 bad.append(found)
             else:
@@ -107,7 +120,7 @@ def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
     return summarize_notes({utf8_path(image.listed.path): image.notes for image in images})
 
 
-def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
+def _scan_one(root: Path, listed: ListedImage, read_group: Callable[[bytes], str] | None) -> ScannedImage | BadFile:
     name = utf8_path(listed.path)
     if name != listed.path:
         return BadFile(path=name, reason="its name is not UTF-8; rename it")
@@ -121,7 +134,7 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
             colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
             return ScannedImage(
                 listed=listed,
-                sha256=sha256_bytes(data),
+                sha256=image_sha256(data),
                 pixels_sha256=pixels_sha256(pixels),
                 width=pixels.shape[1],
                 height=pixels.shape[0],
@@ -129,6 +142,7 @@ def _scan_one(root: Path, listed: ListedImage) -> ScannedImage | BadFile:
                 colour=np.array(colour, dtype=np.uint8),
                 two_levels=is_two_levels(whole.histogram()),
                 notes=found.notes,
+                header_group=read_group(data) if read_group else "",
             )
     except DataError as err:
         return BadFile(path=name, reason=str(err))

@@ -12,11 +12,10 @@ from PIL import Image
 from weckd_edge.artifacts import BadFile
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress, ProgressTask
-from weckd_edge.core.store import atomic_folder, sha256_file
+from weckd_edge.core.store import atomic_folder
 from weckd_edge.devices.images.camera_frames import rgb_of
 from weckd_edge.devices.video.base import LostFrames
-from weckd_edge.devices.video.film_files import is_film
-from weckd_edge.devices.video.pyav_backend import open_video
+from weckd_edge.devices.video.film_files import film_sha256, is_film, open_film
 from weckd_edge.devices.video.reading_thread import ThreadSource
 from weckd_edge.train.extraction.choose import Candidate, choose_frames, find_candidates
 from weckd_edge.train.extraction.folder import TABLE, ExtractedExam, ExtractedFrame, ExtractionFolder
@@ -118,7 +117,7 @@ def extract_videos(videos: Sequence[VideoFile], out: Path, progress: Progress, *
     done_before = 0
     for video in videos:
         try:
-            digest = sha256_file(video.path)
+            digest = film_sha256(video.path)
             if folder.find(digest) is not None:
                 done_before += 1
                 continue
@@ -163,4 +162,4 @@ def _write(video: VideoFile, chosen: Sequence[Candidate], place: Path, task: Pro
 
 
 def _open(video: VideoFile) -> ThreadSource:
-    return ThreadSource(lambda: open_video(video.path), str(video.path))
+    return ThreadSource(lambda: open_film(video.path), str(video.path))

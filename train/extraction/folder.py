@@ -51,7 +51,7 @@ class ExtractedExam:
     Attributes:
         exam: Name of the examination, and of its sub-folder.
         label: Class by the folder that the video lies in; empty where nobody named one.
-        sha256: Digest of the video file.
+        sha256: Digest of the video file; of a DICOM file, of its pixels as they are stored.
         frames: The frames, in the order of time; there may be none.
         is_listed: Whether the CSV was given its lines.
     """

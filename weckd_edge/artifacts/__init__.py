@@ -43,14 +43,22 @@ from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Envi
 from weckd_edge.artifacts.exam import (
     LARGEST_EVIDENCE,
     MAX_EDGES,
-    MAX_FRAMES,
     MAX_SCALE,
     MAX_STOP_LEAD,
-    MAX_TOP_K,
     MAX_WEIGHT,
     ONE,
     ExamRule,
     FrameWeights,
+    Rank,
+)
+from weckd_edge.artifacts.exam_evidence import (
+    ExamCandidate,
+    ExamChoice,
+    ExamCurvePoint,
+    ExamEvidence,
+    ExamOutcome,
+    ExamSlice,
+    ExamTimePoint,
 )
 from weckd_edge.artifacts.frame import (
     Colour,
@@ -121,6 +129,7 @@ from weckd_edge.artifacts.verification import (
     ReliabilityBin,
     Verification,
 )
+from weckd_edge.core.bounds import MAX_FRAMES, MAX_TOP_K
 from weckd_edge.core.store import SCHEMA_VERSION, FileRef
 
 __all__ = [
@@ -162,7 +171,14 @@ __all__ = [
     "EarlyStop",
     "Environment",
     "Estimate",
+    "ExamCandidate",
+    "ExamChoice",
+    "ExamCurvePoint",
+    "ExamEvidence",
+    "ExamOutcome",
     "ExamRule",
+    "ExamSlice",
+    "ExamTimePoint",
     "ExecutedLayer",
     "ExportedModel",
     "FileRef",
@@ -221,6 +237,7 @@ __all__ = [
     "QualityLimits",
     "QuantizationTrial",
     "QuantizedModel",
+    "Rank",
     "Rate",
     "RecalibratedModel",
     "Recalibration",

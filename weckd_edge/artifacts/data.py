@@ -33,12 +33,14 @@ class ImageRecord:
         group: What no split may separate: a patient, an examination, or a cluster of near-identical frames.
         split: Split that uses the image.
         labelled_subset: Index of its labelled subset (training images only); None: its label is not used in training.
-        sha256: SHA-256 of the file, hexadecimal.
+        sha256: SHA-256 of the file, hexadecimal; of a DICOM file, of its pixels as they are stored.
         pixels_sha256: SHA-256 of size and decoded RGB pixels, hexadecimal: equal for copies, whatever the file format.
         width: Width after the EXIF orientation is applied, pixels.
         height: Height after the EXIF orientation is applied, pixels.
         published_split: Split that the data set's folders or CSV name; None where they name none.
         attributes: Values of the CSV's further columns, sorted by column; empty without any.
+        exam: Examination that the user named, which lies in one group; None: the group is the examination.
+        time_s: Time of the frame in its examination, seconds; None where it is not known.
     """
 
     path: str
@@ -52,6 +54,13 @@ class ImageRecord:
     height: int
     published_split: str | None = None
     attributes: tuple[Attribute, ...] = ()
+    exam: str | None = None
+    time_s: float | None = None
+
+    @property
+    def examination(self) -> str:
+        """Name of the examination that the image is a frame of."""
+        return self.exam or self.group
 
     def identity(self, *, files: bool = False) -> list[str | int | None]:
         """Return what results made from this image depend on, for their keys in the store: neither path nor class name.
@@ -75,7 +84,7 @@ class UnlabelledImage:
 
     Attributes:
         path: Path relative to the folder of unlabelled images, with forward slashes.
-        sha256: SHA-256 of the file, hexadecimal.
+        sha256: SHA-256 of the file, hexadecimal; of a DICOM file, of its pixels as they are stored.
         pixels_sha256: SHA-256 of size and decoded RGB pixels, hexadecimal.
     """
 

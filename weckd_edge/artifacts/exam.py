@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from weckd_edge.core.bounds import MAX_FRAMES
+
 Evidence = Literal["log_probability", "vote"]
 """What a frame says of each label: the logarithm of its probability, or a vote for the most probable one."""
 
@@ -17,8 +19,6 @@ LARGEST_EVIDENCE = 16 << 16
 ONE = 1 << 16
 """One unit of evidence. Evidence is counted in whole numbers, so that its sums are exact and have no order."""
 
-MAX_TOP_K = 32
-MAX_FRAMES = 65_535
 MAX_WEIGHT = 255
 MAX_EDGES = 7
 """Largest number of edges along each side of the table of weights."""

@@ -18,6 +18,8 @@ GATE_NAMES = {
     "max_energy_mj": ("Energy of one frame above idle", "at most", "mJ"),
     "min_per_class_recall": ("Minimum per-class sensitivity", "at least", "%"),
     "min_slice_accuracy": ("Minimum accuracy in a slice", "at least", "%"),
+    "min_exam_accuracy": ("Accuracy of examinations", "at least", "%"),
+    "min_exam_recall": ("Minimum per-class sensitivity of examinations", "at least", "%"),
     "better_than_chance": ("Balanced accuracy by groups, compared with guessing", "over", "%"),
     "min_slice_recall": ("Minimum per-class sensitivity in a slice", "at least", "%"),
 }

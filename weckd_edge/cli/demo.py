@@ -1,4 +1,4 @@
-"""``weckd-edge demo``: a local page that classifies images with a bundle."""
+"""``weckd-edge demo``: a local page that classifies images, and examinations, with a bundle."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ class Page(OptionGroup):
 @click.argument("bundle", type=PATH)
 @takes(page=Page, runtime=Runtime, trust=AcceptedBundle, output=Output)
 def command(bundle: Path, page: Page, runtime: Runtime, trust: AcceptedBundle, output: Output) -> int:
-    """Classify images with a BUNDLE on a page in your browser: drop a file, choose one, or use the camera.
+    """Classify with a BUNDLE on a page in your browser: one image, or an examination by a live camera or a video.
 
-    Prints the page's address and serves it until Ctrl-C. Images stay on this machine; none is written or logged.
+    Prints the page's address and serves it until Ctrl-C. Images and frames stay on this machine; none is written or logged.
     """
     from weckd_edge.devices.demo.server import DemoServer
     from weckd_edge.devices.demo.session import DemoSession
@@ -56,14 +56,15 @@ def command(bundle: Path, page: Page, runtime: Runtime, trust: AcceptedBundle, o
             print_message(
                 f"warning: anyone who reaches {page.host} over the network can send it images and read the predictions"
             )
-            print_message("the camera works only on this machine's own address, as browsers ask for https elsewhere")
+            where = "does not work at this address" if server.camera_url is None else f"works only at {server.camera_url}"
+            print_message(f"the camera {where}, as browsers ask for https elsewhere; image and video files work anywhere")
         if output.as_json:
             print_json({"bundle": str(bundle), "url": server.url})
         else:
             click.echo(server.url)
         print_message("Ctrl-C ends it")
         if page.open_browser:
-            click.launch(server.url)
+            click.launch(server.camera_url or server.url)
         try:
             server.serve_forever(poll_interval=0.2)
         except KeyboardInterrupt:

@@ -8,9 +8,10 @@ from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import AuditConfig
 from weckd_edge.config.base import paths_of
 from weckd_edge.config.bench import BenchConfig
-from weckd_edge.config.build import BuildConfig, load_config, without_folders
+from weckd_edge.config.build import BuildConfig, exam_settings, load_config, without_folders
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
+from weckd_edge.config.exam import ExamConfig
 from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.in_force import SettingInForce, settings_in_force, settings_toml
@@ -36,6 +37,7 @@ __all__ = [
     "BuildConfig",
     "DataConfig",
     "DistillConfig",
+    "ExamConfig",
     "GateConfig",
     "GuardConfig",
     "InputConfig",
@@ -51,6 +53,7 @@ __all__ = [
     "TeacherConfig",
     "TrainConfig",
     "VerifyConfig",
+    "exam_settings",
     "load_config",
     "parse_setting",
     "paths_of",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +14,7 @@ from weckd_edge.config.base import check_setting, map_paths
 from weckd_edge.config.bench import BenchConfig
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
+from weckd_edge.config.exam import ExamConfig
 from weckd_edge.config.gates import GateConfig
 from weckd_edge.config.guard import GuardConfig
 from weckd_edge.config.input import InputConfig
@@ -54,6 +55,7 @@ class BuildConfig:
         report: Contents of the report.
         guard: The input guard.
         abstain: Confidence that a decision needs.
+        exam: The decision about an examination of several frames.
         model_card: Statements of the builder for the model card.
     """
 
@@ -74,6 +76,7 @@ class BuildConfig:
     report: ReportConfig = ReportConfig()
     guard: GuardConfig = GuardConfig()
     abstain: AbstainConfig = AbstainConfig()
+    exam: ExamConfig = ExamConfig()
     model_card: ModelCardConfig = ModelCardConfig()
 
     def __post_init__(self) -> None:
@@ -92,6 +95,16 @@ class BuildConfig:
             f"the training images; labelled subsets are disjoint, so at most {1 / max(1, len(self.link)):.3f} each",
             code="E_CONFIG_CONFLICT",
         )
+
+
+def exam_settings(config: BuildConfig) -> ExamConfig:
+    """Return the settings of examinations; with no threshold and no limit of their own they have those of ``[abstain]``."""
+    exam, frames = config.exam, config.abstain
+    if exam.threshold is not None or exam.max_group_error is not None:
+        return exam
+    if frames.max_group_error is None:
+        return replace(exam, threshold=frames.threshold)
+    return replace(exam, max_group_error=frames.max_group_error, confidence=frames.confidence, on_failure=frames.on_failure)
 
 
 def load_config(path: Path | None, settings: Mapping[str, Any] = MappingProxyType({})) -> BuildConfig:

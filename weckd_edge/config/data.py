@@ -29,6 +29,12 @@ class DataConfig:
         group_column: CSV column with the groups that no split may separate (a patient, an examination); None takes
             ``group``.
         split_column: CSV column with the published split; None takes ``split`` or ``published_split``.
+        exam_column: CSV column with the examination that a frame belongs to, within its group where it has one; None takes
+            ``exam``. Without one, each group is an examination.
+        time_column: CSV column with a frame's time in its examination, seconds; None takes ``time_s``. Without one, frames
+            follow each other in the order of their paths, and their times are not known.
+        dicom_group: Attribute of the images' DICOM headers whose value no split may separate, by its keyword, such as
+            ``PatientID``. Its groups are numbered, and no value is kept. A group of the CSV comes first. None reads none.
     """
 
     labelled_fraction: float = 0.1
@@ -41,6 +47,9 @@ class DataConfig:
     label_column: str | None = None
     group_column: str | None = None
     split_column: str | None = None
+    exam_column: str | None = None
+    time_column: str | None = None
+    dicom_group: str | None = None
 
     def __post_init__(self) -> None:
         check_setting(
@@ -52,6 +61,12 @@ class DataConfig:
             check_setting(0 < value < 0.5, f"{name} = {value}: expected over 0 and under 0.5")
         distance = self.near_duplicate_distance
         check_setting(distance is None or 0 <= distance <= 16, f"near_duplicate_distance = {distance}: expected 0 to 16")
+        keyword = self.dicom_group
+        check_setting(
+            keyword is None or (keyword.isascii() and keyword.isalnum()),
+            f"dicom_group = '{keyword}': expected the keyword of a DICOM attribute, such as PatientID",
+            code="E_CONFIG_VALUE",
+        )
         named = [name for name in self._columns() if name is not None]
         check_setting(
             all(name.strip() for name in named), "expected the name of a column, got an empty text", code="E_CONFIG_VALUE"
@@ -69,4 +84,11 @@ class DataConfig:
         return any(name is not None for name in self._columns())
 
     def _columns(self) -> tuple[str | None, ...]:
-        return self.path_column, self.label_column, self.group_column, self.split_column
+        return (
+            self.path_column,
+            self.label_column,
+            self.group_column,
+            self.split_column,
+            self.exam_column,
+            self.time_column,
+        )

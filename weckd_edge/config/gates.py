@@ -20,6 +20,8 @@ class GateConfig:
         max_accuracy_drop: Largest loss of test accuracy between FP32 and the compiled model, 0..1.
         max_energy_mj: Largest energy of one frame above idle, millijoules, over 0.
         min_per_class_recall: Smallest test recall of the compiled model for any class, 0..1.
+        min_exam_accuracy: Smallest fraction of test examinations that are decided rightly, 0..1.
+        min_exam_recall: Smallest fraction of the test examinations of any class that are decided rightly, 0..1.
         min_slice_accuracy: Smallest test accuracy of the compiled model in any slice, 0..1; ``report.slices`` names the
             slices.
         min_slice_recall: Smallest test recall of the compiled model for any class in any slice, 0..1.
@@ -34,6 +36,8 @@ class GateConfig:
     max_accuracy_drop: float | None = None
     max_energy_mj: float | None = None
     min_per_class_recall: float | None = None
+    min_exam_accuracy: float | None = None
+    min_exam_recall: float | None = None
     min_slice_accuracy: float | None = None
     min_slice_recall: float | None = None
     better_than_chance: bool | None = None
@@ -42,6 +46,14 @@ class GateConfig:
         for name in ("max_latency_p90_ms", "max_memory_mib", "max_size_mib", "max_energy_mj"):
             value = getattr(self, name)
             check_setting(value is None or 0 < value < math.inf, f"{name} = {value}: expected over 0")
-        for name in ("min_accuracy", "max_accuracy_drop", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall"):
+        for name in (
+            "min_accuracy",
+            "max_accuracy_drop",
+            "min_per_class_recall",
+            "min_exam_accuracy",
+            "min_exam_recall",
+            "min_slice_accuracy",
+            "min_slice_recall",
+        ):
             value = getattr(self, name)
             check_setting(value is None or 0 <= value <= 1, f"{name} = {value}: expected 0 to 1 (0.9 for 90 %)")

@@ -12,6 +12,12 @@ MAX_LABEL_BYTES = 127
 """Largest length of a class name, bytes of UTF-8."""
 
 MAX_CLASSES = 1024
+MAX_TOP_K = 32
+"""Largest number of best frames that the decision about an examination may rest on."""
+
+MAX_FRAMES = 65_535
+"""Largest number of frames that count in one examination."""
+
 MIN_SIDE, MAX_SIDE = 3, 8192
 """Smallest and largest side of a frame, pixels; the input guard needs a pixel's neighbours."""
 

@@ -27,8 +27,10 @@ DISTRIBUTION_OF = {
     "PIL": "pillow",
     "cyclonedx": "cyclonedx-python-lib",
     "google": "protobuf",
+    "jpeg_ls": "pyjpegls",
     "mlflow": "mlflow-skinny",
     "mlperf_loadgen": "mlcommons-loadgen",
+    "openjpeg": "pylibjpeg-openjpeg",
     "packageurl": "packageurl-python",
     "pynvml": "nvidia-ml-py",
 }

@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import ClassMetrics, Estimate, Metric, MetricDifferences, Metrics
-from weckd_edge.metrics.counts import Bools, BootstrapDraws, Floats, Predictions, draw_metrics
+from weckd_edge.metrics.counts import (
+    Bools,
+    BootstrapDraws,
+    Floats,
+    Predictions,
+    draw_metrics,
+    draw_weights,
+    group_numbers,
+)
 from weckd_edge.metrics.group_bootstrap import (
     as_mass,
     bootstrap_difference,
@@ -99,6 +108,23 @@ def compare_metrics(before: BootstrapDraws, after: BootstrapDraws, predictions: 
 def fraction_of(mask: Bools, among: Bools, member: NDArray[np.intp]) -> Metric | None:
     """Return the fraction of the images of ``among`` that are in ``mask`` too; None where ``among`` is empty."""
     return _rate(mask[among], member[among]) if among.any() else None
+
+
+def mean_of(values: Floats, groups: Sequence[str], *, seed: int) -> Metric:
+    """Return the mean of values between 0 and 1, N of them at least 1, with its interval by a bootstrap over groups.
+
+    Args:
+        values: A value for each image or examination ``[N]``, 0..1.
+        groups: Group of each of them.
+        seed: Seed of the bootstrap.
+    """
+    member = group_numbers(groups)
+    sizes = group_sizes(member, np.ones(len(member)))
+    weights = draw_weights(len(sizes), seed)
+    draws = weights @ np.bincount(member, weights=values) / (weights @ sizes)
+    known = has_enough_images(len(sizes), len(member))
+    low, high = bounded(draws, sizes) if known else (None, None)
+    return Metric(value=float(draws[0]), low=low, high=high, images=len(member), groups=len(sizes))
 
 
 def _class_metrics(label: int, predictions: Predictions, drawn: BootstrapDraws) -> ClassMetrics:

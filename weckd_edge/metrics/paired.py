@@ -78,12 +78,12 @@ def compare_predictions(
     )
 
 
-def compare_rates(before: Bools, after: Bools, groups: Sequence[str], *, seed: int) -> Estimate | None:
+def compare_rates(before: Bools | Floats, after: Bools | Floats, groups: Sequence[str], *, seed: int) -> Estimate | None:
     """Return how much more often a second model is right than a first, by a paired bootstrap over groups.
 
     Args:
-        before: Whether the first model is right on each image ``[N]``.
-        after: Whether the second model is right on each image ``[N]``.
+        before: Whether the first model is right on each image ``[N]``, or how often, 0..1.
+        after: Whether the second model is right on each image ``[N]``, or how often, 0..1.
         groups: Group of each image.
         seed: Seed of the bootstrap.
 

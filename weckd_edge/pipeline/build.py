@@ -35,6 +35,7 @@ from weckd_edge.pipeline.steps.audit_data import audit_data
 from weckd_edge.pipeline.steps.bench import bench_parts
 from weckd_edge.pipeline.steps.calibrate import calibrate
 from weckd_edge.pipeline.steps.convert import convert
+from weckd_edge.pipeline.steps.exam import exam
 from weckd_edge.pipeline.steps.export import export
 from weckd_edge.pipeline.steps.gates import apply_gates
 from weckd_edge.pipeline.steps.golden import choose_golden
@@ -121,6 +122,7 @@ def compile_chain(
     verification = verify(ctx, student, teacher, frames.test)
     golden = choose_golden(ctx, student, frames.val)
     abstention = abstain(ctx, student, verification, fitted, frames, index)
+    exams = exam(ctx, student, verification, fitted, frames, index, abstention.operating_point)
     metrics = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point)
     measurement = bench_parts(ctx, student, frames.val, fitted.artifact.guard, choice.measurement)
     audit = audit_data(ctx, student.network, frames.test, index)
@@ -130,7 +132,7 @@ def compile_chain(
     )
     contents = BundleContents(
         manifest=draft_manifest(
-            ctx, layout, student.exported.artifact, student.selection, abstention, synthetic=index.synthetic
+            ctx, layout, student.exported.artifact, student.selection, abstention, exams, synthetic=index.synthetic
         ),
         dataset=index,
         chain=chain.record(deployed=student.name),
@@ -143,6 +145,7 @@ def compile_chain(
         audit=audit,
         metrics=metrics,
         abstention=abstention,
+        exams=exams,
         environment=read_environment(ctx.config.link, host=ctx.machine.host),
         files=layout.files,
     )

@@ -15,6 +15,7 @@ from weckd_edge.artifacts import (
     DataAudit,
     DatasetIndex,
     Environment,
+    ExamEvidence,
     Link,
     LinkSelection,
     Manifest,
@@ -38,6 +39,7 @@ LINK_SELECTION_FILE = "link_selection.json"
 AUDIT_FILE = "audit.json"
 METRICS_FILE = "metrics.json"
 ABSTENTION_FILE = "abstention.json"
+EXAMS_FILE = "exams.json"
 ENVIRONMENT_FILE = "environment.json"
 REPORT_FILE = "report.html"
 MODEL_CARD_FILE = "model_card.md"
@@ -64,6 +66,7 @@ class BundleContents:
         audit: Data audit; None where the build skipped it.
         metrics: Clinical metrics, by class and slice; None in a bundle without them.
         abstention: Input guard and threshold, and their effect; None in a bundle without them.
+        exams: Rule of examinations, and what it brings; None in a bundle without it.
         environment: Machine and software of the build; None in a bundle without it.
         files: Path on disk, or bytes, of each file of model, self-test and guard, by its path in the bundle; empty for a
             bundle that was read.
@@ -81,6 +84,7 @@ class BundleContents:
     audit: DataAudit | None = None
     metrics: MetricsRecord | None = None
     abstention: Abstention | None = None
+    exams: ExamEvidence | None = None
     environment: Environment | None = None
     files: Mapping[str, Path | bytes] = field(default_factory=dict)
 
@@ -114,6 +118,8 @@ def write_evidence(folder: Path, contents: BundleContents) -> None:
         write_atomic(below / METRICS_FILE, to_json(contents.metrics))
     if contents.abstention is not None:
         write_atomic(below / ABSTENTION_FILE, to_json(contents.abstention))
+    if contents.exams is not None:
+        write_atomic(below / EXAMS_FILE, to_json(contents.exams))
     if contents.environment is not None:
         write_atomic(below / ENVIRONMENT_FILE, to_json(contents.environment))
 
@@ -161,6 +167,7 @@ def read_contents(source: Path | Read, manifest: Manifest) -> BundleContents:
         audit=_read_if_there(read, AUDIT_FILE, DataAudit),
         metrics=_read_if_there(read, METRICS_FILE, MetricsRecord),
         abstention=_read_if_there(read, ABSTENTION_FILE, Abstention),
+        exams=_read_if_there(read, EXAMS_FILE, ExamEvidence),
         environment=_read_if_there(read, ENVIRONMENT_FILE, Environment),
     )
     _check(contents)
@@ -195,6 +202,8 @@ def _check(contents: BundleContents) -> None:
             )
     if contents.metrics is not None and len(contents.metrics.compiled.classes) != classes:
         raise BundleError(f"{METRICS_FILE}: expected the metrics of {classes} labels", code="E_BUNDLE_EVIDENCE")
+    if contents.exams is not None and len(contents.exams.recall) != classes:
+        raise BundleError(f"{EXAMS_FILE}: expected the recall of {classes} labels", code="E_BUNDLE_EVIDENCE")
     for recalls in (contents.verification.recall_fp32, contents.verification.recall_compiled):
         if len(recalls) != classes:
             raise BundleError(

@@ -6,7 +6,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import Latency, LatencyParts, LinkEvaluation, Measurement, Metric, MetricsRecord, OutsideTeaching
+from weckd_edge.artifacts import (
+    ExamEvidence,
+    Latency,
+    LatencyParts,
+    LinkEvaluation,
+    Measurement,
+    Metric,
+    MetricsRecord,
+    OutsideTeaching,
+)
 from weckd_edge.core.words import with_plain_spaces
 from weckd_edge.report.chapters.models import model_rows
 from weckd_edge.report.chapters.summary import summarize_bundle
@@ -66,6 +75,7 @@ def bundle_summary(contents: BundleContents, folder: Path) -> dict[str, Any]:
             "test_groups": compiled.groups,
         },
         "metrics": metrics_summary(contents.metrics, manifest.labels) if contents.metrics else None,
+        "exams": exams_summary(contents.exams) if contents.exams else None,
         "gates": [
             {"name": g.name, "limit": g.limit, "value": g.value, "verdict": g.verdict, "reason": g.reason}
             for g in manifest.gates
@@ -152,6 +162,24 @@ def metrics_summary(metrics: MetricsRecord, labels: Sequence[str]) -> dict[str, 
             for f in metrics.flips
         ],
         "notes": list(metrics.notes),
+    }
+
+
+def exams_summary(exams: ExamEvidence) -> dict[str, Any]:
+    """Return the figures of examinations; every figure is in ``evidence/exams.json``."""
+    gain = exams.gain
+    return {
+        "rule": exams.choice.name,
+        "confidence_threshold": exams.choice.rule.confidence_threshold,
+        "exams": exams.exams,
+        "accuracy": _figure(exams.accuracy),
+        "frame_accuracy": _figure(exams.frame_accuracy),
+        "gain": None if gain is None else {"value": gain.value, "low": gain.low, "high": gain.high},
+        "recall": [_figure(one) for one in exams.recall],
+        "decided": _figure(exams.decided),
+        "wrong": _figure(exams.wrong),
+        "frames": exams.frames_by_use,
+        "notes": [*exams.notes, *exams.choice.notes],
     }
 
 

@@ -16,6 +16,7 @@ from weckd_edge.core.store import write_atomic
 from weckd_edge.report import charts, pictures
 from weckd_edge.report.chapters import abstention, audit, explorer, operating_points, parity, verdicts
 from weckd_edge.report.chapters.confusion_csv import confusion_csv, csv_url
+from weckd_edge.report.chapters.exams import exams_text, outcome_text
 from weckd_edge.report.chapters.gallery import by_severity, gallery
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_text, recall_table
 from weckd_edge.report.chapters.models import model_rows
@@ -37,6 +38,7 @@ CONTENTS = (
     ("prediction_flips", "Prediction flips"),
     ("calibration", "Calibration"),
     ("abstention", "Unable to analyze"),
+    ("exams", "Examinations"),
     ("audit", "Data audit"),
     ("chain", "Chain and baseline"),
     ("precision", "Precision, agreement"),
@@ -139,6 +141,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         ),
         "latency_chart": safe(charts.latency_histogram(measurement.end_to_end, limit_ms)) if measurement else None,
         "share_chart": safe(charts.fraction_bar(data.splits)),
+        **_exams(contents),
         **_explorer(verification, manifest),
         **_parity(verification, manifest, frames, urls),
         "gallery": gallery(record, verification, manifest.labels, frames, urls) if record else None,
@@ -162,6 +165,21 @@ def _images(
             if picture.overlay is not None:
                 images[f"overlay:{path}"] = picture.overlay
     return {**images, **{f"sample:{n}": sample.image for n, sample in enumerate(samples)}}
+
+
+def _exams(contents: BundleContents) -> dict[str, Any]:
+    """Return what the report shows of examinations."""
+    found, labels = contents.exams, contents.manifest.labels
+    text = exams_text(found, labels)
+    strips = [(outcome_text(one, labels), one.uses) for one in text.shown] if text else []
+    curve = found if found is not None and found.frame_accuracy is not None and len(found.curve) > 1 else None
+    return {
+        "exams": text,
+        "exam_strips": safe(charts.exam_strips(strips)) if strips else None,
+        "exam_curve": safe(charts.frames_curve(curve.curve, curve.frame_accuracy.value))
+        if curve is not None and curve.frame_accuracy is not None
+        else None,
+    }
 
 
 def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:

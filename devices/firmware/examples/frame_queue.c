@@ -62,6 +62,13 @@ const uint8_t *frame_queue_take(frame_queue *queue) {
     return frame;
 }
 
+uint64_t frame_queue_dropped(frame_queue *queue) {
+    (void)pthread_mutex_lock(&queue->lock);
+    uint64_t dropped = queue->dropped;
+    (void)pthread_mutex_unlock(&queue->lock);
+    return dropped;
+}
+
 void frame_queue_end(frame_queue *queue) {
     (void)pthread_mutex_lock(&queue->lock);
     queue->ended = true;

@@ -25,6 +25,7 @@ bool frame_queue_open(frame_queue *queue, size_t frame_bytes); /* the only place
 void frame_queue_close(frame_queue *queue);
 void frame_queue_put(frame_queue *queue, const uint8_t *frame); /* copies; never waits for the reader */
 const uint8_t *frame_queue_take(frame_queue *queue); /* waits for a frame; it is held until the next take; NULL: ended */
+uint64_t frame_queue_dropped(frame_queue *queue);
 void frame_queue_end(frame_queue *queue); /* wakes the reader */
 
 #endif

@@ -20,7 +20,9 @@ static const char PUBLIC_KEY[] = "-----BEGIN PUBLIC KEY-----\n"
                                  "-----END PUBLIC KEY-----\n";
 
 static const char MANIFEST[] =
-    "{\n \"device\": \"generic-x86\",\n \"files\": [\n"
+    "{\n \"device\": \"generic-x86\",\n \"exam\": {\"confidence_threshold\": 0.5, \"duplicate_distance\": null, \"evidence\": \"vote\", "
+    "\"max_frames\": 9, \"min_frames\": 1, \"rank\": \"confidence\", \"scale\": 1, \"stop_lead\": null, \"top_k\": 2, \"weights\": null},\n"
+    " \"files\": [\n"
     "  {\"bytes\": %zu, \"path\": \"model/model.onnx\", \"sha256\": \"%s\"},\n"
     "  {\"bytes\": %zu, \"path\": \"selftest/expected.npy\", \"sha256\": \"%s\"},\n"
     "  {\"bytes\": %zu, \"path\": \"selftest/frames.npy\", \"sha256\": \"%s\"}],\n"

@@ -31,7 +31,7 @@
 extern "C" {
 #endif
 
-#define WECKD_API_VERSION 5     /* version of this header; grows when a call changes */
+#define WECKD_API_VERSION 6     /* version of this header; grows when a call changes */
 #define WECKD_BUNDLE_FORMAT 1   /* newest `schema_version` of a manifest that this library reads */
 #define WECKD_VERSION "0.1.0"   /* version of the library */
 
@@ -66,7 +66,8 @@ typedef enum weckd_status {
     WECKD_ERR_GEOMETRY = -16,  /* frame, stride or region do not fit together or do not fit the contract */
     WECKD_ERR_BUSY = -17,      /* another thread is inside a call on this bundle */
     WECKD_ERR_SELFTEST = -18,  /* a prediction for a golden frame differs from the bundle's by more than its tolerance */
-    WECKD_ERR_RUN = -19        /* the runtime failed while it predicted */
+    WECKD_ERR_RUN = -19,       /* the runtime failed while it predicted */
+    WECKD_ERR_ORDER = -20      /* a call out of its order: an examination was begun already, or none was */
 } weckd_status;
 
 /* Bytes of a message, its NUL included. */
@@ -221,8 +222,11 @@ typedef enum weckd_reason {
     WECKD_REASON_FLAT = 5,            /* the guard: too little contrast */
     WECKD_REASON_BLURRED = 6,         /* the guard: too little fine detail */
     WECKD_REASON_OUT_OF_DISTRIBUTION = 7, /* the guard: the frame is not like the training frames (OOD score) */
-    WECKD_REASON_NON_GRADEABLE_LABEL = 8  /* the model abstains on the predicted label, as the bundle says */
+    WECKD_REASON_NON_GRADEABLE_LABEL = 8, /* the model abstains on the predicted label, as the bundle says */
+    WECKD_REASON_TOO_FEW_FRAMES = 9   /* an examination: fewer frames count than a decision needs */
 } weckd_reason;
+
+#define WECKD_REASONS 10 /* number of reasons, WECKD_REASON_NONE included */
 
 /* Image quality of a frame, measured on a grid of its points. */
 typedef struct weckd_quality {
@@ -253,6 +257,61 @@ typedef struct weckd_result {
  * WECKD_ABSTAIN. */
 WECKD_EXPORT int weckd_classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result,
                                 float *probabilities, uint32_t classes);
+
+/* An examination: frames of one ear that end in one decision, by the bundle's own rule (`exam` of the manifest). One bundle has one at
+ * a time: weckd_exam_begin, weckd_exam_add for each frame, weckd_exam_decide as often as wanted, weckd_exam_reset. Nothing is
+ * allocated. weckd_classify and weckd_selftest may be called in between and change nothing of it. For the same frames and
+ * probabilities `weckd-edge` decides the same, to the bit: evidence is summed in whole numbers. */
+
+typedef enum weckd_use {
+    WECKD_COUNTED = 0,   /* the frame is evidence */
+    WECKD_REPEATED = 1,  /* nearly the last frame that counts over again; the network was not run */
+    WECKD_REFUSED = 2,   /* no evidence: the guard rejects it, a probability is no number, or its label is non-gradeable */
+    WECKD_NOT_NEEDED = 3 /* the examination had seen enough; nobody looked at the frame */
+} weckd_use;
+
+/* What an examination makes of one frame. */
+typedef struct weckd_exam_frame {
+    weckd_use use;
+    weckd_reason reason;     /* why the frame is refused; WECKD_REASON_NONE: it is not */
+    int32_t prediction;      /* index of the most probable label of this frame alone; -1: there is none */
+    float probability;       /* probability of that label, 0..1 */
+    weckd_quality quality;   /* zeros where the bundle has no guard, or nobody looked */
+    double ood_score;        /* squared distance from the training frames; negative: there is none */
+    uint64_t front_end_ns;   /* times as in weckd_result */
+    uint64_t guard_ns;
+    uint64_t network_ns;     /* 0: the network was not run */
+    uint8_t has_seen_enough; /* 1: no later frame changes the decision */
+} weckd_exam_frame;
+
+/* The decision of an examination, or what its frames say so far. */
+typedef struct weckd_exam_decision {
+    int32_t decision;        /* index of a label, or WECKD_ABSTAIN */
+    int32_t prediction;      /* index of the most probable label, the first of equals; -1: no frame is evidence */
+    double probability;      /* probability of that label, 0..1 */
+    weckd_reason reason;     /* WECKD_REASON_TOO_FEW_FRAMES, WECKD_REASON_LOW_PROBABILITY, or WECKD_REASON_NONE: it decides */
+    uint8_t has_seen_enough; /* 1: no later frame changes the decision */
+    uint64_t seen;           /* frames that were looked at: counted, repeated and refused */
+    uint64_t counted, repeated, refused;
+    uint64_t refused_by[WECKD_REASONS]; /* refused frames by weckd_reason */
+} weckd_exam_decision;
+
+/* Begin an examination. WECKD_ERR_ORDER: one was begun already. */
+WECKD_EXPORT int weckd_exam_begin(weckd_bundle *bundle);
+
+/* Add the next frame. `probabilities` takes `classes` floats, of this frame alone, zeros where there are none, and may be NULL. A
+ * frame that is refused is no failure. After a failure the examination is as it was, and `use` is WECKD_REFUSED. WECKD_ERR_ORDER:
+ * none was begun.
+ * WECKD_ERR_ARGUMENT: also with WECKD_IGNORE_GUARD. */
+WECKD_EXPORT int weckd_exam_add(weckd_bundle *bundle, const weckd_frame *frame, weckd_exam_frame *added, float *probabilities,
+                                uint32_t classes);
+
+/* Decide by the frames so far; more may follow. `probabilities` takes `classes` doubles, zeros where no frame is evidence, and may be
+ * NULL. WECKD_ERR_ORDER: none was begun. */
+WECKD_EXPORT int weckd_exam_decide(weckd_bundle *bundle, weckd_exam_decision *decision, double *probabilities, uint32_t classes);
+
+/* End the examination and forget its frames; WECKD_OK also where none was begun. */
+WECKD_EXPORT int weckd_exam_reset(weckd_bundle *bundle);
 
 typedef struct weckd_selftest_result {
     uint32_t frames;     /* golden frames that were run */

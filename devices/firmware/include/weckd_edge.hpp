@@ -26,6 +26,12 @@ struct Prediction {
     std::vector<float> probabilities;    // by label
 };
 
+struct ExamDecision {
+    std::optional<std::string> decision; // nothing: "unable to analyze", and result.reason has the reason
+    weckd_exam_decision result;
+    std::vector<double> probabilities;   // by label; zeros where no frame is evidence
+};
+
 // Verify a bundle; throws Error.
 inline weckd_contract check(const std::string &folder, weckd_options options = {}) {
     char message[WECKD_MESSAGE_BYTES] = "";
@@ -74,6 +80,23 @@ public:
         }
         return prediction;
     }
+
+    // An examination: begin, add each frame, decide as often as wanted, reset. Adding allocates nothing.
+    void begin_exam() { require(weckd_exam_begin(own_.get())); }
+    weckd_exam_frame add_to_exam(const weckd_frame &frame) {
+        weckd_exam_frame added{};
+        require(weckd_exam_add(own_.get(), &frame, &added, nullptr, 0));
+        return added;
+    }
+    ExamDecision decide_exam() {
+        ExamDecision found{std::nullopt, {}, std::vector<double>(contract().classes)};
+        require(weckd_exam_decide(own_.get(), &found.result, found.probabilities.data(), contract().classes));
+        if (found.result.decision != WECKD_ABSTAIN) {
+            found.decision = label(static_cast<std::uint32_t>(found.result.decision));
+        }
+        return found;
+    }
+    void reset_exam() { require(weckd_exam_reset(own_.get())); }
 
     weckd_bundle *get() const { return own_.get(); }
 

@@ -11,6 +11,10 @@ from typing import Any
 
 _TEXT = 128
 _MESSAGE = 256
+_REASONS = 10
+
+USES = ("counted", "repeated", "refused", "not_needed")
+"""What an examination makes of a frame, by ``weckd_use``."""
 
 
 class Options(ctypes.Structure):
@@ -137,6 +141,40 @@ class Result(ctypes.Structure):
     ]
 
 
+class ExamFrameResult(ctypes.Structure):
+    """``weckd_exam_frame``."""
+
+    _fields_ = [
+        ("use", ctypes.c_int),
+        ("reason", ctypes.c_int),
+        ("prediction", ctypes.c_int32),
+        ("probability", ctypes.c_float),
+        ("quality", Quality),
+        ("ood_score", ctypes.c_double),
+        ("front_end_ns", ctypes.c_uint64),
+        ("guard_ns", ctypes.c_uint64),
+        ("network_ns", ctypes.c_uint64),
+        ("has_seen_enough", ctypes.c_uint8),
+    ]
+
+
+class ExamResult(ctypes.Structure):
+    """``weckd_exam_decision``."""
+
+    _fields_ = [
+        ("decision", ctypes.c_int32),
+        ("prediction", ctypes.c_int32),
+        ("probability", ctypes.c_double),
+        ("reason", ctypes.c_int),
+        ("has_seen_enough", ctypes.c_uint8),
+        ("seen", ctypes.c_uint64),
+        ("counted", ctypes.c_uint64),
+        ("repeated", ctypes.c_uint64),
+        ("refused", ctypes.c_uint64),
+        ("refused_by", ctypes.c_uint64 * _REASONS),
+    ]
+
+
 class WeckdCError(Exception):
     """A call failed; ``status`` is a ``weckd_status``."""
 
@@ -162,6 +200,48 @@ class Prediction:
     reason: str
     quality: Quality
     ood_score: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamFrame:
+    """What an examination makes of one frame.
+
+    Attributes:
+        use: ``counted``, ``repeated``, ``refused`` or ``not_needed``.
+        reason: Why the frame is refused, in words; None where it is not.
+        label: Most probable label of this frame alone; None where there is none.
+        quality: Image quality of the frame; zeros where the bundle has no input guard, or nobody looked.
+        has_seen_enough: Whether no later frame changes the decision.
+    """
+
+    use: str
+    reason: str | None
+    label: str | None
+    quality: Quality
+    has_seen_enough: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExamDecision:
+    """The decision of an examination, or what its frames say so far.
+
+    Attributes:
+        decision: The label; None: "unable to analyze".
+        probabilities: Probability of each label, 0..1; zeros where no frame is evidence.
+        reason: Why there is no decision, in words.
+        counted: Number of frames that count.
+        repeated: Number of frames that are nearly the last counted one over again.
+        refused: Number of refused frames by reason, in words.
+        has_seen_enough: Whether no later frame changes the decision.
+    """
+
+    decision: str | None
+    probabilities: dict[str, float]
+    reason: str
+    counted: int
+    repeated: int
+    refused: dict[str, int]
+    has_seen_enough: bool
 
 
 class Bundle:
@@ -218,11 +298,9 @@ class Bundle:
         Raises:
             WeckdCError: The frame does not fit, or lies in the bundle's own frame as neither RGB nor BGR.
         """
-        size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
         result = Result()
         probabilities = (ctypes.c_float * self.contract.classes)()
-        held = pixels if isinstance(pixels, ctypes.Array) else ctypes.c_char_p(pixels)
-        given = Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
+        given = self._frame(pixels, frame)
         self._require(
             self._lib.weckd_classify(
                 self._handle, ctypes.byref(given), ctypes.byref(result), probabilities, self.contract.classes
@@ -231,15 +309,72 @@ class Bundle:
         return Prediction(
             decision=None if result.decision < 0 else self.labels[result.decision],
             probabilities=dict(zip(self.labels, probabilities, strict=True)),
-            reason=self._lib.weckd_reason_text(result.reason).decode(),
+            reason=self._reason(result.reason),
             quality=result.quality,
             ood_score=result.ood_score,
         )
+
+    def begin_exam(self) -> None:
+        """Begin an examination: frames of one ear that end in one decision.
+
+        Raises:
+            WeckdCError: One was begun already.
+        """
+        self._require(self._lib.weckd_exam_begin(self._handle))
+
+    def add_to_exam(self, pixels: bytes | ctypes.Array[Any], **frame: int) -> ExamFrame:
+        """Add the next frame of the examination, as ``classify`` takes it.
+
+        Raises:
+            WeckdCError: No examination was begun, or the frame does not fit; the examination is as it was.
+        """
+        result = ExamFrameResult()
+        given = self._frame(pixels, frame)
+        self._require(self._lib.weckd_exam_add(self._handle, ctypes.byref(given), ctypes.byref(result), None, 0))
+        return ExamFrame(
+            use=USES[result.use],
+            reason=self._reason(result.reason) if result.reason else None,
+            label=None if result.prediction < 0 else self.labels[result.prediction],
+            quality=result.quality,
+            has_seen_enough=bool(result.has_seen_enough),
+        )
+
+    def decide_exam(self) -> ExamDecision:
+        """Decide by the frames so far; more may follow.
+
+        Raises:
+            WeckdCError: No examination was begun.
+        """
+        result, count = ExamResult(), self.contract.classes
+        probabilities = (ctypes.c_double * count)()
+        self._require(self._lib.weckd_exam_decide(self._handle, ctypes.byref(result), probabilities, count))
+        return ExamDecision(
+            decision=None if result.decision < 0 else self.labels[result.decision],
+            probabilities=dict(zip(self.labels, probabilities, strict=True)),
+            reason=self._reason(result.reason),
+            counted=result.counted,
+            repeated=result.repeated,
+            refused={self._reason(code): frames for code, frames in enumerate(result.refused_by) if frames},
+            has_seen_enough=bool(result.has_seen_enough),
+        )
+
+    def reset_exam(self) -> None:
+        """End the examination, if there is one, and forget its frames."""
+        self._require(self._lib.weckd_exam_reset(self._handle))
 
     def close(self) -> None:
         """Release the bundle and its memory."""
         self._lib.weckd_close(self._handle)
         self._handle = ctypes.c_void_p()
+
+    def _frame(self, pixels: bytes | ctypes.Array[Any], frame: dict[str, int]) -> Frame:
+        size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
+        held = pixels if isinstance(pixels, ctypes.Array) else ctypes.c_char_p(pixels)
+        return Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
+
+    def _reason(self, code: int) -> str:
+        text: bytes = self._lib.weckd_reason_text(code)
+        return text.decode()
 
     def _require(self, status: int) -> None:
         if status:
@@ -268,6 +403,20 @@ def load(library: str) -> ctypes.CDLL:
         ctypes.c_void_p,
         ctypes.POINTER(Frame),
         ctypes.POINTER(Result),
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+    ]
+    lib.weckd_exam_begin.argtypes = lib.weckd_exam_reset.argtypes = [ctypes.c_void_p]
+    lib.weckd_exam_add.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(Frame),
+        ctypes.POINTER(ExamFrameResult),
+        ctypes.c_void_p,
+        ctypes.c_uint32,
+    ]
+    lib.weckd_exam_decide.argtypes = [
+        ctypes.c_void_p,
+        ctypes.POINTER(ExamResult),
         ctypes.c_void_p,
         ctypes.c_uint32,
     ]

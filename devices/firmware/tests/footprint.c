@@ -47,6 +47,23 @@ static void *classify(void *context) {
     return context;
 }
 
+static void *begin_exam(void *context) {
+    job.status = weckd_exam_begin(job.bundle);
+    return context;
+}
+
+static void *exam_add(void *context) {
+    weckd_exam_frame added;
+    job.status = weckd_exam_add(job.bundle, &job.frame, &added, NULL, 0);
+    return context;
+}
+
+static void *exam_decide(void *context) {
+    weckd_exam_decision decision;
+    job.status = weckd_exam_decide(job.bundle, &decision, NULL, 0);
+    return context;
+}
+
 static void *close_it(void *context) {
     weckd_close(job.bundle);
     return context;
@@ -127,6 +144,11 @@ int main(int argc, char **argv) {
     job.frame = (weckd_frame){.pixels = pixels, .width = 64, .height = 48, .format = WECKD_NV12, .fit = WECKD_FIT_COVER};
     run(classify);
     measure("classify", classify);
+    run(begin_exam);
+    run(exam_add);
+    measure("exam_add", exam_add);
+    run(exam_decide);
+    measure("exam_decide", exam_decide);
     measure("close", close_it);
     return 0;
 }

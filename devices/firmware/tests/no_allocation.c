@@ -1,4 +1,4 @@
-/* Counts what is taken from the heap while frames are classified.
+/* Counts what is taken from the heap while frames are classified and examined.
  *
  *   no_allocation BUNDLE BACKEND LIBRARY|-    prints "in open N, in calls N"
  * SPDX-License-Identifier: Apache-2.0 */
@@ -12,6 +12,20 @@
 static int fail(int status, const char *message) {
     printf("status %d: %s\n", status, message);
     return 1;
+}
+
+/* Examine the frames but the last, which is refused. */
+static int examine(weckd_bundle *bundle, const weckd_frame *frames, int count) {
+    weckd_exam_frame added;
+    weckd_exam_decision decision;
+    double probabilities[WECKD_MAX_CLASSES];
+    int status = weckd_exam_begin(bundle);
+    for (int i = 0; status == WECKD_OK && i < 10 * count; i++) {
+        int wanted = i % count == count - 1 ? WECKD_ERR_GEOMETRY : WECKD_OK;
+        int found = weckd_exam_add(bundle, &frames[i % count], &added, NULL, 0);
+        status = found == wanted ? weckd_exam_decide(bundle, &decision, probabilities, weckd_contract_of(bundle)->classes) : found;
+    }
+    return status == WECKD_OK && decision.counted == 0 ? WECKD_ERR_RUN : status == WECKD_OK ? weckd_exam_reset(bundle) : status;
 }
 
 int main(int argc, char **argv) {
@@ -60,6 +74,9 @@ int main(int argc, char **argv) {
             if (status != (i % FRAMES == FRAMES - 1 ? WECKD_ERR_GEOMETRY : WECKD_OK)) {
                 return fail(status, weckd_message(bundle));
             }
+        }
+        if ((status = examine(bundle, frames, FRAMES)) != WECKD_OK) {
+            return fail(status, weckd_message(bundle));
         }
         status = weckd_selftest(bundle, NULL);
         if (status != WECKD_OK && status != WECKD_ERR_SELFTEST) {

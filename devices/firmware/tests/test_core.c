@@ -310,8 +310,14 @@ int main(void) {
     json();
     threads();
     CHECK(weckd_classify(NULL, NULL, NULL, NULL, 0) == WECKD_ERR_ARGUMENT && weckd_selftest(NULL, NULL) == WECKD_ERR_ARGUMENT);
+    CHECK(weckd_exam_begin(NULL) == WECKD_ERR_ARGUMENT && weckd_exam_reset(NULL) == WECKD_ERR_ARGUMENT);
+    CHECK(weckd_exam_add(NULL, NULL, NULL, NULL, 0) == WECKD_ERR_ARGUMENT && weckd_exam_decide(NULL, NULL, NULL, 0) == WECKD_ERR_ARGUMENT);
     weckd_close(NULL);
-    for (int status = WECKD_ERR_RUN; status <= 0; status++) {
+    for (int reason = 0; reason < WECKD_REASONS; reason++) {
+        CHECK(strcmp(weckd_reason_text((weckd_reason)reason), "unknown reason") != 0);
+    }
+    CHECK(strcmp(weckd_reason_text((weckd_reason)WECKD_REASONS), "unknown reason") == 0);
+    for (int status = WECKD_ERR_ORDER; status <= 0; status++) {
         CHECK(strcmp(weckd_status_text(status), "unknown status") != 0);
     }
     printf("%d checks, %d failed\n", checks, failures);

@@ -219,7 +219,7 @@ def make_parts(
             predicted={},
         ),
         contents=BundleContents(
-            manifest=draft_manifest(ctx, layout, exported, selection, None, synthetic=True),
+            manifest=draft_manifest(ctx, layout, exported, selection, None, None, synthetic=True),
             dataset=index,
             chain=ChainRecord(
                 links=(link("M1", None, 0), link("M2", "1" * 64, 1)), baseline=None, labels_used=2, deployed="M2"

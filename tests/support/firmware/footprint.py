@@ -21,9 +21,12 @@ FIGURES = {
     "open_stack": "stack: `weckd_open`",
     "selftest_stack": "stack: `weckd_selftest`",
     "classify_stack": "stack: `weckd_classify`",
+    "exam_add_stack": "stack: `weckd_exam_add`",
+    "exam_decide_stack": "stack: `weckd_exam_decide`",
     "open_heap": "heap: most at once while opening",
     "open_kept": "heap: kept while open, the block",
     "classify_heap": "heap: taken by a prediction",
+    "exam_add_heap": "heap: taken by a frame of an examination",
 }
 ROW = re.compile(r"^\| (?P<title>[^|]+?) \| (?P<first>[\d,]+) \| (?P<second>[\d,]+) \|$", re.MULTILINE)
 ARCHITECTURES = ("x86-64", "arm64")
@@ -102,8 +105,9 @@ def what_is_apart(measured: Mapping[str, int], told: Mapping[str, int]) -> list[
         for name, value in measured.items()
         if abs(value - told[name]) > max(MARGIN * told[name], MARGIN_BYTES)
     ]
-    if measured["classify_heap"] != 0:
-        wrong.append(f"a prediction takes {measured['classify_heap']} bytes of the heap")
+    for name, what in (("classify_heap", "a prediction"), ("exam_add_heap", "a frame of an examination")):
+        if measured[name] != 0:
+            wrong.append(f"{what} takes {measured[name]} bytes of the heap")
     if measured["stripped"] > MAX_SHARED_OBJECT_BYTES:
         wrong.append(
             f"the shared object has {measured['stripped']:,} bytes, at most {MAX_SHARED_OBJECT_BYTES:,} are allowed"

@@ -12,7 +12,7 @@ from typing import Any
 
 PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
 FAKE_CAMERA = ("--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream")
-WIDE, PHONE = (1280, 900), (390, 844)
+WIDE, PHONE, NARROW = (1280, 900), (390, 844), (320, 640)
 
 
 def missing() -> str | None:
@@ -123,14 +123,19 @@ class Browser:
 
 
 @contextmanager
-def running() -> Iterator[Browser]:
-    """Start Chromium, and end it."""
+def running(*, camera_file: Path | None = None) -> Iterator[Browser]:
+    """Start Chromium, and end it.
+
+    Args:
+        camera_file: A .y4m file that the drawn camera plays over and over; None: Chromium's own picture.
+    """
     from playwright.sync_api import sync_playwright
 
+    camera = FAKE_CAMERA if camera_file is None else (*FAKE_CAMERA, f"--use-file-for-fake-video-capture={camera_file}")
     with sync_playwright() as playwright:
         # A container's root has no sandbox of its own; only pages of the tests are opened.
         browser = playwright.chromium.launch(
-            executable_path=find_program(), args=["--no-sandbox", "--disable-dev-shm-usage", *FAKE_CAMERA], timeout=120_000
+            executable_path=find_program(), args=["--no-sandbox", "--disable-dev-shm-usage", *camera], timeout=120_000
         )
         try:
             yield Browser(browser)

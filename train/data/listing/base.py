@@ -28,6 +28,8 @@ class ListedImage:
         path: Path relative to the data set's root, POSIX.
         label: Class name.
         group: Group that the user named; None without one.
+        exam: Examination that the user named, which lies in one group; None without one.
+        time_s: Time in its examination, seconds; None without one.
         published_split: Split that the data set puts it in; None without one.
         attributes: Cells of further columns.
     """
@@ -35,6 +37,8 @@ class ListedImage:
     path: str
     label: str
     group: str | None = None
+    exam: str | None = None
+    time_s: float | None = None
     published_split: Split | None = None
     attributes: tuple[Attribute, ...] = ()
 

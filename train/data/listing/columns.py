@@ -18,7 +18,14 @@ from weckd_edge.train.data.listing.splits import split_name, split_of_cell, word
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS
 from weckd_edge.train.data.listing.tables import DataTable, column
 
-OWN = {"path": ("path", "file"), "label": ("label",), "group": ("group",), "split": ("split", "published_split")}
+OWN = {
+    "path": ("path", "file"),
+    "label": ("label",),
+    "group": ("group",),
+    "split": ("split", "published_split"),
+    "exam": ("exam",),
+    "time": ("time_s",),
+}
 """Names of the columns that the project knows by itself, by role."""
 
 _PATHS: tuple[tuple[str, ...], ...] = (
@@ -55,6 +62,8 @@ class ColumnRoles:
         classes: Column of each class, with its title as it is written; empty where one column holds the class.
         group: Column of the groups, which no split cuts; None without one.
         split: Column of the split that the data came with; None without one.
+        exam: Column of the examinations; None without one.
+        time: Column of the times in an examination, seconds; None without one.
         notes: Decisions, and columns that look useful.
     """
 
@@ -63,13 +72,16 @@ class ColumnRoles:
     classes: tuple[tuple[str, str], ...]
     group: str | None
     split: str | None
+    exam: str | None
+    time: str | None
     notes: tuple[DataNote, ...]
 
     @property
     def used(self) -> frozenset[str]:
         """Columns that have a role; the others are kept beside each image."""
         own = {name for names in OWN.values() for name in names}
-        found = {self.path, self.label, self.group, self.split, *(name for name, _ in self.classes)} - {None}
+        named = (self.path, self.label, self.group, self.split, self.exam, self.time)
+        found = {*named, *(name for name, _ in self.classes)} - {None}
         return frozenset(own | {str(name) for name in found})
 
 
@@ -90,6 +102,8 @@ def choose_columns(table: DataTable, config: DataConfig, path: Path, is_file: Ca
         "label": config.label_column,
         "group": config.group_column,
         "split": config.split_column,
+        "exam": config.exam_column,
+        "time": config.time_column,
     }
     found: dict[str, str | None] = {role: _own(table, role, name, path) for role, name in wanted.items()}
     taken = {name for name in found.values() if name}
@@ -119,6 +133,8 @@ def choose_columns(table: DataTable, config: DataConfig, path: Path, is_file: Ca
         classes=tuple((name, _title(table, name)) for name in classes),
         group=found["group"],
         split=found["split"],
+        exam=found["exam"],
+        time=found["time"],
         notes=tuple(notes),
     )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import Attribute, BadFile, DataNote, Split
@@ -43,6 +44,7 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
                 code="E_DATA_TABLE_PATH",
             )
     splits, remarks = _splits(table, roles, files, path)
+    _refuse_half_named(table, roles, path)
     labels, reasons = _labels(table, roles, path)
     further = sorted(set(table.columns) - roles.used)
     images, bad = [], []
@@ -54,7 +56,9 @@ def read_csv(path: Path, config: DataConfig) -> Listing:
             ListedImage(
                 path=file,
                 label=label,
-                group=_group(row.get(roles.group or "", "")),
+                group=_name(row.get(roles.group or "", "")) or _name(row.get(roles.exam or "", "")),
+                exam=_exam(row, roles),
+                time_s=_time(row.get(roles.time or "", ""), f"{path}, line {line}"),
                 published_split=split,
                 attributes=tuple(Attribute(column=column, value=row.get(column, "")) for column in further),
             )
@@ -170,8 +174,43 @@ def label_notes(labels: Sequence[str]) -> list[DataNote]:
     return notes
 
 
-def _group(text: str) -> str | None:
+def _name(text: str) -> str | None:
     return None if is_missing(text) else text
+
+
+def _refuse_half_named(table: DataTable, roles: ColumnRoles, path: Path) -> None:
+    """Refuse an examination of which some rows name a group and others none: a split could cut it."""
+    if roles.exam is None or roles.group is None:
+        return
+    has_group: dict[str, bool] = {}
+    for line, row in table.rows:
+        exam, group = _name(row.get(roles.exam, "")), _name(row.get(roles.group, ""))
+        if exam is not None and has_group.setdefault(exam, group is not None) != (group is not None):
+            raise DataError(
+                f"{path}, line {line}: expected a group in every row of an examination, or in none; this one's has rows of "
+                "both kinds",
+                code="E_DATA_TABLE_CELL",
+            )
+
+
+def _exam(row: Mapping[str, str], roles: ColumnRoles) -> str | None:
+    """Return the name of a row's examination, which lies in one group: two patients may each have an examination 1."""
+    exam, group = _name(row.get(roles.exam or "", "")), _name(row.get(roles.group or "", ""))
+    return f"{group}/{exam}" if exam and group and group != exam else exam
+
+
+def _time(text: str, where: str) -> float | None:
+    if is_missing(text):
+        return None
+    try:
+        time_s = float(text)
+    except ValueError:
+        time_s = math.nan
+    if not math.isfinite(time_s):
+        raise DataError(
+            f"{where}: expected the time of the frame in its examination, seconds, found '{text}'", code="E_DATA_TABLE_CELL"
+        )
+    return time_s
 
 
 def _splits(

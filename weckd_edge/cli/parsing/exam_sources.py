@@ -98,10 +98,11 @@ def _add_folders(folder: Path, found: NamedSources) -> None:
 
     files = find_files(folder)
     frames: dict[Path, list[Path]] = {}
+    films = [file for file in (*files.images, *(Path(one.file) for one in files.skipped)) if _is_film(file)]
     for file in files.images:
-        frames.setdefault(file.parent, []).append(file)
+        if file not in films:
+            frames.setdefault(file.parent, []).append(file)
     found.exams.extend(_frames(str(place), inside) for place, inside in frames.items())
-    films = [Path(one.file) for one in files.skipped if _is_film(Path(one.file))]
     found.exams.extend(map(_video, films))
     found.skipped.extend(
         SkippedFile(file=one.file, reason=one.reason) for one in files.skipped if Path(one.file) not in films
@@ -109,10 +110,10 @@ def _add_folders(folder: Path, found: NamedSources) -> None:
 
 
 def _video(path: Path) -> NamedExam:
-    from weckd_edge.devices.video.pyav_backend import open_video
+    from weckd_edge.devices.video.film_files import open_film
     from weckd_edge.devices.video.reading_thread import ThreadSource
 
-    return NamedExam(name=str(path), open=lambda spec: ThreadSource(lambda: open_video(path), str(path)))
+    return NamedExam(name=str(path), open=lambda spec: ThreadSource(lambda: open_film(path), str(path)))
 
 
 def _frames(name: str, files: Sequence[Path]) -> NamedExam:

@@ -34,6 +34,13 @@ class DataColumns(OptionGroup):
         "--group-column", metavar="NAME", help="Column that no split may separate: a patient, an examination."
     )
     split_column: str | None = option("--split-column", metavar="NAME", help="Column that names the published split.")
+    exam_column: str | None = option("--exam-column", metavar="NAME", help="Column that names a frame's examination.")
+    time_column: str | None = option(
+        "--time-column", metavar="NAME", help="Column with a frame's time in its examination, seconds."
+    )
+    dicom_group: str | None = option(
+        "--dicom-group", metavar="KEYWORD", help="DICOM attribute that no split may separate, such as PatientID."
+    )
     use_published_split: bool | None = option(
         "--published-split/--no-published-split",
         default=None,

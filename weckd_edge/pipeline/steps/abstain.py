@@ -25,7 +25,7 @@ from weckd_edge.artifacts import (
     ThresholdRecord,
     Verification,
 )
-from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
+from weckd_edge.config import AbstainConfig, BuildConfig, ExamConfig, GuardConfig
 from weckd_edge.core.errors import ConfigError, did_you_mean
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -206,8 +206,21 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
     )
 
 
-def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig) -> tuple[Gate, ...]:
-    """Return the gate on the risk at the threshold; empty where the settings set no risk."""
+def evaluate_threshold(
+    threshold: ThresholdRecord | None,
+    config: AbstainConfig | ExamConfig,
+    *,
+    name: str = "max_group_error",
+    of: str = "validation images",
+) -> tuple[Gate, ...]:
+    """Return the gate on the risk at the threshold; empty where the settings set no risk.
+
+    Args:
+        threshold: The search for the threshold.
+        config: Settings of the search.
+        name: Name of the gate.
+        of: What the threshold was found on, in words.
+    """
     if threshold is None:
         return ()
     if threshold.confidence_threshold is not None:
@@ -217,7 +230,7 @@ def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig)
         )
         return (
             Gate(
-                name="max_group_error",
+                name=name,
                 limit=threshold.max_group_error,
                 value=threshold.val_group_error,
                 verdict="PASS",
@@ -226,13 +239,13 @@ def evaluate_threshold(threshold: ThresholdRecord | None, config: AbstainConfig)
         )
     more = threshold.more_groups
     hint = (
-        f"about {more} more groups of validation images might show it (there are {threshold.val_groups})"
+        f"about {more} more groups of {of} might show it (there are {threshold.val_groups})"
         if more is not None
         else f"{threshold.val_group_error:.1%} of the {threshold.decided_groups} surest groups are wrong; train longer"
     )
     reason = f"no threshold keeps the risk with {threshold.confidence:.0%} confidence; {hint}"
     verdict = "FAIL" if config.on_failure == "fail" else "INCONCLUSIVE"
-    return (Gate(name="max_group_error", limit=threshold.max_group_error, value=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
+    return (Gate(name=name, limit=threshold.max_group_error, value=None, verdict=verdict, reason=reason),)  # type: ignore[arg-type]
 
 
 def _curve(confidence: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[CoveragePoint, ...]:

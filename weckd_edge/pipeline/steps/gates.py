@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from weckd_edge.config import exam_settings
+from weckd_edge.devices.gates.exams import evaluate_exams
 from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates, evaluate_parity
 from weckd_edge.devices.gates.slices import evaluate_slices
 from weckd_edge.pipeline.context import BuildContext
@@ -30,8 +32,19 @@ def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
             contents.dataset.labels,
         ),
         *(evaluate_slices(ctx.limits, contents.metrics.slices, contents.dataset.labels) if contents.metrics else ()),
+        *evaluate_exams(ctx.limits, contents.exams, contents.dataset.labels),
         *evaluate_parity(contents.verification),
         *(evaluate_threshold(contents.abstention.threshold, ctx.config.abstain) if contents.abstention else ()),
+        *(
+            evaluate_threshold(
+                contents.exams.choice.threshold,
+                exam_settings(ctx.config),
+                name="max_exam_group_error",
+                of="validation examinations",
+            )
+            if contents.exams
+            else ()
+        ),
     )
     passed = all(gate.verdict != "FAIL" for gate in gates)
     return replace(contents, manifest=replace(manifest, gates=gates, passed=passed))

@@ -10,6 +10,7 @@ from typing import Generic, TypeVar
 from weckd_edge.artifacts import (
     Abstention,
     BuiltModel,
+    ExamEvidence,
     ExamRule,
     ExportedModel,
     FileRef,
@@ -118,6 +119,7 @@ def draft_manifest(
     exported: ExportedModel,
     selection: PrecisionSelection,
     abstention: Abstention | None,
+    exams: ExamEvidence | None,
     *,
     synthetic: bool,
 ) -> Manifest:
@@ -129,6 +131,7 @@ def draft_manifest(
         exported: FP32 graph of the link that is deployed.
         selection: Precision that was chosen for that link.
         abstention: The threshold that was found; None takes the settings'.
+        exams: The rule of examinations; None takes the plainest one, with the threshold of single frames.
         synthetic: Whether the images of the data set are synthetic.
     """
     point = abstention.operating_point if abstention else operating_point(ctx.config)
@@ -142,7 +145,7 @@ def draft_manifest(
         network_input_name=exported.network_input_name,
         output_name=exported.output_name,
         operating_point=point,
-        exam=ExamRule(confidence_threshold=point.confidence_threshold),
+        exam=exams.choice.rule if exams else ExamRule(confidence_threshold=point.confidence_threshold),
         models=layout.models,
         onnx=layout.onnx,
         # NNCF's int8 exists in its own IR alone: then the graph is FP32.

@@ -9,6 +9,7 @@ from weckd_edge.bundle.verdict import BundleVerdict, sum_up_gates
 from weckd_edge.core.words import NBSP, plural, with_plain_spaces
 from weckd_edge.report.chapters import abstention, verdicts
 from weckd_edge.report.chapters.audit_warnings import audit_warnings
+from weckd_edge.report.chapters.exams import brief_exam_sentence
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
 from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, significant
@@ -57,6 +58,8 @@ def summarize_bundle(contents: BundleContents) -> Summary:
         lines += [flip_counts_sentence(flips) for flips in record.flips]
     if contents.abstention is not None:
         lines.append(abstention.brief_sentence(contents.abstention))
+    if contents.exams is not None and (brief := brief_exam_sentence(contents.exams)) is not None:
+        lines.append(brief)
     return Summary(
         verdict=sum_up_gates(manifest),
         failed_gates=tuple(

@@ -107,6 +107,10 @@ def _operating_point(side: BundleSide) -> Facts:
     return dict(flatten({"operating_point": side.manifest.get("operating_point", {})}))
 
 
+def _exam(side: BundleSide) -> Facts:
+    return dict(flatten({"exam": side.manifest.get("exam", {})}))
+
+
 def _gates(side: BundleSide) -> Facts:
     facts = {}
     for gate in _list(side.manifest.get("gates")):
@@ -135,6 +139,7 @@ def _threshold(side: BundleSide) -> Facts | None:
 
 THRESHOLDS: Mapping[str, Reader] = {
     "operating point": _operating_point,
+    "rule of an examination": _exam,
     "input guard": _guard,
     "confidence threshold": _threshold,
     "settings of thresholds": _build_settings,

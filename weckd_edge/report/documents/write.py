@@ -8,6 +8,7 @@ from weckd_edge.bundle.verdict import SYNTHETIC, sum_up_gates
 from weckd_edge.core.store import write_atomic
 from weckd_edge.report.chapters import abstention, audit, parity, verdicts
 from weckd_edge.report.chapters.confusion_csv import confusion_csv
+from weckd_edge.report.chapters.exams import exams_text
 from weckd_edge.report.chapters.metrics import metrics_text
 from weckd_edge.report.documents.limits import limits
 from weckd_edge.report.documents.model_card_inputs import NOT_STATED, stated
@@ -64,6 +65,7 @@ def model_card(contents: BundleContents) -> str:
             "calibration_rows": parity.calibration_rows(check) if check else [],
             "abstaining": abstention.abstention_sentences(contents.abstention) if contents.abstention else [],
             "ood_rows": abstention.kind_rows(contents.abstention) if contents.abstention else [],
+            "exams": exams_text(contents.exams, manifest.labels),
             "audit_about": audit.about_data(contents.audit) if contents.audit else "",
             "audit_sections": audit.audit_sections(contents.audit) if contents.audit else (),
             "limits": limits(contents),

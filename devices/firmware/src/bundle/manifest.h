@@ -2,6 +2,7 @@
 #ifndef WECKD_MANIFEST_H
 #define WECKD_MANIFEST_H
 
+#include "bundle/exam_rule.h"
 #include "core/bounds.h"
 #include "core/digest.h"
 #include "core/errors.h"
@@ -40,6 +41,7 @@ typedef struct weckd_manifest {
     weckd_contract contract; /* its `signature` is filled in later */
     weckd_file_ref onnx, golden_frames;
     weckd_file_ref guard;    /* its path is NULL where there is none */
+    weckd_exam_rule exam;
     uint32_t crop_height;    /* centred part of the frame that the network sees, pixels */
     uint32_t crop_width;
     bool graph_takes_pixels; /* the graph takes the resized pixels; otherwise it takes the frame */

@@ -27,6 +27,9 @@ int weckd_manifest_read_files(weckd_manifest *manifest, weckd_error error);
 int weckd_manifest_read_labels(weckd_manifest *manifest, weckd_error error);
 int weckd_manifest_read_input(weckd_manifest *manifest, weckd_error error);
 
+/* Read the rule of an examination, once it is known whether there is a guard. */
+int weckd_manifest_read_exam(weckd_manifest *manifest, weckd_error error);
+
 /* Return the precision that an object names, as text that stays; NULL: it is unknown. */
 const char *weckd_precision_of(const json_t *model);
 

@@ -22,6 +22,7 @@ const char *weckd_status_text(int status) {
     case WECKD_ERR_GEOMETRY: return "frame, stride or region do not fit the contract";
     case WECKD_ERR_BUSY: return "another thread is using this bundle";
     case WECKD_ERR_SELFTEST: return "the self-test did not pass; do not use this device";
+    case WECKD_ERR_ORDER: return "a call out of its order: an examination was begun already, or none was";
     case WECKD_ERR_RUN: return "the runtime failed on this frame";
     default: return "unknown status";
     }
@@ -38,6 +39,7 @@ const char *weckd_reason_text(weckd_reason reason) {
     case WECKD_REASON_BLURRED: return "blurred";
     case WECKD_REASON_OUT_OF_DISTRIBUTION: return "not like the training frames";
     case WECKD_REASON_NON_GRADEABLE_LABEL: return "the model abstains on the predicted label";
+    case WECKD_REASON_TOO_FEW_FRAMES: return "too few frames count";
     default: return "unknown reason";
     }
 }

@@ -1,5 +1,5 @@
 /* Classify a caller's frame: fit it, ask the guard, run the network, decide. SPDX-License-Identifier: Apache-2.0 */
-#include "runtime/opened_bundle.h"
+#include "runtime/classify.h"
 
 #include <math.h>
 #include <string.h>
@@ -66,13 +66,14 @@ static void make_pixels(weckd_bundle *bundle, const weckd_region *region, weckd_
     }
 }
 
-/* Make the whole frame of the region, for a graph that takes that, and ask the guard about it. True: it lay in the block as BGR, and
- * was made RGB in place. */
-static bool make_frame(weckd_bundle *bundle, const weckd_region *region, weckd_result *result) {
+/* Make the whole frame of the region, for a graph that takes that, and ask the guard about it. One that lies in the block as BGR is
+ * made RGB in place. */
+static void make_frame(weckd_bundle *bundle, const weckd_region *region, weckd_result *result) {
     size_t row = (size_t)bundle->contract.frame_width * 3;
     uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
-    bool is_own = region->pixels == bundle->frame, is_swapped = is_own && region->format == WECKD_BGR;
-    if (is_swapped) {
+    bool is_own = region->pixels == bundle->frame;
+    bundle->is_swapped = is_own && region->format == WECKD_BGR;
+    if (bundle->is_swapped) {
         swap_red_and_blue(bundle);
     } else if (!is_own) {
         weckd_front_end_crop(bundle->front_end, region, bundle->frame);
@@ -84,11 +85,31 @@ static bool make_frame(weckd_bundle *bundle, const weckd_region *region, weckd_r
                                           &result->ood_score);
         result->guard_ns = bundle->clock_ns(bundle->clock_context) - made_ns;
     }
-    return is_swapped;
 }
 
-/* Decide for the most probable label, or abstain. A NaN compares false with everything, so it is looked for first. */
-static void decide(const weckd_bundle *bundle, weckd_result *result) {
+int weckd_look(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, weckd_error error) {
+    weckd_region region;
+    int status = find_region(bundle, frame, &region, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    if (bundle->pixels != NULL) {
+        make_pixels(bundle, &region, result);
+    } else {
+        make_frame(bundle, &region, result);
+    }
+    return WECKD_OK;
+}
+
+void weckd_release_frame(weckd_bundle *bundle) {
+    if (bundle->is_swapped) { /* the same frame again has the same prediction */
+        swap_red_and_blue(bundle);
+        bundle->is_swapped = false;
+    }
+}
+
+/* Find the most probable label. A NaN compares false with everything, so it is looked for first. */
+static void find_prediction(const weckd_bundle *bundle, weckd_result *result) {
     const float *probabilities = bundle->probabilities;
     uint32_t best = 0;
     for (uint32_t i = 0; i < bundle->contract.classes; i++) {
@@ -100,12 +121,32 @@ static void decide(const weckd_bundle *bundle, weckd_result *result) {
     }
     result->prediction = (int32_t)best;
     result->probability = probabilities[best];
-    if ((double)probabilities[best] < bundle->contract.confidence_threshold) {
+}
+
+int weckd_run_network(weckd_bundle *bundle, weckd_result *result, weckd_error error) {
+    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
+    int status = bundle->backend->run(bundle->session, error);
+    if (status != WECKD_OK) {
+        return status;
+    }
+    uint64_t predicted_ns = bundle->clock_ns(bundle->clock_context);
+    find_prediction(bundle, result);
+    result->network_ns = predicted_ns - start_ns;
+    result->decision_ns = bundle->clock_ns(bundle->clock_context) - predicted_ns;
+    return WECKD_OK;
+}
+
+/* Decide for the most probable label, or abstain. */
+static void decide(const weckd_bundle *bundle, weckd_result *result) {
+    if (result->reason != WECKD_REASON_NONE) {
+        return;
+    }
+    if ((double)result->probability < bundle->contract.confidence_threshold) {
         result->reason = WECKD_REASON_LOW_PROBABILITY;
-    } else if (bundle->non_gradeable_labels[best] != 0) {
+    } else if (bundle->non_gradeable_labels[result->prediction] != 0) {
         result->reason = WECKD_REASON_NON_GRADEABLE_LABEL;
     } else {
-        result->decision = (int32_t)best;
+        result->decision = result->prediction;
     }
 }
 
@@ -119,42 +160,30 @@ static int predict(weckd_bundle *bundle, const weckd_frame *frame, weckd_result 
         }
         return WECKD_OK;
     }
-    uint64_t start_ns = bundle->clock_ns(bundle->clock_context);
-    int status = bundle->backend->run(bundle->session, error);
+    int status = weckd_run_network(bundle, result, error);
     if (status != WECKD_OK) {
         return status;
     }
-    uint64_t predicted_ns = bundle->clock_ns(bundle->clock_context);
     decide(bundle, result);
     if (probabilities != NULL) {
         memcpy(probabilities, bundle->probabilities, classes * sizeof *probabilities);
     }
-    result->network_ns = predicted_ns - start_ns;
-    result->decision_ns = bundle->clock_ns(bundle->clock_context) - predicted_ns;
     return WECKD_OK;
 }
 
 static int classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
                     uint32_t classes) {
     weckd_error error = {bundle->message};
-    weckd_region region;
     if (probabilities != NULL && classes != bundle->contract.classes) {
         return weckd_fail(error, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes,
                           classes);
     }
-    int status = find_region(bundle, frame, &region, error);
+    int status = weckd_look(bundle, frame, result, error);
     if (status != WECKD_OK) {
         return status;
     }
-    if (bundle->pixels != NULL) {
-        make_pixels(bundle, &region, result);
-        return predict(bundle, frame, result, probabilities, classes, error);
-    }
-    bool is_swapped = make_frame(bundle, &region, result);
     status = predict(bundle, frame, result, probabilities, classes, error);
-    if (is_swapped) { /* the caller's pixels stay as they are: the same frame again has the same prediction */
-        swap_red_and_blue(bundle);
-    }
+    weckd_release_frame(bundle);
     return status;
 }
 

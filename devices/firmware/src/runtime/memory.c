@@ -3,6 +3,7 @@
 
 #include "core/bounds.h"
 #include "guard/guard.h"
+#include "exam/state.h"
 
 static size_t reserve(size_t *at, uint64_t bytes) {
     size_t here = *at;
@@ -33,6 +34,7 @@ bool weckd_layout_of(const weckd_sizes *sizes, weckd_layout *layout) {
     };
     size_t at = WECKD_HEAD_BYTES;
     layout->guard = reserve(&at, sizeof(weckd_guard_state));
+    layout->exam = reserve(&at, weckd_exam_bytes(sizes->classes));
     layout->non_gradeable_labels = reserve(&at, classes);
     layout->labels = reserve(&at, classes * WECKD_MAX_LABEL_BYTES);
     layout->probabilities = reserve(&at, classes * sizeof(float));

@@ -11,7 +11,7 @@
 
 /* Distances of the parts from the block's start, bytes. */
 typedef struct weckd_layout {
-    size_t guard, non_gradeable_labels, labels, probabilities, expected, frame, pixels, model, after_model;
+    size_t guard, exam, non_gradeable_labels, labels, probabilities, expected, frame, pixels, model, after_model;
     size_t front_end;
     size_t bytes; /* size of the whole block */
 } weckd_layout;

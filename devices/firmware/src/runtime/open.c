@@ -115,6 +115,7 @@ static weckd_bundle *lay_out(uint8_t *block, const weckd_layout *layout, const w
     bundle->clock_ns = options->clock_ns != NULL ? options->clock_ns : monotonic_ns;
     bundle->clock_context = options->clock_context;
     bundle->guard = manifest->guard.path != NULL ? (weckd_guard_state *)(void *)(block + layout->guard) : NULL;
+    bundle->exam = weckd_exam_init(block + layout->exam, &manifest->exam, manifest->contract.classes);
     bundle->non_gradeable_labels = block + layout->non_gradeable_labels;
     bundle->labels = (char *)block + layout->labels;
     bundle->probabilities = (float *)(void *)(block + layout->probabilities);

@@ -6,6 +6,7 @@
 #include "core/bounds.h"
 #include "core/digest.h"
 #include "guard/guard.h"
+#include "exam/state.h"
 #include "runtime/memory.h"
 
 #include <stdatomic.h>
@@ -33,11 +34,13 @@ struct weckd_bundle {
     uint8_t *pixels;     /* ... [1, input_height, input_width, 3], made by the front end; NULL: the graph takes the frame */
     uint32_t max_source_width, max_source_height;
     weckd_front_end *front_end; /* from a caller's region to the pixels, or to the frame */
+    weckd_exam *exam;
     size_t crop;         /* bytes of the frame before the first pixel of the part that network and guard see */
     weckd_golden_file golden_frames, golden_predictions;
     int folder_fd;       /* the bundle's folder, for the self-test */
     atomic_flag busy;
     bool owns_memory;
+    bool is_swapped;     /* red and blue of `frame`, which the caller wrote, are exchanged for as long as it is looked at */
     char backend_version[WECKD_VERSION_BYTES];
     char message[WECKD_MESSAGE_BYTES];
 };

@@ -27,9 +27,14 @@ from PIL import Image
 from support.bundles.predicting import predict_images
 from support.errors import raises
 from weckd_edge.core.errors import BundleError, DeviceError
-from weckd_edge.devices.demo.server import DemoServer, Limits, is_loopback, load_page
+from weckd_edge.devices.demo import page_parts
+from weckd_edge.devices.demo.bounded_reader import Limits
+from weckd_edge.devices.demo.page_parts import load_page
+from weckd_edge.devices.demo.server import DemoServer, is_loopback
 from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.decision import ABSTAIN
+
+PAGE = Path(page_parts.__file__).parent / "page"
 
 
 def picture(size: tuple[int, int] = (30, 20), kind: str = "PNG") -> bytes:
@@ -72,6 +77,7 @@ def test_the_page_comes_with_a_policy_that_names_its_own_script_and_style(server
     assert (status, headers["Content-Type"]) == (200, "text/html; charset=utf-8")
     policy = headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'sha256-")
+    assert headers["Permissions-Policy"].startswith("camera=(self),")
     assert "unsafe" not in policy
     assert set(re.findall(rb"https?://[^ )\"`]+", body)) == {b"http://127.0.0.1"}  # words, for who has no camera
     assert b" style=" not in body
@@ -82,9 +88,19 @@ def test_the_page_comes_with_a_policy_that_names_its_own_script_and_style(server
     assert ask(server, "HEAD", "/")[2] == b""
 
 
-def test_the_policy_covers_exactly_one_script_and_one_style() -> None:
-    page, policy = load_page()
-    assert policy.count("sha256-") == page.count(b"<script") + page.count(b"<style") == 2
+def test_the_page_is_one_document_and_the_policy_names_each_of_its_scripts_and_styles() -> None:
+    page = load_page()
+    scripts, styles = page.html.count(b"<script>"), page.html.count(b"<style>")
+    assert page.policy.count("sha256-") == scripts + styles
+    assert (scripts, styles) == (len(list(PAGE.glob("*.js"))), len(list(PAGE.glob("*.css"))))
+    assert b"<script " not in page.html
+    assert re.findall(rb'<link rel="([^"]+)"', page.html) == [b"icon"]
+
+
+def test_only_the_page_itself_may_use_a_camera(server: DemoServer) -> None:
+    for method, path in (("GET", "/api/bundle"), ("GET", "/other"), ("POST", "/api/exam/begin")):
+        _, headers, _ = ask(server, method, path, b"" if method == "POST" else None)
+        assert headers["Permissions-Policy"].startswith("camera=(),")
 
 
 def test_an_image_gets_the_prediction_that_predict_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
@@ -272,3 +288,14 @@ def test_a_host_of_the_network_is_warned_of_and_json_is_one_object(bundle: Path)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert "warning: anyone who reaches 0.0.0.0 over the network can send it images" in err
+    assert re.search(r"the camera works only at http://localhost:\d+/, as browsers ask for https elsewhere", err)
+
+
+def test_a_browser_gives_the_camera_at_this_machines_own_address_alone(bundle: Path) -> None:
+    with DemoSession(bundle, backend="onnxruntime") as session:
+        with DemoServer(session) as local:
+            assert local.camera_url == local.url
+        with DemoServer(session, host="0.0.0.0") as everywhere:
+            assert everywhere.camera_url == f"http://localhost:{everywhere.server_address[1]}/"
+            everywhere.host = "192.0.2.7"
+            assert everywhere.camera_url is None

@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from weckd_edge.devices.demo.server import DemoServer, Limits
+from weckd_edge.devices.demo.bounded_reader import Limits
+from weckd_edge.devices.demo.server import DemoServer
 from weckd_edge.devices.demo.session import DemoSession
 
 PATIENCE_S = 60  # for what should happen soon, on a machine that is busy

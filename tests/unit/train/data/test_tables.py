@@ -118,7 +118,7 @@ def test_the_columns_of_ham10000_are_found(root: Path) -> None:
         ("Patient ID", "{}"),
         ("subject", "s{}"),
         ("case", "{}"),
-        ("exam", "{}"),
+        ("exam_id", "{}"),
         ("study_uid", "1.2.{}"),
         ("StudyInstanceUID", "1.2.{}"),
         ("lesion_id", "{}"),
@@ -307,3 +307,37 @@ def test_the_published_split_is_read_by_any_usual_word(root: Path) -> None:
     text = "\n".join(["path,label,split", *(f"{row[0]},{row[1]},{word}" for row, word in zip(ROWS, words, strict=True))])
     found = [image.published_split for image in listed(root, text).images]
     assert found == ["train"] * 3 + ["val"] * 3 + ["test"] * 2
+
+
+def exam_rows(*rows: str) -> str:
+    return "\n".join(["path,label,group,exam,time_s", *(f"{ROWS[n][0]},{ROWS[n][1]},{row}" for n, row in enumerate(rows))])
+
+
+def test_an_examination_lies_in_its_group_and_stands_for_it_where_none_is_named(root: Path) -> None:
+    inside = listed(root, exam_rows("P0,1,0.5", "P0,2,", "P1,1,1.5", "P1,,"))
+    assert [image.exam for image in inside.images[:4]] == ["P0/1", "P0/2", "P1/1", None]
+    assert [image.group for image in inside.images[:4]] == ["P0", "P0", "P1", "P1"]
+    assert [image.time_s for image in inside.images[:4]] == [0.5, None, 1.5, None]
+    alone = listed(root, exam_rows(",1,", ",1,", ",2,", ",,"))
+    assert [image.exam for image in alone.images[:4]] == [image.group for image in alone.images[:4]] == ["1", "1", "2", None]
+    assert inside.images[0].attributes == ()
+    same = listed(root, exam_rows("1,1,", "1,1,"))
+    assert [(image.exam, image.group) for image in same.images[:2]] == [("1", "1")] * 2
+
+
+def test_the_columns_of_examinations_and_times_can_be_named(root: Path) -> None:
+    text = exam_rows("P0,1,0.5", "P0,1,1.5").replace("exam,time_s", "visit,seconds")
+    found = listed(root, text, exam_column="visit", time_column="seconds")
+    assert [(image.exam, image.time_s) for image in found.images[:2]] == [("P0/1", 0.5), ("P0/1", 1.5)]
+    assert all(image.exam is None for image in listed(root, text).images)
+
+
+def test_an_examination_with_a_group_in_some_rows_alone_is_refused(root: Path) -> None:
+    with raises(DataError, "E_DATA_TABLE_CELL", says="line 3"):
+        listed(root, exam_rows("P0,1,", ",1,"))
+
+
+@pytest.mark.parametrize("cell", ["soon", "inf"])
+def test_a_time_that_is_no_number_is_refused(root: Path, cell: str) -> None:
+    with raises(DataError, "E_DATA_TABLE_CELL", says=("line 2", f"'{cell}'")):
+        listed(root, exam_rows(f"P0,1,{cell}"))

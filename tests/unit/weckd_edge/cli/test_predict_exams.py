@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 from collections.abc import Callable
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support import crafted_dicom as made
 from support.errors import printed, raises
 from support.programs.rtsp_server import RtspServer
 from support.videos import CODEC, av, scene, write_sound, write_video
@@ -260,3 +262,31 @@ def test_a_stream_that_dies_ends_with_a_decision(
     assert exam["exam"] == server.address
     assert exam["decision"]["seen"] > 0
     assert exam["lost"]["end"] == end
+
+
+def test_dicom_of_several_frames_is_an_examination_and_tells_nobody(run: Run, bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("pydicom")
+    frames = np.stack(list(scene(48, 64, frames=5)))
+    file = tmp_path / "scans" / "one.dcm"
+    file.parent.mkdir()
+    file.write_bytes(made.dicom(frames, syntax=made.RLE, FrameTime="20"))
+    (exam,) = examined(run, bundle, file)
+    assert exam["exam"] == str(file)
+    assert [frame["found"]["time_ns"] for frame in exam["frames"]] == [20_000_000 * number for number in range(5)]
+    assert exam["decision"]["seen"] == 5
+    # In a folder of frames, it is an examination of its own.
+    for number, pixels in enumerate(frames[:3]):
+        (file.parent / f"frame{number}.dcm").write_bytes(made.dicom(pixels))
+    exams = {Path(one["exam"]).name: len(one["frames"]) for one in examined(run, bundle, file.parent, "--exam")}
+    assert exams == {"scans": 3, "one.dcm": 5}
+    code, out, err = run("data", "extract", file.parent, "--out", tmp_path / "extracted", "--json")
+    assert code == 0, err
+    assert json.loads(out)["exams"][0]["exam"] == "one"
+    assert len(list((tmp_path / "extracted/one").glob("*.png"))) >= 1
+    code, _, more = run("-v", "predict", bundle, file, *BACKEND, "--out", tmp_path / "rows.csv")
+    assert code == 0, more
+    written = [path for path in (tmp_path / "rows.csv", *(tmp_path / "extracted").rglob("*")) if path.is_file()]
+    assert len(written) > 3
+    for data in (out.encode(), err.encode(), more.encode(), *(path.read_bytes() for path in written)):
+        for secret in (made.NAME, made.PATIENT, made.BORN, hashlib.sha256(file.read_bytes()).hexdigest()):
+            assert secret.encode() not in data

@@ -222,7 +222,7 @@ def as_older(folder: Path) -> None:
 
 
 def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: Path) -> None:
-    from weckd_edge.artifacts import Gate, OperatingPoint
+    from weckd_edge.artifacts import ExamRule, Gate, OperatingPoint
 
     data = index([record(n) for n in range(40)])
     config = {"seed": 1, "gates": {"min_accuracy": 0.9}}
@@ -234,12 +234,14 @@ def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: P
         config=config,
         gates=(gate,),
         operating_point=OperatingPoint(confidence_threshold=0.5),
+        exam=ExamRule(min_frames=2),
         version=2,
     )
     found = compare_bundles(old, new)
     assert [(c.what, c.old, c.new) for c in found.settings] == [("seed", "0", "1")]
     assert {c.what: (c.old, c.new) for c in found.thresholds} == {
         "operating_point.confidence_threshold": ("0.0", "0.5"),
+        "exam.min_frames": ("1", "2"),
         "gates.min_accuracy": (None, "0.9"),
         "gate min_accuracy": (None, "0.9"),
         "gate min_accuracy, verdict": (None, "PASS"),

@@ -92,6 +92,7 @@ def test_the_card_has_the_sections_of_mitchell_and_what_is_ours(tmp_path: Path) 
         "Metrics",
         "Calibration",
         "Unable to analyze",
+        "Examinations",
         "Prediction flips: what compression changed",
         "Data audit: leaks and shortcuts",
         "Gates",
