@@ -104,8 +104,10 @@ def _nv12(picture: Any, matrix: Matrix) -> CameraFrame:
 
 
 def _planes_420(picture: Any, matrix: Matrix) -> CameraFrame:
-    chroma = np.empty((picture.height // 2, picture.width // 2, 2), np.uint8)
-    chroma[..., 0], chroma[..., 1] = _plane(picture, 1), _plane(picture, 2)
+    pairs = _plane(picture, 2).astype("<u2")  # Cr is each pair's second byte; words take half the time of single bytes
+    pairs <<= 8
+    pairs |= _plane(picture, 1)
+    chroma = pairs.view(np.uint8).reshape(*pairs.shape, 2)
     return camera_frame(_plane(picture, 0), colour="nv12", matrix=matrix, chroma=chroma)
 
 

@@ -1,4 +1,4 @@
-"""A source that a thread reads: a file one frame ahead on another processor, a live source with its oldest frames dropped.
+"""A source that a thread reads: a file some frames ahead on another processor, a live source with its oldest frames dropped.
 
 Nothing waits for ever: whoever takes frames waits for a limited time, whatever a driver or a network does, and a source that
 gave nothing until then has ended. The thread alone opens and closes the source; one that hangs keeps no program from ending.
@@ -14,8 +14,11 @@ from dataclasses import replace
 from weckd_edge.core.errors import DeviceError
 from weckd_edge.devices.video.base import FrameSource, LostFrames, TimedFrame
 
-AHEAD_FRAMES = 2
-"""Frames of a file that are decoded before they are asked for."""
+AHEAD_FRAMES = 8
+"""Most frames of a file that are decoded before they are asked for; with fewer, the threads wait for each other more."""
+
+AHEAD_BYTES = 64 << 20
+"""Most memory of these frames, bytes; one frame may take more."""
 
 LIVE_FRAMES = 4
 """Frames of a live source that wait to be taken; with a further one, the oldest is dropped."""
@@ -62,7 +65,7 @@ class ThreadSource:
         self._thread.start()
         with self._changed:
             has_replied = self._changed.wait_for(lambda: self._is_open or self._is_over, limit_s)
-        if self._error is not None:
+        if self._error is not None and not self._is_open:
             raise self._error
         if not has_replied:
             self.close()
@@ -121,6 +124,10 @@ class ThreadSource:
                 self._is_over = True
                 self._changed.notify_all()
 
+    def _has_room(self, frame: TimedFrame) -> bool:
+        ahead = len(self._waiting)
+        return ahead == 0 or (ahead < AHEAD_FRAMES and (ahead + 1) * _bytes_of(frame) <= AHEAD_BYTES)
+
     def _hand_on(self, frame: TimedFrame) -> bool:
         """Let a frame wait to be taken; return False where nobody takes any more."""
         with self._changed:
@@ -129,9 +136,14 @@ class ThreadSource:
                     self._waiting.popleft()
                     self._dropped += 1
             else:
-                self._changed.wait_for(lambda: len(self._waiting) < AHEAD_FRAMES or self._is_closed)
+                self._changed.wait_for(lambda: self._is_closed or self._has_room(frame))
             if self._is_closed:
                 return False
             self._waiting.append(frame)
             self._changed.notify_all()
             return True
+
+
+def _bytes_of(frame: TimedFrame) -> int:
+    pixels, chroma = frame.frame.pixels, frame.frame.chroma
+    return pixels.nbytes + (0 if chroma is None else chroma.nbytes)

@@ -234,6 +234,15 @@ def test_a_video_that_is_dropped_on_the_other_part_opens_an_examination(tab: Any
     assert "1 of" in text(tab, "#exam-why")
 
 
+def test_an_image_that_is_dropped_on_an_examination_is_classified_as_one(tab: Any) -> None:
+    start_camera(tab)
+    tab.page.evaluate(DROP, [base64.b64encode(b"no image").decode(), "frame.dcm", ""])
+    tab.page.locator("#decision").wait_for()
+    assert text(tab, "#why") == "Because: not an image but text."
+    assert tab.page.evaluate("document.getElementById('exam-video').srcObject === null")
+    assert not tab.page.locator("#panel-exam").is_visible()
+
+
 def test_frames_that_are_all_refused_are_unable_to_analyze(tab: Any, videos: dict[str, bytes]) -> None:
     choose(tab, videos["dark"])
     tab.until(ENDED)

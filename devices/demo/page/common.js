@@ -109,7 +109,7 @@ const shownPart = () => Object.keys(parts).find((name) => !at(`panel-${name}`).h
 
 /** Give a file to the part that its type is for; one of an unknown type to the part that is shown. */
 function takeFile(file) {
-  const kind = file.type.split("/")[0];
+  const kind = /\.(dcm|dicom)$/i.test(file.name) ? "image" : file.type.split("/")[0];
   const name = kind === "image" ? "image" : kind === "video" ? "exam" : shownPart();
   if (name !== shownPart()) showPart(name);
   parts[name].take(file);

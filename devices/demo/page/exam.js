@@ -81,7 +81,7 @@ class Examination {
       this.refused.set(words, (this.refused.get(words) || 0) + 1);
     }
     view.frame(frame, time, decision, this.rows());
-    if (decision.has_seen_enough) this.finish("It has seen enough: no later frame would change the decision.");
+    if (decision.has_seen_enough) this.finish("It has seen enough: no further frame is needed.");
   }
 
   rows() {

@@ -88,23 +88,16 @@ def test_a_source_that_does_not_open_is_not_waited_for_for_ever() -> None:
     silent.set()
 
 
-def test_an_error_of_the_source_is_raised_where_frames_are_taken() -> None:
+def test_an_error_of_the_source_is_raised_behind_its_frames() -> None:
     def break_off() -> None:
         raise DataError("exam.mp4: broken", code="E_DATA_NO_FRAME")
 
     source = ThreadSource(lambda: Made(3, then=break_off), "exam.mp4")
-    taken = []
+    frames = source.frames()
+    assert [next(frames).time_ns for _ in range(3)] == [0, 1, 2]
     with raises(DataError, "E_DATA_NO_FRAME"):
-        taken += [one.time_ns for one in iterate(source, taken)]
-    assert taken == [0, 1, 2]
+        next(frames)
     source.close()
-
-
-def iterate(source: ThreadSource, taken: list[int]) -> Iterator[TimedFrame]:
-    for one in source.frames():
-        taken.append(one.time_ns)
-        if False:
-            yield one
 
 
 def test_an_error_of_opening_is_raised_at_once() -> None:
@@ -113,6 +106,15 @@ def test_an_error_of_opening_is_raised_at_once() -> None:
 
     with raises(DeviceError, "E_DEVICE_CAMERA"):
         ThreadSource(refuse, "camera")
+
+
+def test_large_frames_of_a_file_are_not_held_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weckd_edge.devices.video.reading_thread.AHEAD_BYTES", _FRAME.pixels.nbytes)
+    made = Made(20)
+    source = ThreadSource(lambda: made, "exam.mp4")
+    wait_until(lambda: made.given == 2)
+    assert [one.time_ns for one in source.frames()] == list(range(20))
+    source.close()
 
 
 @pytest.mark.parametrize("is_live", [False, True])
