@@ -50,6 +50,7 @@ TESTS = (
     "tests/unit/devices/bench/test_bench.py",
     "tests/unit/devices/remote",
     "tests/unit/devices/demo/test_demo.py",
+    "tests/unit/devices/images/test_dicom.py",
     "tests/unit/weckd_edge/pipeline/test_compile_model.py::test_an_onnx_file_becomes_a_bundle_that_verifies_itself",
     "tests/e2e/test_build.py::test_verify_passes_and_every_backend_here_predicts_the_golden_frames",
 )

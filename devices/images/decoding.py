@@ -161,7 +161,7 @@ def check_size(format_name: str, width: int, height: int) -> None:
         height: Height by its head, pixels.
 
     Raises:
-        DataError: It is; the message is a short reason.
+        DataError: The picture is too large; the message is a short reason.
     """
     if max(width, height) > MAX_SIDE:
         raise DataError(f"{width} x {height} pixels; a side may have {MAX_SIDE}, save it smaller", code="E_DATA_IMAGE_LIMIT")

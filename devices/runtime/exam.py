@@ -197,7 +197,7 @@ class Exam:
         text = f"too few frames: {self._tally.counted} of {self._seen} count, a decision needs {self.rule.min_frames}"
         if self._refused:
             code, frames = max(self._refused.items(), key=lambda item: (item[1], item[0]))
-            text += f"; {frames} were refused as {code}"
+            text += f"; {frames} were refused as {code.replace('_', ' ')}"
         return text
 
 

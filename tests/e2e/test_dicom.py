@@ -91,7 +91,12 @@ def test_no_output_tells_anything_of_a_person(people: Path, place: Path, tmp_pat
     assert "E_DATA_BAD_IMAGES" in said[-1].stderr
     said.append(process("-v", "build", *arguments, "--skip-bad"))
     assert said[-1].returncode == 0, said[-1].stderr
-    images = [*sorted(people.rglob("*7.dcm")), *sorted(people.rglob("[a-z]*.dcm"))]
+    exam = next(people.rglob("frames.dcm"))
+    images = [*sorted(people.rglob("*7.dcm")), *(file for file in sorted(people.rglob("[a-z]*.dcm")) if file != exam)]
+    said.append(process("-v", "predict", out, exam, "--out", tmp_path / "frames.jsonl"))
+    assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 3
+    said.append(process("-v", "data", "extract", exam, "--out", tmp_path / "extracted"))
+    assert said[-1].returncode == 0, said[-1].stderr
     for n, more in enumerate(((), ("--json",), ("--save", tmp_path / "pictures"))):
         said.append(process("-v", "predict", out, *images, "--out", tmp_path / f"{n}.jsonl", *more))
         assert said[-1].returncode == 0, said[-1].stderr

@@ -20,8 +20,8 @@ class HeaderGroups:
     """Reader of the attribute that groups images.
 
     Attributes:
-        keyword: The attribute's keyword, such as ``PatientID``.
-        tag: Its number.
+        keyword: Keyword of the attribute, such as ``PatientID``.
+        tag: Number of the attribute.
         key: Key of the digests that stand for its values while the images are read; it is forgotten with this object.
     """
 

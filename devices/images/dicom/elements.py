@@ -70,7 +70,7 @@ class Elements:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class PixelPlace:
-    """Where the pixels lie.
+    """Place of a file's pixels.
 
     Attributes:
         tag: Tag of the pixels, which tells whole numbers from floating-point ones.
@@ -90,12 +90,12 @@ class DicomFile:
     """A DICOM file whose elements were found.
 
     Attributes:
-        file: Its bytes; of a deflated file, what they hold.
+        file: Bytes of the file; of a deflated one, what they hold.
         transfer_syntax: Identifier of how pixels are compressed.
         media_class: Identifier of what the file holds, as its first group says; empty where it does not.
         encoding: How its elements are written.
         elements: Elements that were asked for.
-        pixels: Where the pixels lie; None where there are none.
+        pixels: Place of the pixels; None where there are none.
     """
 
     file: BinaryIO

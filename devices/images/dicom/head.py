@@ -143,7 +143,7 @@ def count_frames(source: DicomFile) -> int:
     """Return the number of frames that a file's header names; 1 where it names none.
 
     Raises:
-        DataError: It is no such number, or too large.
+        DataError: The header names no such number, or one that is too large.
     """
     text = text_of(source.elements.values.get(FRAMES)) or "1"
     frames = int(text) if text.isascii() and text.removeprefix("+").isdecimal() and len(text) <= 12 else 0

@@ -51,7 +51,7 @@ class DicomImage(ImageFile.ImageFile):
         """Decode the pixels, once.
 
         Raises:
-            DataError: They are damaged, or cannot be decoded here.
+            DataError: The pixels are damaged, or cannot be decoded here.
         """
         if self._pending:
             encoded = next(frames_of(self._head), None)
@@ -65,7 +65,7 @@ def open_dicom(data: bytes) -> DicomImage:
     """Read a DICOM file's header and leave its pixels undecoded.
 
     Raises:
-        DataError: It holds no picture that is read here; the message is a short reason and quotes no text of the header.
+        DataError: The file holds no picture that is read here; the message quotes no text of the header.
     """
     try:
         return DicomImage(io.BytesIO(data))
@@ -79,7 +79,7 @@ def open_head(file: IO[bytes]) -> Head:
     """Read what a DICOM file says of its pixels, where there is a library that decodes them.
 
     Raises:
-        DataError: It holds no pixels that are read here, or the library is not installed.
+        DataError: The file holds no pixels that are read here, or the library is not installed.
     """
     if not is_installed("pydicom"):
         raise DataError(f"DICOM is not read here; {_ADVICE}", code="E_DATA_IMAGE_UNSUPPORTED")
@@ -104,7 +104,7 @@ def decode_frame(head: Head, frame: int, encoded: bytes | None) -> tuple[Pixels,
     Args:
         head: What the file's header says.
         frame: Number of the frame, from 0.
-        encoded: Its bytes where it is compressed, as ``frames_of`` yields them; else None.
+        encoded: Bytes of the frame where it is compressed, as ``frames_of`` yields them; else None.
 
     Returns:
         uint8 ``[H, W]`` of greys or ``[H, W, 3]``; and what made greys of the stored values.

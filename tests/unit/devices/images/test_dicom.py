@@ -181,7 +181,7 @@ def test_colours_in_planes_and_of_jpeg_are_read() -> None:
     assert np.abs(decode_bytes(data).astype(int) - decode_bytes(jpeg.getvalue())).max() <= 2
 
 
-def test_what_made_greys_is_said() -> None:
+def test_a_note_names_what_made_greys() -> None:
     deep = made.gradient(top=4095, kind="u2")
     assert codes(made.dicom(made.gradient())) == []
     assert codes(made.dicom(made.colours())) == []

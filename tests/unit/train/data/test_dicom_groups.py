@@ -73,7 +73,7 @@ def test_a_digest_of_a_file_does_not_depend_on_its_header(folder: Path) -> None:
     assert not set(digests()) & set(before)
 
 
-def test_the_group_of_a_table_comes_first_and_files_without_the_attribute_are_told(folder: Path) -> None:
+def test_the_group_of_a_table_comes_first_and_files_without_the_attribute_are_counted(folder: Path) -> None:
     plain = made.dataset(made.colours(seed=900))
     del plain.PatientID
     (folder / "wax" / "zz.dcm").write_bytes(made.saved(plain))
