@@ -42,20 +42,30 @@ _ORIENTATIONS = {
 """EXIF orientation by the signs of a display matrix."""
 
 
-def frame_of_picture(picture: Any, *, hd_is_bt709: bool) -> CameraFrame:
-    """Return a decoded picture as a camera's upright frame.
+class UprightFrames:
+    """What makes camera frames of one stream's pictures.
 
     Args:
-        picture: PyAV's ``VideoFrame``, whose memory the frame may share.
         hd_is_bt709: Whether a picture of ``HD_LINES`` or more that names no matrix is taken for Rec. 709, as in files; a
             camera's is Rec. 601.
-
-    Raises:
-        ModelError: A side has more pixels than a frame may have.
     """
-    frame = _stored_frame(picture, hd_is_bt709)
-    orientation = _orientation(picture)
-    return frame if orientation == 1 else _turned(frame, orientation)
+
+    def __init__(self, *, hd_is_bt709: bool) -> None:
+        self._hd_is_bt709 = hd_is_bt709
+        self._rotation: int | None = None
+        self._orientation = 1
+
+    def frame_of(self, picture: Any) -> CameraFrame:
+        """Return a decoded picture, PyAV's ``VideoFrame``, as an upright frame, which may share the picture's memory.
+
+        Raises:
+            ModelError: A side has more pixels than a frame may have.
+        """
+        frame = _stored_frame(picture, self._hd_is_bt709)
+        if picture.rotation != self._rotation:
+            # A picture that was asked for its whole matrix refers to itself, and is freed by the garbage collector alone.
+            self._rotation, self._orientation = picture.rotation, _orientation(picture)
+        return frame if self._orientation == 1 else _turned(frame, self._orientation)
 
 
 def _stored_frame(picture: Any, hd_is_bt709: bool) -> CameraFrame:

@@ -14,7 +14,7 @@ from typing import Any
 from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.video.base import LostFrames, TimedFrame
-from weckd_edge.devices.video.pyav_frames import frame_of_picture
+from weckd_edge.devices.video.pyav_frames import UprightFrames
 
 READ_LIMIT_S = 5.0
 """Longest time between two pictures of a stream or a camera, seconds; after it, the source has ended."""
@@ -66,12 +66,11 @@ class PyavSource:
         Raises:
             DataError: No frame can be decoded, or a picture is larger than one may be.
         """
-        clock, given = _Clock(self._stream.average_rate), 0
+        clock, upright, given = _Clock(self._stream.average_rate), UprightFrames(hd_is_bt709=self._names_hd), 0
         for picture in self._whole_pictures():
             given += 1
             check_size(self.name, picture.width, picture.height)
-            frame = frame_of_picture(picture, hd_is_bt709=self._names_hd)
-            yield TimedFrame(frame=frame, time_ns=clock.time_ns(picture))
+            yield TimedFrame(frame=upright.frame_of(picture), time_ns=clock.time_ns(picture))
         if not given:
             why = f": {self.lost.end}" if self.lost.end else f"; {self.lost.damaged} parts of it are damaged"
             raise DataError(f"{self.name}: expected frames, none can be decoded{why}", code="E_DATA_NO_FRAME")

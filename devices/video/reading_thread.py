@@ -65,11 +65,15 @@ class ThreadSource:
         self._thread.start()
         with self._changed:
             has_replied = self._changed.wait_for(lambda: self._is_open or self._is_over, limit_s)
-        if self._error is not None and not self._is_open:
-            raise self._error
+        self._check_open()
         if not has_replied:
             self.close()
             raise DeviceError(f"{name}: expected frames, it did not open within {limit_s:g} s", code="E_DEVICE_NO_REPLY")
+
+    def _check_open(self) -> None:
+        """Raise the error of opening; one of reading is raised behind the frames that were read."""
+        if self._error is not None and not self._is_open:
+            raise self._error
 
     @property
     def lost(self) -> LostFrames:

@@ -128,6 +128,7 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
             "evidence/verification.json",
             "evidence/environment.json",
             "evidence/abstention.json",
+            "evidence/exams.json",
             "guard/guard.json",
             "evidence/build.json",
             "evidence/precision_selection.json",
@@ -141,6 +142,18 @@ def test_bundle_is_laid_out_as_described_and_names_no_path_of_this_machine(cpu: 
     assert {"sdk/CMakeLists.txt", "sdk/include/weckd_edge.h", "sdk/src/runtime/open.c"} <= sdk
     for name in found:
         assert str(cpu.data.parent).encode() not in (cpu.bundle / name).read_bytes(), name
+
+
+def test_the_rule_of_examinations_that_was_chosen_and_measured_is_the_one_that_the_device_reads(cpu: Any) -> None:
+    found = json.loads((cpu.bundle / "evidence/exams.json").read_text())
+    assert json.loads((cpu.bundle / "manifest.json").read_text())["exam"] == found["choice"]["rule"]
+    tested = {
+        image["group"]
+        for image in json.loads((cpu.bundle / "evidence/dataset_index.json").read_text())["images"]
+        if image["split"] == "test"
+    }
+    assert {one["exam"] for one in found["outcomes"]} == tested
+    assert found["exams"] == len(tested)
 
 
 def test_verify_passes_and_every_backend_here_predicts_the_golden_frames(cpu: Any, process: Any) -> None:

@@ -59,6 +59,8 @@ def choose_rule(exams: Sequence[Examination], config: ExamConfig, seed: int, *, 
         )
     else:
         why = f"{chosen.name}: no other way was to be tried"
+        if config.method == "top_k" and not chosen.rule.top_k:
+            why = f"{chosen.name}: without an input guard, no frame has a sharpness to be ranked by"
     rule = replace(fit(chosen, counted, has_guard=has_guard) if counted else chosen.rule, min_frames=config.min_frames)
     threshold = _find_threshold(rule, exams, config)
     found = config.threshold if threshold is None else threshold.confidence_threshold

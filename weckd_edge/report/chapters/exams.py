@@ -152,9 +152,10 @@ def _threshold(found: ExamEvidence) -> list[str]:
         )
         return [f"No threshold keeps the limit of {limit}.{more}"]
     got = "" if found.group_error is None else f" On the test groups the error is {percent(found.group_error)}."
+    needed = f"a probability of at least {below:g}" if below else "no threshold on its probability"
     return [
-        f"A decision needs a probability of at least {sought.confidence_threshold:g}, found for the limit of {limit}, on "
-        f"{plural(sought.val_groups, 'group')} of validation examinations.{got}"
+        f"A decision needs {needed}, found for the limit of {limit}, on {plural(sought.val_groups, 'group')} of validation "
+        f"examinations.{got}"
     ]
 
 

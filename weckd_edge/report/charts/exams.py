@@ -9,7 +9,7 @@ from weckd_edge.artifacts import ExamCurvePoint
 from weckd_edge.report.charts import draw
 from weckd_edge.report.charts.draw import WIDTH
 
-ROW = 44
+ROW = 50
 """Height of an examination's strip with its text, pixels."""
 
 SHAPES = {"c": ("p0", -15.0, 15.0), "r": ("p2", -7.0, 7.0), "x": ("p5", 1.0, 9.0), "-": ("p3", -1.0, 2.0)}

@@ -18,6 +18,7 @@ from weckd_edge.report.evidence import (
     DATASET_FILE,
     ENVIRONMENT_FILE,
     EVIDENCE_FOLDER,
+    EXAMS_FILE,
     SELECTION_FILE,
     VERIFICATION_FILE,
 )
@@ -40,6 +41,7 @@ class BundleSide:
         config: Build settings as plain data.
         guard: Input guard (``guard/guard.json``) as plain data.
         abstention: Abstention record as plain data.
+        exams: Record of examinations as plain data.
         environment: Environment record as plain data.
         unknown: What cannot be read, with the reason.
     """
@@ -53,6 +55,7 @@ class BundleSide:
     config: Data | None = None
     guard: Data | None = None
     abstention: Data | None = None
+    exams: Data | None = None
     environment: Data | None = None
     unknown: tuple[str, ...] = field(default=())
 
@@ -113,6 +116,7 @@ def read_bundle_side(folder: Path, called: str, key: Path | None = None) -> Bund
         config=_config(plain(BUILD_FILE)),
         guard=_plain(bundle, "guard/guard.json"),
         abstention=plain(ABSTENTION_FILE),
+        exams=plain(EXAMS_FILE),
         environment=plain(ENVIRONMENT_FILE),
         unknown=tuple(unknown),
     )

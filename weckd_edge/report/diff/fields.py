@@ -12,7 +12,7 @@ from weckd_edge.report.diff.bundle_pair import BundleSide, Data
 Facts = dict[str, str]
 Reader = Callable[[BundleSide], Facts | None]
 
-_THRESHOLDS = ("gates", "guard", "abstain")
+_THRESHOLDS = ("gates", "guard", "abstain", "exam")
 """Tables of the settings that belong to the thresholds."""
 _LINK = ("model", "options", "width", "parameters", "macs", "labels_used", "images_used", "epochs")
 
@@ -178,6 +178,9 @@ def _own_results(side: BundleSide) -> Facts | None:
     if side.abstention is not None:
         facts["test images with a decision"] = rate_text(side.abstention.get("coverage"))
         facts["wrong decisions"] = rate_text(side.abstention.get("selective_error"))
+    if side.exams is not None:
+        facts["accuracy of examinations"] = rate_text(side.exams.get("accuracy"), "examinations")
+        facts["examinations with a decision"] = rate_text(side.exams.get("decided"), "examinations")
     return facts
 
 
@@ -201,13 +204,18 @@ def field_text(value: object) -> str:
     return value if isinstance(value, str) else "none" if value is None else json.dumps(value, ensure_ascii=False)
 
 
-def rate_text(data: object) -> str:
-    """Return a rate as text, with its interval and counts; ``none`` without one."""
+def rate_text(data: object, counted: str = "images") -> str:
+    """Return a rate as text, with its interval and counts; ``none`` without one.
+
+    Args:
+        data: The rate as plain data.
+        counted: What the rate counts.
+    """
     if not isinstance(data, dict):
         return "none"
     try:
-        ends = f"{data['low']:.4f} to {data['high']:.4f}"
-        return f"{data['value']:.4f} ({ends}; {data['images']} images in {data['groups']} groups)"
+        ends = "no interval" if data["low"] is None else f"{data['low']:.4f} to {data['high']:.4f}"
+        return f"{data['value']:.4f} ({ends}; {data['images']} {counted} in {data['groups']} groups)"
     except (KeyError, TypeError, ValueError):
         return "unknown"
 

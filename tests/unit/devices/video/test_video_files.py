@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import struct
 import tracemalloc
 from contextlib import closing
@@ -64,9 +65,10 @@ def test_luma_and_chroma_are_those_that_the_decoder_gave(tmp_path: Path) -> None
         ((-1, 0, 0, -1), lambda stored: stored[::-1, ::-1]),
         ((0, -1, 1, 0), lambda stored: np.rot90(stored, 1)),
         ((-1, 0, 0, 1), lambda stored: stored[:, ::-1]),
+        ((1, 0, 0, -1), lambda stored: stored[::-1]),
         ((0, 1, 1, 0), lambda stored: stored.swapaxes(0, 1)),
     ],
-    ids=["a quarter to the right", "half", "a quarter to the left", "mirrored", "over its diagonal"],
+    ids=["a quarter to the right", "half", "a quarter to the left", "mirrored", "upside down", "over its diagonal"],
 )
 @pytest.mark.parametrize("pixel_format", ["yuv420p", "yuv422p", "yuv444p"])
 def test_a_rotated_video_comes_upright(tmp_path: Path, matrix: tuple[int, ...], upright, pixel_format: str) -> None:  # type: ignore[no-untyped-def]
@@ -224,6 +226,24 @@ def test_a_display_matrix_that_is_slanted_turns_nothing(tmp_path: Path) -> None:
     rotate(path, (1, 1, -1, 1))
     assert struct.pack(">i", 1 << 16) in path.read_bytes()
     assert all(np.array_equal(one, other) for one, other in zip(pictures(path), stored, strict=True))
+
+
+def test_a_frame_is_freed_when_nobody_holds_it_any_more(tmp_path: Path) -> None:
+    def pictures_alive() -> int:
+        return sum(isinstance(one, av.VideoFrame) for one in gc.get_objects())
+
+    path = write_video(tmp_path / "exam.mp4", scene(48, 64, frames=60))
+    rotate(path, (0, 1, -1, 0))
+    gc.collect()
+    before, most = pictures_alive(), 0
+    gc.disable()
+    try:
+        with closing(open_video(path)) as source:
+            for _ in source.frames():
+                most = max(most, pictures_alive() - before)
+    finally:
+        gc.enable()
+    assert 0 < most < 30
 
 
 def test_a_long_video_takes_no_more_memory_than_a_short_one(tmp_path: Path) -> None:

@@ -80,6 +80,10 @@ def test_without_a_guard_no_rule_needs_one() -> None:
     assert rule.weights.sharpness_edges == ()
     found = chosen(drawn_exams(60), ExamConfig(method="top_k", max_repeat_share=0.0), has_guard=False)
     assert found.rule.rank == "confidence"
+    asked = ExamConfig(method="top_k", rank="sharpness", max_repeat_share=0.0)
+    found = chosen(drawn_exams(60), asked, has_guard=False)
+    assert found.rule.top_k == 0
+    assert "without an input guard" in found.notes[0]
 
 
 def test_probabilities_of_examinations_are_calibrated_where_frames_are_too_sure() -> None:

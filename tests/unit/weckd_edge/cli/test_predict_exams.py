@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -160,6 +161,18 @@ def test_a_file_that_is_no_video_is_one_clear_line(run: Run, bundle: Path, tmp_p
     assert "unable to analyze" in out
 
 
+def test_without_pyav_a_video_names_the_extra_to_install(
+    run: Run, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    film = write_video(tmp_path / "exam.mp4", scene(48, 64, frames=2))
+    monkeypatch.setitem(sys.modules, "av", None)
+    code, _, err = run("predict", bundle, film, *BACKEND, "-q")
+    assert code == 1
+    assert printed(err, "E_MISSING_LIBRARY", says="'weckd-edge[video]'")
+    (exam,) = examined(run, bundle, write_frames(tmp_path / "ears"), "--exam")
+    assert exam["decision"]["seen"] == 3
+
+
 def test_mixed_sizes_in_a_folder_are_one_clear_line(run: Run, bundle: Path, tmp_path: Path) -> None:
     place = write_frames(tmp_path / "ears", 1, size=(50, 64))
     Image.fromarray(np.zeros((48, 64, 3), np.uint8)).save(place / "frame7.png")
@@ -188,7 +201,7 @@ def test_a_video_that_was_cut_short_is_decided_and_what_is_missing_is_reported(
     film.write_bytes(data[: len(data) * 6 // 10])
     code, out, err = run("predict", bundle, film, *BACKEND, "-q")
     assert code == 0
-    assert "ended early" in err
+    assert "it ends after" in err
     assert "frames are damaged" in err
     assert str(film) in out
 

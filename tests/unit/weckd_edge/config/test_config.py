@@ -11,7 +11,17 @@ from typing import Any, get_args, get_type_hints
 import pytest
 
 from support.errors import raises
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, load_config, paths_of, without_folders
+from weckd_edge.config import (
+    AbstainConfig,
+    BuildConfig,
+    DataConfig,
+    ExamConfig,
+    LinkConfig,
+    exam_settings,
+    load_config,
+    paths_of,
+    without_folders,
+)
 from weckd_edge.config.base import map_paths, path_field
 from weckd_edge.core.errors import ConfigError
 
@@ -107,6 +117,11 @@ def test_weights_are_taken_from_the_config_files_own_folder(tmp_path: Path) -> N
         ("[input]\nframe = [4, 4]\n", "expected 16 to 8192 pixels"),
         ("[abstain]\nthreshold = 1.0\n", "threshold = 1.0: expected 0 up to under 1"),
         ("[abstain]\nthreshold = 0.5\nmax_group_error = 0.05\n", "threshold and max_group_error contradict each other"),
+        ("[exam]\nthreshold = 0.5\nmax_group_error = 0.05\n", "threshold and max_group_error contradict each other"),
+        ("[exam]\ntop_k = [4, 33]\n", "each 1 to 32"),
+        ("[exam]\nmin_frames = 9\nmax_frames = 8\n", "the second not under the first"),
+        ("[exam]\nagreement = 1.0\n", "expected over 0.5 and under 1"),
+        ("[gates]\nmin_exam_accuracy = 90\n", "0.9 for 90 %"),
         ("seed = 'x'\n", "expected an integer"),
         ("not toml", "expected TOML"),
     ],
@@ -122,6 +137,16 @@ def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, text: str, part: str)
 def test_a_missing_config_file_is_named(tmp_path: Path) -> None:
     with raises(ConfigError, "E_FILE_MISSING", says="nowhere.toml"):
         load_config(tmp_path / "nowhere.toml")
+
+
+def test_examinations_have_the_threshold_of_single_frames_unless_they_have_their_own() -> None:
+    frames = AbstainConfig(max_group_error=0.1, confidence=0.9, on_failure="report")
+    taken = exam_settings(BuildConfig(abstain=frames))
+    assert (taken.threshold, taken.max_group_error) == (None, 0.1)
+    assert (taken.confidence, taken.on_failure) == (0.9, "report")
+    assert exam_settings(BuildConfig(abstain=AbstainConfig(threshold=0.7))).threshold == 0.7
+    own = ExamConfig(threshold=0.4)
+    assert exam_settings(BuildConfig(abstain=frames, exam=own)) == own
 
 
 def test_labelled_subsets_that_just_fit_are_taken() -> None:

@@ -327,3 +327,21 @@ def test_the_command_names_the_leak_in_the_terminal_in_json_and_in_markdown(tmp_
     done = CliRunner().invoke(command, [*line, "--out", str(old / "log.md")])
     assert isinstance(done.exception, ConfigError)
     assert "sealed bundle" in str(done.exception)
+
+
+def test_results_of_examinations_stand_beside_those_of_images_and_few_have_no_interval() -> None:
+    from weckd_edge.report.diff.fields import OWN_RESULTS, compare_fields
+
+    def with_exams(value: float, low: float | None) -> BundleSide:
+        figure = {"value": value, "low": low, "high": None if low is None else 1.0, "images": 9, "groups": 8}
+        return dataclasses.replace(
+            side(index([record(0)])), verification_data={}, exams={"accuracy": figure, "decided": figure}
+        )
+
+    changed, unknown = compare_fields(with_exams(0.5, None), with_exams(0.75, 0.25), OWN_RESULTS)
+    assert unknown == ()
+    found = {one.what: (one.old, one.new) for one in changed}
+    assert found["accuracy of examinations"] == (
+        "0.5000 (no interval; 9 examinations in 8 groups)",
+        "0.7500 (0.2500 to 1.0000; 9 examinations in 8 groups)",
+    )

@@ -60,7 +60,7 @@ def test_the_page_shows_examinations_beside_single_frames(found: ExamEvidence, t
         "2 s after the first frame",
         "3 too dark",
         "at most 5",
-        "A decision needs a probability of at least",
+        "found for the limit of at most 40.0 % of the decided groups wrong",
     ):
         assert text in words
     assert chapter.count("<svg") == 2
