@@ -24,8 +24,8 @@ Floats = NDArray[np.float64]
 WINDOW_NS = 200_000_000
 """Length of the part of a video whose sharpest frame is a candidate, nanoseconds."""
 
-ALIKE = float(FEATURES)
-"""Squared distance under which two frames are alike: half of what two frames of a video differ by on average."""
+ALIKE = FEATURES / 2
+"""Squared distance under which two frames are alike: a quarter of what two frames of a video differ by on average."""
 
 SHARP_QUANTILE = 0.9
 """Quantile of the candidates' sharpness that a sharp frame is measured by."""

@@ -123,7 +123,7 @@ def _row(result: ExamResult | UnreadExam) -> tuple[object, ...]:
 def _losses(result: ExamResult) -> list[str]:
     lost, notes = result.lost, []
     if lost.end is not None:
-        notes.append(f"ended early: {lost.end}")
+        notes.append(f"{lost.end}; the decision rests on the frames until then")
     if lost.dropped:
         notes.append(f"{lost.dropped} frames were dropped, as the model was slower than they came")
     if lost.damaged:

@@ -201,7 +201,7 @@ def test_a_video_that_was_cut_short_is_decided_and_what_is_missing_is_reported(
     film.write_bytes(data[: len(data) * 6 // 10])
     code, out, err = run("predict", bundle, film, *BACKEND, "-q")
     assert code == 0
-    assert "ended early" in err
+    assert "it ends after" in err
     assert "frames are damaged" in err
     assert str(film) in out
 
