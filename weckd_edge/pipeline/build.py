@@ -54,7 +54,7 @@ from weckd_edge.pipeline.steps.train_chain import (
     train_chain,
 )
 from weckd_edge.pipeline.steps.verify import images_for_report, verify
-from weckd_edge.pipeline.steps.write_bundle import record_build, write_bundle
+from weckd_edge.pipeline.steps.write_bundle import ReportImages, record_build, write_bundle
 from weckd_edge.report import BundleContents
 from weckd_edge.report.documents.licences import read_environment
 
@@ -117,7 +117,6 @@ def compile_chain(
     choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
     student = choice.student
     built = convert(ctx, student, calibration)
-
     teacher = chain.networks[0] if student.network is not chain.networks[0] else None
     verification = verify(ctx, student, teacher, frames.test)
     golden = choose_golden(ctx, student, frames.val)
@@ -126,7 +125,6 @@ def compile_chain(
     metrics = measure(ctx, student, teacher, verification.artifact, index, abstention.operating_point)
     measurement = bench_parts(ctx, student, frames.val, fitted.artifact.guard, choice.measurement)
     audit = audit_data(ctx, student.network, frames.test, index)
-
     layout = lay_out(
         Part(student.selection, student.folder), built, Part(golden.artifact, golden.folder), fitted.artifact.guard
     )
@@ -149,7 +147,12 @@ def compile_chain(
         environment=read_environment(ctx.config.link, host=ctx.machine.host),
         files=layout.files,
     )
-    sealed = write_bundle(ctx, apply_gates(ctx, contents), images_for_report(ctx, student, frames.test))
+    return _seal(ctx, contents, images_for_report(ctx, student, frames.test))
+
+
+def _seal(ctx: BuildContext, contents: BundleContents, images: ReportImages) -> BundleContents:
+    """Judge, write and seal a bundle, and build its engine where this machine is the device."""
+    sealed = write_bundle(ctx, apply_gates(ctx, contents), images)
     finalize_here(ctx)
     return sealed
 
