@@ -20,6 +20,8 @@ GATE_NAMES = {
     "min_slice_accuracy": ("Minimum accuracy in a slice", "at least", "%"),
     "min_exam_accuracy": ("Accuracy of examinations", "at least", "%"),
     "min_exam_recall": ("Minimum per-class sensitivity of examinations", "at least", "%"),
+    "max_group_error": ("Wrong decisions at the confidence threshold", "at most", "%"),
+    "max_exam_group_error": ("Wrong decisions about examinations", "at most", "%"),
     "better_than_chance": ("Balanced accuracy by groups, compared with guessing", "over", "%"),
     "min_slice_recall": ("Minimum per-class sensitivity in a slice", "at least", "%"),
 }
