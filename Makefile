@@ -21,7 +21,7 @@ demo: install
 	$(BIN)/weckd-edge build --data $(DEMO)/phantom --target cpu --config docs/examples/demo.toml --out $(DEMO)/phantom-bundle
 
 test: install lint docs
-	$(BIN)/pytest -n 2
+	$(BIN)/pytest -n 3
 	$(MAKE) --jobs=2 --output-sync=target dist-test arm64-test resolve-test lowest-device-test
 
 lint: install

@@ -47,7 +47,8 @@ def people(place: Path) -> Path:
 
 def secrets() -> Iterator[bytes]:
     """Yield what must not be found: the texts in usual encodings, parts of them, and their plain digests."""
-    texts = [made.NAME, made.BORN, *made.NAME.split("^"), *(NUMBER.format(ear) for ear in range(60)), made.PATIENT]
+    some = [NUMBER.format(ear) for ear in range(0, 60, 12)]  # for their digests; what all begin with finds any of the texts
+    texts = [made.NAME, made.BORN, *made.NAME.split("^"), some[0][:6], *some, made.PATIENT]
     for text in texts:
         yield text.encode()
         yield text.encode("utf-16-le")
@@ -81,7 +82,7 @@ def test_no_output_tells_anything_of_a_person(people: Path, place: Path, tmp_pat
     with pytest.raises(AssertionError):  # the search finds what is there
         assert_tells_nobody(next(people.rglob("0*0.dcm")).read_bytes(), "an input")
     by_patient = ("--dicom-group", "PatientID")
-    said = [process("-v", "data", "check", people, *by_patient, *more) for more in ((), ("--json",))]
+    said = [process("-v", "data", "check", people, *by_patient)]
     index = tmp_path / "index.json"
     said.append(process("data", "split", people, *by_patient, "--skip-bad", "--out", index))
     out = tmp_path / "bundle"
@@ -97,9 +98,8 @@ def test_no_output_tells_anything_of_a_person(people: Path, place: Path, tmp_pat
     assert len((tmp_path / "frames.jsonl").read_text().splitlines()) == 3
     said.append(process("-v", "data", "extract", exam, "--out", tmp_path / "extracted"))
     assert said[-1].returncode == 0, said[-1].stderr
-    for n, more in enumerate(((), ("--json",), ("--save", tmp_path / "pictures"))):
-        said.append(process("-v", "predict", out, *images, "--out", tmp_path / f"{n}.jsonl", *more))
-        assert said[-1].returncode == 0, said[-1].stderr
+    said.append(process("-v", "predict", out, *images, "--json", "--save", tmp_path / "pictures"))
+    assert said[-1].returncode == 0, said[-1].stderr
     said.append(process("data", "audit", people, *by_patient))
 
     for one in said:

@@ -33,6 +33,8 @@ _WORDS = {
     ),
     "min_slice_accuracy": ("minimum accuracy in a slice", "more labels of that slice, or a larger last link"),
     "min_slice_recall": ("minimum per-class sensitivity in a slice", "more labels of that class there"),
+    "min_exam_accuracy": ("accuracy of examinations", "more labels, or more frames of an examination (exam.min_frames)"),
+    "min_exam_recall": ("minimum per-class sensitivity of examinations", "more labels of that class"),
     "better_than_chance": (
         "balanced accuracy",
         "more labels or longer training; for an imported network, its description",
@@ -41,7 +43,10 @@ _WORDS = {
 }
 """Name of each gate in sentences, and what to try where its limit is missed."""
 _HIGHER_IS_BETTER = frozenset(
-    {"min_accuracy", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall", "better_than_chance"}
+    {
+        *("min_accuracy", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall", "better_than_chance"),
+        *("min_exam_accuracy", "min_exam_recall"),
+    }
 )
 
 
