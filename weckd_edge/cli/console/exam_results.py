@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from weckd_edge.cli.console.output import print_json, print_message, print_table
 from weckd_edge.core.errors import DataError, WeckdError
+from weckd_edge.core.words import plural
 
 if TYPE_CHECKING:
     from weckd_edge.devices.runtime.exam_run import ExamResult, SeenFrame
@@ -67,7 +68,7 @@ class ExamResults:
                 for text in _losses(result):
                     print_message(f"{result.exam}: {text}")
         if self.file is not None:
-            print_message(f"written: {self.file}, the frames of {len(self.results)} examinations")
+            print_message(f"written: {self.file}, the frames of {plural(len(self.results), 'examination')}")
         if self.skipped:
             print_table(("skipped", "because"), [(one.file, one.reason) for one in self.skipped])
 
