@@ -29,7 +29,7 @@ def people(place: Path) -> Path:
     """The drawn images as DICOM files of a person for each ear, with files beside them that cannot be read."""
     pytest.importorskip("pydicom")
     folder = place / "people"
-    for n, file in enumerate(sorted((place / "phantom").rglob("*.jpg"))):
+    for n, file in enumerate(sorted((place / "phantom").rglob("*.jpg"))[::2]):
         ear = int(re.findall(r"ear(\d+)", file.name)[0])
         pixels = np.asarray(Image.open(file).convert("RGB"))
         data = made.dicom(pixels, syntax=SYNTAXES[n % len(SYNTAXES)], patient=NUMBER.format(ear))
@@ -108,7 +108,7 @@ def test_no_output_tells_anything_of_a_person(people: Path, place: Path, tmp_pat
     assert sum(path.is_file() for path in tmp_path.rglob("*")) > 30
 
     groups = {record["path"]: record["group"] for record in json.loads(index.read_text())["images"]}
-    assert len(groups) > 150
+    assert len(groups) > 75
     names = set(groups.values())
     assert names <= {f"PatientID {n}" for n in range(1, 61)}
     assert len(names) > 20
