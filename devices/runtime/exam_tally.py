@@ -11,7 +11,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import LARGEST_EVIDENCE, ONE, ExamRule
+from weckd_edge.artifacts import LARGEST_EVIDENCE, ONE, ExamRule, FrameWeights
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -148,9 +148,14 @@ def frame_evidence(rule: ExamRule, probabilities: Sequence[float], sharpness: fl
         evidence = tuple(_log(value) for value in probabilities)
     weight = 1
     if rule.weights is not None:
-        row = bisect_right(rule.weights.sharpness_edges, sharpness)
-        weight = rule.weights.table[row][bisect_right(rule.weights.confidence_edges, most)]
+        row, column = bin_of(rule.weights, sharpness, most)
+        weight = rule.weights.table[row][column]
     return FrameEvidence(rank=sharpness if rule.rank == "sharpness" else most, weight=weight, evidence=evidence)
+
+
+def bin_of(weights: FrameWeights, sharpness: float, confidence: float) -> tuple[int, int]:
+    """Return the row and the column of a frame's weight in the table: how many edges its two numbers reach."""
+    return bisect_right(weights.sharpness_edges, sharpness), bisect_right(weights.confidence_edges, confidence)
 
 
 def _log(probability: float) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 from weckd_edge.artifacts import Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.core.errors import DataError
-from weckd_edge.core.files import read_start
+from weckd_edge.core.files import read_start, visible_files
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
 from weckd_edge.devices.images.frames import frame_of
@@ -162,9 +162,7 @@ def find_image_files(paths: Sequence[Path]) -> FoundImages:
 def find_files(folder: Path) -> FoundImages:
     """Return the image files in a folder and below it, and its other files; there may be none of either."""
     images, skipped = [], []
-    for path in sorted(folder.rglob("*")):
-        if path.is_dir() or any(part.startswith(".") for part in path.relative_to(folder).parts):
-            continue
+    for path in visible_files(folder):
         reason = None if _is_called_image(path) else _why_no_image(path)
         if reason is None:
             images.append(path)

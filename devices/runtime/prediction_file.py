@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import Protocol, TextIO, TypeVar
 
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.serialization import to_data
@@ -16,6 +16,7 @@ from weckd_edge.devices.runtime.decision import Prediction
 from weckd_edge.devices.runtime.exam_run import SeenFrame
 
 SUFFIXES = (".csv", ".jsonl")
+Writer = TypeVar("Writer")
 
 
 class PredictionWriter(Protocol):
@@ -32,8 +33,7 @@ class FrameWriter(Protocol):
         """Write one frame as one row."""
 
 
-@contextmanager
-def write_predictions(path: Path, labels: Sequence[str]) -> Iterator[PredictionWriter]:
+def write_predictions(path: Path, labels: Sequence[str]) -> AbstractContextManager[PredictionWriter]:
     """Open a file of predictions: ``.csv`` or ``.jsonl``, by its suffix.
 
     Rows go to ``<path>.part``, which takes the place of ``path`` at the end. So ``path`` is always whole, and what an
@@ -47,40 +47,30 @@ def write_predictions(path: Path, labels: Sequence[str]) -> Iterator[PredictionW
         ConfigError: The name ends in neither suffix.
         StoreError: The file cannot be written.
     """
-    with _open_part(path) as file:
-        yield _CsvWriter(file, labels) if _is_csv(path) else _JsonLinesWriter(file)
+    return _open_rows(path, lambda file: _CsvWriter(file, labels))
 
 
-@contextmanager
-def write_frames(path: Path, labels: Sequence[str]) -> Iterator[FrameWriter]:
-    """Open a file of the frames of examinations, as ``write_predictions`` does.
-
-    Args:
-        path: The file; it is replaced where it exists.
-        labels: Class names, in the order of the columns.
+def write_frames(path: Path, labels: Sequence[str]) -> AbstractContextManager[FrameWriter]:
+    """Open a file of the frames of examinations, as ``write_predictions`` does one of predictions.
 
     Raises:
         ConfigError: The name ends in neither suffix.
         StoreError: The file cannot be written.
     """
-    with _open_part(path) as file:
-        yield _CsvFrameWriter(file, labels) if _is_csv(path) else _JsonLinesWriter(file)
+    return _open_rows(path, lambda file: _CsvFrameWriter(file, labels))
 
 
 @contextmanager
-def _open_part(path: Path) -> Iterator[TextIO]:
+def _open_rows(path: Path, table: Callable[[TextIO], Writer]) -> Iterator[Writer | _JsonLinesWriter]:
     check_suffix(path)
     part = path.with_name(f"{path.name}.part")
+    is_csv = path.suffix.lower() == ".csv"
     with explain_os_errors(part):
         # The name of an image that is not UTF-8: a table keeps its bytes, JSON writes them as escapes.
-        errors = "surrogateescape" if _is_csv(path) else "backslashreplace"
+        errors = "surrogateescape" if is_csv else "backslashreplace"
         with part.open("w", encoding="utf-8", errors=errors, newline="") as file:
-            yield file
+            yield table(file) if is_csv else _JsonLinesWriter(file)
         part.replace(path)
-
-
-def _is_csv(path: Path) -> bool:
-    return path.suffix.lower() == ".csv"
 
 
 def check_suffix(path: Path) -> None:

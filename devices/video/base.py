@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from weckd_edge.devices.images.camera_frames import CameraFrame
+
+USUAL_FRAME_NS = 40_000_000
+"""Time from one frame to the next where a source tells none, nanoseconds: 25 frames a second."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -37,6 +40,15 @@ class LostFrames:
     dropped: int = 0
     damaged: int = 0
     end: str | None = None
+
+    def and_damaged(self, frames: int = 1) -> LostFrames:
+        """Return the same with more frames that could not be decoded."""
+        return replace(self, damaged=self.damaged + frames)
+
+
+def silence(limit_s: float) -> str:
+    """Return why a source ended that gave nothing for too long, in words."""
+    return f"nothing came within {limit_s:g} s"
 
 
 class FrameSource(Protocol):

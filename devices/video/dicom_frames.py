@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 
 from weckd_edge.core.errors import DataError
@@ -14,10 +13,7 @@ from weckd_edge.devices.images.decoding import check_size
 from weckd_edge.devices.images.dicom import head as tags
 from weckd_edge.devices.images.dicom.head import Head, decimal_of, frames_of
 from weckd_edge.devices.images.dicom.image import decode_frame, open_head
-from weckd_edge.devices.video.base import LostFrames, TimedFrame
-
-FRAME_NS = 40_000_000
-"""Time from one frame to the next where the header names none, nanoseconds: 25 frames a second."""
+from weckd_edge.devices.video.base import USUAL_FRAME_NS, LostFrames, TimedFrame
 
 _LONGEST_MS = 60_000
 
@@ -69,7 +65,7 @@ class DicomFrames:
             try:
                 pixels, _ = decode_frame(self._head, number, data)
             except DataError as err:
-                self.lost = replace(self.lost, damaged=self.lost.damaged + 1)
+                self.lost = self.lost.and_damaged()
                 first_error = first_error or err
                 continue
             given += 1
@@ -94,5 +90,5 @@ def _times_ns(head: Head) -> Iterator[int]:
     step, rate = decimal_of(values.get(tags.FRAME_TIME)), decimal_of(values.get(tags.CINE_RATE))
     if step is None and rate is not None and rate > 0:
         step = 1000 / rate
-    step_ns = round(1e6 * step) if step is not None and 0 < step <= _LONGEST_MS else FRAME_NS
+    step_ns = round(1e6 * step) if step is not None and 0 < step <= _LONGEST_MS else USUAL_FRAME_NS
     yield from (number * step_ns for number in range(head.frames))

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.images.camera_frames import camera_frame
 from weckd_edge.devices.images.decoding import decode
-from weckd_edge.devices.video.base import LostFrames, TimedFrame
-
-FRAME_NS = 40_000_000
-"""Time from one file to the next, nanoseconds: files tell none, so they stand for 25 frames a second."""
+from weckd_edge.devices.video.base import USUAL_FRAME_NS, LostFrames, TimedFrame
 
 
 class ImageFiles:
@@ -48,7 +44,7 @@ class ImageFiles:
             try:
                 pixels = decode(file)
             except DataError as err:
-                self.lost = replace(self.lost, damaged=self.lost.damaged + 1)
+                self.lost = self.lost.and_damaged()
                 first_error = first_error or str(err)
                 continue
             size = size or pixels.shape
@@ -59,7 +55,7 @@ class ImageFiles:
                     code="E_DATA_FRAME_SIZE",
                 )
             given += 1
-            yield TimedFrame(frame=camera_frame(pixels), time_ns=number * FRAME_NS, file=str(file))
+            yield TimedFrame(frame=camera_frame(pixels), time_ns=number * USUAL_FRAME_NS, file=str(file))
         if not given:
             why = f"the first: {first_error}" if first_error else "there are no files"
             raise DataError(f"{self.name}: expected frames, none can be read; {why}", code="E_DATA_NO_FRAME")

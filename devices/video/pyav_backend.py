@@ -15,7 +15,8 @@ from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.files import read_start
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, file_kind_of
-from weckd_edge.devices.video.pyav_source import MAX_PIXELS, READ_LIMIT_S, PyavSource, check_size, silence, words_of
+from weckd_edge.devices.video.base import silence
+from weckd_edge.devices.video.pyav_source import MAX_PIXELS, READ_LIMIT_S, PyavSource, check_size, words_of
 
 OPEN_LIMIT_S = 10.0
 """Longest time until a stream or a camera must have replied, seconds."""

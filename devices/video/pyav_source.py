@@ -13,7 +13,7 @@ from typing import Any
 
 from weckd_edge.core.bounds import MAX_SIDE
 from weckd_edge.core.errors import DataError
-from weckd_edge.devices.video.base import LostFrames, TimedFrame
+from weckd_edge.devices.video.base import USUAL_FRAME_NS, LostFrames, TimedFrame, silence
 from weckd_edge.devices.video.pyav_frames import UprightFrames
 
 READ_LIMIT_S = 5.0
@@ -135,7 +135,7 @@ class PyavSource:
             self._end(f"it ends after {end_s:.1f} of {length_s:.1f} s: cut short, or damaged")
 
     def _lose(self, frames: int) -> None:
-        self.lost = replace(self.lost, damaged=self.lost.damaged + frames)
+        self.lost = self.lost.and_damaged(frames)
 
     def _end(self, why: str) -> None:
         self.lost = replace(self.lost, end=self.lost.end or why)
@@ -149,7 +149,7 @@ class _Clock:
     """Presentation times as nanoseconds from the first frame, which never go back."""
 
     def __init__(self, rate: Any) -> None:
-        self._usual_ns = round(1_000_000_000 / rate) if rate else 40_000_000
+        self._usual_ns = round(1_000_000_000 / rate) if rate else USUAL_FRAME_NS
         self._start_ns: int | None = None
         self._last_ns: int = -self._usual_ns
 
@@ -174,11 +174,6 @@ def check_size(name: str, width: int, height: int) -> None:
     if max(width, height) > MAX_SIDE or width * height > MAX_PIXELS:
         text = f"{width} x {height} pixels; a side may have {MAX_SIDE}, and a frame {MAX_PIXELS}; save it smaller"
         raise DataError(f"{name}: {text}", code="E_DATA_IMAGE_LIMIT")
-
-
-def silence(limit_s: float) -> str:
-    """Return why a source ended that gave nothing for too long, in words."""
-    return f"nothing came within {limit_s:g} s"
 
 
 def words_of(err: Exception) -> str:

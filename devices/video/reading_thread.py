@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from weckd_edge.core.errors import DeviceError
-from weckd_edge.devices.video.base import FrameSource, LostFrames, TimedFrame
+from weckd_edge.devices.video.base import FrameSource, LostFrames, TimedFrame, silence
 
 AHEAD_FRAMES = 8
 """Most frames of a file that are decoded before they are asked for; with fewer, the threads wait for each other more."""
@@ -90,7 +90,7 @@ class ThreadSource:
         while True:
             with self._changed:
                 if not self._changed.wait_for(lambda: self._waiting or self._is_over, self._limit_s):
-                    self._end = f"nothing came within {self._limit_s:g} s"
+                    self._end = silence(self._limit_s)
                     return
                 if not self._waiting:
                     break

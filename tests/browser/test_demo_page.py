@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import io
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from support.programs.demo_server import serving_bundle
 from weckd_edge.devices.demo.server import DemoServer
-from weckd_edge.devices.demo.session import DemoSession
 
 pytestmark = pytest.mark.slow
 
@@ -38,23 +37,17 @@ def png(colour: tuple[int, int, int] = (200, 40, 40)) -> bytes:
     return buffer.getvalue()
 
 
-def serve(bundle: Path) -> Iterator[DemoServer]:
-    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def server(toy: ModuleType, browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
-    yield from serve(toy.write_bundle(tmp_path_factory.mktemp("page") / "b", confidence_threshold=0.2).folder)
+    bundle = toy.write_bundle(tmp_path_factory.mktemp("page") / "b", confidence_threshold=0.2)
+    with serving_bundle(bundle.folder) as found:
+        yield found
 
 
 @pytest.fixture
 def unsure_server(toy: ModuleType, browser: Any, tmp_path: Path) -> Iterator[DemoServer]:
-    yield from serve(toy.write_bundle(tmp_path / "b", confidence_threshold=0.9999).folder)
+    with serving_bundle(toy.write_bundle(tmp_path / "b", confidence_threshold=0.9999).folder) as found:
+        yield found
 
 
 @pytest.fixture

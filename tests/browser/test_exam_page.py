@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from support.programs.demo_server import serving_bundle
 from weckd_edge.artifacts import ExamRule, FrameGuard, QualityLimits
 from weckd_edge.devices.demo.server import DemoServer
-from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.input_guard import FEATURES
 
 pytestmark = pytest.mark.slow
@@ -116,25 +116,18 @@ def camera_browser(browser_support: ModuleType, tmp_path_factory: pytest.TempPat
         yield running
 
 
-def serve(bundle: Path) -> Iterator[DemoServer]:
-    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
-        yield server
-        server.shutdown()
-        thread.join()
-
-
 @pytest.fixture(scope="module")
 def server(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Iterator[DemoServer]:
     bundle = toy.write_bundle(tmp_path_factory.mktemp("exam") / "b", resize="area", guard=GUARD, exam=RULE)
-    yield from serve(bundle.folder)
+    with serving_bundle(bundle.folder) as found:
+        yield found
 
 
 @pytest.fixture
 def quick_server(toy: ModuleType, tmp_path: Path) -> Iterator[DemoServer]:
     rule = ExamRule(min_frames=1, max_frames=2, duplicate_distance=0.02)
-    yield from serve(toy.write_bundle(tmp_path / "b", resize="area", guard=GUARD, exam=rule).folder)
+    with serving_bundle(toy.write_bundle(tmp_path / "b", resize="area", guard=GUARD, exam=rule).folder) as found:
+        yield found
 
 
 def open_page(tab: Any, server: DemoServer) -> None:

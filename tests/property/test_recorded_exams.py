@@ -16,14 +16,14 @@ from weckd_edge.devices.runtime.exam import Exam
 from weckd_edge.devices.runtime.front_end import Prepared
 from weckd_edge.devices.runtime.input_guard import GuardDecision
 from weckd_edge.train.exam_rule.course import follow
-from weckd_edge.train.exam_rule.examinations import SeenFrame
+from weckd_edge.train.exam_rule.examinations import RecordedFrame
 
 LABELS = ("normal", "effusion", "wax")
 WAX = 2
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> SeenFrame:
+def frames(draw: st.DrawFn) -> RecordedFrame:
     parts = [draw(st.integers(1, 9)) for _ in LABELS]
     values = tuple(float(value) for value in (np.array(parts) / sum(parts)).astype(np.float32))
     code = draw(st.sampled_from((None, None, None, "blurred")))
@@ -49,9 +49,9 @@ def rules(draw: st.DrawFn) -> ExamRule:
     )
 
 
-def runtime(shown: list[SeenFrame]) -> FramePredictor:
+def runtime(shown: list[RecordedFrame]) -> FramePredictor:
     """A model whose guard and network say of the frames in turn what is written down."""
-    at: list[SeenFrame] = []
+    at: list[RecordedFrame] = []
 
     def look(frame: Any) -> Prepared:
         at.append(shown[int(frame.reshape(-1)[0])])
@@ -70,7 +70,7 @@ def runtime(shown: list[SeenFrame]) -> FramePredictor:
 
 @settings(deadline=None)
 @given(st.lists(frames(), min_size=1, max_size=9), rules())
-def test_recorded_frames_take_the_course_of_the_runtime(shown: list[SeenFrame], rule: ExamRule) -> None:
+def test_recorded_frames_take_the_course_of_the_runtime(shown: list[RecordedFrame], rule: ExamRule) -> None:
     exam = Exam(runtime(shown), rule)
     uses = tuple(exam.add(np.full((1, 1, 1, 3), at, np.uint8)).use for at in range(len(shown)))
     decided = exam.decide()

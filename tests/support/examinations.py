@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from weckd_edge.train.exam_rule.examinations import Examination, SeenFrame
+from weckd_edge.train.exam_rule.examinations import Examination, RecordedFrame
 
 SHARP = 5.0
 """Sharpness from which on a drawn frame is a good one."""
@@ -18,9 +18,9 @@ def seen_frame(
     code: str | None = None,
     sharpness: float = 9.0,
     whitened: tuple[float, ...] | None = None,
-) -> SeenFrame:
+) -> RecordedFrame:
     """A frame as guard and network see it."""
-    return SeenFrame(
+    return RecordedFrame(
         path=path,
         time_s=time_s,
         code=code,
@@ -30,7 +30,7 @@ def seen_frame(
     )
 
 
-def examination(name: str, label: int | None, *frames: SeenFrame, group: str | None = None) -> Examination:
+def examination(name: str, label: int | None, *frames: RecordedFrame, group: str | None = None) -> Examination:
     """An examination that is a group of its own unless one is named."""
     return Examination(name=name, group=group or name, label=label, frames=frames)
 

@@ -17,6 +17,7 @@ import numpy as np
 from weckd_edge.artifacts import (
     Colour,
     DatasetIndex,
+    ExamChoice,
     ExamRule,
     FileRef,
     FrameSpec,
@@ -159,6 +160,21 @@ def manifest(onnx: FileRef | None = None, **changes: Any) -> Manifest:
         versions={"weckd-edge": "0.1.0"},
     )
     return replace(made, **changes)
+
+
+def exam_choice(**changes: Any) -> ExamChoice:
+    """A rule of examinations that was found on none."""
+    found = ExamChoice(
+        rule=ExamRule(),
+        name="mean of logits",
+        exams=0,
+        groups=0,
+        several_frames=0,
+        candidates=(),
+        threshold=None,
+        notes=(),
+    )
+    return replace(found, **changes)
 
 
 def verification(

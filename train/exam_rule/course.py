@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from weckd_edge.artifacts import ExamRule
 from weckd_edge.devices.runtime.exam import FrameUse
 from weckd_edge.devices.runtime.exam_tally import ExamTally
-from weckd_edge.train.exam_rule.examinations import Examination, SeenFrame, uses_of
+from weckd_edge.train.exam_rule.examinations import Examination, RecordedFrame, uses_of
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -25,7 +25,7 @@ class Course:
     """
 
     uses: tuple[FrameUse, ...]
-    countable: tuple[SeenFrame, ...]
+    countable: tuple[RecordedFrame, ...]
     probabilities: tuple[float, ...]
     best: int | None
     is_decided: bool

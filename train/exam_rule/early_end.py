@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import ExamRule
+from weckd_edge.artifacts import ONE, ExamRule
 from weckd_edge.config import ExamConfig
 from weckd_edge.devices.runtime.exam_tally import ExamTally
 from weckd_edge.train.exam_rule.joining import CountedExam
@@ -64,7 +64,7 @@ def find_stop_lead(rule: ExamRule, exams: Sequence[CountedExam], config: ExamCon
     if found is None:
         return None, "no lead keeps the decision in as many validation examinations as is asked for"
     return found[0], (
-        f"an examination ends at a lead of {found[0] / 65536:.3g}, which keeps the decision in {found[1]} of "
+        f"an examination ends at a lead of {found[0] / ONE:.3g}, which keeps the decision in {found[1]} of "
         f"{len(courses)} validation examinations of several frames"
     )
 

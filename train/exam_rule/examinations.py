@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SeenFrame:
+class RecordedFrame:
     """One frame, as guard and network see it.
 
     Attributes:
@@ -59,7 +59,7 @@ class Examination:
     name: str
     group: str
     label: int | None
-    frames: tuple[SeenFrame, ...]
+    frames: tuple[RecordedFrame, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -111,7 +111,7 @@ def gather(
 
 def _see(
     images: SplitFrames, row: int, predicted: NDArray[Any], guard: OpenGuard | None, non_gradeable: Collection[int]
-) -> SeenFrame:
+) -> RecordedFrame:
     record = images.records[row]
     judged = None if guard is None else guard.check(images.frame(row))
     probabilities = tuple(float(value) for value in predicted.astype(np.float32))
@@ -120,7 +120,7 @@ def _see(
         code = "not_a_number"
     elif code is None and int(predicted.argmax()) in non_gradeable:
         code = "non_gradeable_label"
-    return SeenFrame(
+    return RecordedFrame(
         path=record.path,
         time_s=record.time_s,
         code=code,
@@ -134,7 +134,7 @@ _BY_NETWORK = frozenset({"not_a_number", "non_gradeable_label"})
 """Reasons that are known only after the network ran, and so after a repeat was noticed."""
 
 
-def uses_of(frames: Sequence[SeenFrame], duplicate_distance: float | None) -> list[FrameUse]:
+def uses_of(frames: Sequence[RecordedFrame], duplicate_distance: float | None) -> list[FrameUse]:
     """Return what becomes of each frame where an examination never ends early, as the runtime does it.
 
     Args:
@@ -156,19 +156,19 @@ def uses_of(frames: Sequence[SeenFrame], duplicate_distance: float | None) -> li
     return uses
 
 
-def _repeats(frame: SeenFrame, last: Floats | None, distance: float | None) -> bool:
+def _repeats(frame: RecordedFrame, last: Floats | None, distance: float | None) -> bool:
     if distance is None or last is None or frame.whitened is None:
         return False
     return is_repeated(frame.whitened, last, distance)
 
 
-def counted_frames(exam: Examination, duplicate_distance: float | None) -> list[SeenFrame]:
+def counted_frames(exam: Examination, duplicate_distance: float | None) -> list[RecordedFrame]:
     """Return the frames of an examination that count, in order, where it never ends early."""
     uses = uses_of(exam.frames, duplicate_distance)
     return [frame for frame, use in zip(exam.frames, uses, strict=True) if use == "counted"]
 
 
-def tally_of(rule: ExamRule, frames: Sequence[SeenFrame]) -> ExamTally:
+def tally_of(rule: ExamRule, frames: Sequence[RecordedFrame]) -> ExamTally:
     """Return the tally of frames that count, at least one; frames after the examination has seen enough change nothing."""
     tally = ExamTally(rule, len(frames[0].probabilities))
     for frame in frames:

@@ -6,7 +6,6 @@ the likelihood counts each group once, as it does for the temperature of single 
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -16,9 +15,9 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import MAX_WEIGHT, ONE, ExamRule, FrameWeights, Rank
 from weckd_edge.config import ExamConfig
 from weckd_edge.core.optional_imports import require
-from weckd_edge.devices.runtime.exam_tally import frame_evidence
+from weckd_edge.devices.runtime.exam_tally import bin_of, frame_evidence
 from weckd_edge.metrics.calibration import PRIOR_SD, fit_temperature
-from weckd_edge.train.exam_rule.examinations import Floats, SeenFrame, tally_of
+from weckd_edge.train.exam_rule.examinations import Floats, RecordedFrame, tally_of
 
 VOTE_SCALE = 3.0
 """Factor of votes before it is fitted: where all frames agree, the label has a probability of 0.95 against one other."""
@@ -45,7 +44,7 @@ class CountedExam:
 
     group: str
     label: int
-    frames: tuple[SeenFrame, ...]
+    frames: tuple[RecordedFrame, ...]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -150,8 +149,8 @@ def _by_bin(exams: Sequence[CountedExam], weights: FrameWeights, rows: int, colu
     sums, counts = np.zeros((len(exams), rows * columns, classes)), np.zeros((len(exams), rows * columns))
     for at, exam in enumerate(exams):
         for frame in exam.frames:
-            row = bisect_right(weights.sharpness_edges, frame.sharpness or 0.0)
-            place = row * columns + bisect_right(weights.confidence_edges, max(frame.probabilities))
+            row, column = bin_of(weights, frame.sharpness or 0.0, max(frame.probabilities))
+            place = row * columns + column
             sums[at, place] += np.array(frame_evidence(plain, frame.probabilities, 0.0).evidence) / ONE
             counts[at, place] += 1
     return sums, counts

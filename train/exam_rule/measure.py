@@ -29,7 +29,7 @@ from weckd_edge.metrics.paired import compare_rates
 from weckd_edge.metrics.selective import group_losses
 from weckd_edge.metrics.slices import SliceCut
 from weckd_edge.train.exam_rule.course import Course, follow
-from weckd_edge.train.exam_rule.examinations import Examination, Examinations, SeenFrame, tally_of
+from weckd_edge.train.exam_rule.examinations import Examination, Examinations, RecordedFrame, tally_of
 
 FRAMES = (1, 2, 3, 5, 10)
 """Numbers of frames of the curve."""
@@ -160,13 +160,13 @@ def _curve(judged: _Judged, choice: ExamChoice, seed: int) -> tuple[ExamCurvePoi
     return tuple(points)
 
 
-def _drawn(frames: Sequence[SeenFrame], k: int | None, draw: np.random.Generator) -> list[list[SeenFrame]]:
+def _drawn(frames: Sequence[RecordedFrame], k: int | None, draw: np.random.Generator) -> list[list[RecordedFrame]]:
     if k is None or len(frames) <= k:
         return [list(frames)]
     return [[frames[at] for at in sorted(draw.choice(len(frames), k, replace=False))] for _ in range(DRAWS)]
 
 
-def _is_right(choice: ExamChoice, exam: Examination, frames: Sequence[SeenFrame]) -> bool:
+def _is_right(choice: ExamChoice, exam: Examination, frames: Sequence[RecordedFrame]) -> bool:
     return tally_of(choice.rule, frames).probabilities().best == exam.label
 
 

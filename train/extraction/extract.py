@@ -11,6 +11,7 @@ from PIL import Image
 
 from weckd_edge.artifacts import BadFile
 from weckd_edge.core.errors import DataError
+from weckd_edge.core.files import visible_files
 from weckd_edge.core.progress import Progress, ProgressTask
 from weckd_edge.core.store import atomic_folder
 from weckd_edge.devices.images.camera_frames import rgb_of
@@ -81,11 +82,9 @@ def find_videos(named: Sequence[Path]) -> list[VideoFile]:
     found: list[VideoFile] = []
     for path in named:
         if path.is_dir():
-            for file in sorted(path.rglob("*")):
+            for file in filter(is_film, visible_files(path)):
                 below = file.relative_to(path)
-                if is_film(file) and not any(part.startswith(".") for part in below.parts):
-                    label = below.parent.name
-                    found.append(VideoFile(path=file, name=below.with_suffix("").as_posix(), label=label))
+                found.append(VideoFile(path=file, name=below.with_suffix("").as_posix(), label=below.parent.name))
         elif path.exists():
             found.append(VideoFile(path=path, name=path.stem, label=""))
         else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from weckd_edge.config.abstain import check_threshold
 from weckd_edge.config.base import check_setting
 from weckd_edge.core.bounds import MAX_FRAMES, MAX_TOP_K
 
@@ -54,19 +55,7 @@ class ExamConfig:
             len(self.top_k) > 0 and all(1 <= k <= MAX_TOP_K for k in self.top_k),
             f"top_k = {list(self.top_k)}: expected one number of frames or more, each 1 to {MAX_TOP_K}",
         )
-        check_setting(
-            self.threshold is None or 0 <= self.threshold < 1, f"threshold = {self.threshold}: expected 0 up to under 1"
-        )
-        check_setting(
-            self.max_group_error is None or 0 < self.max_group_error < 1,
-            f"max_group_error = {self.max_group_error}: expected over 0 and under 1 (0.05 for 5 %)",
-        )
-        check_setting(
-            self.max_group_error is None or self.threshold is None,
-            "threshold and max_group_error contradict each other: the one sets the threshold, the other finds it; keep one",
-            code="E_CONFIG_CONFLICT",
-        )
-        check_setting(0.5 <= self.confidence < 1, f"confidence = {self.confidence}: expected 0.5 up to under 1")
+        check_threshold(self.threshold, self.max_group_error, self.confidence)
         check_setting(
             0 <= self.max_repeat_share < 0.5, f"max_repeat_share = {self.max_repeat_share}: expected 0 up to under 0.5"
         )

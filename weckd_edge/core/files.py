@@ -79,6 +79,15 @@ def read_start(path: Path, count: int, *, error: type[WeckdError] = StoreError) 
         raise error(f"cannot be read ({err.strerror})", code="E_FILE_UNREADABLE") from err
 
 
+def visible_files(folder: Path) -> list[Path]:
+    """Return everything in a folder and below it that is no folder, sorted by path; what a dot hides is left out."""
+    return [
+        path
+        for path in sorted(folder.rglob("*"))
+        if not path.is_dir() and not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    ]
+
+
 def describe_os_error(err: OSError) -> str:
     """Return what the system refused, the file where it is known, and what to do, in one line."""
     names = [os.fsdecode(name) for name in (err.filename, err.filename2) if isinstance(name, (str, bytes))]

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from weckd_edge.devices.runtime.model_choice import RunningModel
     from weckd_edge.devices.runtime.predict import SkippedFile
 
-ABSTAIN = "unable to analyze"
-
 
 class UnreadExam(NamedTuple):
     """An examination that could not be read, and the error that says why."""
@@ -108,6 +106,8 @@ def _error(error: WeckdError) -> dict[str, str]:
 
 def _row(result: ExamResult | UnreadExam) -> tuple[object, ...]:
     if isinstance(result, UnreadExam):
+        from weckd_edge.devices.runtime.decision import ABSTAIN
+
         return result.exam, ABSTAIN, None, None, None, str(result.error)
     found = result.decision
     probability = f"{max(found.probabilities.values()):.3f}" if found.probabilities else None

@@ -42,12 +42,6 @@ _WORDS = {
     "max_accuracy_drop": ("accuracy lost by compiling", 'quantize.precision = "fp16", or quantize_aware for the link'),
 }
 """Name of each gate in sentences, and what to try where its limit is missed."""
-_HIGHER_IS_BETTER = frozenset(
-    {
-        *("min_accuracy", "min_per_class_recall", "min_slice_accuracy", "min_slice_recall", "better_than_chance"),
-        *("min_exam_accuracy", "min_exam_recall"),
-    }
-)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -234,5 +228,5 @@ def _missed(link: LinkEvaluation) -> str:
 
 def _advice(gate: Gate) -> str:
     name, what = _WORDS[gate.name]
-    word = "raise" if gate.name not in _HIGHER_IS_BETTER else "lower"
+    word = "raise" if gate.name.startswith("max_") else "lower"
     return f"{name}: {gate.reason}; try {what}, or {word} gates.{gate.name}"

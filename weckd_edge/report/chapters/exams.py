@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from weckd_edge.artifacts import CalibrationMetrics, ExamEvidence, ExamOutcome, Metric
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.chapters.abstention import WORDS
-from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable
+from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell
 from weckd_edge.report.numbers import EN_DASH, percent, points
 
 STRIPS = 8
@@ -277,13 +277,9 @@ def _calibration(name: str, found: CalibrationMetrics | None) -> MetricsRow:
 
 
 def _cell(metric: Metric | None) -> MetricsCell:
-    if metric is None:
-        return MetricsCell(value=EN_DASH)
-    if metric.low is None or metric.high is None:
+    if metric is not None and (metric.low is None or metric.high is None):
         return MetricsCell(value=percent(metric.value), interval="too few for an interval")
-    return MetricsCell(
-        value=percent(metric.value), interval=f"{metric.low * 100:.1f}{EN_DASH}{metric.high * 100:.1f}{NBSP}%"
-    )
+    return metric_cell(metric)
 
 
 def _interval(metric: Metric) -> str:

@@ -171,14 +171,22 @@ static int predict(weckd_bundle *bundle, const weckd_frame *frame, weckd_result 
     return WECKD_OK;
 }
 
+int weckd_check_room(const weckd_bundle *bundle, const void *probabilities, uint32_t classes, weckd_error error) {
+    uint32_t expected = bundle->contract.classes;
+    if (probabilities != NULL && classes != expected) {
+        return weckd_fail(error, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", expected, classes);
+    }
+    return WECKD_OK;
+}
+
 static int classify(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, float *probabilities,
                     uint32_t classes) {
     weckd_error error = {bundle->message};
-    if (probabilities != NULL && classes != bundle->contract.classes) {
-        return weckd_fail(error, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes,
-                          classes);
+    int status = weckd_check_room(bundle, probabilities, classes, error);
+    if (status != WECKD_OK) {
+        return status;
     }
-    int status = weckd_look(bundle, frame, result, error);
+    status = weckd_look(bundle, frame, result, error);
     if (status != WECKD_OK) {
         return status;
     }

@@ -4,6 +4,9 @@
 
 #include "runtime/opened_bundle.h"
 
+/* Check that a caller who wants probabilities has room for those of all classes, and no other. */
+int weckd_check_room(const weckd_bundle *bundle, const void *probabilities, uint32_t classes, weckd_error error);
+
 /* Check a caller's frame, make what the graph takes of it, and ask the guard. On
  * WECKD_OK, weckd_release_frame ends it. */
 int weckd_look(weckd_bundle *bundle, const weckd_frame *frame, weckd_result *result, weckd_error error);

@@ -110,8 +110,9 @@ static int add(weckd_bundle *bundle, const weckd_frame *frame, weckd_exam_frame 
     if (!exam->is_running) {
         return out_of_order(bundle, "weckd_exam_add: no examination was begun; call weckd_exam_begin first");
     }
-    if (probabilities != NULL && classes != bundle->contract.classes) {
-        return weckd_fail(error, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u", bundle->contract.classes, classes);
+    int status = weckd_check_room(bundle, probabilities, classes, error);
+    if (status != WECKD_OK) {
+        return status;
     }
     if ((frame->flags & WECKD_IGNORE_GUARD) != 0) {
         return weckd_fail(error, WECKD_ERR_ARGUMENT, "frame: an examination asks the guard about every frame; leave WECKD_IGNORE_GUARD "
@@ -126,7 +127,7 @@ static int add(weckd_bundle *bundle, const weckd_frame *frame, weckd_exam_frame 
         added->has_seen_enough = 1;
         return WECKD_OK;
     }
-    int status = weckd_look(bundle, frame, &result, error);
+    status = weckd_look(bundle, frame, &result, error);
     if (status == WECKD_OK) {
         added->quality = result.quality;
         added->ood_score = result.ood_score;
@@ -162,9 +163,9 @@ static int decide(weckd_bundle *bundle, weckd_exam_decision *decision, double *p
     if (!exam->is_running) {
         return out_of_order(bundle, "weckd_exam_decide: no examination was begun; call weckd_exam_begin first");
     }
-    if (probabilities != NULL && classes != bundle->contract.classes) {
-        return weckd_fail((weckd_error){bundle->message}, WECKD_ERR_ARGUMENT, "expected room for %u probabilities, got %u",
-                          bundle->contract.classes, classes);
+    int status = weckd_check_room(bundle, probabilities, classes, (weckd_error){bundle->message});
+    if (status != WECKD_OK) {
+        return status;
     }
     weckd_tally_finding found = weckd_tally_find(&exam->tally, probabilities);
     decision->prediction = found.best;

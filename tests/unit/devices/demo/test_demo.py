@@ -26,6 +26,7 @@ from PIL import Image
 
 from support.bundles.predicting import predict_images
 from support.errors import raises
+from support.programs.demo_server import serving_bundle
 from weckd_edge.core.errors import BundleError, DeviceError
 from weckd_edge.devices.demo import page_parts
 from weckd_edge.devices.demo.bounded_reader import Limits
@@ -52,12 +53,8 @@ def bundle(toy: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(bundle: Path) -> Iterator[DemoServer]:
-    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.05,))
-        thread.start()
+    with serving_bundle(bundle) as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def ask(

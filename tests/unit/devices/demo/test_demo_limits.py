@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from support.programs.demo_server import serving
 from weckd_edge.devices.demo.bounded_reader import Limits
 from weckd_edge.devices.demo.server import DemoServer
 from weckd_edge.devices.demo.session import DemoSession
@@ -38,12 +39,7 @@ def serve(session: DemoSession) -> Iterator[Serve]:
     with contextlib.ExitStack() as ends:
 
         def start(**limits: float) -> DemoServer:
-            server = ends.enter_context(DemoServer(session, limits=Limits(**limits)))  # type: ignore[arg-type]
-            thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-            thread.start()
-            ends.callback(thread.join)
-            ends.callback(server.shutdown)
-            return server
+            return ends.enter_context(serving(session, Limits(**limits)))  # type: ignore[arg-type]
 
         yield start
 

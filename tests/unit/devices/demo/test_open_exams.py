@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from support.errors import raises
+from support.programs.demo_server import serving
 from weckd_edge.artifacts import ExamRule
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.devices.demo.bounded_reader import Limits
@@ -179,12 +179,8 @@ def test_a_frame_that_is_none_is_refused_in_words_and_changes_nothing(
 @pytest.fixture
 def server(session: DemoSession) -> Iterator[DemoServer]:
     limits = Limits(exams=1, body_bytes=WIDTH * HEIGHT * 4, all_bodies_bytes=4 * WIDTH * HEIGHT * 4)
-    with DemoServer(session, limits=limits) as made:
-        thread = threading.Thread(target=made.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(session, limits) as made:
         yield made
-        made.shutdown()
-        thread.join()
 
 
 def post(server: DemoServer, path: str, body: bytes = b"", **headers: str) -> tuple[int, Any]:

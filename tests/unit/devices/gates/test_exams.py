@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from weckd_edge.artifacts import ExamChoice, ExamEvidence, ExamRule, Gate, Metric
+from support import factories
+from weckd_edge.artifacts import ExamEvidence, Gate, Metric
 from weckd_edge.config import GateConfig
 from weckd_edge.devices.gates.exams import evaluate_exams
 from weckd_edge.metrics.intervals import wilson
@@ -20,16 +21,7 @@ FEW = Metric(value=1.0, low=None, high=None, images=3, groups=3)
 
 def evidence(accuracy: Metric | None = None, recall: tuple[Metric | None, ...] = (None, None)) -> ExamEvidence:
     return ExamEvidence(
-        choice=ExamChoice(
-            rule=ExamRule(),
-            name="mean of logits",
-            exams=0,
-            groups=0,
-            several_frames=0,
-            candidates=(),
-            threshold=None,
-            notes=(),
-        ),
+        choice=factories.exam_choice(),
         named=True,
         exams=0,
         left_out=0,

@@ -10,7 +10,8 @@ from PIL import Image
 from support.errors import raises
 from weckd_edge.core.errors import DataError
 from weckd_edge.devices.images.camera_frames import rgb_of
-from weckd_edge.devices.video.image_files import FRAME_NS, ImageFiles, in_order_of_time
+from weckd_edge.devices.video.base import USUAL_FRAME_NS
+from weckd_edge.devices.video.image_files import ImageFiles, in_order_of_time
 
 
 def write_frames(folder: Path, count: int, size: tuple[int, int] = (48, 64)) -> list[Path]:
@@ -27,7 +28,7 @@ def test_frames_come_in_the_order_that_people_count_in(tmp_path: Path) -> None:
     source = ImageFiles("exam", files)
     found = list(source.frames())
     assert source.expected_frames == 12
-    assert [one.time_ns for one in found] == [FRAME_NS * number for number in range(12)]
+    assert [one.time_ns for one in found] == [USUAL_FRAME_NS * number for number in range(12)]
     assert [one.file for one in found] == [str(file) for file in files]
     assert all(np.array_equal(rgb_of(one.frame), np.asarray(Image.open(one.file))) for one in found)
 
@@ -36,7 +37,7 @@ def test_a_file_that_cannot_be_read_is_counted_and_the_others_keep_their_times(t
     files = write_frames(tmp_path, 4)
     files[1].write_bytes(b"no image")
     source = ImageFiles("exam", files)
-    assert [one.time_ns // FRAME_NS for one in source.frames()] == [0, 2, 3]
+    assert [one.time_ns // USUAL_FRAME_NS for one in source.frames()] == [0, 2, 3]
     assert source.lost.damaged == 1
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import http.client
 import json
-import threading
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -15,11 +14,10 @@ import pytest
 from PIL import Image
 
 from support.errors import raises
+from support.programs.demo_server import serving_bundle
 from weckd_edge.config import AuditConfig, BuildConfig, DataConfig, QuantizeConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
-from weckd_edge.devices.demo.server import DemoServer
-from weckd_edge.devices.demo.session import DemoSession
 from weckd_edge.devices.runtime.decision import ABSTAIN
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.unlabelled import unlabelled_fingerprint
@@ -213,25 +211,21 @@ def test_the_demo_predicts_the_next_image(bundle: Path, tmp_path: Path, crafted:
     bad = crafted.write_bad(tmp_path / "images")
     (tmp_path / "images/sparse.png").unlink()
     Image.new("RGB", (30, 20)).save(tmp_path / "whole.png")
-    with DemoSession(bundle, backend="onnxruntime") as session, DemoServer(session) as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.02,))
-        thread.start()
-        try:
-            with closing(http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)) as connection:
+    with (
+        serving_bundle(bundle) as server,
+        closing(http.client.HTTPConnection("127.0.0.1", server.server_address[1], timeout=60)) as connection,
+    ):
 
-                def ask(path: str, data: bytes) -> tuple[int, dict]:  # type: ignore[type-arg]
-                    connection.request("POST", path, data)
-                    with connection.getresponse() as reply:
-                        return reply.status, json.loads(reply.read())
+        def ask(path: str, data: bytes) -> tuple[int, dict]:  # type: ignore[type-arg]
+            connection.request("POST", path, data)
+            with connection.getresponse() as reply:
+                return reply.status, json.loads(reply.read())
 
-                for file in sorted((tmp_path / "images").iterdir()):
-                    if file.is_file():
-                        status, found = ask("/api/predict", file.read_bytes())
-                        assert (status, found["prediction"]["decision"]) == (200, ABSTAIN)
-                        assert bad[file.name] in found["prediction"]["reason"]
-                        assert ask("/api/explain", file.read_bytes())[0] == 422
-                status, found = ask("/api/predict", (tmp_path / "whole.png").read_bytes())
-                assert (status, set(found["prediction"]["probabilities"])) == (200, {"effusion", "normal", "wax"})
-        finally:
-            server.shutdown()
-            thread.join()
+        for file in sorted((tmp_path / "images").iterdir()):
+            if file.is_file():
+                status, found = ask("/api/predict", file.read_bytes())
+                assert (status, found["prediction"]["decision"]) == (200, ABSTAIN)
+                assert bad[file.name] in found["prediction"]["reason"]
+                assert ask("/api/explain", file.read_bytes())[0] == 422
+        status, found = ask("/api/predict", (tmp_path / "whole.png").read_bytes())
+        assert (status, set(found["prediction"]["probabilities"])) == (200, {"effusion", "normal", "wax"})

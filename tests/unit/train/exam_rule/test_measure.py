@@ -8,7 +8,7 @@ import pytest
 
 from support import factories
 from support.examinations import drawn_exams, examination, seen_frame
-from weckd_edge.artifacts import ExamChoice, ExamEvidence, ExamRule
+from weckd_edge.artifacts import ExamEvidence, ExamRule
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.metrics.slices import SliceCut
@@ -23,16 +23,7 @@ LABELS = ("normal", "effusion", "wax")
 def measured(
     exams: Sequence[Examination], rule: ExamRule | None = None, *, cuts: Sequence[SliceCut] = (), named: int | None = 1
 ) -> ExamEvidence:
-    choice = ExamChoice(
-        rule=rule or ExamRule(),
-        name="mean of logits",
-        exams=0,
-        groups=0,
-        several_frames=0,
-        candidates=(),
-        threshold=None,
-        notes=(),
-    )
+    choice = factories.exam_choice(rule=rule or ExamRule())
     index = factories.index([factories.image(exam="e")], LABELS, named_groups=named)
     return measure_exams(Examinations(exams=tuple(exams), left_out=0), choice, index, cuts, seed=0)
 
