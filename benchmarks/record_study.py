@@ -7,6 +7,9 @@ was run with, which gives the commit, on the machine that it was run on. The lin
 - one for each seed and fold: the test images, with their groups and classes (``splits.jsonl``);
 - one for each run: what every link predicts of them, and what it cost (``trials.jsonl``).
 
+A study of many hours may be run and recorded seed by seed: a name that is there already takes other seeds of the same data,
+strategies and settings.
+
 study_tables.py makes tables of them.
 """
 
@@ -52,6 +55,25 @@ def lines_of_study(name: str, folder: Path, **told: Any) -> list[dict[str, Any]]
     return [{"study": name, **line} for line in ({**told, "settings": settings, **facts}, *splits, *runs)]
 
 
+def check_belongs(lines: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> None:
+    """Refuse lines that are not other seeds of the study of some earlier lines.
+
+    Raises:
+        SystemExit: The data, strategies or settings are others, or a seed is there already.
+    """
+    new, old = (next(line for line in some if "strategies" in line) for some in (lines, earlier))
+    for name in sorted({*new, *old} - {"command", "date", "environment", "changed", "note", "seeds"}):
+        mine, its = ({**line[name], "seed": 0} if name == "settings" else line.get(name) for line in (new, old))
+        if mine != its:
+            raise SystemExit(f"'{new['study']}' is recorded with other {name}; choose another name")
+    hashes = [{line["data_sha256"] for line in some if "truth" in line} for some in (lines, earlier)]
+    if hashes[0] != hashes[1]:
+        raise SystemExit(f"'{new['study']}' is recorded of other images; choose another name")
+    seeds = [{line["seed"] for line in some if "truth" in line} for some in (lines, earlier)]
+    if both := sorted(seeds[0] & seeds[1]):
+        raise SystemExit(f"'{new['study']}' holds seed {', '.join(map(str, both))} already")
+
+
 def append_study(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:
     """Append lines to a file of results, whose lines are never changed."""
     with path.open("a", encoding="utf-8") as file:
@@ -66,8 +88,6 @@ def main() -> None:
     parser.add_argument("command", nargs="+", help="the command that ran it, behind --")
     parser.add_argument("--note", help="what a reader of the times must know, such as other work on the machine")
     given = parser.parse_args()
-    if any(line.get("study") == given.name for line in lines_of("study")):
-        parser.error(f"results/study.jsonl holds a study '{given.name}' already; choose another name")
     told = {
         "command": shlex.join(given.command),
         "commit": git("rev-parse", "HEAD"),
@@ -77,6 +97,9 @@ def main() -> None:
         **({"note": given.note} if given.note else {}),
     }
     lines = lines_of_study(given.name, given.folder, **told)
+    earlier = [line for line in lines_of("study") if line.get("study") == given.name]
+    if earlier:
+        check_belongs(lines, earlier)
     append_study(RESULTS / "study.jsonl", lines)
     print(f"{len(lines)} lines. Put these marks where docs/results/chain.md shall show it, then run {SCRIPT}:")
     print(*marks(given.name, SCRIPT), sep="\n")

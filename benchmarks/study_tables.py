@@ -8,6 +8,7 @@ in the page as they were.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -29,12 +30,15 @@ Line = Mapping[str, Any]
 
 
 def study_of(lines: Sequence[Line]) -> Study:
-    """Return a study from its lines: its own, those of its splits, and those of its runs."""
+    """Return a study from its lines: its own, those of its splits, and those of its runs.
+
+    A study that was recorded in several times, each with seeds of its own, is one study of all of them.
+    """
     told = ("study", "settings", "command", "commit", "changed", "date", "environment", "note")
     plain = [{key: value for key, value in line.items() if key not in told} for line in lines]
-    (facts,) = (line for line in plain if "strategies" in line)
+    parts = [from_data(StudyFacts, line) for line in plain if "strategies" in line]
     return Study(
-        facts=from_data(StudyFacts, facts),
+        facts=replace(parts[0], seeds=sum(part.seeds for part in parts)),
         trials=tuple(from_data(StudyRun, line) for line in plain if "predicted" in line),
         held_out=tuple(from_data(HeldOut, line) for line in plain if "truth" in line),
     )

@@ -72,6 +72,45 @@ def test_a_study_that_lacks_runs_is_not_recorded(scripts: tuple[ModuleType, Modu
         scripts[0].lines_of_study("toy", folder)
 
 
+def other_seeds(lines: list[dict[str, Any]], by: int) -> list[dict[str, Any]]:
+    """Return the lines of a study as it would be with other seeds."""
+    return [{**line, **({"seed": line["seed"] + by} if "seed" in line else {})} for line in lines]
+
+
+def test_a_study_that_was_recorded_in_two_times_is_one_study(
+    scripts: tuple[ModuleType, ModuleType], recorded: list[dict[str, Any]]
+) -> None:
+    later = other_seeds(recorded, by=10)
+    later[0] = {**later[0], "settings": {**later[0]["settings"], "seed": 10}, "command": "weckd-edge study --seed 10"}
+    scripts[0].check_belongs(later, recorded)
+    (once,) = scripts[1].studies(recorded).values()
+    (both,) = scripts[1].studies([*recorded, *later]).values()
+    assert both.facts.seeds == 2 * once.facts.seeds
+    for name in once.strategies():
+        assert len(both.runs(name)) == 2 * len(once.runs(name))
+        assert both.mean(name).mean == pytest.approx(once.mean(name).mean)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda lines: lines, "'toy' holds seed 0, 1 already"),
+        (lambda lines: [{**lines[0], "strategies": ["relay"]}, *lines[1:]], "other strategies"),
+        (lambda lines: [{**lines[0], "settings": {}}, *lines[1:]], "other settings"),
+        (lambda lines: [{**lines[0], "commit": "def"}, *lines[1:]], "other commit"),
+        (lambda lines: [line | ({"data_sha256": "0"} if "truth" in line else {}) for line in lines], "other images"),
+    ],
+)
+def test_other_lines_of_a_name_are_refused(
+    scripts: tuple[ModuleType, ModuleType],
+    recorded: list[dict[str, Any]],
+    change: Callable[[list[dict[str, Any]]], list[dict[str, Any]]],
+    message: str,
+) -> None:
+    with pytest.raises(SystemExit, match=message):
+        scripts[0].check_belongs(change(recorded), recorded)
+
+
 def test_a_page_holds_each_study_between_the_marks_of_its_name(
     scripts: tuple[ModuleType, ModuleType], recorded: list[dict[str, Any]]
 ) -> None:
