@@ -2,13 +2,13 @@
 
     python benchmarks/bench_exam.py train --data FOLDER --weights FILE [--folds 5] [--only N ...] [--set KEY=VALUE ...]
     python benchmarks/bench_exam.py bundle FOLDER
-    python benchmarks/bench_exam.py table
+    python benchmarks/exam_page.py
 
 ``train`` deals the groups of a data set into folds. For each fold it trains the chain of docs/examples/study-small.toml on
 the others, chooses the rule of examinations on their validation images as a build does (temperature, input guard, rule), and
 measures it on the fold. ``bundle`` takes what a finished build measured on its test split. Both append one line to
-results/exam.jsonl, with the outcome of each examination; a run of folds goes on behind the lines that are there. ``table``
-puts the folds of a data set together, so that each group is tested once.
+results/exam.jsonl, with the outcome of each examination; a run of folds goes on behind the lines that are there.
+exam_page.py puts the folds of a data set together, so that each group is tested once.
 
 In otoscopy_chile, groups of near-identical frames stand for examinations: they are clusters, not patients, and hold no
 blurred or dark frames.
@@ -19,12 +19,12 @@ from __future__ import annotations
 import argparse
 import logging
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+from exam_page import told
 from record import HERE
 from tables import lines_of
 
@@ -35,13 +35,10 @@ from weckd_edge.core.errors import BundleError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_data
 from weckd_edge.core.store import Workspace
-from weckd_edge.metrics.classification import mean_of
-from weckd_edge.metrics.paired import compare_rates
 from weckd_edge.train.data.folds import Fold
 
 RESULTS = HERE / "results" / "exam.jsonl"
 CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
-SEED = 0
 
 
 def settings(weights: Path, changed: Sequence[str]) -> BuildConfig:
@@ -145,49 +142,6 @@ def take_bundle(folder: Path) -> None:
     logging.info("%s", told(line["outcomes"]))
 
 
-def told(outcomes: Iterable[Mapping[str, Any]]) -> str:
-    """Return the accuracies of examinations and of their frames, and the difference, each with its interval by groups."""
-    judged = [one for one in outcomes if one["label"] is not None and one["best"] is not None]
-    several = [one for one in judged if one["accepted"] > 1]
-    return "; ".join(f"{name}: {_told(part)}" for name, part in (("all", judged), ("of several frames", several)) if part)
-
-
-def _told(judged: Sequence[Mapping[str, Any]]) -> str:
-    groups = [one["group"] for one in judged]
-    frames = np.array([one["frames_right"] / one["accepted"] for one in judged])
-    right = np.array([one["best"] == one["label"] for one in judged], np.float64)
-    gain = compare_rates(frames, right, groups, seed=SEED)
-    figures = []
-    for name, values in (("frames", frames), ("examinations", right)):
-        metric = mean_of(values, groups, seed=SEED)
-        ends = "no interval" if metric.low is None else f"{metric.low:.1%} to {metric.high:.1%}"
-        figures.append(f"{name} {metric.value:.1%} ({ends})")
-    ends = (
-        "too few for an interval"
-        if gain is None
-        else f"{100 * gain.value:+.1f} points ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})"
-    )
-    return f"{len(judged)} examinations, {', '.join(figures)}, difference {ends}"
-
-
-def table() -> None:
-    """Print what all folds of each data set bring together, and each bundle."""
-    lines = lines_of(RESULTS.stem)
-    kinds = {(line["set"], line["folds"], *line["changed_settings"]) for line in lines if "folds" in line}
-    for name, folds, *changed in sorted(kinds):
-        parts = [
-            line
-            for line in lines
-            if (line["set"], line.get("folds"), line.get("changed_settings")) == (name, folds, changed)
-        ]
-        chosen = ", ".join(f"fold {line['fold']}: {line['choice']['name']}" for line in parts)
-        print(f"{name}, {' '.join(changed) or 'study-small.toml'}, {len(parts)} of {folds} folds ({chosen})")
-        print(f"  {told([one for line in parts for one in line['outcomes']])}")
-    for line in lines:
-        if "bundle" in line:
-            print(f"{line['bundle']} ({line['choice']['name']})\n  {told(line['outcomes'])}")
-
-
 def main() -> None:
     """Read the arguments and run what they name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -199,15 +153,12 @@ def main() -> None:
     trains.add_argument("--folds", type=int, default=5)
     trains.add_argument("--only", type=int, nargs="+")
     commands.add_parser("bundle").add_argument("folder", type=Path)
-    commands.add_parser("table")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     if arguments.command == "train":
         train(arguments)
-    elif arguments.command == "bundle":
-        take_bundle(arguments.folder)
     else:
-        table()
+        take_bundle(arguments.folder)
 
 
 if __name__ == "__main__":
