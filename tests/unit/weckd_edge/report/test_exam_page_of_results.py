@@ -49,7 +49,7 @@ def test_examinations_of_one_frame_and_without_a_label_can_be_left_out(page: Mod
     assert page.figures(outcomes[:5], several=True) is None
 
 
-def test_folds_that_are_missing_are_told(page: ModuleType) -> None:
+def test_missing_folds_are_named(page: ModuleType) -> None:
     line = {"set": "toy", "folds": 5, "choice": {"name": "vote"}, "changed_settings": []}
     lines = [{**line, "fold": fold, "outcomes": [outcome(fold, right=True, frames_right=1, accepted=2)]} for fold in (1, 2)]
     rows = page.accuracy_table(lines)[2:]
