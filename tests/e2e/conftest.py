@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+from support.programs.command_line import ImportedOnce
 
 CONFIG = """
 seed = 3
@@ -68,11 +68,7 @@ better_than_chance = false
 """
 
 
-def _run(*args: str | Path, **more: Any) -> subprocess.CompletedProcess[str]:
-    """Run the command line in a process of its own."""
-    command = [sys.executable, "-m", "weckd_edge", *map(str, args)]
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1"}
-    return subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment, **more)
+Process = Callable[..., subprocess.CompletedProcess[str]]
 
 
 @dataclass(frozen=True)
@@ -97,22 +93,23 @@ class Built:
 
 
 @pytest.fixture(scope="session")
-def process() -> Callable[..., subprocess.CompletedProcess[str]]:
-    """The command line, in a process of its own."""
-    return _run
+def process() -> Iterator[Process]:
+    """The command line, in a process of its own that finds the libraries imported."""
+    with ImportedOnce() as run:
+        yield run
 
 
 @pytest.fixture(scope="session")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def place(tmp_path_factory: pytest.TempPathFactory, process: Process) -> Path:
     """A folder with a synthetic set and the configuration of a tiny build."""
     folder = tmp_path_factory.mktemp("e2e")
-    done = _run("data", "synth", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
+    done = process("data", "synth", "--out", folder / "phantom", "--images", "180", "--size", "64x80", "--quiet")
     assert done.returncode == 0, done.stderr
     (folder / "tiny.toml").write_text(CONFIG)
     return folder
 
 
-def _build(place: Path, target: str, *, name: str = "", settings: str = "") -> Built:
+def _build(process: Process, place: Path, target: str, *, name: str = "", settings: str = "") -> Built:
     config = place / f"tiny{name}.toml"
     config.write_text(CONFIG + settings)
     built = Built(
@@ -122,28 +119,28 @@ def _build(place: Path, target: str, *, name: str = "", settings: str = "") -> B
         target=target,
         done=subprocess.CompletedProcess([], 0),
     )
-    done = _run(*built.arguments(built.bundle))
+    done = process(*built.arguments(built.bundle))
     assert done.returncode == 0, done.stderr
     return Built(bundle=built.bundle, data=built.data, config=built.config, target=target, done=done)
 
 
 @pytest.fixture(scope="session")
-def cpu(place: Path) -> Built:
+def cpu(process: Process, place: Path) -> Built:
     """A build for ``--target cpu``."""
     for module in ("torch", "timm", "onnxruntime", "openvino"):
         pytest.importorskip(module)
-    return _build(place, "cpu")
+    return _build(process, place, "cpu")
 
 
 @pytest.fixture(scope="session")
-def jetson(place: Path) -> Built:
+def jetson(process: Process, place: Path) -> Built:
     """A build for ``--target jetson`` on this host; it finds the links trained where there is a build for ``cpu``."""
     for module in ("torch", "timm", "onnxruntime", "tensorrt_rtx"):
         pytest.importorskip(module)
     trained = place / "cpu-bundle.work"
     if trained.is_dir():
         shutil.copytree(trained, place / "jetson-bundle.work")
-    return _build(place, "jetson")
+    return _build(process, place, "jetson")
 
 
 FRAME = """
@@ -153,16 +150,16 @@ resize = "antialiased_bilinear"
 
 
 @pytest.fixture(scope="session")
-def frame_cpu(place: Path) -> Built:
+def frame_cpu(process: Process, place: Path) -> Built:
     """A build for ``--target cpu`` whose graph takes the camera frame."""
     for module in ("torch", "timm", "onnxruntime", "openvino"):
         pytest.importorskip(module)
-    return _build(place, "cpu", name="-frame", settings=FRAME)
+    return _build(process, place, "cpu", name="-frame", settings=FRAME)
 
 
 @pytest.fixture(scope="session")
-def frame_jetson(place: Path, frame_cpu: Built) -> Built:
+def frame_jetson(process: Process, place: Path, frame_cpu: Built) -> Built:
     """A build for ``--target jetson`` of the same links, whose graph takes the camera frame."""
     pytest.importorskip("tensorrt_rtx")
     shutil.copytree(place / "cpu-frame-bundle.work", place / "jetson-frame-bundle.work")
-    return _build(place, "jetson", name="-frame", settings=FRAME)
+    return _build(process, place, "jetson", name="-frame", settings=FRAME)
