@@ -11,7 +11,6 @@ import ast
 import functools
 import hashlib
 import platform
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 
@@ -81,26 +80,29 @@ def code_of(*entries: str) -> str:
 
 @functools.cache
 def _code(module: str) -> str:
-    return hashlib.sha256("".join(_written(read_source(module).tree)).encode()).hexdigest()
+    text: list[str] = []
+    _write(read_source(module).tree, text)
+    return hashlib.sha256("".join(text).encode()).hexdigest()
 
 
-def _written(node: object) -> Iterator[str]:
-    """Yield a syntax tree as text: without positions, without strings that stand alone, alike on every Python."""
+def _write(node: object, text: list[str]) -> None:
+    """Append a syntax tree as text: without positions, without strings that stand alone, alike on every Python."""
     if isinstance(node, ast.AST):
-        yield f"{type(node).__name__}("
-        for name, value in ast.iter_fields(node):
+        text.append(f"{type(node).__name__}(")
+        for name in node._fields:
+            value = getattr(node, name, None)
             if value is not None and value != []:
-                yield f"{name}="
-                yield from _written(value)
-        yield ")"
+                text.append(f"{name}=")
+                _write(value, text)
+        text.append(")")
     elif isinstance(node, list):
-        yield "["
+        text.append("[")
         for item in node:
             if not _stands_alone(item):
-                yield from _written(item)
-        yield "]"
+                _write(item, text)
+        text.append("]")
     else:
-        yield f"{node!r},"
+        text.append(f"{node!r},")
 
 
 def _stands_alone(node: object) -> bool:

@@ -54,6 +54,7 @@ class Source:
     is_outside: bool
 
 
+@functools.cache
 def find_source(module: str) -> Path | None:
     """Return the file of a module of this package; None where there is no such module."""
     if module != ROOT and not module.startswith(f"{ROOT}."):
@@ -105,7 +106,8 @@ def read_source(module: str) -> Source:
         raise StoreError(
             f"{path}: expected a readable Python source ({err}); install this package anew", code="E_STORE_INSTALLATION"
         ) from err
-    runs = list(_what_runs(tree))
+    runs: list[ast.AST] = []
+    _add_what_runs(tree, runs)
     return Source(
         name=module,
         path=path,
@@ -117,16 +119,18 @@ def read_source(module: str) -> Source:
     )
 
 
-def _what_runs(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield every node below a node, without docstrings and without blocks that only type checkers read."""
+def _add_what_runs(node: ast.AST, found: list[ast.AST]) -> None:
+    """Append every node below a node, without docstrings and without blocks that only type checkers read."""
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Expr) and isinstance(child.value, ast.Constant):
             continue
         if isinstance(child, ast.If) and isinstance(child.test, ast.Name) and child.test.id == "TYPE_CHECKING":
             for other in child.orelse:
-                yield from (other, *_what_runs(other))
+                found.append(other)
+                _add_what_runs(other, found)
             continue
-        yield from (child, *_what_runs(child))
+        found.append(child)
+        _add_what_runs(child, found)
 
 
 def module_names() -> tuple[str, ...]:

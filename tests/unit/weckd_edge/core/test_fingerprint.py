@@ -75,7 +75,13 @@ def reads(tree: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 
 def forget() -> None:
-    for cached in (import_graph.read_source, import_graph._folder, fingerprint.code_of, fingerprint._code):
+    for cached in (
+        import_graph.read_source,
+        import_graph.find_source,
+        import_graph._folder,
+        fingerprint.code_of,
+        fingerprint._code,
+    ):
         cached.cache_clear()
     fingerprint._library_versions.cache_clear()
 

@@ -57,6 +57,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 
 def _forget() -> None:
     import_graph.read_source.cache_clear()
+    import_graph.find_source.cache_clear()
     import_graph._folder.cache_clear()
 
 
