@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from itertools import islice
 
 import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.artifacts import LeakPair, SplitLeaks
-from weckd_edge.train.data.duplicates import Tie
+from weckd_edge.train.data.duplicates.ties import Ties
 from weckd_edge.train.data.scan import ScannedImage
 
 SHOWN = 20
@@ -18,7 +19,7 @@ _BLOCK = 512
 
 
 def find_leaks(
-    images: Sequence[ScannedImage], splits: Sequence[str | None], groups: Sequence[str], ties: Sequence[Tie]
+    images: Sequence[ScannedImage], splits: Sequence[str | None], groups: Sequence[str], ties: Ties
 ) -> SplitLeaks | None:
     """Count the held-out images of a split that have a copy, near copy or group in another part.
 
@@ -35,9 +36,7 @@ def find_leaks(
     if not held_out or "train" not in splits:
         return None
     copies = _copies(images, splits)
-    difference = {frozenset((tie.a, tie.b)): tie for tie in ties if _between_splits(splits, tie.a, tie.b)}
-    alike = sorted((tie for tie in difference.values()), key=lambda tie: (-round(tie.similarity, 6), tie.a, tie.b))
-    touched = {i for pair in copies for i in pair} | {i for pair in difference for i in pair}
+    touched = {i for pair in copies for i in pair} | _touched(splits, ties)
     used: dict[str, set[str]] = {}
     for group, split in zip(groups, splits, strict=True):
         if split is not None:
@@ -50,11 +49,7 @@ def find_leaks(
         grouped=sum(len(used[groups[i]]) > 1 for i in held_out),
         pairs=(
             *(_pair(images, splits, a, b, 1.0, "pixels") for a, b in copies[:SHOWN]),
-            *[
-                _pair(images, splits, tie.a, tie.b, tie.similarity, "picture")
-                for tie in alike
-                if frozenset((tie.a, tie.b)) not in same
-            ][:SHOWN],
+            *(_pair(images, splits, a, b, similarity, "picture") for a, b, similarity in _alike(splits, ties, same)),
         ),
     )
 
@@ -88,6 +83,34 @@ def nearest_pairs(
 
 def _between_splits(splits: Sequence[str | None], a: int, b: int) -> bool:
     return splits[a] is not None and splits[b] is not None and splits[a] != splits[b]
+
+
+def _touched(splits: Sequence[str | None], ties: Ties) -> set[int]:
+    """Return the images that are tied to one of another split."""
+    touched = set()
+    for a, b in zip(ties.first.tolist(), ties.second.tolist(), strict=True):
+        for one, other in ((a, b), (b, a)):
+            there = {splits[i] for i in ties.copies_of(other)} - {None}
+            touched |= {i for i in ties.copies_of(one) if splits[i] is not None and there - {splits[i]}}
+    return touched
+
+
+def _alike(splits: Sequence[str | None], ties: Ties, copies: Collection[frozenset[int]]) -> list[tuple[int, int, float]]:
+    """Return the most similar pairs of images of different splits, and their similarity, without those that are copies."""
+    found: list[tuple[float, int, int, float]] = []
+    pairs = zip(ties.first.tolist(), ties.second.tolist(), ties.similarity.tolist(), strict=True)
+    for first, second, similarity in sorted(pairs, key=lambda tie: (-round(tie[2], 6), tie[0], tie[1])):
+        rank = -round(similarity, 6)
+        if len(found) >= SHOWN and rank > found[-1][0]:
+            break
+        across = (
+            (rank, min(a, b), max(a, b), similarity)
+            for a in ties.copies_of(first)
+            for b in ties.copies_of(second)
+            if (a < b or first != second) and _between_splits(splits, a, b) and frozenset((a, b)) not in copies
+        )
+        found = sorted([*found, *islice(across, SHOWN)])[:SHOWN]
+    return [(a, b, similarity) for _, a, b, similarity in found]
 
 
 def _copies(images: Sequence[ScannedImage], splits: Sequence[str | None]) -> list[tuple[int, int]]:

@@ -35,10 +35,12 @@ from weckd_edge.train.audit.metadata_baselines import audit_fingerprint, read_tr
 from weckd_edge.train.audit.random_split_bias import FOLDS, FoldResults, compare_folds
 from weckd_edge.train.audit.sample import AuditSample, number_groups, sample_groups
 from weckd_edge.train.audit.sources import leave_out
-from weckd_edge.train.data.duplicates import Tie, find_ties, group_images
+from weckd_edge.train.data.duplicates.groups import group_images
+from weckd_edge.train.data.duplicates.ties import Ties, find_ties
 from weckd_edge.train.data.index import build_index, find_contradictions
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
+from weckd_edge.train.data.scan_store import ScanStore, open_scan_store
 from weckd_edge.train.distill.link_plan import frame_spec
 from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.networks.available_weights import settle_weights
@@ -54,29 +56,42 @@ NOT_PRETRAINED = (
 NO_FOLDS = "no folds can be made: at least two classes with two groups each are needed"
 
 
-def audit_folder(path: Path, config: BuildConfig, progress: Progress) -> DataAudit:
+def audit_folder(path: Path, config: BuildConfig, progress: Progress, cache: Path | None = None) -> DataAudit:
     """Audit a data set by itself, before any build; files that cannot be used are left out and counted.
 
     Args:
         path: A folder of ``<label>/<image>``, or a CSV.
         config: Settings, of which the tables data, input, link and audit are used.
         progress: Receiver of the progress.
+        cache: Folder that keeps what was read of each image, so that a stopped audit goes on; None keeps nothing.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
         ModelError: The backbone's weights cannot be read.
+        StoreError: The cache cannot be used.
     """
+    with open_scan_store(cache, progress) as store:  # the images are read for the split, and looked up for the audit
+        return _audit_folder(path, config, progress, store)
+
+
+def _audit_folder(path: Path, config: BuildConfig, progress: Progress, store: ScanStore) -> DataAudit:
     config = replace(config, link=settle_weights(config.link).links)
     try:
         index = build_index(
-            path, config.data, labelled_subsets=len(config.link), seed=config.seed, skip_bad=True, progress=progress
+            path,
+            config.data,
+            labelled_subsets=len(config.link),
+            seed=config.seed,
+            skip_bad=True,
+            progress=progress,
+            cache=store,
         )
     except DataError as err:
         reason = str(err)
     else:
-        return run_audit(path, index, config, progress)
+        return run_audit(path, index, config, progress, cache=store)
     # Few groups or few classes: there is no split to audit, but the rest can be.
-    return run_audit(path, None, config, progress, note=f"no split was made: {reason}")
+    return run_audit(path, None, config, progress, note=f"no split was made: {reason}", cache=store)
 
 
 def check_audit_settings(index: DatasetIndex, config: AuditConfig) -> None:
@@ -98,6 +113,7 @@ def run_audit(
     *,
     deployed: DeployedNetwork | None = None,
     note: str = "",
+    cache: Path | ScanStore | None = None,
 ) -> DataAudit:
     """Audit a data set.
 
@@ -108,12 +124,13 @@ def run_audit(
         progress: Receiver of the progress.
         deployed: A network that was trained on that split, which is shown covered test images.
         note: First remark of the audit; empty for none.
+        cache: Folder that keeps what was read of each image; None keeps nothing; or a store that is open.
 
     Raises:
         DataError: Nothing is there, it is not laid out as a data set, or masks, boxes or the source column cannot be used.
         ModelError: The backbone's weights cannot be read.
     """
-    data = _read(path, index, config, progress)
+    data = _read(path, index, config, progress, cache)
     chosen, remarks = _sample_images(data.index, config)
     embedder = choose_embedder(config.link, frame_spec(data.index, config.input))
     notes = [*([note] if note else []), *data.notes, *remarks, *([] if embedder.pretrained else [NOT_PRETRAINED])]
@@ -167,7 +184,7 @@ class _AuditedData:
     root: Path
     images: tuple[ScannedImage, ...]
     groups: Sequence[str]
-    ties: Sequence[Tie]
+    ties: Ties
     index: DatasetIndex
     has_split: bool
     columns: Mapping[str, Mapping[str, str]]
@@ -179,10 +196,12 @@ class _AuditedData:
         return [self.columns[column].get(record.path, "") for record in records]
 
 
-def _read(path: Path, index: DatasetIndex | None, config: BuildConfig, progress: Progress) -> _AuditedData:
-    read = read_data(path, progress, config.data)
-    distance = config.data.near_duplicate_distance
-    ties = find_ties(read.images, distance) if distance is not None else ()
+def _read(
+    path: Path, index: DatasetIndex | None, config: BuildConfig, progress: Progress, cache: Path | ScanStore | None
+) -> _AuditedData:
+    with open_scan_store(cache, progress) as store:
+        read = read_data(path, progress, config.data, store)
+        ties = find_ties(read.images, config.data.near_duplicate_distance, store)
     groups = group_images(read.images, ties).groups
     whole = index if index is not None else _without_split(read.root, read.images, groups)
     columns = index_columns(whole)

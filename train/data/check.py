@@ -12,11 +12,13 @@ from weckd_edge.artifacts import BadFile, DataNote
 from weckd_edge.config import DataConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import to_data
-from weckd_edge.train.data.duplicates import find_ties, group_images
+from weckd_edge.train.data.duplicates.groups import group_images
+from weckd_edge.train.data.duplicates.ties import find_ties
 from weckd_edge.train.data.index import find_contradictions
 from weckd_edge.train.data.published import count_leaks, keeps_published, leak_notes, test_part
 from weckd_edge.train.data.reading import read_data
 from weckd_edge.train.data.scan import ScannedImage
+from weckd_edge.train.data.scan_store import open_scan_store
 from weckd_edge.train.data.synth.phantoms import is_phantom
 
 
@@ -104,20 +106,24 @@ class DataReport:
         }
 
 
-def check_data(path: Path, config: DataConfig, progress: Progress) -> DataReport:
+def check_data(path: Path, config: DataConfig, progress: Progress, cache: Path | None = None) -> DataReport:
     """Read a data set and report on it; unreadable files are part of the report.
 
     Args:
         path: A folder or a CSV, in a layout of ``list_data``.
         config: Settings, of which ``near_duplicate_distance`` and the columns are used.
         progress: Receiver of the progress.
+        cache: Folder that keeps what was read of each image, so that a stopped check goes on and a later one is short; None
+            keeps nothing.
 
     Raises:
         DataError: Nothing is there, or it is not laid out as a data set.
+        StoreError: The cache cannot be used.
     """
-    found = read_data(path, progress, config)
-    distance = config.near_duplicate_distance
-    grouping = group_images(found.images, find_ties(found.images, distance) if distance is not None else ())
+    with open_scan_store(cache, progress) as store:
+        found = read_data(path, progress, config, store)
+        ties = find_ties(found.images, config.near_duplicate_distance, store)
+    grouping = group_images(found.images, ties)
     counts = Counter(dict.fromkeys(found.labels, 0))
     counts.update(image.listed.label for image in found.images)
     labels = [image.listed.label for image in found.images]

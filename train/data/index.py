@@ -13,12 +13,14 @@ from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
-from weckd_edge.train.data.duplicates import Grouping, find_ties, group_images
+from weckd_edge.train.data.duplicates.groups import group_images
+from weckd_edge.train.data.duplicates.ties import find_ties
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
 from weckd_edge.train.data.published import keeps_published, leak_notes
 from weckd_edge.train.data.reading import DataSet, read_data
 from weckd_edge.train.data.scan import ScannedImage
+from weckd_edge.train.data.scan_store import ScanStore, open_scan_store, scan_folder
 from weckd_edge.train.data.split import Placement, SplitItem, split_fold, split_images
 from weckd_edge.train.data.synth.phantoms import is_phantom
 from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, unlabelled_fingerprint
@@ -31,7 +33,7 @@ __all__ = ["build_index", "cached_index", "data_root"]
 _SHOWN = 10
 
 
-def build_index(
+def build_index(  # noqa: PLR0913 - one call says everything, by keyword
     path: Path,
     config: DataConfig,
     *,
@@ -40,6 +42,7 @@ def build_index(
     skip_bad: bool,
     progress: Progress,
     fold: Fold | None = None,
+    cache: Path | ScanStore | None = None,
 ) -> DatasetIndex:
     """Read, group and split a data set, and cut labelled subsets from its training images.
 
@@ -54,27 +57,30 @@ def build_index(
         skip_bad: Whether files that cannot be used are left out and recorded, instead of refusing the data set.
         progress: Receiver of the progress.
         fold: Fold that is the test split; None draws a test split of ``config.test_fraction``.
+        cache: Folder that keeps what was read of each image, for a later run; None keeps nothing; or a store that is open.
 
     Raises:
         ConfigError: A fold is asked for, and the data set came with a split that is kept.
         DataError: The data cannot be used; one line says why.
+        StoreError: The cache cannot be used.
     """
-    found = read_data(path, progress, config)
-    labels = Labels(found.labels)
-    bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
-    kept, notes = keeps_published(
-        [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
-    )
-    images = _first_of_copies(usable, per_split=kept)
-    grouping = _group(images, config)
-    items = _split_items(images, grouping.groups)
-    if fold is None:
-        places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
-    else:
-        _refuse_published_folds(path, kept=kept)
-        places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
-        progress.note(f"fold {fold.number} of {fold.count} is the test split")
-    unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress, skip_bad=skip_bad)
+    with open_scan_store(cache, progress) as store:
+        found = read_data(path, progress, config, store)
+        labels = Labels(found.labels)
+        bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
+        kept, notes = keeps_published(
+            [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
+        )
+        images = _first_of_copies(usable, per_split=kept)
+        grouping = group_images(images, find_ties(images, config.near_duplicate_distance, store))
+        items = _split_items(images, grouping.groups)
+        if fold is None:
+            places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
+        else:
+            _refuse_published_folds(path, kept=kept)
+            places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
+            progress.note(f"fold {fold.number} of {fold.count} is the test split")
+        unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress, store, skip_bad=skip_bad)
     index = DatasetIndex(
         name=found.root.resolve().name,
         labels=labels,
@@ -91,11 +97,6 @@ def build_index(
     )
     _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
     return index
-
-
-def _group(images: Sequence[ScannedImage], config: DataConfig) -> Grouping:
-    distance = config.near_duplicate_distance
-    return group_images(images, find_ties(images, distance) if distance is not None else ())
 
 
 def _records(
@@ -141,13 +142,19 @@ def _refuse_published_folds(path: Path, *, kept: bool) -> None:
 
 
 def _read_unlabelled(
-    images: Sequence[ScannedImage], splits: Sequence[str], config: DataConfig, progress: Progress, *, skip_bad: bool
+    images: Sequence[ScannedImage],
+    splits: Sequence[str],
+    config: DataConfig,
+    progress: Progress,
+    store: ScanStore,
+    *,
+    skip_bad: bool,
 ) -> UnlabelledFolder:
     if config.unlabelled is None:
         return UnlabelledFolder(images=(), bad_files=(), left_out=0)
     folder = Path(config.unlabelled)
     held_out = [image for image, split in zip(images, splits, strict=True) if split != "train"]
-    found = read_unlabelled(folder, images, held_out, config.near_duplicate_distance, progress)
+    found = read_unlabelled(folder, images, held_out, config.near_duplicate_distance, progress, store)
     if found.bad_files and not skip_bad:
         raise DataError(_describe_bad(folder, found.bad_files), code="E_DATA_BAD_IMAGES")
     return found
@@ -190,6 +197,7 @@ def cached_index(
             skip_bad=skip_bad,
             progress=progress,
             fold=fold,
+            cache=scan_folder(workspace),
         ),
     )
 

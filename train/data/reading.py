@@ -16,6 +16,7 @@ from weckd_edge.train.data.listing import data_root, list_data
 from weckd_edge.train.data.listing.masks import pair_masks
 from weckd_edge.train.data.listing.notes import counted, note, some_names
 from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
+from weckd_edge.train.data.scan_store import ScanStore
 
 _DEFAULT = DataConfig()
 
@@ -39,11 +40,17 @@ class DataSet:
     notes: tuple[DataNote, ...]
 
 
-def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> DataSet:
+def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT, store: ScanStore | None = None) -> DataSet:
     """List and decode a data set, in a layout of ``list_data``.
 
     A mask is left out, with a note, where both its name and its pixels tell: it is called as an image beside it is, and has
     two grey levels, which that image has not.
+
+    Args:
+        path: A folder or a CSV, in a layout of ``list_data``.
+        progress: Receiver of the progress.
+        config: Settings, of which the columns and the attribute of DICOM are used.
+        store: Store of read images, which keeps their thumbnails; None where nothing of them is needed later.
 
     Raises:
         ConfigError: Columns are named for a folder, or no image has the attribute of DICOM that should group images.
@@ -52,7 +59,7 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT) -> 
     root = data_root(path)
     listing = list_data(path, config)
     header = make_header_groups(config.dicom_group) if config.dicom_group is not None else None
-    found = scan(root, listing.images, progress, header.read if header else None)
+    found = scan(root, listing.images, progress, header.read if header else None, store)
     named = pair_masks(image.path for image in listing.images)
     flat = {image.listed.path for image in found.images if image.two_levels}
     masks = {mask for mask, image in named.items() if mask in flat and image not in flat}

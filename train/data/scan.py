@@ -1,10 +1,10 @@
-"""Open every listed file once: digests, size, and the small pictures that near-duplicate search compares."""
+"""Open every listed file once: digests, size, and the thumbnails that near-duplicate search compares."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,10 +19,14 @@ from weckd_edge.devices.images.dicom.attribute import image_sha256
 from weckd_edge.devices.images.notes import summarize_notes
 from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.train.data.content import is_two_levels
-from weckd_edge.train.data.listing import ListedImage, utf8_path
+from weckd_edge.train.data.duplicates.thumbnails import COLOUR_SIDE, GREY_SIDE, Thumbnails, perceptual_hash
+from weckd_edge.train.data.listing import ListedImage, stamp, utf8_path
+from weckd_edge.train.data.scan_store import FileStamp, ReadImage, ScanStore
 
-GREY_SIDE = 32
-COLOUR_SIDE = 16
+ReadGroup = Callable[[bytes], str]
+
+_BATCH = 512
+_THREADS = 4
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -35,8 +39,8 @@ class ScannedImage:
         pixels_sha256: Digest of size and RGB pixels.
         width: Width, pixels.
         height: Height, pixels.
-        grey: Whole image in grey, squeezed by area averaging, uint8 ``[32, 32]``.
-        colour: Whole image in colour, squeezed by area averaging, uint8 ``[16, 16, 3]``.
+        picture_hash: Perceptual hash, 64 bits.
+        thumbnail: Number of its thumbnails in the store of read images; -1 where no store was given.
         two_levels: Whether it has one or two grey levels, as a mask has.
         notes: Remarks on the picture.
         header_group: What stands for the attribute of its header that groups images, in this run; empty without one.
@@ -47,8 +51,8 @@ class ScannedImage:
     pixels_sha256: str
     width: int
     height: int
-    grey: NDArray[np.uint8]
-    colour: NDArray[np.uint8]
+    picture_hash: int
+    thumbnail: int = -1
     two_levels: bool = False
     notes: tuple[DataNote, ...] = ()
     header_group: str = ""
@@ -93,7 +97,11 @@ class Scan:
 
 
 def scan(
-    root: Path, listed: Sequence[ListedImage], progress: Progress, read_group: Callable[[bytes], str] | None = None
+    root: Path,
+    listed: Sequence[ListedImage],
+    progress: Progress,
+    read_group: ReadGroup | None = None,
+    store: ScanStore | None = None,
 ) -> Scan:
     """Decode every image in a few threads; a file that cannot be read is recorded, not raised.
 
@@ -102,16 +110,26 @@ def scan(
         listed: Images.
         progress: Receiver of the progress.
         read_group: Returns what stands for the group that a file's header names; None where headers name none.
+        store: Store of read images; those that it has, unchanged, are not decoded again, and the others are kept in it.
+
+    Raises:
+        StoreError: The store cannot be written.
     """
     images: list[ScannedImage] = []
     bad: list[BadFile] = []
-    with ThreadPoolExecutor(4) as pool, progress.task("read images", len(listed)) as task:
-        for found in pool.map(lambda item: _scan_one(root, item, read_group), sorted(listed, key=lambda item: item.path)):
-            if isinstance(found, BadFile):
-                bad.append(found)
-            else:
-                images.append(found)
-            task.advance()
+    ordered = sorted(listed, key=lambda item: item.path)
+    with ThreadPoolExecutor(_THREADS) as pool, progress.task("read images", len(listed)) as task:
+        reader = _Reader(root, store, read_group, pool)
+        for start in range(0, len(ordered), _BATCH):
+            batch = ordered[start : start + _BATCH]
+            for found in reader.read(batch):
+                if isinstance(found, BadFile):
+                    bad.append(found)
+                else:
+                    images.append(found)
+            task.advance(len(batch))
+    if store is not None:
+        store.keep_only(root, [image.thumbnail for image in images])
     return Scan(images=tuple(images), bad_files=tuple(bad))
 
 
@@ -120,29 +138,116 @@ def picture_notes(images: Sequence[ScannedImage]) -> tuple[DataNote, ...]:
     return summarize_notes({utf8_path(image.listed.path): image.notes for image in images})
 
 
-def _scan_one(root: Path, listed: ListedImage, read_group: Callable[[bytes], str] | None) -> ScannedImage | BadFile:
-    name = utf8_path(listed.path)
-    if name != listed.path:
-        return BadFile(path=name, reason="its name is not UTF-8; rename it")
-    try:
-        data = read_image_file(root / listed.path)
-        with decoded_image(data) as found:
-            pixels = found.pixels
-            image = Image.fromarray(pixels)
-            whole = image.convert("L")
-            grey = whole.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX)
-            colour = image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX)
-            return ScannedImage(
-                listed=listed,
-                sha256=image_sha256(data),
-                pixels_sha256=pixels_sha256(pixels),
-                width=pixels.shape[1],
-                height=pixels.shape[0],
-                grey=np.array(grey, dtype=np.uint8),
-                colour=np.array(colour, dtype=np.uint8),
-                two_levels=is_two_levels(whole.histogram()),
-                notes=found.notes,
-                header_group=read_group(data) if read_group else "",
-            )
-    except DataError as err:
-        return BadFile(path=name, reason=str(err))
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class _Decoded:
+    """Image that was decoded just now.
+
+    Attributes:
+        image: What is kept of it; its perceptual hash is not known yet.
+        grey: Grey thumbnail, uint8 ``[32, 32]``.
+        colour: Thumbnail in colour, uint8 ``[16, 16, 3]``.
+        header_group: What stands for the group that its header names.
+    """
+
+    image: ReadImage
+    grey: NDArray[np.uint8]
+    colour: NDArray[np.uint8]
+    header_group: str
+
+
+def _stamp(root: Path, path: str) -> FileStamp:
+    name, size, time_ns = stamp(root, path)
+    return FileStamp(path=name, size=size, time_ns=time_ns)
+
+
+class _Reader:
+    """Reads batches of images, from the store or from their files."""
+
+    def __init__(self, root: Path, store: ScanStore | None, read_group: ReadGroup | None, pool: ThreadPoolExecutor) -> None:
+        self._root, self._store, self._read_group, self._pool = root, store, read_group, pool
+
+    def read(self, batch: Sequence[ListedImage]) -> list[ScannedImage | BadFile]:
+        """Return the images of a batch, sorted by path, in its order."""
+        # Before the files are read: one that changes meanwhile is read again by the next run.
+        stamps = {one.path: _stamp(self._root, one.path) for one in batch} if self._store else {}
+        known = (
+            self._store.find(self._root, [one for path, one in stamps.items() if path == one.path]) if self._store else {}
+        )
+        unknown = [one for one in batch if one.path not in known]
+        decoded = dict(zip((one.path for one in unknown), self._pool.map(self._decode, unknown), strict=True))
+        new = {path: found for path, found in decoded.items() if isinstance(found, _Decoded)}
+        known |= self._keep(new, stamps)
+        groups: dict[str, str | BadFile] = {path: found.header_group for path, found in new.items()}
+        if self._read_group is not None:
+            old = [path for path in known if path not in new]
+            groups |= zip(old, self._pool.map(self._group_of, old), strict=True)
+        return [self._finished(one, decoded.get(one.path) or groups.get(one.path, ""), known) for one in batch]
+
+    def _finished(
+        self, listed: ListedImage, found: _Decoded | BadFile | str, known: Mapping[str, tuple[int, ReadImage]]
+    ) -> ScannedImage | BadFile:
+        if isinstance(found, BadFile):
+            return found
+        number, image = known[listed.path]
+        return ScannedImage(
+            listed=listed,
+            sha256=image.sha256,
+            pixels_sha256=image.pixels_sha256,
+            width=image.width,
+            height=image.height,
+            picture_hash=image.picture_hash,
+            thumbnail=number,
+            two_levels=image.two_levels,
+            notes=image.notes,
+            header_group=found if isinstance(found, str) else found.header_group,
+        )
+
+    def _decode(self, listed: ListedImage) -> _Decoded | BadFile:
+        name = utf8_path(listed.path)
+        if name != listed.path:
+            return BadFile(path=name, reason="its name is not UTF-8; rename it")
+        try:
+            data = read_image_file(self._root / listed.path)
+            with decoded_image(data) as found:
+                pixels = found.pixels
+                image = Image.fromarray(pixels)
+                whole = image.convert("L")
+                return _Decoded(
+                    image=ReadImage(
+                        sha256=image_sha256(data),
+                        pixels_sha256=pixels_sha256(pixels),
+                        width=pixels.shape[1],
+                        height=pixels.shape[0],
+                        two_levels=is_two_levels(whole.histogram()),
+                        picture_hash=0,
+                        notes=found.notes,
+                    ),
+                    grey=np.array(whole.resize((GREY_SIDE, GREY_SIDE), Image.Resampling.BOX), dtype=np.uint8),
+                    colour=np.array(image.resize((COLOUR_SIDE, COLOUR_SIDE), Image.Resampling.BOX), dtype=np.uint8),
+                    header_group=self._read_group(data) if self._read_group else "",
+                )
+        except DataError as err:
+            return BadFile(path=name, reason=str(err))
+
+    def _group_of(self, path: str) -> str | BadFile:
+        """Return what stands for the group in the header of a file whose pixels are known: it is kept nowhere."""
+        try:
+            return self._read_group(read_image_file(self._root / path)) if self._read_group else ""
+        except DataError as err:
+            return BadFile(path=path, reason=str(err))
+
+    def _keep(self, new: Mapping[str, _Decoded], stamps: Mapping[str, FileStamp]) -> dict[str, tuple[int, ReadImage]]:
+        """Keep images that were decoded; return each with its number."""
+        if not new:
+            return {}
+        pictures = Thumbnails(
+            grey=np.stack([found.grey for found in new.values()]), colour=np.stack([found.colour for found in new.values()])
+        )
+        hashes = perceptual_hash(pictures.grey).tolist()
+        images = {
+            path: replace(found.image, picture_hash=one) for (path, found), one in zip(new.items(), hashes, strict=True)
+        }
+        if self._store is None:
+            return {path: (-1, image) for path, image in images.items()}
+        numbers = self._store.add(self._root, {stamps[path]: image for path, image in images.items()}, pictures)
+        return dict(zip(images, zip(numbers, images.values(), strict=True), strict=True))

@@ -10,9 +10,10 @@ from weckd_edge.artifacts import BadFile, UnlabelledImage
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import digest_of
-from weckd_edge.train.data.duplicates import find_ties
+from weckd_edge.train.data.duplicates.ties import find_alike
 from weckd_edge.train.data.listing import ListedImage, stamp, walk_files
 from weckd_edge.train.data.scan import ScannedImage, picture_notes, scan
+from weckd_edge.train.data.scan_store import ScanStore
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -59,6 +60,7 @@ def read_unlabelled(
     held_out: Sequence[ScannedImage],
     distance: int | None,
     progress: Progress,
+    store: ScanStore,
 ) -> UnlabelledFolder:
     """Read a folder of unlabelled frames and leave out those that would leak.
 
@@ -68,11 +70,12 @@ def read_unlabelled(
         held_out: Validation and test images among them; no frame that resembles one is kept.
         distance: Largest Hamming distance of the hashes of near duplicates, of 64; None looks for exact copies alone.
         progress: Receiver of the progress.
+        store: Store of read images, which has the labelled ones.
 
     Raises:
         DataError: The folder does not exist, or holds nothing.
     """
-    found = scan(folder, list_unlabelled(folder), progress)
+    found = scan(folder, list_unlabelled(folder), progress, store=store)
     for note in picture_notes(found.images):
         progress.warn(f"unlabelled frames: {note.text}")
     seen = {image.pixels_sha256 for image in labelled}
@@ -81,10 +84,10 @@ def read_unlabelled(
         if image.pixels_sha256 not in seen:
             seen.add(image.pixels_sha256)
             fresh.append(image)
-    border = len(held_out)
-    ties = find_ties([*held_out, *fresh], distance) if distance is not None else ()
-    alike = {tie.b - border for tie in ties if tie.a < border <= tie.b}
-    kept = [image for position, image in enumerate(fresh) if position not in alike]
+    kept = fresh
+    if distance is not None:
+        alike = find_alike(held_out, fresh, distance, store).tolist()
+        kept = [image for image, is_like in zip(fresh, alike, strict=True) if not is_like]
     return UnlabelledFolder(
         images=tuple(
             UnlabelledImage(path=image.listed.path, sha256=image.sha256, pixels_sha256=image.pixels_sha256) for image in kept

@@ -31,6 +31,18 @@ class CheckedData(DataColumns):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Cache(OptionGroup):
+    """What is kept of the images that were read."""
+
+    title: ClassVar[str] = "Cache"
+    folder: Path | None = option(
+        "--cache",
+        type=AnyPath(file_okay=False),
+        help="Folder that keeps what was read of each image: a stopped run goes on, a later one is short.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Split(Settings):
     """Settings of a split."""
 
@@ -89,8 +101,8 @@ def command() -> None:
 
 @command.command(name="check")
 @click.argument("path", type=PATH)
-@takes(checked=CheckedData, output=ProgressOutput)
-def check_command(path: Path, checked: CheckedData, output: ProgressOutput) -> None:
+@takes(checked=CheckedData, cache=Cache, output=ProgressOutput)
+def check_command(path: Path, checked: CheckedData, cache: Cache, output: ProgressOutput) -> None:
     """Report bad files, copies, near copies and leaks of PATH: a folder of images by class, or a CSV.
 
     The command fails only where no file can be read.
@@ -103,7 +115,7 @@ def check_command(path: Path, checked: CheckedData, output: ProgressOutput) -> N
     if checked.distance is not None:
         config = replace(config, near_duplicate_distance=checked.distance)
     with output.progress() as progress:
-        report = check_data(path, config, progress)
+        report = check_data(path, config, progress, cache.folder)
     if output.as_json:
         print_json(report.summary())
     else:
@@ -155,8 +167,8 @@ def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
 
 @command.command(name="split")
 @click.argument("path", type=PATH)
-@takes(columns=DataColumns, split=Split, output=SplitOutput)
-def split_command(path: Path, columns: DataColumns, split: Split, output: SplitOutput) -> None:
+@takes(columns=DataColumns, split=Split, cache=Cache, output=SplitOutput)
+def split_command(path: Path, columns: DataColumns, split: Split, cache: Cache, output: SplitOutput) -> None:
     """Write which image of PATH is used where: splits, labelled subsets and groups, as a build would."""
     from weckd_edge.artifacts import SPLITS
     from weckd_edge.core.serialization import to_json
@@ -174,6 +186,7 @@ def split_command(path: Path, columns: DataColumns, split: Split, output: SplitO
             seed=config.seed,
             skip_bad=split.skip_bad,
             progress=progress,
+            cache=cache.folder,
         )
     with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -194,8 +207,8 @@ def split_command(path: Path, columns: DataColumns, split: Split, output: SplitO
 
 @command.command(name="audit")
 @click.argument("path", type=PATH)
-@takes(columns=DataColumns, inputs=AuditInputs, output=ProgressOutput)
-def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, output: ProgressOutput) -> None:
+@takes(columns=DataColumns, inputs=AuditInputs, cache=Cache, output=ProgressOutput)
+def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, cache: Cache, output: ProgressOutput) -> None:
     """Audit the data set PATH: leaks, random-split bias, shortcuts through cameras and sites, label errors.
 
     No network is trained: a linear classifier predicts the labels from the features of a frozen network. Name that network
@@ -217,7 +230,7 @@ def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, output:
     )
     config = replace(config, audit=audit)
     with output.progress() as progress:
-        found = audit_folder(path, config, progress)
+        found = audit_folder(path, config, progress, cache.folder)
     if output.as_json:
         print_json(found)
         return

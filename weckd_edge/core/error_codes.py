@@ -177,7 +177,7 @@ MEANINGS = {
     "E_STORE_DIGEST": "A stored file is not the one that was written.",
     "E_STORE_FILE_MISSING": "A stored file is gone.",
     "E_STORE_INSTALLATION": "This package was not installed whole.",
-    "E_STORE_LOCKED": "Another build is running in the same folder.",
+    "E_STORE_LOCKED": "Another build, or another process that reads images, is using the same folder.",
     "E_STORE_NO_LINK": "The folder holds no link of an earlier build.",
     "E_STORE_NO_SPACE": "There is no space left on the disk.",
     "E_STORE_OCCUPIED": "The output folder holds something else.",

@@ -32,6 +32,7 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
     from weckd_edge.train.audit.masking.occlusion import DeployedNetwork
     from weckd_edge.train.audit.run import run_audit
     from weckd_edge.train.data.listing import fingerprint
+    from weckd_edge.train.data.scan_store import scan_folder
 
     return ctx.step(
         "audit",
@@ -55,5 +56,6 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
             deployed=DeployedNetwork(
                 predict=network.predictor(), input=link.input, images=images, predictions=network.predict(images)
             ),
+            cache=scan_folder(ctx.workspace),
         ),
     ).artifact

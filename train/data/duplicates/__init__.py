@@ -1,0 +1,1 @@
+"""Copies and near copies of images, and the groups that they make."""
