@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,15 @@ from PIL import Image, ImageFilter
 
 from weckd_edge.config import DataConfig
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.store import sha256_bytes
 from weckd_edge.train.data.check import check_data
-from weckd_edge.train.data.duplicates import FREE_SIZE, Tie, find_ties, group_images, perceptual_hash
+from weckd_edge.train.data.duplicates import candidates
+from weckd_edge.train.data.duplicates.groups import FREE_SIZE, group_images
+from weckd_edge.train.data.duplicates.thumbnails import Thumbnails, perceptual_hash
+from weckd_edge.train.data.duplicates.ties import Ties, find_alike, find_ties, no_ties
 from weckd_edge.train.data.listing import ListedImage
 from weckd_edge.train.data.scan import ScannedImage, scan
+from weckd_edge.train.data.scan_store import open_scan_store
 
 DISTANCE = DataConfig().near_duplicate_distance or 0
 
@@ -25,17 +32,66 @@ def picture(seed: int) -> Image.Image:
     return Image.fromarray(cells).resize((120, 120), Image.Resampling.BICUBIC)
 
 
-def scanned(image: Image.Image, path: str, group: str | None = None, label: str = "a") -> ScannedImage:
-    pixels = np.asarray(image)
-    return ScannedImage(
-        listed=ListedImage(path=path, label=label, group=group),
-        sha256=path,
-        pixels_sha256=str(hash(pixels.tobytes())),
-        width=image.width,
-        height=image.height,
-        grey=np.array(image.convert("L").resize((32, 32), Image.Resampling.BOX)),
-        colour=np.array(image.resize((16, 16), Image.Resampling.BOX)),
+class Pictures:
+    """Images in memory, as they are after a scan, with their thumbnails."""
+
+    def __init__(self) -> None:
+        self.images: list[ScannedImage] = []
+        self._grey: list[NDArray[np.uint8]] = []
+        self._colour: list[NDArray[np.uint8]] = []
+
+    def add(self, image: Image.Image, path: str, group: str | None = None) -> None:
+        grey = np.array(image.convert("L").resize((32, 32), Image.Resampling.BOX))
+        self._grey.append(grey)
+        self._colour.append(np.array(image.resize((16, 16), Image.Resampling.BOX)))
+        self.images.append(
+            ScannedImage(
+                listed=ListedImage(path=path, label="a", group=group),
+                sha256=path,
+                pixels_sha256=sha256_bytes(np.asarray(image).tobytes()),
+                width=image.width,
+                height=image.height,
+                picture_hash=int(perceptual_hash(grey[None])[0]),
+                thumbnail=len(self._grey) - 1,
+            )
+        )
+
+    def thumbnails(self, numbers: NDArray[np.int64]) -> Thumbnails:
+        return Thumbnails(grey=np.stack(self._grey)[numbers], colour=np.stack(self._colour)[numbers])
+
+    def ties(self, distance: int = DISTANCE) -> Ties:
+        return find_ties(self.images, distance, self)
+
+    def tied(self, distance: int = DISTANCE) -> list[tuple[int, int]]:
+        return [(a, b) for a, b, _, _ in self.ties(distance).pairs()]
+
+
+def pictures(*images: Image.Image, groups: Sequence[str | None] = ()) -> Pictures:
+    found = Pictures()
+    for n, image in enumerate(images):
+        found.add(image, f"{n:04d}.png", groups[n] if groups else None)
+    return found
+
+
+def made_ties(images: Sequence[ScannedImage], *pairs: tuple[int, int, float]) -> Ties:
+    """Return ties between images as they would be found, with the copies among the images."""
+    first, second, similarity = (np.array(column) for column in zip(*pairs, strict=True))
+    return replace(
+        find_ties(images, 0, Nothing()),
+        first=first.astype(np.int32),
+        second=second.astype(np.int32),
+        similarity=similarity.astype(np.float32),
+        weight=np.ones(len(pairs), np.float32),
     )
+
+
+class Nothing:
+    """Thumbnails that are like no others."""
+
+    def thumbnails(self, numbers: NDArray[np.int64]) -> Thumbnails:
+        return Thumbnails(
+            grey=np.zeros((len(numbers), 32, 32), np.uint8), colour=np.zeros((len(numbers), 16, 16, 3), np.uint8)
+        )
 
 
 CHANGES = {
@@ -48,22 +104,19 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES)
 def test_a_slightly_changed_image_is_tied_to_its_original_alone(change: str) -> None:
-    images = [scanned(picture(seed), f"{seed}.png") for seed in range(12)]
-    images.append(scanned(CHANGES[change](picture(5)), "changed.png"))
-    assert [(tie.a, tie.b) for tie in find_ties(images, DISTANCE)] == [(5, 12)]
+    found = pictures(*map(picture, range(12)), CHANGES[change](picture(5)))
+    assert found.tied() == [(5, 12)]
 
 
 def test_colour_tells_apart_what_grey_cannot() -> None:
     image = np.asarray(picture(3)).astype(float)
     grey = image.mean(2, keepdims=True)
     red, blue = (np.clip(grey * np.array(gain), 0, 255).astype(np.uint8) for gain in ((1.4, 0.6, 0.3), (0.3, 0.9, 1.8)))
-    images = [scanned(Image.fromarray(red), "r.png"), scanned(Image.fromarray(blue), "b.png")]
-    assert find_ties(images, 16) == ()
+    assert pictures(Image.fromarray(red), Image.fromarray(blue)).tied(16) == []
 
 
 def test_flat_pictures_are_not_near_duplicates() -> None:
-    images = [scanned(Image.new("RGB", (40, 40), (level,) * 3), f"{level}.png") for level in (0, 5, 200)]
-    assert find_ties(images, 16) == ()
+    assert pictures(*(Image.new("RGB", (40, 40), (level,) * 3) for level in (0, 5, 200, 200))).tied(16) == []
 
 
 def test_hashes_are_64_bits_and_ignore_brightness() -> None:
@@ -74,40 +127,71 @@ def test_hashes_are_64_bits_and_ignore_brightness() -> None:
     assert (bits[0] != bits[2]).sum() >= 62
 
 
+def test_copies_are_compared_once_for_all_and_count_as_many() -> None:
+    found = pictures(picture(0), CHANGES["blurred"](picture(0)), picture(0), picture(1), picture(1))
+    ties = found.ties()
+    assert found.tied() == [(0, 1)]
+    assert {a: list(own) for a, own in ties.copies.items()} == {0: [0, 2], 3: [3, 4]}
+    named = pictures(picture(0), CHANGES["blurred"](picture(0)), picture(0), groups=("p", "q", "p")).images
+    apart = group_images(named, made_ties(named, (0, 1, 0.95)))
+    assert (apart.separate_ties, apart.near_duplicate_groups) == (2, 0)
+
+
 def test_users_groups_copies_and_near_duplicates_become_one_group() -> None:
-    images = [
-        scanned(picture(0), "a.png", "exam7"),
-        scanned(picture(1), "b.png", "exam7"),
-        scanned(picture(1), "c.png"),  # a copy
-        scanned(picture(2), "d.png"),
-        scanned(picture(3), "e.png"),
-    ]
-    found = group_images(images, [Tie(a=2, b=3, similarity=0.93)])
+    images = pictures(*map(picture, (0, 1, 1, 2, 3)), groups=("exam7", "exam7", None, None, None)).images
+    found = group_images(images, made_ties(images, (1, 3, 0.93)))
     assert found.groups[:4] == ("exam7",) * 4
     assert found.groups[4].startswith("auto-")
     assert (found.near_duplicate_groups, found.separate_ties) == (1, 0)
-    assert group_images(images[4:], []).groups == found.groups[4:]
+    assert group_images(images[4:], no_ties()).groups == found.groups[4:]
 
 
 def test_groups_with_different_names_are_merged_by_copies_but_not_by_look_alikes() -> None:
-    images = [scanned(picture(0), "a.png", "p1"), scanned(picture(1), "b.png", "p2"), scanned(picture(2), "c.png")]
-    alike = group_images(images, [Tie(a=0, b=2, similarity=0.95), Tie(a=1, b=2, similarity=0.94)])
+    images = pictures(*map(picture, range(3)), groups=("p1", "p2", None)).images
+    alike = group_images(images, made_ties(images, (0, 2, 0.95), (1, 2, 0.94)))
     assert alike.groups == ("p1", "p2", "p1")
     assert alike.separate_ties == 1
-    assert len(set(group_images(images, [Tie(a=0, b=1, similarity=0.999)]).groups)) == 2
-    copies = [scanned(picture(0), "a.png", "p2"), scanned(picture(0), "b.png", "p1")]
-    assert group_images(copies, []).groups == ("p1", "p1")
+    assert len(set(group_images(images, made_ties(images, (0, 1, 0.999))).groups)) == 2
+    copies = pictures(picture(0), picture(0), groups=("p2", "p1")).images
+    assert group_images(copies, no_ties()).groups == ("p1", "p1")
 
 
 def test_a_chain_of_look_alikes_does_not_swallow_the_set() -> None:
     count = 4 * FREE_SIZE
-    images = [scanned(picture(i), f"{i:03d}.png") for i in range(count)]
-    chain = [Tie(a=i, b=i + 1, similarity=0.92) for i in range(count - 1)]
-    found = group_images(images, chain)
+    images = pictures(*map(picture, range(count))).images
+    found = group_images(images, made_ties(images, *((i, i + 1, 0.92) for i in range(count - 1))))
     assert max(Counter(found.groups).values()) <= FREE_SIZE
     assert found.separate_ties > 0
-    dense = [Tie(a=a, b=b, similarity=0.92) for a in range(30) for b in range(a + 1, 30)]
+    dense = made_ties(images[:30], *((a, b, 0.92) for a in range(30) for b in range(a + 1, 30)))
     assert len(set(group_images(images[:30], dense).groups)) == 1
+
+
+def noisy(noise: int) -> Image.Image:
+    """Return one picture with noise of its own, as the frames of a camera that nobody moves have."""
+    pixels = np.asarray(picture(7)).astype(int) + np.random.default_rng(noise).integers(-12, 13, (120, 120, 3))
+    return Image.fromarray(np.clip(pixels, 0, 255).astype(np.uint8))
+
+
+def test_frames_that_are_all_alike_become_one_group_of_some_of_their_ties(monkeypatch: pytest.MonkeyPatch) -> None:
+    others = [picture(100), CHANGES["blurred"](picture(100)), picture(101)]
+    found = pictures(*(noisy(n) for n in range(150)), *others)
+    every = found.ties()
+    monkeypatch.setattr(candidates, "ALL_PAIRS", 0)
+    monkeypatch.setattr(candidates, "PAIRS_EACH", 8)
+    some = found.ties()
+    assert len(every.first) == 150 * 149 // 2 + 1
+    assert len(some.first) < 150 * 20
+    assert float(some.weight.sum()) == pytest.approx(len(every.first), rel=0.1)
+    assert (150, 151) in found.tied()  # what has few near ones is looked at as ever
+    assert group_images(found.images, some) == group_images(found.images, every)
+    assert [len(set(group_images(found.images, some).groups[at:])) for at in (0, 150)] == [3, 2]
+
+
+def test_none_of_many_that_are_like_a_known_image_is_overlooked() -> None:
+    found = pictures(picture(1), noisy(0), *(noisy(n) for n in range(1, 60)), picture(1), picture(2))
+    alike = find_alike(found.images[:2], found.images[2:], DISTANCE, found)
+    assert alike.tolist() == [True] * 60 + [False]
+    assert find_alike([], found.images, DISTANCE, found).tolist() == [False] * 63
 
 
 OTOSCOPY = Path(__file__).resolve().parents[5] / "shared/data/otoscopy_chile"
@@ -131,8 +215,9 @@ def test_the_published_otoscopy_split_is_seen_to_leak(tmp_path: Path) -> None:
     assert report.exact_duplicates == 69
     truth = {name[0]: name[2] for name in names}
     listed = [ListedImage(path=name[0], label=name[1]) for name in names]
-    images = scan(OTOSCOPY, listed, SilentProgress()).images
-    groups = group_images(images, find_ties(images, DISTANCE)).groups
+    with open_scan_store(None, SilentProgress()) as store:
+        images = scan(OTOSCOPY, listed, SilentProgress(), store=store).images
+        groups = group_images(images, find_ties(images, DISTANCE, store)).groups
     mine = np.unique(groups, return_inverse=True)[1]
     true = np.unique([truth[image.listed.path] for image in images], return_inverse=True)[1]
     upper = np.triu_indices(len(images), 1)
