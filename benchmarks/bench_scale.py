@@ -1,0 +1,164 @@
+"""Time and memory of reading a data set, by the number of its images: ``python benchmarks/bench_scale.py 10000 100000``.
+
+Draws a set of so many tiny images (32 x 32 pixels, PNG), as this is about their number: five classes in nested folders,
+every 50th image a copy of the one before, every other 50th a brighter one. Then each part runs in a process of its own, and
+appends one line to results/scale.jsonl: wall and processor time, and the largest memory of that process. ``--parts`` names
+the parts:
+
+- ``check``: ``data check`` of images that were never read, with a cache.
+- ``resumed``: the same again, with that cache.
+- ``index``: the index that ``data split`` and a build make, with that cache, and its JSON written and read.
+- ``audit``: ``data audit`` without a pretrained network, with the cache.
+- ``epoch``: one epoch of training on a tenth of the images as labelled ones, with the smallest network of the defaults.
+
+``--folder`` keeps the drawn sets for a later call. A million images take 4 GB there and 2.2 GB of cache.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from record import append
+
+from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
+from weckd_edge.core.errors import StoreError
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.serialization import from_json, to_json
+from weckd_edge.core.store import Workspace
+
+CLASSES, IN_FOLDER, SIDE = 5, 1000, 32
+DATA = DataConfig(labelled_fraction=0.1)
+QUIET = SilentProgress()
+
+
+def draw(folder: Path, images: int) -> None:
+    """Draw a set of images, the same for the same number."""
+    random = np.random.default_rng(0)
+    pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
+    for n in range(images):
+        place = folder / f"class{n % CLASSES}" / f"part{n // IN_FOLDER:04d}"
+        if n % IN_FOLDER < CLASSES:
+            place.mkdir(parents=True, exist_ok=True)
+        if n % 50 == 49:
+            pixels = pixels + (n % 100 == 99) * (pixels < 250).astype(np.uint8) * 5
+        else:
+            cells = Image.fromarray(random.integers(0, 240, (6, 6, 3), np.uint8))
+            pixels = np.asarray(cells.resize((SIDE, SIDE), Image.Resampling.BICUBIC))
+        Image.fromarray(pixels).save(place / f"{n:07d}.png", compress_level=1)
+
+
+def check(folder: Path, work: Path) -> dict[str, Any]:
+    from weckd_edge.train.data.check import check_data
+
+    report = check_data(folder, DATA, QUIET, work / "cache")
+    return {"groups": report.groups, "copies": report.exact_duplicates, "clusters": report.near_duplicate_groups}
+
+
+def index(folder: Path, work: Path) -> dict[str, Any]:
+    found = _index(folder, work / "cache")
+    cpu_ns = time.process_time_ns()
+    text = to_json(found)
+    read = from_json(DatasetIndex, text, where="index", error=StoreError)
+    json_s = (time.process_time_ns() - cpu_ns) / 1e9
+    return {"read_again": read == found, "json_bytes": len(text), "json_cpu_s": round(json_s, 2)}
+
+
+def audit(folder: Path, work: Path) -> dict[str, Any]:
+    from weckd_edge.train.audit.run import audit_folder
+
+    found = audit_folder(folder, BuildConfig(data=DATA), QUIET, work / "cache")
+    return {"audited": found.images, "groups": found.groups}
+
+
+def epoch(folder: Path, work: Path) -> dict[str, Any]:
+    from weckd_edge.train.distill.chain import make_trainer, plan_chain
+
+    train = TrainConfig(epochs=1, batch=64, accelerator="cpu", threads=1)
+    config = BuildConfig(link=(LinkConfig(model="mobilenetv2_035", input=SIDE),), data=DATA, train=train)
+    found = _index(folder, work / "cache")
+    plan = plan_chain(found, config)[0]
+    cpu_ns = time.process_time_ns()
+    make_trainer(Workspace(work / "trained"), folder, found, (plan,), QUIET).train(
+        plan, [], train, labelled=plan.own_subset, strategy="no_distillation"
+    )
+    return {"labelled": sum(r.labelled_subset == 0 for r in found.images), "training_cpu_s": _seconds(cpu_ns)}
+
+
+def _index(folder: Path, cache: Path) -> DatasetIndex:
+    from weckd_edge.train.data.index import build_index
+
+    return build_index(folder, DATA, labelled_subsets=1, seed=0, skip_bad=False, progress=QUIET, cache=cache)
+
+
+def _seconds(since_ns: int) -> float:
+    return round((time.process_time_ns() - since_ns) / 1e9, 2)
+
+
+PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
+    "check": check,
+    "resumed": check,
+    "index": index,
+    "audit": audit,
+    "epoch": epoch,
+}
+
+
+def run_here(part: str, folder: Path, work: Path) -> None:
+    """Run one part in this process and print what it took."""
+    wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
+    figures = PARTS[part](folder, work)
+    wall_ns, cpu_ns = time.monotonic_ns() - wall_ns, time.process_time_ns() - cpu_ns
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+    print(json.dumps({"wall_ns": wall_ns, "cpu_ns": cpu_ns, "peak_mb": round(peak_mb, 1), "figures": figures}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("images", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--parts", default="check,resumed,index", help=f"of {', '.join(PARTS)}; separated by commas")
+    parser.add_argument("--folder", type=Path, help="folder that keeps the drawn sets")
+    parser.add_argument("--note", default="", help="kept with the lines, such as that the machine was loaded")
+    parser.add_argument("--here", nargs=3, metavar=("PART", "FOLDER", "WORK"), help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.here:
+        run_here(given.here[0], Path(given.here[1]), Path(given.here[2]))
+        return
+    with tempfile.TemporaryDirectory() as temporary:
+        root = given.folder or Path(temporary)
+        for images in given.images:
+            folder, work = root / f"images{images}", Path(temporary) / f"work{images}"
+            if not folder.is_dir():
+                draw(folder, images)
+            for part in given.parts.split(","):
+                command = [sys.executable, __file__, "--here", part, str(folder), str(work)]
+                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+                found = json.loads(done.stdout.splitlines()[-1])
+                cache = work / "cache" / "images.sqlite"
+                append(
+                    "scale",
+                    part,
+                    {"wall": [found["wall_ns"]], "processor": [found["cpu_ns"]]},
+                    ("numpy", "pillow"),
+                    images=images,
+                    peak_mb=found["peak_mb"],
+                    cache_mb=round(cache.stat().st_size / 1e6, 1) if cache.exists() else None,
+                    figures=found["figures"],
+                    command=f"bench_scale.py {images} --parts {part}",
+                    note=given.note,
+                )
+
+
+if __name__ == "__main__":
+    main()
