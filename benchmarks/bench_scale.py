@@ -48,8 +48,8 @@ def draw(folder: Path, images: int) -> None:
     random = np.random.default_rng(0)
     pixels = np.zeros((SIDE, SIDE, 3), np.uint8)
     for n in range(images):
-        place = folder / f"class{n % CLASSES}" / f"part{n // IN_FOLDER:04d}"
-        if n % IN_FOLDER < CLASSES:
+        place = folder / f"class{n // 2 % CLASSES}" / f"part{n // IN_FOLDER:04d}"
+        if n % IN_FOLDER < 2 * CLASSES:
             place.mkdir(parents=True, exist_ok=True)
         if n % 50 == 49:
             pixels = pixels + (n % 100 == 99) * (pixels < 250).astype(np.uint8) * 5

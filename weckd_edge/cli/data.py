@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -40,6 +41,18 @@ class Cache(OptionGroup):
         type=AnyPath(file_okay=False),
         help="Folder that keeps what was read of each image: a stopped run goes on, a later one is short.",
     )
+
+    def place(self, data: Path) -> Path | None:
+        """Return the folder; None where nothing is kept.
+
+        Raises:
+            ConfigError: The folder lies in the data set.
+        """
+        from weckd_edge.pipeline.output_paths import ReadPath, check_place
+
+        if self.folder is not None:
+            check_place(self.folder, [ReadPath("the data set", data)], option="--cache")
+        return self.folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,7 +128,7 @@ def check_command(path: Path, checked: CheckedData, cache: Cache, output: Progre
     if checked.distance is not None:
         config = replace(config, near_duplicate_distance=checked.distance)
     with output.progress() as progress:
-        report = check_data(path, config, progress, cache.folder)
+        report = check_data(path, config, progress, cache.place(path))
     if output.as_json:
         print_json(report.summary())
     else:
@@ -186,7 +199,7 @@ def split_command(path: Path, columns: DataColumns, split: Split, cache: Cache, 
             seed=config.seed,
             skip_bad=split.skip_bad,
             progress=progress,
-            cache=cache.folder,
+            cache=cache.place(path),
         )
     with explain_os_errors(out):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -195,11 +208,11 @@ def split_command(path: Path, columns: DataColumns, split: Split, cache: Cache, 
         print_json(index)
         return
     rows = []
+    splits = Counter((record.label, record.split) for record in index.images)
+    labelled = Counter(record.label for record in index.images if record.labelled_subset is not None)
+    groups = Counter(label for label, _ in {(record.label, record.group) for record in index.images})
     for label, class_name in enumerate(index.labels):
-        own = [record for record in index.images if record.label == label]
-        splits = [sum(record.split == name for record in own) for name in SPLITS]
-        labelled = sum(record.labelled_subset is not None for record in own)
-        rows.append((class_name, *splits, labelled, len({record.group for record in own})))
+        rows.append((class_name, *(splits[label, name] for name in SPLITS), labelled[label], groups[label]))
     kind = " (synthetic)" if index.synthetic else ""
     print_table(("class", "train", "val", "test", "of train, labelled", "groups"), rows, title=f"{index.name}{kind}")
     print_message(f"written: {out}")
@@ -230,7 +243,7 @@ def audit_command(path: Path, columns: DataColumns, inputs: AuditInputs, cache: 
     )
     config = replace(config, audit=audit)
     with output.progress() as progress:
-        found = audit_folder(path, config, progress, cache.folder)
+        found = audit_folder(path, config, progress, cache.place(path))
     if output.as_json:
         print_json(found)
         return

@@ -37,7 +37,40 @@ def to_data(value: object) -> Any:
 
 def to_json(value: object) -> str:
     """Return the canonical JSON text: sorted keys, one space of indent, a newline at the end."""
-    return json.dumps(to_data(value), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return f"{_text(value, _NEW_LINE)}\n"
+
+
+_NEW_LINE = "\n"
+
+
+def _text(value: object, line: str) -> str:
+    """Return the JSON of a value; ``line`` begins a new line of what holds it.
+
+    The json module writes the same, but with an indent it does so in Python, in tens of small pieces for each record; an index of
+    a million images has no memory for them.
+    """
+    if type(value) is int:
+        return str(value)
+    inner = f"{line} "
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        parts = [f"{key}: {_text(getattr(value, name), inner)}" for name, key in _keys(type(value))]
+        return f"{{{inner}{f',{inner}'.join(parts)}{line}}}" if parts else "{}"
+    if isinstance(value, Mapping):
+        items = sorted({str(key): item for key, item in value.items()}.items(), key=lambda item: item[0])
+        parts = [f"{_scalar(key)}: {_text(item, inner)}" for key, item in items]
+        return f"{{{inner}{f',{inner}'.join(parts)}{line}}}" if parts else "{}"
+    if isinstance(value, (list, tuple)):
+        return f"[{inner}{f',{inner}'.join(_text(item, inner) for item in value)}{line}]" if value else "[]"
+    return _scalar(value)
+
+
+_scalar = json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
+
+
+@cache
+def _keys(kind: type[DataclassInstance]) -> tuple[tuple[str, str], ...]:
+    """Return the fields of a dataclass, sorted, each with its JSON."""
+    return tuple((name, _scalar(name)) for name in sorted(field.name for field in dataclasses.fields(kind)))
 
 
 def from_data(kind: type[T], data: object, *, where: str = "", error: type[WeckdError] = ConfigError) -> T:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import importlib
+import json
 import pkgutil
 from dataclasses import dataclass
 from typing import Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from support.errors import raises
 from weckd_edge import artifacts
@@ -29,6 +32,32 @@ class Outer:
     ratio: float
     inner: tuple[Inner, ...] = ()
     note: str | None = None
+
+
+NESTED = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.lists(inner, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3) | st.integers(), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(value=NESTED)
+def test_json_is_written_as_the_json_module_writes_it(value: object) -> None:
+    record = Outer(name="a", ratio=1e-7, inner=(Inner(size=(1, 2)),))
+    for whole in (value, record, {"b": record, "a": value}, FileRef(path="é\u2028", sha256="\n", bytes=1)):
+        plain = json.dumps(to_data(whole), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+        assert to_json(whole) == plain
+
+
+@pytest.mark.parametrize("value", [float("nan"), [float("-inf")], {"a": object()}])
+def test_what_json_does_not_have_is_refused(value: object) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        to_json(value)
 
 
 def test_a_value_survives_the_way_to_json_and_back() -> None:
