@@ -46,8 +46,8 @@ _NEW_LINE = "\n"
 def _text(value: object, line: str) -> str:
     """Return the JSON of a value; ``line`` begins a new line of what holds it.
 
-    The json module writes the same, but with an indent it does so in Python, in tens of small pieces for each record; an index
-    of a million images has no memory for them.
+    The json module writes the same, but with an indent it does so in Python, in tens of small pieces for each record; an
+    index of a million images has no memory for them.
     """
     if type(value) is int:
         return str(value)
