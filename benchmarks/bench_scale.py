@@ -9,9 +9,13 @@ the parts:
 - ``resumed``: the same again, with that cache.
 - ``index``: the index that ``data split`` and a build make, with that cache, and its JSON written and read.
 - ``audit``: ``data audit`` without a pretrained network, with the cache.
-- ``epoch``: one epoch of training on a tenth of the images as labelled ones, with the smallest network of the defaults.
+- ``epoch``: one epoch of training on a tenth of the images as labelled ones, MobileNetV2-0.35 at 32 pixels.
+- ``alike``: ``data check`` of so many frames of one picture, each with noise of its own, as of a camera that nobody moved.
+- ``verify``: figures of so many test images with drawn predictions: accuracies, intervals, parity, slices.
+- ``report``: the report of so many test images: written, and opened in headless Chromium where there is one.
 
-``--folder`` keeps the drawn sets for a later call. A million images take 4 GB there and 2.2 GB of cache.
+``--folder`` keeps the drawn sets for a later call; a million images take 4 GB there, and 2.2 GB of cache. ``--page`` only
+writes the table of docs/results/scale.md from the lines.
 """
 
 from __future__ import annotations
@@ -30,6 +34,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 from record import append
+from tables import PAGES, lines_of, markdown, with_tables
 
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
@@ -37,6 +42,9 @@ from weckd_edge.core.errors import StoreError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Workspace
+from weckd_edge.report import BundleContents
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for what lies in tests/support
 
 CLASSES, IN_FOLDER, SIDE = 5, 1000, 32
 DATA = DataConfig(labelled_fraction=0.1)
@@ -106,13 +114,81 @@ def _seconds(since_ns: int) -> float:
     return round((time.process_time_ns() - since_ns) / 1e9, 2)
 
 
+def alike(folder: Path, work: Path) -> dict[str, Any]:
+    from weckd_edge.train.data.check import check_data
+
+    frames = work / "alike"
+    draw_alike(frames, int(folder.name.removeprefix("images")))
+    cpu_ns = time.process_time_ns()
+    report = check_data(frames, DATA, QUIET)
+    return {"groups": report.groups, "largest_group": report.largest_group, "check_cpu_s": _seconds(cpu_ns)}
+
+
+def draw_alike(folder: Path, images: int) -> None:
+    random = np.random.default_rng(0)
+    cells = Image.fromarray(random.integers(30, 220, (6, 6, 3), np.uint8))
+    still = np.asarray(cells.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(np.int16)
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+    for n in range(images):
+        pixels = np.clip(still + random.integers(-6, 7, still.shape), 0, 255).astype(np.uint8)
+        Image.fromarray(pixels).save(folder / "ab"[n % 2] / f"{n:07d}.png", compress_level=1)
+
+
+def verify(folder: Path, work: Path) -> dict[str, Any]:
+    found = _verified(folder).verification
+    return {"test_images": len(found.predictions), "correct": found.accuracy_compiled.correct}
+
+
+def report(folder: Path, work: Path) -> dict[str, Any]:
+    from weckd_edge.report import write_report
+
+    contents = _verified(folder)
+    cpu_ns = time.process_time_ns()
+    work.mkdir(parents=True, exist_ok=True)
+    page = work / "report.html"
+    write_report(contents, page)
+    written = _seconds(cpu_ns)
+    return {"written_cpu_s": written, "html_bytes": page.stat().st_size, "opened_s": _opened_s(page)}
+
+
+def _verified(folder: Path) -> BundleContents:
+    from support.bundles.reports import small_contents  # a third of its images are test images
+
+    return small_contents(count=3 * int(folder.name.removeprefix("images")))
+
+
+def _opened_s(page: Path) -> float | None:
+    """Return how long headless Chromium takes to load a page, s; None without Chromium."""
+    from support.programs.browser import find_program, missing
+
+    if missing() is not None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=find_program(), args=["--no-sandbox"], timeout=120_000)
+        tab = browser.new_page()
+        tab.goto(page.as_uri(), timeout=120_000)
+        loaded_ms = tab.evaluate("performance.getEntriesByType('navigation')[0].loadEventEnd")
+        browser.close()
+    return round(float(loaded_ms) / 1000, 2)
+
+
 PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "check": check,
     "resumed": check,
     "index": index,
     "audit": audit,
     "epoch": epoch,
+    "alike": alike,
+    "verify": verify,
+    "report": report,
 }
+
+
+DRAW_NOTHING = {"alike", "verify", "report"}
+"""Parts that need no drawn set."""
 
 
 def run_here(part: str, folder: Path, work: Path) -> None:
@@ -124,22 +200,49 @@ def run_here(part: str, folder: Path, work: Path) -> None:
     print(json.dumps({"wall_ns": wall_ns, "cpu_ns": cpu_ns, "peak_mb": round(peak_mb, 1), "figures": figures}))
 
 
+def write_page() -> None:
+    """Write the table of docs/results/scale.md: the newest line of each part and number of images."""
+    newest = {(line["what"], line["images"]): line for line in lines_of("scale")}
+    ordered = sorted(newest.items(), key=lambda item: (list(PARTS).index(item[0][0]), item[0][1]))
+    rows = [
+        [
+            part,
+            f"{images:,}",
+            f"{line['medians_ns']['processor'] / 1e9:,.1f}",
+            f"{line['medians_ns']['processor'] / 1e6 / images:.2f}",
+            f"{line['medians_ns']['wall'] / 1e9:,.0f}",
+            f"{line['peak_mb']:,.0f}",
+            "" if line["cache_mb"] is None else f"{line['cache_mb']:,.0f}",
+            ", ".join(f"{key} {value}" for key, value in line["figures"].items()),
+        ]
+        for (part, images), line in ordered
+    ]
+    heads = ("part", "images", "processor, s", "ms an image", "wall, s", "peak memory, MB", "cache, MB", "figures")
+    page = PAGES / "scale.md"
+    table = {"scale": markdown(heads, rows)}
+    page.write_text(with_tables(page.read_text(encoding="utf-8"), table, Path(__file__).name), encoding="utf-8")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=int, nargs="*", default=[10_000, 100_000])
     parser.add_argument("--parts", default="check,resumed,index", help=f"of {', '.join(PARTS)}; separated by commas")
     parser.add_argument("--folder", type=Path, help="folder that keeps the drawn sets")
     parser.add_argument("--note", default="", help="kept with the lines, such as that the machine was loaded")
+    parser.add_argument("--page", action="store_true", help="only write the page from the lines")
     parser.add_argument("--here", nargs=3, metavar=("PART", "FOLDER", "WORK"), help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.here:
         run_here(given.here[0], Path(given.here[1]), Path(given.here[2]))
         return
+    if given.page:
+        write_page()
+        return
     with tempfile.TemporaryDirectory() as temporary:
         root = given.folder or Path(temporary)
         for images in given.images:
             folder, work = root / f"images{images}", Path(temporary) / f"work{images}"
-            if not folder.is_dir():
+            if not folder.is_dir() and not set(given.parts.split(",")) <= DRAW_NOTHING:
                 draw(folder, images)
             for part in given.parts.split(","):
                 command = [sys.executable, __file__, "--here", part, str(folder), str(work)]

@@ -204,14 +204,18 @@ def cached_index(
 
 def find_contradictions(images: Sequence[ScannedImage]) -> tuple[BadFile, ...]:
     """Return every image whose pixels also appear under another label."""
-    labels: dict[str, dict[str, str]] = {}
+    first: dict[str, ScannedImage] = {}
+    several: dict[str, dict[str, str]] = {}  # the first path of each label, of pixels that have more than one
     for image in images:
-        labels.setdefault(image.pixels_sha256, {}).setdefault(image.listed.label, image.listed.path)
+        one, label = first.setdefault(image.pixels_sha256, image).listed, image.listed.label
+        if one.label != label:
+            several.setdefault(image.pixels_sha256, {one.label: one.path}).setdefault(label, image.listed.path)
     bad = []
     for image in images:
-        others = [p for label, p in labels[image.pixels_sha256].items() if label != image.listed.label]
-        if others:
-            bad.append(BadFile(path=image.listed.path, reason=f"the same image has another label in {others[0]}"))
+        for label, path in several.get(image.pixels_sha256, {}).items():
+            if label != image.listed.label:
+                bad.append(BadFile(path=image.listed.path, reason=f"the same image has another label in {path}"))
+                break
     return tuple(bad)
 
 

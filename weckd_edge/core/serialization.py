@@ -251,19 +251,29 @@ def _hints(kind: type) -> dict[str, Any]:
     return get_type_hints(kind)
 
 
+@cache
+def _required(kind: type[DataclassInstance]) -> dict[str, bool]:
+    """Return whether each field of a dataclass must be given."""
+    missing = dataclasses.MISSING
+    return {f.name: f.default is missing and f.default_factory is missing for f in dataclasses.fields(kind)}
+
+
 def _build_dataclass(kind: type[DataclassInstance], data: Any, where: str, error: type[WeckdError]) -> Any:
     if not isinstance(data, dict):
         raise error(f"{where}: expected a table, got {_describe(data)}", code="E_RECORD_TYPE")
-    fields = {f.name: f for f in dataclasses.fields(kind)}
+    required = _required(kind)
     for key in data:
-        if key not in fields:
-            raise error(f"{where}: unknown key '{key}'{did_you_mean(str(key), fields)}", code="E_RECORD_KEY_UNKNOWN")
-    for name, field in fields.items():
-        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        if required and name not in data:
+        if key not in required:
+            raise error(f"{where}: unknown key '{key}'{did_you_mean(str(key), required)}", code="E_RECORD_KEY_UNKNOWN")
+    for name, is_required in required.items():
+        if is_required and name not in data:
             raise error(f"{where}: the key '{name}' is missing", code="E_RECORD_KEY_MISSING")
     hints = _hints(kind)
-    values = {name: _build(hints[name], value, f"{where}.{name}", error) for name, value in data.items()}
+    values = {
+        # Most values of an index of a million images are texts and numbers.
+        name: value if type(value) is hints[name] else _build(hints[name], value, f"{where}.{name}", error)
+        for name, value in data.items()
+    }
     try:
         return kind(**values)
     except WeckdError as err:
