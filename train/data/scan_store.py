@@ -122,7 +122,7 @@ class ScanStore:
         Args:
             root: Folder that paths are relative to.
             images: Images by their files.
-            thumbnails: Their thumbnails, in the same order.
+            thumbnails: Thumbnails of these images, in the same order.
 
         Raises:
             StoreError: The store cannot be written.

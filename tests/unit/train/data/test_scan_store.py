@@ -183,7 +183,7 @@ def test_a_thumbnail_that_was_altered_is_refused(folder: Path, tmp_path: Path) -
         check_data(folder, CONFIG, SilentProgress(), tmp_path / "cache")
 
 
-def test_a_second_process_is_told_to_wait(folder: Path, tmp_path: Path) -> None:
+def test_a_second_process_is_refused_while_the_first_reads(folder: Path, tmp_path: Path) -> None:
     with open_scan_store(tmp_path / "cache", SilentProgress()), raises(StoreError, "E_STORE_LOCKED", says="cache"):
         read(folder, tmp_path / "cache")
     assert len(read(folder, tmp_path / "cache")) == 21
