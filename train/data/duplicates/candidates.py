@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from weckd_edge.train.data.duplicates.near_hashes import Hashes, NearPairs, Places, find_near
 
-ALL_PAIRS = 4_000_000
+ALL_PAIRS = 2_000_000
 """Number of pairs up to which all are candidates, whatever the number of pictures."""
 
 PAIRS_EACH = 64

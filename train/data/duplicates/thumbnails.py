@@ -19,6 +19,7 @@ SHIFTS = (-4, -2, 0, 2, 4)
 GREY_CORRELATION = 0.9
 COLOUR_CORRELATION = 0.9
 _HASH_BITS = 64
+_ROWS = 512
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -66,7 +67,7 @@ def similarity_of(found: Thumbnails, first: Places, second: Places) -> NDArray[n
         second: Place of the second ``[P]``.
     """
     tint = _normalise(found.colour)
-    similarity: NDArray[np.float32] = np.einsum("nk,nk->n", tint[first], tint[second])
+    similarity = _products(tint, first, tint, second)
     similarity[similarity < COLOUR_CORRELATION] = 0
     some = np.flatnonzero(similarity)
     if len(some):
@@ -105,7 +106,15 @@ def _best_correlation(
             break
         shifted = _window(grey, y, x)
         a, b = first[left], second[left]
-        there = np.einsum("nk,nk->n", middle[a], shifted[b])
-        back = np.einsum("nk,nk->n", shifted[a], middle[b])
-        best[left] = np.maximum(best[left], np.maximum(there, back))
+        found = np.maximum(_products(middle, a, shifted, b), _products(shifted, a, middle, b))
+        best[left] = np.maximum(best[left], found)
     return best
+
+
+def _products(one: NDArray[np.float32], first: Places, other: NDArray[np.float32], second: Places) -> NDArray[np.float32]:
+    """Return the scalar product of a row of one table and a row of another, of each pair ``[P]``."""
+    found = np.empty(len(first), np.float32)
+    for at in range(0, len(first), _ROWS):
+        here = slice(at, at + _ROWS)
+        np.einsum("nk,nk->n", one[first[here]], other[second[here]], out=found[here])
+    return found

@@ -19,6 +19,7 @@ from weckd_edge.train.data.duplicates.thumbnails import ThumbnailStore, similari
 from weckd_edge.train.data.scan import ScannedImage
 
 _PAIRS = 4096
+_MANY_PAIRS = 16 * _PAIRS
 _SORTED = 1 << 20
 
 
@@ -160,11 +161,16 @@ def _tied(block: Candidates, numbers: NDArray[np.int64], store: ThumbnailStore) 
     parts: list[tuple[NDArray[Any], ...]] = [
         (np.zeros(0, np.int64), np.zeros(0, np.int64), np.zeros(0, np.float32), np.zeros(0, np.float32))
     ]
-    for at in range(0, len(block.first), _PAIRS):
-        first, second = block.first[at : at + _PAIRS], block.second[at : at + _PAIRS]
+    at = 0
+    while at < len(block.first):
+        stop = at + _MANY_PAIRS  # where they are pairs of few pictures
+        if len(np.unique(np.concatenate([block.first[at:stop], block.second[at:stop]]))) > 2 * _PAIRS:
+            stop = at + _PAIRS
+        first, second, weight = block.first[at:stop], block.second[at:stop], block.weight[at:stop]
         similarity = _similarities(first, second, numbers, store)
         kept = similarity > 0
-        parts.append((first[kept], second[kept], similarity[kept], block.weight[at : at + _PAIRS][kept]))
+        parts.append((first[kept], second[kept], similarity[kept], weight[kept]))
+        at = stop
     return tuple(np.concatenate(columns) for columns in zip(*parts, strict=True))
 
 
