@@ -82,9 +82,10 @@ def test_no_output_tells_anything_of_a_person(people: Path, place: Path, tmp_pat
     with pytest.raises(AssertionError):  # the search finds what is there
         assert_tells_nobody(next(people.rglob("0*0.dcm")).read_bytes(), "an input")
     by_patient = ("--dicom-group", "PatientID")
-    said = [process("-v", "data", "check", people, *by_patient)]
+    cache = ("--cache", tmp_path / "cache")
+    said = [process("-v", "data", "check", people, *by_patient, *cache)]
     index = tmp_path / "index.json"
-    said.append(process("data", "split", people, *by_patient, "--skip-bad", "--out", index))
+    said.append(process("data", "split", people, *by_patient, "--skip-bad", "--out", index, *cache))
     out = tmp_path / "bundle"
     arguments = ("--data", people, "--target", "cpu", "--config", place / "tiny.toml", "--out", out, *by_patient)
     said.append(process("-v", "build", *arguments))

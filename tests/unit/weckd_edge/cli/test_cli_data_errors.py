@@ -328,3 +328,25 @@ def test_a_data_set_of_which_nothing_can_be_read_ends_the_check_with_1(run: Run,
         assert_one_line(err, "E_DATA_BAD_IMAGES", "4", "normal/0.png")
         assert "wax/1.png" in out
     assert json.loads(out)["images"] == 0
+
+
+@pytest.mark.parametrize("command", ["check", "split", "audit"])
+def test_no_cache_is_kept_in_the_data_set(command: str, ears: Path, run: Run, tmp_path: Path) -> None:
+    before = tree(tmp_path)
+    output = ("--out", tmp_path / "index.json") if command == "split" else ()
+    got, out, err = run("data", command, ears, *output, "-q", "--cache", ears / "cache")
+    assert (got, out) == (2, "")
+    assert_one_line(err, "E_CONFIG_OUT_PLACE", "--cache")
+    assert tree(tmp_path) == before
+
+
+def test_a_cache_is_shared_by_the_commands_and_changes_nothing_that_is_printed(ears: Path, run: Run, tmp_path: Path) -> None:
+    cache = ("--cache", tmp_path / "cache")
+    plain = run("data", "check", ears, "-q", "--json")
+    assert plain == run("data", "check", ears, "-q", "--json", *cache) == run("data", "check", ears, "-q", "--json", *cache)
+    split = [
+        run("data", "split", ears, "-q", "--labelled-subsets", "1", "--out", tmp_path / name, *more)
+        for name, more in (("a.json", ()), ("b.json", cache))
+    ]
+    assert [got for got, _, _ in split] == [0, 0]
+    assert (tmp_path / "a.json").read_bytes() == (tmp_path / "b.json").read_bytes()
