@@ -124,7 +124,8 @@ def through_stored_links(path: Path) -> Path:
     Returns:
         The path itself where no such file is on its way.
     """
-    if path.exists():  # so every folder on the way is one; the usual case, with a single question to the system
+    # So every folder on the way is one: the usual case, with a single question to the system.
+    if os.path.exists(path):  # noqa: PTH110 - Path's own raises where a name is too long
         return path
     for _ in range(_MAX_LINKS):
         stored = next((parent for parent in path.parents if not parent.is_dir() and parent.is_file()), None)
