@@ -92,16 +92,18 @@ def audit(folder: Path, work: Path) -> dict[str, Any]:
 
 def epoch(folder: Path, work: Path) -> dict[str, Any]:
     from weckd_edge.train.distill.chain import make_trainer, plan_chain
+    from weckd_edge.train.distill.trainer import LinkJob
 
     train = TrainConfig(epochs=1, batch=64, accelerator="cpu", threads=1)
-    config = BuildConfig(link=(LinkConfig(model="mobilenetv2_035", input=SIDE),), data=DATA, train=train)
+    link = LinkConfig(model="mobilenetv2_035", input_size=SIDE)  # a chain has two at least; the first is trained
+    config = BuildConfig(link=(link, link), data=DATA, train=train)
     found = _index(folder, work / "cache")
     plan = plan_chain(found, config)[0]
+    trainer = make_trainer(Workspace(work / "trained"), folder, found, [plan], QUIET)
     cpu_ns = time.process_time_ns()
-    make_trainer(Workspace(work / "trained"), folder, found, (plan,), QUIET).train(
-        plan, [], train, labelled=plan.own_subset, strategy="no_distillation"
-    )
-    return {"labelled": sum(r.labelled_subset == 0 for r in found.images), "training_cpu_s": _seconds(cpu_ns)}
+    trainer.link(LinkJob(name="M1", plan=plan, labelled_subset=0, labelled_subsets=(0,), seed=0, train=train))
+    labelled = sum(record.labelled_subset == 0 for record in found.images)
+    return {"labelled": labelled, "training_cpu_s": _seconds(cpu_ns)}
 
 
 def _index(folder: Path, cache: Path) -> DatasetIndex:
