@@ -1,0 +1,114 @@
+"""weckd-edge itself: ``weckd_edge.build`` on the same folder, whose split it keeps, and the bundle opened by its public API.
+
+The chain has the shapes of ``docs/examples/study-small.toml`` at the job's size, the strategy is the default, ``guided``, and
+the three labelled subsets together are all training images of the folder. ``baseline = false`` leaves out the training of the
+last network alone, which serves the report and not the artefact; everything else that a build checks and documents is done,
+and told apart. Where int8 breaks a limit, a build trains on under int8's rounding: that comes on top of the time of training,
+and is in the time from folder to artefact.
+
+The input guard is on, and every frame is predicted all the same (``ignore_guard``), as the other tools have none.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import weckd_edge
+from peers.job import Built, Frame, Job, Predict
+from peers.measure import read_frame
+
+DISTRIBUTIONS = ("timm", "torch", "openvino", "onnxruntime", "numpy")
+PROBES = (1, 3)
+"""Steps in an epoch of the two short trainings by which the schedule is planned."""
+MAKES = ("data", "train", "export", "quantize", "calibrate", "convert", "select")
+"""Steps of a build that make the artefact; the others check, measure and document it."""
+
+
+def build(job: Job) -> Built:
+    """Build a bundle, and tell where it is."""
+    import torch
+
+    torch.set_num_threads(job.threads)
+    start = time.monotonic()
+    steps = plan_steps(job)
+    planning = time.monotonic() - start
+    folder = Path(job.folder)
+    bundle = build_bundle(job, steps)
+    taken = {step.name: step.seconds for step in bundle.contents.build.steps}
+    training = sum(seconds for name, seconds in taken.items() if name.startswith("train"))
+    checks = sum(seconds for name, seconds in taken.items() if not name.startswith(MAKES))
+    return Built(
+        deployed="bundle",
+        network=tuple(str((bundle.path / one.path).relative_to(folder)) for one in bundle.manifest.files if is_model(one.path)),
+        training_seconds=training,
+        steps=10 * 3 * steps,
+        planning_seconds=planning,
+        verification_seconds=checks,
+        notes=(f"labels used: {bundle.contents.chain.labels_used}", f"verdict: {'passed' if bundle.passed else 'not passed'}"),
+    )
+
+
+def is_model(path: str) -> bool:
+    """Whether a file of a bundle is a network that a device may run."""
+    return path.endswith((".xml", ".bin", ".tflite", ".onnx"))
+
+
+def plan_steps(job: Job) -> int:
+    """Return how many steps in an epoch make a chain's training as long as the job asks for, by two short trainings."""
+    from weckd_edge.api.settings import read_config
+    from weckd_edge.core.progress import SilentProgress
+    from weckd_edge.core.store import Workspace
+    from weckd_edge.train.data.index import build_index
+    from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
+
+    root, quiet, taken = Path(job.data), SilentProgress(), []
+    for probe in PROBES:
+        config = read_config(settings(job, probe))
+        index = build_index(root, config.data, labelled_subsets=3, seed=config.seed, skip_bad=False, progress=quiet)
+        plans = plan_chain(index, config)
+        with tempfile.TemporaryDirectory() as folder:
+            start = time.monotonic()
+            train_build(make_trainer(Workspace(Path(folder)), root, index, plans, quiet), plans, config)
+            taken.append(time.monotonic() - start)
+    one = max((taken[1] - taken[0]) / (PROBES[1] - PROBES[0]), 1e-3)
+    return max(1, round((job.seconds - taken[0]) / one) + PROBES[0])
+
+
+def open_deployed(job: Job, built: Built) -> Predict:
+    """Open the bundle as a program on a device would."""
+    return open_bundle(Path(job.folder) / built.deployed)
+
+
+# user: all
+def settings(job: Job, steps: int) -> dict[str, Any]:
+    start: dict[str, Any] = {"model": "mobilenetv2_035", "options": {"pad_type": "same", "bn_eps": 1e-3}}
+    start |= {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}
+    if job.weights is not None:
+        start["weights"] = job.weights
+    shapes = ((4 / 3, 1.0), (7 / 6, 0.85), (1.0, 0.7))
+    return {
+        "seed": job.seed,
+        "link": [{**start, "input_size": 8 * round(job.size * part / 8), "width": width} for part, width in shapes],
+        "data": {"labelled_fraction": 0.333, "use_published_split": True},
+        "train": {"epochs": 10, "steps_per_epoch": steps, "batch": 32, "threads": job.threads},
+        "distill": {"last_link_step_fraction": 0.6, "baseline": False},
+    }
+
+
+def build_bundle(job: Job, steps: int) -> weckd_edge.Bundle:
+    return weckd_edge.build(job.data, out=Path(job.folder) / "bundle", config=settings(job, steps))
+
+
+def open_bundle(folder: Path) -> Predict:
+    model = weckd_edge.load(folder).open()
+
+    def predict(frame: Frame) -> np.ndarray[Any, Any]:
+        return np.array(list(model.predict(frame, ignore_guard=True).probabilities.values()))
+
+    return predict
+# end of user
