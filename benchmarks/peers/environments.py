@@ -14,7 +14,7 @@ SEEN = "project.pth"
 """File by which an environment looks into the one that runs this."""
 
 
-class EnvironmentFailed(RuntimeError):
+class PipError(RuntimeError):
     """An environment could not be made; the message is pip's last words."""
 
 
@@ -35,11 +35,11 @@ def make(peer: Peer, folder: Path, *, share_torch: bool = False) -> Path:
     Args:
         peer: The peer.
         folder: Folder of all environments.
-        share_torch: Whether every environment may look into the one that runs this, which saves 5 GB for each torch; libraries
-            that the peer wants in other versions are installed all the same.
+        share_torch: Whether every environment may look into the one that runs this, which saves 5 GB for each torch;
+            libraries that the peer wants in other versions are installed all the same.
 
     Raises:
-        EnvironmentFailed: pip could not install what the peer needs.
+        PipError: pip could not install what the peer needs.
     """
     place = place_of(peer, folder)
     if place is None:
@@ -67,7 +67,7 @@ def remove(peer: Peer, folder: Path) -> None:
 def _run(command: list[str]) -> None:
     done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
     if done.returncode != 0:
-        raise EnvironmentFailed(f"{' '.join(command[1:4])} ended with {done.returncode}: {last_words(done.stdout)}")
+        raise PipError(f"{' '.join(command[1:4])} ended with {done.returncode}: {last_words(done.stdout)}")
 
 
 def last_words(text: str, most: int = 400) -> str:

@@ -1,14 +1,14 @@
 """What a peer is asked to do, and what comes back: the one format of all peers, in plain JSON.
 
-Importable in every peer's environment: the standard library, NumPy and Pillow alone. A peer is a module in ``programs/`` with
-three functions:
+Importable in every peer's environment: the standard library, NumPy and Pillow alone. A peer is a module in ``programs/``
+with three functions:
 
 - ``build(job) -> Built``: from the folders of images to what a device would be given.
 - ``open_deployed(job, built) -> Predict``: that, opened as a device would.
 - ``open_trained(job, built) -> Predict``: the trained network before its conversion; None where it cannot be had.
 
-``Predict`` takes a decoded frame, uint8 RGB ``[H, W, 3]`` of any size, and returns the probability of each class, in the order
-of ``Job.labels``. What a user would write by hand stands between the marks of ``BEGIN`` and ``END``.
+``Predict`` takes a decoded frame, uint8 RGB ``[H, W, 3]`` of any size, and returns the probability of each class, in the
+order of ``Job.labels``. What a user would write by hand stands between the marks of ``BEGIN`` and ``END``.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ class Built:
         network: Files of the network in it, without what stands beside them.
         training_seconds: Wall-clock time of the training, seconds.
         steps: Number of gradient steps; None where the tool does not tell.
-        verification_seconds: Time, within ``build``, of what checks and documents the artefact but does not make it, seconds;
-            None where the tool has no such part.
-        planning_seconds: Time, within ``build``, that it took to fit the training to the job's time, seconds; a user would not
-            spend it, and it is taken off.
+        verification_seconds: Time, within ``build``, of what checks and documents the artefact but does not make it,
+            seconds; None where the tool has no such part.
+        planning_seconds: Time, within ``build``, that it took to fit the training to the job's time, seconds; a user would
+            not spend it, and it is taken off.
         seconds_before: Time of what was taken over from another peer's piece, seconds.
         notes: Sentences that a reader of the tables must know.
     """

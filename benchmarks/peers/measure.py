@@ -8,9 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
-
 from peers.job import Frame, Predict
+from PIL import Image, ImageOps
 
 CAMERA = (480, 640)
 """Height and width of a camera's frame, pixels."""

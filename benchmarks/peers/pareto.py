@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -106,6 +107,6 @@ def label_rows(wanted: Sequence[float], apart: float = 15.0) -> list[float]:
     """Return where labels go that want to stand at some heights, no two nearer than ``apart``."""
     found = list(wanted)
     order = sorted(range(len(wanted)), key=lambda at: wanted[at])
-    for before, at in zip(order, order[1:], strict=False):
+    for before, at in itertools.pairwise(order):
         found[at] = max(found[at], found[before] + apart)
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -13,12 +14,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import numpy as np
-
 from peers import job as jobs
 from peers import measure
 from peers.catalogue import PEERS, PROGRAMS
 from peers.environments import last_words
 from peers.job import BUILT, TIMES
+
 from weckd_edge.core.telemetry import VARIABLES
 
 STEP = Path(__file__).with_name("step.py")
@@ -35,7 +36,7 @@ SILENT = {
 """Environment variables of every step: no library reports or downloads anything, and threads that wait sleep."""
 
 
-class StepFailed(RuntimeError):
+class StepError(RuntimeError):
     """A step of a peer failed; the message is its last words."""
 
 
@@ -67,7 +68,7 @@ def run_piece(job: jobs.Job, python: Path, ours: Path | None, frames: int) -> jo
         frames: Number of frames of each size that are timed.
 
     Raises:
-        StepFailed: A step failed; the message is its last words.
+        StepError: A step failed; the message is its last words.
         FormatError: What came back is no result.
     """
     folder = Path(job.folder)
@@ -85,19 +86,24 @@ def run_step(step: str, place: Place, *, threads: int, most_s: float) -> None:
     """Run one step in a process of its own; what it prints is kept in ``STEP.log``.
 
     Raises:
-        StepFailed: It failed, or ran for longer than ``most_s`` seconds.
+        StepError: It failed, or ran for longer than ``most_s`` seconds.
     """
     log = place.folder / f"{step}.log"
     with log.open("w", encoding="utf-8") as printed:
         try:
             done = subprocess.run(
-                _command(step, place), env=environment(place, threads), stdout=printed, stderr=subprocess.STDOUT, timeout=most_s,
-                cwd=place.folder, check=False,
-            )  # fmt: skip
+                _command(step, place),
+                env=environment(place, threads),
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                timeout=most_s,
+                cwd=place.folder,
+                check=False,
+            )
         except subprocess.TimeoutExpired as err:
-            raise StepFailed(f"{step}: not done in {most_s:.0f} s") from err
+            raise StepError(f"{step}: not done in {most_s:.0f} s") from err
     if done.returncode != 0:
-        raise StepFailed(f"{step} ended with {done.returncode}: {last_words(log.read_text(encoding='utf-8'))}")
+        raise StepError(f"{step} ended with {done.returncode}: {last_words(log.read_text(encoding='utf-8'))}")
 
 
 def environment(place: Place, threads: int) -> dict[str, str]:
@@ -111,7 +117,7 @@ def time_in_turn(place: Place, ours: Path | None, frames: int) -> dict[str, jobs
     """Time a peer's artefact on one core, in turn with this project's where there is one.
 
     Raises:
-        StepFailed: One of the two could not be opened or could not predict.
+        StepError: One of the two could not be opened or could not predict.
     """
     places = {"it": place} | ({"ours": Place(python=Path(sys.executable), job=ours / "job.json")} if ours else {})
     running = {name: Timed(one) for name, one in places.items()}
@@ -140,33 +146,38 @@ class Timed:
     def __init__(self, place: Place) -> None:
         self.log = (place.folder / "time.log").open("w", encoding="utf-8")
         self.process = subprocess.Popen(
-            _command("time", place), env=environment(place, 1), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=self.log,
-            text=True, cwd=place.folder,
-        )  # fmt: skip
+            _command("time", place),
+            env=environment(place, 1),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self.log,
+            text=True,
+            cwd=place.folder,
+        )
 
     def times(self, size: str, count: int) -> list[int]:
         """Return the time of each of ``count`` predictions, nanoseconds.
 
         Raises:
-            StepFailed: The process ended instead.
+            StepError: The process ended instead.
         """
         asked, answered = _pipe(self.process.stdin), _pipe(self.process.stdout)
-        try:
+        with contextlib.suppress(BrokenPipeError):  # the empty answer below tells
             asked.write(f"{size} {count}\n")
             asked.flush()
-        except BrokenPipeError:
-            pass  # the empty answer below tells
         for line in answered:
             if line.startswith(TIMES):
                 found: list[int] = json.loads(line.removeprefix(TIMES))
                 return found
         said = Path(self.log.name).read_text(encoding="utf-8")
-        raise StepFailed(f"time ended with {self.process.wait()}: {last_words(said)}")
+        raise StepError(f"time ended with {self.process.wait()}: {last_words(said)}")
 
     def end(self) -> None:
         """End the process."""
-        _pipe(self.process.stdin).close()
+        with contextlib.suppress(BrokenPipeError):  # it has ended already
+            _pipe(self.process.stdin).close()
         self.process.wait(timeout=60)
+        _pipe(self.process.stdout).close()
         self.log.close()
 
 
@@ -226,5 +237,5 @@ def _command(step: str, place: Place) -> list[str]:
 
 def _pipe(found: IO[str] | None) -> IO[str]:
     if found is None:
-        raise StepFailed("the process has no pipe")
+        raise StepError("the process has no pipe")
     return found

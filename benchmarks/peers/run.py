@@ -28,12 +28,11 @@ from typing import Any
 if __name__ == "__main__":
     sys.path[0] = str(Path(__file__).resolve().parents[1])  # this folder's names are no modules for libraries to find
 
-from record import HERE, git, processor
-
 from peers import environments, pieces
 from peers import job as jobs
 from peers.catalogue import OURS, PEERS
 from peers.work import LABELS, Work, index_of, lay_out, told
+from record import HERE, git, processor
 
 WEIGHTS = "mobilenetv2_035_tf.safetensors"
 CORES = 2
@@ -97,7 +96,7 @@ def run_peer(name: str, waiting: Sequence[Work], arguments: argparse.Namespace) 
     peer = PEERS[name]
     try:
         python = environments.make(peer, arguments.environments, share_torch=arguments.share_torch)
-    except environments.EnvironmentFailed as err:
+    except environments.PipError as err:
         for work in waiting:
             append(arguments.out, key_of(name, work, arguments), {"failed": str(err)})
         logging.info("%s: no environment: %s", name, err)
@@ -122,7 +121,7 @@ def run_one(name: str, work: Work, python: Path, arguments: argparse.Namespace) 
     ours = None if name == OURS else pieces.finished(folder_of(OURS, work, arguments))
     try:
         result = pieces.run_piece(job, python, ours, arguments.frames)
-    except (pieces.StepFailed, jobs.FormatError) as err:
+    except (pieces.StepError, jobs.FormatError) as err:
         return {"failed": str(err)}
     groups = work.groups
     return {

@@ -2,9 +2,9 @@
 
     PYTHON benchmarks/peers/step.py {build,predict,predict-trained,memory,time} JOB.json
 
-Each writes a file beside the job: ``built.json``, ``deployed.json``, ``trained.json``, ``memory.json``. ``time`` prints a line
-for each line ``SIZE COUNT`` that it reads: the time of each prediction, nanoseconds, as JSON. It so takes turns with another
-process.
+Each writes a file beside the job: ``built.json``, ``deployed.json``, ``trained.json``, ``memory.json``. ``time`` prints a
+line for each line ``SIZE COUNT`` that it reads: the time of each prediction, nanoseconds, as JSON. It so takes turns with
+another process.
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ from peers import job as jobs
 from peers import measure
 from peers.catalogue import PEERS
 from peers.job import BUILT, TIMES
+
 
 def build(job: jobs.Job, program: ModuleType, folder: Path) -> None:
     """Run a peer from the images to its artefact, and note how long that took and with which versions."""

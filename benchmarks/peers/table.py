@@ -1,8 +1,8 @@
 """Write docs/results/peers.md's tables and pictures from results/peers.jsonl: ``python benchmarks/peers/table.py``.
 
 Of each piece the newest line that holds a result counts. Folds of a set are one set of test images, each tested once.
-Accuracy and differences have 95 % intervals that count groups of images and trainings, as ``weckd-edge study`` has them; with
-fewer than three folds there is none. Nothing is left out: a peer that failed has a row that says so.
+Accuracy and differences have 95 % intervals that count groups of images and trainings, as ``weckd-edge study`` has them;
+with fewer than three folds there is none. Nothing is left out: a peer that failed has a row that says so.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ if __name__ == "__main__":
 
 import numpy as np
 from numpy.typing import NDArray
-from tables import PAGES, lines_of, markdown, points, with_tables
-
 from peers.catalogue import OURS, PEERS
 from peers.job import Result, result_of
 from peers.pareto import Point, picture
+from tables import PAGES, lines_of, markdown, points, with_tables
+
 from weckd_edge.metrics.calibration import calibration_metrics
 from weckd_edge.metrics.crossed_clusters import CrossedImages, MeanInterval, TrainingTest
 
@@ -88,7 +88,9 @@ def contests(lines: Sequence[Line]) -> list[Contest]:
     Raises:
         FormatError: A line's result is none.
     """
-    keys = sorted({(line["set"], line["labels"], line["size"], line["seconds"], line["folds"], line["seed"]) for line in lines})
+    keys = sorted(
+        {(line["set"], line["labels"], line["size"], line["seconds"], line["folds"], line["seed"]) for line in lines}
+    )
     return [_contest(key, lines) for key in keys]
 
 
@@ -164,7 +166,7 @@ def latency_ratio(pieces: Sequence[Piece]) -> float | None:
 
 
 def lost(pieces: Sequence[Piece]) -> float | None:
-    """Return by how much the artefact is more accurate than the network before its conversion; None where that is not known."""
+    """Return the accuracy of the artefact less that of the network before its conversion; None where it is not known."""
     apart = []
     for piece in pieces:
         if piece.result.trained is None:

@@ -1,4 +1,4 @@
-"""The work: for each data set, fold and number of labels one folder of ``train``, ``val`` and ``test``, the same for every peer.
+"""The work: for each data set, fold and number of labels one folder of ``train``, ``val`` and ``test``, for every peer.
 
 It is dealt by weckd-edge's own index, by whole groups. The folders hold links to the images; what a split names is written
 beside them with each image's group, which no peer is shown.

@@ -5,8 +5,8 @@ rate of 0.1 for 256 images, one cosine, label smoothing of 0.1, and the averaged
 (``--model-ema --model-ema-warmup``). The batch is 32, as the smallest of these sets hold fewer images than its 128. The
 weights that do best on the validation images are kept, as its checkpoint saver does.
 
-It needs timm, torch, NNCF and OpenVINO as this project's own environment has them, so its environment may look into that one;
-OpenCV comes on top.
+It needs timm, torch, NNCF and OpenVINO as this project's own environment has them, so its environment may look into that
+one; OpenCV comes on top.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from peers.job import Built, Frame, Job, Predict
 
 DISTRIBUTIONS = ("timm", "torch", "nncf", "openvino", "opencv-python-headless", "numpy")
@@ -73,7 +72,7 @@ def trained_network(job: Job, folder: str | None = None) -> Any:
 
 
 def plan_steps(task: Any, job: Job, size: int, seconds: float) -> tuple[int, float]:
-    """Return how many steps of a training fit into a time, by the first steps of a copy, and how long it took to find out."""
+    """Return how many steps of a training fit into a time, by the first steps of a copy, and how long that took."""
     began = time.monotonic()
     training, validation = make_loader(job, "train", size), make_loader(job, "val", size)
     accuracy(task.trainable_module, validation)  # starts the loader's processes, as a training does once
@@ -185,6 +184,8 @@ def fine_tune(task: Any, job: Job, size: int, steps: int) -> Any:
                 if score >= found:
                     best, found = copy.deepcopy(network), score
     return best.eval()
+
+
 # end of user
 
 
@@ -218,6 +219,8 @@ def read_for_network(path: Path, size: int) -> np.ndarray[Any, Any]:
     import cv2
 
     return preprocess(cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB), size)
+
+
 # end of user
 
 
@@ -242,6 +245,8 @@ def convert(network: Any, job: Job, folder: Path) -> None:
     model = openvino.convert_model(network.eval(), example_input=example, input=[1, 3, job.size, job.size])
     dataset = nncf.Dataset(training_images(job), lambda path: read_for_network(path, job.size))
     openvino.save_model(nncf.quantize(model, dataset), folder / "model.xml")
+
+
 # end of user
 
 
@@ -252,9 +257,7 @@ class TimmClassifier:
         from timm.data import create_transform
 
         self.network = network.eval()
-        self.transform = create_transform(
-            (3, size, size), interpolation="bicubic", mean=MEAN, std=STD, crop_pct=CROP_PCT
-        )
+        self.transform = create_transform((3, size, size), interpolation="bicubic", mean=MEAN, std=STD, crop_pct=CROP_PCT)
 
     def __call__(self, frame: Frame) -> np.ndarray[Any, Any]:
         import torch

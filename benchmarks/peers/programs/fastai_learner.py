@@ -1,6 +1,6 @@
 """fastai's ``vision_learner`` on the same timm backbone, ``fine_tune`` with its defaults, ONNX, and ONNX Runtime.
 
-``vision_learner`` takes a timm network by its name, and keyword arguments for it; the backbone's weights are put in behind it.
+``vision_learner`` takes a timm network by its name, and keyword arguments for it; the backbone's weights are loaded after.
 Input and augmentation are those of fastai's documentation: ``Resize`` to a larger picture, ``aug_transforms`` to the size.
 fastai has no quantization for processors, so float32 is what is deployed.
 """
@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from peers.job import Built, Frame, Job, Predict
 
 DISTRIBUTIONS = ("fastai", "timm", "torch", "onnx", "onnxruntime", "opencv-python-headless", "numpy")
@@ -128,4 +127,6 @@ class OnnxClassifier:
         shrinks = cv2.INTER_AREA if side > self.size else cv2.INTER_CUBIC
         pixels = cv2.resize(square, (self.size, self.size), interpolation=shrinks).astype(np.float32) / 127.5 - 1
         return self.session.run(None, {"input": np.ascontiguousarray(pixels.transpose(2, 0, 1)[None])})[0][0]
+
+
 # end of user

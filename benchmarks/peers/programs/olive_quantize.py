@@ -61,4 +61,6 @@ def convert(network: Any, job: Job, folder: Path) -> None:
     olive.run(settings, disable_telemetry=True)
     folder.mkdir(exist_ok=True)
     shutil.copy(next((folder.parent / "olive").rglob("*.onnx")), folder / "model.onnx")
+
+
 # end of user

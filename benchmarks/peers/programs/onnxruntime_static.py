@@ -1,7 +1,8 @@
 """The network of ``by_hand``, quantized by ONNX Runtime's ``quantize_static`` with its defaults, and run by ONNX Runtime.
 
-The trained network is taken over from by_hand's piece on the same images, so that the two differ in the conversion alone; its
-training counts into the time from folder to artefact. The graph is pre-processed first, as ONNX Runtime's documentation asks.
+The trained network is taken over from by_hand's piece on the same images, so that the two differ in the conversion alone;
+its training counts into the time from folder to artefact. The graph is pre-processed first, as ONNX Runtime's documentation
+asks.
 
 It needs what by_hand needs and ONNX Runtime, which this project's own environment has.
 """
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from peers.job import Built, Frame, Job, Predict, read_built
 from peers.programs import by_hand
 from peers.programs.by_hand import preprocess, softmax
@@ -92,4 +92,6 @@ def convert(network: Any, job: Job, folder: Path) -> None:
     quant_pre_process(plain, ready)
     folder.mkdir(exist_ok=True)
     quantize_static(ready, folder / "model.onnx", TrainingImages(job))
+
+
 # end of user

@@ -72,4 +72,6 @@ def at_size(network: Any, size: int) -> Any:
     taught = torch.nn.Sequential(resize, network)
     taught.pretrained_cfg = network.pretrained_cfg
     return taught.requires_grad_(False)
+
+
 # end of user

@@ -1,8 +1,8 @@
 """Ultralytics' classifier: YOLO11n-cls trained by its own trainer, exported to OpenVINO int8, run by its own predictor.
 
-It starts from nothing: its weights are downloaded from GitHub, which an offline machine cannot do, and it takes its own networks
-alone, not the MobileNetV2 backbone that the others start from. Its row stands beside weckd-edge from nothing. Ultralytics is AGPL-3.0:
-it is measured here, in an environment of its own, and never imported by this project.
+It starts from nothing: its weights are downloaded from GitHub, which an offline machine cannot do, and it takes its own
+networks alone, not the MobileNetV2 backbone that the others start from. Its row stands beside weckd-edge from nothing.
+Ultralytics is AGPL-3.0: it is measured here, in an environment of its own, and never imported by this project.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ os.environ.setdefault("YOLO_OFFLINE", "true")
 os.environ.setdefault("YOLO_VERBOSE", "false")
 
 import numpy as np
-
 from peers.job import Built, Frame, Job, Predict
 
 DISTRIBUTIONS = ("ultralytics", "torch", "openvino", "nncf", "numpy")
@@ -91,4 +90,6 @@ def classifier(path: Path, job: Job) -> Predict:
         return scores[[at for _, at in sorted((name, at) for at, name in found.names.items())]]
 
     return predict
+
+
 # end of user

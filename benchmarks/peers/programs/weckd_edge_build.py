@@ -1,10 +1,10 @@
 """weckd-edge itself: ``weckd_edge.build`` on the same folder, whose split it keeps, and the bundle opened by its public API.
 
-The chain has the shapes of ``docs/examples/study-small.toml`` at the job's size, the strategy is the default, ``guided``, and
-the three labelled subsets together are all training images of the folder. ``baseline = false`` leaves out the training of the
-last network alone, which serves the report and not the artefact; everything else that a build checks and documents is done,
-and told apart. Where int8 breaks a limit, a build trains on under int8's rounding: that comes on top of the time of training,
-and is in the time from folder to artefact.
+The chain has the shapes of ``docs/examples/study-small.toml`` at the job's size, the strategy is the default, ``guided``,
+and the three labelled subsets together are all training images of the folder. ``baseline = false`` leaves out the training
+of the last network alone, which serves the report and not the artefact; everything else that a build checks and documents is
+done, and told apart. Where int8 breaks a limit, a build trains on under int8's rounding: that comes on top of the time of
+training, and is in the time from folder to artefact.
 
 The input guard is on, and every frame is predicted all the same (``ignore_guard``), as the other tools have none.
 """
@@ -17,10 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from peers.job import Built, Frame, Job, Predict
 
 import weckd_edge
-from peers.job import Built, Frame, Job, Predict
-from peers.measure import read_frame
 
 DISTRIBUTIONS = ("timm", "torch", "openvino", "onnxruntime", "numpy")
 PROBES = (1, 3)
@@ -44,12 +43,17 @@ def build(job: Job) -> Built:
     checks = sum(seconds for name, seconds in taken.items() if not name.startswith(MAKES))
     return Built(
         deployed="bundle",
-        network=tuple(str((bundle.path / one.path).relative_to(folder)) for one in bundle.manifest.files if is_model(one.path)),
+        network=tuple(
+            str((bundle.path / one.path).relative_to(folder)) for one in bundle.manifest.files if is_model(one.path)
+        ),
         training_seconds=training,
         steps=10 * 3 * steps,
         planning_seconds=planning,
         verification_seconds=checks,
-        notes=(f"labels used: {bundle.contents.chain.labels_used}", f"verdict: {'passed' if bundle.passed else 'not passed'}"),
+        notes=(
+            f"labels used: {bundle.contents.chain.labels_used}",
+            f"verdict: {'passed' if bundle.passed else 'not passed'}",
+        ),
     )
 
 
@@ -84,6 +88,21 @@ def open_deployed(job: Job, built: Built) -> Predict:
     return open_bundle(Path(job.folder) / built.deployed)
 
 
+def open_trained(job: Job, built: Built) -> Predict:
+    """Open the deployed link as it was trained, from the workspace that the build keeps beside the bundle."""
+    from weckd_edge.devices.images.frames import frame_from_pixels
+    from weckd_edge.pipeline.network_sources.link_source import open_link
+    from weckd_edge.train.distill.evaluate import frame_predictor
+
+    found = open_link(Path(job.folder) / built.deployed)
+    network = frame_predictor(found.link, found.folder)
+
+    def predict(frame: Frame) -> np.ndarray[Any, Any]:
+        return network(frame_from_pixels(frame, found.link.input.frame)).astype(np.float64)
+
+    return predict
+
+
 # user: all
 def settings(job: Job, steps: int) -> dict[str, Any]:
     start: dict[str, Any] = {"model": "mobilenetv2_035", "options": {"pad_type": "same", "bn_eps": 1e-3}}
@@ -111,4 +130,6 @@ def open_bundle(folder: Path) -> Predict:
         return np.array(list(model.predict(frame, ignore_guard=True).probabilities.values()))
 
     return predict
+
+
 # end of user

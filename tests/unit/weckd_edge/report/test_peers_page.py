@@ -27,13 +27,21 @@ def line(peer: str, fold: int, right: float, latency_ms: float, **changes: Any) 
     hit = random.random(40) < right
     sure = np.round(random.uniform(0.6, 0.95, 40), 3)
     predicted = np.where(hit, truth, 1 - truth)
-    rows = [[float(p), round(1 - float(p), 3)] if k == 0 else [round(1 - float(p), 3), float(p)] for k, p in zip(predicted, sure, strict=True)]
+    rows = [
+        [float(p), round(1 - float(p), 3)] if k == 0 else [round(1 - float(p), 3), float(p)]
+        for k, p in zip(predicted, sure, strict=True)
+    ]
     built = {
         "deployed": "deployed", "network": ["deployed/model.xml"], "training_seconds": 290.0 + fold, "steps": 1000,
         "verification_seconds": 60.0 if peer == "weckd_edge" else None, "planning_seconds": 5.0, "seconds_before": 0.0,
         "notes": ["a remark"] if peer == "fastai" else [],
     }  # fmt: skip
-    timed = {"p50_ms": latency_ms, "p90_ms": 1.25 * latency_ms, "frames": 200, "ours_p50_ms": 0.5 if peer != "weckd_edge" else None}
+    timed = {
+        "p50_ms": latency_ms,
+        "p90_ms": 1.25 * latency_ms,
+        "frames": 200,
+        "ours_p50_ms": 0.5 if peer != "weckd_edge" else None,
+    }
     result = {
         "images": [f"{truth[at]}/{fold}-{at}.png" for at in range(40)], "deployed": rows,
         "trained": None if peer == "fastai" else rows, "latency": {"640x480": timed, "own size": timed},
@@ -49,7 +57,9 @@ def line(peer: str, fold: int, right: float, latency_ms: float, **changes: Any) 
 
 def failed(peer: str, fold: int, words: str) -> dict[str, Any]:
     whole = line(peer, fold, 0.5, 1.0)
-    return {key: whole[key] for key in ("peer", "set", "fold", "folds", "labels", "size", "seconds", "seed")} | {"failed": words}
+    return {key: whole[key] for key in ("peer", "set", "fold", "folds", "labels", "size", "seconds", "seed")} | {
+        "failed": words
+    }
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +69,9 @@ def lines() -> list[dict[str, Any]]:
     found += [line("by_hand", fold, 0.95, 0.6) for fold in (1, 2, 3)]
     found += [line("fastai", 1, 0.7, 2.5), failed("fastai", 2, "predict ended with 1: no `model`")]
     found += [failed("olive", fold, "-m pip install ended with 1: no matching distribution") for fold in (1, 2, 3)]
-    found += [line(name, fold, 0.6, 0.5) for name in ("weckd_edge_from_nothing", "ultralytics_classify") for fold in (1, 2, 3)]
+    found += [
+        line(name, fold, 0.6, 0.5) for name in ("weckd_edge_from_nothing", "ultralytics_classify") for fold in (1, 2, 3)
+    ]
     return found
 
 
@@ -104,7 +116,9 @@ def test_without_results_the_page_says_that_nothing_was_run(table: ModuleType) -
 
 
 def test_a_loss_is_written_as_plainly_as_a_win(table: ModuleType) -> None:
-    better = [line("weckd_edge", fold, 0.5, 0.5) for fold in (1, 2, 3)] + [line("by_hand", fold, 1.0, 0.2) for fold in (1, 2, 3)]
+    better = [line("weckd_edge", fold, 0.5, 0.5) for fold in (1, 2, 3)] + [
+        line("by_hand", fold, 1.0, 0.2) for fold in (1, 2, 3)
+    ]
     (contest,) = table.contests(better)
     cells = dict(zip(table.HEADS, table.row(contest, "by_hand"), strict=True))
     assert cells["over weckd-edge"].startswith("+")

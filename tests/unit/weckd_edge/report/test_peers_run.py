@@ -138,7 +138,9 @@ def toy_program() -> ModuleType:
 
         return predict
 
-    vars(program).update(build=build, open_deployed=open_deployed, open_trained=lambda job, built: None, DISTRIBUTIONS=("numpy",))
+    vars(program).update(
+        build=build, open_deployed=open_deployed, open_trained=lambda job, built: None, DISTRIBUTIONS=("numpy",)
+    )
     return program
 
 
@@ -166,7 +168,7 @@ def test_a_job_goes_out_and_a_result_comes_back(
     assert peers.job.read_job(tmp_path / "job.json") == job
     result = finish(peers, job)
     assert list(result.images) == sorted(works[1, "57"].groups)
-    assert {row for row in result.deployed} <= {(0.75, 0.25), (0.25, 0.75)}
+    assert set(result.deployed) <= {(0.75, 0.25), (0.25, 0.75)}
     assert result.trained is None
     assert (result.deployed_bytes, result.network_bytes) == (5, 5)
     assert result.seconds >= 5.0
@@ -238,9 +240,9 @@ def test_an_artefact_that_cannot_be_opened_leaves_its_last_words(
 ) -> None:
     monkeypatch.setattr(peers.pieces, "_command", lambda step, place: [sys.executable, "-c", "raise SystemExit('no model')"])
     place = peers.pieces.Place(python=Path(sys.executable), job=tmp_path / "job.json")
-    with pytest.raises(peers.pieces.StepFailed, match="time ended with 1: no model"):
+    with pytest.raises(peers.pieces.StepError, match="time ended with 1: no model"):
         peers.pieces.time_in_turn(place, None, 10)
-    with pytest.raises(peers.pieces.StepFailed, match="build ended with 1: no model"):
+    with pytest.raises(peers.pieces.StepError, match="build ended with 1: no model"):
         peers.pieces.run_step("build", place, threads=1, most_s=60)
 
 
@@ -273,12 +275,14 @@ def test_done_pieces_are_skipped_and_failed_ones_are_tried_again(
     def run_piece(job: Any, python: Path, ours: Path | None, frames: int) -> Any:
         ran.append((job.peer, ours is not None))
         if job.peer == "fastai" and len(ran) < 5:
-            raise peers.pieces.StepFailed("build ended with 1: no such network")
+            raise peers.pieces.StepError("build ended with 1: no such network")
         Path(job.folder).mkdir(parents=True)
         return finish(peers, job)
 
     first = command_line(run_piece, "fastai", "weckd_edge")
-    assert ran == [("weckd_edge", False)] * 2 + [("fastai", True)] * 2, "ours comes first, so that the others are timed with it"
+    assert ran == [("weckd_edge", False)] * 2 + [("fastai", True)] * 2, (
+        "ours comes first, so that the others are timed with it"
+    )
     assert [line.get("failed") for line in first] == [None, None, *["build ended with 1: no such network"] * 2]
     assert {(line["set"], line["fold"], line["folds"], line["seconds"]) for line in first} == {("noise", 2, 3, 2.0)}
     assert [line["labels"] for line in first] == ["57", "all", "57", "all"]
@@ -318,7 +322,7 @@ def test_a_peer_without_an_environment_leaves_a_line_for_each_piece(
     peers: SimpleNamespace, command_line: Callable[..., list[dict[str, Any]]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def make(peer: Any, folder: Path, share_torch: bool) -> Path:
-        raise peers.environments.EnvironmentFailed("-m pip install ended with 1: no matching distribution")
+        raise peers.environments.PipError("-m pip install ended with 1: no matching distribution")
 
     monkeypatch.setattr(peers.environments, "make", make)
     lines = command_line(lambda *_: None, "olive")
