@@ -12,6 +12,7 @@ one; OpenCV comes on top.
 from __future__ import annotations
 
 import copy
+import random
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -212,7 +213,9 @@ def softmax(logits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
 
 
 def training_images(job: Job) -> list[Path]:
-    return sorted((Path(job.data) / "train").glob("*/*"))
+    paths = sorted((Path(job.data) / "train").glob("*/*"))
+    random.Random(job.seed).shuffle(paths)
+    return paths
 
 
 def read_for_network(path: Path, size: int) -> np.ndarray[Any, Any]:
