@@ -31,7 +31,7 @@ if __name__ == "__main__":
 from peers import environments, pieces
 from peers import job as jobs
 from peers.catalogue import OURS, PEERS
-from peers.work import LABELS, Work, index_of, lay_out, told
+from peers.work import LABELS, Work, lay_out_fold, told
 from record import HERE, git, processor
 
 WEIGHTS = "mobilenetv2_035_tf.safetensors"
@@ -47,11 +47,10 @@ def main() -> None:
     arguments = read_arguments()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     found = [
-        lay_out(root, index, fold, arguments.folds, labels, arguments.work / "images")
+        work
         for root in arguments.data
         for fold in arguments.only_folds or range(1, arguments.folds + 1)
-        for index in [index_of(root, fold, arguments.folds, arguments.seed)]
-        for labels in arguments.labels
+        for work in lay_out_fold(root, fold, arguments.folds, arguments.labels, arguments.seed, arguments.work / "images")
     ]
     for work in found:
         logging.info("%s", told(work))

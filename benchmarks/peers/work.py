@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -77,35 +78,44 @@ def index_of(root: Path, fold: int, folds: int, seed: int) -> DatasetIndex:
     )
 
 
-def lay_out(root: Path, index: DatasetIndex, fold: int, folds: int, labels: str, folder: Path) -> Work:
-    """Make the folder of one piece of work, unless it is there.
+def lay_out_fold(root: Path, fold: int, folds: int, labels: Sequence[str], seed: int, folder: Path) -> list[Work]:
+    """Make the folders of a fold's pieces of work, unless they are there.
 
     Args:
         root: Folder of the data set.
-        index: Its index for the fold.
         fold: Number of the fold.
         folds: Number of folds.
-        labels: Name of the number of labels, of ``LABELS``.
+        labels: Names of the numbers of labels, of ``LABELS``.
+        seed: Seed of the folds and of the split of the others.
         folder: Folder of all work.
     """
-    place = folder / index.name / f"fold-{fold}-of-{folds}" / f"labels-{labels}"
-    work = Work(dataset=index.name, fold=fold, folds=folds, labels=labels, folder=place)
-    if groups_file(place).is_file():
-        return work
-    shutil.rmtree(place, ignore_errors=True)
+    place = folder / root.name / f"fold-{fold}-of-{folds}-seed-{seed}"
+    found = [
+        Work(dataset=root.name, fold=fold, folds=folds, labels=name, folder=place / f"labels-{name}") for name in labels
+    ]
+    missing = [work for work in found if not groups_file(work.folder).is_file()]
+    if missing:
+        index = index_of(root, fold, folds, seed)
+        for work in missing:
+            lay_out(root, index, work)
+    return found
+
+
+def lay_out(root: Path, index: DatasetIndex, work: Work) -> None:
+    """Make the folder of one piece of work: links to the images, and beside it the file of groups, which ends it."""
+    shutil.rmtree(work.folder, ignore_errors=True)
     groups: dict[str, str] = {}
     for image in index.images:
-        if not is_shown(image, LABELS[labels]):
+        if not is_shown(image, LABELS[work.labels]):
             continue
         label = index.labels[image.label]
         name = f"{label}/{image.path.removeprefix(f'{label}/').replace('/', '__')}"
-        link = place / image.split / name
+        link = work.folder / image.split / name
         link.parent.mkdir(parents=True, exist_ok=True)
         link.symlink_to((root / image.path).resolve())
         if image.split == "test":
             groups[name] = image.group
-    groups_file(place).write_text(json.dumps(groups, indent=1, sort_keys=True), encoding="utf-8")
-    return work
+    groups_file(work.folder).write_text(json.dumps(groups, indent=1, sort_keys=True), encoding="utf-8")
 
 
 def is_shown(image: ImageRecord, subsets: int | None) -> bool:

@@ -76,7 +76,7 @@ def train(job: Job) -> Path:
 def export(trained: Path, job: Job) -> Path:
     from ultralytics import YOLO
 
-    return Path(YOLO(trained).export(format="openvino", int8=True, data=job.data, imgsz=job.size))
+    return Path(YOLO(trained).export(format="openvino", quantize=8, data=job.data, imgsz=job.size))
 
 
 def classifier(path: Path, job: Job) -> Predict:

@@ -49,12 +49,12 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def works(peers: SimpleNamespace, dataset: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[int, str], Any]:
     """Every piece of work of the data set, by fold and number of labels."""
-    folder, found = tmp_path_factory.mktemp("work"), {}
-    for fold in range(1, FOLDS + 1):
-        index = peers.work.index_of(dataset, fold, FOLDS, 0)
-        for labels in peers.work.LABELS:
-            found[fold, labels] = peers.work.lay_out(dataset, index, fold, FOLDS, labels, folder)
-    return found
+    folder, labels = tmp_path_factory.mktemp("work"), list(peers.work.LABELS)
+    return {
+        (fold, work.labels): work
+        for fold in range(1, FOLDS + 1)
+        for work in peers.work.lay_out_fold(dataset, fold, FOLDS, labels, 0, folder)
+    }
 
 
 def images(work: Any, split: str) -> set[Path]:
@@ -101,9 +101,7 @@ def test_the_groups_of_test_images_are_kept_outside_the_folder(works: dict[tuple
 def test_work_that_is_there_is_not_laid_out_again(peers: SimpleNamespace, works: dict[tuple[int, str], Any]) -> None:
     work = works[1, "57"]
     before = work.folder.stat().st_mtime_ns
-    again = peers.work.lay_out(
-        Path("/nowhere"), SimpleNamespace(name="noise", images=()), 1, FOLDS, "57", work.folder.parents[2]
-    )
+    (again,) = peers.work.lay_out_fold(Path("/nowhere/noise"), 1, FOLDS, ["57"], 0, work.folder.parents[2])
     assert again == work
     assert work.folder.stat().st_mtime_ns == before
 
