@@ -15,6 +15,7 @@ from typing import Any
 os.environ.setdefault("YOLO_AUTOINSTALL", "false")
 os.environ.setdefault("YOLO_OFFLINE", "true")
 os.environ.setdefault("YOLO_VERBOSE", "false")
+os.environ.setdefault("YOLO_CONFIG_DIR", str(Path.cwd()))  # its settings lie in the job's folder, where a step is started
 
 import numpy as np
 from peers.job import Built, Frame, Job, Predict
@@ -24,7 +25,9 @@ DISTRIBUTIONS = ("ultralytics", "torch", "openvino", "nncf", "numpy")
 
 def build(job: Job) -> Built:
     """Train for the job's time, export, and tell where that is."""
-    os.environ["YOLO_CONFIG_DIR"] = job.folder
+    from ultralytics import settings
+
+    settings.update({"mlflow": False, "tensorboard": False, "sync": False})  # no logger that it finds may slow it down
     start = time.monotonic()
     trained = train(job)
     seconds = time.monotonic() - start

@@ -41,25 +41,20 @@ def build(job: Job) -> Built:
     taken = {step.name: step.seconds for step in bundle.contents.build.steps}
     training = sum(seconds for name, seconds in taken.items() if name.startswith("train"))
     checks = sum(seconds for name, seconds in taken.items() if name.startswith(CHECKS))
+    chosen = bundle.manifest.models[0]
     return Built(
         deployed="bundle",
-        network=tuple(
-            str((bundle.path / one.path).relative_to(folder)) for one in bundle.manifest.files if is_model(one.path)
-        ),
+        network=tuple(str((bundle.path / file.path).relative_to(folder)) for file in chosen.files),
         training_seconds=training,
-        steps=10 * 3 * steps,
+        steps=None,
         planning_seconds=planning,
         verification_seconds=checks,
         notes=(
-            f"labels used: {bundle.contents.chain.labels_used}",
-            f"verdict: {'passed' if bundle.passed else 'not passed'}",
+            f"{chosen.precision} on {chosen.backend} was chosen",
+            f"{bundle.contents.chain.labels_used} labels used",
+            "the bundle passed" if bundle.passed else "the bundle did not pass its gates",
         ),
     )
-
-
-def is_model(path: str) -> bool:
-    """Whether a file of a bundle is a network that a device may run."""
-    return path.endswith((".xml", ".bin", ".tflite", ".onnx"))
 
 
 def plan_steps(job: Job) -> int:
