@@ -34,6 +34,9 @@ CAMERA = "640x480"
 BESIDE = {"weckd_edge_from_nothing": "ultralytics_classify"}
 """Ours from random weights, and what it stands beside."""
 
+AMOUNTS = {"57": "one labelled subset", "171": "three labelled subsets", "all": "all labels"}
+"""What the names of the numbers of labels mean on any data set."""
+
 Line = Mapping[str, Any]
 
 
@@ -80,6 +83,11 @@ class Contest:
     def name(self) -> str:
         """Name of the contest, for the marks in the page and the picture's file."""
         return f"{self.dataset}-{self.labels}-labels-{self.size}px-{self.seconds:g}s"
+
+    @property
+    def title(self) -> str:
+        """Title of the contest."""
+        return f"{self.dataset}, {AMOUNTS[self.labels]}"
 
 
 def contests(lines: Sequence[Line]) -> list[Contest]:
@@ -277,7 +285,7 @@ def tables(lines: Sequence[Line]) -> dict[str, list[str]]:
     found = contests(lines)
     if not found:
         return {"peers": ["**This comparison has not been run at size.** There is no result yet."]}
-    parts = [part for one in found for part in (f"### {one.name.replace('-', ' ')}", "", *table_of(one), "")]
+    parts = [part for one in found for part in (f"### {one.title}", "", *table_of(one), "")]
     return {"peers": parts[:-1]}
 
 
@@ -294,8 +302,7 @@ def main() -> None:
         drawn = points_of(one)
         if drawn:
             PICTURES.mkdir(exist_ok=True)
-            title = f"{one.dataset}, {one.labels} labels: accuracy against latency"
-            (PICTURES / f"{one.name}.svg").write_text(picture(drawn, title), encoding="utf-8")
+            (PICTURES / f"{one.name}.svg").write_text(picture(drawn, one.title), encoding="utf-8")
 
 
 if __name__ == "__main__":
