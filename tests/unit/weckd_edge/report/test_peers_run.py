@@ -354,23 +354,8 @@ def test_an_environment_is_made_once_and_may_look_into_the_projects(
 
 
 def test_a_users_lines_are_counted_between_the_marks(peers: SimpleNamespace) -> None:
-    source = '\n'.join(
-        [
-            "import numpy",
-            "# user: one",
-            "def go():",
-            '    """Go.',
-            "",
-            '    Far."""',
-            "    # a remark",
-            "",
-            "    return 1",
-            "# end of user",
-            "# user: two",
-            "x = 1",
-            "# end of user",
-        ]
-    )  # fmt: skip
+    one = ["# user: one", "def go():", '    """Go.', "", '    Far."""', "    # a remark", "    return 1", "# end of user"]
+    source = "\n".join(["import numpy", *one, "# user: two", "x = 1", "# end of user"])
     assert peers.job.count_lines(source, ["one"]) == 2
     assert peers.job.count_lines(source, ["one", "two"]) == 3
     with pytest.raises(peers.job.FormatError, match="expected a part '# user: three', found one, two"):
@@ -382,10 +367,9 @@ def test_a_users_lines_are_counted_between_the_marks(peers: SimpleNamespace) -> 
 def test_every_peer_has_a_program_with_the_three_functions_its_requirements_and_lines(peers: SimpleNamespace) -> None:
     for name, peer in peers.catalogue.PEERS.items():
         source = (peers.catalogue.PROGRAMS / f"{peer.program}.py").read_text(encoding="utf-8")
-        named = {one.name for one in ast.parse(source).body if isinstance(one, ast.FunctionDef)}
-        named |= {
-            alias.name for one in ast.parse(source).body if isinstance(one, ast.ImportFrom) for alias in one.names
-        }  # fmt: skip
+        body = ast.parse(source).body
+        named = {one.name for one in body if isinstance(one, ast.FunctionDef)}
+        named |= {alias.name for one in body if isinstance(one, ast.ImportFrom) for alias in one.names}
         assert {"build", "open_deployed", "open_trained"} <= named, name
         assert peer.requirements_file.is_file(), name
         assert peers.pieces.lines_of(name) > 5, name
