@@ -6,8 +6,11 @@ trained network, as onnxruntime_static.py does.
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
+
+os.environ.setdefault("OLIVE_DISABLE_TELEMETRY", "1")
 
 from peers.job import Built, Job
 from peers.programs import by_hand
@@ -28,9 +31,9 @@ def build(job: Job) -> Built:
 def convert(network: Any, job: Job, folder: Path) -> None:
     import shutil
 
-    import olive
     import torch
     from olive.data.registry import Registry
+    from olive.workflows import run
 
     @Registry.register_dataset("training_images")
     def training_images(**_: Any) -> Any:
@@ -58,7 +61,7 @@ def convert(network: Any, job: Job, folder: Path) -> None:
         "cache_dir": str(folder.parent / "olive-cache"),
         "log_severity_level": 2,
     }
-    olive.run(settings, disable_telemetry=True)
+    run(settings)
     folder.mkdir(exist_ok=True)
     shutil.copy(next((folder.parent / "olive").rglob("*.onnx")), folder / "model.onnx")
 
