@@ -297,7 +297,7 @@ def _fault(place: Path, version: str) -> str | None:
 
 
 def _explain(err: sqlite3.Error, place: Path) -> StoreError:
-    if "full" in str(err):
+    if "full" in str(err) or _cannot_write(err):
         return no_space(place)
     if isinstance(err, sqlite3.OperationalError):
         return StoreError(
@@ -306,6 +306,12 @@ def _explain(err: sqlite3.Error, place: Path) -> StoreError:
     return StoreError(
         f"{place}: the store of read images is damaged ({err}); remove it and run again", code="E_STORE_DIGEST"
     )
+
+
+def _cannot_write(err: sqlite3.Error) -> bool:
+    """Return whether a file could not grow, as under a quota; Python 3.10 says no more than "disk I/O error"."""
+    unknown = "SQLITE_IOERR_WRITE" if "disk I/O" in str(err) else ""
+    return getattr(err, "sqlite_errorname", unknown) == "SQLITE_IOERR_WRITE"
 
 
 def _folder_key(root: Path) -> bytes:

@@ -252,3 +252,22 @@ def test_what_stands_for_a_patient_is_read_again_and_never_kept(tmp_path: Path, 
     written = b"".join(file.read_bytes() for file in (tmp_path / "cache").iterdir())
     assert b"MRN-" not in written
     assert b"PatientID" not in written
+
+
+def test_a_full_disk_is_reported_in_one_line(folder: Path, tmp_path: Path) -> None:
+    with open_scan_store(tmp_path / "cache", SilentProgress()) as store:
+        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        with raises(StoreError, "E_STORE_NO_SPACE", says=DATABASE):
+            scan(folder, list_images(folder), SilentProgress(), store=store)
+
+
+def test_a_file_that_may_not_grow_is_reported_as_a_full_disk(folder: Path, tmp_path: Path) -> None:
+    code = (
+        "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000)); "
+        "from weckd_edge.cli.main import main; "
+        f"main(['data', 'check', {str(folder)!r}, '--cache', {str(tmp_path / 'cache')!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=120)
+    assert done.returncode == 1
+    assert "error[E_STORE_NO_SPACE]" in done.stderr
