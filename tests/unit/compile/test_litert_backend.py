@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnx import ModelProto, TensorProto, helper, numpy_helper
 
 from support.errors import raises
+from support.machines.int8 import needs_exact_int8
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.store import sha256_file
 from weckd_edge.devices.runtime.backends.table import open_runner
@@ -204,6 +205,7 @@ def test_floating_point_predicts_as_onnx_runtime_does(tmp_path: Path, case: Call
 
 
 @cases
+@needs_exact_int8
 def test_int8_predicts_as_onnx_runtime_does(
     tmp_path: Path, case: Callable[[Net], str], recwarn: pytest.WarningsRecorder
 ) -> None:
@@ -220,6 +222,7 @@ def test_every_layer_of_an_int8_graph_is_int8(tmp_path: Path, case: Callable[[Ne
     assert (built.int8_layers, built.layers) == (convolutions, convolutions)
 
 
+@needs_exact_int8
 def test_a_layer_that_is_read_in_floating_point_is_not_counted_as_int8(tmp_path: Path) -> None:
     graph = onnx.load(int8(write(tmp_path, residual)))
     nodes = {node.output[0]: node for node in graph.graph.node}
@@ -240,6 +243,7 @@ def test_a_layer_that_is_read_in_floating_point_is_not_counted_as_int8(tmp_path:
 
 
 @pytest.mark.parametrize("mean", [0.0, 128.0, [[[[123.675]], [[116.28]], [[103.53]]]]])
+@needs_exact_int8
 def test_any_mean_is_taken_off_the_pixels(tmp_path: Path, mean: Any) -> None:
     found, expected = predictions(int8(write(tmp_path, plain, mean=mean)), frames())
     np.testing.assert_allclose(found, expected, atol=0.02)

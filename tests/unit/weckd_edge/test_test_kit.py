@@ -37,6 +37,8 @@ def test_errors_are_matched_by_their_code() -> None:
         place
         for place, call in calls()
         if ast.unparse(call.func) == "pytest.raises" and any(word.arg == "match" for word in call.keywords)
+        # Errors of the benchmarks' scripts have no code.
+        if not ast.unparse(call.args[0]).startswith(("peers.", "SystemExit"))
     ]
     assert len(matches) < PROSE_LEFT, matches
 

@@ -16,6 +16,7 @@ ort = pytest.importorskip("onnxruntime")
 from onnx import TensorProto, helper, numpy_helper  # noqa: E402 - behind the skips
 
 from support.errors import raises  # noqa: E402
+from support.machines.int8 import needs_exact_int8  # noqa: E402
 from weckd_edge.compile.graph import IR_VERSIONS, OPSET, consumers, producers  # noqa: E402
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT, form_for  # noqa: E402
 from weckd_edge.compile.quantize.mixed_precision import leave_float  # noqa: E402
@@ -146,6 +147,7 @@ def test_each_target_has_its_form() -> None:
 
 
 @pytest.mark.parametrize("activation", ["Relu", "Clip", "Clip without an end"])
+@needs_exact_int8
 def test_an_activation_that_its_quantizer_alone_reads_is_absorbed(activation: str, tmp_path: Path) -> None:
     net = Net()
     x = net.conv("x", 3)
@@ -161,6 +163,7 @@ def test_an_activation_that_its_quantizer_alone_reads_is_absorbed(activation: st
 
 
 @pytest.mark.parametrize(("low", "high"), [(-1.0, 6.0), (None, 1.0)])
+@needs_exact_int8
 def test_an_activation_that_cuts_where_the_quantizer_does_not_stays(low: float | None, high: float, tmp_path: Path) -> None:
     net = Net()
     plain = net.model(net.classify(net.conv(net.clip(net.conv("x", 3), low, high))))
@@ -183,6 +186,7 @@ def test_every_reader_of_a_shared_activation_reads_the_same_codes(tmp_path: Path
     assert (found["QLinearConv"], found["QLinearAdd"]) == (3, 1)
 
 
+@needs_exact_int8
 def test_an_operator_of_floating_point_that_reads_the_activation_too_reads_it_behind_the_pair(tmp_path: Path) -> None:
     net = Net()
     x = net.add("Relu", net.conv("x", 3))
@@ -196,6 +200,7 @@ def test_an_operator_of_floating_point_that_reads_the_activation_too_reads_it_be
     assert np.abs(run(made) - run(plain)).max() < 0.05 * np.abs(run(plain)).max()
 
 
+@needs_exact_int8
 def test_a_convolution_before_an_activation_that_is_no_clipping_writes_int8_in_front_of_it(tmp_path: Path) -> None:
     net = Net()
     plain = net.model(net.classify(net.conv(net.add("HardSwish", net.conv("x", 3)))))
@@ -330,6 +335,7 @@ ARCHITECTURES = {made.__name__: made for made in (residual, inverted, head_behin
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+@needs_exact_int8
 def test_onnx_runtime_fuses_every_convolution(name: str, tmp_path: Path) -> None:
     plain = ARCHITECTURES[name]()
     wanted = kinds(plain).count("Conv")
@@ -343,6 +349,7 @@ def test_onnx_runtime_fuses_every_convolution(name: str, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
+@needs_exact_int8
 def test_openvino_reads_the_same_network_and_runs_every_convolution_in_int8(name: str, tmp_path: Path) -> None:
     ov = pytest.importorskip("openvino")
     from weckd_edge.devices.runtime.backends.openvino_backend import read_ov_model

@@ -17,6 +17,7 @@ from PIL import Image
 
 from support.errors import printed, raises
 from support.goldens import FOLDER, stable_json
+from support.machines.int8 import SATURATES
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
@@ -119,7 +120,14 @@ def compiled_with_messages(run: Run, out: Path, *args: str | Path, target: str =
     return json.loads(stdout), err
 
 
-@pytest.mark.parametrize("target", ["cpu", "jetson"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "cpu",
+        # A Jetson's weights keep their range, so this processor saturates where it predicts for the self-test.
+        pytest.param("jetson", marks=pytest.mark.xfail(SATURATES, reason="the self-test of a Jetson's int8 on this host")),
+    ],
+)
 def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     run: Run,
     tmp_path: Path,

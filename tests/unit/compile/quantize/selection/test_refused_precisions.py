@@ -12,6 +12,7 @@ import pytest
 
 from support.errors import raises
 from support.graphs.precision_search import LOOSE, SILENT, Times, answers, some_frames
+from support.machines.int8 import needs_exact_int8
 from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
@@ -164,6 +165,7 @@ def test_for_a_jetson_what_its_builder_refuses_stays_in_float_or_the_next_form_i
         assert "int8 cannot be built" in found.reason
 
 
+@needs_exact_int8
 def test_where_no_layer_may_stay_in_float_an_int8_that_costs_too_much_leaves_floating_point(
     selector: Callable[..., Selector], hard: DatasetIndex
 ) -> None:

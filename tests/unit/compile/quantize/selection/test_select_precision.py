@@ -13,6 +13,7 @@ import pytest
 from support import factories
 from support.errors import raises
 from support.graphs.precision_search import HARD_LABEL, LOOSE, PLAIN, SILENT, Times, validation
+from support.machines.int8 import needs_exact_int8
 from weckd_edge.artifacts import (
     DatasetIndex,
     ExportedModel,
@@ -162,6 +163,7 @@ def test_where_int8_is_slower_float_is_deployed_and_says_so(selector: Callable[.
     assert "int8 is slower here: 7.10 ms against 5.60 ms" in found.reason
 
 
+@needs_exact_int8
 def test_an_int8_that_costs_too_much_is_not_deployed(selector: Callable[..., Selector], hard: DatasetIndex) -> None:
     found = selector(data=hard).run()
     whole = [t for t in found.trials if t.method in METHODS and not t.float_nodes]
@@ -213,6 +215,7 @@ def test_for_a_jetson_the_graph_is_evaluated_and_not_timed(selector: Callable[..
     assert chosen.divergence == min(t.divergence for t in whole if t.divergence is not None and t.within_limits)
 
 
+@needs_exact_int8
 def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
     selector: Callable[..., Selector],
     networks: ModuleType,
