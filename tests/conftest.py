@@ -62,7 +62,7 @@ def _last_start(began: float, now: float) -> float:
     return began + CHECK_S - (now - began) / 2
 
 
-CHECK_S = 20 * 60
+CHECK_S = 19 * 60
 """Time that a whole check takes at most, about, seconds."""
 
 _ENDS = _last_start(float(os.environ.get("CHECK_BEGAN", "inf")), time.time())
