@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from exam_page import told
-from record import HERE
+from record import HERE, append_line
 from tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, ExamEvidence, InputSpec, Split
@@ -38,6 +38,7 @@ from weckd_edge.core.store import Workspace
 from weckd_edge.train.data.folds import Fold
 
 RESULTS = HERE / "results" / "exam.jsonl"
+LIBRARIES = ("torch", "timm", "numpy")
 CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
 
 
@@ -109,8 +110,6 @@ def line_of(found: ExamEvidence, index: DatasetIndex) -> dict[str, Any]:
 
 def train(arguments: argparse.Namespace) -> None:
     """Train and measure every fold whose line is not there yet."""
-    from short_trainings import append_to
-
     config, changed = settings(arguments.weights, arguments.set), sorted(arguments.set)
     name = arguments.data.resolve().name
     done = [
@@ -121,14 +120,12 @@ def train(arguments: argparse.Namespace) -> None:
             continue
         with tempfile.TemporaryDirectory() as folder:
             line = measure_fold(arguments.data, config, Fold(number=number, count=arguments.folds), Path(folder))
-        append_to(RESULTS, {"what": "examinations by folds", "changed_settings": changed, **line})
+        append_line(RESULTS, LIBRARIES, {"what": "examinations by folds", "changed_settings": changed, **line})
         logging.info("fold %d: %s", number, told(line["outcomes"]))
 
 
 def take_bundle(folder: Path) -> None:
     """Append what a finished build measured on its test split."""
-    from short_trainings import append_to
-
     bundle = open_bundle(folder)
     raw = (folder / "evidence" / "exams.json").read_bytes()
     index = from_json(
@@ -138,7 +135,7 @@ def take_bundle(folder: Path) -> None:
         error=BundleError,
     )
     line = line_of(from_json(ExamEvidence, raw, where="exams.json", error=BundleError), index)
-    append_to(RESULTS, {"what": "examinations of a build", "bundle": bundle.manifest.name, **line})
+    append_line(RESULTS, LIBRARIES, {"what": "examinations of a build", "bundle": bundle.manifest.name, **line})
     logging.info("%s", told(line["outcomes"]))
 
 

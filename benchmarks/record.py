@@ -7,7 +7,7 @@ import os
 import platform
 import statistics
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
@@ -31,27 +31,33 @@ def append(
     """
     medians = {key: statistics.median(samples) for key, samples in times_ns.items()}
     spreads = {key: round(spread(samples), 4) for key, samples in times_ns.items() if len(samples) > 1}
-    line = {
-        "what": what,
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "HEAD"),
-        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "environment": environment(libraries),
-        "times_ns": times_ns,
-        "medians_ns": medians,
-        "iqr_over_median": spreads,
-        **figures,
-    }
-    path = HERE / "results" / f"{name}.jsonl"
-    path.parent.mkdir(exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.write(json.dumps(line, sort_keys=True) + "\n")
+    line = {"what": what, "times_ns": times_ns, "medians_ns": medians, "iqr_over_median": spreads, **figures}
+    append_line(HERE / "results" / f"{name}.jsonl", libraries, line)
     for key, median in medians.items():
         noisy = f"  (spread {spreads[key]:.0%}: noisy)" if spreads.get(key, 0) > QUIET else ""
         print(f"{key:32s} {median / 1e6:9.3f} ms{noisy}")
     for key, value in figures.items():
         print(f"{key:32s} {value}")
     return medians
+
+
+def append_line(path: Path, libraries: Sequence[str], line: Mapping[str, Any]) -> None:
+    """Append a line to a file of results, with when, where and from which code it came.
+
+    Args:
+        path: File of the results; its folder is made where it is missing.
+        libraries: Distributions whose versions matter.
+        line: What the line tells.
+    """
+    about = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "commit": git("rev-parse", "HEAD"),
+        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
+        "environment": environment(libraries),
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.write(json.dumps({**about, **line}, sort_keys=True) + "\n")
 
 
 def environment(libraries: Sequence[str]) -> dict[str, Any]:

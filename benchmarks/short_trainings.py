@@ -11,15 +11,11 @@ docs/results/resize.md.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import os
-import platform
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import datetime, timezone
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +24,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from record import git, processor
+from record import append_line
 from tables import lines_of
 
 from weckd_edge.artifacts import DatasetIndex, InputSpec, Split
@@ -43,6 +39,8 @@ from weckd_edge.train.distill.link_plan import LinkPlan
 from weckd_edge.train.distill.trainer import Trainer
 from weckd_edge.train.networks.models import Student
 
+LIBRARIES = ("torch", "timm", "numpy")
+"""Distributions whose versions stand in every line."""
 SETS = ("brain_mri", "otoscopy_chile", "malaria_cells")
 SIZES = (64, 96)
 """Sides of a network's input, pixels."""
@@ -115,21 +113,6 @@ def digits(labels: NDArray[np.int64]) -> str:
     return "".join(map(str, labels.tolist()))
 
 
-def append_to(results: Path, line: dict[str, Any]) -> None:
-    """Append a line with when, where and from which code it came."""
-    about = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "HEAD"),
-        "environment": {
-            "python": platform.python_version(),
-            **{library: metadata.version(library) for library in ("torch", "timm", "numpy")},
-            "processor": processor(),
-        },
-    }
-    with results.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**about, **line}, sort_keys=True) + "\n")
-
-
 def run_waiting(
     results: Path,
     arguments: argparse.Namespace,
@@ -161,7 +144,7 @@ def run_waiting(
                     scratch = Path(folder) / kind
                     scratch.mkdir()
                     line = train(split, kind, scratch)
-                    append_to(results, line)
+                    append_line(results, LIBRARIES, line)
                     reported = {key: round(100 * value, 1) for key, value in line.items() if "accuracy" in key}
                     logging.info("%s %s %s: %s", seed, name, kind, reported)
 

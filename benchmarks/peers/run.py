@@ -21,7 +21,6 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +31,7 @@ from peers import environments, pieces
 from peers import job as jobs
 from peers.catalogue import OURS, PEERS
 from peers.work import LABELS, Work, lay_out_fold, told
-from record import HERE, git, processor
+from record import HERE, append_line
 
 WEIGHTS = "mobilenetv2_035_tf.safetensors"
 CORES = 2
@@ -97,12 +96,12 @@ def run_peer(name: str, waiting: Sequence[Work], arguments: argparse.Namespace) 
         python = environments.make(peer, arguments.environments, share_torch=arguments.share_torch)
     except environments.PipError as err:
         for work in waiting:
-            append(arguments.out, key_of(name, work, arguments), {"failed": str(err)})
+            append_line(arguments.out, (), {**key_of(name, work, arguments), "failed": str(err)})
         logging.info("%s: no environment: %s", name, err)
         return
     for work in waiting:
         line = run_one(name, work, python, arguments)
-        append(arguments.out, key_of(name, work, arguments), line)
+        append_line(arguments.out, (), {**key_of(name, work, arguments), **line})
         logging.info("%s on %s: %s", name, told(work), line.get("failed", "done"))
     if not arguments.keep:
         environments.remove(peer, arguments.environments)
@@ -168,21 +167,6 @@ def is_done(out: Path, key: Mapping[str, Any]) -> bool:
     """Whether a file of results holds a line with the result of a piece."""
     lines = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()] if out.is_file() else []
     return any("result" in line and all(line[name] == key[name] for name in KEY) for line in lines)
-
-
-def append(out: Path, key: Mapping[str, Any], line: Mapping[str, Any]) -> None:
-    """Append a line with when, where and from which code it came."""
-    about = {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        "commit": git("rev-parse", "HEAD"),
-        "changed": bool(git("status", "--porcelain", "--untracked-files=no")),
-        "processor": processor(),
-        "cores": os.cpu_count(),
-        "load_average": os.getloadavg()[0],
-    }
-    out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("a", encoding="utf-8") as file:
-        file.write(json.dumps({**about, **key, **line}, sort_keys=True) + "\n")
 
 
 if __name__ == "__main__":
