@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 PROGRAMS = Path(__file__).resolve().parent / "programs"
@@ -29,13 +29,16 @@ class Peer:
     uses_project: bool = False
     pretrained: bool = True
     network_of: str | None = None
-    requirements: str = field(default="")
+    requirements: str = ""
 
     @property
     def requirements_file(self) -> Path:
         """File of the requirements of its environment."""
         return PROGRAMS / f"{self.requirements or self.program}.txt"
 
+
+ONNX = ("onnxruntime_static: onnx", "onnxruntime_static: predict")
+"""What a user of ONNX Runtime writes around it."""
 
 PEERS = {
     OURS: Peer(title="weckd-edge", program="weckd_edge_build", parts=("weckd_edge_build: all",), uses_project=True),
@@ -62,17 +65,19 @@ PEERS = {
     "onnxruntime_static": Peer(
         title="by hand: timm, ONNX Runtime's static int8",
         program="onnxruntime_static",
-        parts=("onnxruntime_static: convert", "by_hand: train", "by_hand: frames"),
+        parts=(*ONNX, "onnxruntime_static: convert", "by_hand: train", "by_hand: frames"),
         uses_project=True,
         network_of="by_hand",
     ),
     "olive": Peer(
         title="by hand: timm, Olive",
         program="olive_quantize",
-        parts=("olive_quantize: convert", "by_hand: train", "by_hand: frames"),
+        parts=(*ONNX, "olive_quantize: convert", "by_hand: train", "by_hand: frames"),
         network_of="by_hand",
     ),
-    "fastai": Peer(title="fastai, ONNX Runtime", program="fastai_learner", parts=("fastai_learner: all",)),
+    "fastai": Peer(
+        title="fastai, ONNX Runtime", program="fastai_learner", parts=("onnxruntime_static: onnx", "fastai_learner: all")
+    ),
     "ultralytics_classify": Peer(
         title="Ultralytics YOLO11n-cls, random weights",
         program="ultralytics_classify",

@@ -34,6 +34,9 @@ CAMERA = "640x480"
 BESIDE = {"weckd_edge_from_nothing": "ultralytics_classify"}
 """Ours from random weights, and what it stands beside."""
 
+CONTEST = ("set", "labels", "size", "seconds", "folds", "seed")
+"""What lines of one contest have in common."""
+
 AMOUNTS = {"57": "one labelled subset", "171": "three labelled subsets", "all": "all labels"}
 """What the names of the numbers of labels mean on any data set."""
 
@@ -96,10 +99,10 @@ def contests(lines: Sequence[Line]) -> list[Contest]:
     Raises:
         FormatError: A line's result is none.
     """
-    keys = sorted(
-        {(line["set"], line["labels"], line["size"], line["seconds"], line["folds"], line["seed"]) for line in lines}
-    )
-    return [_contest(key, lines) for key in keys]
+    by_key: dict[tuple[Any, ...], list[Line]] = {}
+    for line in lines:
+        by_key.setdefault(tuple(line[name] for name in CONTEST), []).append(line)
+    return [_contest(key, by_key[key]) for key in sorted(by_key)]
 
 
 def _contest(key: tuple[Any, ...], lines: Sequence[Line]) -> Contest:
@@ -107,11 +110,8 @@ def _contest(key: tuple[Any, ...], lines: Sequence[Line]) -> Contest:
     pieces: dict[str, dict[int, Piece]] = {}
     failed: dict[tuple[str, int], str] = {}
     for line in lines:
-        if (line["set"], line["labels"], line["size"], line["seconds"], line["folds"], line["seed"]) != key:
-            continue
-        place = line["peer"], line["fold"]
         if "failed" in line:
-            failed[place] = line["failed"]
+            failed[line["peer"], line["fold"]] = line["failed"]
             continue
         pieces.setdefault(line["peer"], {})[line["fold"]] = Piece(
             fold=line["fold"],

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 from peers.job import Built, Frame, Job, Predict
+from peers.programs.onnxruntime_static import export, open_session
 
 DISTRIBUTIONS = ("fastai", "timm", "torch", "onnx", "onnxruntime", "opencv-python-headless", "numpy")
 SHORTEST = 2
@@ -32,7 +33,7 @@ def build(job: Job) -> Built:
     seconds = time.monotonic() - start
     steps = (epochs + 1) * len(learner.dls.train)
     learner.export(Path(job.folder) / "learner.pkl")
-    export(learner, job, Path(job.folder) / "deployed" / "model.onnx")
+    export(with_probabilities(learner), job, Path(job.folder) / "deployed" / "model.onnx")
     return Built(
         deployed="deployed",
         network=("deployed/model.onnx",),
@@ -56,7 +57,7 @@ def epochs_of(job: Job) -> int:
 
 def open_deployed(job: Job, built: Built) -> Predict:
     """Open the exported network in ONNX Runtime."""
-    return OnnxClassifier(Path(job.folder) / built.deployed / "model.onnx", job.size)
+    return FastaiClassifier(Path(job.folder) / built.deployed / "model.onnx", job.size)
 
 
 def open_trained(job: Job, built: Built) -> Predict:
@@ -100,23 +101,15 @@ def train(job: Job, epochs: int) -> Any:
     return learner
 
 
-def export(learner: Any, job: Job, path: Path) -> None:
+def with_probabilities(learner: Any) -> Any:
     import torch
 
-    path.parent.mkdir(exist_ok=True)
-    network = torch.nn.Sequential(learner.model.eval(), torch.nn.Softmax(1))
-    example = torch.zeros(1, 3, job.size, job.size)
-    torch.onnx.export(network, (example,), path, input_names=["input"], opset_version=17, dynamo=False)
+    return torch.nn.Sequential(learner.model, torch.nn.Softmax(1))
 
 
-class OnnxClassifier:
+class FastaiClassifier:
     def __init__(self, path: Path, size: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.size = size
+        self.session, self.size = open_session(path), size
 
     def __call__(self, frame: Frame) -> np.ndarray[Any, Any]:
         import cv2

@@ -51,20 +51,39 @@ def open_trained(job: Job, built: Built) -> Predict:
     return by_hand.TimmClassifier(by_hand.trained_network(job, job.network), job.size)
 
 
-# user: convert
+# user: onnx
+def export(network: Any, job: Job, path: Path) -> None:
+    import torch
+
+    example = torch.zeros(1, 3, job.size, job.size)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    torch.onnx.export(network.eval(), (example,), path, input_names=["input"], opset_version=17, dynamo=False)
+
+
+def open_session(path: Path) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+# end of user
+
+
+# user: predict
 class OnnxClassifier:
     def __init__(self, path: Path, size: int) -> None:
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        self.session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        self.size = size
+        self.session, self.size = open_session(path), size
 
     def __call__(self, frame: Frame) -> np.ndarray[Any, Any]:
         return softmax(self.session.run(None, {"input": preprocess(frame, self.size)})[0][0])
 
 
+# end of user
+
+
+# user: convert
 class TrainingImages:
     def __init__(self, job: Job) -> None:
         self.rows: Iterator[dict[str, Any]] = (
@@ -73,14 +92,6 @@ class TrainingImages:
 
     def get_next(self) -> dict[str, Any] | None:
         return next(self.rows, None)
-
-
-def export(network: Any, job: Job, path: Path) -> None:
-    import torch
-
-    example = torch.zeros(1, 3, job.size, job.size)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    torch.onnx.export(network.eval(), (example,), path, input_names=["input"], opset_version=17, dynamo=False)
 
 
 def convert(network: Any, job: Job, folder: Path) -> None:
