@@ -177,7 +177,7 @@ class _Reader:
         decoded = dict(zip((one.path for one in unknown), self._pool.map(self._decode, unknown), strict=True))
         new = {path: found for path, found in decoded.items() if isinstance(found, _Decoded)}
         known |= self._keep(new, stamps)
-        groups: dict[str, str | BadFile] = {path: found.header_group for path, found in new.items()}
+        groups: dict[str, str | BadFile] = {}
         if self._read_group is not None:
             old = [path for path in known if path not in new]
             groups |= zip(old, self._pool.map(self._group_of, old), strict=True)
