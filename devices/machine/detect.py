@@ -86,7 +86,7 @@ def detect(
         l4t=identity.l4t,
         cores=identity.cores,
         instruction_sets=extensions,
-        overflow_fix_needed=_overflow(identity.architecture, extensions),
+        overflow_fix_needed=sums_saturate(identity.architecture, extensions),
         governors=read_governors(root),
         reasons=reasons,
         identity=identity,
@@ -125,7 +125,7 @@ def needs_half_range(profile: DeviceProfile, detected: DetectedMachine) -> bool:
         return False
     words = profile.overflow_fix_needed
     if words is None:
-        words = _overflow(profile.architecture, profile.instruction_sets)
+        words = sums_saturate(profile.architecture, profile.instruction_sets)
     return bool(words or detected.overflow_fix_needed)
 
 
@@ -147,7 +147,8 @@ def read_extensions(root: Path, architecture: Architecture | None) -> tuple[str,
     return tuple(name for flag, name in _EXTENSIONS.items() if flag in flags)
 
 
-def _overflow(architecture: Architecture | None, extensions: tuple[str, ...]) -> bool | None:
+def sums_saturate(architecture: Architecture | None, extensions: tuple[str, ...]) -> bool | None:
+    """Tell whether sums of 8-bit products can saturate on a processor; None where its extensions are not known."""
     if architecture == "aarch64":
         return False
     return None if not extensions else not _VNNI & set(extensions)

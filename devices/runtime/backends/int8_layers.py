@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 
 from weckd_edge.artifacts import Int8Count
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.devices.runtime.backends import litert_layers, onnxruntime_layers, openvino_layers, tensorrt_layers
 from weckd_edge.devices.runtime.backends.base import ModelSource, require_model
+from weckd_edge.devices.runtime.backends.int8_saturation import would_saturate
 from weckd_edge.devices.runtime.backends.table import find_backend
 
 logger = logging.getLogger(__name__)
@@ -51,12 +53,14 @@ def count_if_int8(backend: str, precision: str, model: ModelSource, network_inpu
         network_input: Name of the tensor between preprocessing and network; what makes it is not counted.
 
     Returns:
-        The count; None for other precisions, and where the library cannot tell.
+        The count; None for other precisions, and where the library cannot tell. It is none of all where the graph is
+        computed in floating point here, as its 8-bit sums would saturate.
     """
     if precision != "int8":
         return None
     try:
-        return count_int8_layers(backend, model, network_input)
+        count = count_int8_layers(backend, model, network_input)
+        return replace(count, int8_layers=0) if count is not None and would_saturate(model) else count
     except (ModelError, DeviceError) as err:
         logger.warning("%s: the layers that run in int8 were not counted: %s", backend, err)
         return None

@@ -74,6 +74,7 @@ def settings_for(
         config["CACHE_DIR"] = str(cache_dir)
     if reference:
         config["EXECUTION_MODE_HINT"] = "ACCURACY"
+        config["LP_TRANSFORMS_MODE"] = "NO"  # keeps int8 layers in floating point, with their values rounded as written
     return config
 
 

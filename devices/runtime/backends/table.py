@@ -11,6 +11,7 @@ from typing import Protocol, cast
 from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, ModelError, did_you_mean
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner, Runner
+from weckd_edge.devices.runtime.backends.int8_saturation import would_saturate
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -168,8 +169,9 @@ def open_runner(
             litert, ``.engine`` for tensorrt.
         threads: Processor threads that one query may use, at least 1.
         cache_dir: Folder in which a backend may keep what it compiled, so that the next opening is faster; None keeps none.
-        reference: Compute exactly as the graph is written, however slow: ONNX Runtime evaluates Q/DQ nodes in floating
-            point instead of fusing them; OpenVINO uses its accuracy mode. TensorRT has no such mode and refuses.
+        reference: Compute exactly as the graph is written, however slow: ONNX Runtime and OpenVINO evaluate Q/DQ nodes in
+            floating point instead of fusing them. TensorRT has no such mode and refuses. It is so, too, where sums of this
+            graph's 8-bit products would saturate on this processor.
         half: Compute in float16 wherever a layer is not int8.
 
     Raises:
@@ -188,6 +190,7 @@ def open_runner(
     if threads < 1:
         raise ConfigError(f"threads = {threads}: expected at least 1", code="E_CONFIG_RANGE")
     module = cast(_Opener, importlib.import_module(row.module))
+    reference = reference or would_saturate(model)
     return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference, half=half)
 
 

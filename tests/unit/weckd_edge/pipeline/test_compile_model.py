@@ -120,14 +120,7 @@ def compiled_with_messages(run: Run, out: Path, *args: str | Path, target: str =
     return json.loads(stdout), err
 
 
-@pytest.mark.parametrize(
-    "target",
-    [
-        "cpu",
-        # A Jetson's weights keep their range, so this processor saturates where it predicts for the self-test.
-        pytest.param("jetson", marks=pytest.mark.xfail(SATURATES, reason="the self-test of a Jetson's int8 on this host")),
-    ],
-)
+@pytest.mark.parametrize("target", ["cpu", "jetson"])
 def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     run: Run,
     tmp_path: Path,
