@@ -154,6 +154,8 @@ class TrainedNetwork:
 def create_trained(config: LinkConfig) -> TrainedNetwork:
     """Make a network with the weights of its file or of timm, and with their own classifier where the file holds one.
 
+    A classifier that was not trained is all zeros, so that the same file gives the same network each time.
+
     Raises:
         ModelError: The network cannot be made, or the weights are of another one.
     """
@@ -161,6 +163,10 @@ def create_trained(config: LinkConfig) -> TrainedNetwork:
         0 if config.weights is None else _count_rows(Path(config.weights), create_student(replace(config, weights=None), 2))
     )
     created = create_student(config, outputs or 2)
+    if not outputs:
+        classifier: nn.Module = created.student.backbone.get_classifier()  # type: ignore[operator]  # timm's models are untyped
+        for values in classifier.parameters():
+            nn.init.zeros_(values)
     size = getattr(created.student.backbone, "pretrained_cfg", {}).get("input_size", (3, 224, 224))
     return TrainedNetwork(created=created, outputs=outputs, input_size=(size[1], size[2]))
 

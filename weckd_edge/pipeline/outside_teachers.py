@@ -101,11 +101,13 @@ def _open_timm(teacher: TeacherConfig) -> OutsideTeacher:
     )
     made = create_trained(link)
     size = _side(teacher, made.input_size)
+    # A network that is only to be trained, from random weights that each training draws itself, is known by its shape.
+    digest = sha256_bytes(weights_of(made.created.student)) if has_pretrained_backbone(link) else None
     opened = torch_teacher(
         made.created.student,
         NetworkInput(height=size, width=size, mean=made.created.mean, std=made.created.std),
         name=teacher.name,
-        identity=["timm", made.created.architecture, made.created.options, sha256_bytes(weights_of(made.created.student))],
+        identity=["timm", made.created.architecture, made.created.options, digest],
         outputs=made.outputs,
         head=teacher.head,
     )

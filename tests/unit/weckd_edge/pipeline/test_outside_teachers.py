@@ -31,6 +31,7 @@ from weckd_edge.pipeline.outside_teachers import open_teachers  # noqa: E402 - l
 from weckd_edge.pipeline.request import BuildRequest  # noqa: E402 - likewise
 from weckd_edge.pipeline.steps.read_data import read_data  # noqa: E402 - likewise
 from weckd_edge.pipeline.steps.train_chain import check_strategy, train_chain  # noqa: E402 - likewise
+from weckd_edge.train.distill.outside.teaching import identities_of  # noqa: E402 - likewise
 from weckd_edge.train.networks.preprocess import normalise  # noqa: E402 - likewise
 
 HALF = (0.5, 0.5, 0.5)
@@ -64,6 +65,17 @@ def test_a_backbone_without_a_classifier_gives_the_features_before_one(tmp_path:
     other, _ = weights_of(tmp_path, classes=0)
     assert teacher(model="test_resnet", weights=path).identity == found.identity
     assert other is not network
+
+
+@pytest.mark.parametrize(("given", "head"), [(True, "auto"), (True, "fine-tune"), (False, "fine-tune")])
+def test_a_teacher_is_known_again_in_every_process(given: bool, head: Any, tmp_path: Path) -> None:
+    _, path = weights_of(tmp_path)
+    known = []
+    for seed in (1, 2):
+        torch.manual_seed(seed)  # of what is drawn and means nothing: the classifier, or weights that no file holds
+        found = teacher(model="test_resnet", weights=path if given else None, head=head, input_size=32)
+        known.append(identities_of([found]))
+    assert known[0] == known[1]
 
 
 def test_a_classifier_of_the_data_sets_classes_is_the_teachers_own_head(tmp_path: Path) -> None:
