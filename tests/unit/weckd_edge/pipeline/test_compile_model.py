@@ -17,7 +17,6 @@ from PIL import Image
 
 from support.errors import printed, raises
 from support.goldens import FOLDER, stable_json
-from support.machines.int8 import SATURATES
 
 torch = pytest.importorskip("torch")
 timm = pytest.importorskip("timm")
