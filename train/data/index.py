@@ -168,10 +168,12 @@ def cached_index(
     skip_bad: bool,
     progress: Progress,
     fold: Fold | None = None,
+    cache: Path | None = None,
 ) -> Stage[DatasetIndex]:
     """Return the index of a data set for a configuration's chain and seed, as a stage of a workspace.
 
-    It is made anew where a file's name, size or time has changed.
+    It is made anew where a file's name, size or time has changed. What was read of each image is kept in ``cache``, or in
+    the workspace.
 
     Raises:
         DataError: The data cannot be used; one line says why.
@@ -197,7 +199,7 @@ def cached_index(
             skip_bad=skip_bad,
             progress=progress,
             fold=fold,
-            cache=scan_folder(workspace),
+            cache=cache or scan_folder(workspace),
         ),
     )
 

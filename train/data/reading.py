@@ -58,6 +58,8 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT, sto
     """
     root = data_root(path)
     listing = list_data(path, config)
+    if store is not None and store.shards:
+        _note_shards(root, store, progress)
     header = make_header_groups(config.dicom_group) if config.dicom_group is not None else None
     found = scan(root, listing.images, progress, header.read if header else None, store)
     named = pair_masks(image.path for image in listing.images)
@@ -84,6 +86,17 @@ def read_data(path: Path, progress: Progress, config: DataConfig = _DEFAULT, sto
             *picture_notes(images),
         ),
     )
+
+
+def _note_shards(root: Path, store: ScanStore, progress: Progress) -> None:
+    shards, held = counted(store.shards, "shard"), store.count_in_shards(root)
+    if held:
+        progress.note(f"{store.place.parent}: {shards}, with what was read of {counted(held, 'image')}")
+    else:
+        progress.warn(
+            f"{store.place.parent}: {shards}, with no image of {root.resolve()}, but of another folder or of this one under "
+            "another path; images are read anew"
+        )
 
 
 def _mask_notes(named: dict[str, str], masks: set[str], flat: set[str], images: Sequence[ScannedImage]) -> list[DataNote]:

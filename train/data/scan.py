@@ -21,7 +21,8 @@ from weckd_edge.devices.images.pixels import pixels_sha256
 from weckd_edge.train.data.content import is_two_levels
 from weckd_edge.train.data.duplicates.thumbnails import COLOUR_SIDE, GREY_SIDE, Thumbnails, perceptual_hash
 from weckd_edge.train.data.listing import ListedImage, stamp, utf8_path
-from weckd_edge.train.data.scan_store import FileStamp, ReadImage, ScanStore
+from weckd_edge.train.data.scan_database import FileStamp, ReadImage
+from weckd_edge.train.data.scan_store import ScanStore
 
 ReadGroup = Callable[[bytes], str]
 

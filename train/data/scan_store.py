@@ -1,98 +1,59 @@
-"""Store of images that were read: digests, sizes, remarks and thumbnails, so that no image is decoded twice.
+"""Store of images that were read, so that no image is decoded twice.
 
-It is a SQLite database: a temporary one that goes away with the process, or one in a folder, which a later run reads. Images
-are committed in batches, so that a run that was stopped goes on where it was. A file counts as unchanged while its size and
-its time of writing are the same. Values of DICOM headers, and what stands for them, are never written.
+It is a database that goes away with the process, or a folder of them, which a later run reads. One process at a time reads
+images into ``images.sqlite`` of a folder, and takes from the shards beside it what other processes or machines read. These
+write a database of each shard, all at the same time: no two of them write one file, which a network drive may not bear.
 """
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
-import json
-import sqlite3
-import tempfile
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DataNote
 from weckd_edge.core.errors import StoreError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Workspace, digest_of, explain_os_errors, no_space, sha256_bytes
+from weckd_edge.core.store import Workspace, digest_of, explain_os_errors
 from weckd_edge.train.data.duplicates.thumbnails import COLOUR_SIDE, GREY_SIDE, Thumbnails
+from weckd_edge.train.data.scan_database import (
+    MEMORY_KIB,
+    THUMBNAIL_BYTES,
+    FileStamp,
+    ReadImage,
+    ScanDatabase,
+    fault_of,
+    open_database,
+    remove_database,
+    temporary_database,
+)
 
 DATABASE = "images.sqlite"
+SHARD_FILES = "shard-*.sqlite"
 _FOLDER = "read-images"
 _GREY_BYTES = GREY_SIDE * GREY_SIDE
-_COLOUR_BYTES = COLOUR_SIDE * COLOUR_SIDE * 3
-_PAGE_BYTES = 16384
-_CACHE_KIB = 65536
-_WAIT_S = 60
-
-_TABLES = """
-CREATE TABLE about (version TEXT NOT NULL);
-CREATE TABLE image (
-  number INTEGER PRIMARY KEY, folder BLOB NOT NULL, path TEXT NOT NULL, size INTEGER NOT NULL, time_ns INTEGER NOT NULL,
-  sha256 BLOB NOT NULL, pixels_sha256 BLOB NOT NULL, width INTEGER NOT NULL, height INTEGER NOT NULL,
-  two_levels INTEGER NOT NULL, picture_hash INTEGER NOT NULL, notes TEXT NOT NULL, sum INTEGER NOT NULL,
-  UNIQUE (folder, path)
-);
-CREATE TABLE thumbnail (number INTEGER PRIMARY KEY, pictures BLOB NOT NULL);
-"""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class FileStamp:
-    """File as it was when it was read.
-
-    Attributes:
-        path: Path relative to the data set's root.
-        size: Size, bytes; -1 where there is no such file.
-        time_ns: Time when it was last written, ns.
-    """
-
-    path: str
-    size: int
-    time_ns: int
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class ReadImage:
-    """What is kept of an image.
-
-    Attributes:
-        sha256: Digest of the file; of a DICOM file, of its pixels as they are stored.
-        pixels_sha256: Digest of size and RGB pixels.
-        width: Width, pixels.
-        height: Height, pixels.
-        two_levels: Whether it has one or two grey levels.
-        picture_hash: Perceptual hash, 64 bits.
-        notes: Remarks on the picture.
-    """
-
-    sha256: str
-    pixels_sha256: str
-    width: int
-    height: int
-    two_levels: bool
-    picture_hash: int
-    notes: tuple[DataNote, ...]
+_NUMBERS = 1 << 40
 
 
 class ScanStore:
-    """Store of images that were read, of one process."""
+    """Store of images that were read, of one process: a database that it writes, and further ones that it only reads.
 
-    def __init__(self, connection: sqlite3.Connection, place: Path) -> None:
-        self._connection = connection
-        self._place = place
-        self._notes: dict[str, tuple[DataNote, ...]] = {"[]": ()}
+    The numbers of images in the n-th further database begin at n times 2^40.
+
+    Attributes:
+        place: File that it writes.
+        shards: Number of shards that it reads.
+    """
+
+    def __init__(self, own: ScanDatabase, further: Sequence[ScanDatabase] = ()) -> None:
+        self._own, self._databases = own, (own, *further)
+        self.place = own.place
+        self._shards = [one for one in further if one.place.name != DATABASE]
+        self.shards = len(self._shards)
 
     def find(self, root: Path, stamps: Sequence[FileStamp]) -> dict[str, tuple[int, ReadImage]]:
         """Return the number and the image of each file that was read before and is unchanged, by its path.
@@ -101,19 +62,10 @@ class ScanStore:
             root: Folder that paths are relative to.
             stamps: Files, sorted by path.
         """
-        wanted = {stamp.path: stamp for stamp in stamps if stamp.size >= 0}
-        if not wanted:
-            return {}
-        with self._explained():
-            rows = self._connection.execute(
-                "SELECT * FROM image WHERE folder = ? AND path BETWEEN ? AND ?",
-                (_folder_key(root), min(wanted), max(wanted)),
-            ).fetchall()
-        found = {}
-        for number, _, path, size, time_ns, *values, check in rows:
-            stamp = wanted.get(path)
-            if stamp is not None and (size, time_ns) == (stamp.size, stamp.time_ns) and check == _sum(path, values):
-                found[path] = number, self._image(values)
+        found: dict[str, tuple[int, ReadImage]] = {}
+        for n, database in enumerate(self._databases):
+            rest = [stamp for stamp in stamps if stamp.path not in found]
+            found |= {path: (n * _NUMBERS + number, image) for path, (number, image) in database.find(root, rest).items()}
         return found
 
     def add(self, root: Path, images: Mapping[FileStamp, ReadImage], thumbnails: Thumbnails) -> list[int]:
@@ -127,26 +79,15 @@ class ScanStore:
         Raises:
             StoreError: The store cannot be written.
         """
-        folder, numbers = _folder_key(root), []
-        with self._explained(), self._connection:
-            self._forget("folder = ? AND path = ?", [(folder, stamp.path) for stamp in images])
-            for stamp, image, grey, colour in zip(images, images.values(), thumbnails.grey, thumbnails.colour, strict=True):
-                values = _values(image)
-                row = (folder, stamp.path, stamp.size, stamp.time_ns, *values, _sum(stamp.path, values))
-                done = self._connection.execute(f"INSERT INTO image VALUES (NULL{', ?' * len(row)})", row)
-                numbers.append(int(done.lastrowid or 0))
-                pictures = grey.tobytes() + colour.tobytes()
-                pictures += zlib.crc32(pictures).to_bytes(4, "little")
-                self._connection.execute("INSERT INTO thumbnail VALUES (?, ?)", (numbers[-1], pictures))
-        return numbers
+        return self._own.add(root, images, thumbnails)
 
     def keep_only(self, root: Path, numbers: Sequence[int]) -> None:
-        """Forget the images of a folder that are not among these and whose files are gone."""
-        kept, folder = set(numbers), _folder_key(root)
-        with self._explained(), self._connection:
-            rows = self._connection.execute("SELECT number, path FROM image WHERE folder = ?", (folder,))
-            gone = [(number,) for number, path in rows if number not in kept and not (root / path).exists()]
-            self._forget("number = ?", gone)
+        """Forget the images of a folder that are not among these and whose files are gone; shards are left as they are."""
+        self._own.keep_only(root, numbers)
+
+    def count_in_shards(self, root: Path) -> int:
+        """Return how many images of a folder the shards hold, of files that may have changed."""
+        return sum(shard.count(root) for shard in self._shards)
 
     def thumbnails(self, numbers: NDArray[np.int64]) -> Thumbnails:
         """Return the thumbnails of images by their rising numbers ``[N]``, in this order.
@@ -154,56 +95,29 @@ class ScanStore:
         Raises:
             StoreError: One is missing or damaged.
         """
-        found = np.empty((len(numbers), _GREY_BYTES + _COLOUR_BYTES), np.uint8)
-        with self._explained():
-            for place, number in enumerate(numbers.tolist()):
-                row = self._connection.execute("SELECT pictures FROM thumbnail WHERE number = ?", (number,)).fetchone()
-                pictures = row[0] if row else b""
-                if len(pictures) != found.shape[1] + 4 or zlib.crc32(pictures[:-4]).to_bytes(4, "little") != pictures[-4:]:
-                    raise StoreError(
-                        f"{self._place}: the store of read images is damaged; remove it and run again", code="E_STORE_DIGEST"
-                    )
-                found[place] = np.frombuffer(pictures, np.uint8, found.shape[1])
+        found = np.empty((len(numbers), THUMBNAIL_BYTES), np.uint8)
+        borders = np.searchsorted(numbers, np.arange(len(self._databases) + 1) * _NUMBERS)
+        for n, database in enumerate(self._databases):
+            here = slice(borders[n], borders[n + 1])
+            database.read_thumbnails(numbers[here] - n * _NUMBERS, found[here])
         return Thumbnails(
             grey=found[:, :_GREY_BYTES].reshape(-1, GREY_SIDE, GREY_SIDE),
             colour=found[:, _GREY_BYTES:].reshape(-1, COLOUR_SIDE, COLOUR_SIDE, 3),
         )
 
-    def _forget(self, condition: str, rows: Sequence[tuple[Any, ...]]) -> None:
-        which = f"(SELECT number FROM image WHERE {condition})"
-        self._connection.executemany(f"DELETE FROM thumbnail WHERE number IN {which}", rows)
-        self._connection.executemany(f"DELETE FROM image WHERE {condition}", rows)
-
-    def _image(self, values: Sequence[Any]) -> ReadImage:
-        sha256, pixels_sha256, width, height, two_levels, picture_hash, notes = values
-        if notes not in self._notes:
-            self._notes[notes] = tuple(DataNote(code=code, text=text) for code, text in json.loads(notes))
-        return ReadImage(
-            sha256=sha256.hex(),
-            pixels_sha256=pixels_sha256.hex(),
-            width=width,
-            height=height,
-            two_levels=bool(two_levels),
-            picture_hash=picture_hash & (1 << 64) - 1,
-            notes=self._notes[notes],
-        )
-
-    @contextlib.contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as err:
-            raise _explain(err, self._place) from err
-
 
 @contextlib.contextmanager
-def open_scan_store(cache: Path | ScanStore | None, progress: Progress) -> Iterator[ScanStore]:
+def open_scan_store(
+    cache: Path | ScanStore | None, progress: Progress, shard_file: str | None = None
+) -> Iterator[ScanStore]:
     """Open a store of read images.
 
     Args:
         cache: Folder that keeps it, made where it is missing; None for a temporary store, which goes away; a store that is
             open is used.
-        progress: Receiver of a note where what is in the folder cannot be used and is removed.
+        progress: Receiver of a note where what is in the folder cannot be used.
+        shard_file: Name of the shard's database that is written, beside other processes that write other shards; None writes
+            ``images.sqlite`` and reads all shards.
 
     Raises:
         StoreError: The folder cannot be written, or another process uses it.
@@ -211,39 +125,42 @@ def open_scan_store(cache: Path | ScanStore | None, progress: Progress) -> Itera
     if isinstance(cache, ScanStore):
         yield cache
     elif cache is None:
-        # A database without a name is a temporary file that no longer has a name, as soon as it outgrows the cache.
-        with contextlib.closing(_connect("")) as connection:
-            connection.execute("PRAGMA journal_mode = OFF")
-            _begin(connection, "")
-            yield ScanStore(connection, Path(tempfile.gettempdir()))
+        with temporary_database() as database:
+            yield ScanStore(database)
     else:
-        with _opened(cache, progress) as store:
+        with _opened(cache, progress, shard_file) as store:
             yield store
 
 
 @contextlib.contextmanager
-def _opened(folder: Path, progress: Progress) -> Iterator[ScanStore]:
-    place = folder / DATABASE
-    with _locked(folder):
+def _opened(folder: Path, progress: Progress, shard_file: str | None) -> Iterator[ScanStore]:
+    own = folder / (shard_file or DATABASE)
+    with contextlib.ExitStack() as stack:
+        with explain_os_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+        # Shards share the folder's lock: they are read when no process writes one, and each is written by one process.
+        stack.enter_context(_locked(folder, folder / f".{DATABASE}.lock", shared=shard_file is not None))
+        if shard_file is not None:
+            stack.enter_context(_locked(own, folder / f".{shard_file}.lock"))
         version = digest_of(key_of(None, "weckd_edge.train.data.scan"))
-        fault = _fault(place, version) if place.exists() else None
+        fault = fault_of(own, version) if own.exists() else None
         if fault is not None:
-            progress.note(f"{place}: {fault}; it is removed, and images are read anew")
-            for name in (DATABASE, f"{DATABASE}-journal"):
-                (folder / name).unlink(missing_ok=True)
-        is_new = not place.exists()
-        try:
-            connection = _connect(str(place))
-        except sqlite3.Error as err:
-            raise _explain(err, place) from err
-        with contextlib.closing(connection):
-            try:
-                if is_new:
-                    _begin(connection, version)
-                connection.execute("PRAGMA synchronous = NORMAL")
-            except sqlite3.Error as err:
-                raise _explain(err, place) from err
-            yield ScanStore(connection, place)
+            progress.note(f"{own}: {fault}; it is removed, and images are read anew")
+            remove_database(own)
+        named = sorted(folder.glob(SHARD_FILES if shard_file is None else DATABASE))
+        further = [place for place in named if _is_usable(place, version, progress)]
+        yield ScanStore(
+            stack.enter_context(open_database(own, version)),
+            [stack.enter_context(open_database(place, version, MEMORY_KIB // len(further))) for place in further],
+        )
+
+
+def _is_usable(place: Path, version: str, progress: Progress) -> bool:
+    """Return whether a database that another process wrote can be used; it is left where it is in any case."""
+    fault = fault_of(place, version)
+    if fault is not None:
+        progress.note(f"{place}: {fault}; it is not used, and its images are read anew; remove it, or read it again")
+    return fault is None
 
 
 def scan_folder(workspace: Workspace) -> Path:
@@ -252,78 +169,16 @@ def scan_folder(workspace: Workspace) -> Path:
 
 
 @contextlib.contextmanager
-def _locked(folder: Path) -> Iterator[None]:
-    with explain_os_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
-        handle = (folder / ".lock").open("a")
+def _locked(place: Path, lock: Path, *, shared: bool = False) -> Iterator[None]:
+    with explain_os_errors(lock):
+        handle = lock.open("a+")
     with handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as err:
-            raise StoreError(
-                f"{folder}: another process reads images there; wait for it, or give another folder", code="E_STORE_LOCKED"
-            ) from err
+        with explain_os_errors(lock):
+            try:
+                fcntl.flock(handle, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+            except BlockingIOError as err:
+                raise StoreError(
+                    f"{place}: another process reads images there; wait for it, or give another folder",
+                    code="E_STORE_LOCKED",
+                ) from err
         yield
-
-
-def _connect(place: str) -> sqlite3.Connection:
-    connection = sqlite3.connect(place, timeout=_WAIT_S)
-    connection.execute(f"PRAGMA page_size = {_PAGE_BYTES}")
-    connection.execute(f"PRAGMA cache_size = -{_CACHE_KIB}")
-    return connection
-
-
-def _begin(connection: sqlite3.Connection, version: str) -> None:
-    connection.executescript(f"BEGIN; {_TABLES}")
-    connection.execute("INSERT INTO about VALUES (?)", (version,))
-    connection.commit()
-
-
-def _fault(place: Path, version: str) -> str | None:
-    """Return why a store cannot be used, in words; None where it can."""
-    try:
-        with contextlib.closing(_connect(str(place))) as connection:
-            if connection.execute("PRAGMA quick_check(1)").fetchone() != ("ok",):
-                return "the store of read images is damaged"
-            if connection.execute("SELECT version FROM about").fetchall() != [(version,)]:
-                return "the store of read images was written by another version"
-    except sqlite3.OperationalError as err:
-        if "no such table" not in str(err):
-            raise _explain(err, place) from err
-        return "the store of read images is damaged"
-    except sqlite3.DatabaseError:
-        return "the store of read images is damaged"
-    return None
-
-
-def _explain(err: sqlite3.Error, place: Path) -> StoreError:
-    if "full" in str(err) or _cannot_write(err):
-        return no_space(place)
-    if isinstance(err, sqlite3.OperationalError):
-        return StoreError(
-            f"{place}: the store of read images cannot be used ({err}); choose another folder", code="E_STORE_UNWRITABLE"
-        )
-    return StoreError(
-        f"{place}: the store of read images is damaged ({err}); remove it and run again", code="E_STORE_DIGEST"
-    )
-
-
-def _cannot_write(err: sqlite3.Error) -> bool:
-    """Return whether a file could not grow, as under a quota; Python 3.10 says no more than "disk I/O error"."""
-    unknown = "SQLITE_IOERR_WRITE" if "disk I/O" in str(err) else ""
-    return getattr(err, "sqlite_errorname", unknown) == "SQLITE_IOERR_WRITE"
-
-
-def _folder_key(root: Path) -> bytes:
-    return bytes.fromhex(sha256_bytes(bytes(root.resolve())))
-
-
-def _values(image: ReadImage) -> tuple[Any, ...]:
-    signed = image.picture_hash - (1 << 64) if image.picture_hash >> 63 else image.picture_hash
-    notes = json.dumps([[note.code, note.text] for note in image.notes])
-    digests = bytes.fromhex(image.sha256), bytes.fromhex(image.pixels_sha256)
-    return *digests, image.width, image.height, int(image.two_levels), signed, notes
-
-
-def _sum(path: str, values: Sequence[Any]) -> int:
-    return zlib.crc32(repr((path, *values)).encode())

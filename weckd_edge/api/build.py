@@ -28,6 +28,7 @@ def build(
     key: str | os.PathLike[str] | None = None,
     bundle_version: int = 0,
     skip_bad: bool = False,
+    cache: str | os.PathLike[str] | None = None,
     progress: Progress | None = None,
 ) -> Bundle:
     """Train the chain, compile the link that is selected, verify it, and seal a bundle.
@@ -46,6 +47,7 @@ def build(
         key: PEM private key to sign with; None leaves the bundle unsigned.
         bundle_version: Version written into the bundle, for firmware that refuses older ones; 0 writes none.
         skip_bad: Leave out files that cannot be used, and record them, instead of refusing the data set.
+        cache: Folder that keeps what was read of each image, for other runs; None keeps it in ``OUT.work``.
         progress: Receiver of the progress; None shows nothing.
 
     Returns:
@@ -79,6 +81,7 @@ def build(
         key=None if key is None else Path(key),
         bundle_version=bundle_version,
         auto_links=auto_links,
+        cache=None if cache is None else Path(cache),
     )
     run_build(request, progress or SilentProgress())
     return load(normal_path(Path(out)))

@@ -11,6 +11,7 @@ import click
 from weckd_edge.cli.console.libraries import set_up_libraries
 from weckd_edge.cli.console.outcome import report_outcome
 from weckd_edge.cli.parsing.option_groups import (
+    Cache,
     ChainSettings,
     DataSet,
     NewBundle,
@@ -39,8 +40,15 @@ class BuildSettings(ChainSettings):
 
 
 @click.command("build", cls=Command)
-@takes(data=DataSet, device=TargetDevice, settings=BuildSettings, bundle=NewBundle, output=ProgressOutput)
-def command(data: DataSet, device: TargetDevice, settings: BuildSettings, bundle: NewBundle, output: ProgressOutput) -> int:
+@takes(data=DataSet, device=TargetDevice, settings=BuildSettings, bundle=NewBundle, cache=Cache, output=ProgressOutput)
+def command(
+    data: DataSet,
+    device: TargetDevice,
+    settings: BuildSettings,
+    bundle: NewBundle,
+    cache: Cache,
+    output: ProgressOutput,
+) -> int:
     """Train the chain, compile the link that is selected, check it against the device profile, and write a verified bundle.
 
     After a stop, run the same command again: it goes on from the last finished step or epoch (kept in OUT.work).
@@ -62,6 +70,7 @@ def command(data: DataSet, device: TargetDevice, settings: BuildSettings, bundle
         "key": bundle.key,
         "bundle_version": bundle.bundle_version,
         "auto_links": settings.auto_links,
+        "cache": cache.folder,
     }
     if not keeps_results(os.environ):  # one of several processes that train together; the first one writes the bundle
         train_along(BuildRequest(**request))

@@ -1,4 +1,4 @@
-"""``weckd-edge data``: check, audit and split a data set; extract one from videos; make a synthetic one."""
+"""``weckd-edge data``: read, check, audit and split a data set; extract one from videos; make a synthetic one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import click
 
 from weckd_edge.cli import data_extract, data_index
 from weckd_edge.cli.console.output import print_json, print_message, print_table
-from weckd_edge.cli.parsing.option_groups import DataColumns, ProgressOutput, Settings
+from weckd_edge.cli.parsing.option_groups import Cache, DataColumns, ProgressOutput, Settings
 from weckd_edge.cli.parsing.options import CommandGroup, OptionGroup, option, takes
 from weckd_edge.cli.parsing.parameter_types import PATH, SEED, AnyPath, WholeNumber
 from weckd_edge.core.words import with_plain_spaces
@@ -32,27 +32,19 @@ class CheckedData(DataColumns):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class Cache(OptionGroup):
-    """What is kept of the images that were read."""
+class SharedCache(OptionGroup):
+    """The shard that is read, and the folder that keeps it."""
 
-    title: ClassVar[str] = "Cache"
-    folder: Path | None = option(
+    title: ClassVar[str] = "Shard"
+    shard: str = option(
+        "--shard", required=True, metavar="NUMBER/COUNT", help="Part that is read, such as 3/8: the third of eight."
+    )
+    folder: Path = option(
         "--cache",
         type=AnyPath(file_okay=False),
-        help="Folder that keeps what was read of each image: a stopped run goes on, a later one is short.",
+        required=True,
+        help="Folder that keeps what was read of each image, the same for every shard.",
     )
-
-    def place(self, data: Path) -> Path | None:
-        """Return the folder; None where nothing is kept.
-
-        Raises:
-            ConfigError: The folder lies in the data set.
-        """
-        from weckd_edge.pipeline.output_paths import ReadPath, check_place
-
-        if self.folder is not None:
-            check_place(self.folder, [ReadPath("the data set", data)], option="--cache")
-        return self.folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,7 +101,7 @@ class SyntheticSet(OptionGroup):
 
 @click.group(name="data", cls=CommandGroup)
 def command() -> None:
-    """Check, audit and split a data set; extract one from videos; make a synthetic one."""
+    """Read, check, audit and split a data set; extract one from videos; make a synthetic one."""
 
 
 @command.command(name="check")
@@ -176,6 +168,34 @@ def _print_report(path: Path, report: DataReport) -> None:
 def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:
     more = f" (the first {_SHOWN} of {len(rows)})" if len(rows) > _SHOWN else ""
     print_table((columns[0] + more, columns[1]), rows[:_SHOWN])
+
+
+@command.command(name="read")
+@click.argument("path", type=PATH)
+@takes(columns=DataColumns, part=SharedCache, output=ProgressOutput)
+def read_command(path: Path, columns: DataColumns, part: SharedCache, output: ProgressOutput) -> None:
+    """Read the images of one shard of PATH, so that several processes or machines share the work.
+
+    Give each of them another shard and the same --cache, a folder that all of them see. With that --cache, 'data check',
+    'data split', 'data audit' and 'build' then decode only files that no shard has read, or that changed since.
+    """
+    from weckd_edge.config import load_config
+    from weckd_edge.pipeline.output_paths import ReadPath, check_place
+    from weckd_edge.train.data.shards import Shard, read_shard
+
+    shard = Shard.parse(part.shard)
+    check_place(part.folder, [ReadPath("the data set", path)], option="--cache")
+    with output.progress() as progress:
+        found = read_shard(path, shard, part.folder, progress, load_config(None, columns.settings()).data)
+    if output.as_json:
+        print_json(found.summary())
+        return
+    if found.bad_files:
+        _print_some(("file", "cannot be read because"), [(f.path, f.reason) for f in found.bad_files])
+    click.echo(
+        f"shard {shard}: {found.images:,} images read, {len(found.bad_files):,} files cannot be read; when all "
+        f"{shard.count} shards are read, run 'data check', 'data split', 'data audit' or 'build' with --cache {part.folder}"
+    )
 
 
 @command.command(name="split")

@@ -28,7 +28,7 @@ from weckd_edge.pipeline.checks import (
 )
 from weckd_edge.pipeline.context import BuildContext, choose_profile, start
 from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain
-from weckd_edge.pipeline.output_paths import normal_path
+from weckd_edge.pipeline.output_paths import check_place, normal_path
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
@@ -72,7 +72,10 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
     """
     request = replace(request, out=normal_path(request.out))
     profile = choose_profile(request.target, request.device)
-    check_output(request.out, sources_of(request))
+    sources = sources_of(request)
+    check_output(request.out, sources)
+    if request.cache is not None:
+        check_place(request.cache, sources, option="--cache")
     check_libraries(request)
     check_logging(request)
     check_measurements(request.config)
@@ -184,6 +187,7 @@ def train_along(request: BuildRequest) -> None:
     profile = choose_profile(request.target, request.device)
     check_strategy(request.config)
     with TemporaryDirectory() as folder:
-        ctx = start(request, profile, Workspace(Path(folder)), SilentProgress())
+        # The process that writes the bundle uses the cache alone.
+        ctx = start(replace(request, cache=None), profile, Workspace(Path(folder)), SilentProgress())
         index = read_data(ctx)
         train_chain(settle_links(choose_links(ctx, index) if request.auto_links else ctx), index)

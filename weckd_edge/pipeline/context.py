@@ -57,6 +57,7 @@ class BuildContext:
         skip_bad: Whether files that cannot be used are left out, instead of refusing the data set.
         key: PEM private key to sign with; None leaves the bundle unsigned.
         bundle_version: Version written into the bundle, against rollback; 0 writes none.
+        cache: Folder that keeps what was read of each image; None keeps it in the workspace.
         missing_weights: Sentence on pretrained weights that are wanted where they can be had, and that can not; empty where
             none are missing.
         times: Durations of the steps that have ended.
@@ -75,6 +76,7 @@ class BuildContext:
     skip_bad: bool = False
     key: Path | None = None
     bundle_version: int = 0
+    cache: Path | None = None
     missing_weights: str = ""
     times: StepTimes = field(default_factory=StepTimes)
 
@@ -118,6 +120,7 @@ def start(request: BuildRequest, profile: DeviceProfile, workspace: Workspace, p
         skip_bad=request.skip_bad,
         key=request.key,
         bundle_version=request.bundle_version,
+        cache=request.cache,
     )
 
 

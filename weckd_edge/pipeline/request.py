@@ -27,6 +27,7 @@ class BuildRequest:
         key: PEM private key to sign with; None leaves the bundle unsigned.
         bundle_version: Version written into the bundle, for firmware that refuses older ones; 0 writes none.
         auto_links: Choose the links by latency measured here, as many as the configuration names.
+        cache: Folder that keeps what was read of each image; None keeps it in the workspace.
     """
 
     data: Path
@@ -38,6 +39,7 @@ class BuildRequest:
     key: Path | None = None
     bundle_version: int = 0
     auto_links: bool = False
+    cache: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from weckd_edge.cli.console.output import make_progress
 from weckd_edge.cli.parsing.options import OptionGroup, option
-from weckd_edge.cli.parsing.parameter_types import DEVICE, OVERRIDE, PATH, SEED, THREADS, VERSION, OneOf, WholeNumber
+from weckd_edge.cli.parsing.parameter_types import (
+    DEVICE,
+    OVERRIDE,
+    PATH,
+    SEED,
+    THREADS,
+    VERSION,
+    AnyPath,
+    OneOf,
+    WholeNumber,
+)
 
 if TYPE_CHECKING:
     from weckd_edge.artifacts import Precision, Target
@@ -61,6 +71,30 @@ class DataSet(DataColumns):
         "--data", type=PATH, required=True, help="Folder <label>/<image> or <split>/<label>/<image>, or a CSV."
     )
     skip_bad: bool = option("--skip-bad", is_flag=True, help="Skip files that cannot be used; the results list them.")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Cache(OptionGroup):
+    """What is kept of the images that were read."""
+
+    title: ClassVar[str] = "Cache"
+    folder: Path | None = option(
+        "--cache",
+        type=AnyPath(file_okay=False),
+        help="Folder that keeps what was read of each image: a stopped run goes on, a later one is short.",
+    )
+
+    def place(self, data: Path) -> Path | None:
+        """Return the folder; None where nothing is kept.
+
+        Raises:
+            ConfigError: The folder lies in the data set.
+        """
+        from weckd_edge.pipeline.output_paths import ReadPath, check_place
+
+        if self.folder is not None:
+            check_place(self.folder, [ReadPath("the data set", data)], option="--cache")
+        return self.folder
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

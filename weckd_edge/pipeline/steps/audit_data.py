@@ -56,6 +56,6 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
             deployed=DeployedNetwork(
                 predict=network.predictor(), input=link.input, images=images, predictions=network.predict(images)
             ),
-            cache=scan_folder(ctx.workspace),
+            cache=ctx.cache or scan_folder(ctx.workspace),
         ),
     ).artifact

@@ -34,7 +34,7 @@ def index_data(ctx: BuildContext) -> DatasetIndex:
     """
     from weckd_edge.train.data.index import cached_index
 
-    stage = cached_index(ctx.workspace, ctx.data, ctx.config, skip_bad=ctx.skip_bad, progress=ctx.progress)
+    stage = cached_index(ctx.workspace, ctx.data, ctx.config, skip_bad=ctx.skip_bad, progress=ctx.progress, cache=ctx.cache)
     ctx.note_step("data", stage.seconds, reused=stage.reused)
     return stage.artifact
 

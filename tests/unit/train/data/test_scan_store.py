@@ -256,8 +256,8 @@ def test_what_stands_for_a_patient_is_read_again_and_never_kept(tmp_path: Path, 
 
 def test_a_full_disk_is_reported_in_one_line(folder: Path, tmp_path: Path) -> None:
     with open_scan_store(tmp_path / "cache", SilentProgress()) as store:
-        pages = store._connection.execute("PRAGMA page_count").fetchone()[0]
-        store._connection.execute(f"PRAGMA max_page_count = {pages}")
+        pages = store._own._connection.execute("PRAGMA page_count").fetchone()[0]
+        store._own._connection.execute(f"PRAGMA max_page_count = {pages}")
         with raises(StoreError, "E_STORE_NO_SPACE", says=DATABASE):
             scan(folder, list_images(folder), SilentProgress(), store=store)
 
