@@ -94,8 +94,8 @@ def _note_shards(root: Path, store: ScanStore, progress: Progress) -> None:
         progress.note(f"{store.place.parent}: {shards}, with what was read of {counted(held, 'image')}")
     else:
         progress.warn(
-            f"{store.place.parent}: {shards}, with no image of {root.resolve()}, but of another folder or of this one under "
-            "another path; images are read anew"
+            f"{store.place.parent}: {shards}, with no image of {root.resolve()}: another folder was read, or this one by "
+            "another path; its images are read anew"
         )
 
 

@@ -181,6 +181,7 @@ def read_command(path: Path, columns: DataColumns, part: SharedCache, output: Pr
     """
     from weckd_edge.config import load_config
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
+    from weckd_edge.train.data.listing.notes import counted
     from weckd_edge.train.data.shards import Shard, read_shard
 
     shard = Shard.parse(part.shard)
@@ -193,8 +194,8 @@ def read_command(path: Path, columns: DataColumns, part: SharedCache, output: Pr
     if found.bad_files:
         _print_some(("file", "cannot be read because"), [(f.path, f.reason) for f in found.bad_files])
     click.echo(
-        f"shard {shard}: {found.images:,} images read, {len(found.bad_files):,} files cannot be read; when all "
-        f"{shard.count} shards are read, run 'data check', 'data split', 'data audit' or 'build' with --cache {part.folder}"
+        f"shard {shard}: {counted(found.images, 'image')} read, {counted(len(found.bad_files), 'file')} unreadable; after all "
+        f"{shard.count} shards, run 'data check', 'data split', 'data audit' or 'build' with --cache {part.folder}"
     )
 
 
