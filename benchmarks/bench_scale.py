@@ -13,6 +13,8 @@ the parts:
 - ``alike``: ``data check`` of so many frames of one picture, each with noise of its own, as of a camera that nobody moved.
 - ``verify``: figures of so many test images with drawn predictions: accuracies, intervals, parity, slices.
 - ``report``: the report of so many test images: written, and opened in headless Chromium where there is one.
+- ``shards``: ``data read`` of four shards, one after another, then ``data check`` with what they read; each in a process of its
+  own, its processor time and largest memory over those of a plain check that runs between them.
 
 ``--folder`` keeps the drawn sets for a later call; a million images take 4 GB there, and 2.2 GB of cache. ``--page`` only
 writes the table of docs/results/scale.md from the lines.
@@ -28,6 +30,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +50,7 @@ from weckd_edge.report import BundleContents
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))  # for what lies in tests/support
 
 CLASSES, IN_FOLDER, SIDE = 5, 1000, 32
+SHARDS = 4
 DATA = DataConfig(labelled_fraction=0.1)
 QUIET = SilentProgress()
 
@@ -177,6 +181,37 @@ def _opened_s(page: Path) -> float | None:
     return round(float(loaded_ms) / 1000, 2)
 
 
+def read_one(number: int, folder: Path, work: Path) -> dict[str, Any]:
+    from weckd_edge.train.data.shards import Shard, read_shard
+
+    return {"read": read_shard(folder, Shard(number=number, count=SHARDS), work / "cache", QUIET, DATA).images}
+
+
+def shards(folder: Path, work: Path) -> dict[str, Any]:
+    """Measure the shards and the run that joins them, beside a plain check."""
+    read = [measure(f"shard{number + 1}", folder, work / "shards") for number in range(SHARDS)]
+    plain = measure("check", folder, work / "plain")
+    joined = measure("check", folder, work / "shards")
+
+    def over_plain(key: str, *runs: dict[str, Any]) -> list[float]:
+        return [round(run[key] / plain[key], 2) for run in runs]
+
+    return {
+        "wall_ns": sum(run["wall_ns"] for run in (*read, joined)),
+        "cpu_ns": sum(run["cpu_ns"] for run in (*read, joined)),
+        "peak_mb": max(run["peak_mb"] for run in (*read, joined)),
+        "cache_mb": joined["cache_mb"],
+        "figures": {
+            "read": [run["figures"]["read"] for run in read],
+            "shards_cpu_over_check": over_plain("cpu_ns", *read),
+            "joined_cpu_over_check": over_plain("cpu_ns", joined)[0],
+            "shards_peak_over_check": over_plain("peak_mb", *read),
+            "joined_peak_over_check": over_plain("peak_mb", joined)[0],
+            "same": joined["figures"] == plain["figures"],
+        },
+    }
+
+
 PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
     "check": check,
     "resumed": check,
@@ -189,14 +224,26 @@ PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 }
 
 
+SINGLE_SHARDS = {f"shard{n + 1}": partial(read_one, n + 1) for n in range(SHARDS)}
+NAMES = (*PARTS, "shards")
 DRAW_NOTHING = {"alike", "verify", "report"}
 """Parts that need no drawn set."""
+
+
+def measure(part: str, folder: Path, work: Path) -> dict[str, Any]:
+    """Run one part in a process of its own; return its times, ns, its largest memory and its cache, MB, and its figures."""
+    if part == "shards":
+        return shards(folder, work)
+    command = [sys.executable, __file__, "--here", part, str(folder), str(work)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    cache = [file.stat().st_size for file in work.glob("cache/*.sqlite")]
+    return {**json.loads(done.stdout.splitlines()[-1]), "cache_mb": round(sum(cache) / 1e6, 1) if cache else None}
 
 
 def run_here(part: str, folder: Path, work: Path) -> None:
     """Run one part in this process and print what it took."""
     wall_ns, cpu_ns = time.monotonic_ns(), time.process_time_ns()
-    figures = PARTS[part](folder, work)
+    figures = {**PARTS, **SINGLE_SHARDS}[part](folder, work)
     wall_ns, cpu_ns = time.monotonic_ns() - wall_ns, time.process_time_ns() - cpu_ns
     peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
     print(json.dumps({"wall_ns": wall_ns, "cpu_ns": cpu_ns, "peak_mb": round(peak_mb, 1), "figures": figures}))
@@ -205,7 +252,7 @@ def run_here(part: str, folder: Path, work: Path) -> None:
 def write_page() -> None:
     """Write the table of docs/results/scale.md: the newest line of each part and number of images."""
     newest = {(line["what"], line["images"]): line for line in lines_of("scale")}
-    ordered = sorted(newest.items(), key=lambda item: (list(PARTS).index(item[0][0]), item[0][1]))
+    ordered = sorted(newest.items(), key=lambda item: (NAMES.index(item[0][0]), item[0][1]))
     rows = [
         [
             part,
@@ -228,7 +275,7 @@ def write_page() -> None:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("images", type=int, nargs="*", default=[10_000, 100_000])
-    parser.add_argument("--parts", default="check,resumed,index", help=f"of {', '.join(PARTS)}; separated by commas")
+    parser.add_argument("--parts", default="check,resumed,index", help=f"of {', '.join(NAMES)}; separated by commas")
     parser.add_argument("--folder", type=Path, help="folder that keeps the drawn sets")
     parser.add_argument("--note", default="", help="kept with the lines, such as that the machine was loaded")
     parser.add_argument("--page", action="store_true", help="only write the page from the lines")
@@ -247,10 +294,7 @@ def main() -> None:
             if not folder.is_dir() and not set(given.parts.split(",")) <= DRAW_NOTHING:
                 draw(folder, images)
             for part in given.parts.split(","):
-                command = [sys.executable, __file__, "--here", part, str(folder), str(work)]
-                done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
-                found = json.loads(done.stdout.splitlines()[-1])
-                cache = work / "cache" / "images.sqlite"
+                found = measure(part, folder, work)
                 append(
                     "scale",
                     part,
@@ -258,7 +302,7 @@ def main() -> None:
                     ("numpy", "pillow"),
                     images=images,
                     peak_mb=found["peak_mb"],
-                    cache_mb=round(cache.stat().st_size / 1e6, 1) if cache.exists() else None,
+                    cache_mb=found["cache_mb"],
                     figures=found["figures"],
                     command=f"bench_scale.py {images} --parts {part}",
                     note=given.note,

@@ -194,8 +194,8 @@ def read_command(path: Path, columns: DataColumns, part: SharedCache, output: Pr
     if found.bad_files:
         _print_some(("file", "cannot be read because"), [(f.path, f.reason) for f in found.bad_files])
     click.echo(
-        f"shard {shard}: {counted(found.images, 'image')} read, {counted(len(found.bad_files), 'file')} unreadable; after all "
-        f"{shard.count} shards, run 'data check', 'data split', 'data audit' or 'build' with --cache {part.folder}"
+        f"shard {shard}: {counted(found.images, 'image')} read, {counted(len(found.bad_files), 'file')} unreadable; "
+        f"after all {shard.count} shards, run 'data check', 'data split', 'data audit' or 'build' with --cache {part.folder}"
     )
 
 
