@@ -13,8 +13,8 @@ the parts:
 - ``alike``: ``data check`` of so many frames of one picture, each with noise of its own, as of a camera that nobody moved.
 - ``verify``: figures of so many test images with drawn predictions: accuracies, intervals, parity, slices.
 - ``report``: the report of so many test images: written, and opened in headless Chromium where there is one.
-- ``shards``: ``data read`` of four shards, one after another, then ``data check`` with what they read; each in a process of its
-  own, its processor time and largest memory over those of a plain check that runs between them.
+- ``shards``: ``data read`` of four shards, one after another, then ``data check`` with what they read, each in a process of
+  its own; their processor time and largest memory over those of a plain check that runs between them.
 
 ``--folder`` keeps the drawn sets for a later call; a million images take 4 GB there, and 2.2 GB of cache. ``--page`` only
 writes the table of docs/results/scale.md from the lines.
