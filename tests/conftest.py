@@ -56,10 +56,10 @@ def _last_start(began: float, now: float) -> float:
     """Return when the last test of a check may start, in seconds since 1970.
 
     Args:
-        began: When the check began. What comes behind the tests takes about half as long as what came before them.
+        began: When the check began. What comes behind the tests takes about as long as what came before them.
         now: When the tests begin.
     """
-    return began + CHECK_S - (now - began) / 2
+    return began + CHECK_S - (now - began)
 
 
 CHECK_S = 19 * 60
