@@ -27,7 +27,8 @@ class BuildSettings(ChainSettings):
 
     links: str | None = option(
         "--links",
-        help="The chain, largest first: model[@pixels][=weights file], separated by commas; or auto, by measured latency.",
+        help="The chain, largest first: model[@pixels[:width]][=weights file], separated by commas; or auto, by measured "
+        "latency.",
     )
 
     @property

@@ -148,7 +148,7 @@ class ChainSettings(Settings):
         "--batch", type=WholeNumber(4, 65_536), help="Labelled images in one step; the same as train.batch."
     )
     links: str | None = option(
-        "--links", help="The chain, largest first: model[@pixels][=weights file], separated by commas."
+        "--links", help="The chain, largest first: model[@pixels[:width]][=weights file], separated by commas."
     )
 
     def settings(self) -> dict[str, Any]:

@@ -6,9 +6,14 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
+from support.errors import raises
 from weckd_edge.cli.build import BuildSettings
 from weckd_edge.cli.compile_model import CompileSettings
-from weckd_edge.config import BuildConfig, load_config
+from weckd_edge.cli.parsing.links import parse_links
+from weckd_edge.config import BuildConfig, LinkConfig, load_config
+from weckd_edge.core.errors import ConfigError
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -33,6 +38,31 @@ def test_json_gives_value_and_origin_of_every_setting(run: Run, tmp_path: Path) 
     assert found["settings"]["train.batch"] == {"value": 4, "origin": "command line"}
     assert found["settings"]["train.epochs"] == {"value": 10, "origin": "default"}
     assert [link["weights"] for link in found["settings"]["link"]["value"]] == [None, str(Path.cwd() / "w.safetensors")]
+
+
+def test_a_link_is_written_with_its_size_and_width() -> None:
+    found = parse_links("a, b@64=w.safetensors, hf_hub:c/d@48:0.85, b@32:.7=w.safetensors, b@32:1")
+    assert [(link.model, link.input_size, link.width) for link in found] == [
+        ("a", LinkConfig(model="a").input_size, 1.0),
+        ("b", 64, 1.0),
+        ("hf_hub:c/d", 48, 0.85),
+        ("b", 32, 0.7),
+        ("b", 32, 1.0),
+    ]
+    assert [bool(link.weights) for link in found] == [False, True, False, True, False]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "@64", "a@", "a@:0.5", "a@64:", "a@64:half", "a@64:1:2", "a@0x40", "a@64:nan", "a@64@32"]
+)
+def test_a_link_that_is_written_otherwise_is_refused(text: str) -> None:
+    with raises(ConfigError, "E_CONFIG_VALUE", says=(f"'{text}'", "model[@pixels[:width]][=weights file]")):
+        parse_links(text)
+
+
+def test_a_width_over_one_is_refused() -> None:
+    with raises(ConfigError, "E_CONFIG_RANGE", says=("width = 2",)):
+        parse_links("a@64:2")
 
 
 def test_an_unknown_setting_is_one_line_with_the_nearest(run: Run) -> None:

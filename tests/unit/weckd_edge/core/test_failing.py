@@ -168,7 +168,7 @@ def test_every_number_that_a_command_takes_has_bounds_and_no_path_may_be_empty()
         (("data", "synth", "--out", "p", "--seed", "9" * 26), "is not in the range"),
         (("data", "synth", "--out", "p", "--images", "9" * 26), "is not in the range"),
         (("data", "synth", "--out", "p", "--size", f"{'9' * 5000}x32"), "expected height and width"),
-        (("build", "--data", "x", "--target", "cpu", "--out", "b", "--links", f"a@{'9' * 5000}"), "expected model"),
+        (("build", "--data", "x", "--target", "cpu", "--out", "b", "--links", f"a@{'9' * 5000}"), "expected model["),
         (("bench", "x", "--margin", "nan"), "expected a finite number"),
         (("predict", "b", "x", "--threads", "9" * 26), "is not in the range"),
         (("compile", "x.pth", "--data", "x", "--target", "cpu", "--out", "b", *OPTIONS, "[" * 30000), "expected JSON"),
