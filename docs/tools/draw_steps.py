@@ -15,10 +15,10 @@ PICTURE = Path(__file__).resolve().parents[1] / "design/steps.svg"
 STEPS = {
     "read_data": "DatasetIndex",
     "train_chain": "ChainRecord",
+    "guard": "GuardRecord",
     "export": "ExportedModel",
     "quantize": "PrecisionSelection",
     "calibrate": "Recalibration",
-    "guard": "GuardRecord",
     "bench": "Measurement",
     "select_link": "LinkSelection",
     "convert": "BuiltModel",

@@ -82,10 +82,7 @@ def test_build_prints_one_object_with_the_promised_keys(cpu: Any) -> None:
         "precision": "int8",
         "backend": "openvino",
     }
-    assert [link["name"] for link in summary["candidates"]] == ["M1", "M2", "M3"]
-    assert [link["bytes"] for link in summary["candidates"]] == sorted(
-        (x["bytes"] for x in summary["candidates"]), reverse=True
-    )
+    assert [link["name"] for link in summary["candidates"]] == ["M3"], "it misses no limit: the larger ones are not compiled"
     assert all(link["latency"]["label"] == "measured" and link["build_machine_p90_ns"] > 0 for link in summary["candidates"])
     accuracy = summary["accuracy"]
     assert 0 <= accuracy["low"] <= accuracy["compiled"] <= accuracy["high"] <= 1
@@ -256,7 +253,7 @@ def test_report_is_self_contained_with_its_four_pictures_and_says_synthetic(cpu:
     for picture in ("Accuracy against cost", "Histogram of end-to-end", "Sensitivity of each class", "How the images"):
         assert f'aria-label="{picture}' in html
     assert html.count("<figure>") == 12
-    assert "end-to-end latency, p90, measured for generic-x86" in html
+    assert "MACs of one image" in html
     assert "Selection of the deployed link" in html
     assert "Synthetic data" in html
 
@@ -266,7 +263,7 @@ def test_the_same_build_again_reuses_every_stage_and_writes_the_same_model(cpu: 
     out = tmp_path / "again"
     shutil.copytree(cpu.bundle.with_name(f"{cpu.bundle.name}.work"), tmp_path / "again.work")
     summary = outputs(process, *cpu.arguments(out))
-    measured = {"bench-M1", "bench-M2", "bench-M3", "bench-parts"}
+    measured = {"bench-M3", "bench-parts"}
     assert {stage["name"] for stage in summary["steps"] if not stage["reused"]} == measured
     assert fixed_files(out) == before
 

@@ -18,6 +18,9 @@ from support import factories
 pytestmark = pytest.mark.slow
 
 MORE = """
+[select]
+compare = true
+
 [abstain]
 max_group_error = 0.5
 on_failure = "report"

@@ -27,7 +27,7 @@ from weckd_edge.pipeline.checks import (
     workspace_of,
 )
 from weckd_edge.pipeline.context import BuildContext, choose_profile, start
-from weckd_edge.pipeline.networks import CalibrationSet, TrainedChain
+from weckd_edge.pipeline.networks import CalibrationSet, Student, TrainedChain, TrainedNetwork
 from weckd_edge.pipeline.output_paths import check_place, normal_path
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.abstain import abstain
@@ -45,7 +45,7 @@ from weckd_edge.pipeline.steps.measure import measure
 from weckd_edge.pipeline.steps.predict import decode
 from weckd_edge.pipeline.steps.quantize import quantize
 from weckd_edge.pipeline.steps.read_data import read_data
-from weckd_edge.pipeline.steps.select_link import links_to_compile, select_link
+from weckd_edge.pipeline.steps.select_link import select_link
 from weckd_edge.pipeline.steps.train_chain import (
     check_strategy,
     choose_links,
@@ -112,12 +112,12 @@ def compile_chain(
     """
     spec = chain.networks[-1].link.artifact.input.frame
     frames = decode(ctx, index, spec)
-    students = [
-        calibrate(ctx, quantize(ctx, network, export(ctx, network), frames.val, calibration), frames.val)
-        for network in links_to_compile(ctx, chain)
-    ]
     fitted = guard(ctx, spec, index, frames.val)
-    choice = select_link(ctx, chain, students, fitted.artifact.guard, frames.val, index)
+
+    def compile_link(network: TrainedNetwork) -> Student:
+        return calibrate(ctx, quantize(ctx, network, export(ctx, network), frames.val, calibration), frames.val)
+
+    choice = select_link(ctx, chain, compile_link, fitted.artifact.guard, frames.val, index)
     student = choice.student
     built = convert(ctx, student, calibration)
     teacher = chain.networks[0] if student.network is not chain.networks[0] else None

@@ -21,7 +21,7 @@ from weckd_edge.report.chapters.gallery import by_severity, gallery
 from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_text, recall_table
 from weckd_edge.report.chapters.models import model_rows
 from weckd_edge.report.chapters.summary import summarize_bundle
-from weckd_edge.report.charts.chain import chain_chart
+from weckd_edge.report.charts.chain import all_evaluated, chain_chart
 from weckd_edge.report.diff.rows import ChangeText
 from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.html_shell import document
@@ -117,6 +117,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "model_rows": model_rows(manifest, contents.selection, verification),
         "link_selection": contents.link_selection,
         "evaluated": [verdicts.evaluation_row(link) for link in contents.link_selection.links],
+        "all_evaluated": all_evaluated(contents),
         "measurement": measurement,
         "deployed": contents.deployed,
         "gates": verdicts.gate_rows(manifest.gates),

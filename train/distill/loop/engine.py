@@ -51,7 +51,9 @@ def make_optimizer(
                     "weight_decay": config.weight_decay if decayed else 0.0,
                 }
             )
-    return torch.optim.AdamW([g for g in groups if g["params"]])
+    # One kernel for all weights saves a CPU a twentieth of a step. It would scale half precision's gradients itself, before
+    # they are clipped.
+    return torch.optim.AdamW([g for g in groups if g["params"]], fused=config.precision != "16-mixed")
 
 
 def _classifier(student: Student) -> nn.Module:

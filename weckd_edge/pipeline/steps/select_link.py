@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -61,51 +61,52 @@ class LinkChoice:
     others: tuple[Measurement, ...] = ()
 
 
-def links_to_compile(ctx: BuildContext, chain: TrainedChain) -> tuple[TrainedNetwork, ...]:
-    """Return the networks that could be deployed: the one that the settings name, or all where the limits decide."""
-    named = requested_link(ctx.config.select, [network.name for network in chain.networks])
-    return chain.networks if named is None else tuple(network for network in chain.networks if network.name == named)
-
-
 def select_link(
     ctx: BuildContext,
     chain: TrainedChain,
-    students: Sequence[Student],
+    compile_link: Callable[[TrainedNetwork], Student],
     guard: FrameGuard | None,
     images: SplitFrames,
     index: DatasetIndex,
 ) -> LinkChoice:
-    """Measure the links, each once, and choose the one that is deployed.
+    """Compile and measure links, each once, and choose the one that is deployed.
+
+    It begins with the last link and ends with the first that misses no limit, unless the settings compare every link.
 
     Args:
         ctx: The build.
         chain: The whole chain.
-        students: The compiled links, largest first.
+        compile_link: Makes a network what a device would run.
         guard: The input guard, the same for every link; None where the bundle has none.
         images: The validation images; test images are not used.
         index: The data set, for its labels and slices.
 
     Raises:
         DataError: There is no validation image.
-        ModelError: A model cannot be opened on this machine.
+        ModelError: A model cannot be made, or cannot be opened on this machine.
     """
     images.required("to select a link on")
     names = [network.name for network in chain.networks]
-    measured = {student.name: bench(ctx, student, images, guard) for student in students}
-    if requested_link(ctx.config.select, names) is not None:
-        (student,) = students
-        return LinkChoice(
-            student=student, link_selection=last_link_selection(student.name, names), measurement=measured[student.name]
-        )
-    link_selection = choose_link(
-        [evaluate_link(ctx, student, measured[student.name], images, index) for student in students]
-    )
+    named = requested_link(ctx.config.select, names)
+    if named is not None:
+        student = compile_link(next(network for network in chain.networks if network.name == named))
+        measured = bench(ctx, student, images, guard)
+        return LinkChoice(student=student, link_selection=last_link_selection(named, names), measurement=measured)
+    students, benches, evaluations = list[Student](), dict[str, Measurement](), list[LinkEvaluation]()
+    for network in reversed(chain.networks):
+        students.insert(0, student := compile_link(network))
+        benches[student.name] = bench(ctx, student, images, guard)
+        evaluations.insert(0, evaluate_link(ctx, student, benches[student.name], images, index))
+        if evaluations[0].passes and not ctx.config.select.compare:
+            break
+    link_selection = choose_link(evaluations)
     ctx.progress.note(f"deployed: {link_selection.reason}")
+    chosen = link_selection.chosen
     return LinkChoice(
-        student=next(student for student in students if student.name == link_selection.chosen),
+        student=next(student for student in students if student.name == chosen),
         link_selection=link_selection,
-        measurement=measured[link_selection.chosen],
-        others=tuple(replace(one, link=name) for name, one in measured.items() if name != link_selection.chosen),
+        measurement=benches[chosen],
+        others=tuple(replace(benches[one.name], link=one.name) for one in students if one.name != chosen),
     )
 
 

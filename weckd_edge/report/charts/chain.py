@@ -6,6 +6,11 @@ from weckd_edge.report import charts
 from weckd_edge.report.evidence import BundleContents
 
 
+def all_evaluated(contents: BundleContents) -> bool:
+    """Tell whether every link was compiled and evaluated; else one met every limit before the larger ones came to it."""
+    return len(contents.link_selection.links) == len(contents.chain.links)
+
+
 def chain_chart(contents: BundleContents) -> str:
     """Draw accuracy against latency where every link was evaluated for selection, otherwise against MACs.
 
@@ -13,7 +18,7 @@ def chain_chart(contents: BundleContents) -> str:
     accuracy on validation images, others at their accuracy on test images.
     """
     links, baseline, deployed = contents.chain.links, contents.chain.baseline, contents.deployed
-    evaluations = {link.name: link for link in contents.link_selection.links}
+    evaluations = {link.name: link for link in contents.link_selection.links} if all_evaluated(contents) else {}
     known = bool(evaluations) and all(link.latency.p90_ns is not None for link in evaluations.values())
     checked_ns = _checked_latency(contents) if known else None
     points = []

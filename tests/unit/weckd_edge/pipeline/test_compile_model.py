@@ -138,7 +138,7 @@ def test_an_onnx_file_becomes_a_bundle_that_verifies_itself(
     assert found["accuracy"]["fp32"] == found["accuracy"]["compiled"] == 1.0
     assert any("its outputs are logits; a softmax was added" in line for line in found["imported"])
     assert found["links"][0]["model"] == "toy"
-    assert [stage["name"] for stage in found["steps"]][:4] == ["data", "import", "check-description", "export-imported"]
+    assert [stage["name"] for stage in found["steps"]][:4] == ["data", "import", "check-description", "guard"]
     code, stdout, err = run("verify", out, "--json", "--min-version", "3")
     assert code == 0, err
     assert json.loads(stdout)["passed"] is True

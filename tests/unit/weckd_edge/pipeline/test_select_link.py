@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 from dataclasses import fields
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import Gate, LinkEvaluation, LinkLatency, Rate
 from weckd_edge.config import BuildConfig, GateConfig, SelectConfig
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.pipeline.steps.select_link import choose_link, gate_distance, last_link_selection, requested_link
+from weckd_edge.core.progress import SilentProgress
+from weckd_edge.pipeline.steps import select_link as step
+from weckd_edge.pipeline.steps.select_link import (
+    choose_link,
+    gate_distance,
+    last_link_selection,
+    requested_link,
+    select_link,
+)
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
@@ -108,3 +118,51 @@ def test_whatever_limit_is_missed_is_reported_in_words_with_what_to_change(name:
     assert "_" not in told, "words, not a key"
     (advice,) = found.advice
     assert advice.endswith(f"gates.{name}")
+
+
+@pytest.mark.parametrize(
+    ("settings", "accuracies", "compiled", "chosen"),
+    [
+        (SelectConfig(), (0.9, 0.8, 0.95), ["M3"], "M3"),
+        (SelectConfig(), (0.9, 0.95, 0.8), ["M3", "M2"], "M2"),
+        (SelectConfig(), (0.5, 0.7, 0.6), ["M3", "M2", "M1"], "M2"),
+        (SelectConfig(compare=True), (0.9, 0.8, 0.95), ["M3", "M2", "M1"], "M3"),
+        (SelectConfig(link="M2"), (0.9, 0.1, 0.95), ["M2"], "M2"),
+        (SelectConfig(link="last"), (0.9, 0.9, 0.1), ["M3"], "M3"),
+    ],
+)
+def test_a_larger_link_is_compiled_only_where_the_smaller_ones_miss_a_limit(
+    settings: SelectConfig,
+    accuracies: tuple[float, ...],
+    compiled: list[str],
+    chosen: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    found: list[str] = []
+    benched: list[str] = []
+    gained = dict(zip(("M1", "M2", "M3"), accuracies, strict=True))
+
+    def compile_link(network: Any) -> Any:
+        found.append(network.name)
+        return SimpleNamespace(name=network.name)
+
+    def bench(ctx: Any, student: Any, images: Any, guard: Any) -> Any:
+        benched.append(student.name)
+        return factories.measurement((1_000_000,))
+
+    monkeypatch.setattr(step, "bench", bench)
+    monkeypatch.setattr(step, "evaluate_link", lambda ctx, student, *_: link(student.name, accuracy(gained[student.name])))
+    ctx: Any = SimpleNamespace(config=BuildConfig(select=settings), progress=SilentProgress())
+    chain: Any = SimpleNamespace(networks=[SimpleNamespace(name=name) for name in gained])
+    images: Any = SimpleNamespace(required=lambda what: None)
+    choice = select_link(ctx, chain, compile_link, None, images, index=None)  # type: ignore[arg-type]
+    assert (found, benched) == (compiled, compiled)
+    assert choice.student.name == choice.link_selection.chosen == chosen
+    evaluated = [one.name for one in choice.link_selection.links]
+    assert evaluated == (sorted(compiled) if settings.link == "smallest" else [])
+    assert [one.link for one in choice.others] == [name for name in sorted(compiled) if name != chosen]
+
+
+def test_nothing_is_compared_with_a_link_that_is_named() -> None:
+    with raises(ConfigError, "E_CONFIG_CONFLICT", says=("compare = true", "M2")):
+        SelectConfig(link="M2", compare=True)

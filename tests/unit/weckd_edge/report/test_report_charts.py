@@ -101,3 +101,11 @@ def test_without_evaluated_links_the_chain_is_drawn_over_macs(tmp_path: Path) ->
     page = write(tmp_path, make_evidence(), make_manifest())
     assert "MACs of one image (million" in page
     assert "Selection of the deployed link" not in page
+
+
+def test_where_larger_links_were_not_evaluated_the_chain_is_drawn_over_macs(tmp_path: Path) -> None:
+    contents = dataclasses.replace(make_evidence(), link_selection=choose_link([weighed("M3", 0.84)]))
+    page = write(tmp_path, contents, make_manifest())
+    assert "MACs of one image (million" in page
+    assert "On the same held-out test images, in FP32" in page
+    assert "M3 is the smallest link that meets every limit" in text_of(page)
