@@ -1,4 +1,4 @@
-"""Append a finished study to results/study.jsonl: ``python benchmarks/record_study.py NAME FOLDER -- weckd-edge study ...``.
+"""Append a study to results/study.jsonl: ``python benchmarks/record_study.py NAME FOLDER -- weckd-edge study ...``.
 
 FOLDER is the ``--out`` of the study; behind ``--`` stands the command that ran it. Run it from the checkout that the study
 was run with, which gives the commit, on the machine that it was run on. The lines of a study carry its name:
@@ -7,8 +7,8 @@ was run with, which gives the commit, on the machine that it was run on. The lin
 - one for each seed and fold: the test images, with their groups and classes (``splits.jsonl``);
 - one for each run: what every link predicts of them, and what it cost (``trials.jsonl``).
 
-A study of many hours may be run and recorded seed by seed: a name that is there already takes other seeds of the same data,
-strategies and settings.
+A study of many hours may be run and recorded in parts: a split counts once all strategies have run on it, and a name that is
+there already takes other seeds and folds of the same data, strategies and settings.
 
 study_tables.py makes tables of them.
 """
@@ -18,6 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import shlex
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
 from pathlib import Path
@@ -33,7 +34,7 @@ LIBRARIES = ("torch", "timm", "numpy")
 
 
 def lines_of_study(name: str, folder: Path, **told: Any) -> list[dict[str, Any]]:
-    """Return the lines of a finished study.
+    """Return the lines of a study: of every split that all strategies have run on.
 
     Args:
         name: Name of the study among the results.
@@ -41,25 +42,32 @@ def lines_of_study(name: str, folder: Path, **told: Any) -> list[dict[str, Any]]
         told: What the study's own line holds besides: command, commit, environment.
 
     Raises:
-        SystemExit: Runs are missing.
+        SystemExit: There is no such split.
     """
     facts, settings = (json.loads((folder / file).read_text(encoding="utf-8")) for file in (FACTS_FILE, SETTINGS_FILE))
     splits, runs = (
         [json.loads(line) for line in (folder / file).read_text(encoding="utf-8").splitlines()]
         for file in (HELD_OUT_FILE, RUNS_FILE)
     )
-    places = facts["seeds"] * (facts["folds"] or 1)
-    wanted = places * len(facts["strategies"])
-    if (len(splits), len(runs)) != (places, wanted):
-        raise SystemExit(f"{folder}: expected {places} splits and {wanted} runs, found {len(splits)} and {len(runs)}")
+    counts = Counter(map(place_of, runs))
+    splits = [split for split in splits if counts[place_of(split)] == len(facts["strategies"])]
+    done = set(map(place_of, splits))
+    runs = [run for run in runs if place_of(run) in done]
+    if not splits:
+        raise SystemExit(f"{folder}: expected a split that {len(facts['strategies'])} strategies have run on, found none")
     return [{"study": name, **line} for line in ({**told, "settings": settings, **facts}, *splits, *runs)]
 
 
+def place_of(line: Mapping[str, Any]) -> tuple[int, int | None]:
+    """Return the seed and the fold of a split, or of a run."""
+    return line["seed"], line["fold"]
+
+
 def check_belongs(lines: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[str, Any]]) -> None:
-    """Refuse lines that are not other seeds of the study of some earlier lines.
+    """Refuse lines that are not other splits of the study of some earlier lines.
 
     Raises:
-        SystemExit: The data, strategies or settings are others, or a seed is there already.
+        SystemExit: The data, strategies or settings are others, or a split is there already.
     """
     new, old = (next(line for line in some if "strategies" in line) for some in (lines, earlier))
     for name in sorted({*new, *old} - {"command", "date", "environment", "changed", "note", "seeds"}):
@@ -69,9 +77,10 @@ def check_belongs(lines: Sequence[Mapping[str, Any]], earlier: Sequence[Mapping[
     hashes = [{line["data_sha256"] for line in some if "truth" in line} for some in (lines, earlier)]
     if hashes[0] != hashes[1]:
         raise SystemExit(f"'{new['study']}' is recorded of other images; choose another name")
-    seeds = [{line["seed"] for line in some if "truth" in line} for some in (lines, earlier)]
-    if both := sorted(seeds[0] & seeds[1]):
-        raise SystemExit(f"'{new['study']}' holds seed {', '.join(map(str, both))} already")
+    places = [{place_of(line) for line in some if "truth" in line} for some in (lines, earlier)]
+    if both := sorted(places[0] & places[1], key=str):
+        seed, fold = both[0]
+        raise SystemExit(f"'{new['study']}' holds seed {seed}{'' if fold is None else f', fold {fold}'} already")
 
 
 def append_study(path: Path, lines: Sequence[Mapping[str, Any]]) -> None:

@@ -32,15 +32,16 @@ Line = Mapping[str, Any]
 def study_of(lines: Sequence[Line]) -> Study:
     """Return a study from its lines: its own, those of its splits, and those of its runs.
 
-    A study that was recorded in several times, each with seeds of its own, is one study of all of them.
+    A study that was recorded in several times, each with seeds and folds of its own, is one study of all of them.
     """
     told = ("study", "settings", "command", "commit", "changed", "date", "environment", "note")
     plain = [{key: value for key, value in line.items() if key not in told} for line in lines]
-    parts = [from_data(StudyFacts, line) for line in plain if "strategies" in line]
+    facts = next(from_data(StudyFacts, line) for line in plain if "strategies" in line)
+    held_out = tuple(from_data(HeldOut, line) for line in plain if "truth" in line)
     return Study(
-        facts=replace(parts[0], seeds=sum(part.seeds for part in parts)),
+        facts=replace(facts, seeds=len({test.seed for test in held_out})),
         trials=tuple(from_data(StudyRun, line) for line in plain if "predicted" in line),
-        held_out=tuple(from_data(HeldOut, line) for line in plain if "truth" in line),
+        held_out=held_out,
     )
 
 

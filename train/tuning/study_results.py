@@ -78,9 +78,13 @@ class Study:
 
     @property
     def runs_in_words(self) -> str:
-        """Number of runs of each strategy in words: ``5 seeds``, or ``2 seeds of 5 folds``."""
+        """Number of runs of each strategy: ``5 seeds``, ``2 seeds of 5 folds``, or ``7 folds of 2 seeds of 5 folds``."""
         seeds = f"{self.facts.seeds} {'seed' if self.facts.seeds == 1 else 'seeds'}"
-        return seeds if self.facts.folds is None else f"{seeds} of {self.facts.folds} folds"
+        if self.facts.folds is None:
+            return seeds
+        done = len(self.held_out)
+        part = f"{done} {'fold' if done == 1 else 'folds'} of " if done < self.facts.seeds * self.facts.folds else ""
+        return f"{part}{seeds} of {self.facts.folds} folds"
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -63,12 +63,26 @@ def test_lines_are_appended_and_earlier_ones_stay_to_the_byte(
     assert [json.loads(line) for line in rest] == recorded
 
 
-def test_a_study_that_lacks_runs_is_not_recorded(scripts: tuple[ModuleType, ModuleType], tmp_path: Path) -> None:
+def test_only_splits_that_every_strategy_has_run_on_are_recorded(
+    scripts: tuple[ModuleType, ModuleType], recorded: list[dict[str, Any]], tmp_path: Path
+) -> None:
     folder = tmp_path / "study"
     shutil.copytree(FIXTURE, folder)
     lines = (folder / "trials.jsonl").read_text().splitlines()
     (folder / "trials.jsonl").write_text("\n".join(lines[:-1]) + "\n")
-    with pytest.raises(SystemExit, match="expected 4 splits and 20 runs, found 4 and 19"):
+    part = scripts[0].lines_of_study("toy", folder, command="weckd-edge study", commit="abc", environment={})
+    assert len(part) == 1 + 3 + 15
+    last = {(line["seed"], line["fold"]) for line in recorded if "truth" in line} - set(map(scripts[0].place_of, part[1:4]))
+    (study,) = scripts[1].studies(part).values()
+    assert study.runs_in_words == "3 folds of 2 seeds of 2 folds"
+    rest = [line for line in recorded if "strategies" in line or scripts[0].place_of(line) in last]
+    scripts[0].check_belongs(rest, part)
+    (whole,) = scripts[1].studies([*part, *rest]).values()
+    (once,) = scripts[1].studies(recorded).values()
+    assert whole.runs_in_words == once.runs_in_words == "2 seeds of 2 folds"
+    assert scripts[1].tables_of(whole) == scripts[1].tables_of(once)
+    (folder / "trials.jsonl").write_text("\n".join(lines[:4]) + "\n")
+    with pytest.raises(SystemExit, match="expected a split that 5 strategies have run on, found none"):
         scripts[0].lines_of_study("toy", folder)
 
 
@@ -94,7 +108,7 @@ def test_a_study_that_was_recorded_in_two_times_is_one_study(
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda lines: lines, "'toy' holds seed 0, 1 already"),
+        (lambda lines: lines, "'toy' holds seed 0, fold 1 already"),
         (lambda lines: [{**lines[0], "strategies": ["relay"]}, *lines[1:]], "other strategies"),
         (lambda lines: [{**lines[0], "settings": {}}, *lines[1:]], "other settings"),
         (lambda lines: [{**lines[0], "commit": "def"}, *lines[1:]], "other commit"),
