@@ -15,9 +15,8 @@ from typing import Any
 from tables import PAGES, lines_of, markdown, points, with_tables
 
 from weckd_edge.core.serialization import from_data
-from weckd_edge.metrics.crossed_clusters import MeanInterval
 from weckd_edge.train.tuning.study_record import HeldOut, StudyFacts, StudyRun
-from weckd_edge.train.tuning.study_results import REFERENCE, SAME_LABELS, StrategyDifference, Study
+from weckd_edge.train.tuning.study_results import REFERENCE, SAME_LABELS, Study
 
 SCRIPT = Path(__file__).name
 PAGE = PAGES / "chain.md"
@@ -63,11 +62,7 @@ def over(study: Study, one: str, other: str) -> str:
     """Write how much better one strategy is than another; nothing where they are the same or one was not run."""
     if one == other or not {one, other} <= set(study.strategies()):
         return ""
-    return points(as_interval(study.difference(one, other)))
-
-
-def as_interval(found: StrategyDifference) -> MeanInterval:
-    return MeanInterval(mean=found.mean, low=found.low, high=found.high)
+    return points(study.difference(one, other).interval)
 
 
 def closed(study: Study, name: str) -> str:
@@ -104,6 +99,20 @@ def main_table(study: Study) -> list[str]:
     return markdown(heads, rows)
 
 
+def table_by_group(study: Study) -> list[str]:
+    """Return accuracies and differences where each group of test images counts once, as a table in Markdown."""
+    if not study.has_groups:
+        return []
+    once = study.each_group_once
+    against = [name for name in (REFERENCE, SAME_LABELS, *of_base(study, PUBLISHED)) if name in study.strategies()]
+    rows = [
+        [f"`{name}`", points(once.mean(name), ""), *(over(once, name, other) for other in against), closed(once, name)]
+        for name in study.strategies()
+    ]
+    heads = ["strategy", "accuracy, each group once", *(f"over `{name}`" for name in against), "gap closed"]
+    return markdown(heads, rows)
+
+
 def contest(study: Study) -> list[str]:
     """Return how much better this project's strategies are than the published ones, as a table in Markdown."""
     others = of_base(study, PUBLISHED)
@@ -129,7 +138,7 @@ def tables_of(study: Study) -> list[str]:
         f"`{study.facts.dataset}`: {study.runs_in_words}, {len(images):,} test images in {len(groups):,} groups, "
         f"{len(study.held_out)} trainings of each strategy."
     )
-    parts = [[told], main_table(study), contest(study), [links(study)]]
+    parts = [[told], main_table(study), contest(study), [links(study)], table_by_group(study)]
     return [line for part in parts if any(part) for line in (*part, "")][:-1]
 
 

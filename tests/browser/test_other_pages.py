@@ -8,6 +8,7 @@ import pytest
 
 from support import factories
 from weckd_edge.artifacts import MachineRecord, MachineState
+from weckd_edge.metrics.crossed_clusters import MeanInterval
 from weckd_edge.report.bench_page import bench_page
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 
@@ -31,6 +32,8 @@ def study(path: Path) -> None:
             cpu_seconds=120.0,
             joules=None,
             cost_ratio=1.5,
+            by_group=MeanInterval(mean=mean, low=mean - 0.05, high=mean + 0.05),
+            gain_by_group=None if gain is None else MeanInterval(mean=gain, low=gain - 0.02, high=gain + 0.02),
         )
         for name, mean, gain in (("single-subset", 0.6, None), ("weckd", 0.7, 0.1))
     )

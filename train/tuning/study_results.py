@@ -34,23 +34,31 @@ class StrategyDifference:
     low: float | None
     high: float | None
 
+    @property
+    def interval(self) -> MeanInterval:
+        """The difference with its interval, without names."""
+        return MeanInterval(mean=self.mean, low=self.low, high=self.high)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Study:
     """Results of a study.
 
     The accuracy of a seed is that over the test images of all of its folds, and the accuracy of a strategy is the mean over
-    seeds. Intervals count the groups of images, and the trainings: one for each seed and fold.
+    seeds. Intervals count the groups of images, and the trainings: one for each seed and fold. Where few groups hold many of
+    the images, means and differences ``by_group`` tell more: a group that is recognised or missed as a whole counts once.
 
     Attributes:
         facts: What the study is about.
         trials: Result of each strategy, seed and fold, in the order they were asked for.
         held_out: Test images of each seed and fold.
+        by_group: Whether means and differences count each group once, as the mean of its images; else each image counts.
     """
 
     facts: StudyFacts
     trials: tuple[StudyRun, ...]
     held_out: tuple[HeldOut, ...]
+    by_group: bool = False
     _crossed: dict[frozenset[Where], CrossedImages] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @functools.cached_property
@@ -75,6 +83,16 @@ class Study:
         seeds = dict.fromkeys(run.seed for run in runs)
         counts = {s: [(run.correct, run.test_images) for run in runs if run.seed == s] for s in seeds}
         return {s: sum(right for right, _ in found) / sum(images for _, images in found) for s, found in counts.items()}
+
+    @functools.cached_property
+    def each_group_once(self) -> Study:
+        """The same results, with each group of test images counted once."""
+        return Study(facts=self.facts, trials=self.trials, held_out=self.held_out, by_group=True)
+
+    @functools.cached_property
+    def has_groups(self) -> bool:
+        """Whether any test images share a group."""
+        return any(len(set(test.groups)) < len(test.groups) for test in self.held_out)
 
     @property
     def runs_in_words(self) -> str:
@@ -201,7 +219,7 @@ class Study:
         key = frozenset(places)
         if key not in self._crossed:
             tests = [TrainingTest(pool=place[0], training=place, groups=self._tests[place].groups) for place in ordered]
-            self._crossed[key] = CrossedImages(tests)
+            self._crossed[key] = CrossedImages(tests, by_group=self.by_group)
         return self._crossed[key].mean_of(np.concatenate([scores[at] for at in order]))
 
 

@@ -17,6 +17,7 @@ from weckd_edge.cli.parsing.parameter_types import PATH, WholeNumber
 from weckd_edge.cli.settled_links import with_settled_links
 
 if TYPE_CHECKING:
+    from weckd_edge.metrics.crossed_clusters import MeanInterval
     from weckd_edge.report.study_page import StudyPage
     from weckd_edge.train.tuning.study_results import Study
 
@@ -119,6 +120,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
             {
                 "name": row.name,
                 "accuracy": {"mean": row.mean, "low": row.low, "high": row.high},
+                "accuracy_by_group": study.each_group_once.mean(row.name),
                 "last_over_first": study.last_over_first(row.name),
                 "labels_used": row.labels,
                 "seconds": row.seconds,
@@ -131,6 +133,7 @@ def study_summary(page: StudyPage, study: Study) -> dict[str, Any]:
             for row in page.rows
         ],
         "differences": study.differences(),
+        "differences_by_group": study.each_group_once.differences(),
         "verdicts": page.verdicts,
         "notes": page.notes,
     }
@@ -145,7 +148,7 @@ def make_page(study: Study) -> StudyPage:
     first = {t.strategy: t for t in reversed(study.trials)}
     rows = []
     for name in names:
-        mean = study.mean(name)
+        mean, once = study.mean(name), study.each_group_once
         gain = study.difference(name, names[0]) if name != names[0] else None
         rows.append(
             StudyRow(
@@ -163,6 +166,8 @@ def make_page(study: Study) -> StudyPage:
                 cpu_seconds=sum(t.cpu_seconds for t in study.trials if t.strategy == name),
                 joules=_sum_or_none([t.joules for t in study.trials if t.strategy == name]),
                 cost_ratio=study.cost_ratio(name),
+                by_group=once.mean(name) if study.has_groups else None,
+                gain_by_group=once.difference(name, names[0]).interval if study.has_groups and gain else None,
             )
         )
     return StudyPage(
@@ -184,6 +189,7 @@ def _sum_or_none(values: list[float | None]) -> float | None:
 
 
 def _print_study(page: StudyPage) -> None:
+    by_group = page.rows[0].by_group is not None
     rows = [
         (
             row.name,
@@ -191,6 +197,7 @@ def _print_study(page: StudyPage) -> None:
             row.images,
             _points(row.mean, row.low, row.high),
             "" if row.gain is None else _points(row.gain, row.gain_low, row.gain_high, sign="+"),
+            *([_mean_points(row.by_group), _mean_points(row.gain_by_group, sign="+")] if by_group else []),
             f"{row.seconds:.0f}",
             "" if row.cost_ratio is None else f"{row.cost_ratio:.2f}",
         )
@@ -204,12 +211,17 @@ def _print_study(page: StudyPage) -> None:
         "images",
         "accuracy %, 95 % interval",
         f"points over {page.rows[0].name}",
+        *(["each group once", "points so"] if by_group else []),
         "seconds",
         f"times {COST_OF}",
     )
     print_table(columns, rows, title=title)
     for words in (*page.verdicts, *page.notes):
         click.echo(words)
+
+
+def _mean_points(found: MeanInterval | None, sign: str = "") -> str:
+    return "" if found is None else _points(found.mean, found.low, found.high, sign)
 
 
 def _points(mean: float, low: float | None, high: float | None, sign: str = "") -> str:

@@ -95,19 +95,22 @@ class CrossedImages:
 
     Args:
         tests: Test images of each training, at least one test, each of at least one image.
+        by_group: Whether each group of a pool counts once, as the mean of its images; else each image does.
     """
 
-    def __init__(self, tests: Sequence[TrainingTest]) -> None:
+    def __init__(self, tests: Sequence[TrainingTest], *, by_group: bool = False) -> None:
         counts = [len(test.groups) for test in tests]
         self.pool = np.repeat(_numbers([test.pool for test in tests]), counts)
         self.training = np.repeat(_numbers([test.training for test in tests]), counts)
         self.group = _numbers([group for test in tests for group in test.groups])
         self.cell = np.unique(self.training * (self.group.max() + 1) + self.group, return_inverse=True)[1]
-        of_pool = np.bincount(self.pool)
-        self.weight: Floats = 1 / (of_pool[self.pool] * len(of_pool))
+        group_of_pool = np.unique(self.pool * (self.group.max() + 1) + self.group, return_inverse=True)[1]
+        share: Floats = 1 / np.bincount(group_of_pool)[group_of_pool] if by_group else np.ones(len(self.pool))
+        of_pool = np.bincount(self.pool, share)
+        self.weight: Floats = share / (of_pool[self.pool] * len(of_pool))
         self.groups = np.bincount(self.group, self.weight)
         self.trainings = np.bincount(self.training, self.weight)
-        self.images = len(self.pool) / len(of_pool)
+        self.count = float(of_pool.sum()) / len(of_pool)
 
     def mean_of(self, scores: Floats | Bools) -> CrossedMean:
         """Return the mean of the images' scores over pools.
@@ -123,13 +126,13 @@ class CrossedImages:
         by_group = _squares(self.group, within) * hidden_spread(self.groups)
         by_training = _squares(self.training, apart) * hidden_spread(self.trainings)
         equal, equal_trainings = equal_groups(self.groups), equal_groups(self.trainings)
-        enough = len(self.trainings) >= MIN_TRAININGS and has_enough_images(len(self.groups), round(self.images))
+        enough = len(self.trainings) >= MIN_TRAININGS and has_enough_images(len(self.groups), round(self.count))
         both = by_group + by_training
         return CrossedMean(
             mean=mean,
             variance=max(by_group, by_training, both - _squares(self.cell, apart)) if enough else None,
             freedom=_freedom([(by_group, equal - 1), (by_training, equal_trainings - 1)]),
-            unseen=half_an_image(round(self.images)),
+            unseen=half_an_image(round(self.count)),
             equal=equal,
         )
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.core.store import write_atomic
+from weckd_edge.metrics.crossed_clusters import MeanInterval
 from weckd_edge.report import charts
 from weckd_edge.report.html_shell import document
 from weckd_edge.report.rendering import render, safe
@@ -28,6 +29,9 @@ class StudyRow:
         gain: Gain over the first strategy, on the same test images; None for the first strategy itself.
         gain_low: Lower end of the gain's 95 % interval.
         gain_high: Upper end of the gain's 95 % interval.
+        by_group: Mean accuracy where each group of test images counts once, with its interval; None where each group is one
+            image.
+        gain_by_group: Gain over the first strategy, counted so; None for the first strategy itself.
         seconds: Training time of all links and runs, seconds.
         cpu_seconds: Processor time of all links and runs, seconds.
         joules: Energy of all links and runs, joules; None where the machine does not measure it.
@@ -48,6 +52,8 @@ class StudyRow:
     cpu_seconds: float
     joules: float | None
     cost_ratio: float | None
+    by_group: MeanInterval | None = None
+    gain_by_group: MeanInterval | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -37,6 +37,40 @@ def test_the_mean_is_that_over_seeds_of_all_images_of_their_folds() -> None:
     assert found.mean == pytest.approx((1 / 4 + 1) / 2)
 
 
+def test_a_group_counts_once_as_the_mean_of_its_images() -> None:
+    tests = [
+        TrainingTest(pool=0, training=(0, 1), groups=["a", "a", "a", "b"]),
+        TrainingTest(pool=0, training=(0, 2), groups=["c"]),
+        TrainingTest(pool=1, training=(1, 1), groups=["a", "b", "b", "c", "c"]),
+    ]
+    scores = np.array([1, 1, 0, 0, 1, 1, 0, 0, 0, 1], float)
+    found = CrossedImages(tests, by_group=True).mean_of(scores)
+    assert found.mean == pytest.approx(((2 / 3 + 0 + 1) / 3 + (1 + 0 + 1 / 2) / 3) / 2)
+
+
+def test_where_each_image_is_a_group_both_counts_are_the_same() -> None:
+    tests, members = images(40, seeds=2, folds=4)
+    scores = np.concatenate([np.sin(member) for member in members])
+    assert CrossedImages(tests, by_group=True).mean_of(scores) == CrossedImages(tests).mean_of(scores)
+
+
+def test_a_large_group_that_flips_as_a_whole_widens_the_interval_of_images_alone() -> None:
+    """A video of 30 frames in three folds of single frames: all of it is missed by every other training."""
+    sizes = [30, *[1] * 59]
+    rng, tests, scores = np.random.default_rng(0), [], []
+    for seed in range(4):
+        fold = rng.permutation(60) % 3
+        for k in range(3):
+            groups = [g for g in np.flatnonzero(fold == k) for _ in range(sizes[g])]
+            tests.append(TrainingTest(pool=seed, training=(seed, k), groups=groups))
+            scores.append([1.0 if g else float(seed % 2) for g in groups])
+    by_image, by_group = (CrossedImages(tests, by_group=which).mean_of(np.concatenate(scores)) for which in (False, True))
+    assert by_image.variance is not None
+    assert by_group.variance is not None
+    assert by_group.variance < by_image.variance / 10
+    assert by_group.equal > 4 * by_image.equal
+
+
 def test_independent_images_and_trainings_give_the_usual_interval() -> None:
     """200 groups of one image, whose scores are independent: the interval of a rate is nearly Wilson's."""
     tests, _ = images(200, seeds=1, folds=10)

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from support.bundles.report_evidence import text_of
+from weckd_edge.metrics.crossed_clusters import MeanInterval
 from weckd_edge.report.study_page import StudyPage, StudyRow, write_study
 
 
@@ -96,3 +97,17 @@ def test_a_study_of_one_seed_shows_no_interval(tmp_path: Path) -> None:
     assert " to " not in text_of(html).split("Results")[1].split("Gains")[0]
     assert 'class="whisker' not in html
     assert "Synthetic data" not in html
+
+
+def test_where_images_share_groups_each_group_is_counted_once_too(tmp_path: Path) -> None:
+    page = study_page()
+    write_study(page, tmp_path / "study.html")
+    assert "each group once" not in (tmp_path / "study.html").read_text()
+    first, second = page.rows
+    once = MeanInterval(mean=0.611, low=0.555, high=0.666)
+    gain = MeanInterval(mean=0.123, low=None, high=None)
+    rows = (dataclasses.replace(first, by_group=once), dataclasses.replace(second, by_group=once, gain_by_group=gain))
+    write_study(dataclasses.replace(page, rows=rows), tmp_path / "study.html")
+    text = text_of((tmp_path / "study.html").read_text())
+    for words in ("accuracy, each group once", "gain, each group once", "61.1", "55.5", "+12.3"):
+        assert words in text, words
