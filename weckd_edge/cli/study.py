@@ -189,7 +189,6 @@ def _sum_or_none(values: list[float | None]) -> float | None:
 
 
 def _print_study(page: StudyPage) -> None:
-    by_group = page.rows[0].by_group is not None
     rows = [
         (
             row.name,
@@ -197,7 +196,6 @@ def _print_study(page: StudyPage) -> None:
             row.images,
             _points(row.mean, row.low, row.high),
             "" if row.gain is None else _points(row.gain, row.gain_low, row.gain_high, sign="+"),
-            *([_mean_points(row.by_group), _mean_points(row.gain_by_group, sign="+")] if by_group else []),
             f"{row.seconds:.0f}",
             "" if row.cost_ratio is None else f"{row.cost_ratio:.2f}",
         )
@@ -211,11 +209,13 @@ def _print_study(page: StudyPage) -> None:
         "images",
         "accuracy %, 95 % interval",
         f"points over {page.rows[0].name}",
-        *(["each group once", "points so"] if by_group else []),
         "seconds",
         f"times {COST_OF}",
     )
     print_table(columns, rows, title=title)
+    once = [(row.name, _mean_points(row.by_group), _mean_points(row.gain_by_group, sign="+")) for row in page.rows]
+    if page.rows[0].by_group is not None:
+        print_table(("strategy", *columns[3:5]), once, title="Each group of test images counted once")
     for words in (*page.verdicts, *page.notes):
         click.echo(words)
 
