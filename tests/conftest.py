@@ -187,6 +187,18 @@ def sshd() -> ModuleType:
 
 
 @pytest.fixture(scope="session")
+def postgres() -> Iterator[Any]:
+    """A running PostgreSQL server: see ``support/programs/postgres.py``."""
+    pytest.importorskip("psycopg", reason="PostgreSQL is reached by weckd-edge[postgres]")
+    module = importlib.import_module("support.programs.postgres")
+    reason = module.missing()
+    if reason is not None:
+        pytest.skip(reason)
+    with module.Postgres() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """Toy torch networks, frames, and their graphs: see ``support/training/networks.py``."""
     pytest.importorskip("torch")

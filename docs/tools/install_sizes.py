@@ -35,7 +35,7 @@ class Size(NamedTuple):
     missing: tuple[str, ...]
 
 
-APART = {"dev", "docs", "heic", "mlflow", "tensorboard", "tensorrt", "torch-tensorrt", "video"}
+APART = {"dev", "docs", "heic", "mlflow", "postgres", "tensorboard", "tensorrt", "torch-tensorrt", "video"}
 """Extras that are not measured: tools for work on the package, and libraries that do not come with ``all``."""
 
 

@@ -28,6 +28,7 @@ from weckd_edge.train.distill.training_cost import total_cost
 from weckd_edge.train.run_logging.base import PartOfRun, RunLogger
 from weckd_edge.train.run_logging.open_run import open_run
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
+from weckd_edge.train.tuning.shared_storage import open_study, shown_address
 from weckd_edge.train.tuning.study_record import (
     FACTS_FILE,
     HELD_OUT_FILE,
@@ -39,7 +40,7 @@ from weckd_edge.train.tuning.study_record import (
     held_out_of,
 )
 from weckd_edge.train.tuning.study_results import Study
-from weckd_edge.train.tuning.work_queue import open_study, run_pieces, storage_errors
+from weckd_edge.train.tuning.work_queue import run_pieces
 
 CODE = "weckd_edge.train.tuning.study"
 
@@ -205,13 +206,16 @@ def _share_splits(
         return _in_one_line(done), max(run.accuracy for run in done.runs)
 
     def read(found: dict[int, str]) -> dict[int, SplitResult]:
-        return {number: from_json(SplitResult, text, where=storage, error=StoreError) for number, text in found.items()}
+        return {
+            number: from_json(SplitResult, text, where=shown_address(storage), error=StoreError)
+            for number, text in found.items()
+        }
 
     def keep(found: dict[int, str]) -> None:
         _write(out, read(found).values())
 
-    with storage_errors(storage):
-        return read(run_pieces(open_study(storage, name, 0, heartbeat=True), splits, work, progress, keep))
+    with open_study(storage, name, 0, heartbeat=True) as study:
+        return read(run_pieces(study, splits, work, progress, keep))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,7 +6,7 @@ Machines that name the same storage share one search: each takes the next trial 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, links_of
 from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
 from weckd_edge.train.tuning.settings import weights_digests, without_paths
-from weckd_edge.train.tuning.work_queue import open_study, storage_errors
+from weckd_edge.train.tuning.shared_storage import open_study
 
 BEST_FILE = "best.toml"
 
@@ -36,12 +36,13 @@ class Search:
 
     Attributes:
         trials: Number of trials in all, those that were stopped early included.
-        storage: Optuna's storage, such as ``sqlite:///search.db`` or a server's address.
+        storage: Optuna's storage, such as ``sqlite:///search.db`` or a server's address. It may hold a
+            password, so it is not part of a search's text.
         teachers: Teachers from outside the chain, for a strategy that ends in ``+teachers``.
     """
 
     trials: int
-    storage: str
+    storage: str = field(repr=False)
     teachers: Sequence[OutsideTeacher] = ()
 
 
@@ -108,7 +109,6 @@ def tune(
         trainer = make_trainer(workspace, data_root(data), index, plans, progress, config.data.unlabelled, search.teachers)
         strategy = judge_outside(trainer, plans, asked, config, search.teachers)[0]
         name = _study_name(config, index, strategy, search.teachers)
-        study = open_study(search.storage, name, config.seed)
         last = len(links_of(strategy, len(plans))) - 1
 
         def objective(trial: Any) -> float:
@@ -122,7 +122,7 @@ def tune(
             return found
 
         states = optuna.trial.TrialState
-        with storage_errors(search.storage):
+        with open_study(search.storage, name, config.seed) as study:
             while (done := _count(study, states.COMPLETE, states.PRUNED)) < search.trials:
                 progress.note(f"tune: trial {done + 1} of {search.trials}")
                 study.optimize(objective, n_trials=1)

@@ -2,87 +2,17 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
-import logging
+import math
 import time
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from weckd_edge.core.errors import ConfigError, StoreError, first_line
-from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
 
-UNPRUNED = 5
-"""Number of finished trials before any is stopped early.
-
-A trial reports after each link, a few times in all, and accuracies are noisy: it stops where it is below the median of the
-other trials after the same link. Successive halving would stop three of four trials after their first link, whose accuracy
-says little of the last one's.
-"""
-HEARTBEAT_S = 20
-GRACE_S = 60
-"""Seconds without a heartbeat after which a machine counts as dead and its piece goes to another."""
 PIECE, RESULT = "piece", "result"
 PART = 30_000
 """Characters of a result that one field of the database takes; MySQL's fields hold 65,535 bytes."""
-
-
-def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -> Any:
-    """Open an Optuna study, or make it.
-
-    Args:
-        storage: Address of the storage, such as ``sqlite:///study.db`` or a server's.
-        name: Name of the study in the storage.
-        seed: Seed of the sampler.
-        heartbeat: Whether trials of machines that died are given to others.
-
-    Raises:
-        ConfigError: The storage cannot be opened.
-        MissingDependency: Optuna is not installed.
-    """
-    optuna: Any = require("optuna", "share work through a database")
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    logging.getLogger("alembic").setLevel(logging.WARNING)
-    try:
-        where: Any = storage
-        if heartbeat:
-            warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
-            where = optuna.storages.RDBStorage(storage, heartbeat_interval=HEARTBEAT_S, grace_period=GRACE_S)
-        return optuna.create_study(
-            study_name=name,
-            storage=where,
-            direction="maximize",
-            load_if_exists=True,
-            sampler=optuna.samplers.TPESampler(seed=seed),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
-        )
-    except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
-        reason = first_line(err)
-        raise ConfigError(
-            f"--storage {storage}: expected a storage that Optuna can open ({reason})", code="E_CONFIG_STORAGE"
-        ) from err
-
-
-@contextlib.contextmanager
-def storage_errors(storage: str) -> Iterator[None]:
-    """Raise one error where a storage cannot be read or written any more, such as a file on a full disk.
-
-    Raises:
-        StoreError: Optuna or SQLAlchemy failed; the message is one line.
-    """
-    try:
-        yield
-    except Exception as err:
-        if type(err).__module__.partition(".")[0] not in ("optuna", "sqlalchemy", "sqlite3"):
-            raise
-        reason = first_line(err.__cause__ or err)
-        raise StoreError(
-            f"{storage}: the storage cannot be read or written ({reason}); see whether it is in reach and has room, and run "
-            "the same command again",
-            code="E_STORE_STORAGE",
-        ) from err
 
 
 def run_pieces(
@@ -108,21 +38,50 @@ def run_pieces(
         if piece not in _pieces(study, (states.WAITING, states.RUNNING, states.COMPLETE)):
             study.enqueue_trial({}, user_attrs={PIECE: piece})
 
-    def objective(trial: Any) -> float:
+    failures: list[Exception] = []
+
+    def do_piece(trial: Any) -> float:
         piece = trial.user_attrs.get(PIECE)
-        others = _pieces(study, (states.RUNNING, states.COMPLETE), but=trial.number)
-        if piece is None or piece in others:
+        begun = _pieces(study, (states.RUNNING,), below=trial.number)
+        if piece is None or piece in begun or piece in _pieces(study, (states.COMPLETE,)):
             raise optuna.TrialPruned  # another machine was quicker
         result, score = work(piece)
-        for number, start in enumerate(range(0, len(result), PART)):
-            trial.set_user_attr(f"{RESULT} {number}", result[start : start + PART])
+        if piece in _pieces(study, (states.COMPLETE,)):
+            raise optuna.TrialPruned
+        parts = {
+            f"{RESULT} {number}": result[start : start + PART] for number, start in enumerate(range(0, len(result), PART))
+        }
+        try:
+            for name, part in parts.items():
+                trial.set_user_attr(name, part)
+        except RuntimeError as err:  # the trial is finished: this machine was out of reach and counted as dead
+            whole = {PIECE: piece, **parts}
+            study.add_trial(optuna.trial.create_trial(state=states.COMPLETE, value=score, user_attrs=whole))
+            raise optuna.TrialPruned from err
         return score
+
+    def objective(trial: Any) -> float:
+        try:
+            return do_piece(trial)
+        except Exception as err:
+            failures.append(err)
+            raise
+
+    def take_piece() -> None:
+        failures.clear()
+        try:
+            study.optimize(objective, n_trials=1)
+        except ValueError as err:  # Optuna's own, where the trial was finished by another machine
+            if not failures or err is failures[0]:
+                raise
+            if not isinstance(failures[0], optuna.TrialPruned):
+                raise failures[0] from err
 
     waiting = False
     while left := set(pieces) - _pieces(study, (states.COMPLETE,)).keys():
         optuna.storages.fail_stale_trials(study)
         if left & _pieces(study, (states.WAITING,)).keys():
-            study.optimize(objective, n_trials=1)
+            take_piece()
             keep(_results(study, pieces))
         elif not left & _pieces(study, (states.RUNNING,)).keys():
             study.enqueue_trial({}, user_attrs={PIECE: min(left)})
@@ -148,11 +107,11 @@ def _result(kept: Mapping[str, str]) -> str:
     return "".join(kept[part] for part in parts)
 
 
-def _pieces(study: Any, states: Sequence[Any], but: int = -1) -> dict[int, Any]:
-    """Return the trials in these states by their piece."""
-    found = {}
+def _pieces(study: Any, states: Sequence[Any], below: float = math.inf) -> dict[int, Any]:
+    """Return the trials in these states, with numbers below one, by their piece; of two, the first."""
+    found: dict[int, Any] = {}
     for trial in study.get_trials(deepcopy=False, states=tuple(states)):
         piece = trial.user_attrs.get(PIECE)
-        if piece is not None and trial.number != but:
-            found[piece] = trial
+        if piece is not None and trial.number < below:
+            found.setdefault(piece, trial)
     return found

@@ -7,7 +7,7 @@ from importlib.util import find_spec
 from types import ModuleType
 
 from weckd_edge.core import telemetry
-from weckd_edge.core.errors import MissingDependency
+from weckd_edge.core.errors import MissingDependency, first_line
 
 OUTSIDE_KEYS = "finds libraries, whose versions count by themselves"
 
@@ -30,6 +30,7 @@ EXTRA_OF = {
     "optuna": "train",
     "packaging": "report",
     "pillow_heif": "heic",
+    "psycopg": "postgres",
     "pydicom": "dicom",
     "safetensors": "train",
     "scipy": "train",
@@ -77,5 +78,5 @@ def require(module: str, purpose: str) -> ModuleType:
         ) from err
     except (ImportError, OSError) as err:
         raise MissingDependency(
-            f"{top} is installed but broken ({err}); reinstall it: {command}", code="E_MISSING_BROKEN_LIBRARY"
+            f"{top} is installed but broken ({first_line(err)}); reinstall it: {command}", code="E_MISSING_BROKEN_LIBRARY"
         ) from err

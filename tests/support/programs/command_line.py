@@ -83,12 +83,12 @@ def _serve() -> dict[str, object] | None:
             child = os.fork()
         if child == 0:
             return request
-        sys.stdout.write(json.dumps(_exit_code(child)) + "\n")
+        sys.stdout.write(json.dumps(exit_code(child)) + "\n")
         sys.stdout.flush()
     return None
 
 
-def _exit_code(child: int) -> int | None:
+def exit_code(child: int) -> int | None:
     """Wait for a process; return its exit code, the negative signal that ended it, or None where it took too long."""
     end = time.monotonic() + TIMEOUT_S
     while time.monotonic() < end:
@@ -101,7 +101,8 @@ def _exit_code(child: int) -> int | None:
     return None
 
 
-def _run(request: dict[str, object]) -> None:
+def run(request: dict[str, object]) -> None:
+    """Run the command line of a request in this process."""
     os.chdir(str(request["cwd"]))
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     for number, name in enumerate((os.devnull, str(request["stdout"]), str(request["stderr"]))):
@@ -115,7 +116,8 @@ def _run(request: dict[str, object]) -> None:
     runpy.run_module("weckd_edge", run_name="__main__", alter_sys=True)
 
 
-if __name__ == "__main__":
+def import_libraries() -> None:
+    """Import what the commands use, those that are installed."""
     from weckd_edge.cli.console.libraries import set_up_libraries
     from weckd_edge.core import telemetry
 
@@ -124,6 +126,10 @@ if __name__ == "__main__":
     for name in LIBRARIES:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
+
+
+if __name__ == "__main__":
+    import_libraries()
     request = _serve()
     if request is not None:
-        _run(request)
+        run(request)

@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[3]
 FOLDERS = ("weckd_edge", "train", "compile", "devices")
 LINKED = FOLDERS[1:]
 FIRMWARE = ROOT / "devices/firmware"
-STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "video", "tensorboard", "mlflow"}
+STANDS_APART = {"tensorrt", "torch-tensorrt", "heic", "video", "tensorboard", "mlflow", "postgres"}
 """Extras that are not for everyone: the vendor's index, JetPack, GPL encoders, and tools that a user has or has not."""
 
 TRAINING = ("torch", "torchvision", "timm", "lightning_fabric")

@@ -22,8 +22,8 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.strategies import find_strategy
 from weckd_edge.train.tuning import tune as module
 from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
+from weckd_edge.train.tuning.shared_storage import storage_errors
 from weckd_edge.train.tuning.tune import Search, tune
-from weckd_edge.train.tuning.work_queue import storage_errors
 
 pytest.importorskip("optuna")
 

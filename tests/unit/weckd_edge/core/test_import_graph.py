@@ -38,6 +38,7 @@ OUTSIDE = {
     "weckd_edge.train.run_logging.mlflow_backend",
     "weckd_edge.train.run_logging.open_run",
     "weckd_edge.train.run_logging.tensorboard_backend",
+    "weckd_edge.train.tuning.shared_storage",
     "weckd_edge.train.tuning.study_results",
 }
 

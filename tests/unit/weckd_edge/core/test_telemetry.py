@@ -210,8 +210,9 @@ import weckd_edge.train.distill.loop.engine, weckd_edge.train.distill.loop.distr
 from weckd_edge.config import LinkConfig
 from weckd_edge.compile.backends import nncf_backend
 from weckd_edge.train.networks.models import create_student
-from weckd_edge.train.tuning.work_queue import open_study
-open_study("sqlite:///study.db", "a", 0)
+from weckd_edge.train.tuning.shared_storage import open_study
+with open_study("sqlite:///study.db", "a", 0):
+    pass
 create_student(LinkConfig(model="lcnet_050", input_size=32), 2)
 frames = [frame[None] for frame in np.load("frames.npy")]
 print(nncf_backend.build_int8_ir(pathlib.Path(sys.argv[1]), frames, 4, None, pathlib.Path("ir").resolve()).precision)
