@@ -40,6 +40,7 @@ from weckd_edge.train.distill.loop.class_weights import balanced_weights
 from weckd_edge.train.distill.loop.distributed import fabric_for, shared_stage
 from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, score_validation
 from weckd_edge.train.distill.loop.engine import RANDOM_CLASSIFIER, TrainingRun, fit_student
+from weckd_edge.train.distill.loop.process_folders import kept_here
 from weckd_edge.train.distill.loop.sampler import TrainingImages
 from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
@@ -285,6 +286,7 @@ class Trainer:
                 name=f"train {job.name} ({plan.config.model}, {plan.input.network.side} px)",
                 seed=job.seed,
                 scratch=scratch,
+                kept=kept_here(scratch, self.workspace),
                 classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
                 curves=curves,
             ),

@@ -19,7 +19,7 @@ from weckd_edge.train.data.folds import Fold, folds_of
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, run_strategy
 from weckd_edge.train.distill.link_plan import LinkPlan
-from weckd_edge.train.distill.loop.distributed import count_processes, is_first, shared_stage
+from weckd_edge.train.distill.loop.distributed import count_processes, is_first, lock_patience_s, shared_stage
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, labels_used
@@ -139,7 +139,7 @@ def run_study(
     strategies = grid.find_strategies()
     root, workspace = data_root(data), Workspace(out)
     splits = {split.number: split for split in grid.splits(config.seed)}
-    with workspace.locked(), open_run(out.resolve().name, config, out, enabled=is_first()) as logger:
+    with workspace.locked(lock_patience_s()), open_run(out.resolve().name, config, out, enabled=is_first()) as logger:
         folder = _StudyFolder(
             workspace=workspace,
             data=data,

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
 
 def with_settled_links(config: BuildConfig) -> BuildConfig:
     """Return settings whose links are settled; print a warning where pretrained weights cannot be had."""
+    from weckd_edge.train.distill.loop.distributed import is_first, of_first
     from weckd_edge.train.networks.available_weights import settle_weights
 
-    settled = settle_weights(config.link)
-    if settled.missing:
+    settled = of_first(settle_weights(config.link), config.train)
+    if settled.missing and is_first():
         print_message(f"warning: {settled.missing}")
     return replace(config, link=settled.links)

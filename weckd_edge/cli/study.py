@@ -79,8 +79,6 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     the last network alone: on one labelled subset, on the union of the subsets, on all labels.
     """
     set_up_libraries()
-    from tempfile import TemporaryDirectory
-
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.pipeline.build import keeps_results
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
@@ -93,9 +91,12 @@ def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: Pro
     names = plan.names()
     grid = StudyGrid(strategies=names, seeds=plan.seeds, folds=plan.folds, teachers=open_teachers(config, names))
     if not keeps_results(os.environ):
+        from weckd_edge.train.distill.loop.distributed import rank
+        from weckd_edge.train.distill.loop.process_folders import own_folder
+
         # One of several processes that train together: the first keeps the results and says what there is to say.
-        with TemporaryDirectory() as folder:
-            run_study(data.path, config, grid, Path(folder), SilentProgress(), skip_bad=data.skip_bad)
+        with own_folder(plan.out, rank()) as folder:
+            run_study(data.path, config, grid, folder, SilentProgress(), skip_bad=data.skip_bad, storage=plan.storage)
         return
     with output.progress() as progress:
         study = run_study(data.path, config, grid, plan.out, progress, skip_bad=data.skip_bad, storage=plan.storage)

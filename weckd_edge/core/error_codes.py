@@ -182,6 +182,7 @@ MEANINGS = {
     "E_STORE_NO_SPACE": "There is no space left on the disk.",
     "E_STORE_OCCUPIED": "The output folder holds something else.",
     "E_STORE_PATH": "A path leads out of its folder.",
+    "E_STORE_PROCESS_LOST": "Another process that trains with this one has ended.",
     "E_STORE_STORAGE": "The storage of a study or a search cannot be read or written.",
     "E_STORE_UNWRITABLE": "A file or folder cannot be written.",
     "E_SYSTEM_FILE": "The system refuses to read or write a file.",

@@ -242,33 +242,44 @@ class Workspace:
         self.root = root
 
     @contextlib.contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self, patience_s: float = 0.0) -> Iterator[None]:
         """Lock the folder for this process.
+
+        Args:
+            patience_s: Time to wait for another process to let go of it, seconds.
 
         Raises:
             StoreError: Another process holds it.
         """
+        end = time.monotonic() + patience_s
         with explain_os_errors(self.root):
             self.root.mkdir(parents=True, exist_ok=True)
             handle = (self.root / ".lock").open("a")
         with handle:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as err:
-                raise StoreError(
-                    f"{self.root}: another build is running there; wait for it or stop it", code="E_STORE_LOCKED"
-                ) from err
+            while True:
+                try:
+                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError as err:
+                    if time.monotonic() >= end:
+                        raise StoreError(
+                            f"{self.root}: another build is running there; wait for it or stop it", code="E_STORE_LOCKED"
+                        ) from err
+                time.sleep(0.2)
             yield
 
     @contextlib.contextmanager
-    def in_use(self) -> Iterator[None]:
+    def in_use(self, patience_s: float = 0.0) -> Iterator[None]:
         """Lock the folder for this process; remove it afterwards where nothing was finished in it.
+
+        Args:
+            patience_s: Time to wait for another process to let go of it, seconds.
 
         Raises:
             StoreError: Another process holds it.
         """
         try:
-            with self.locked():
+            with self.locked(patience_s):
                 yield
         finally:
             self.remove_if_empty()

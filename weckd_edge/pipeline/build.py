@@ -10,8 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.bundle.reader import open_bundle
@@ -81,14 +79,18 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
     check_measurements(request.config)
     check_strategy(request.config)
     ctx = start(request, profile, Workspace(workspace_of(request.out)), progress)
-    with ctx.workspace.in_use():
+    from weckd_edge.train.distill.loop.distributed import lock_patience_s
+    from weckd_edge.train.distill.loop.last_wait import others_wait
+
+    with ctx.workspace.in_use(lock_patience_s()):
         index = read_data(ctx)
         if request.auto_links:
             ctx = choose_links(ctx, index)
         ctx = settle_links(ctx)
         with open_build_run(ctx) as run:
             chain = train_chain(ctx, index, run)
-            contents = compile_chain(ctx, chain, index, CalibrationSet(index=index, root=ctx.root))
+            with others_wait():
+                contents = compile_chain(ctx, chain, index, CalibrationSet(index=index, root=ctx.root))
             run.folder(ctx.out)
         return contents
 
@@ -183,11 +185,21 @@ def keeps_results(environment: Mapping[str, str]) -> bool:
 
 
 def train_along(request: BuildRequest) -> None:
-    """Take part in the training of a build, as one of several processes; nothing is kept."""
+    """Take part in the training of a build, as one of several processes, and wait until the first one has ended.
+
+    Raises:
+        WeckdError: The data set or a setting does not allow it, or the first process gives no sign any more.
+    """
+    from weckd_edge.train.distill.loop.distributed import lock_patience_s, rank
+    from weckd_edge.train.distill.loop.last_wait import wait_for_first
+    from weckd_edge.train.distill.loop.process_folders import own_folder
+
     profile = choose_profile(request.target, request.device)
     check_strategy(request.config)
-    with TemporaryDirectory() as folder:
+    with own_folder(workspace_of(normal_path(request.out)), rank()) as folder:
         # The process that writes the bundle uses the cache alone.
-        ctx = start(replace(request, cache=None), profile, Workspace(Path(folder)), SilentProgress())
-        index = read_data(ctx)
-        train_chain(settle_links(choose_links(ctx, index) if request.auto_links else ctx), index)
+        ctx = start(replace(request, cache=None), profile, Workspace(folder), SilentProgress())
+        with ctx.workspace.locked(lock_patience_s()):
+            index = read_data(ctx)
+            train_chain(settle_links(choose_links(ctx, index) if request.auto_links else ctx), index)
+            wait_for_first()

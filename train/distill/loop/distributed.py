@@ -1,7 +1,7 @@
 """Train one link with several processes, one for each GPU, as ``torchrun`` or SLURM starts them.
 
-Each runs the same program. The first keeps the workspace that the user named; the others work in a folder of their own that
-is thrown away, receive the links that the first has finished before, and take their part of every batch.
+Each runs the same program and takes its part of every batch. The first keeps the workspace that the user named, each other
+one a folder of its own (``process_folders``). What any of them has finished before, all receive.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import torch
 from lightning_fabric import Fabric
@@ -25,9 +25,12 @@ from weckd_edge.config import TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.store import Stage, Workspace, refs_in
+from weckd_edge.train.distill.loop.fresh_store import fresh_store
+from weckd_edge.train.distill.loop.process_folders import FOLDER, PATIENCE_S, workspaces_here
 from weckd_edge.train.networks.models import Student
 
 T = TypeVar("T")
+S = TypeVar("S")
 
 
 def _environment() -> ClusterEnvironment | None:
@@ -48,8 +51,18 @@ def count_processes() -> int:
 
 def is_first() -> bool:
     """Tell whether this process keeps the results."""
+    return rank() == 0
+
+
+def rank() -> int:
+    """Return the number of this process among those that train together, from 0."""
     environment = _environment()
-    return environment is None or environment.global_rank() == 0
+    return 0 if environment is None else environment.global_rank()
+
+
+def lock_patience_s() -> float:
+    """Return how long a process waits for a workspace: one that a launcher started may follow one that is about to end."""
+    return PATIENCE_S if _environment() else 0.0
 
 
 def fabric_for(config: TrainConfig) -> Fabric:
@@ -65,8 +78,17 @@ def _fabric(accelerator: str, precision: Any) -> Fabric:
         return Fabric(accelerator=accelerator, devices=1, precision=precision)
     nodes = _nodes(environment)
     fabric = Fabric(accelerator=accelerator, devices=size // nodes, num_nodes=nodes, precision=precision, strategy="ddp")
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
+        rank = environment.global_rank()
+        backend = "nccl" if fabric.device.type == "cuda" else "gloo"
+        distributed.init_process_group(backend, store=fresh_store(rank, size), rank=rank, world_size=size)
     fabric.launch()
     return fabric
+
+
+def of_first(value: S, config: TrainConfig) -> S:
+    """Return what the first process has found, where machines may find different things, such as times."""
+    return value if count_processes() == 1 else cast(S, fabric_for(config).broadcast(value))
 
 
 def restart_scaler(fabric: Fabric) -> None:
@@ -106,7 +128,9 @@ def check_batch(labelled: int, rest: int, config: TrainConfig) -> None:
 def shared_stage(
     config: TrainConfig, workspace: Workspace, name: str, kind: type[T], key: Key, make: Callable[[Path], T]
 ) -> Stage[T]:
-    """Run a stage as ``Workspace.stage`` does, with every process at the same point: all make it, or the first has it.
+    """Run a stage as ``Workspace.stage`` does, with every process at the same point: all make it, or receive it.
+
+    It is received where any of them, or one that ran on its machine before, has finished it.
 
     Args:
         config: Settings of the loop, whose device tells how the processes communicate.
@@ -116,23 +140,42 @@ def shared_stage(
         key: Digest of everything the result depends on.
         make: Makes the artefact in a folder, as for ``Workspace.stage``.
     """
-    if count_processes() == 1:
+    if count_processes() == 1 and not (workspace.root / FOLDER).is_dir():
         return workspace.stage(name, kind, key, make)
-    found = workspace.find(name, kind, key) if is_first() else None
-    files: dict[str, bytes] = {}
+    found = next((stage for place in workspaces_here(workspace) if (stage := place.find(name, kind, key))), None)
+    content: tuple[T, dict[str, bytes]] | None = None
     if found is not None:
-        files = {ref.path: (found.folder / ref.path).read_bytes() for ref in refs_in(found.artifact)}
-    received = fabric_for(config).broadcast((found.artifact, files) if found else None)
+        content = found.artifact, {ref.path: (found.folder / ref.path).read_bytes() for ref in refs_in(found.artifact)}
+    received = take_best(fabric_for(config), content, 0 if content is None else 1)
     if received is None:
         return workspace.stage(name, kind, key, make)
 
     def receive(folder: Path) -> T:
-        artifact: T = received[0]
-        for path, content in received[1].items():
+        artifact, files = received
+        for path, content in files.items():
             (folder / path).write_bytes(content)
         return artifact
 
     return workspace.stage(name, kind, key, receive)
+
+
+def take_best(fabric: Fabric, own: S | None, worth: int) -> S | None:
+    """Give every process what the process with the most has, the first one of several; None where none has anything.
+
+    Args:
+        fabric: The processes that train together.
+        own: What this process has, to be sent as a pickle.
+        worth: How much that is; 0 for nothing.
+    """
+    if fabric.world_size == 1:
+        return own
+    gathered = [torch.zeros(1, dtype=torch.long, device=fabric.device) for _ in range(fabric.world_size)]
+    distributed.all_gather(gathered, torch.tensor([worth], device=fabric.device))
+    worths = [int(each) for each in gathered]
+    if not max(worths):
+        return None
+    best = worths.index(max(worths))
+    return fabric.broadcast(own if fabric.global_rank == best else None, src=best)
 
 
 def synchronised(student: Student, fabric: Fabric) -> Student:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import LambdaLR
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import write_atomic
-from weckd_edge.train.distill.loop.distributed import check_batch, fabric_for, restart_scaler, synchronised
+from weckd_edge.train.distill.loop.distributed import check_batch, fabric_for, restart_scaler, synchronised, take_best
 from weckd_edge.train.distill.loop.early_stopping import EarlyStopping, ValidationScore
 from weckd_edge.train.distill.loop.held_images import made_ahead
 from weckd_edge.train.distill.loop.moving_average import MovingAverage
@@ -69,6 +70,7 @@ class TrainingRun:
         name: Name shown beside the progress.
         seed: Seed of the batches; with the same starting weights it makes the result, to the byte on the CPU.
         scratch: Folder of the checkpoint; exists.
+        kept: Folders in which processes on this machine may have kept checkpoints of this training.
         classifier_rate: Factor of the classifier's learning rate over the backbone's.
         curves: Receiver of each step's loss, its parts and the learning rate; of several processes, the first one's.
     """
@@ -78,6 +80,7 @@ class TrainingRun:
     scratch: Path
     classifier_rate: float = RANDOM_CLASSIFIER
     curves: Curves = NO_CURVES
+    kept: tuple[Path, ...] = ()
 
 
 def fit_student(
@@ -118,7 +121,8 @@ def fit_student(
     model, optimizer = fabric.setup(compiled, optimizer)
     checkpoint, steps, total = run.scratch / CHECKPOINT, config.steps_per_epoch, config.epochs * config.steps_per_epoch
     average = MovingAverage(student, 1 - 1 / max(1.0, config.ema * total)) if config.ema else None
-    done = _resume(fabric, checkpoint, student, optimizer, average, stopping)
+    kept = [checkpoint, *(folder / CHECKPOINT for folder in run.kept)]
+    done = _resume(fabric, kept, student, optimizer, average, stopping)
     run.curves.start(done * steps)
     losses = StepLosses(fabric)
     schedule = _make_schedule(optimizer, config, done * steps)
@@ -144,7 +148,7 @@ def fit_student(
                 score = _take_score(fabric, stopping, student if average is None else average.module)
                 run.curves.add((epoch + 1) * steps, score.values())
             run.curves.save()
-            if fabric.global_rank == 0:
+            if fabric.local_rank == 0:
                 _save(checkpoint, fabric, student, optimizer, average, stopping, epoch + 1)
     _take_final_weights(given, student, average, stopping)
     return given.to(fabric.device).eval()
@@ -262,14 +266,16 @@ def _save(
 
 def _resume(
     fabric: Fabric,
-    path: Path,
+    paths: Sequence[Path],
     student: Student,
     optimizer: Any,
     average: MovingAverage | None,
     stopping: EarlyStopping | None,
 ) -> int:
-    """Restore the first process's checkpoint in every process; return the number of epochs it holds."""
-    state = fabric.broadcast(_read_checkpoint(path) if fabric.global_rank == 0 else None)
+    """Restore the latest checkpoint that any process has in every process; return the number of epochs it holds."""
+    found = [state for path in dict.fromkeys(paths) if (state := _read_checkpoint(path))]
+    latest = max(found, key=_epochs, default=None)
+    state = take_best(fabric, latest, 0 if latest is None else _epochs(latest))
     if state is None:
         return 0
     try:
@@ -281,7 +287,13 @@ def _resume(
         if stopping is not None:
             stopping.load_state_dict(state["stopping"])
     except Exception:  # whatever is wrong with it, training anew is right
-        logger.warning("%s cannot be read; this link starts again", path, exc_info=True)
+        logger.warning("the checkpoint of %s cannot be read; this link starts again", paths[0].parent, exc_info=True)
         return 0
-    logger.info("going on after epoch %d", state["epochs"])
-    return int(state["epochs"])
+    logger.info("going on after epoch %d", _epochs(state))
+    return _epochs(state)
+
+
+def _epochs(state: dict[str, Any]) -> int:
+    """Return the number of epochs that a checkpoint holds; 0 where it is none."""
+    found = state.get("epochs")
+    return found if isinstance(found, int) else 0

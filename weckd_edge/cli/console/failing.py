@@ -12,6 +12,17 @@ _OUT_OF_MEMORY = ("DefaultCPUAllocator", "CUDA out of memory", "bad_alloc")
 """Texts by which torch and C++ libraries tell that memory has run out, in errors of other kinds."""
 
 
+_PROCESS_LOST = (
+    "gloo/transport",
+    "Gloo connectFullMesh",
+    "NCCL error",
+    "NCCL communicator",
+    "DistNetworkError",
+    "DistBackendError",
+)
+"""Texts and types by which torch tells that a process that trains along cannot be reached any more."""
+
+
 class Failure(NamedTuple):
     """A failure: its code, for scripts, and one line for the person at the terminal."""
 
@@ -37,6 +48,12 @@ def explain(err: BaseException) -> Failure | None:
             "E_SYSTEM_MEMORY",
             f"out of memory ({first_line(err)}); close other programs, give smaller images, networks or batches, or raise "
             "the limit (ulimit -v)",
+        )
+    if any(sign in f"{type(err).__name__}: {err}" for sign in _PROCESS_LOST):
+        return Failure(
+            "E_STORE_PROCESS_LOST",
+            f"another process that trains along has ended, or cannot be reached ({first_line(err)}); see what it "
+            "printed; the same command goes on from the last epoch",
         )
     return None
 

@@ -66,6 +66,8 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
         ConfigError: No candidate is within the limit, or there are too few candidates.
         ModelError: A candidate cannot be created or compiled.
     """
+    from weckd_edge.train.distill.loop.distributed import of_first
+
     stage = ctx.step(
         "time-candidates",
         CandidateTimings,
@@ -84,7 +86,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     )
     timings = stage.artifact
     limit_ms = ctx.limits.max_latency_p90_ms if ctx.on_device else None
-    links = pick_chain(timings, limit_ms, len(ctx.config.link))
+    links = of_first(pick_chain(timings, limit_ms, len(ctx.config.link)), ctx.config.train)
     times = {
         candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
     }
@@ -102,9 +104,10 @@ def settle_links(ctx: BuildContext) -> BuildContext:
     Raises:
         ModelError: A network cannot be made.
     """
+    from weckd_edge.train.distill.loop.distributed import of_first
     from weckd_edge.train.networks.available_weights import settle_weights
 
-    settled = settle_weights(ctx.config.link)
+    settled = of_first(settle_weights(ctx.config.link), ctx.config.train)
     if settled.missing:
         ctx.progress.warn(settled.missing)
     return replace(ctx, config=replace(ctx.config, link=settled.links), missing_weights=settled.missing)
