@@ -199,6 +199,15 @@ def postgres() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def lanes() -> Iterator[Any]:
+    """Command lines beside each other, as on several machines: see ``support/programs/lanes.py``."""
+    pytest.importorskip("torch")
+    pytest.importorskip("optuna")
+    with importlib.import_module("support.programs.lanes").Lanes() as lanes:
+        yield lanes
+
+
+@pytest.fixture(scope="session")
 def networks() -> ModuleType:
     """Toy torch networks, frames, and their graphs: see ``support/training/networks.py``."""
     pytest.importorskip("torch")

@@ -12,6 +12,8 @@ SHARED = {
     "tests/e2e/test_build.py": "tests/e2e",
     "tests/firmware/": "tests/firmware",
     "tests/browser/": "tests/browser",
+    "tests/e2e/test_two_machines.py": "lanes",
+    "tests/unit/train/tuning/test_postgresql.py": "lanes",
 }
 """Tests that go to one process together, by the start of their name; they come first, as they take longest."""
 

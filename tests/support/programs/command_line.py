@@ -17,6 +17,7 @@ import sys
 import tempfile
 import time
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -102,13 +103,18 @@ def exit_code(child: int) -> int | None:
 
 
 def run(request: dict[str, object]) -> None:
-    """Run the command line of a request in this process."""
-    os.chdir(str(request["cwd"]))
+    """Run the command line of a request in this process, with its output in files."""
     flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC
     for number, name in enumerate((os.devnull, str(request["stdout"]), str(request["stderr"]))):
         opened = os.open(name, flags if number else os.O_RDONLY, 0o600)
         os.dup2(opened, number)
         os.close(opened)
+    run_here(request)
+
+
+def run_here(request: dict[str, object]) -> None:
+    """Run the command line of a request in this process."""
+    os.chdir(str(request["cwd"]))
     arguments = request["args"]
     assert isinstance(arguments, list)
     sys.argv = ["weckd-edge", *arguments]
@@ -116,14 +122,14 @@ def run(request: dict[str, object]) -> None:
     runpy.run_module("weckd_edge", run_name="__main__", alter_sys=True)
 
 
-def import_libraries() -> None:
-    """Import what the commands use, those that are installed."""
+def import_libraries(names: Sequence[str] = LIBRARIES) -> None:
+    """Import libraries that the commands use, those that are installed."""
     from weckd_edge.cli.console.libraries import set_up_libraries
     from weckd_edge.core import telemetry
 
     set_up_libraries()
     telemetry.switch_off_telemetry()
-    for name in LIBRARIES:
+    for name in names:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
 

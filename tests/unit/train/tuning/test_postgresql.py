@@ -6,7 +6,6 @@ import json
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,12 +35,6 @@ accelerator = "cpu"
 """
 )
 COSTS = ("seconds", "cpu_seconds", "joules")
-
-
-@pytest.fixture(scope="module")
-def lanes(postgres: Any) -> Iterator[Lanes]:
-    with Lanes() as lanes:
-        yield lanes
 
 
 @pytest.fixture
