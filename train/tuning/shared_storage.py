@@ -132,8 +132,7 @@ def _with_driver(storage: str) -> str:
 
 def _open_storage(address: str, *, heartbeat: bool) -> Any:
     """Open a storage; another machine may make its tables at the same moment."""
-    import optuna
-
+    optuna: Any = require("optuna", "share work through a database")
     beats = {"heartbeat_interval": HEARTBEAT_S, "grace_period": GRACE_S} if heartbeat else {}
     warnings.filterwarnings("ignore", category=optuna.exceptions.ExperimentalWarning)
     for left in reversed(range(OPENINGS)):

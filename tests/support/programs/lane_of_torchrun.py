@@ -11,7 +11,8 @@ import sys
 
 with socket.socket(socket.AF_UNIX) as lanes:
     lanes.connect(sys.argv[1])
-    request = {"args": sys.argv[2:], "cwd": os.environ["PWD"], "environment": dict(os.environ), "pid": os.getpid()}
+    place = {"cwd": os.environ["PWD"], "environment": dict(os.environ), "pid": os.getpid()}
+    request = {"args": sys.argv[2:], **place}
     socket.send_fds(lanes, [b"outputs"], [1, 2])
     lanes.sendall(json.dumps(request).encode() + b"\n")
     answer = lanes.makefile().readline()

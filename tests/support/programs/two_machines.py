@@ -84,16 +84,17 @@ class TwoMachines:
             environment: Further variables.
         """
         host = f"is_host={int(name == 'a')},keep_alive_interval=1,join_timeout=120"
+        python = (sys.executable, "-S", "-E", str(SHIM), str(lanes))
         launcher = [
-            *("-m", "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "2"),
+            *(*python, "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "2"),
             *("--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"{ADDRESSES['a'][0]}:{PORT}"),
             *("--rdzv-conf", host, "--local-addr", ADDRESSES[name][-1 if first else 0]),
-            *("--no-python", sys.executable, "-S", "-E", str(SHIM), str(lanes)),
+            *("--no-python", *python, "weckd_edge"),
         ]
         log = self.folder / f"{name}{len(self._started)}.log"
         with log.open("wb") as output:
             process = subprocess.Popen(
-                ["ip", "netns", "exec", self._space(name), sys.executable, *launcher, *map(str, args)],
+                ["ip", "netns", "exec", self._space(name), *launcher, *map(str, args)],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,

@@ -11,7 +11,7 @@ import functools
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import torch
 from lightning_fabric import Fabric
@@ -88,7 +88,7 @@ def _fabric(accelerator: str, precision: Any) -> Fabric:
 
 def of_first(value: S, config: TrainConfig) -> S:
     """Return what the first process has found, where machines may find different things, such as times."""
-    return value if count_processes() == 1 else cast(S, fabric_for(config).broadcast(value))
+    return value if count_processes() == 1 else fabric_for(config).broadcast(value)
 
 
 def restart_scaler(fabric: Fabric) -> None:

@@ -13,7 +13,7 @@ import time
 from datetime import timedelta
 from uuid import uuid4
 
-from torch.distributed import PrefixStore, Store, TCPStore
+from torch.distributed import PrefixStore, Store, TCPStore  # type: ignore[attr-defined]  # torch leaves them out of __all__
 
 from weckd_edge.core.errors import ConfigError
 

@@ -8,6 +8,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -108,8 +109,27 @@ def test_two_builds_cannot_share_a_workspace(tmp_path: Path) -> None:
         pytest.fail("the second lock was given")
 
 
+def test_a_lock_is_waited_for_where_another_process_is_about_to_end(tmp_path: Path) -> None:
+    work, held = Workspace(tmp_path), threading.Event()
+
+    def hold() -> None:
+        with work.locked():
+            held.set()
+            time.sleep(0.3)
+
+    other = threading.Thread(target=hold)
+    other.start()
+    held.wait()
+    with raises(StoreError, "E_STORE_LOCKED"), Workspace(tmp_path).locked(0.01):
+        pytest.fail("the second lock was given")
+    with Workspace(tmp_path).locked(20.0):
+        pass
+    other.join()
+
+
 def test_a_stage_killed_half_way_is_made_again(tmp_path: Path) -> None:
     code = f"""
+import threading
 import time
 from pathlib import Path
 from weckd_edge.artifacts import FileRef

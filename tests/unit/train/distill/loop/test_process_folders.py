@@ -33,9 +33,16 @@ def never(folder: Path) -> Made:
 
 
 def test_a_process_keeps_its_folder_until_its_training_has_ended_well(tmp_path: Path) -> None:
-    with pytest.raises(KeyError), own_folder(tmp_path / "work", 3) as folder:
-        folder.mkdir(parents=True)
-        raise KeyError("an end on the way")
+    folder = tmp_path / "nothing"
+
+    def ends_on_the_way() -> None:
+        nonlocal folder
+        with own_folder(tmp_path / "work", 3) as folder:
+            folder.mkdir(parents=True)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        ends_on_the_way()
     assert folder == tmp_path / "work/processes/3"
     assert folder.is_dir()
     with own_folder(tmp_path / "work", 3) as folder:
