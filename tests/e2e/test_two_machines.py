@@ -67,9 +67,18 @@ def test_processes_that_torchrun_starts_again_find_each_other(lanes: Any, ears: 
     held, log = tmp_path / "held", tmp_path / "log"
     (tmp_path / "chain.toml").write_text(CHAIN)
     python = (sys.executable, "-S", "-E", shim, lanes.socket)
-    launcher = (*python, "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "--max-restarts", "1")
+    launcher = (
+        sys.executable,
+        "-m",
+        "torch.distributed.run",
+        "--standalone",
+        "--nproc-per-node",
+        "2",
+        "--max-restarts",
+        "1",
+    )
     given = ("study", "--data", ears, "--config", tmp_path / "chain.toml", "--strategies", "single-subset", "--seeds", "1")
-    command = [*launcher, "--no-python", *python, "weckd_edge", *given, "--out", tmp_path / "out"]
+    command = [*launcher, "--no-python", *python, *given, "--out", tmp_path / "out"]
     environment = {**os.environ, "PWD": str(tmp_path), "OMP_NUM_THREADS": "1", "WECKD_EDGE_TEST_HOLD": str(held)}
     environment.pop("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", None)
     with log.open("wb") as output:

@@ -1,7 +1,7 @@
 """Several command lines at a time, each in a process forked from one that has imported the libraries.
 
 A lane takes another's piece after seconds, and can be held after its first epoch: in the middle of a piece of work. What
-torchrun starts can be such a process too, and torchrun itself: ``lane_of_torchrun.py``.
+torchrun starts can be such a process too: ``lane_of_torchrun.py``.
 """
 
 from __future__ import annotations

@@ -84,12 +84,21 @@ class TwoMachines:
             environment: Further variables.
         """
         host = f"is_host={int(name == 'a')},keep_alive_interval=1,join_timeout=120"
-        python = (sys.executable, "-S", "-E", str(SHIM), str(lanes))
         launcher = [
-            *(*python, "torch.distributed.run", "--nnodes", "2", "--nproc-per-node", "1", "--max-restarts", "2"),
+            *(
+                sys.executable,
+                "-m",
+                "torch.distributed.run",
+                "--nnodes",
+                "2",
+                "--nproc-per-node",
+                "1",
+                "--max-restarts",
+                "2",
+            ),
             *("--rdzv-backend", "c10d", "--rdzv-id", "test", "--rdzv-endpoint", f"{ADDRESSES['a'][0]}:{PORT}"),
             *("--rdzv-conf", host, "--local-addr", ADDRESSES[name][-1 if first else 0]),
-            *("--no-python", *python, "weckd_edge"),
+            *("--no-python", sys.executable, "-S", "-E", str(SHIM), str(lanes)),
         ]
         log = self.folder / f"{name}{len(self._started)}.log"
         with log.open("wb") as output:

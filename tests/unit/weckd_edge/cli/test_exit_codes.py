@@ -143,3 +143,23 @@ def test_exit_codes_are_given_out_in_main_alone() -> None:
     folder = Path(str(importlib.import_module("weckd_edge.cli").__file__)).parent
     files = {path.name: path.read_text() for path in folder.glob("*.py")}
     assert {name for name, text in files.items() if "exit(" in text or "SystemExit" in text} == {"main.py"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[/pytorch/third_party/gloo/gloo/transport/tcp/pair.cc:561] Connection closed by peer [10.0.0.2].\nCheck the logs",
+        "Gloo connectFullMesh failed with [/pytorch/third_party/gloo/gloo/...]: timed out connecting",
+        "NCCL communicator was aborted on rank 1",
+    ],
+)
+def test_a_process_that_trained_along_and_has_gone_is_no_defect(
+    text: str, command_that: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    command_that(raises(RuntimeError(text)))
+    with pytest.raises(SystemExit) as left:
+        main(["try"])
+    assert left.value.code == 1
+    said = capsys.readouterr().err
+    assert said.startswith("error[E_STORE_PROCESS_LOST]: ")
+    assert said.count("\n") == 1
