@@ -8,7 +8,6 @@ nothing is written yet.
 
 from __future__ import annotations
 
-import os
 import time
 from datetime import timedelta
 from uuid import uuid4
@@ -21,19 +20,20 @@ WAIT_S = 600.0
 """Time in which all processes of a start have to ask for its name, seconds."""
 
 
-def fresh_store(rank: int, world_size: int) -> Store:
+def fresh_store(address: str, port: int, rank: int, world_size: int) -> Store:
     """Return a store in which no earlier start of these processes has written anything.
 
     Args:
+        address: Name or address of the machine that holds torchrun's store.
+        port: Port of that store.
         rank: Number of this process, from 0.
         world_size: Number of all processes.
 
     Raises:
         ConfigError: The processes do not find each other.
     """
-    address, port = os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"]
     try:
-        store = TCPStore(address, int(port), is_master=False, timeout=timedelta(seconds=WAIT_S))
+        store = TCPStore(address, port, is_master=False, timeout=timedelta(seconds=WAIT_S))
         name = _give_name(store, world_size) if rank == 0 else _ask_for_name(store, rank)
     except RuntimeError as err:  # of torch's sockets
         raise _not_found(f"at {address}:{port}") from err

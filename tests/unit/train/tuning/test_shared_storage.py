@@ -21,7 +21,7 @@ SECRET = "s3cret"
     ("address", "shown"),
     [
         ("sqlite:///a/study.db", "sqlite:///a/study.db"),
-        ("sqlite:////home/me@work/study.db?timeout=20", "sqlite:////home/me@work/study.db"),
+        ("sqlite:////data/me@work/study.db?timeout=20", "sqlite:////data/me@work/study.db"),
         ("study.db", "study.db"),
         (f"postgresql://me:{SECRET}@host:5432/db", "postgresql://me:***@host:5432/db"),
         ("postgresql://me@host/db", "postgresql://me@host/db"),
@@ -69,7 +69,7 @@ def shared_storage_error(text: str) -> Exception:
     return found
 
 
-def test_an_error_behind_a_storages_is_told_as_the_storages() -> None:
+def test_an_error_behind_a_storages_is_reported_as_the_storages() -> None:
     """Optuna itself fails where it wants to note that a trial has failed, and the storage is gone."""
     with raises(StoreError, "E_STORE_STORAGE", says="the server has gone"), storage_errors("x.db"):
         try:

@@ -18,11 +18,9 @@ from weckd_edge.train.distill.loop.last_wait import others_wait, wait_for_first
 
 
 @pytest.fixture
-def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[TCPStore]:
+def server() -> Iterator[TCPStore]:
     """torchrun's store, which outlives the processes."""
     store = TCPStore("127.0.0.1", 0, is_master=True, timeout=timedelta(seconds=20), wait_for_workers=False)
-    monkeypatch.setenv("MASTER_ADDR", "127.0.0.1")
-    monkeypatch.setenv("MASTER_PORT", str(store.port))
     yield store
     del store
 
@@ -32,18 +30,18 @@ def test_no_start_reads_what_an_earlier_one_has_written(server: TCPStore) -> Non
     server.set("weckd-edge 1 asks", "a process that is gone")
     for start in range(2):
         with ThreadPoolExecutor(3) as processes:
-            stores = list(processes.map(lambda rank: fresh_store.fresh_store(rank, 3), range(3)))
+            stores = list(processes.map(lambda rank: fresh_store.fresh_store(server.host, server.port, rank, 3), range(3)))
         assert not any(store.check(["address"]) for store in stores), start
         stores[1].set("address", f"of start {start}")
         assert [store.get("address") for store in stores] == [f"of start {start}".encode()] * 3
 
 
-def test_a_process_that_never_comes_is_told(server: TCPStore, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_process_that_never_comes_is_named(server: TCPStore, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(fresh_store, "WAIT_S", 0.5)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="process 1 is missing"):
-        fresh_store.fresh_store(0, 2)
+        fresh_store.fresh_store(server.host, server.port, 0, 2)
     with raises(ConfigError, "E_CONFIG_DISTRIBUTED", says="127.0.0.1"):
-        fresh_store.fresh_store(1, 2)
+        fresh_store.fresh_store(server.host, server.port, 1, 2)
 
 
 @pytest.fixture
