@@ -11,6 +11,7 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.runtime.backends.int8_saturation import would_saturate
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student, TrainedNetwork
 from weckd_edge.pipeline.steps.predict import predict
@@ -112,8 +113,9 @@ def exported_candidates(ctx: BuildContext, student: Student) -> list[Implementat
 
 
 def runners_here(as_written: Implementation) -> list[Implementation]:
-    """Return the implementations that run a graph on this machine in their fastest way.
+    """Return the implementations that run a graph on this machine, in their fastest way that is right here.
 
     Where the device builds its own, they show how far implementations of the graph differ.
     """
-    return [replace(as_written, backend=n, reference=False) for n in ("onnxruntime", "openvino") if is_installed(n)]
+    exact = would_saturate(as_written.model)
+    return [replace(as_written, backend=n, reference=exact) for n in ("onnxruntime", "openvino") if is_installed(n)]
