@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from support import factories
+from support.machines.int8 import SATURATES
 
 pytestmark = pytest.mark.slow
 
@@ -200,7 +201,9 @@ def test_each_model_is_shown_each_held_out_image_once(
     assert len(names) == len(shown["test"]), "test images are shown all or none"
     assert contents.verification.calibration is not None
     assert contents.verification.calibration.recalibration.temperature != 1
-    assert len(names) >= 5, "exported, as written, as it runs here, with and without the temperature"
+    # Where sums of a Jetson's int8 would saturate, ONNX Runtime runs it as written, and so once.
+    least = 4 if target == "jetson" and SATURATES else 5
+    assert len(names) >= least, "exported, as written, as it runs here, with and without the temperature"
     assert len(shown["val"]) > 3 * 5, "three links in several precisions"
 
     shipped = contents.link_selection.chosen
