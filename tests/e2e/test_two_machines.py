@@ -63,10 +63,10 @@ def wait_until_held(held: Path, *started: Any) -> int:
 def test_processes_that_torchrun_starts_again_find_each_other(lanes: Any, ears: Path, tmp_path: Path) -> None:
     """Although they read what the killed ones have written: torchrun keeps one store for all of its starts."""
     pytest.importorskip("torch")
-    shim = importlib.import_module("support.programs.two_machines").SHIM
+    two_machines = importlib.import_module("support.programs.two_machines")
     held, log = tmp_path / "held", tmp_path / "log"
     (tmp_path / "chain.toml").write_text(CHAIN)
-    python = (sys.executable, "-S", "-E", shim, lanes.socket)
+    python = (sys.executable, "-S", "-E", two_machines.SHIM, lanes.socket)
     launcher = (
         sys.executable,
         "-m",
@@ -86,12 +86,7 @@ def test_processes_that_torchrun_starts_again_find_each_other(lanes: Any, ears: 
             command, env=environment, stdout=output, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL
         )
     try:
-        end = time.monotonic() + 200
-        while not held.exists() or not held.read_text():
-            assert process.poll() is None, log.read_text()[-3000:]
-            assert time.monotonic() < end, log.read_text()[-3000:]
-            time.sleep(0.05)
-        os.kill(int(held.read_text()), signal.SIGKILL)
+        os.kill(wait_until_held(held, two_machines.Started("here", process, log)), signal.SIGKILL)
         assert process.wait(timeout=200) == 0, log.read_text()[-3000:]
     finally:
         process.terminate()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -87,7 +87,7 @@ class Study:
     @functools.cached_property
     def each_group_once(self) -> Study:
         """The same results, with each group of test images counted once."""
-        return Study(facts=self.facts, trials=self.trials, held_out=self.held_out, by_group=True)
+        return replace(self, by_group=True)
 
     @functools.cached_property
     def has_groups(self) -> bool:

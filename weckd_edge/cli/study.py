@@ -147,9 +147,10 @@ def make_page(study: Study) -> StudyPage:
 
     names = order_of(study.strategies())
     first = {t.strategy: t for t in reversed(study.trials)}
+    once = study.each_group_once if study.has_groups else None
     rows = []
     for name in names:
-        mean, once = study.mean(name), study.each_group_once
+        mean = study.mean(name)
         gain = study.difference(name, names[0]) if name != names[0] else None
         rows.append(
             StudyRow(
@@ -167,8 +168,8 @@ def make_page(study: Study) -> StudyPage:
                 cpu_seconds=sum(t.cpu_seconds for t in study.trials if t.strategy == name),
                 joules=_sum_or_none([t.joules for t in study.trials if t.strategy == name]),
                 cost_ratio=study.cost_ratio(name),
-                by_group=once.mean(name) if study.has_groups else None,
-                gain_by_group=once.difference(name, names[0]).interval if study.has_groups and gain else None,
+                by_group=once.mean(name) if once else None,
+                gain_by_group=once.difference(name, names[0]).interval if once and gain else None,
             )
         )
     return StudyPage(

@@ -16,12 +16,12 @@ from weckd_edge.devices.machine.detect import read_extensions, sums_saturate
 from weckd_edge.devices.machine.identity import read_identity
 from weckd_edge.devices.runtime.backends.base import ModelBytes, ModelSource
 from weckd_edge.devices.runtime.backends.onnx_bytes import fields_of
-from weckd_edge.devices.runtime.backends.onnx_nodes import read_nodes
+from weckd_edge.devices.runtime.backends.onnx_nodes import parts_of_graph, read_nodes
 
 LARGEST_SAFE_WEIGHT = 64
 """Largest weight of which two products with an activation of 255 fit into 16 bits."""
 
-_GRAPH, _INITIALIZER = 7, 5
+_INITIALIZER = 5
 _DIMENSIONS, _TYPE, _NAME, _RAW_DATA = 1, 2, 8, 9
 _INT8 = b"\x03"
 
@@ -51,9 +51,7 @@ def has_wide_weights(data: bytes, where: str) -> bool:
     """
     nodes = read_nodes(data, where)
     quantized = {node.reads[0].encode() for node in nodes if node.kind == "QuantizeLinear" and node.reads}
-    graphs = [content for field, _, content in fields_of(memoryview(data), where) if field == _GRAPH]
-    tensors = [content for graph in graphs for field, _, content in fields_of(graph, where) if field == _INITIALIZER]
-    return any(_is_wide(tensor, quantized, where) for tensor in tensors)
+    return any(_is_wide(tensor, quantized, where) for tensor in parts_of_graph(data, _INITIALIZER, where))
 
 
 def _is_wide(tensor: memoryview, quantized: set[bytes], where: str) -> bool:

@@ -39,12 +39,25 @@ def read_nodes(data: bytes, where: str) -> tuple[OnnxNode, ...]:
     Raises:
         ModelError: The bytes are no ONNX graph.
     """
-    graphs = [content for field, _, content in fields_of(memoryview(data), where) if field == _GRAPH]
-    nodes = [content for graph in graphs for field, _, content in fields_of(graph, where) if field == _NODE]
     try:
-        return tuple(_read_node(node, where) for node in nodes)
+        return tuple(_read_node(node, where) for node in parts_of_graph(data, _NODE, where))
     except UnicodeDecodeError as err:
         raise ModelError(f"{where}: expected an ONNX graph, found one that is damaged", code="E_MODEL_ONNX_FILE") from err
+
+
+def parts_of_graph(data: bytes, field: int, where: str) -> list[memoryview]:
+    """Return the messages of one field of a model's graph, such as its operators, in their order.
+
+    Args:
+        data: Bytes of the protobuf.
+        field: Number of the field in ONNX's ``GraphProto``.
+        where: Name of the graph for messages.
+
+    Raises:
+        ModelError: The bytes are no ONNX graph.
+    """
+    graphs = [content for number, _, content in fields_of(memoryview(data), where) if number == _GRAPH]
+    return [content for graph in graphs for number, _, content in fields_of(graph, where) if number == field]
 
 
 def makers_of(nodes: Sequence[OnnxNode], tensor: str) -> tuple[OnnxNode, ...]:

@@ -79,10 +79,9 @@ def _fabric(accelerator: str, precision: Any) -> Fabric:
     nodes = _nodes(environment)
     fabric = Fabric(accelerator=accelerator, devices=size // nodes, num_nodes=nodes, precision=precision, strategy="ddp")
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") == "True":
-        rank = environment.global_rank()
-        store = fresh_store(environment.main_address, environment.main_port, rank, size)
+        store = fresh_store(environment.main_address, environment.main_port, rank(), size)
         backend = "nccl" if fabric.device.type == "cuda" else "gloo"
-        distributed.init_process_group(backend, store=store, rank=rank, world_size=size)
+        distributed.init_process_group(backend, store=store, rank=rank(), world_size=size)
     fabric.launch()
     return fabric
 

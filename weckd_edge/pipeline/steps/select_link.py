@@ -92,21 +92,22 @@ def select_link(
         student = compile_link(next(network for network in chain.networks if network.name == named))
         measured = bench(ctx, student, images, guard)
         return LinkChoice(student=student, link_selection=last_link_selection(named, names), measurement=measured)
-    students, benches, evaluations = list[Student](), dict[str, Measurement](), list[LinkEvaluation]()
+    compiled = list[tuple[Student, Measurement, LinkEvaluation]]()
     for network in reversed(chain.networks):
-        students.insert(0, student := compile_link(network))
-        benches[student.name] = bench(ctx, student, images, guard)
-        evaluations.insert(0, evaluate_link(ctx, student, benches[student.name], images, index))
-        if evaluations[0].passes and not ctx.config.select.compare:
+        student = compile_link(network)
+        measured = bench(ctx, student, images, guard)
+        evaluation = evaluate_link(ctx, student, measured, images, index)
+        compiled.insert(0, (student, measured, evaluation))
+        if evaluation.passes and not ctx.config.select.compare:
             break
-    link_selection = choose_link(evaluations)
+    link_selection = choose_link([evaluation for _, _, evaluation in compiled])
     ctx.progress.note(f"deployed: {link_selection.reason}")
-    chosen = link_selection.chosen
+    student, measured = next((one, its) for one, its, _ in compiled if one.name == link_selection.chosen)
     return LinkChoice(
-        student=next(student for student in students if student.name == chosen),
+        student=student,
         link_selection=link_selection,
-        measurement=benches[chosen],
-        others=tuple(replace(benches[one.name], link=one.name) for one in students if one.name != chosen),
+        measurement=measured,
+        others=tuple(replace(its, link=one.name) for one, its, _ in compiled if one is not student),
     )
 
 

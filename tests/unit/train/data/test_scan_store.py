@@ -15,11 +15,11 @@ from PIL import Image
 
 from support import crafted_dicom as made
 from support.errors import raises
+from support.read_images import Notes, break_start, count_decoding, make_older
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import StoreError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import to_json
-from weckd_edge.train.data import scan as module
 from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.listing import list_images
@@ -28,14 +28,6 @@ from weckd_edge.train.data.scan import ScannedImage, scan
 from weckd_edge.train.data.scan_store import DATABASE, open_scan_store
 
 CONFIG = DataConfig(labelled_fraction=0.3)
-
-
-class Notes(SilentProgress):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
 
 
 @pytest.fixture
@@ -53,10 +45,7 @@ def folder(tmp_path: Path) -> Path:
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the images that are decoded, as they are."""
-    paths: list[str] = []
-    decode = module._Reader._decode
-    monkeypatch.setattr(module._Reader, "_decode", lambda own, one: paths.append(one.path) or decode(own, one))
-    return paths
+    return count_decoding(monkeypatch)
 
 
 def read(root: Path, cache: Path | None, progress: SilentProgress | None = None) -> tuple[ScannedImage, ...]:
@@ -120,10 +109,6 @@ def test_a_file_that_cannot_be_read_is_tried_again_each_time(folder: Path, tmp_p
     assert decoded[21:] == ["wax/bad.png"] or decoded[22:] == ["wax/bad.png"]
 
 
-def broken_start(place: Path) -> None:
-    place.write_bytes(b"no database" + place.read_bytes()[11:])
-
-
 def cut_off(place: Path) -> None:
     place.write_bytes(place.read_bytes()[: place.stat().st_size // 2])
 
@@ -134,19 +119,13 @@ def without_tables(place: Path) -> None:
     place.touch()
 
 
-def of_another_version(place: Path) -> None:
-    with sqlite3.connect(place) as connection:
-        connection.execute("UPDATE about SET version = 'older'")
-    connection.close()
-
-
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (broken_start, "damaged"),
+        (break_start, "damaged"),
         (cut_off, "damaged"),
         (without_tables, "damaged"),
-        (of_another_version, "another version"),
+        (make_older, "another version"),
     ],
 )
 def test_a_store_that_cannot_be_trusted_is_removed_with_a_note(

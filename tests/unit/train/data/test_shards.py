@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from support.errors import printed, raises
+from support.read_images import Notes, break_start, count_decoding, make_older
 from weckd_edge.config import BuildConfig, DataConfig
 from weckd_edge.core.errors import StoreError
 from weckd_edge.core.progress import SilentProgress
@@ -22,7 +23,6 @@ from weckd_edge.core.store import Workspace
 from weckd_edge.pipeline.context import choose_profile, start
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps.read_data import index_data
-from weckd_edge.train.data import scan as module
 from weckd_edge.train.data.check import check_data
 from weckd_edge.train.data.index import build_index
 from weckd_edge.train.data.scan_store import DATABASE, open_scan_store
@@ -34,25 +34,10 @@ PATHS = [f"{label}/{i}.png" for label in ("dark", "light") for i in range(12)]  
 THIRDS = [Shard(number=n, count=3) for n in (1, 2, 3)]
 
 
-class Notes(SilentProgress):
-    def __init__(self) -> None:
-        self.notes: list[str] = []
-        self.warnings: list[str] = []
-
-    def note(self, text: str) -> None:
-        self.notes.append(text)
-
-    def warn(self, text: str) -> None:
-        self.warnings.append(text)
-
-
 @pytest.fixture
 def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Paths of the images that are decoded, as they are."""
-    paths: list[str] = []
-    decode = module._Reader._decode
-    monkeypatch.setattr(module._Reader, "_decode", lambda own, one: paths.append(one.path) or decode(own, one))
-    return paths
+    return count_decoding(monkeypatch)
 
 
 def check(data: Path, cache: Path | None, progress: SilentProgress | None = None) -> str:
@@ -144,10 +129,6 @@ def test_a_file_that_changed_after_its_shard_ran_is_read_anew(ears: Path, tmp_pa
     assert (found, indexed) == (check(ears, None), index(ears, None))
 
 
-def broken(place: Path) -> None:
-    place.write_bytes(b"no database" + place.read_bytes()[11:])
-
-
 def foreign(place: Path) -> None:
     place.write_bytes(b"")
     with sqlite3.connect(place) as connection:
@@ -155,14 +136,8 @@ def foreign(place: Path) -> None:
     connection.close()
 
 
-def of_another_version(place: Path) -> None:
-    with sqlite3.connect(place) as connection:
-        connection.execute("UPDATE about SET version = 'older'")
-    connection.close()
-
-
 @pytest.mark.parametrize(
-    ("damage", "said"), [(broken, "damaged"), (foreign, "damaged"), (of_another_version, "another version")]
+    ("damage", "said"), [(break_start, "damaged"), (foreign, "damaged"), (make_older, "another version")]
 )
 def test_a_shard_that_cannot_be_trusted_is_not_used_and_left_for_its_own_run(
     ears: Path, tmp_path: Path, decoded: list[str], damage: Callable[[Path], None], said: str
