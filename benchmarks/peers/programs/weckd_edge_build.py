@@ -1,10 +1,11 @@
 """weckd-edge itself: ``weckd_edge.build`` on the same folder, whose split it keeps, and the bundle opened by its public API.
 
-The chain has the shapes of ``docs/examples/study-small.toml`` at the job's size, the strategy is the default, ``guided``,
-and the three labelled subsets together are all training images of the folder. ``baseline = false`` leaves out the training
-of the last network alone, which serves the report and not the artefact; everything else that a build checks and documents is
-done, and told apart. Where int8 breaks a limit, a build trains on under int8's rounding: that comes on top of the time of
-training, and is in the time from folder to artefact.
+The chain has the shapes of ``docs/examples/study-small.toml`` at the job's size, the strategy is the default, and the three
+labelled subsets together are all training images of the folder, so that none is left without a label. ``baseline = false``
+leaves out the training of the last network alone, which serves the report and not the artefact; where the gate of the
+teachers asks for it, it is trained all the same. Everything else that a build checks and documents is done, and told apart.
+Where int8 breaks a limit, a build trains on under int8's rounding: that comes on top of the time of training, and is in the
+time from folder to artefact.
 
 The input guard is on, and every frame is predicted all the same (``ignore_guard``), as the other tools have none.
 """
@@ -110,7 +111,7 @@ def settings(job: Job, steps: int) -> dict[str, Any]:
         "link": [{**start, "input_size": 8 * round(job.size * part / 8), "width": width} for part, width in shapes],
         "data": {"labelled_fraction": 0.333, "use_published_split": True},
         "train": {"epochs": 10, "steps_per_epoch": steps, "batch": 32, "threads": job.threads},
-        "distill": {"last_link_step_fraction": 0.6, "baseline": False},
+        "distill": {"baseline": False},
     }
 
 
