@@ -248,9 +248,8 @@ def _with_weight(distill: DistillConfig, row: Strategy) -> DistillConfig:
 
 def _epochs(config: BuildConfig, whole: int, links: int) -> list[int]:
     """Return the epochs of each of a strategy's links; a chain of ``whole`` links and a shorter one take as many in all."""
-    total, early = whole * config.train.epochs, config.train.epochs
-    if config.distill.last_link_step_fraction is not None and whole > 1:
-        early = max(1, round(total * (1 - config.distill.last_link_step_fraction) / (whole - 1)))
+    total = whole * config.train.epochs
+    early = max(1, round(total * (1 - config.distill.last_link_step_fraction) / max(1, whole - 1)))
     return [early] * (links - 1) + [max(1, total - early * (links - 1))]
 
 

@@ -29,13 +29,14 @@ DEFAULT = ",".join(
         "single-subset",
         "single-union",
         "single-all",
-        "one-step+unlabelled",
-        "takd+unlabelled",
-        "dgkd+unlabelled",
+        "one-step",
+        "takd",
+        "dgkd",
         "weckd",
         "relay",
         "guided",
-        "guided+unlabelled",
+        "one-step+teachers+unlabelled",
+        "dgkd+teachers+unlabelled",
     )
 )
 

@@ -35,12 +35,11 @@ class DistillConfig:
         teacher_dropout: Probability, 0..0.9, that one of several teachers is left out of a step (Son 2021, arXiv
             2009.08825).
         last_link_step_fraction: Fraction of the chain's gradient steps for its last link, over 0 and under 1; the other
-            links share the rest equally. None gives every link the same number. The deployed link needs its steps; a teacher
-            is good after fewer.
+            links share the rest equally. The deployed link needs its steps; a teacher is good after fewer.
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
         baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
         teachers: Teachers from outside the chain, which teach the last link of a strategy that ends in ``+teachers``. Where
-            none is named, the first link's model, with all of its channels, is trained without each fold, and these teach.
+            none is named, three networks of the first link's model, each trained on all labels with a seed of its own.
         teacher_folds: Number of parts, 2 to 20, that a teacher's labelled images are dealt into, whole groups each. One
             classifier is fitted, or one network trained, without each part, and predicts the images of that part.
         teacher_views: Number of views of an image, 1 to 16, over which a teacher's output is averaged: the image, its mirror
@@ -50,7 +49,7 @@ class DistillConfig:
             ``mean``; ``off`` asks for nothing. Where they do not, the strategy runs without them.
     """
 
-    strategy: str = "guided"
+    strategy: str = "dgkd+teachers+unlabelled"
     loss: Literal["kl", "dkd", "dist", "standardised"] = "kl"
     distill_weight: float | None = None
     temperature_start: float = 4.0
@@ -61,13 +60,13 @@ class DistillConfig:
     unlabelled_per_labelled: float = 1.0
     by_agreement: bool = False
     teacher_dropout: float = 0.25
-    last_link_step_fraction: float | None = None
+    last_link_step_fraction: float = 0.6
     label_only_fraction: float = 0.0
     baseline: bool = True
     teachers: tuple[TeacherConfig, ...] = ()
     teacher_folds: int = 5
     teacher_views: int = 2
-    teacher_gate: Literal["interval", "mean", "off"] = "interval"
+    teacher_gate: Literal["interval", "mean", "off"] = "mean"
 
     def __post_init__(self) -> None:
         check_setting(
@@ -84,7 +83,7 @@ class DistillConfig:
             check_setting(0 <= value <= maximum, f"{name} = {value}: expected 0 to {maximum:g}")
         last = self.last_link_step_fraction
         check_setting(
-            last is None or 0 < last < 1,
+            0 < last < 1,
             f"last_link_step_fraction = {last}: expected a part of the steps, over 0 and under 1",
         )
         check_setting(

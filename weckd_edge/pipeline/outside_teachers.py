@@ -32,6 +32,9 @@ MODULES = ("weckd_edge.pipeline.outside_teachers",)
 _KINDS = {"tensor(uint8)": np.uint8, "tensor(float16)": np.float16, "tensor(double)": np.float64}
 """Type of the input of an ONNX file, by ONNX Runtime's name of it; float32 beside these."""
 
+_SEEDS = 3
+"""Number of networks of the first link's model that teach where no teacher is named."""
+
 _SAMPLES = 8
 """Number of images of noise that show whether an ONNX file predicts logits or probabilities."""
 
@@ -56,7 +59,7 @@ def open_teachers(config: BuildConfig, strategies: Sequence[str]) -> tuple[Outsi
 
 
 def _of_link(link: LinkConfig) -> TeacherConfig:
-    """Return a link's network as a teacher that is fine-tuned without each fold."""
+    """Return a link's model as a teacher: several networks that are fine-tuned on the labels."""
     return TeacherConfig(
         model=link.model,
         weights=link.weights,
@@ -66,6 +69,7 @@ def _of_link(link: LinkConfig) -> TeacherConfig:
         mean=link.mean,
         std=link.std,
         head="fine-tune",
+        seeds=_SEEDS,
     )
 
 

@@ -135,13 +135,13 @@ def test_teachers_that_no_link_would_learn_from_are_refused() -> None:
     check_strategy(BuildConfig(distill=DistillConfig(strategy="guided+teachers", teachers=named)))
 
 
-def test_where_no_teacher_is_named_the_first_links_network_is_trained_without_each_fold() -> None:
+def test_where_no_teacher_is_named_three_networks_of_the_first_links_model_are_trained() -> None:
     links = tuple(LinkConfig(model="resnet10t", input_size=size) for size in (48, 32))
     config = BuildConfig(link=links, distill=DistillConfig(strategy="guided+teachers"))
     (found,) = open_teachers(config, ["guided+teachers"])
     assert found.head_for(("a", "b")) == "fine-tune"
     assert found.fine_tuning is not None
-    assert (found.fine_tuning.link, found.fine_tuning.seeds) == (links[0], None)
+    assert (found.fine_tuning.link, found.fine_tuning.seeds) == (links[0], 3)
     assert open_teachers(config, ["guided"]) == ()
 
 
@@ -202,15 +202,24 @@ def test_a_link_of_a_former_build_teaches(ears: Path, tmp_path: Path) -> None:
     assert (record.head, record.input.side) == ("own", 32)
 
 
-def test_the_first_links_network_is_trained_without_each_fold_and_its_networks_teach(ears: Path, tmp_path: Path) -> None:
-    chain, _ = trained(ears, tmp_path / "out", [], teacher_gate="off", teacher_folds=2)
+def test_where_no_teacher_is_named_the_first_links_model_teaches_at_its_size(ears: Path, tmp_path: Path) -> None:
+    chain, _ = trained(ears, tmp_path / "out", [], teacher_gate="off")
     outside = chain.record("M2").outside
     assert outside is not None
     assert [(one.head, one.input) for one in outside.teachers] == [
         ("fine-tune", chain.networks[0].link.artifact.input.network)
     ]
+    assert (outside.folds, outside.out_of_fold_accuracy, outside.used) == (0, None, True)
+    assert len(list((tmp_path / "out.work").glob("link-teacher-*"))) == 3
+
+
+def test_a_teacher_without_seeds_is_trained_without_each_fold(ears: Path, tmp_path: Path) -> None:
+    one = TeacherConfig(model="test_resnet", weights=weights_of(tmp_path)[1], input_size=40, head="fine-tune", epochs=2)
+    chain, _ = trained(ears, tmp_path / "out", [one], teacher_gate="off", teacher_folds=2)
+    outside = chain.record("M2").outside
     assert (outside.folds, outside.used) == (2, True)
     assert outside.out_of_fold_accuracy.images == outside.labels_used > 0
+    assert len(list((tmp_path / "out.work").glob("link-teacher-*"))) == 2
 
 
 def test_a_teacher_of_several_seeds_is_trained_on_all_labels_with_each(ears: Path, tmp_path: Path) -> None:

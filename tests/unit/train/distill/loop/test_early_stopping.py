@@ -15,7 +15,7 @@ import torch
 from weckd_edge.artifacts import ImageRecord, NetworkInput
 from weckd_edge.cli.console.live_progress import live_progress
 from weckd_edge.cli.console.output import PlainProgress
-from weckd_edge.config import BuildConfig, DataConfig, LinkConfig, TrainConfig
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.progress import Progress, SilentProgress
 from weckd_edge.core.store import Workspace
 from weckd_edge.train.data.index import build_index
@@ -228,6 +228,7 @@ def test_a_chain_is_scored_on_validation_images_alone_and_its_links_say_how_long
         ),
         data=DataConfig(labelled_fraction=0.25),
         train=replace(CONFIG, patience=2),
+        distill=DistillConfig(strategy="guided"),
     )
     index = build_index(ears, config.data, labelled_subsets=2, seed=0, skip_bad=False, progress=SilentProgress())
     plans = plan_chain(index, config)
