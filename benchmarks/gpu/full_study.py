@@ -28,6 +28,7 @@ from weckd_edge.core.store import Workspace
 from weckd_edge.pipeline.outside_teachers import open_teachers
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import make_trainer, plan_chain
+from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.tuning.study import StudyGrid, run_study
 from weckd_edge.train.tuning.study_results import Study
 
@@ -35,12 +36,12 @@ STRATEGIES = (
     "single-subset",
     "relay",
     "single-union",
-    "guided",
+    "dgkd+teachers+unlabelled",
     "single-all",
-    "guided+unlabelled",
-    "one-step+unlabelled",
-    "takd",
-    "guided+teachers+unlabelled",
+    "one-step+teachers+unlabelled",
+    "dgkd",
+    "one-step",
+    "guided",
 )
 """The most important first: what labels in separate hands bring, then what labels in one hand bring."""
 
@@ -131,7 +132,8 @@ def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
             key = {"set": lane.name, "seed": seed, "strategy": strategy, "precision": config.train.precision, "steps": steps}
             if results.has("study", key):
                 continue
-            taken = steps + _teacher_steps(config, strategy)
+            teachers = open_teachers(config, [strategy])
+            taken = steps + _steps_of_teachers(config, teachers)
             if time.time() + taken * step_s > lane.ends_at:
                 left_out.append(key)
                 continue
@@ -139,7 +141,7 @@ def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
             study = run_study(
                 lane.data,
                 replace(config, seed=seed),
-                StudyGrid(strategies=[strategy], seeds=1, teachers=open_teachers(config, [strategy])),
+                StudyGrid(strategies=[strategy], seeds=1, teachers=teachers),
                 lane.work / lane.name,
                 SilentProgress(),
             )
@@ -152,11 +154,11 @@ def run(lane: Lane, results: Results) -> list[dict[str, Any]]:
     return left_out
 
 
-def _teacher_steps(config: BuildConfig, strategy: str) -> int:
-    """Return the steps of the teachers from outside, which are trained once without each fold."""
-    return (
-        config.distill.teacher_folds * config.train.epochs * config.train.steps_per_epoch if "+teachers" in strategy else 0
-    )
+def _steps_of_teachers(config: BuildConfig, teachers: Sequence[OutsideTeacher]) -> int:
+    """Return the gradient steps that the fine-tuned ones among teachers take."""
+    trainings = [one.fine_tuning for one in teachers if one.fine_tuning is not None]
+    epochs = sum((one.seeds or config.distill.teacher_folds) * (one.epochs or config.train.epochs) for one in trainings)
+    return epochs * config.train.steps_per_epoch
 
 
 def _figures(trained: dict[str, Any], study: Study) -> dict[str, Any]:

@@ -43,7 +43,12 @@ def judge(
     difference = None if alone is None else compare_rates(alone, taught, groups, seed=0)
     accuracy = rate_by_group(taught, groups)
     alone_accuracy = None if alone is None else rate_by_group(alone, groups)
-    used = gate == "off" or _passes(gate, difference)
+    shown = {
+        "interval": difference is not None and difference.low > 0,
+        "mean": alone_accuracy is not None and accuracy.value > alone_accuracy.value,
+        "off": True,
+    }
+    used = shown[gate]
     return OutsideTeaching(
         teachers=tuple(teachers),
         folds=soft_labels.folds,
@@ -58,12 +63,6 @@ def judge(
             accuracy.value, None if alone_accuracy is None else alone_accuracy.value, difference, used, strategies
         ),
     )
-
-
-def _passes(gate: Gate, difference: Estimate | None) -> bool:
-    if difference is None:
-        return False
-    return difference.low > 0 if gate == "interval" else difference.value > 0
 
 
 def _reason(

@@ -174,7 +174,7 @@ def trained(
 def test_a_build_judges_its_teachers_first_and_says_what_it_does(ears: Path, tmp_path: Path, networks: ModuleType) -> None:
     _, path = weights_of(tmp_path)
     one = TeacherConfig(model="test_resnet", weights=path, input_size=32)
-    chain, said = trained(ears, tmp_path / "out", [one])
+    chain, said = trained(ears, tmp_path / "out", [one], teacher_gate="interval")
     outside = chain.record("M2").outside
     assert outside is not None
     assert [line for line in said if line == outside.reason]
@@ -187,6 +187,16 @@ def test_a_build_judges_its_teachers_first_and_says_what_it_does(ears: Path, tmp
     assert (outside.used, outside.alone_accuracy) == (True, None)
     assert outside.out_of_fold_accuracy.images == outside.labels_used
     assert [network.link.artifact.weights.sha256 for network in taught.networks] != plain
+
+
+def test_a_build_without_a_strategy_takes_teachers_and_unlabelled_images_for_its_last_link(
+    ears: Path, tmp_path: Path
+) -> None:
+    chain, _ = trained(ears, tmp_path / "out", [], strategy=DistillConfig().strategy, teacher_gate="off")
+    first, last = (network.link.artifact for network in chain.networks)
+    outside = chain.record("M2").outside
+    assert outside.used
+    assert first.images_used == first.labels_used == last.labels_used < last.images_used
 
 
 def test_a_link_of_a_former_build_teaches(ears: Path, tmp_path: Path) -> None:

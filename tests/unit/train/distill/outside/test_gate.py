@@ -55,9 +55,10 @@ def test_the_mean_alone_may_be_asked_for() -> None:
     assert not judged(60, 60, "mean").used
 
 
-def test_no_interval_means_no() -> None:
-    found = judged(6, 1, "mean", images=6)
-    assert not found.used
+@pytest.mark.parametrize(("gate", "used"), [("interval", False), ("mean", True)])
+def test_too_few_images_for_an_interval_are_enough_for_a_mean(gate: str, used: bool) -> None:
+    found = judged(6, 1, gate, images=6)
+    assert found.used == used
     assert found.difference is None
     assert "too few" in found.reason
 
