@@ -48,7 +48,10 @@ class StudyPlan(OptionGroup):
     title: ClassVar[str] = "Study"
     out: Path = option("--out", type=PATH, required=True, help="Folder for results; a second run resumes there.")
     strategies: str = option(
-        "--strategies", default=DEFAULT, show_default=True, help="Comma-separated names; +unlabelled adds unlabelled images."
+        "--strategies",
+        default=DEFAULT,
+        show_default=True,
+        help="Comma-separated names; +teachers adds teachers from outside, +unlabelled unlabelled images.",
     )
     seeds: int = option(
         "--seeds",
