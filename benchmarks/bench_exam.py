@@ -43,10 +43,10 @@ CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
 
 
 def settings(weights: Path, changed: Sequence[str]) -> BuildConfig:
-    """Return the settings of the example, some of them changed, whose links start from one checkpoint."""
+    """Return the settings of the example, some of them changed, whose links start from one checkpoint and teach each other."""
     config = load_config(CONFIG, dict(parse_setting(BuildConfig, text) for text in changed))
     links = tuple(replace(link, weights=str(weights.resolve())) for link in config.link)
-    return replace(config, link=links, distill=replace(config.distill, baseline=False))
+    return replace(config, link=links, distill=replace(config.distill, strategy="guided", baseline=False))
 
 
 def measure_fold(root: Path, config: BuildConfig, fold: Fold, folder: Path) -> dict[str, Any]:

@@ -63,6 +63,7 @@ def plan_steps(job: Job) -> int:
     from weckd_edge.api.settings import read_config
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.core.store import Workspace
+    from weckd_edge.pipeline.outside_teachers import open_teachers
     from weckd_edge.train.data.index import build_index
     from weckd_edge.train.distill.chain import make_trainer, plan_chain, train_build
 
@@ -70,10 +71,11 @@ def plan_steps(job: Job) -> int:
     for probe in PROBES:
         config = read_config(settings(job, probe))
         index = build_index(root, config.data, labelled_subsets=3, seed=config.seed, skip_bad=False, progress=quiet)
-        plans = plan_chain(index, config)
+        plans, teachers = plan_chain(index, config), open_teachers(config, [config.distill.strategy])
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
-            train_build(make_trainer(Workspace(Path(folder)), root, index, plans, quiet), plans, config)
+            trainer = make_trainer(Workspace(Path(folder)), root, index, plans, quiet, teachers=teachers)
+            train_build(trainer, plans, config, teachers)
             taken.append(time.monotonic() - start)
     one = max((taken[1] - taken[0]) / (PROBES[1] - PROBES[0]), 1e-3)
     return max(1, round((job.seconds - taken[0]) / one) + PROBES[0])
