@@ -43,7 +43,7 @@ CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
 
 
 def settings(weights: Path, changed: Sequence[str]) -> BuildConfig:
-    """Return the settings of the example, some of them changed, whose links start from one checkpoint and teach each other."""
+    """Return the settings of the example, some changed, whose links start from one checkpoint and teach each other."""
     config = load_config(CONFIG, dict(parse_setting(BuildConfig, text) for text in changed))
     links = tuple(replace(link, weights=str(weights.resolve())) for link in config.link)
     return replace(config, link=links, distill=replace(config.distill, strategy="guided", baseline=False))
