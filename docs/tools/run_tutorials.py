@@ -112,8 +112,9 @@ def run(command: str, folder: Path) -> str:
         "LC_ALL": "C.UTF-8",
     }
     environment.pop("FORCE_COLOR", None)
+    # Line by line, or a warning would stand in the middle of a character that grep has written one half of.
     done = subprocess.run(
-        ["bash", "-c", f"set -o pipefail\n{command}"],
+        ["stdbuf", "-oL", "bash", "-c", f"set -o pipefail\n{command}"],
         cwd=folder,
         env=environment,
         stdin=subprocess.DEVNULL,
