@@ -41,7 +41,7 @@ CONFIG = BuildConfig(
     ),
     data=DataConfig(labelled_fraction=0.25),
     train=TrainConfig(epochs=EPOCHS, steps_per_epoch=STEPS, batch=8, accelerator="cpu", threads=1),
-    distill=DistillConfig(baseline=False),
+    distill=DistillConfig(strategy="guided", last_link_step_fraction=0.5, baseline=False),
 )
 
 Points = dict[str, list[tuple[int, float]]]
