@@ -7,7 +7,7 @@ flatter; it is never used for this.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -92,7 +92,9 @@ class ColourAndEdgeFeatures:
 
 
 def choose_embedder(links: Sequence[LinkConfig], frame: FrameSpec) -> Embedder:
-    """Return the last pretrained backbone of a chain, or, where it has none, colours and edges.
+    """Return the last pretrained backbone of a chain, with all of its channels, or, where it has none, colours and edges.
+
+    A backbone that has lost channels and was not trained since says little of a picture.
 
     Args:
         links: The chain, largest first.
@@ -109,7 +111,7 @@ def choose_embedder(links: Sequence[LinkConfig], frame: FrameSpec) -> Embedder:
                 frame=frame, network=NetworkInput(height=PLAIN_SIZE, width=PLAIN_SIZE, mean=grey, std=(1.0, 1.0, 1.0))
             )
         )
-    created = create_student(chosen, 2)
+    created = create_student(replace(chosen, width=1.0), 2)
     shown = NetworkInput(
         height=chosen.input_size, width=chosen.input_size, mean=suited_mean(created.mean, fresh=False), std=created.std
     )
