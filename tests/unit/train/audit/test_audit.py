@@ -13,6 +13,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from safetensors.torch import save_file
 
 from support.errors import raises
 from weckd_edge.artifacts import DataAudit, FrameSpec, InputSpec, NetworkInput
@@ -26,6 +27,7 @@ from weckd_edge.report.chapters.audit import audit_sections, folds_sentence, mas
 from weckd_edge.train.audit.classifier.cross_validation import group_folds, image_folds
 from weckd_edge.train.audit.classifier.linear_classifier import Ridge
 from weckd_edge.train.audit.classifier.scores import auc
+from weckd_edge.train.audit.embeddings import choose_embedder
 from weckd_edge.train.audit.features import Mask
 from weckd_edge.train.audit.label_errors import find_suspects
 from weckd_edge.train.audit.masking.masks import disc
@@ -33,6 +35,7 @@ from weckd_edge.train.audit.masking.occlusion import DeployedNetwork, predict_oc
 from weckd_edge.train.audit.run import audit_folder, check_audit_settings, run_audit
 from weckd_edge.train.audit.sample import number_groups, sample_groups
 from weckd_edge.train.distill.linear_probe import ridge
+from weckd_edge.train.networks.models import create_student
 
 SIDE = 40
 LINKS = (LinkConfig(model="test_resnet", input_size=32), LinkConfig(model="test_resnet", input_size=32))
@@ -413,3 +416,14 @@ def test_the_command_prints_the_record_and_the_sentences(tmp_path: Path, run: Ca
     code, _, err = run("data", "audit", tmp_path / "missing")
     assert code == 1
     assert "found nothing there" in err
+
+
+def test_the_backbone_that_looks_has_all_channels_of_a_link_that_will_lose_some(tmp_path: Path) -> None:
+    backbone = create_student(LinkConfig(model="test_resnet"), 2).student.backbone
+    weights = tmp_path / "backbone.safetensors"
+    save_file(backbone.state_dict(), weights)
+    links = [LinkConfig(model="test_resnet", input_size=32, width=width, weights=str(weights)) for width in (1.0, 0.5)]
+    frame = FrameSpec(height=SIDE, width=SIDE, crop="center")
+    pictures = torch.rand(2, 3, 32, 32) * 255
+    whole, narrow = (choose_embedder(some, frame).describe(pictures) for some in (links[:1], links))
+    assert torch.equal(whole, narrow)
