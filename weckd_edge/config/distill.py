@@ -82,10 +82,7 @@ class DistillConfig:
             value = getattr(self, name)
             check_setting(0 <= value <= maximum, f"{name} = {value}: expected 0 to {maximum:g}")
         last = self.last_link_step_fraction
-        check_setting(
-            0 < last < 1,
-            f"last_link_step_fraction = {last}: expected a part of the steps, over 0 and under 1",
-        )
+        check_setting(0 < last < 1, f"last_link_step_fraction = {last}: expected a part of the steps, over 0 and under 1")
         check_setting(
             0 < self.unlabelled_per_labelled <= 16,
             f"unlabelled_per_labelled = {self.unlabelled_per_labelled}: expected over 0, at most 16",
