@@ -36,6 +36,7 @@ from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_data
 from weckd_edge.core.store import Workspace
 from weckd_edge.train.data.folds import Fold
+from weckd_edge.train.networks.available_weights import settle_weights
 
 RESULTS = HERE / "results" / "exam.jsonl"
 LIBRARIES = ("torch", "timm", "numpy")
@@ -45,7 +46,7 @@ CONFIG = HERE.parent / "docs" / "examples" / "study-small.toml"
 def settings(weights: Path, changed: Sequence[str]) -> BuildConfig:
     """Return the settings of the example, some changed, whose links start from one checkpoint and teach each other."""
     config = load_config(CONFIG, dict(parse_setting(BuildConfig, text) for text in changed))
-    links = tuple(replace(link, weights=str(weights.resolve())) for link in config.link)
+    links = settle_weights([replace(config.link[0], weights=str(weights.resolve())), *config.link[1:]]).links
     return replace(config, link=links, distill=replace(config.distill, strategy="guided", baseline=False))
 
 

@@ -278,6 +278,15 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
     return tuple(advice)
 
 
+def advise_weights(links: Sequence[LinkConfig]) -> tuple[str, ...]:
+    """Return a sentence on links that start from random weights in a chain where others start from pretrained ones."""
+    random = [f"M{number}" for number, link in enumerate(links, start=1) if not has_pretrained_backbone(link)]
+    if not random or len(random) == len(links):
+        return ()
+    verb = "starts" if len(random) == 1 else "start"
+    return (f"{', '.join(random)} {verb} from random weights, and other links of the chain do not.",)
+
+
 def equal_links(config: BuildConfig) -> tuple[str, ...]:
     """Return a sentence for each run of links that are one network at one size, so that the chain does not shrink there."""
     positions = links_of(find_strategy(config.distill.strategy), len(config.link))

@@ -1,4 +1,4 @@
-"""Settle which links start from timm's pretrained weights, where the settings leave that to what can be had here."""
+"""Settle which weights each link starts from, where the settings leave that to other links or to what can be had here."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _FILES = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SettledLinks:
-    """Links of which each either starts from pretrained weights or does not.
+    """Links of which each says itself what weights it starts from.
 
     Attributes:
         links: The links, in the order they were given.
@@ -32,10 +32,13 @@ class SettledLinks:
 
 
 def settle_weights(links: Sequence[LinkConfig]) -> SettledLinks:
-    """Replace ``pretrained = "if_available"`` by true where the weights can be had, and by false where they can not.
+    """Return links that say themselves what weights they start from.
 
-    The links of one model are treated alike, and the weights are fetched here, so that nothing is asked of a network later.
+    A link that leaves it open takes the weights that another link of its model names. ``pretrained = "if_available"``
+    becomes true where the weights can be had, and false where they can not; links of one model are treated alike. Weights
+    are fetched here, so that nothing is asked of a network later.
     """
+    links = [_with_weights(link, links) for link in links]
     wanted = tuple(dict.fromkeys(link.model for link in links if link.pretrained == "if_available"))
     reasons = {model: _why_missing(model) for model in wanted}
     missing = {model: why for model, why in reasons.items() if why}
@@ -49,9 +52,25 @@ def settle_weights(links: Sequence[LinkConfig]) -> SettledLinks:
         missing=(
             f"The pretrained weights of {', '.join(missing)} cannot be had here ({'; '.join(missing.values())}). Links of "
             "it start from random weights instead, and need many more images and steps to become as good. Connect to a "
-            'network once, or name a file of weights: weights = "file.safetensors" in each [[link]].'
+            'network once, or name a file of weights: weights = "file.safetensors" in [[link]].'
         ),
     )
+
+
+def _with_weights(link: LinkConfig, chain: Sequence[LinkConfig]) -> LinkConfig:
+    """Return a link with weights of its own, those of the first link of its model that names some, or none."""
+    if link.weights or link.pretrained is not None:
+        return link
+    source = next((one for one in chain if _is_same_model(one, link) and (one.weights or one.pretrained)), None)
+    if source is None:
+        return replace(link, pretrained=False)
+    licence = link.weights_licence or source.weights_licence
+    taken = replace(link, weights=source.weights, pretrained=source.pretrained, weights_licence=licence)
+    return taken if link.mean else replace(taken, mean=source.mean, std=source.std)
+
+
+def _is_same_model(one: LinkConfig, other: LinkConfig) -> bool:
+    return (one.model, one.options) == (other.model, other.options)
 
 
 def _why_missing(model: str) -> str:

@@ -19,10 +19,12 @@ class LinkConfig:
         width: Part of the model's channels that the link keeps, over 0 to 1. Below 1 the model is pruned to whole channels,
             in multiples of 8, before the link is trained.
         weights: Checkpoint to start from (safetensors, or a PyTorch file of plain tensors), relative to the configuration
-            file. Its classifier is left out where the shape differs.
+            file. Its classifier is left out where the shape differs. A link with neither ``weights`` nor ``pretrained``
+            starts from those of the first link of its ``model`` and ``options`` that has some.
         pretrained: Start from timm's own pretrained weights; needs a network connection or a filled cache. With
             ``if_available`` the link starts from them where they can be had, and else from random weights with a warning.
-            The bundle's record of the settings says which it was.
+            False: from random weights, whatever other links start from. The bundle's record of the settings says which
+            it was.
         options: Keyword arguments of ``timm.create_model`` that shape the network, such as ``{ channels = [16, 32, 64, 128]
             }`` for a narrow ResNet. Arguments that make timm read, fetch or run something are refused.
         mean: Mean of each RGB channel, of values in 0..1, that the weights were trained with. None takes the model's own;
@@ -36,7 +38,7 @@ class LinkConfig:
     input_size: int = 128
     width: float = 1.0
     weights: str | None = path_field(default=None)
-    pretrained: bool | Literal["if_available"] = False
+    pretrained: bool | Literal["if_available"] | None = None
     options: NetworkOptions = field(default_factory=dict)
     mean: tuple[float, float, float] | None = None
     std: tuple[float, float, float] | None = None

@@ -124,14 +124,21 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     Raises:
         WeckdError: A network cannot be created, or the settings contradict each other.
     """
-    from weckd_edge.train.distill.chain import advise_sizes, equal_links, make_trainer, plan_chain, train_build
+    from weckd_edge.train.distill.chain import (
+        advise_sizes,
+        advise_weights,
+        equal_links,
+        make_trainer,
+        plan_chain,
+        train_build,
+    )
     from weckd_edge.train.distill.loop.distributed import count_processes
     from weckd_edge.train.quantize_aware.finetune import refine_for_int8
     from weckd_edge.train.run_logging.base import NO_RUN_LOGGER
 
     plans = plan_chain(index, ctx.config)
     repeated = equal_links(ctx.config)
-    for line in (*repeated, *advise_sizes(ctx.config)):
+    for line in (*repeated, *advise_sizes(ctx.config), *advise_weights(ctx.config.link)):
         ctx.progress.note(line)
     teachers = open_teachers(ctx.config, [ctx.config.distill.strategy])
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, teachers)

@@ -13,7 +13,7 @@ from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.train.distill import chain
-from weckd_edge.train.distill.chain import advise_sizes, equal_links, run_strategy, train_build
+from weckd_edge.train.distill.chain import advise_sizes, advise_weights, equal_links, run_strategy, train_build
 from weckd_edge.train.distill.strategies import STRATEGIES, find_strategy, labels_used, links_of, subsets_of, without_outside
 from weckd_edge.train.distill.trainer import LinkJob
 
@@ -249,6 +249,15 @@ def test_a_link_that_inherits_from_much_larger_images_is_advised_against(
 def test_other_networks_inherit_nothing_and_no_size_is_advised() -> None:
     links = tuple(LinkConfig(model=name, input_size=size) for name, size in (("a", 128), ("b", 64)))
     assert advise_sizes(replace(CONFIG, link=links, distill=replace(CONFIG.distill, strategy="relay"))) == ()
+
+
+def test_links_from_random_weights_beside_pretrained_ones_are_named() -> None:
+    trained, random = LinkConfig(model="mobilenetv2_050", weights="a.safetensors"), LinkConfig(model="mobilenetv2_035")
+    assert advise_weights((trained, random, random)) == (
+        "M2, M3 start from random weights, and other links of the chain do not.",
+    )
+    assert advise_weights((random, trained)) == ("M1 starts from random weights, and other links of the chain do not.",)
+    assert advise_weights((trained, trained)) == advise_weights((random, random)) == ()
 
 
 @pytest.mark.parametrize(

@@ -77,9 +77,40 @@ def test_without_weights_links_start_from_nothing_and_one_sentence_says_so(offli
 
 
 def test_what_the_settings_say_plainly_is_left_alone(offline: Path) -> None:
-    links = (link(pretrained=True), link(pretrained=False), LinkConfig(model=MODEL, weights="own.safetensors"))
+    links = (
+        link(pretrained=True),
+        link(pretrained=False),
+        LinkConfig(model=MODEL, weights="own.safetensors", pretrained=False),
+    )
     assert settle_weights(links).links == links
     assert settle_weights(links).missing == ""
+
+
+def test_links_of_one_model_share_the_weights_that_one_of_them_names(offline: Path) -> None:
+    named = LinkConfig(model=MODEL, weights="own.safetensors", weights_licence="MIT", mean=(0.5,) * 3, std=(0.5,) * 3)
+    settled = settle_weights(
+        [
+            LinkConfig(model="mobilenetv2_100"),
+            LinkConfig(model=MODEL, input_size=160, width=0.9),
+            named,
+            LinkConfig(model=MODEL, input_size=112, mean=(0.4,) * 3, std=(0.2,) * 3, weights_licence="BSD-3-Clause"),
+            LinkConfig(model=MODEL, input_size=96, width=0.7, pretrained=False),
+            LinkConfig(model=MODEL, input_size=64, options={"bn_eps": 1e-3}),
+        ]
+    ).links
+    assert [one.weights for one in settled] == [None, "own.safetensors", "own.safetensors", "own.safetensors", None, None]
+    assert [bool(one.pretrained) for one in settled] == [False] * 6
+    assert [one.mean for one in settled] == [None, (0.5,) * 3, (0.5,) * 3, (0.4,) * 3, None, None]
+    assert [one.weights_licence for one in settled] == [None, "MIT", "MIT", "BSD-3-Clause", None, None]
+    assert [one.input_size for one in settled] == [128, 160, 128, 112, 96, 64]
+    assert settle_weights(settled).links == settled
+
+
+def test_links_of_one_model_share_the_wish_for_pretrained_weights(offline: Path) -> None:
+    settled = settle_weights([link(), LinkConfig(model=MODEL, input_size=96)])
+    assert [one.pretrained for one in settled.links] == [False, False]
+    fill(offline, "timm/mobilenetv2_050.lamb_in1k", "model.safetensors")
+    assert [one.pretrained for one in settle_weights([link(), LinkConfig(model=MODEL)]).links] == [True, True]
 
 
 def test_a_hub_that_is_reached_but_does_not_give_the_weights_is_as_good_as_none(
