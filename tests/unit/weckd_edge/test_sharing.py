@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from support.sharing import SHARED, group_of
+from support.sharing import SHARED, group_of, ranks_of
 
 TESTS = Path(__file__).parents[2]
 
@@ -47,3 +47,16 @@ def test_each_file_runs_in_one_process_and_each_test_once(tmp_path: Path) -> Non
     assert {name: len(found) for name, found in workers.items()} == dict.fromkeys("abcd", 8)
     assert all(len(set(found)) == 1 for found in workers.values())
     assert {worker for found in workers.values() for worker in found} == {"gw0", "gw1"}
+
+
+def test_a_whole_check_draws_the_order_of_what_is_short() -> None:
+    names = [f"tests/unit/test_{letter}.py::test" for letter in "abcdefgh"]
+    nodeids = [*names, "tests/e2e/test_build.py::test", "tests/firmware/test_size.py::test"]
+    ranks = ranks_of(nodeids, "1790000000")
+    assert ranks == ranks_of(reversed(nodeids), "1790000000")
+    assert [ranks["tests/e2e"], ranks["tests/firmware"]] == [0, 1]
+    assert sorted(ranks.values()) == list(range(len(nodeids)))
+    assert (
+        len({tuple(sorted(ranks, key=lambda name: ranks[name])) for ranks in (ranks_of(names, str(n)) for n in range(20))})
+        == 20
+    )
