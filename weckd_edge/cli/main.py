@@ -45,7 +45,7 @@ COMMANDS = {
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle's signature, digests and self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, memory and energy, here or over ssh."),
     "estimate": Entry("weckd_edge.cli.estimate", "Estimate the latency of a model on a device that is not attached."),
-    "finalize": Entry("weckd_edge.cli.finalize", "On a Jetson: build the TensorRT engine, self-test it, activate it."),
+    "finalize": Entry("weckd_edge.cli.finalize", "Let this device choose what it runs of a bundle."),
     "devices": Entry("weckd_edge.cli.devices", "List, show and detect device profiles."),
     "doctor": Entry("weckd_edge.cli.doctor", "Show what works on this machine, what is missing, how to install it."),
     "package": Entry("weckd_edge.cli.package", "Package a bundle for an update system: tar, RAUC, SWUpdate, Mender."),

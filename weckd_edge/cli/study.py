@@ -79,8 +79,9 @@ class StudyPlan(OptionGroup):
 def command(data: DataSet, plan: StudyPlan, settings: ChainSettings, output: ProgressOutput) -> None:
     """Compare distillation strategies on your own data: on the same groups, labelled subsets and seeds.
 
-    Every strategy takes the same number of gradient steps, unless train.patience ends some early. The single ones are
-    the last network alone: on one labelled subset, on the union of the subsets, on all labels.
+    Every strategy takes the same number of gradient steps in its links, unless train.patience ends some early; those of
+    fine-tuned teachers come on top. The single ones are the last network alone: on one labelled subset, on the union of
+    the subsets, on all labels.
     """
     set_up_libraries()
     from weckd_edge.core.progress import SilentProgress

@@ -39,7 +39,8 @@ class DistillConfig:
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
         baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
         teachers: Teachers from outside the chain, which teach the last link of a strategy that ends in ``+teachers``. Where
-            none is named, three networks of the first link's model, each trained on all labels with a seed of its own.
+            none is named, three networks of the first link's model, each trained on all labels that the last link may see,
+            with a seed of its own.
         teacher_folds: Number of parts, 2 to 20, that a teacher's labelled images are dealt into, whole groups each. One
             classifier is fitted, or one network trained, without each part, and predicts the images of that part.
         teacher_views: Number of views of an image, 1 to 16, over which a teacher's output is averaged: the image, its mirror

@@ -30,8 +30,8 @@ class TeacherConfig:
             set; ``ridge``, a ridge regression that is fitted on its features, of an ONNX file on its outputs; or
             ``fine-tune``: the whole network is trained from a linear probe on. ``auto`` takes ``own`` where the file holds
             a classifier of as many classes as the data set has, else ``ridge``.
-        seeds: Number of trainings of a fine-tuned teacher, 1 to 20, each with all labels and a seed of its own, whose
-            predictions are averaged. None trains it once without each fold of ``teacher_folds``.
+        seeds: Number of trainings of a fine-tuned teacher, 1 to 20, each with all labels that the last link may see and a
+            seed of its own, whose predictions are averaged. None trains it once without each fold of ``teacher_folds``.
         epochs: Number of epochs of each training of a fine-tuned teacher, 1 to 100,000; None takes a link's.
     """
 

@@ -1,7 +1,8 @@
 """Soft labels of the teachers from outside, for every training image, computed once and kept.
 
-An image has one soft label, which is that of each of its random views in training. Where a classifier was fitted on an
-image's label, its soft label comes from one that was fitted without the image's group.
+An image has one soft label, which is that of each of its random views in training. A classifier that is
+fitted in folds, or a network that is fine-tuned in folds, predicts a labelled image without having seen its group. A network
+that is fine-tuned from several seeds, as by default, has seen the labelled images that it predicts.
 """
 
 from __future__ import annotations

@@ -155,11 +155,14 @@ def outside_sentence(outside: OutsideTeaching | None) -> str:
 
 
 def _steps_of(chain: ChainRecord, baseline: Link) -> str:
-    """Return how long the baseline was trained compared with the chain; early stopping may have ended one sooner."""
+    """Return how long the baseline was trained compared with the chain's links; early stopping may have ended one sooner."""
+    outside = chain.outside
+    tuned = outside is not None and outside.used and any(one.head == "fine-tune" for one in outside.teachers)
+    more = ", those of the teachers not counted" if tuned else ""
     epochs = [link.epochs for link in chain.links if link.epochs is not None]
     if baseline.epochs is None or len(epochs) < len(chain.links) or sum(epochs) == baseline.epochs:
-        return "with the same number of gradient steps"
-    return f"trained for {plural(baseline.epochs, 'epoch')} instead of {sum(epochs)}"
+        return f"with the same number of gradient steps{more}"
+    return f"trained for {plural(baseline.epochs, 'epoch')} instead of {sum(epochs)}{more}"
 
 
 def confusion(

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from support import factories
 from weckd_edge.artifacts import ChainRecord, NetworkInput, OutsideTeaching, TeacherRecord
-from weckd_edge.report.chapters.verdicts import outside_sentence, taught_by
+from weckd_edge.report.chapters.verdicts import chain_sentence, outside_sentence, taught_by
 
 INPUT = NetworkInput(height=160, width=160, mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 OUTSIDE = OutsideTeaching(
@@ -41,3 +41,12 @@ def test_a_link_is_taught_by_the_one_before_and_by_teachers_that_were_used() -> 
     unused = replace(CHAIN, outside=replace(OUTSIDE, used=False))
     assert [taught_by(link, unused) for link in unused.links] == ["no teacher", "M1"]
     assert taught_by(FIRST, replace(CHAIN, import_notes=("from a file",))) == "not known"
+
+
+def test_the_steps_of_fine_tuned_teachers_are_not_among_those_that_are_called_equal() -> None:
+    tuned = replace(OUTSIDE, teachers=(replace(OUTSIDE.teachers[0], head="fine-tune"),))
+    found = [
+        "those of the teachers not counted" in chain_sentence(replace(CHAIN, baseline=LAST, outside=outside))
+        for outside in (tuned, replace(tuned, used=False), OUTSIDE, None)
+    ]
+    assert found == [True, False, False, False]
