@@ -226,6 +226,8 @@ PARTS: dict[str, Callable[[Path, Path], dict[str, Any]]] = {
 
 SINGLE_SHARDS = {f"shard{n + 1}": partial(read_one, n + 1) for n in range(SHARDS)}
 NAMES = (*PARTS, "shards")
+FROM_CACHE = {"resumed", "index"}
+"""Parts that measure what is left to do where every image was read before."""
 DRAW_NOTHING = {"alike", "verify", "report"}
 """Parts that need no drawn set."""
 
@@ -234,6 +236,8 @@ def measure(part: str, folder: Path, work: Path) -> dict[str, Any]:
     """Run one part in a process of its own; return its times, ns, its largest memory and its cache, MB, and its figures."""
     if part == "shards":
         return shards(folder, work)
+    if part in FROM_CACHE and not list(work.glob("cache/*.sqlite")):
+        raise SystemExit(f"{part}: it reads what a check has kept; run it with check: --parts check,{part}")
     command = [sys.executable, __file__, "--here", part, str(folder), str(work)]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     cache = [file.stat().st_size for file in work.glob("cache/*.sqlite")]

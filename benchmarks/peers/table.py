@@ -70,6 +70,7 @@ class Contest:
         size: Side of the networks' inputs, pixels.
         seconds: Time of training, seconds.
         folds: Number of folds that the data set was dealt into.
+        seed: Seed of the folds and of the training.
         pieces: Results by peer and fold.
         failed: Last words of the peers without a result on some fold.
     """
@@ -79,18 +80,20 @@ class Contest:
     size: int
     seconds: float
     folds: int
+    seed: int
     pieces: Mapping[str, Mapping[int, Piece]]
     failed: Mapping[str, str]
 
     @property
     def name(self) -> str:
         """Name of the contest, for the marks in the page and the picture's file."""
-        return f"{self.dataset}-{self.labels}-labels-{self.size}px-{self.seconds:g}s"
+        return f"{self.dataset}-{self.labels}-labels-{self.size}px-{self.seconds:g}s-{self.folds}-folds-seed-{self.seed}"
 
     @property
     def title(self) -> str:
         """Title of the contest."""
-        return f"{self.dataset}, {AMOUNTS[self.labels]}"
+        more = f", seed {self.seed}" if self.seed else ""
+        return f"{self.dataset}, {AMOUNTS[self.labels]}{more}"
 
 
 def contests(lines: Sequence[Line]) -> list[Contest]:
@@ -106,7 +109,7 @@ def contests(lines: Sequence[Line]) -> list[Contest]:
 
 
 def _contest(key: tuple[Any, ...], lines: Sequence[Line]) -> Contest:
-    dataset, labels, size, seconds, folds, _ = key
+    dataset, labels, size, seconds, folds, seed = key
     pieces: dict[str, dict[int, Piece]] = {}
     failed: dict[tuple[str, int], str] = {}
     for line in lines:
@@ -122,8 +125,15 @@ def _contest(key: tuple[Any, ...], lines: Sequence[Line]) -> Contest:
         )
     still = {name: text for (name, fold), text in failed.items() if fold not in pieces.get(name, {})}
     return Contest(
-        dataset=dataset, labels=labels, size=size, seconds=seconds, folds=folds, pieces=pieces, failed=still
-    )  # fmt: skip
+        dataset=dataset,
+        labels=labels,
+        size=size,
+        seconds=seconds,
+        folds=folds,
+        seed=seed,
+        pieces=pieces,
+        failed=still,
+    )
 
 
 def mean_of(pieces: Sequence[Piece], scores: Sequence[NDArray[np.float64]], *, difference: bool) -> MeanInterval:

@@ -22,6 +22,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.core.stored_array import read_array
 from weckd_edge.train.distill.link_plan import LinkPlan, plan_link
+from weckd_edge.train.distill.loop.distributed import of_first
 from weckd_edge.train.distill.loop.losses import choose_soft_loss
 from weckd_edge.train.distill.outside.gate import judge
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
@@ -127,7 +128,10 @@ def train_build(
     """
     strategy, outside = judge_outside(trainer, plans, find_strategy(config.distill.strategy), config, teachers)
     links = run_strategy(trainer, plans, strategy, config, teachers)
-    baseline = train_alone(trainer, plans, strategy, config) if config.distill.baseline else None
+    baseline = None
+    if config.distill.baseline:
+        alone = None if outside is None else outside.alone
+        baseline = alone or train_alone(trainer, plans, strategy, config)
     used = labels_used(strategy, trainer.index, len(plans))
     return TrainedLinks(links=links, baseline=baseline, labels_used=used, outside=outside)
 
@@ -142,7 +146,7 @@ def train_alone(trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy,
             labelled_subset=last,
             labelled_subsets=subsets_of(strategy, last, len(plans)),
             seed=config.seed * 1000 + last,
-            train=longer(config.train, len(links_of(strategy, len(plans)))),
+            train=longer(config.train, len(plans)),
         )
     )
 
@@ -170,7 +174,7 @@ def judge_outside(
     alone = None if gate == "off" else train_alone(trainer, plans, strategy, config)
     records = trainer.index.split("val")
     plain = without_outside(strategy)
-    record = judge(
+    found = judge(
         [one.record(tuple(trainer.index.labels)) for one in teachers],
         soft_labels.artifact,
         (
@@ -181,6 +185,7 @@ def judge_outside(
         gate,
         (strategy.name, plain.name),
     )
+    record = of_first(found, config.train)  # a strategy of its own in each process would wait for the others' for ever
     trainer.progress.note(record.reason)
     return strategy if record.used else plain, JudgedTeachers(record=record, teaching=teaching, alone=alone)
 

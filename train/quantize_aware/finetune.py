@@ -13,7 +13,7 @@ from weckd_edge.artifacts import Link, Target
 from weckd_edge.config import BuildConfig
 from weckd_edge.core.store import Stage
 from weckd_edge.train.distill.link_plan import LinkPlan
-from weckd_edge.train.distill.strategies import find_strategy, subsets_of
+from weckd_edge.train.distill.strategies import find_strategy, links_of, subsets_of
 from weckd_edge.train.distill.trainer import LinkJob, Trainer
 
 
@@ -29,21 +29,21 @@ def refine_for_int8(
         plans: Networks of the chain.
         config: Settings, of which ``quantize_aware`` and the loop of ``train`` are used.
         links: Trained links of the chain, as ``run_strategy`` returned them.
-        at: Place of the link in the chain.
+        at: Place of the link among ``links``, which are fewer than the chain's where the strategy leaves some out.
         target: Target whose form of the int8 graph it is trained for.
 
     Returns:
         Link of the same network, named after it (``M3-int8``), with the teacher as its parent.
     """
     settings, strategy = config.quantize_aware, find_strategy(config.distill.strategy)
-    link = links[at]
+    link, position = links[at], links_of(strategy, len(plans))[at]
     predecessor = links[at - 1] if at else link
     return trainer.link(
         LinkJob(
             name=f"{link.artifact.name}-int8",
-            plan=plans[at],
-            labelled_subset=at,
-            labelled_subsets=subsets_of(strategy, at, len(plans)),
+            plan=plans[position],
+            labelled_subset=position,
+            labelled_subsets=subsets_of(strategy, position, len(plans)),
             seed=config.seed * 1000 + at + 1,
             train=replace(
                 config.train,

@@ -60,7 +60,8 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
     Args:
         storage: Address of the storage, such as ``sqlite:///study.db`` or ``postgresql://user@host/database``.
         name: Name of the study in the storage.
-        seed: Seed of the sampler.
+        seed: Seed of the sampler in the process that makes the study. One that joins or goes on with it draws anew, as the
+            same draws would be the same trials.
         heartbeat: Whether trials of machines that died are given to others.
 
     Raises:
@@ -77,14 +78,7 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
         try:
             opened = _open_storage(address, heartbeat=heartbeat)
             closing.callback(_close, opened)
-            study = optuna.create_study(
-                study_name=name,
-                storage=opened,
-                direction="maximize",
-                load_if_exists=True,
-                sampler=optuna.samplers.TPESampler(seed=seed),
-                pruner=optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED),
-            )
+            study = _make_or_join(opened, name, seed)
         except Exception as err:  # SQLAlchemy and its drivers have their own kinds of error
             # The cause is left out: older versions of SQLAlchemy quote the address in it.
             raise ConfigError(
@@ -93,6 +87,17 @@ def open_study(storage: str, name: str, seed: int, *, heartbeat: bool = False) -
             ) from None
         with storage_errors(storage):
             yield study
+
+
+def _make_or_join(storage: Any, name: str, seed: int) -> Any:
+    optuna: Any = require("optuna", "share work through a database")
+    pruner = optuna.pruners.MedianPruner(n_startup_trials=UNPRUNED)
+    try:
+        sampler = optuna.samplers.TPESampler(seed=seed)
+        return optuna.create_study(study_name=name, storage=storage, direction="maximize", sampler=sampler, pruner=pruner)
+    except optuna.exceptions.DuplicatedStudyError:
+        sampler = optuna.samplers.TPESampler()
+        return optuna.load_study(study_name=name, storage=storage, sampler=sampler, pruner=pruner)
 
 
 def _close(storage: Any) -> None:

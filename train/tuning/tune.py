@@ -12,7 +12,7 @@ from typing import Any
 
 from weckd_edge.artifacts import DatasetIndex
 from weckd_edge.config import BuildConfig
-from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.fingerprint import code_of
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import Progress
@@ -92,6 +92,7 @@ def tune(
 
     Raises:
         ConfigError: The storage cannot be opened, or several processes were started to train together.
+        ModelError: Weights or predictions became NaN or infinite in every trial.
         WeckdError: The data, the links or the teachers cannot be used.
         MissingDependency: Optuna is not installed.
     """
@@ -114,11 +115,17 @@ def tune(
         def objective(trial: Any) -> float:
             found = 0.0
             settings = with_values(config, suggest(trial, strategy, config))
-            for step, link in enumerate(train_links(trainer, plans, strategy, settings, search.teachers)):
-                found = link.artifact.val_accuracy.value
-                trial.report(found, step)
-                if step < last and trial.should_prune():
-                    raise optuna.TrialPruned
+            try:
+                for step, link in enumerate(train_links(trainer, plans, strategy, settings, search.teachers)):
+                    found = link.artifact.val_accuracy.value
+                    trial.report(found, step)
+                    if step < last and trial.should_prune():
+                        raise optuna.TrialPruned
+            except ModelError as err:
+                if err.code != "E_MODEL_NOT_FINITE":
+                    raise
+                progress.note(f"tune: trial {trial.number + 1} is left: {err}")
+                raise optuna.TrialPruned from err
             return found
 
         states = optuna.trial.TrialState
@@ -126,6 +133,12 @@ def tune(
             while (done := _count(study, states.COMPLETE, states.PRUNED)) < search.trials:
                 progress.note(f"tune: trial {done + 1} of {search.trials}")
                 study.optimize(objective, n_trials=1)
+            if not _count(study, states.COMPLETE):
+                raise ModelError(
+                    f"tune: none of {done} trials ended with a network: in each, weights or predictions became NaN or "
+                    "infinite; start from a lower train.learning_rate",
+                    code="E_MODEL_NOT_FINITE",
+                )
             best, pruned = study.best_trial, _count(study, states.PRUNED)
     values = {name: float(value) for name, value in best.params.items()}
     best_file = out / BEST_FILE

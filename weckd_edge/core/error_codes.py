@@ -53,6 +53,7 @@ MEANINGS = {
     "E_CONFIG_UNLIKE_DEVICES": "Two benches were run on unlike devices.",
     "E_CONFIG_VALUE": "A value is not of the form that is expected; the message shows one.",
     "E_DATA_AMBIGUOUS_COLUMN": "Several columns of a table may be the one that is needed.",
+    "E_DATA_AMBIGUOUS_TABLE": "Several tables in a folder of images say which of them belong together.",
     "E_DATA_BAD_IMAGES": "Images cannot be read, and skipping them was not allowed.",
     "E_DATA_BOX": "A box is not four numbers, or holds nothing of its image.",
     "E_DATA_CALIBRATION": "The images that int8 ranges are estimated on are too few or of other classes.",

@@ -40,7 +40,7 @@ def build(job: Job) -> Built:
     folder = Path(job.folder)
     bundle = build_bundle(job, steps)
     taken = {step.name: step.seconds for step in bundle.contents.build.steps}
-    training = sum(seconds for name, seconds in taken.items() if name.startswith("train"))
+    training = sum(seconds for name, seconds in taken.items() if name.startswith(("train", "soft labels")))
     checks = sum(seconds for name, seconds in taken.items() if name.startswith(CHECKS))
     chosen = bundle.manifest.models[0]
     return Built(

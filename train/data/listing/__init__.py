@@ -8,7 +8,7 @@ from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
 from weckd_edge.core.store import digest_of
 from weckd_edge.train.data.listing.base import ListedImage, Listing, check_classes, stamp, utf8_path
-from weckd_edge.train.data.listing.described import read_described
+from weckd_edge.train.data.listing.described import read_described, read_grouped
 from weckd_edge.train.data.listing.folders import read_folder
 from weckd_edge.train.data.listing.rows import read_csv
 from weckd_edge.train.data.listing.system_files import walk_files
@@ -59,11 +59,12 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
 
     Args:
         path: A folder, or a CSV. A folder holds ``<label>/<image>`` (folders below a label count for it), or splits that do,
-        ``<split>/<label>/<image>``, or labels that hold splits; all of it may lie in folders of its own. Splits are known
-            by the words of their names, and by holding the same classes. Images without folders of classes may lie beside a
-            table that names their classes, called as Hugging Face or Roboflow call it. A CSV has a row for each image, with
-            the columns of ``choose_columns``. Files of the system, files that are no images by their names, folders of masks
-            and splits without labels are left out, with a note.
+            ``<split>/<label>/<image>``, or labels that hold splits; all of it may lie in folders of its own. Splits are
+            known by the words of their names, and by holding the same classes. Images without folders of classes may lie
+            beside a table that names their classes, called as Hugging Face or Roboflow call it. A table in a folder of
+            classes is read instead of it where its columns name images, classes, and groups or examinations. A CSV has a row
+            for each image, with the columns of ``choose_columns``. Files of the system, files that are no images by their
+            names, folders of masks and splits without labels are left out, with a note.
         config: Settings, of which the columns that the user named are used.
 
     Raises:
@@ -74,7 +75,7 @@ def list_data(path: Path, config: DataConfig = _DEFAULT) -> Listing:
     if not path.is_dir():
         listing = read_csv(path, config)
     else:
-        described = read_described(root, config)
+        described = read_described(root, config) or read_grouped(root, config)
         if described is None and config.names_columns:
             raise ConfigError(
                 f"{path}: a folder has no columns; give a CSV, or leave the options that name columns out",

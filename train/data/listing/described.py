@@ -1,4 +1,4 @@
-"""Read folders of images with a table beside them, as Hugging Face and Roboflow lay them out, one for each split or one."""
+"""Read folders of images with a table beside them: of classes, as Hugging Face and Roboflow lay it out, or of groups."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from pathlib import Path
 
 from weckd_edge.artifacts import Split
 from weckd_edge.config import DataConfig
+from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.base import Listing
-from weckd_edge.train.data.listing.notes import note
+from weckd_edge.train.data.listing.columns import OWN
+from weckd_edge.train.data.listing.notes import counted, note, quoted, some_names
 from weckd_edge.train.data.listing.rows import read_csv
 from weckd_edge.train.data.listing.splits import is_filler, split_name
-from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, entries
+from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, entries, walk
+from weckd_edge.train.data.listing.tables import ENDINGS, read_columns
 
 NAMES = ("metadata.csv", "metadata.jsonl", "_classes.csv")
-"""File names of these tables."""
+"""File names of tables that name classes."""
 
 
 def read_described(root: Path, config: DataConfig) -> Listing | None:
@@ -43,6 +46,59 @@ def read_described(root: Path, config: DataConfig) -> Listing | None:
         text = f"classes are read from {before}{table.name}" + (f", as the split {split}" if split else "")
         notes += [note("I_TABLE_IN_FOLDER", text), *listing.notes]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(dict.fromkeys(notes)))
+
+
+def read_grouped(root: Path, config: DataConfig) -> Listing | None:
+    """Read a folder of classes beside a table that says, in this project's columns, which images belong together.
+
+    Without the table, a split could cut what its user knows to be one patient.
+
+    Returns:
+        What the table names; None where there is no such table.
+
+    Raises:
+        DataError: There are several, or the table cannot be read.
+    """
+    tables = [entry for entry in entries(root, Counter()) if entry.is_file() and _names_groups(entry)]
+    if not tables:
+        return None
+    if len(tables) > 1:
+        raise DataError(
+            f"{root}: several tables say which images belong together: {quoted(table.name for table in tables)}; give one "
+            "of them instead of the folder",
+            code="E_DATA_AMBIGUOUS_TABLE",
+        )
+    listing, name = read_csv(tables[0], config), tables[0].name
+    groups = counted(len({image.group for image in listing.images}), "group")
+    notes = [note("I_TABLE_IN_FOLDER", f"images, classes and {groups} are read from {name}")]
+    named = {image.path for image in listing.images} | {file.path for file in listing.bad_files}
+    others = sorted(file for file in _images_below(root) if file not in named)
+    if others:
+        images = counted(len(others), "image")
+        text = f"{name} does not name {images} of the folder, which are left out: {some_names(others)}"
+        notes.append(note("W_NOT_IN_TABLE", text))
+    return replace(listing, notes=(*notes, *listing.notes))
+
+
+def _images_below(root: Path) -> Iterator[str]:
+    """Yield the path of each file in the folders of a folder that is an image by its name."""
+    for top in entries(root, Counter()):
+        if top.is_dir():
+            for file in walk(top).files:
+                if file.suffix.lower() in IMAGE_ENDINGS:
+                    yield file.relative_to(root).as_posix()
+
+
+def _names_groups(path: Path) -> bool:
+    """Tell whether a file is a table with columns of images, of classes, and of groups or examinations."""
+    if path.suffix.lower() not in ENDINGS:
+        return False
+    try:
+        columns = set(read_columns(path))
+    except (DataError, OSError):
+        return False
+    roles = {role for role, names in OWN.items() if columns & set(names)}
+    return {"path", "label"} <= roles and bool(roles & {"group", "exam"})
 
 
 def _tables(root: Path) -> Iterator[tuple[Path, Split | None, Path]]:

@@ -31,6 +31,9 @@ _MARKS = (
 )
 """First bytes of a text, Python's name of its encoding and people's name; a mark that begins with another comes first."""
 
+_HEAD_BYTES = 1 << 16
+"""Part of a table that shows its columns."""
+
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
 _UNNAMED = re.compile(r"unnamed: \d+")
 
@@ -63,7 +66,23 @@ def read_table(path: Path) -> DataTable:
     Raises:
         DataError: The file is none of these or too large, or a row has more cells than the header.
     """
-    data = read_bounded(path, at_most=base.MAX_CSV_BYTES, where=str(path), error=DataError)
+    return _read(read_bounded(path, at_most=base.MAX_CSV_BYTES, where=str(path), error=DataError), path)
+
+
+def read_columns(path: Path) -> tuple[str, ...]:
+    """Return the names of a table's columns, in lower case, from its first lines alone.
+
+    Raises:
+        DataError: The file is no table.
+        OSError: It cannot be read.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEAD_BYTES)
+    lines = head if len(head) < _HEAD_BYTES else head[: head.rfind(b"\n") + 1]
+    return _read(lines, path).columns
+
+
+def _read(data: bytes, path: Path) -> DataTable:
     text, notes = _decode(data, path)
     if path.suffix.lower() in (".jsonl", ".ndjson"):
         return _from_json_lines(text, path, notes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import io
 import logging
 from collections.abc import Sequence
@@ -278,15 +279,15 @@ def _resume(
     state = take_best(fabric, latest, 0 if latest is None else _epochs(latest))
     if state is None:
         return 0
+    named: dict[str, Any] = {"student": student, "optimizer": optimizer, "average": average, "stopping": stopping}
+    parts = {**{name: part for name, part in named.items() if part is not None}, "precision": fabric.strategy.precision}
+    before = {name: copy.deepcopy(part.state_dict()) for name, part in parts.items()}
     try:
-        student.load_state_dict(state["student"])
-        optimizer.load_state_dict(state["optimizer"])
-        fabric.strategy.precision.load_state_dict(state["precision"])
-        if average is not None:
-            average.load_state_dict(state["average"])
-        if stopping is not None:
-            stopping.load_state_dict(state["stopping"])
+        for name, part in parts.items():
+            part.load_state_dict(state[name])
     except Exception:  # whatever is wrong with it, training anew is right
+        for name, part in parts.items():
+            part.load_state_dict(before[name])
         logger.warning("the checkpoint of %s cannot be read; this link starts again", paths[0].parent, exc_info=True)
         return 0
     logger.info("going on after epoch %d", _epochs(state))

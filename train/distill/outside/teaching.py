@@ -89,8 +89,13 @@ def sizes_of(teachers: Sequence[OutsideTeacher]) -> list[int]:
 
 
 def identities_of(teachers: Sequence[OutsideTeacher]) -> object:
-    """Return what the teachers' soft labels depend on beside images and settings, for keys."""
-    return [[one.identity, one.input, one.head, one.fine_tuning] for one in teachers]
+    """Return what the teachers' soft labels depend on beside images and settings, for keys: the same on every machine."""
+    return [[one.identity, one.input, one.head, _without_path(one.fine_tuning)] for one in teachers]
+
+
+def _without_path(tuning: FineTuning | None) -> FineTuning | None:
+    """Return settings without the path of the weights, whose content a teacher's identity holds."""
+    return tuning if tuning is None else replace(tuning, link=replace(tuning.link, weights=None, weights_licence=None))
 
 
 def _taught_images(trainer: Trainer, labelled_subsets: tuple[int, ...] | None) -> TaughtImages:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import DatasetIndex, Link
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
@@ -62,12 +62,21 @@ def check_strategy(config: BuildConfig) -> None:
 def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     """Return the context with links that are chosen by latency on this machine.
 
+    Of processes that train together, the first times the candidates while the others wait.
+
     Raises:
         ConfigError: No candidate is within the limit, or there are too few candidates.
         ModelError: A candidate cannot be created or compiled.
     """
-    from weckd_edge.train.distill.loop.distributed import of_first
+    from weckd_edge.train.distill.loop.distributed import is_first, of_first
 
+    links, line = of_first(_pick_links(ctx, index) if is_first() else ((), ""), ctx.config.train)
+    ctx.progress.note(line)
+    return replace(ctx, config=replace(ctx.config, link=links))
+
+
+def _pick_links(ctx: BuildContext, index: DatasetIndex) -> tuple[tuple[LinkConfig, ...], str]:
+    """Time the candidates; return the links, and a sentence on why these."""
     stage = ctx.step(
         "time-candidates",
         CandidateTimings,
@@ -86,7 +95,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     )
     timings = stage.artifact
     limit_ms = ctx.limits.max_latency_p90_ms if ctx.on_device else None
-    links = of_first(pick_chain(timings, limit_ms, len(ctx.config.link)), ctx.config.train)
+    links = pick_chain(timings, limit_ms, len(ctx.config.link))
     times = {
         candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
     }
@@ -94,8 +103,7 @@ def choose_links(ctx: BuildContext, index: DatasetIndex) -> BuildContext:
     fit = "the fastest last, as no latency limit can be judged here"
     if limit_ms is not None:
         fit = f"the last within {limit_ms:g} ms"
-    ctx.progress.note(f"links: {chain}; int8 times on {timings.host}, {fit}")
-    return replace(ctx, config=replace(ctx.config, link=links))
+    return links, f"links: {chain}; int8 times on {timings.host}, {fit}"
 
 
 def settle_links(ctx: BuildContext) -> BuildContext:
@@ -149,7 +157,8 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
             ctx.note_step(f"train {network.artifact.name}", network.seconds, reused=network.reused)
         made = chain.outside.teaching.soft_labels
         ctx.note_step("soft labels", made.seconds, reused=made.reused)
-    for link in (*chain.links, *([chain.baseline] if chain.baseline else [])):
+    alone_link = chain.baseline if chain.outside is None else chain.outside.alone or chain.baseline
+    for link in (*chain.links, *([alone_link] if alone_link else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
     def train_for_int8(at: int) -> TrainedNetwork:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -193,6 +194,68 @@ def test_a_table_beside_its_images_is_read_with_the_folder(tmp_path: Path, name:
     table = next(tmp_path.rglob(name))
     table.write_text(table.read_text().replace("dog", "fox"))
     assert fingerprint(tmp_path) != before
+
+
+GROUPED = "File;Label;Group;site\na/1.png;a;p1;x\nb/1.png;b;p1;y\nb/2.png;b;p2;y\n"
+
+
+def test_a_table_that_names_groups_is_read_instead_of_its_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png", "b/2.png", "b/notes.txt", "README.txt")
+    (tmp_path / "about.csv").write_text("file,label\na/1.png,b\n")
+    assert {image.group for image in list_data(tmp_path).images} == {None}
+    before = fingerprint(tmp_path)
+    (tmp_path / "patients.csv").write_text(GROUPED)
+    listing = list_data(tmp_path)
+    assert listing == replace(list_data(tmp_path / "patients.csv"), notes=listing.notes)
+    assert [(image.path, image.group) for image in listing.images] == [
+        ("a/1.png", "p1"),
+        ("b/1.png", "p1"),
+        ("b/2.png", "p2"),
+    ]
+    assert said(tmp_path, "I_TABLE_IN_FOLDER") == "images, classes and 2 groups are read from patients.csv"
+    assert "W_NOT_IN_TABLE" not in codes(tmp_path)
+    assert fingerprint(tmp_path) != before
+    touch(tmp_path, "a/2.png", "c/1.png")
+    assert len(list_data(tmp_path).images) == 3
+    assert (
+        said(tmp_path, "W_NOT_IN_TABLE")
+        == "patients.csv does not name 2 images of the folder, which are left out: a/2.png, c/1.png"
+    )
+
+
+def test_a_table_of_examinations_keeps_them_together(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "frames.csv").write_text("path,label,exam,time_s\na/1.png,a,v1,0.5\nb/1.png,b,v2,1\n")
+    assert [image.exam for image in list_data(tmp_path).images] == ["v1", "v2"]
+
+
+def test_columns_are_named_for_the_table_in_a_folder(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png", "b/2.png")
+    (tmp_path / "patients.csv").write_text(GROUPED)
+    assert {image.group for image in list_data(tmp_path, DataConfig(group_column="site")).images} == {"x", "y"}
+
+
+def test_several_tables_of_groups_are_refused(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png", "b/2.png")
+    (tmp_path / "patients.csv").write_text(GROUPED)
+    (tmp_path / "old.csv").write_text(GROUPED)
+    with raises(DataError, "E_DATA_AMBIGUOUS_TABLE", says="'old.csv', 'patients.csv'"):
+        list_data(tmp_path)
+
+
+def test_a_broken_table_of_groups_is_not_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png", "b/2.png")
+    (tmp_path / "patients.csv").write_text(GROUPED + "b/2.png;b;p3;y\n")
+    with raises(DataError, "E_DATA_TABLE_TWICE"):
+        list_data(tmp_path)
+
+
+def test_a_long_table_of_groups_is_known_by_its_first_lines(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{label}/{i:0>250}.png" for label in LABELS for i in range(200)))
+    rows = [f"{label}/{i:0>250}.png,{label},é{i // 2}" for label in LABELS for i in range(200)]
+    (tmp_path / "patients.csv").write_text("\n".join(["path,label,group", *rows]), encoding="utf-8")
+    assert (tmp_path / "patients.csv").stat().st_size > 1 << 16
+    assert len({image.group for image in list_data(tmp_path).images}) == 100
 
 
 def test_columns_are_not_named_for_a_folder(tmp_path: Path) -> None:

@@ -163,18 +163,22 @@ def test_any_number_of_links() -> None:
     assert subsets_of(find_strategy("weckd"), 4, 5) == (4,)
 
 
-@pytest.mark.parametrize(("strategy", "shares"), [("weckd", (2,)), ("takd+unlabelled", (0, 1, 2))])
+@pytest.mark.parametrize(
+    ("strategy", "shares", "links"),
+    [("weckd", (2,), 3), ("takd+unlabelled", (0, 1, 2), 3), ("one-step", (0, 1, 2), 2), ("single-union", (0, 1, 2), 1)],
+)
 def test_the_baseline_of_a_build_is_alone_on_the_last_links_labels_for_as_many_steps_as_the_chain(
-    strategy: str, shares: tuple[int, ...]
+    strategy: str, shares: tuple[int, ...], links: int
 ) -> None:
     trainer = Recorder(index=index())
     config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
     chain = train_build(cast(Any, trainer), PLANS, config)
-    assert [job.name for job in trainer.jobs] == ["M1", "M2", "M3", "baseline"]
+    assert [job.name for job in trainer.jobs] == [*("M1", "M2", "M3")[:links], "baseline"]
     baseline = trainer.jobs[-1]
     assert (baseline.teachers, baseline.labelled_subsets, baseline.unlabelled) == ((), shares, False)
     assert baseline.train.epochs == 12
-    assert len(chain.links) == 3
+    assert sum(job.train.epochs for job in trainer.jobs[:-1]) == 12
+    assert len(chain.links) == links
     assert chain.labels_used == 3
 
 

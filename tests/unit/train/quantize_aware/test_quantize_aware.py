@@ -258,6 +258,18 @@ def test_who_teaches(teacher: str, at: int) -> None:
     assert first.plan.name == "large"
 
 
+@pytest.mark.parametrize(
+    ("strategy", "at", "position"),
+    [("one-step", 1, 2), ("one-step", 0, 0), ("single-union", 0, 2), ("born-again", 0, 2), ("takd", 1, 1)],
+)
+def test_the_refined_link_is_the_network_that_its_strategy_trained(strategy: str, at: int, position: int) -> None:
+    config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
+    plans: Any = [SimpleNamespace(name=name) for name in ("large", "middle", "small")]
+    links: Any = [SimpleNamespace(artifact=SimpleNamespace(name=f"M{n + 1}")) for n in range(3)]
+    job: Any = refine_for_int8(cast(Any, Recorder()), plans, config, links, at, "cpu")
+    assert (job.plan, job.labelled_subset, job.start) == (plans[position], position, links[at])
+
+
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
     links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
     job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, distill_weight=0.5)

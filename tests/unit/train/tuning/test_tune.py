@@ -17,12 +17,12 @@ from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
 from support.training.toy_teacher import toy_teacher
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
-from weckd_edge.core.errors import ConfigError, StoreError
+from weckd_edge.core.errors import ConfigError, ModelError, StoreError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.distill.strategies import find_strategy
 from weckd_edge.train.tuning import tune as module
 from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
-from weckd_edge.train.tuning.shared_storage import storage_errors
+from weckd_edge.train.tuning.shared_storage import open_study, storage_errors
 from weckd_edge.train.tuning.tune import Search, tune
 
 pytest.importorskip("optuna")
@@ -142,6 +142,39 @@ def test_a_trial_is_never_stopped_after_its_last_link(ears: Path, tmp_path: Path
     monkeypatch.setattr(module, "train_links", links_as_told(told, trained))
     found = tune(ears, CONFIG, Search(trials=6, storage=storage), tmp_path / "one", SilentProgress())
     assert (found.trials, found.pruned) == (6, 0)
+
+
+def test_a_trial_that_diverges_is_left_and_the_search_goes_on(
+    ears: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    storage, trained = f"sqlite:///{tmp_path / 'shared.db'}", list[int]()
+    good = links_as_told([[0.8, 0.9]], trained)
+    tried = list[int]()
+
+    def train(*args: Any) -> Iterator[Any]:
+        tried.append(1)
+        if len(tried) < 3:
+            raise ModelError("not finite", code="E_MODEL_NOT_FINITE")
+        yield from good(*args)
+
+    monkeypatch.setattr(module, "train_links", train)
+    with raises(ModelError, "E_MODEL_NOT_FINITE", says="none of 2 trials"):
+        tune(ears, CONFIG, Search(trials=2, storage=storage), tmp_path / "one", SilentProgress())
+    found = tune(ears, CONFIG, Search(trials=3, storage=storage), tmp_path / "one", SilentProgress())
+    assert (found.trials, found.pruned, found.val_accuracy) == (3, 2, 0.9)
+
+
+def test_who_joins_a_search_or_goes_on_with_it_tries_other_settings(tmp_path: Path) -> None:
+    def draw(file: str) -> list[float]:
+        with open_study(f"sqlite:///{tmp_path / file}", "a", 0) as study:
+            study.optimize(lambda trial: float(trial.suggest_float("x", 0, 1)), n_trials=3)
+            return [trial.params["x"] for trial in study.trials]
+
+    first = draw("one.db")
+    assert draw("two.db") == first
+    again = draw("one.db")
+    assert again[:3] == first
+    assert len(set(again)) == 6
 
 
 @pytest.mark.parametrize(

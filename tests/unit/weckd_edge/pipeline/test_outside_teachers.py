@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from collections.abc import Sequence
 from dataclasses import replace
@@ -71,9 +72,12 @@ def test_a_backbone_without_a_classifier_gives_the_features_before_one(tmp_path:
 def test_a_teacher_is_known_again_in_every_process(given: bool, head: Any, tmp_path: Path) -> None:
     _, path = weights_of(tmp_path)
     known = []
-    for seed in (1, 2):
-        torch.manual_seed(seed)  # of what is drawn and means nothing: the classifier, or weights that no file holds
-        found = teacher(model="test_resnet", weights=path if given else None, head=head, input_size=32)
+    for machine in (1, 2):
+        torch.manual_seed(machine)  # of what is drawn and means nothing: the classifier, or weights that no file holds
+        copied = tmp_path / f"machine-{machine}" / "weights.safetensors"
+        copied.parent.mkdir()
+        shutil.copy(path, copied)
+        found = teacher(model="test_resnet", weights=str(copied) if given else None, head=head, input_size=32)
         known.append(identities_of([found]))
     assert known[0] == known[1]
 

@@ -109,6 +109,15 @@ def test_a_torn_checkpoint_is_not_trusted(tmp_path: Path) -> None:
     assert equal(whole, run(CONFIG, tmp_path / "b"))
 
 
+def test_a_checkpoint_that_holds_a_part_is_not_half_taken(tmp_path: Path) -> None:
+    whole = run(CONFIG, tmp_path / "a")
+    state = torch.load(tmp_path / "a" / CHECKPOINT, weights_only=True)
+    state["optimizer"] = {}
+    (tmp_path / "b").mkdir()
+    torch.save(state, tmp_path / "b" / CHECKPOINT)
+    assert equal(whole, run(CONFIG, tmp_path / "b"))
+
+
 def test_the_teacher_stays_as_it_is_and_no_gradient_reaches_it(tmp_path: Path) -> None:
     teacher = student(9)
     before = {k: v.clone() for k, v in teacher.state_dict().items()}
