@@ -20,7 +20,8 @@ class DataConfig:
             compared as near duplicates; None finds exact copies only. On otoscopy_chile, 10 finds 83 % of the pairs of
             frames that its own clusters keep together, and 98 % of the pairs found are right (6: 69 % and 100 %).
         unlabelled: Folder of unlabelled images, relative to the configuration file. Links with a teacher see them where the
-            strategy ends in ``+unlabelled``. Copies, and images that resemble a held-out one, are left out.
+            strategy ends in ``+unlabelled``, the last link alone behind ``+teachers``. Copies, and images that resemble a
+            held-out one, are left out.
         use_published_split: Keep the test split (and the validation split) that the data set came with, as folders or as a
             CSV column; the report shows its leaks. False makes a new split by whole groups. None keeps the published split
             where every image has a split and each split has every class; otherwise it makes a new one and says why.
