@@ -127,7 +127,7 @@ def test_a_loss_is_written_as_plainly_as_a_win(table: ModuleType) -> None:
 
 def test_other_times_of_training_are_another_contest(table: ModuleType, lines: list[dict[str, Any]]) -> None:
     found = table.contests([*lines, line("weckd_edge", 1, 0.9, 0.5, seconds=60.0)])
-    assert [one.name for one in found] == ["made_up-57-labels-96px-60s", "made_up-57-labels-96px-300s"]
+    assert [one.name for one in found] == [f"made_up-57-labels-96px-{time}s-3-folds-seed-0" for time in (60, 300)]
 
 
 def test_the_front_holds_what_nothing_else_beats_in_both() -> None:
