@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import Crop, DatasetIndex, FrameSpec, InputSpec, NetworkInput, Resize
 from weckd_edge.config import InputConfig, LinkConfig
-from weckd_edge.train.networks.models import StudentSize, create_student, has_pretrained_backbone, measure_student
+from weckd_edge.train.networks.models import (
+    StudentSize,
+    create_student,
+    digest_of_start,
+    has_pretrained_backbone,
+    measure_student,
+)
 from weckd_edge.train.networks.preprocess import suited_mean
 
 if TYPE_CHECKING:
@@ -23,11 +29,14 @@ class LinkPlan:
         config: Settings of the link.
         input: Frame and network input.
         size: Parameters and MACs.
+        start_sha256: SHA-256 of the weights that it starts from, as ``digest_of_start`` finds it, hexadecimal; None where
+            they are drawn at random.
     """
 
     config: LinkConfig
     input: InputSpec
     size: StudentSize
+    start_sha256: str | None = None
 
 
 def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "area") -> FrameSpec:
@@ -64,4 +73,5 @@ def plan_link(index: DatasetIndex, config: BuildConfig, link: LinkConfig, *, sta
         config=link,
         input=InputSpec(frame=frame_spec(index, config.input), network=network),
         size=measure_student(created.student, network.size),
+        start_sha256=digest_of_start(link, len(index.labels), created),
     )

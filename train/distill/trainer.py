@@ -27,12 +27,12 @@ from weckd_edge.config import DistillConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
-from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes, sha256_file
+from weckd_edge.core.store import Stage, Workspace, file_ref, sha256_bytes
 from weckd_edge.core.stored_array import read_array
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import predict_once
-from weckd_edge.train.data.pixel_cache import CachedImages, PixelCache, build_cache, open_cache, plan_cache
+from weckd_edge.train.data.pixel_cache import CachedImages, CachePlan, PixelCache, build_cache, open_cache, plan_cache
 from weckd_edge.train.distill.evaluate import as_trained, predict_records, record_accuracy
 from weckd_edge.train.distill.linear_probe import fit_linear_probe, plain_inputs
 from weckd_edge.train.distill.link_plan import LinkPlan
@@ -145,6 +145,7 @@ class Trainer:
         self.index = index
         self.progress = progress
         self._decoded: dict[str, SplitFrames] = {}
+        self._cached: dict[CachePlan, dict[int, CachedImages]] = {}
         self.train = index.split("train")
         # Unlabelled frames come behind the training images, with a label that no loss reads.
         self.labels = np.array([r.label for r in self.train] + [-1] * len(index.unlabelled), dtype=np.int64)
@@ -158,11 +159,11 @@ class Trainer:
         self.cache_plan = plan_cache(len(self.paths), spec, sizes)
 
     def link(self, job: LinkJob) -> Stage[Link]:
-        """Train one link, or reuse it from an earlier run."""
+        """Train one link, or reuse it from an earlier run: its record names the classes as this data set does."""
         plan = job.plan
         inputs = {
             "link": replace(plan.config, weights=None, weights_licence=None),
-            "weights": sha256_file(Path(plan.config.weights)) if plan.config.weights else None,
+            "weights": plan.start_sha256,
             "input": plan.input,
             "name": job.name,
             "labelled_subset": job.labelled_subset,
@@ -198,7 +199,8 @@ class Trainer:
 
         link = shared_stage(job.train, self.workspace, f"link-{job.name}", Link, key, make)
         self.used[link.folder] = None
-        return link
+        # A class that was renamed since needs no training anew.
+        return replace(link, artifact=replace(link.artifact, labels=self.index.labels))
 
     def _decode_all(self, frame: FrameSpec) -> None:
         """Decode the images of all splits, so that the first link to see them does not seem the dearer for it."""
@@ -227,7 +229,15 @@ class Trainer:
         )
 
     def cached_images(self) -> dict[int, CachedImages]:
-        """Return all training images, then the unlabelled ones, by the size of the networks that they are cached for."""
+        """Return all training images, then the unlabelled ones, by the size of the networks that they are cached for.
+
+        Their files are verified once, where they are first asked for.
+        """
+        if self.cache_plan not in self._cached:
+            self._cached[self.cache_plan] = self._cache_images()
+        return self._cached[self.cache_plan]
+
+    def _cache_images(self) -> dict[int, CachedImages]:
         stage = self.workspace.stage(
             "pixels",
             PixelCache,

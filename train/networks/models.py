@@ -20,7 +20,7 @@ from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.serialization import from_data
-from weckd_edge.core.store import write_atomic
+from weckd_edge.core.store import sha256_bytes, write_atomic
 from weckd_edge.train.networks.pruning import counts_of, cut_to_fit, prune, prune_to_width
 from weckd_edge.train.networks.weights_file import fit_to, read_weights
 
@@ -63,6 +63,7 @@ class CreatedStudent:
         options: Keyword arguments for ``timm.create_model``.
         mean: Mean per RGB channel that its weights expect.
         std: Standard deviation per RGB channel that its weights expect.
+        knows_classes: Whether its classifier came with its weights, too; else that is drawn at random.
     """
 
     student: Student
@@ -70,6 +71,7 @@ class CreatedStudent:
     options: NetworkOptions
     mean: Colour
     std: Colour
+    knows_classes: bool = False
 
 
 def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = ()) -> CreatedStudent:
@@ -109,14 +111,44 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
         raise ModelError(
             f"{config.model}: timm refuses the options {options} ({first_line(err)})", code="E_MODEL_OPTIONS"
         ) from err
+    defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
+    knows_classes = remote and defaults.get("num_classes") == classes
     if config.weights is not None:
-        load_weights(backbone, Path(config.weights), config.model)
+        knows_classes = load_weights(backbone, Path(config.weights), config.model) or knows_classes
     if config.width < 1:
         prune_to_width(backbone, config.width, images)
-    defaults: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
     mean = config.mean or as_colour(defaults.get("mean", (0.485, 0.456, 0.406)))
     std = config.std or as_colour(defaults.get("std", (0.229, 0.224, 0.225)))
-    return CreatedStudent(student=Student(backbone), architecture=architecture, options=options, mean=mean, std=std)
+    return CreatedStudent(
+        student=Student(backbone),
+        architecture=architecture,
+        options=options,
+        mean=mean,
+        std=std,
+        knows_classes=knows_classes,
+    )
+
+
+def digest_of_start(config: LinkConfig, classes: int, created: CreatedStudent | None = None) -> str | None:
+    """Return the SHA-256 of the weights that a network starts from, hexadecimal; None where they are drawn at random.
+
+    It is of the tensors, not of the file or name that they come from, and of the whole network, before it is pruned. A
+    classifier that is drawn at random is left out.
+
+    Args:
+        config: Settings of the link.
+        classes: Number of classes.
+        created: The network as these settings make it; None makes it here.
+
+    Raises:
+        ModelError: The network cannot be made.
+    """
+    if not has_pretrained_backbone(config):
+        return None
+    if created is None or config.width < 1:
+        created = create_student(replace(config, width=1.0), classes)
+    left_out = () if created.knows_classes else _head_prefixes(created.student.backbone)
+    return sha256_bytes(_to_safetensors(created.student, left_out))
 
 
 def inherit_weights(student: Student, predecessor: Student, images: Iterable[Tensor] = ()) -> None:
@@ -209,8 +241,11 @@ def _source_of(config: LinkConfig) -> tuple[str, NetworkOptions]:
     return architecture, {**options, **config.options}
 
 
-def load_weights(backbone: nn.Module, path: Path, name: str) -> None:
+def load_weights(backbone: nn.Module, path: Path, name: str) -> bool:
     """Load a local checkpoint into a backbone; its classifier is left out where its shape differs.
+
+    Returns:
+        Whether the classifier was loaded, too.
 
     Raises:
         ModelError: The file is missing or unreadable, lacks tensors, or holds tensors of another shape.
@@ -243,11 +278,16 @@ def load_weights(backbone: nn.Module, path: Path, name: str) -> None:
             f"{path.name}: lacks {len(missing)} tensors of {name}, the first is '{missing[0]}'", code="E_MODEL_OTHER_WEIGHTS"
         )
     backbone.load_state_dict(usable, strict=False)
+    return all(key in usable for key in wanted if key.startswith(head))
 
 
 def _head_prefix(backbone: nn.Module) -> str:
+    return _head_prefixes(backbone)[0]
+
+
+def _head_prefixes(backbone: nn.Module) -> tuple[str, ...]:
     name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "classifier")
-    return name if isinstance(name, str) else str(name[0])
+    return (name,) if isinstance(name, str) else tuple(name)
 
 
 def save_weights(student: Student, path: Path) -> None:
@@ -257,9 +297,15 @@ def save_weights(student: Student, path: Path) -> None:
 
 def weights_of(student: Student) -> bytes:
     """Return a student's weights, and nothing else, as the bytes of a safetensors file."""
+    return _to_safetensors(student, ())
+
+
+def _to_safetensors(student: Student, left_out: tuple[str, ...]) -> bytes:
+    """Return a student's weights but those whose names begin so, as the bytes of a safetensors file."""
     from safetensors.torch import save
 
-    weights: bytes = save({k: v.detach().cpu().contiguous() for k, v in student.backbone.state_dict().items()})
+    kept = {name: value for name, value in student.backbone.state_dict().items() if not name.startswith(left_out)}
+    weights: bytes = save({name: value.detach().cpu().contiguous() for name, value in kept.items()})
     return weights
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from weckd_edge.config import BuildConfig
-from weckd_edge.core.store import sha256_file
+from weckd_edge.train.networks.models import digest_of_start
 
 
 def without_paths(config: BuildConfig) -> BuildConfig:
@@ -21,6 +21,14 @@ def without_paths(config: BuildConfig) -> BuildConfig:
     )
 
 
-def weights_digests(config: BuildConfig) -> list[str | None]:
-    """Return the SHA-256 of each link's weights file; None for a link that names none."""
-    return [sha256_file(Path(link.weights)) if link.weights else None for link in config.link]
+def weights_digests(config: BuildConfig, classes: int) -> list[str | None]:
+    """Return the SHA-256 of the weights that each link starts from; None for a link that starts from random ones.
+
+    Args:
+        config: Settings, whose links are settled.
+        classes: Number of classes.
+
+    Raises:
+        ModelError: A link's network cannot be made.
+    """
+    return [digest_of_start(link, classes) for link in config.link]

@@ -150,10 +150,12 @@ def run_study(
             teachers=grid.teachers,
         )
 
+        index = folder.index(config, next(iter(splits.values())))
+        folder = replace(folder, weights=weights_digests(config, len(index.labels)))
+
         def one_split(number: int) -> SplitResult:
             return folder.run_split(config, splits[number], strategies)
 
-        index = folder.index(config, next(iter(splits.values())))
         facts = StudyFacts(
             dataset=index.name,
             synthetic=index.synthetic,
@@ -170,7 +172,7 @@ def run_study(
                 found[number] = one_split(number)
                 _write(out, found.values())
         else:
-            name = _shared_name(config, strategies, index, grid)
+            name = _shared_name(config, strategies, index, grid, folder.weights)
             found = _share_splits(storage, name, tuple(splits), one_split, progress, out)
             _write(out, found.values())
         study = Study(
@@ -183,11 +185,17 @@ def run_study(
     return study
 
 
-def _shared_name(config: BuildConfig, strategies: Sequence[Strategy], index: DatasetIndex, grid: StudyGrid) -> str:
+def _shared_name(
+    config: BuildConfig,
+    strategies: Sequence[Strategy],
+    index: DatasetIndex,
+    grid: StudyGrid,
+    weights: Sequence[str | None],
+) -> str:
     """Return the name of a study in a storage: the same for the same data, chain, settings, strategies, folds, teachers."""
     images = sorted((r.pixels_sha256, r.label) for r in index.images)
     unlabelled = [r.pixels_sha256 for r in index.unlabelled]
-    shared = [without_paths(replace(config, seed=0)), strategies, weights_digests(config), images, unlabelled]
+    shared = [without_paths(replace(config, seed=0)), strategies, list(weights), images, unlabelled]
     settings = [*shared, grid.folds, identities_of(grid.teachers)]
     return f"weckd-edge-study-{digest_of([*settings, code_of(CODE)])[:16]}"
 
@@ -230,6 +238,7 @@ class _StudyFolder:
         progress: Receiver of the progress.
         logger: Logger of the study's links.
         teachers: Teachers from outside the chain.
+        weights: SHA-256 of the weights that each link starts from; None for random ones.
     """
 
     workspace: Workspace
@@ -239,6 +248,7 @@ class _StudyFolder:
     progress: Progress
     logger: RunLogger
     teachers: Sequence[OutsideTeacher] = ()
+    weights: Sequence[str | None] = ()
 
     def index(self, config: BuildConfig, split: StudySplit) -> DatasetIndex:
         """Return the data's index for a seed and fold."""
@@ -300,7 +310,7 @@ class _StudyFolder:
         inputs = {
             "strategy": strategy,
             "links": list(without_paths(config).link),
-            "weights": weights_digests(config),
+            "weights": list(self.weights),
             "input": config.input,
             "train": config.train.identity(),
             "distill": without_paths(config).distill,

@@ -19,12 +19,13 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace, digest_of, write_atomic
 from weckd_edge.train.data.index import cached_index, data_root
 from weckd_edge.train.distill.chain import judge_outside, make_trainer, plan_chain, train_links
+from weckd_edge.train.distill.link_plan import LinkPlan
 from weckd_edge.train.distill.loop.distributed import count_processes
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teaching import identities_of
 from weckd_edge.train.distill.strategies import Strategy, find_strategy, links_of
 from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
-from weckd_edge.train.tuning.settings import weights_digests, without_paths
+from weckd_edge.train.tuning.settings import without_paths
 from weckd_edge.train.tuning.shared_storage import open_study
 
 BEST_FILE = "best.toml"
@@ -109,7 +110,7 @@ def tune(
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, data_root(data), index, plans, progress, config.data.unlabelled, search.teachers)
         strategy = judge_outside(trainer, plans, asked, config, search.teachers)[0]
-        name = _study_name(config, index, strategy, search.teachers)
+        name = _study_name(config, index, plans, strategy, search.teachers)
         last = len(links_of(strategy, len(plans))) - 1
 
         def objective(trial: Any) -> float:
@@ -154,10 +155,17 @@ def tune(
     )
 
 
-def _study_name(config: BuildConfig, index: DatasetIndex, strategy: Strategy, teachers: Sequence[OutsideTeacher]) -> str:
+def _study_name(
+    config: BuildConfig,
+    index: DatasetIndex,
+    plans: Sequence[LinkPlan],
+    strategy: Strategy,
+    teachers: Sequence[OutsideTeacher],
+) -> str:
     """Return a name that the same data, chain, settings, teachers and code have on every machine."""
     unlabelled = [r.pixels_sha256 for r in index.unlabelled]
-    settings = [without_paths(config), strategy, weights_digests(config), index.identity(), unlabelled]
+    weights = [plan.start_sha256 for plan in plans]
+    settings = [without_paths(config), strategy, weights, index.identity(), unlabelled]
     taught = identities_of(teachers) if strategy.outside else []
     return f"weckd-edge-{digest_of([*settings, taught, code_of('weckd_edge.train.tuning.tune')])[:16]}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from safetensors.torch import save_file
 from support.errors import raises
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError, WeckdError
-from weckd_edge.train.networks.models import StudentSize, check_order, create_student, measure_student
+from weckd_edge.train.networks.models import StudentSize, check_order, create_student, digest_of_start, measure_student
 
 TINY = "test_resnet"
 
@@ -74,6 +75,48 @@ def test_a_folder_with_its_own_config_is_a_model_too(tmp_path: Path) -> None:
     assert made.architecture == TINY
     assert made.mean == (0.1, 0.1, 0.1)
     assert torch.equal(made.student.backbone.state_dict()["conv1.0.weight"], backbone.state_dict()["conv1.0.weight"])
+
+
+def hub_folder(folder: Path, seed: int, classes: int = 3) -> LinkConfig:
+    """Write a network as hubs hold it, with random weights; return a link that starts from it."""
+    torch.manual_seed(seed)
+    folder.mkdir(exist_ok=True)
+    save_file(create_student(link(), classes).student.backbone.state_dict(), folder / "model.safetensors")
+    (folder / "config.json").write_text(
+        json.dumps({"architecture": TINY, "num_classes": classes, "pretrained_cfg": {"classifier": "fc"}})
+    )
+    return link(model=f"local-dir:{folder}")
+
+
+def test_weights_to_start_from_are_known_by_their_numbers_wherever_they_come_from(tmp_path: Path) -> None:
+    assert digest_of_start(link(), 2) is None, "random weights are known by their seed"
+    hub = hub_folder(tmp_path / "hub", seed=1)
+    first = digest_of_start(hub, 2)
+    assert digest_of_start(hub, 2) == first, "a classifier that is drawn anew each time does not count"
+    torch.save(create_student(hub, 3).student.backbone.state_dict(), tmp_path / "w.pth")
+    assert digest_of_start(link(weights=str(tmp_path / "w.pth")), 2) == first
+    hub_folder(tmp_path / "hub", seed=2)
+    assert digest_of_start(hub, 2) != first, "other weights under the same name"
+
+
+def test_a_classifier_that_comes_with_the_weights_counts(tmp_path: Path) -> None:
+    hub = hub_folder(tmp_path / "hub", seed=1)
+    state = create_student(hub, 3).student.backbone.state_dict()
+    found = {classes: digest_of_start(hub, classes) for classes in (2, 3)}
+    state["fc.bias"] += 1
+    save_file(state, tmp_path / "hub/model.safetensors")
+    assert digest_of_start(hub, 2) == found[2]
+    assert digest_of_start(hub, 3) != found[3]
+    file = link(weights=str(tmp_path / "hub/model.safetensors"))
+    assert [digest_of_start(file, classes) for classes in (2, 3)] == [digest_of_start(hub, classes) for classes in (2, 3)]
+
+
+def test_a_pruned_link_starts_from_the_whole_networks_weights(tmp_path: Path) -> None:
+    pytest.importorskip("torch_pruning")
+    hub = hub_folder(tmp_path / "hub", seed=1)
+    narrow = replace(hub, width=0.5)
+    assert digest_of_start(narrow, 2) == digest_of_start(hub, 2)
+    assert digest_of_start(narrow, 2, create_student(narrow, 2)) == digest_of_start(hub, 2, create_student(hub, 2))
 
 
 @pytest.mark.parametrize(

@@ -10,19 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
 from support.training.toy_teacher import toy_teacher
 from weckd_edge.artifacts import DatasetIndex
-from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
+from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.split import SplitItem, split_fold
 from weckd_edge.train.distill.loop import engine
 from weckd_edge.train.distill.training_cost import TrainingCost
+from weckd_edge.train.networks.models import create_student, save_weights
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
 from weckd_edge.train.tuning.study import StudyGrid, run_study
@@ -96,6 +98,23 @@ def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -
     run_study(ears, CONFIG, StudyGrid(strategies=["weckd", "weckd+unlabelled"], seeds=1), out, SilentProgress())
     assert len(list(out.glob("link-M1-*"))) == 1
     assert len(list(out.glob("link-M2-*"))) == 2
+
+
+def test_new_weights_under_the_same_name_are_another_study(ears: Path, tmp_path: Path) -> None:
+    hub, out = tmp_path / "hub", tmp_path / "study"
+    hub.mkdir()
+    (hub / "config.json").write_text(
+        json.dumps({"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {"classifier": "fc"}})
+    )
+    config = replace(CONFIG, link=2 * (LinkConfig(model=f"local-dir:{hub}", input_size=32),))
+    trials = []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        made = create_student(LinkConfig(model="test_resnet", input_size=32), 2)
+        save_weights(made.student, hub / "model.safetensors")
+        run_study(ears, config, ONE_SEED, out, SilentProgress())
+        trials.append(len(list(out.glob("trial-*"))))
+    assert trials == [1, 1, 2]
 
 
 def test_unknown_and_repeated_strategies_are_refused_before_anything_is_read(tmp_path: Path) -> None:
