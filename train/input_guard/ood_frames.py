@@ -15,6 +15,7 @@ from weckd_edge.core.progress import Progress
 from weckd_edge.devices.images.fitting import fit_to_frame
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.runtime.predict import find_images
+from weckd_edge.train.data.listing import stamp
 
 Frame = NDArray[np.uint8]
 
@@ -58,6 +59,19 @@ def ood_frames(
         files = find_images([Path(folder)])
         step = max(1, len(files) // (4 * KIND_FRAMES))
         yield Path(folder).name, _readable(files[::step][: 4 * KIND_FRAMES], spec, progress)
+
+
+def ood_stamps(folders: Sequence[str]) -> list[list[tuple[str, int, int]]]:
+    """Return path, size in bytes and time in ns of each image of these folders, which change where it was written.
+
+    Args:
+        folders: Folders of images, as ``ood_frames`` takes them.
+
+    Raises:
+        DataError: A folder is not there, or holds no image.
+    """
+    named = [Path(folder) for folder in folders]
+    return [[stamp(one.parent, file.relative_to(one.parent).as_posix()) for file in find_images([one])] for one in named]
 
 
 def every_nth(count: int) -> slice:

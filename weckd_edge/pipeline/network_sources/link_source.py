@@ -50,7 +50,7 @@ class LinkSource(TorchNetwork):
         model = self.recorded_as(self.link.weights.sha256, self.link.input)
         rates = measure_accuracy(ctx, index, model, partial(self.predict, self.link, self.folder))
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
-        known = "its split is kept: no test image was trained on." if self.former else UNKNOWN_TRAINING_IMAGES
+        known = "no test image was trained on." if self.former else UNKNOWN_TRAINING_IMAGES
         note = f"Link {self.link.name} ({self.link.network_text}) of a former build; {known}"
         return ImportedModel(link=copied, notes=(note,))
 

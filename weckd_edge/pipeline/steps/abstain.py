@@ -34,7 +34,7 @@ from weckd_edge.devices.runtime.input_guard import GuardDecision, OpenGuard
 from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.selective import aurc, auroc, find_threshold, group_losses, risk_coverage
 from weckd_edge.pipeline.steps.predict import HeldOutFrames, predict_validation
-from weckd_edge.train.input_guard.ood_frames import every_nth, ood_frames
+from weckd_edge.train.input_guard.ood_frames import every_nth, ood_frames, ood_stamps
 
 if TYPE_CHECKING:
     from weckd_edge.pipeline.context import BuildContext
@@ -52,7 +52,11 @@ def abstain(
     frames: HeldOutFrames,
     index: DatasetIndex,
 ) -> Abstention:
-    """Return the operating point, and how often the deployed model abstains and errs there."""
+    """Return the operating point, and how often the deployed model abstains and errs there.
+
+    Raises:
+        DataError: A folder of frames that should be rejected is not there, or holds no image.
+    """
     deployed = student.deployed
 
     def evaluate(_: Path) -> Abstention:
@@ -78,7 +82,12 @@ def abstain(
             {
                 "guard": guard.artifact,
                 "verification": verification.artifact,
-                "others": ctx.config.guard.ood_dirs,
+                "deployed": [deployed.name, deployed.digest()],
+                "recalibration": student.recalibration,
+                "images": [[one.path, *one.identity()] for one in (*frames.val.records, *frames.test.records)],
+                "synthetic": index.synthetic,
+                "labels": index.labels,
+                "others": ood_stamps(ctx.config.guard.ood_dirs) if guard.artifact.guard is not None else [],
                 "refuse": ctx.config.guard.non_gradeable_labels,
                 "abstain": ctx.config.abstain,
                 "seed": ctx.config.seed,

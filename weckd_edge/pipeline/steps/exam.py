@@ -69,6 +69,7 @@ def exam(
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
                 "exam": config,
+                "labels": index.labels,
                 "refuse": operating_point.non_gradeable_labels,
                 "seed": ctx.config.seed,
             },

@@ -39,6 +39,7 @@ def measure(
         key_of(
             {
                 "verification": verification,
+                "labels": index.labels,
                 "images": [[r.path, r.attributes] for r in index.images],
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,

@@ -45,6 +45,7 @@ def quantize(
         key_of(
             {
                 "onnx": exported.artifact.onnx.sha256,
+                "labels": exported.artifact.labels,
                 "quantize": config.quantize,
                 "aware": config.quantize_aware,
                 "images": [r.identity() for r in images.records],

@@ -463,6 +463,6 @@ def test_test_images_that_a_former_build_trained_on_are_refused(networks: Module
     def index(split: Any) -> DatasetIndex:
         return networks.index_of(networks.record("a.png", 0, split), networks.record("b.png", 1, "val"))  # type: ignore[no-any-return]
 
-    refuse_trained_on(index("test"), index("test"))
-    with raises(DataError, "E_DATA_TRAINED_ON", says=("1", "a.png")):
-        refuse_trained_on(index("train"), index("test"))
+    refuse_trained_on(index("test"), index("test"), "c.png is another file")
+    with raises(DataError, "E_DATA_TRAINED_ON", says=("1", "a.png", "c.png is another file")):
+        refuse_trained_on(index("train"), index("test"), "c.png is another file")

@@ -1,22 +1,32 @@
 """What a build finds of "unable to analyze": guard, threshold, gates and evidence."""
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from support import factories
-from weckd_edge.artifacts import DatasetIndex, FrameSpec, GuardRecord, Prediction
+from support.errors import raises
+from weckd_edge.artifacts import Abstention, DatasetIndex, FrameSpec, GuardRecord, Prediction
 from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
+from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.core.store import Workspace
+from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.devices.images.split_frames import decode_split
+from weckd_edge.pipeline.context import choose_profile, start
+from weckd_edge.pipeline.request import BuildRequest
+from weckd_edge.pipeline.steps import abstain as step
 from weckd_edge.pipeline.steps.abstain import AbstentionInputs, evaluate_abstention, evaluate_threshold
 from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
+from weckd_edge.train.input_guard.ood_frames import ood_stamps
 
 FRAME = FrameSpec(height=24, width=24, crop="center", resize="bilinear")
 
@@ -106,6 +116,85 @@ def test_a_build_refuses_other_frames_and_says_what_its_threshold_does(index: Da
     assert "no decision: dim." in told
     assert len(abstention.kind_rows(found)) == len(found.ood_sets)
     assert "% get a decision" in abstention.brief_sentence(found)
+
+
+class Deployed:
+    """The deployed model, which is ever right; it counts how often it is opened."""
+
+    name, opened = "toy", 0
+
+    def digest(self) -> str:
+        return "toy"
+
+    def open(self) -> Any:
+        self.opened += 1
+        return SimpleNamespace(run=answer, close=lambda: None)
+
+
+@pytest.fixture
+def table_made_again(
+    index: DatasetIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Callable[[DatasetIndex], tuple[bool, Abstention]]:
+    """Run the step on a data set; return whether it was made anew, and what it found."""
+    others = tmp_path / "others"
+    others.mkdir()
+    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(others / "lens.png")
+    config = BuildConfig(abstain=AbstainConfig(max_group_error=0.3), guard=GuardConfig(ood_dirs=(str(others),)))
+    request = BuildRequest(data=tmp_path, target="cpu", device=None, out=tmp_path / "out", config=config)
+    ctx = start(request, choose_profile("cpu", None), Workspace(tmp_path / "work"), SilentProgress())
+    monkeypatch.setattr(step, "predict_validation", lambda ctx, student, images: np.stack([answer(one) for one in images]))
+    deployed = Deployed()
+    student: Any = SimpleNamespace(deployed=deployed, input=SimpleNamespace(frame=FRAME), recalibration=None)
+    predictions = inputs(index, tmp_path, config).predictions
+    verification = factories.verification(predictions, index.labels)
+
+    def staged(artifact: Any) -> Stage[Any]:
+        return Stage(name="made", artifact=artifact, folder=tmp_path, seconds=0.0, reused=False)
+
+    guard = staged(record(index, tmp_path))
+
+    def run(given: DatasetIndex) -> tuple[bool, Abstention]:
+        before = deployed.opened
+        found = step.abstain(ctx, student, staged(verification), guard, held_out(given, tmp_path), given)
+        return deployed.opened > before, found
+
+    return run
+
+
+def test_what_is_found_of_abstention_is_found_anew_where_its_images_have_changed(
+    index: DatasetIndex, tmp_path: Path, table_made_again: Callable[[DatasetIndex], tuple[bool, Abstention]]
+) -> None:
+    def relabelled(split: str, **changes: Any) -> DatasetIndex:
+        return replace(index, images=tuple(replace(one, **changes) if one.split == split else one for one in index.images))
+
+    assert table_made_again(index)[0]
+    assert not table_made_again(index)[0]
+    made, found = table_made_again(relabelled("val", label=0))
+    assert made
+    assert found.threshold is not None
+    assert found.threshold.val_group_error > 0
+    assert table_made_again(relabelled("val", group="one"))[0]
+    made, found = table_made_again(replace(index, synthetic=True))
+    assert (made, "synthetic images" in {kind.name for kind in found.ood_sets}) == (True, False)
+    assert table_made_again(replace(index, labels=("faint", "light")))[0]
+    Image.fromarray(np.zeros((24, 24, 3), np.uint8)).save(tmp_path / "others/second.png")
+    made, found = table_made_again(index)
+    assert made
+    assert {kind.name: kind.frames for kind in found.ood_sets}["others"] == 2
+
+
+def test_folders_of_other_frames_are_known_by_their_files(tmp_path: Path) -> None:
+    folder = tmp_path / "others"
+    folder.mkdir()
+    for name in ("a.png", "b.png"):
+        Image.new("RGB", (8, 8)).save(folder / name)
+    before = ood_stamps([str(folder)])
+    assert [[path for path, _, _ in files] for files in before] == [["others/a.png", "others/b.png"]]
+    assert ood_stamps([str(folder)]) == before
+    Image.new("RGB", (9, 9)).save(folder / "b.png")
+    assert ood_stamps([str(folder)]) != before
+    with raises(DataError, "E_DATA_SOURCE"):
+        ood_stamps([str(tmp_path / "gone")])
 
 
 def test_too_few_validation_groups_fail_or_are_reported_as_asked(index: DatasetIndex, tmp_path: Path) -> None:

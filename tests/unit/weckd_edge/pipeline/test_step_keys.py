@@ -1,0 +1,102 @@
+"""What names classes, or goes by their names, is made anew where a class is renamed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from support import factories
+from weckd_edge.artifacts import DatasetIndex, GuardRecord, OperatingPoint
+from weckd_edge.config import BuildConfig
+from weckd_edge.core.fingerprint import Key
+from weckd_edge.core.store import Stage, digest_of
+from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.pipeline.steps.abstain import abstain
+from weckd_edge.pipeline.steps.exam import exam
+from weckd_edge.pipeline.steps.export import export
+from weckd_edge.pipeline.steps.measure import measure
+from weckd_edge.pipeline.steps.predict import HeldOutFrames
+from weckd_edge.pipeline.steps.quantize import quantize
+
+pytest.importorskip("torch")
+pytest.importorskip("onnx")
+
+VAL, TEST = factories.image("a.png", split="val"), factories.image("b.png")
+GUARD = GuardRecord(guard=None, frames=0, groups=0, false_reject_rate=0.01, false_reject_bound=0.0, note="")
+POINT = OperatingPoint(non_gradeable_labels=("wax",))
+
+
+class KeyTakenError(Exception):
+    """The key that a step was asked for with, before anything is made."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__()
+        self.key = key
+
+
+def staged(artifact: Any) -> Stage[Any]:
+    return Stage(name="made", artifact=artifact, folder=Path("made"), seconds=0.0, reused=False)
+
+
+def frames(record: Any) -> SplitFrames:
+    return SplitFrames(split=record.split, records=(record,), frames=np.zeros((1, 24, 32, 3), np.uint8))
+
+
+class Parts:
+    """What the steps are given, by a data set."""
+
+    def __init__(self, index: DatasetIndex) -> None:
+        def take(name: str, kind: type[Any], key: Key, make: object) -> Any:
+            raise KeyTakenError(key)
+
+        self.index = index
+        self.ctx: Any = SimpleNamespace(
+            config=BuildConfig(), profile=None, machine=SimpleNamespace(host="Xeon"), target="cpu", step=take
+        )
+        self.network: Any = SimpleNamespace(
+            name="M1",
+            name_in_reports="torch fp32",
+            link=staged(factories.link(labels=tuple(index.labels))),
+            modules=("weckd_edge.compile.export.onnx_export",),
+            train_for_int8=None,
+        )
+        deployed = SimpleNamespace(name="openvino int8", digest=lambda: "1")
+        self.student: Any = SimpleNamespace(deployed=deployed, network=self.network, recalibration=None, input=None)
+        self.verification: Any = staged("predictions")
+        self.exported: Any = staged(SimpleNamespace(onnx=factories.file_reference(), labels=tuple(index.labels)))
+        self.held_out = HeldOutFrames(val=frames(VAL), test=frames(TEST))
+
+
+STEPS: dict[str, Callable[[Parts], object]] = {
+    "export": lambda of: export(of.ctx, of.network),
+    "quantize": lambda of: quantize(
+        of.ctx,
+        of.network,
+        of.exported,
+        of.held_out.val,
+        SimpleNamespace(index=of.index, root=Path()),  # type: ignore[arg-type]
+    ),
+    "abstain": lambda of: abstain(of.ctx, of.student, of.verification, staged(GUARD), of.held_out, of.index),
+    "exam": lambda of: exam(of.ctx, of.student, of.verification, staged(GUARD), of.held_out, of.index, POINT),
+    "measure": lambda of: measure(of.ctx, of.student, None, of.verification.artifact, of.index, POINT),
+}
+
+
+@pytest.mark.parametrize("name", STEPS)
+def test_a_step_that_goes_by_the_names_of_classes_is_made_anew_for_other_names(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weckd_edge.pipeline.steps.quantize.needs_half_range", lambda *_: False)
+
+    def key(*labels: str) -> str:
+        with pytest.raises(KeyTakenError) as caught:
+            STEPS[name](Parts(factories.index([VAL, TEST], labels)))
+        return digest_of(caught.value.key)
+
+    assert key("ear", "wax") == key("ear", "wax")
+    assert key("ear", "wax") != key("wax", "wax blocks the view")
