@@ -135,7 +135,7 @@ def add(rows: Rows, ears: Path) -> str:
 
 
 @pytest.mark.parametrize("change", [relabel, regroup, forget_groups, publish, leave_out, draw_anew, add])
-def test_another_data_set_has_a_split_of_its_own_and_the_reason_is_said(
+def test_another_data_set_has_a_split_of_its_own_for_a_reason_that_is_named(
     ears: Path, rows: Rows, former: DatasetIndex, tmp_path: Path, change: Callable[[Rows, Path], str]
 ) -> None:
     reason = change(rows, ears)
