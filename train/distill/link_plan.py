@@ -36,7 +36,7 @@ class LinkPlan:
     config: LinkConfig
     input: InputSpec
     size: StudentSize
-    start_sha256: str | None = None
+    start_sha256: str | None
 
 
 def frame_spec(index: DatasetIndex, config: InputConfig, *, crop: Crop = "center", resize: Resize = "area") -> FrameSpec:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from weckd_edge.artifacts import DataAudit, DatasetIndex
 from weckd_edge.core.fingerprint import key_of
-from weckd_edge.core.store import sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedNetwork
@@ -33,6 +30,7 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
     from weckd_edge.train.audit.run import run_audit
     from weckd_edge.train.data.listing import fingerprint
     from weckd_edge.train.data.scan_store import scan_folder
+    from weckd_edge.train.networks.models import digest_of_start
 
     return ctx.step(
         "audit",
@@ -43,7 +41,7 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
                 "masks": masks_fingerprint(config.audit.masks),
                 "index": index,
                 "config": [config.audit, config.data, config.input, config.link, config.seed],
-                "weights": [sha256_file(Path(x.weights)) if x.weights else None for x in config.link],
+                "weights": [digest_of_start(one, len(index.labels)) for one in config.link],
                 "link": link.weights.sha256,
             },
             "weckd_edge.train.audit.run",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
@@ -16,17 +15,15 @@ from weckd_edge.config import BuildConfig, DistillConfig, LinkConfig, TrainConfi
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Workspace
 
-torch = pytest.importorskip("torch")
+pytest.importorskip("torch")
 pytest.importorskip("timm")
 
-from safetensors.torch import save_file  # noqa: E402 - behind the skips
-
-from weckd_edge.pipeline.outside_teachers import open_teachers  # noqa: E402 - likewise
-from weckd_edge.train.distill import trainer as trainer_module  # noqa: E402 - likewise
-from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy  # noqa: E402 - likewise
-from weckd_edge.train.distill.outside.teaching import prepare_teachers  # noqa: E402 - likewise
-from weckd_edge.train.distill.strategies import find_strategy  # noqa: E402 - likewise
-from weckd_edge.train.networks.models import create_student  # noqa: E402 - likewise
+from support.training.hub_folder import write_hub_folder
+from weckd_edge.pipeline.outside_teachers import open_teachers
+from weckd_edge.train.distill import trainer as trainer_module
+from weckd_edge.train.distill.chain import make_trainer, plan_chain, run_strategy
+from weckd_edge.train.distill.outside.teaching import prepare_teachers
+from weckd_edge.train.distill.strategies import find_strategy
 
 CONFIG = BuildConfig(
     link=TOY_LINKS,
@@ -79,17 +76,9 @@ def test_teachers_that_were_fine_tuned_before_a_class_was_renamed_teach_by_its_n
 
 
 def test_new_weights_under_the_same_name_train_the_link_anew(root: Path, index: DatasetIndex, tmp_path: Path) -> None:
-    hub = tmp_path / "hub"
-    hub.mkdir()
-    (hub / "config.json").write_text(
-        json.dumps({"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {"classifier": "fc"}})
-    )
-    config = replace(CONFIG, link=2 * (LinkConfig(model=f"local-dir:{hub}", input_size=32),))
-
     def reused(seed: int) -> bool:
-        torch.manual_seed(seed)
-        made = create_student(LinkConfig(model="test_resnet", input_size=32), 2)
-        save_file(made.student.backbone.state_dict(), hub / "model.safetensors")
+        name = write_hub_folder(tmp_path / "hub", seed)
+        config = replace(CONFIG, link=2 * (LinkConfig(model=name, input_size=32),))
         trainer, plans = opened(root, index, config, tmp_path / "work")
         return run_strategy(trainer, plans, find_strategy("single-all"), config)[-1].reused
 

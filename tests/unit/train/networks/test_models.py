@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import save_file
 
 from support.errors import raises
+from support.training.hub_folder import write_hub_folder
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError, WeckdError
 from weckd_edge.train.networks.models import StudentSize, check_order, create_student, digest_of_start, measure_student
@@ -77,30 +78,19 @@ def test_a_folder_with_its_own_config_is_a_model_too(tmp_path: Path) -> None:
     assert torch.equal(made.student.backbone.state_dict()["conv1.0.weight"], backbone.state_dict()["conv1.0.weight"])
 
 
-def hub_folder(folder: Path, seed: int, classes: int = 3) -> LinkConfig:
-    """Write a network as hubs hold it, with random weights; return a link that starts from it."""
-    torch.manual_seed(seed)
-    folder.mkdir(exist_ok=True)
-    save_file(create_student(link(), classes).student.backbone.state_dict(), folder / "model.safetensors")
-    (folder / "config.json").write_text(
-        json.dumps({"architecture": TINY, "num_classes": classes, "pretrained_cfg": {"classifier": "fc"}})
-    )
-    return link(model=f"local-dir:{folder}")
-
-
 def test_weights_to_start_from_are_known_by_their_numbers_wherever_they_come_from(tmp_path: Path) -> None:
     assert digest_of_start(link(), 2) is None, "random weights are known by their seed"
-    hub = hub_folder(tmp_path / "hub", seed=1)
+    hub = link(model=write_hub_folder(tmp_path / "hub", 1, classes=3))
     first = digest_of_start(hub, 2)
     assert digest_of_start(hub, 2) == first, "a classifier that is drawn anew each time does not count"
     torch.save(create_student(hub, 3).student.backbone.state_dict(), tmp_path / "w.pth")
     assert digest_of_start(link(weights=str(tmp_path / "w.pth")), 2) == first
-    hub_folder(tmp_path / "hub", seed=2)
+    write_hub_folder(tmp_path / "hub", 2, classes=3)
     assert digest_of_start(hub, 2) != first, "other weights under the same name"
 
 
 def test_a_classifier_that_comes_with_the_weights_counts(tmp_path: Path) -> None:
-    hub = hub_folder(tmp_path / "hub", seed=1)
+    hub = link(model=write_hub_folder(tmp_path / "hub", 1, classes=3))
     state = create_student(hub, 3).student.backbone.state_dict()
     found = {classes: digest_of_start(hub, classes) for classes in (2, 3)}
     state["fc.bias"] += 1
@@ -113,7 +103,7 @@ def test_a_classifier_that_comes_with_the_weights_counts(tmp_path: Path) -> None
 
 def test_a_pruned_link_starts_from_the_whole_networks_weights(tmp_path: Path) -> None:
     pytest.importorskip("torch_pruning")
-    hub = hub_folder(tmp_path / "hub", seed=1)
+    hub = link(model=write_hub_folder(tmp_path / "hub", 1, classes=3))
     narrow = replace(hub, width=0.5)
     assert digest_of_start(narrow, 2) == digest_of_start(hub, 2)
     assert digest_of_start(narrow, 2, create_student(narrow, 2)) == digest_of_start(hub, 2, create_student(hub, 2))

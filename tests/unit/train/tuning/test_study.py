@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
+from support.training.hub_folder import write_hub_folder
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
 from support.training.toy_teacher import toy_teacher
 from weckd_edge.artifacts import DatasetIndex
@@ -24,7 +24,6 @@ from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.split import SplitItem, split_fold
 from weckd_edge.train.distill.loop import engine
 from weckd_edge.train.distill.training_cost import TrainingCost
-from weckd_edge.train.networks.models import create_student, save_weights
 from weckd_edge.train.tuning import study as module
 from weckd_edge.train.tuning import work_queue
 from weckd_edge.train.tuning.study import StudyGrid, run_study
@@ -101,17 +100,9 @@ def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -
 
 
 def test_new_weights_under_the_same_name_are_another_study(ears: Path, tmp_path: Path) -> None:
-    hub, out = tmp_path / "hub", tmp_path / "study"
-    hub.mkdir()
-    (hub / "config.json").write_text(
-        json.dumps({"architecture": "test_resnet", "num_classes": 2, "pretrained_cfg": {"classifier": "fc"}})
-    )
-    config = replace(CONFIG, link=2 * (LinkConfig(model=f"local-dir:{hub}", input_size=32),))
-    trials = []
+    out, trials = tmp_path / "study", []
     for seed in (1, 1, 2):
-        torch.manual_seed(seed)
-        made = create_student(LinkConfig(model="test_resnet", input_size=32), 2)
-        save_weights(made.student, hub / "model.safetensors")
+        config = replace(CONFIG, link=2 * (LinkConfig(model=write_hub_folder(tmp_path / "hub", seed), input_size=32),))
         run_study(ears, config, ONE_SEED, out, SilentProgress())
         trials.append(len(list(out.glob("trial-*"))))
     assert trials == [1, 1, 2]

@@ -12,19 +12,22 @@ import pytest
 
 from support import factories
 from weckd_edge.artifacts import DatasetIndex, GuardRecord, OperatingPoint
-from weckd_edge.config import BuildConfig
+from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.store import Stage, digest_of
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.pipeline.steps.abstain import abstain
+from weckd_edge.pipeline.steps.audit_data import audit_data
 from weckd_edge.pipeline.steps.exam import exam
 from weckd_edge.pipeline.steps.export import export
 from weckd_edge.pipeline.steps.measure import measure
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.pipeline.steps.quantize import quantize
 
-pytest.importorskip("torch")
+pytest.importorskip("timm")
 pytest.importorskip("onnx")
+
+from support.training.hub_folder import write_hub_folder
 
 VAL, TEST = factories.image("a.png", split="val"), factories.image("b.png")
 GUARD = GuardRecord(guard=None, frames=0, groups=0, false_reject_rate=0.01, false_reject_bound=0.0, note="")
@@ -85,6 +88,21 @@ STEPS: dict[str, Callable[[Parts], object]] = {
     "exam": lambda of: exam(of.ctx, of.student, of.verification, staged(GUARD), of.held_out, of.index, POINT),
     "measure": lambda of: measure(of.ctx, of.student, None, of.verification.artifact, of.index, POINT),
 }
+
+
+def test_an_audit_is_made_anew_for_other_weights_under_the_same_name(ears: Path, tmp_path: Path) -> None:
+    parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
+    parts.ctx.data = ears
+    parts.ctx.config = BuildConfig(link=2 * (LinkConfig(model=f"local-dir:{tmp_path / 'hub'}", input_size=32),))
+
+    def key(seed: int) -> str:
+        write_hub_folder(tmp_path / "hub", seed)
+        with pytest.raises(KeyTakenError) as caught:
+            audit_data(parts.ctx, parts.network, parts.held_out.test, parts.index)
+        return digest_of(caught.value.key)
+
+    assert key(1) == key(1)
+    assert key(1) != key(2)
 
 
 @pytest.mark.parametrize("name", STEPS)
