@@ -114,7 +114,7 @@ def test_the_folder_is_found_beside_the_config_file(tmp_path: Path) -> None:
 
 
 def test_a_build_whose_strategy_would_not_look_at_them_is_refused(ears: Path, pool: Path, tmp_path: Path) -> None:
-    (tmp_path / "a.toml").write_text('[data]\nunlabelled = "pool"\n')
+    (tmp_path / "a.toml").write_text('[data]\nunlabelled = "pool"\n[distill]\nstrategy = "guided"\n')
     line = ["--data", str(ears), "--target", "cpu", "--config", str(tmp_path / "a.toml"), "--out", str(tmp_path / "out")]
     done = CliRunner().invoke(command, line)
     assert isinstance(done.exception, ConfigError)
