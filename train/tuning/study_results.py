@@ -86,7 +86,7 @@ class Study:
 
     @functools.cached_property
     def each_group_once(self) -> Study:
-        """The same results, with each group of test images counted once."""
+        """Return the same results, with each group of test images counted once."""
         return replace(self, by_group=True)
 
     @functools.cached_property

@@ -74,7 +74,7 @@ def read_columns(path: Path) -> tuple[str, ...]:
 
     Raises:
         DataError: The file is no table.
-        OSError: It cannot be read.
+        OSError: The file cannot be read.
     """
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)

@@ -51,7 +51,7 @@ def wait_for_first() -> None:
     """Wait until the first process has left ``others_wait``.
 
     Raises:
-        StoreError: It gives no sign any more.
+        StoreError: The first process gives no sign any more.
     """
     store = _store()
     beats, heard = 0, time.monotonic()

@@ -1,4 +1,4 @@
-"""Where each of several processes that train together keeps its results, and where earlier ones have kept theirs.
+"""Find where each of several processes that train together keeps its results, and where earlier ones have kept theirs.
 
 The first process keeps the workspace that the user named. Each other one keeps a folder below the workspace of that name on
 its own machine, until the training is done. A process that is killed leaves its folder, and whichever process is started in

@@ -161,7 +161,7 @@ def test_an_edited_loss_trains_again_and_a_reworded_docstring_or_template_does_n
     from weckd_edge.core.progress import SilentProgress
     from weckd_edge.train.data.synth.phantoms import write_phantoms
 
-    write_phantoms(tmp_path / "images", SilentProgress(), images=60, seed=0, height=64, width=64)
+    write_phantoms(tmp_path / "images", SilentProgress(), images=100, seed=0, height=64, width=64)
 
     def run() -> dict[str, bool]:
         environment = os.environ | {"PYTHONPATH": str(tree.parent)}
