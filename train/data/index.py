@@ -253,7 +253,7 @@ def _report(index: DatasetIndex, config: DataConfig, separate_ties: int, progres
     parts = ", ".join(f"{name} {splits[name]}" for name in SPLITS)
     progress.note(f"{len(index.images)} images in {groups} groups: {parts}; labelled subsets {sorted(shared.values())}")
     for one in index.notes:
-        (progress.warn if one.code.startswith("W_") else progress.note)(one.text)
+        (progress.warn if one.is_warning else progress.note)(one.text)
     if index.bad_files:
         progress.warn(f"{len(index.bad_files)} files were left out because they cannot be used")
     if config.unlabelled is not None:

@@ -113,6 +113,11 @@ class DataNote:
     code: str
     text: str
 
+    @property
+    def is_warning(self) -> bool:
+        """Whether it says that something may be wrong."""
+        return self.code.startswith("W_")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetIndex:

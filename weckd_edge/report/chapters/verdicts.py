@@ -251,7 +251,7 @@ def data_facts(index: DatasetIndex) -> DataFacts:
 
 def data_warnings(index: DatasetIndex) -> tuple[str, ...]:
     """Return warnings about the data set, a sentence each."""
-    return tuple(f"Data: {note.text}." for note in index.notes if note.code.startswith("W_"))
+    return tuple(f"Data: {note.text}." for note in index.notes if note.is_warning)
 
 
 def loaded_bytes(manifest: Manifest) -> int:
