@@ -11,11 +11,11 @@ from weckd_edge.config import InputConfig, LinkConfig
 from weckd_edge.train.networks.models import (
     StudentSize,
     create_student,
-    digest_of_start,
     has_pretrained_backbone,
     measure_student,
 )
 from weckd_edge.train.networks.preprocess import suited_mean
+from weckd_edge.train.networks.start_digest import digest_of_start
 
 if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig

@@ -20,7 +20,7 @@ from weckd_edge.core.errors import ConfigError, ModelError, WeckdError, did_you_
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.serialization import from_data
-from weckd_edge.core.store import sha256_bytes, write_atomic
+from weckd_edge.core.store import write_atomic
 from weckd_edge.train.networks.pruning import counts_of, cut_to_fit, prune, prune_to_width
 from weckd_edge.train.networks.weights_file import fit_to, read_weights
 
@@ -127,28 +127,6 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
         std=std,
         knows_classes=knows_classes,
     )
-
-
-def digest_of_start(config: LinkConfig, classes: int, created: CreatedStudent | None = None) -> str | None:
-    """Return the SHA-256 of the weights that a network starts from, hexadecimal; None where they are drawn at random.
-
-    It is of the tensors, not of the file or name that they come from, and of the whole network, before it is pruned. A
-    classifier that is drawn at random is left out.
-
-    Args:
-        config: Settings of the link.
-        classes: Number of classes.
-        created: The network as these settings make it; None makes it here.
-
-    Raises:
-        ModelError: The network cannot be made.
-    """
-    if not has_pretrained_backbone(config):
-        return None
-    if created is None or config.width < 1:
-        created = create_student(replace(config, width=1.0), classes)
-    left_out = () if created.knows_classes else _head_prefixes(created.student.backbone)
-    return sha256_bytes(_to_safetensors(created.student, left_out))
 
 
 def inherit_weights(student: Student, predecessor: Student, images: Iterable[Tensor] = ()) -> None:
@@ -282,10 +260,11 @@ def load_weights(backbone: nn.Module, path: Path, name: str) -> bool:
 
 
 def _head_prefix(backbone: nn.Module) -> str:
-    return _head_prefixes(backbone)[0]
+    return head_prefixes(backbone)[0]
 
 
-def _head_prefixes(backbone: nn.Module) -> tuple[str, ...]:
+def head_prefixes(backbone: nn.Module) -> tuple[str, ...]:
+    """Return the beginnings of the names of a timm network's classifiers; the first is the one that predicts."""
     name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "classifier")
     return (name,) if isinstance(name, str) else tuple(name)
 
@@ -295,13 +274,13 @@ def save_weights(student: Student, path: Path) -> None:
     write_atomic(path, weights_of(student))
 
 
-def weights_of(student: Student) -> bytes:
-    """Return a student's weights, and nothing else, as the bytes of a safetensors file."""
-    return _to_safetensors(student, ())
+def weights_of(student: Student, left_out: tuple[str, ...] = ()) -> bytes:
+    """Return a student's weights, and nothing else, as the bytes of a safetensors file.
 
-
-def _to_safetensors(student: Student, left_out: tuple[str, ...]) -> bytes:
-    """Return a student's weights but those whose names begin so, as the bytes of a safetensors file."""
+    Args:
+        student: The student.
+        left_out: Beginnings of the names of weights that are left out.
+    """
     from safetensors.torch import save
 
     kept = {name: value for name, value in student.backbone.state_dict().items() if not name.startswith(left_out)}

@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from weckd_edge.config import BuildConfig
-from weckd_edge.train.networks.models import digest_of_start
+from weckd_edge.train.networks.start_digest import digest_of_start
 
 
 def without_paths(config: BuildConfig) -> BuildConfig:

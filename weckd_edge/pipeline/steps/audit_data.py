@@ -30,7 +30,7 @@ def audit_data(ctx: BuildContext, network: TrainedNetwork, images: SplitFrames, 
     from weckd_edge.train.audit.run import run_audit
     from weckd_edge.train.data.listing import fingerprint
     from weckd_edge.train.data.scan_store import scan_folder
-    from weckd_edge.train.networks.models import digest_of_start
+    from weckd_edge.train.networks.start_digest import digest_of_start
 
     return ctx.step(
         "audit",

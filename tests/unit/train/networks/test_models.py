@@ -15,7 +15,8 @@ from support.errors import raises
 from support.training.hub_folder import write_hub_folder
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ModelError, WeckdError
-from weckd_edge.train.networks.models import StudentSize, check_order, create_student, digest_of_start, measure_student
+from weckd_edge.train.networks.models import StudentSize, check_order, create_student, measure_student
+from weckd_edge.train.networks.start_digest import digest_of_start
 
 TINY = "test_resnet"
 
