@@ -9,8 +9,7 @@ from weckd_edge.artifacts import Int8Count
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.devices.runtime.backends import litert_layers, onnxruntime_layers, openvino_layers, tensorrt_layers
 from weckd_edge.devices.runtime.backends.base import ModelSource, require_model
-from weckd_edge.devices.runtime.backends.int8_saturation import would_saturate
-from weckd_edge.devices.runtime.backends.table import find_backend
+from weckd_edge.devices.runtime.backends.table import find_backend, is_computed_as_written
 
 logger = logging.getLogger(__name__)
 
@@ -60,7 +59,7 @@ def count_if_int8(backend: str, precision: str, model: ModelSource, network_inpu
         return None
     try:
         count = count_int8_layers(backend, model, network_input)
-        return replace(count, int8_layers=0) if count is not None and would_saturate(model) else count
+        return replace(count, int8_layers=0) if count is not None and is_computed_as_written(backend, model) else count
     except (ModelError, DeviceError) as err:
         logger.warning("%s: the layers that run in int8 were not counted: %s", backend, err)
         return None

@@ -2,6 +2,7 @@
 
 x86 processors without VNNI add two products of 8 bits in 16, which holds 255 * 127 once and not twice. A processor's own
 models keep their weights within 7 bits where that is needed; a Jetson's keep all 8, and its bundle is tried on any machine.
+ONNX Runtime has an option that avoids it; for OpenVINO, such graphs are found here.
 """
 
 from __future__ import annotations

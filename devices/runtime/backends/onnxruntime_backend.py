@@ -27,6 +27,7 @@ SESSION_ENTRIES = {
     "session.intra_op.allow_spinning": "0",  # a thread that waits in a loop for the next frame costs a battery
     "session.inter_op.allow_spinning": "0",
     "session.load_model_format": "ONNX",  # whatever the bytes begin with
+    "session.x64quantprecision": "1",  # unsigned weights where sums of signed ones would saturate: x86 without VNNI
 }
 """Entries of a session's configuration; the C library sets the same, so that the same version gives the same numbers."""
 

@@ -27,6 +27,7 @@ class Backend:
         runs: Values of ``BuiltModel.backend`` in a manifest that it runs.
         network_only: Whether it can time the network without its preprocessing.
         half: Whether it can be asked to compute in float16.
+        wide_weights: Whether it adds up products with 8-bit weights exactly where sums of 16 bits cannot hold them.
         firmware: Whether the C library runs it, too; the model that a build deploys is of such a backend.
     """
 
@@ -38,6 +39,7 @@ class Backend:
     runs: tuple[str, ...]
     network_only: bool = False
     half: bool = False
+    wide_weights: bool = False
     firmware: bool = True
 
 
@@ -59,6 +61,7 @@ BACKENDS: dict[str, Backend] = {
         extra="compile",
         suffixes=(".onnx",),
         runs=("onnxruntime",),
+        wide_weights=True,
     ),
     "litert": Backend(
         title="LiteRT",
@@ -152,6 +155,15 @@ def refusal(backend: str, *, half: bool) -> str | None:
     return None
 
 
+def is_computed_as_written(backend: str, model: ModelSource) -> bool:
+    """Tell whether a graph is computed in floating point here, as a backend's 8-bit sums would saturate.
+
+    Raises:
+        ConfigError: No backend has that name.
+    """
+    return not find_backend(backend).wide_weights and would_saturate(model)
+
+
 def open_runner(
     backend: str,
     model: ModelSource,
@@ -170,8 +182,8 @@ def open_runner(
         threads: Processor threads that one query may use, at least 1.
         cache_dir: Folder in which a backend may keep what it compiled, so that the next opening is faster; None keeps none.
         reference: Compute exactly as the graph is written, however slow: ONNX Runtime and OpenVINO evaluate Q/DQ nodes in
-            floating point instead of fusing them. TensorRT has no such mode and refuses. It is so, too, where sums of this
-            graph's 8-bit products would saturate on this processor.
+            floating point instead of fusing them. TensorRT has no such mode and refuses. It is so, too, where
+            ``is_computed_as_written``.
         half: Compute in float16 wherever a layer is not int8.
 
     Raises:
@@ -190,7 +202,7 @@ def open_runner(
     if threads < 1:
         raise ConfigError(f"threads = {threads}: expected at least 1", code="E_CONFIG_RANGE")
     module = cast(_Opener, importlib.import_module(row.module))
-    reference = reference or would_saturate(model)
+    reference = reference or is_computed_as_written(backend, model)
     return module.open_model(model, threads=threads, cache_dir=cache_dir, reference=reference, half=half)
 
 

@@ -11,7 +11,7 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.split_frames import SplitFrames
-from weckd_edge.devices.runtime.backends.int8_saturation import would_saturate
+from weckd_edge.devices.runtime.backends.table import is_computed_as_written
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import Student, TrainedNetwork
 from weckd_edge.pipeline.steps.predict import predict
@@ -117,5 +117,8 @@ def runners_here(as_written: Implementation) -> list[Implementation]:
 
     Where the device builds its own, they show how far implementations of the graph differ.
     """
-    exact = would_saturate(as_written.model)
-    return [replace(as_written, backend=n, reference=exact) for n in ("onnxruntime", "openvino") if is_installed(n)]
+    return [
+        replace(as_written, backend=name, reference=is_computed_as_written(name, as_written.model))
+        for name in ("onnxruntime", "openvino")
+        if is_installed(name)
+    ]

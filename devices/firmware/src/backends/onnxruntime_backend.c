@@ -138,6 +138,7 @@ static int configure(const weckd_ort_api *api, const weckd_session_request *requ
         {"session.intra_op.allow_spinning", "0"},
         {"session.inter_op.allow_spinning", "0"},
         {"session.load_model_format", "ONNX"}, /* no other format was verified */
+        {"session.x64quantprecision", "1"},    /* sums of 8-bit products that fit, on x86 without VNNI too */
     };
     int status = check_model(api, api->SetIntraOpNumThreads(options, (int)request->threads), error);
     if (status != WECKD_OK) {

@@ -257,8 +257,9 @@ static void release_options(weckd_ort_options *options) { free(options); }
 static weckd_ort_status *add_entry(weckd_ort_options *options, const char *key, const char *value) {
     (void)options;
     FAIL_IF_TOLD(130);
-    bool is_known = strcmp(key, "session.load_model_format") == 0 ? strcmp(value, "ONNX") == 0
-                                                                 : strncmp(key, "session.", 8) == 0 && strcmp(value, "0") == 0;
+    bool is_known = strcmp(key, "session.load_model_format") == 0   ? strcmp(value, "ONNX") == 0
+                    : strcmp(key, "session.x64quantprecision") == 0 ? strcmp(value, "1") == 0
+                                                                    : strncmp(key, "session.", 8) == 0 && strcmp(value, "0") == 0;
     return is_known ? NULL : make_status(2, "an entry that is not known");
 }
 
