@@ -29,6 +29,7 @@ from weckd_edge.metrics.group_bootstrap import (
     smaller_groups,
 )
 from weckd_edge.metrics.intervals import few_groups_factor, rate_by_group
+from weckd_edge.metrics.predictive_values import Bounded, predictive_values
 
 
 def measure_images(
@@ -44,8 +45,12 @@ def measure_images(
     """
     truth, decided, member = predictions.truth, predictions.decided, predictions.member
     counts = np.bincount(truth, minlength=predictions.classes)
-    drawn = draw_metrics(predictions, weights, prevalence if (counts > 0).all() else None)
-    classes = tuple(_class_metrics(label, predictions, drawn) for label in range(predictions.classes))
+    drawn = draw_metrics(predictions, weights)
+    stated = predictive_values(predictions, prevalence) if prevalence is not None and (counts > 0).all() else None
+    classes = tuple(
+        _class_metrics(label, predictions, drawn, stated[label] if stated else (None, None))
+        for label in range(predictions.classes)
+    )
 
     present = np.flatnonzero(counts)
     by_class = [group_sizes(member, as_mass(truth == label)) for label in present]
@@ -127,21 +132,24 @@ def mean_of(values: Floats, groups: Sequence[str], *, seed: int) -> Metric:
     return Metric(value=float(draws[0]), low=low, high=high, images=len(member), groups=len(sizes))
 
 
-def _class_metrics(label: int, predictions: Predictions, drawn: BootstrapDraws) -> ClassMetrics:
+def _class_metrics(
+    label: int, predictions: Predictions, drawn: BootstrapDraws, stated: tuple[Bounded | None, Bounded | None]
+) -> ClassMetrics:
     member = predictions.member
     of_it, predicted = predictions.truth == label, predictions.decided == label
     there, others = group_sizes(member, as_mass(of_it)), group_sizes(member, as_mass(~of_it))
-    minimum = int(min(of_it.sum(), (~of_it).sum()))
+    known = has_enough_images(min(len(there), len(others)), int(min(of_it.sum(), (~of_it).sum())))
 
-    def against_rest(draws: Floats | None) -> Metric | None:
-        if draws is None or not math.isfinite(draws[0]):
+    def against_rest(found: Bounded | None) -> Metric | None:
+        if found is None:
             return None
-        sizes = smaller_groups(there, others)
-        ends = (
-            bounded(draws, sizes, logit=True) if has_enough_images(min(len(there), len(others)), minimum) else (None, None)
-        )
-        return Metric(value=float(draws[0]), low=ends[0], high=ends[1], images=len(member), groups=predictions.groups)
+        ends = (found.low, found.high) if known else (None, None)
+        return Metric(value=found.value, low=ends[0], high=ends[1], images=len(member), groups=predictions.groups)
 
+    auc = drawn.auc[:, label]
+    area = None
+    if math.isfinite(auc[0]):
+        area = Bounded(float(auc[0]), *bounded(auc, smaller_groups(there, others), logit=True))
     either = of_it | predicted
     return ClassMetrics(
         label=label,
@@ -152,9 +160,9 @@ def _class_metrics(label: int, predictions: Predictions, drawn: BootstrapDraws) 
         ppv=fraction_of(of_it, predicted, member),
         npv=fraction_of(~of_it, ~predicted, member),
         f1=_metric(drawn.f1[:, label], member, as_mass(either), minimum=int(either.sum())) if of_it.any() else None,
-        auc=against_rest(drawn.auc[:, label]),
-        ppv_at_prevalence=against_rest(None if drawn.ppv_at is None else drawn.ppv_at[:, label]),
-        npv_at_prevalence=against_rest(None if drawn.npv_at is None else drawn.npv_at[:, label]),
+        auc=against_rest(area),
+        ppv_at_prevalence=against_rest(stated[0]),
+        npv_at_prevalence=against_rest(stated[1]),
     )
 
 

@@ -60,8 +60,6 @@ class BootstrapDraws:
     sensitivity: Floats
     f1: Floats
     auc: Floats
-    ppv_at: Floats | None
-    npv_at: Floats | None
 
 
 def group_numbers(groups: Sequence[str]) -> NDArray[np.intp]:
@@ -75,13 +73,12 @@ def draw_weights(groups: int, seed: int, resamples: int = RESAMPLES) -> Floats:
     return np.vstack([np.ones(groups), drawn])
 
 
-def draw_metrics(predictions: Predictions, weights: Floats, prevalence: Floats | None = None) -> BootstrapDraws:
+def draw_metrics(predictions: Predictions, weights: Floats) -> BootstrapDraws:
     """Return every metric that needs a bootstrap, for each weighting.
 
     Args:
         predictions: Predictions of N images.
         weights: Number of times that each group counts ``[B, groups]``.
-        prevalence: Prevalence of each class ``[classes]``, adding up to 1; every class must have images.
     """
     classes = predictions.classes
     cells = np.zeros((predictions.groups, classes, classes))
@@ -94,7 +91,6 @@ def draw_metrics(predictions: Predictions, weights: Floats, prevalence: Floats |
         sensitivity = hit / seen
         f1 = 2 * hit / (seen + predicted)
         accuracy = hit.sum(axis=1) / seen.sum(axis=1)
-        ppv_at, npv_at = (None, None) if prevalence is None else _at_prevalence(matrix / seen[:, :, None], prevalence)
     auc = np.full_like(seen, np.nan)
     for label in np.flatnonzero(present) if present.sum() > 1 else ():
         auc[:, label] = weighted_auc(
@@ -108,16 +104,7 @@ def draw_metrics(predictions: Predictions, weights: Floats, prevalence: Floats |
         sensitivity=sensitivity,
         f1=f1,
         auc=auc,
-        ppv_at=ppv_at,
-        npv_at=npv_at,
     )
-
-
-def _at_prevalence(rates: Floats, prevalence: Floats) -> tuple[Floats, Floats]:
-    """Return predictive values ``[B, classes]`` by Bayes' rule from the rates ``[B, truth, decision]`` of each class."""
-    mixed = rates * prevalence[:, None]
-    predicted, hit = mixed.sum(axis=1), np.einsum("bcc->bc", mixed)
-    return hit / predicted, (1 - predicted - (prevalence - hit)) / (1 - predicted)
 
 
 def weighted_auc(score: Floats, positive: Bools, member: NDArray[np.intp], weights: Floats) -> Floats:
