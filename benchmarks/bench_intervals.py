@@ -5,12 +5,14 @@ the correlation of logits), and classes of different difficulty. The truth is wh
 For each figure the line tells in what part of the repeats the 95 % interval of ``weckd_edge.metrics`` held it, and, to
 compare, a bootstrap's plain percentiles.
 
-    python benchmarks/bench_intervals.py [repeats]
+    python benchmarks/bench_intervals.py [repeats] [--rates]
+
+With ``--rates`` only what needs no bootstrap is followed: rates, and predictive values at a prevalence.
 """
 
 from __future__ import annotations
 
-import sys
+import argparse
 import time
 from dataclasses import dataclass, replace
 
@@ -53,6 +55,7 @@ class Scenario:
         alike: Correlation of logits within a group, 0..1.
         pure: Whether all images of a group are of one class.
         drift: Spread of what compiling adds to logits, for differences.
+        prevalence: Prevalence of the first class in the clinic; the others share the rest as in ``mix``.
     """
 
     name: str
@@ -63,6 +66,7 @@ class Scenario:
     alike: float
     pure: bool
     drift: float = 0.3
+    prevalence: float = 0.1
 
 
 FOUR, TWO = (0.25, 0.25, 0.25, 0.25), (0.3, 0.7)
@@ -121,7 +125,20 @@ SCENARIOS = (
         alike=0.0,
         pure=True,
     ),
+    Scenario(
+        name="a rare class, seldom mistaken",
+        sizes="one image",
+        groups=500,
+        mix=(0.2, 0.8),
+        signal=(2.6, 4.0),
+        alike=0.0,
+        pure=True,
+        prevalence=0.02,
+    ),
 )
+
+RATES = ("accuracy", "sensitivity", "specificity", "PPV", "NPV", "PPV at prevalence")
+"""Figures whose intervals are not drawn."""
 
 
 def draw(scenario: Scenario, groups: int, random: np.random.Generator) -> tuple[Predictions, Predictions]:
@@ -181,9 +198,13 @@ def percentiles(drawn: BootstrapDraws) -> dict[str, NDArray[np.float64]]:
 
 
 def coverage(scenario: Scenario, repeats: int, seed: int = 0, resamples: int = RESAMPLES) -> dict[str, dict[str, float]]:
-    """Return, by figure, its true value, the share of intervals that held it, and that of plain percentiles."""
+    """Return, by figure, its true value, the share of intervals that held it, and that of plain percentiles.
+
+    Without ``resamples``, figures that need a bootstrap are left out.
+    """
     random = np.random.default_rng(seed)
-    prevalence = np.array([0.1, *(0.9 * np.array(scenario.mix[1:]) / sum(scenario.mix[1:]))])
+    rest = np.array(scenario.mix[1:])
+    prevalence = np.array([scenario.prevalence, *((1 - scenario.prevalence) * rest / rest.sum())])
     sizes, counts = np.array(SIZES[scenario.sizes]).T
     many = round(ENOUGH_IMAGES / (sizes @ counts / counts.sum()))
     whole, once = draw(scenario, many, random), np.ones((1, many))
@@ -196,8 +217,11 @@ def coverage(scenario: Scenario, repeats: int, seed: int = 0, resamples: int = R
         weights = draw_weights(scenario.groups, int(random.integers(2**31)), resamples)
         figures, drawn = measure_images(after, weights, prevalence)
         for name, figure in named(figures).items():
-            if figure is not None and figure.low is not None and figure.high is not None:
-                held.setdefault(name, []).append(figure.low <= true[name] <= figure.high)
+            if figure is None or figure.low is None or figure.high is None or not (resamples or name in RATES):
+                continue
+            held.setdefault(name, []).append(figure.low <= true[name] <= figure.high)
+        if not resamples:
+            continue
         for name, draws in percentiles(drawn).items():
             low, high = np.nanquantile(draws[1:], (0.025, 0.975))
             plain.setdefault(name, []).append(bool(low <= true[name] <= high))
@@ -215,10 +239,15 @@ def coverage(scenario: Scenario, repeats: int, seed: int = 0, resamples: int = R
     }
 
 
-def main(repeats: int) -> None:
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("repeats", type=int, nargs="?", default=2000)
+    parser.add_argument("--rates", action="store_true", help="only figures that need no bootstrap")
+    arguments = parser.parse_args()
+    resamples = 0 if arguments.rates else RESAMPLES
     for scenario in SCENARIOS:
         start_ns = time.monotonic_ns()
-        found = coverage(scenario, repeats)
+        found = coverage(scenario, arguments.repeats, resamples=resamples)
         took_ns = time.monotonic_ns() - start_ns
         for name, line in found.items():
             print(f"{scenario.name:32s} {name:26s} {line}", flush=True)
@@ -227,14 +256,15 @@ def main(repeats: int) -> None:
             f"share of 95 % intervals that hold the truth: {scenario.name}",
             {"all repeats": [took_ns, took_ns]},
             ("numpy",),
-            repeats=repeats,
-            resamples=RESAMPLES,
+            repeats=arguments.repeats,
+            resamples=resamples,
             groups=scenario.groups,
             sizes=scenario.sizes,
             alike=scenario.alike,
+            prevalence=scenario.prevalence,
             coverage=found,
         )
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 2000)
+    main()
