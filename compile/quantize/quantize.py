@@ -27,7 +27,7 @@ from weckd_edge.compile.quantize.calibration_images import (
     choose_images,
 )
 from weckd_edge.compile.quantize.forms import PROCESSOR, Form
-from weckd_edge.compile.quantize.processor_form import CLIPPING, finish_processor_form
+from weckd_edge.compile.quantize.processor_form import CLIPPING, WRITING_INT8, finish_processor_form
 from weckd_edge.compile.quantize.qdq_constants import pair_weights
 from weckd_edge.compile.quantize.qdq_nodes import open_residual_sums, split_by_precision, store_int8_weights
 from weckd_edge.compile.quantize.qdq_placement import QUANTIZED_TYPES, left_in_float
@@ -120,13 +120,18 @@ def calibrate(
 
 
 def _tensors(graph: GraphProto, outside: Sequence[str]) -> list[str]:
-    """Return the float tensors that quantized operators and their activations read and write, in graph order."""
+    """Return the float tensors that quantized operators and their activations read and write, and those that may get a pair.
+
+    A Concat reads what it is given; what it writes needs a range of its own where an operator in floating point reads it.
+    """
     onnx = require("onnx", "quantize a network")
     known = {info.name: info.type.tensor_type.elem_type for info in (*graph.value_info, *graph.output)}
     kept = [node for node in graph.node if node.op_type in QUANTIZED_TYPES and node.name not in outside]
-    written = {name for node in kept for name in node.output}
+    paired = [node for node in graph.node if node.op_type in WRITING_INT8 and node.name not in outside]
+    written = {name for node in (*kept, *paired) for name in node.output}
     kept += [node for node in graph.node if node.op_type in CLIPPING and written.intersection(node.input)]
     names = dict.fromkeys(name for node in kept for name in (*node.input, *node.output))
+    names.update(dict.fromkeys(name for node in paired for name in node.output))
     return [name for name in names if known.get(name) == onnx.TensorProto.FLOAT]
 
 

@@ -211,6 +211,20 @@ def test_a_convolution_before_an_activation_that_is_no_clipping_writes_int8_in_f
     assert np.abs(run(made) - run(plain)).max() < 0.05 * np.abs(run(plain)).max()
 
 
+@pytest.mark.parametrize("activation", ["Relu", "LeakyRelu", "HardSwish"])
+def test_a_concatenation_in_front_of_an_activation_writes_int8(activation: str, tmp_path: Path) -> None:
+    net = Net()
+    first = net.add("Relu", net.conv("x", inputs=3))
+    both = net.add("Concat", first, net.add("Relu", net.conv(first)), axis=1)
+    float_model = net.model(net.classify(net.conv(net.add(activation, both), inputs=8, side=1)))
+    model = processor(float_model)
+    assert both in quantizers(model) or activation == "Relu"
+    concat = next(node for node in model.graph.node if node.op_type == "Concat")
+    assert {node.op_type for node in consumers(model.graph)[concat.output[0]]} == {"QuantizeLinear"}
+    assert fused_kinds(model, tmp_path)["QLinearConcat"] == 1
+    assert np.abs(run(model) - run(float_model)).max() < 0.1 * np.abs(run(float_model)).max()
+
+
 # Mixed precision.
 
 
