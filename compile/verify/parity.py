@@ -38,7 +38,7 @@ INT8_TOLERANCE = 0.1
 """Largest 95th percentile, over frames, of a probability's difference between two implementations of one int8 graph.
 
 A value between two steps may be rounded either way, and the network carries that on: changing twenty pixels of a frame by
-one grey level moves some int8 predictions as much.
+one grey level moves some int8 predictions as much. It holds for FP16 too.
 """
 
 
@@ -150,12 +150,9 @@ def _compare_pairs(
     def against(a: tuple[str, NDArray[Any]], b: tuple[str, NDArray[Any]], tolerance: float | None, worst: int = 0) -> Parity:
         return compare_outputs(a[0], b[0], {a[0]: a[1], b[0]: b[1]}, tolerance, records=records, worst=worst)
 
-    pairs = [
-        against(fp32, named(c), INT8_TOLERANCE if c.precision == "int8" else FLOAT_TOLERANCE)
-        for c in implementations.exported
-    ]
+    pairs = [against(fp32, named(c), _tolerance(c)) for c in implementations.exported]
     if deployed != quantized:
-        pairs.append(against(named(quantized), named(deployed), INT8_TOLERANCE, WORST_FRAMES))
+        pairs.append(against(named(quantized), named(deployed), _tolerance(deployed), WORST_FRAMES))
     pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in implementations.others]
     recalibration = implementations.recalibration
     temperature = recalibration.temperature if recalibration is not None else 1.0
@@ -167,6 +164,11 @@ def _compare_pairs(
     compared = (deployed, *implementations.others)
     pairs += [against(fp32, named(c), None) for c in implementations.listed if c not in compared]
     return tuple(pairs)
+
+
+def _tolerance(candidate: Implementation) -> float:
+    """Return how far an implementation may be from another one of the same graph."""
+    return FLOAT_TOLERANCE if candidate.precision == "fp32" else INT8_TOLERANCE
 
 
 def _accuracies(
@@ -213,10 +215,11 @@ def _divergences(
     """Compare each graph layer by layer with backends' models of it, where a pair failed or the settings ask for it."""
     exported, quantized = implementations.exported, implementations.quantized
     failed = {pair.b for pair in pairs if not pair.passed} | {
-        pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > INT8_TOLERANCE
+        pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > _tolerance(quantized)
     }
     compiled = (implementations.deployed, *implementations.others)
-    wanted = [(quantized, c, INT8_THRESHOLD_DB) for c in compiled if c.name in failed or layers == "always"]
+    threshold_db = FLOAT_THRESHOLD_DB if quantized.precision == "fp32" else INT8_THRESHOLD_DB
+    wanted = [(quantized, c, threshold_db) for c in compiled if c.name in failed or layers == "always"]
     if any(c.name in failed for c in exported):
         wanted += [(exported[0], c, FLOAT_THRESHOLD_DB) for c in exported if c != exported[0]]
     layer_divergences = []

@@ -160,13 +160,20 @@ class Ears:
         return look_up
 
     def verify(
-        self, trained: Any, *, exported: Any = (FP32,), deployed: Any = SHIPPED, layers: Any = "on-failure", **more: Any
+        self,
+        trained: Any,
+        *,
+        exported: Any = (FP32,),
+        quantized: Any = WRITTEN,
+        deployed: Any = SHIPPED,
+        layers: Any = "on-failure",
+        **more: Any,
     ) -> Any:
         images = decode_split(Workspace(self.root / "work"), self.index, "test", self.root, self.spec, SilentProgress())
         answers = np.array([trained(int(frame.sum())) for frame in images], np.float32)
         found: Verification = verify(
             TrainedPredictions(probabilities=answers),
-            Implementations(exported=exported, quantized=WRITTEN, deployed=deployed, **more),
+            Implementations(exported=exported, quantized=quantized, deployed=deployed, **more),
             images,
             self.index.labels,
             predict_frames,
@@ -393,6 +400,16 @@ def test_two_float32_implementations_are_compared_with_each_other_where_one_fail
     ears.verify(ears.probabilities(), exported=(FP32, second))
     names = ("onnxruntime fp32", "openvino fp32")
     assert stub.parted == [(FP32.model, FP32.model, "openvino", names, FLOAT_THRESHOLD_DB, 6)]
+
+
+def test_a_deployed_model_in_fp32_is_held_to_the_tolerance_of_floating_point(ears: Ears, stub: StandIns) -> None:
+    written = Implementation(backend="onnxruntime", model=FP32.model, input=INPUT, precision="fp32", reference=True)
+    deployed = Implementation(backend="openvino", model=Path("model.xml"), input=INPUT, precision="fp32")
+    stub.answers[deployed.model] = ears.probabilities(shift=0.01)
+    found = ears.verify(ears.probabilities(), quantized=written, deployed=deployed)
+    pair = found.parity[1]
+    assert (pair.a, pair.b, pair.tolerance, pair.passed) == (written.name, "openvino fp32", FLOAT_TOLERANCE, False)
+    assert [threshold_db for *_, threshold_db, _ in stub.parted] == [FLOAT_THRESHOLD_DB]
 
 
 def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: StandIns) -> None:
