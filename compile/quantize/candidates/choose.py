@@ -77,9 +77,10 @@ def closest_candidate(trials: Sequence[QuantizationTrial]) -> QuantizationTrial 
 def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial:
     """Return the trial that is deployed: the fastest; of those as fast, a small one that stays close to FP32.
 
-    Of two as fast OpenVINO's is taken, which the extra for processors brings. Where none was timed, int8 as a whole comes
+    One that breaks an accuracy limit is only chosen where all do. Of two as fast OpenVINO's is taken, which the extra for processors brings. Where none was timed, int8 as a whole comes
     before int8 in part, and that before the last of the others.
     """
+    eligible = [t for t in eligible if t.within_limits] or eligible
     timed = [t for t in eligible if t.relative_time is not None]
     if not timed:
         int8 = closest_candidate([t for t in eligible if is_whole_int8(t)]) or closest_candidate(
