@@ -21,6 +21,9 @@ MARGIN = 0.03
 LARGER = 1.25
 """Largest size, relative to the smallest of the equally fast, at which the candidate closest to FP32 is chosen."""
 
+_ROUNDING = 1e-9
+"""Number of images by which a limit is off through rounding alone, at most."""
+
 
 def score_candidate(
     trial: QuantizationTrial,
@@ -44,14 +47,14 @@ def score_candidate(
     """
     before, after = reference.argmax(axis=1) == truth, probabilities.argmax(axis=1) == truth
     lost = int(before.sum() - after.sum())
-    allowed = max(1, int(min(config.max_accuracy_drop * len(after), (1 - config.min_relative_accuracy) * before.sum())))
+    allowed = _whole(min(config.max_accuracy_drop * len(after), (1 - config.min_relative_accuracy) * before.sum()))
     reasons = []
     if lost > allowed:
         reasons.append(f"loses {lost} of {len(after)} validation images (at most {allowed})")
     for label, name in enumerate(labels):
         own = truth == label
         gone = int(before[own].sum() - after[own].sum())
-        maximum = max(1, int(config.max_recall_drop * own.sum()))
+        maximum = _whole(config.max_recall_drop * own.sum())
         if gone > maximum:
             reasons.append(f"loses {gone} of {int(own.sum())} images of {name} (at most {maximum})")
     return replace(
@@ -62,6 +65,11 @@ def score_candidate(
         within_limits=not reasons,
         note="; ".join(reasons),
     )
+
+
+def _whole(images: float) -> int:
+    """Return the most images that may be lost, at least one: of 0.1 times 30, which is a little under 3, all three."""
+    return max(1, int(images + _ROUNDING))
 
 
 def is_whole_int8(trial: QuantizationTrial) -> bool:
@@ -77,8 +85,9 @@ def closest_candidate(trials: Sequence[QuantizationTrial]) -> QuantizationTrial 
 def choose_candidate(eligible: Sequence[QuantizationTrial]) -> QuantizationTrial:
     """Return the trial that is deployed: the fastest; of those as fast, a small one that stays close to FP32.
 
-    One that breaks an accuracy limit is only chosen where all do. Of two as fast OpenVINO's is taken, which the extra for processors brings. Where none was timed, int8 as a whole comes
-    before int8 in part, and that before the last of the others.
+    One that breaks an accuracy limit is only chosen where all do. Of two as fast OpenVINO's is taken, which the extra for
+    processors brings. Where none was timed, int8 as a whole comes before int8 in part, and that before the last of the
+    others.
     """
     eligible = [t for t in eligible if t.within_limits] or eligible
     timed = [t for t in eligible if t.relative_time is not None]

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import pytest
+
 from weckd_edge.artifacts import QuantizationTrial
-from weckd_edge.compile.quantize.candidates.choose import choose_candidate
+from weckd_edge.compile.quantize.candidates.choose import choose_candidate, score_candidate
+from weckd_edge.config import QuantizeConfig
 
 WHOLE = QuantizationTrial(
     name="int8 mse",
@@ -42,3 +46,30 @@ def test_where_every_candidate_breaks_a_limit_they_are_chosen_by_time() -> None:
     broken = replace(MIXED, within_limits=False)
     assert choose_candidate([broken, WHOLE]).name == WHOLE.name
     assert choose_candidate(untimed(broken, WHOLE)).name == WHOLE.name
+
+
+def scored(lost: int, **limits: float) -> QuantizationTrial:
+    """Score a candidate that loses so many of 30 images of one class, all of which FP32 recognises."""
+    reference = np.tile(np.array([[0.9, 0.1]], np.float32), (30, 1))
+    found = reference.copy()
+    found[:lost] = found[:lost, ::-1]
+    groups, loose = (
+        [str(n) for n in range(30)],
+        {"max_accuracy_drop": 1.0, "min_relative_accuracy": 0.0, "max_recall_drop": 1.0},
+    )
+    config = QuantizeConfig(**{**loose, **limits})  # type: ignore[arg-type]
+    return score_candidate(WHOLE, found, reference, np.zeros(30, np.intp), ["a", "b"], groups, config)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [
+        {"min_relative_accuracy": 0.9},
+        {"max_accuracy_drop": 0.1},
+        {"max_accuracy_drop": 1 - 0.9},
+        {"max_recall_drop": 1 - 0.9},
+    ],
+)
+def test_a_tenth_of_thirty_images_is_three(limits: dict[str, float]) -> None:
+    assert scored(3, **limits).within_limits
+    assert not scored(4, **limits).within_limits
