@@ -67,15 +67,15 @@ def correct_biases(
 
 
 def _is_layer(node: NodeProto, made_by: dict[str, NodeProto], constants: dict[str, Any]) -> bool:
-    """Tell whether a node is a convolution or linear layer in int8 with a bias of its own."""
+    """Tell whether a node is a convolution or linear layer in int8 with a bias of its own, added as it is."""
     if node.op_type not in ("Conv", "Gemm") or len(node.input) != 3 or node.input[2] not in constants:
         return False
     pairs = [made_by.get(name) for name in node.input[:2]]
     if any(dq is None or dq.op_type != "DequantizeLinear" for dq in pairs):
         return False
     weights = made_by.get(pairs[1].input[0]) if pairs[1] is not None else None
-    transposed = any(a.name == "transA" and a.i for a in node.attribute)
-    return weights is not None and weights.input[0] in constants and not transposed
+    plain = not any((a.name == "transA" and a.i) or (a.name in ("alpha", "beta") and a.f != 1) for a in node.attribute)
+    return weights is not None and weights.input[0] in constants and plain
 
 
 class _Layer:
