@@ -128,10 +128,9 @@ def _put(onnx: Any, graph: GraphProto, name: str, value: NDArray[Any]) -> None:
     graph.initializer.append(onnx.numpy_helper.from_array(value, name))
 
 
-def _to_half(scale: NDArray[Any]) -> NDArray[np.float32]:
-    """Return scales as FP16 holds them, in FP32: one of a tensor, or those of a weight's channels."""
-    smallest = np.float32(SMALLEST_WEIGHT_SCALE if scale.ndim else SMALLEST_SCALE)
-    return np.asarray(np.maximum(scale.astype(np.float16).astype(np.float32), smallest))
+def _to_half(scale: NDArray[Any], smallest: float) -> NDArray[np.float32]:
+    """Return scales as FP16 holds them, in FP32, none of them under the smallest."""
+    return np.asarray(np.maximum(scale.astype(np.float16).astype(np.float32), np.float32(smallest)))
 
 
 def _store_weights(onnx: Any, graph: GraphProto) -> None:
@@ -156,11 +155,22 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
 
 
 def _round_scales(onnx: Any, graph: GraphProto) -> None:
+    """Round scales to FP16, in place; one that stored codes share with an activation becomes two, as their floors differ."""
     constants = constants_of(onnx, graph)
-    names = {n.input[1] for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")}
-    for tensor in graph.initializer:
-        if tensor.name in names and constants[tensor.name].dtype == np.float32:
-            tensor.CopyFrom(onnx.numpy_helper.from_array(_to_half(constants[tensor.name]), tensor.name))
+    nodes = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    of_activations = {n.input[1] for n in nodes if n.input[0] not in constants}
+    rounded: dict[str, NDArray[np.float32]] = {}
+    for node in nodes:
+        scale, is_stored = constants.get(node.input[1]), node.input[0] in constants
+        if scale is None or scale.dtype != np.float32:
+            continue
+        if is_stored and node.input[1] in of_activations:
+            node.input[1] += "_of_codes"
+        rounded[node.input[1]] = _to_half(scale, SMALLEST_WEIGHT_SCALE if is_stored else SMALLEST_SCALE)
+    for tensor in [t for t in graph.initializer if t.name in rounded]:
+        tensor.CopyFrom(onnx.numpy_helper.from_array(rounded.pop(tensor.name), tensor.name))
+    for name, scale in rounded.items():
+        _put(onnx, graph, name, scale)
 
 
 def _preprocessing_names(graph: GraphProto) -> set[str]:

@@ -15,7 +15,7 @@ from weckd_edge.compile.backends.tensorrt_forms import take_float_frame, take_pa
 from weckd_edge.compile.quantize import fp16_check
 from weckd_edge.compile.quantize.forms import TENSORRT
 from weckd_edge.compile.quantize.fp16_check import check_half
-from weckd_edge.compile.quantize.fp16_form import SMALLEST_WEIGHT_SCALE, make_half
+from weckd_edge.compile.quantize.fp16_form import SMALLEST_SCALE, SMALLEST_WEIGHT_SCALE, make_half
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 
@@ -128,6 +128,34 @@ def test_a_scale_too_small_for_half_is_raised_and_its_weights_take_new_codes(gra
     assert constants(made)[dq.input[1]][0] == SMALLEST_WEIGHT_SCALE
     assert not constants(made)[dq.input[0]][0].any()
     assert constants(made)[dq.input[0]][1].any()
+
+
+@pytest.mark.parametrize("shared", [False, True])
+def test_weights_with_one_scale_for_the_tensor_keep_it_down_to_that_of_stored_weights(
+    graphs: Callable[[str], Path], shared: bool
+) -> None:
+    model = onnx.load(graphs("int8"))
+    values = constants(model)
+    q = next(n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] in values)
+    dq = next(n for n in model.graph.node if q.output[0] in n.input)
+    activation = next(n for n in model.graph.node if n.op_type == "QuantizeLinear" and n.input[0] not in values)
+    scale = np.float32(2e-5)  # between the smallest of stored weights and the smallest of an activation
+    name = activation.input[1] if shared else "own_scale"
+    for node in (q, dq):
+        node.input[1], node.input[2] = name, activation.input[2]
+    weights = (values[q.input[0]] / np.abs(values[q.input[0]]).max() * 127 * scale).astype(np.float32)
+    kept = [t for t in model.graph.initializer if t.name not in (name, q.input[0])]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(
+        [*kept, *(onnx.numpy_helper.from_array(v, n) for n, v in ((name, scale), (q.input[0], weights)))]
+    )
+    made = make_half(model)
+    after = constants(made)
+    stored = next(n for n in made.graph.node if n.op_type == "DequantizeLinear" and n.input[0] == f"{q.output[0]}_codes")
+    held = after[stored.input[0]].astype(np.float32) * after[stored.input[1]].astype(np.float32)
+    np.testing.assert_allclose(held, weights, atol=scale)
+    quantizers = [n for n in made.graph.node if n.op_type == "QuantizeLinear"]
+    assert all(after[n.input[1]] >= SMALLEST_SCALE for n in quantizers)
 
 
 def test_a_constant_beyond_half_is_refused_by_name(graphs: Callable[[str], Path]) -> None:
