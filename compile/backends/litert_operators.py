@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from weckd_edge.compile.backends.litert_layers import refusal, write_conv, write_linear, write_pool
-from weckd_edge.compile.backends.litert_tensors import FUSED, GraphTensors
+from weckd_edge.compile.backends.litert_tensors import CHANNELS_LAST, FUSED, GraphTensors
 
 if TYPE_CHECKING:
     from onnx import NodeProto
@@ -92,16 +92,31 @@ def _write_dequantize(tensors: GraphTensors, node: NodeProto) -> None:
         tensors.share_codes([node.output[0]], codes)
 
 
+def _operand(tensors: GraphTensors, node: NodeProto, name: str) -> int:
+    """Return the number of a tensor in floating point that an operator of two reads.
+
+    With channels last, a constant of fewer axes than a map no longer meets those axes that it met; it gets all four.
+    """
+    constant = tensors.constant(name)
+    if constant is None or constant.size == 1 or len(tensors.shape(node.output[0])) != 4:
+        return tensors.floats(name)
+    whole = constant.reshape((1,) * (4 - constant.ndim) + constant.shape)
+    return tensors.put(f"{node.output[0]}_{name}", whole.transpose(CHANNELS_LAST).astype(np.float32))
+
+
 def _write_binary(tensors: GraphTensors, node: NodeProto) -> None:
     kind, name = _BINARY[node.op_type], node.output[0]
     options = f"{node.op_type}Options"
+    computed = [value for value in node.input if tensors.constant(value) is None]
+    if len(tensors.shape(name)) == 4 and any(len(tensors.shape(value)) != 4 for value in computed):
+        raise refusal(node, "maps of four axes")  # with channels last, others would meet other axes than they do
     if _read_as_codes_alone(tensors, node) and node.op_type == "Sub":
         return
     result, inputs = tensors.int8_result(name), tensors.all_codes(node.input)
     if result is not None and inputs is not None and kind in ("ADD", "MUL"):
         made, activation = tensors.add_int8_result(name, result), result.activation
     else:
-        inputs = [tensors.floats(value) for value in node.input]
+        inputs = [_operand(tensors, node, value) for value in node.input]
         made, activation = tensors.add_float_result(name)
     tensors.file.add_operator(kind, inputs, [made], options, fusedActivationFunction=FUSED[activation])
 

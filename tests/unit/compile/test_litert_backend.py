@@ -133,6 +133,20 @@ def sigmoid_gate(net: Net) -> str:
     return net.add("Mul", first, net.add("Sigmoid", first))
 
 
+def square(net: Net) -> str:
+    """A map of as many channels as rows and columns."""
+    return net.conv(stem(net, pads=[0, 0, 0, 0]), 8, 8)
+
+
+def scaled_by_channel(net: Net) -> str:
+    values = np.linspace(0, 3, 8, dtype=np.float32).reshape(8, 1, 1)
+    return net.add("Relu", net.add("Add", net.add("Mul", square(net), net.put(values)), net.put(values[::-1].copy())))
+
+
+def scaled_by_column(net: Net) -> str:
+    return net.add("MaxPool", net.add("Mul", square(net), net.put(np.arange(8, dtype=np.float32))), kernel_shape=[2, 8])
+
+
 CASES: list[Callable[[Net], str]] = [
     plain,
     as_tensorflow_pads,
@@ -147,6 +161,8 @@ CASES: list[Callable[[Net], str]] = [
     hard_swish,
     gated,
     sigmoid_gate,
+    scaled_by_channel,
+    scaled_by_column,
 ]
 cases = pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
 
@@ -305,7 +321,13 @@ def padded_mean(net: Net) -> str:
     return net.add("AveragePool", stem(net), kernel_shape=[3, 3], pads=[1, 1, 1, 1])
 
 
-@pytest.mark.parametrize("case", [resized, flattened_map, padded_mean], ids=lambda case: case.__name__)
+def gated_by_three_axes(net: Net) -> str:
+    first = square(net)
+    gate = net.add("Reshape", net.add("GlobalAveragePool", first), net.put(np.array([8, 1, 1], np.int64)))
+    return net.add("Mul", first, gate)
+
+
+@pytest.mark.parametrize("case", [resized, flattened_map, padded_mean, gated_by_three_axes], ids=lambda case: case.__name__)
 def test_an_operator_that_is_not_written_is_named(tmp_path: Path, case: Callable[[Net], str]) -> None:
     with raises(ModelError, "E_MODEL_OPERATOR", says=case(Net())):
         build_tflite(write(tmp_path, case), "fp32", tmp_path)
