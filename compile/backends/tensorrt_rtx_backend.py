@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel
+from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, Precision
 from weckd_edge.compile.cost.fusion import Fusion, NetworkLayer, find_fusions
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
@@ -41,12 +41,13 @@ class PreflightLayers:
     schema_version: int = SCHEMA_VERSION
 
 
-def preflight(onnx: Path, folder: Path) -> BuiltModel:
-    """Parse and build a Q/DQ graph strongly typed, and keep only the findings.
+def preflight(onnx: Path, folder: Path, *, precision: Precision = "int8") -> BuiltModel:
+    """Parse and build a graph strongly typed, and keep only the findings.
 
     Args:
         onnx: The graph.
         folder: Folder for the table of its layers; exists.
+        precision: Precision of the recipe that the graph belongs to.
 
     Raises:
         ModelError: The parser refuses a node, or the builder finds no implementation; the message names it.
@@ -73,7 +74,7 @@ def preflight(onnx: Path, folder: Path) -> BuiltModel:
     return BuiltModel(
         backend=NAME,
         backend_version=str(trt.__version__),
-        precision="int8",
+        precision=precision,
         kind="preflight",
         files=(file_ref(folder, path),),
         source_sha256=sha256_file(onnx),

@@ -208,7 +208,9 @@ class TestTensorRTRTX:
         assert "network_input_QuantizeLinear (behind /preprocess/Sub (ELEMENTWISE))" in detail[4]
 
     def test_convolutions_in_float_are_counted_as_such(self, graphs: dict[str, Path], tmp_path: Path) -> None:
-        detail = tensorrt_rtx_backend.preflight(graphs["fp32"], tmp_path).detail
+        built = tensorrt_rtx_backend.preflight(graphs["fp32"], tmp_path, precision="fp16")
+        assert built.precision == "fp16"
+        detail = built.detail
         assert (
             detail[0]
             == "0 of 9 convolutions and matrix products read int8; 0 quantize and 0 dequantize layers were accepted"

@@ -42,7 +42,8 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
     from weckd_edge.compile.quantize.calibration_images import calibration_digest, calibration_inputs, choose_images
 
     chosen, onnx = student.selection, student.onnx
-    inputs = {"onnx": chosen.onnx.sha256, "profile": ctx.profile}
+    # FP16 and FP32 are one graph: what is written down of it tells them apart.
+    inputs = {"onnx": chosen.onnx.sha256, "precision": chosen.precision, "profile": ctx.profile}
     frames = choose_images(calibration.index, FORM_FRAMES, ctx.config.seed)
     recipe = ctx.step(
         "recipe-tensorrt",
@@ -69,7 +70,9 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
                 f"preflight-tensorrt-rtx-{name}",
                 BuiltModel,
                 key_of({**inputs, "graph": sha256_file(graph)}, "weckd_edge.compile.backends.tensorrt_rtx_backend"),
-                lambda folder, graph=graph: tensorrt_rtx_backend.preflight(graph, folder),  # type: ignore[misc]
+                lambda folder, graph=graph: tensorrt_rtx_backend.preflight(  # type: ignore[misc]
+                    graph, folder, precision=chosen.precision
+                ),
             )
         )
     if tensorrt_backend.can_build_here():
@@ -78,7 +81,7 @@ def _tensorrt(ctx: BuildContext, student: Student, calibration: CalibrationSet) 
                 "preflight-tensorrt",
                 BuiltModel,
                 key_of(
-                    {**inputs, "tensorrt": tensorrt_backend.tensorrt_version()},
+                    {**inputs, "recipe": recipe.artifact.files, "tensorrt": tensorrt_backend.tensorrt_version()},
                     "weckd_edge.compile.backends.tensorrt_backend",
                 ),
                 lambda folder: tensorrt_backend.preflight(onnx, recipe.folder, ctx.progress),
