@@ -1,4 +1,4 @@
-"""What names classes, or goes by their names, is made anew where a class is renamed."""
+"""A step is made anew where a class is renamed that it goes by, and on another processor where its result depends on it."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.store import Stage, digest_of
 from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.pipeline.steps import predict as predict_step
 from weckd_edge.pipeline.steps.abstain import abstain
 from weckd_edge.pipeline.steps.audit_data import audit_data
 from weckd_edge.pipeline.steps.exam import exam
@@ -23,6 +24,7 @@ from weckd_edge.pipeline.steps.export import export
 from weckd_edge.pipeline.steps.measure import measure
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.pipeline.steps.quantize import quantize
+from weckd_edge.pipeline.steps.verify import verify
 
 pytest.importorskip("timm")
 pytest.importorskip("onnx")
@@ -59,7 +61,12 @@ class Parts:
 
         self.index = index
         self.ctx: Any = SimpleNamespace(
-            config=BuildConfig(), profile=None, machine=SimpleNamespace(host="Xeon"), target="cpu", step=take
+            config=BuildConfig(),
+            profile=None,
+            machine=SimpleNamespace(host="Xeon", instruction_sets=("avx2",)),
+            target="cpu",
+            step=take,
+            workspace=None,
         )
         self.network: Any = SimpleNamespace(
             name="M1",
@@ -69,9 +76,18 @@ class Parts:
             train_for_int8=None,
         )
         deployed = SimpleNamespace(name="openvino int8", digest=lambda: "1")
-        self.student: Any = SimpleNamespace(deployed=deployed, network=self.network, recalibration=None, input=None)
-        self.verification: Any = staged("predictions")
         self.exported: Any = staged(SimpleNamespace(onnx=factories.file_reference(), labels=tuple(index.labels)))
+        self.student: Any = SimpleNamespace(
+            deployed=deployed,
+            as_written=deployed,
+            network=self.network,
+            exported=self.exported,
+            selection=SimpleNamespace(models=()),
+            runs_here=[],
+            recalibration=None,
+            input=None,
+        )
+        self.verification: Any = staged("predictions")
         self.held_out = HeldOutFrames(val=frames(VAL), test=frames(TEST))
 
 
@@ -118,3 +134,52 @@ def test_a_step_that_goes_by_the_names_of_classes_is_made_anew_for_other_names(
 
     assert key("ear", "wax") == key("ear", "wax")
     assert key("ear", "wax") != key("wax", "wax blocks the view")
+
+
+ON_PROCESSORS: dict[str, Callable[[Parts], object]] = {
+    "quantize": STEPS["quantize"],
+    "verify": lambda of: verify(of.ctx, of.student, None, of.held_out.test),
+}
+
+
+@pytest.mark.parametrize("name", ON_PROCESSORS)
+@pytest.mark.parametrize("machine", [{"host": "N97"}, {"instruction_sets": ("avx2", "avx512_vnni")}], ids=["host", "sets"])
+def test_what_was_timed_or_looked_up_on_another_processor_is_made_anew(
+    name: str, machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weckd_edge.pipeline.steps.quantize.needs_half_range", lambda *_: False)
+    monkeypatch.setattr("weckd_edge.pipeline.steps.verify.runners_here", lambda _: [])
+
+    def key(**changes: Any) -> str:
+        parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
+        vars(parts.ctx.machine).update(changes)
+        with pytest.raises(KeyTakenError) as caught:
+            ON_PROCESSORS[name](parts)
+        return digest_of(caught.value.key)
+
+    assert key() == key()
+    assert key() != key(**machine)
+
+
+def test_for_a_jetson_nothing_is_timed_here_and_a_precision_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weckd_edge.pipeline.steps.quantize.needs_half_range", lambda *_: False)
+
+    def key(host: str) -> str:
+        parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
+        parts.ctx.target, parts.ctx.machine.host = "jetson", host
+        with pytest.raises(KeyTakenError) as caught:
+            STEPS["quantize"](parts)
+        return digest_of(caught.value.key)
+
+    assert key("Xeon") == key("N97")
+
+
+def test_predictions_of_a_graph_computed_as_written_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    runtimes: list[tuple[str, ...]] = []
+    monkeypatch.setattr(predict_step, "predict_once", lambda _workspace, model, *_: runtimes.append(model.runtime))
+    candidate: Any = SimpleNamespace(backend="openvino", model=None, digest=lambda: "1", reference=False, half=False)
+    for saturates in (False, True):
+        monkeypatch.setattr(predict_step, "is_computed_as_written", lambda *_, found=saturates: found)
+        parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
+        predict_step.predict(parts.ctx, factories.input_spec(24, width=32), candidate, parts.held_out.test)
+    assert runtimes == [("openvino",), ("openvino", "as written")]
