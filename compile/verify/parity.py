@@ -72,7 +72,7 @@ class Implementations:
         exported: Implementations of the exported FP32 graph.
         quantized: The quantized graph as it is written.
         deployed: Implementation that is deployed; ``quantized`` itself, where the device builds its own.
-        others: More implementations of the quantized graph, compared with it and reported only.
+        others: More implementations of the quantized graph, compared with it as the deployed one is.
         listed: Every model of the bundle that runs here, the deployed one first; reported with its accuracy.
         recalibration: The temperature inside ``quantized`` and ``deployed``; given together with ``uncalibrated``.
         uncalibrated: Implementation that would be deployed without the temperature.
@@ -130,7 +130,7 @@ def verify(
         verification,
         calibration=_calibration(records, found, implementations),
         layer_divergences=_divergences(implementations, pairs, found, images, layers),
-        models=_accuracies(records, trained, found, implementations.listed),
+        models=_accuracies(records, trained, found, implementations.listed, len(labels)),
         executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
     )
 
@@ -153,7 +153,7 @@ def _compare_pairs(
     pairs = [against(fp32, named(c), _tolerance(c)) for c in implementations.exported]
     if deployed != quantized:
         pairs.append(against(named(quantized), named(deployed), _tolerance(deployed), WORST_FRAMES))
-    pairs += [against(named(quantized), named(c), None, WORST_FRAMES) for c in implementations.others]
+    pairs += [against(named(quantized), named(c), _tolerance(c), WORST_FRAMES) for c in implementations.others]
     recalibration = implementations.recalibration
     temperature = recalibration.temperature if recalibration is not None else 1.0
     if uncalibrated is not None and temperature != 1:
@@ -176,6 +176,7 @@ def _accuracies(
     trained: TrainedPredictions,
     found: Mapping[Implementation, Probabilities],
     listed: Sequence[Implementation],
+    classes: int,
 ) -> tuple[ModelAccuracy, ...]:
     truth, groups = np.array([record.label for record in records]), [record.group for record in records]
     before = trained.probabilities.argmax(axis=1)
@@ -186,6 +187,7 @@ def _accuracies(
             precision=candidate.precision,
             accuracy=rate_by_group(decisions == truth, groups),
             flips=int((decisions != before).sum()),
+            recall=_recalls(decisions, truth, groups, classes),
         )
         for candidate, decisions in decided.items()
     )
@@ -214,9 +216,7 @@ def _divergences(
 ) -> tuple[LayerDivergence, ...]:
     """Compare each graph layer by layer with backends' models of it, where a pair failed or the settings ask for it."""
     exported, quantized = implementations.exported, implementations.quantized
-    failed = {pair.b for pair in pairs if not pair.passed} | {
-        pair.b for pair in pairs if pair.a == quantized.name and pair.p95_abs > _tolerance(quantized)
-    }
+    failed = {pair.b for pair in pairs if not pair.passed}
     compiled = (implementations.deployed, *implementations.others)
     threshold_db = FLOAT_THRESHOLD_DB if quantized.precision == "fp32" else INT8_THRESHOLD_DB
     wanted = [(quantized, c, threshold_db) for c in compiled if c.name in failed or layers == "always"]

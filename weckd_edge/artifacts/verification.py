@@ -187,12 +187,14 @@ class ModelAccuracy:
         precision: Precision of the model.
         accuracy: Accuracy on the test images.
         flips: Number of test images whose decision differs from the trained network's.
+        recall: Recall of each class on the test images; None for a class without one; empty in records of older versions.
     """
 
     backend: str
     precision: Precision
     accuracy: Rate
     flips: int
+    recall: tuple[Rate | None, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

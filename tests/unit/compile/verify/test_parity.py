@@ -412,12 +412,18 @@ def test_a_deployed_model_in_fp32_is_held_to_the_tolerance_of_floating_point(ear
     assert [threshold_db for *_, threshold_db, _ in stub.parted] == [FLOAT_THRESHOLD_DB]
 
 
-def test_other_implementations_of_the_quantized_graph_are_reported_and_never_fail(ears: Ears, stub: StandIns) -> None:
-    other = Implementation(backend="openvino", model=WRITTEN.model, input=INPUT, precision="int8")
-    stub.answers[WRITTEN.model] = ears.probabilities()
-    found = ears.verify(ears.probabilities(), deployed=WRITTEN, others=(other,))
-    pair = found.parity[1]
-    assert (pair.a, pair.b, pair.tolerance, pair.passed) == ("onnxruntime int8 as written", "openvino int8", None, True)
+@pytest.mark.parametrize("backend", ["onnxruntime", "litert"])
+def test_other_implementations_of_the_deployed_graph_are_held_to_its_tolerance(
+    ears: Ears, stub: StandIns, backend: str
+) -> None:
+    other = Implementation(backend=backend, model=Path("other.onnx"), input=INPUT, precision="int8")
+    stub.answers[other.model] = ears.probabilities()
+    pair = ears.verify(ears.probabilities(), others=(other,)).parity[2]
+    assert (pair.a, pair.b, pair.tolerance, pair.passed) == (WRITTEN.name, other.name, INT8_TOLERANCE, True)
+    assert stub.parted == []
+    stub.answers[other.model] = ears.probabilities(shift=0.3)
+    assert not ears.verify(ears.probabilities(), others=(other,)).parity[2].passed
+    assert [names for _, _, _, names, _, _ in stub.parted] == ([] if backend == "litert" else [(WRITTEN.name, other.name)])
 
 
 def test_every_model_of_the_bundle_is_reported_with_its_own_accuracy(ears: Ears, stub: StandIns) -> None:
@@ -434,7 +440,8 @@ def test_every_model_of_the_bundle_is_reported_with_its_own_accuracy(ears: Ears,
         ("onnxruntime", "int8", 7, 2),
         ("onnxruntime", "fp32", 9, 0),
     ]
-    assert (found.accuracy_compiled.correct, found.flips) == (8, 1), "gates judge what is deployed"
+    assert [[rate.correct for rate in m.recall] for m in found.models] == [[2, 3, 3], [1, 3, 3], [3, 3, 3]]
+    assert (found.accuracy_compiled.correct, found.flips) == (8, 1)
     assert (found.parity[-1].a, found.parity[-1].b, found.parity[-1].tolerance) == ("torch fp32", "onnxruntime fp32", None)
     assert sum(p.b == "onnxruntime int8" for p in found.parity) == 1, "it is compared with the graph as it is written"
 

@@ -16,6 +16,7 @@ from weckd_edge.artifacts import (
     MachineRecord,
     MachineState,
     Measurement,
+    ModelAccuracy,
     Parity,
     PowerRecord,
     Prediction,
@@ -164,6 +165,45 @@ def test_accuracies_on_unlike_numbers_of_images_are_compared_as_rates() -> None:
 def test_accuracy_that_nobody_tested_is_inconclusive(limits: GateConfig) -> None:
     gate = one(limits)
     assert (gate.verdict, gate.value) == ("INCONCLUSIVE", None)
+
+
+@pytest.mark.parametrize(
+    "limits",
+    [GateConfig(min_accuracy=0.85), GateConfig(max_accuracy_drop=0.05), GateConfig(min_per_class_recall=0.7)],
+    ids=lambda limits: next(f.name for f in dataclasses.fields(limits) if getattr(limits, f.name) is not None),
+)
+def test_a_listed_model_that_a_device_may_choose_is_held_to_the_limits_too(limits: GateConfig) -> None:
+    def model(backend: str, correct: int, least: int) -> ModelAccuracy:
+        recall = (rate(100), rate(least), None)
+        return ModelAccuracy(backend=backend, precision="int8", accuracy=rate(correct), flips=0, recall=recall)
+
+    deployed, good, bad = model("openvino", 90, 80), model("onnxruntime", 89, 79), model("litert", 60, 20)
+    found = dataclasses.replace(verification(rate(90), rate(90)), recall_compiled=deployed.recall)
+    labels = ("ear", "wax")
+
+    def judge(*models: ModelAccuracy) -> Gate:
+        return one(limits, labels=labels, verification=dataclasses.replace(found, models=models))
+
+    assert judge(deployed, good) == judge(deployed) == one(limits, labels=labels, verification=found)
+    assert judge(deployed, good).verdict != "FAIL"
+    gate = judge(deployed, good, bad)
+    assert gate.verdict == "FAIL"
+    assert gate.reason.startswith("litert int8, which a device may choose: ")
+    assert (
+        gate.value
+        == one(
+            limits,
+            labels=labels,
+            verification=dataclasses.replace(found, accuracy_compiled=bad.accuracy, recall_compiled=bad.recall),
+        ).value
+    )
+
+
+def test_recalls_that_an_older_record_does_not_hold_of_a_listed_model_decide_nothing() -> None:
+    found = dataclasses.replace(verification(rate(90), rate(90)), recall_compiled=(rate(80),))
+    model = ModelAccuracy(backend="litert", precision="int8", accuracy=rate(90), flips=0)
+    limits = GateConfig(min_per_class_recall=0.7)
+    assert one(limits, verification=dataclasses.replace(found, models=(model,))).verdict == "PASS"
 
 
 def test_parity_that_fails_names_the_layer_where_two_implementations_part() -> None:
