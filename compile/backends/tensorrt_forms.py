@@ -17,7 +17,8 @@ from weckd_edge.artifacts import FileRef, InputSpec, Precision
 from weckd_edge.compile.export.front_end_graph import check_front_end, make_front_end
 from weckd_edge.compile.graph import check_graph, consumers, load_graph, opset_of, producers
 from weckd_edge.compile.quantize.fp16_check import HalfCheck, check_half
-from weckd_edge.compile.quantize.fp16_form import constants_of, drop_unread, graph_inputs, make_half
+from weckd_edge.compile.quantize.fp16_form import graph_inputs, make_half
+from weckd_edge.compile.quantize.qdq_constants import arrays_of, drop_unread
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import file_ref, sha256_file, write_atomic
@@ -163,7 +164,7 @@ def take_pairs_out(model: ModelProto) -> tuple[ModelProto, dict[str, float]]:
     made: ModelProto = onnx.ModelProto()
     made.CopyFrom(model)
     graph = made.graph
-    constants, made_by, read_by = constants_of(onnx, graph), producers(graph), consumers(graph)
+    constants, made_by, read_by = arrays_of(onnx, graph), producers(graph), consumers(graph)
     ranges: dict[str, float] = {}
     for dq in [n for n in graph.node if n.op_type == "DequantizeLinear"]:
         q = made_by.get(dq.input[0])

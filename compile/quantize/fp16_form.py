@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from weckd_edge.compile.graph import HALF_OPSET, check_graph, consumers, network_nodes, opset_of, producers, stamp_versions
-from weckd_edge.compile.quantize.qdq_nodes import axis_of, quantize_values
+from weckd_edge.compile.quantize.qdq_constants import arrays_of, drop_unread, put_array
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, axis_of, quantize_values
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 
@@ -92,7 +93,7 @@ def _name_nodes(onnx: Any, graph: GraphProto) -> None:
         node.name = node.name or f"{node.op_type}_{index}"
         value = next((a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"), None)
         if value is not None:
-            _put(onnx, graph, node.output[0], onnx.numpy_helper.to_array(value))
+            put_array(onnx, graph, node.output[0], onnx.numpy_helper.to_array(value))
             graph.node.remove(node)
 
 
@@ -119,15 +120,6 @@ def _raised(onnx: Any, model: ModelProto) -> ModelProto:
     return raised
 
 
-def constants_of(onnx: Any, graph: GraphProto) -> dict[str, NDArray[Any]]:
-    """Return the constants of a graph by name."""
-    return {tensor.name: onnx.numpy_helper.to_array(tensor) for tensor in graph.initializer}
-
-
-def _put(onnx: Any, graph: GraphProto, name: str, value: NDArray[Any]) -> None:
-    graph.initializer.append(onnx.numpy_helper.from_array(value, name))
-
-
 def _to_half(scale: NDArray[Any], smallest: float) -> NDArray[np.float32]:
     """Return scales as FP16 holds them, in FP32, none of them under the smallest."""
     return np.asarray(np.maximum(scale.astype(np.float16).astype(np.float32), np.float32(smallest)))
@@ -139,13 +131,13 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
     Codes found anew with the rounded scale would differ in some places by a whole step; the same ones with a scale rounded
     to FP16 are off by at most 127 / 4096 of a step. A scale that is raised takes new codes.
     """
-    constants, read_by = constants_of(onnx, graph), consumers(graph)
+    constants, read_by = arrays_of(onnx, graph), consumers(graph)
     for node in [n for n in graph.node if n.op_type == "QuantizeLinear" and n.input[0] in constants]:
         weights, scale = constants[node.input[0]].astype(np.float32), constants[node.input[1]].astype(np.float32)
         scale = np.maximum(scale, np.float32(SMALLEST_WEIGHT_SCALE))
         codes = quantize_values(weights, scale, axis_of(node))
         stored = f"{node.output[0]}_codes"
-        _put(onnx, graph, stored, codes)
+        put_array(onnx, graph, stored, codes)
         for reader in read_by.get(node.output[0], []):
             for position, name in enumerate(reader.input):
                 if name == node.output[0]:
@@ -156,8 +148,8 @@ def _store_weights(onnx: Any, graph: GraphProto) -> None:
 
 def _round_scales(onnx: Any, graph: GraphProto) -> None:
     """Round scales to FP16, in place; one that stored codes share with an activation becomes two, as their floors differ."""
-    constants = constants_of(onnx, graph)
-    nodes = [n for n in graph.node if n.op_type in ("QuantizeLinear", "DequantizeLinear")]
+    constants = arrays_of(onnx, graph)
+    nodes = [n for n in graph.node if n.op_type in PAIR]
     of_activations = {n.input[1] for n in nodes if n.input[0] not in constants}
     rounded: dict[str, NDArray[np.float32]] = {}
     for node in nodes:
@@ -170,7 +162,7 @@ def _round_scales(onnx: Any, graph: GraphProto) -> None:
     for tensor in [t for t in graph.initializer if t.name in rounded]:
         tensor.CopyFrom(onnx.numpy_helper.from_array(rounded.pop(tensor.name), tensor.name))
     for name, scale in rounded.items():
-        _put(onnx, graph, name, scale)
+        put_array(onnx, graph, name, scale)
 
 
 def _preprocessing_names(graph: GraphProto) -> set[str]:
@@ -230,7 +222,7 @@ def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
     graph, single, half = model.graph, onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16
     typed = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
     floats = {v.name for v in (*typed.value_info, *typed.input, *typed.output) if v.type.tensor_type.elem_type == single}
-    constants = {name: value for name, value in constants_of(onnx, graph).items() if value.dtype == np.float32}
+    constants = {name: value for name, value in arrays_of(onnx, graph).items() if value.dtype == np.float32}
     nodes: list[NodeProto] = []
     halves: set[str] = set()
     made: set[str] = set()
@@ -240,7 +232,7 @@ def _convert(onnx: Any, model: ModelProto, kept: set[str]) -> None:
         if cast_name not in made:
             made.add(cast_name)
             if name in constants:
-                _put(onnx, graph, cast_name, _constant_in_half(name, constants[name]))
+                put_array(onnx, graph, cast_name, _constant_in_half(name, constants[name]))
             else:
                 nodes.append(onnx.helper.make_node("Cast", [name], [cast_name], f"cast_{cast_name}", to=to))
         return cast_name
@@ -284,14 +276,3 @@ def _constant_in_half(name: str, value: NDArray[Any]) -> NDArray[np.float16]:
             code="E_MODEL_FP16",
         )
     return value.astype(np.float16)
-
-
-def drop_unread(graph: GraphProto) -> None:
-    """Remove, in place, DQ nodes and constants that nothing reads."""
-    outputs = {value.name for value in graph.output}
-    read = {name for node in graph.node for name in node.input} | outputs
-    for node in [n for n in graph.node if n.op_type == "DequantizeLinear" and n.output[0] not in read]:
-        graph.node.remove(node)
-    read = {name for node in graph.node for name in node.input}
-    for tensor in [t for t in graph.initializer if t.name not in read]:
-        graph.initializer.remove(tensor)

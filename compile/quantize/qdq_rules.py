@@ -13,7 +13,8 @@ import numpy as np
 
 from weckd_edge.compile.graph import consumers, opset_of, producers
 from weckd_edge.compile.quantize.forms import TENSORRT, Form
-from weckd_edge.compile.quantize.qdq_nodes import WEIGHTED, axis_of
+from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, axis_of
+from weckd_edge.compile.quantize.qdq_placement import ACTIVATIONS
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.jetson.version_rules import version_tuple
@@ -21,8 +22,6 @@ from weckd_edge.devices.jetson.version_rules import version_tuple
 if TYPE_CHECKING:
     from onnx import ModelProto, NodeProto
 
-_PAIR = ("QuantizeLinear", "DequantizeLinear")
-_ACTIVATIONS = ("Relu", "Clip", "LeakyRelu", "HardSwish", "HardSigmoid", "Sigmoid", "Tanh", "Elu", "PRelu", "Mish", "Gelu")
 _NEWEST_OPSET = (("8.4", 17), ("10.0", 20), ("10.9", 22), ("10.13", 24))
 """Newest operator set of TensorRT's parser, from a version on: onnx-tensorrt's docs/operators.md by release branch."""
 
@@ -68,7 +67,7 @@ def check_rules(model: ModelProto, form: Form = TENSORRT, *, tensorrt: str | Non
     """
     rules = _Rules(model, form, version_tuple(tensorrt) if tensorrt is not None else None)
     for node in model.graph.node:
-        if node.op_type in _PAIR:
+        if node.op_type in PAIR:
             rules.check_pair(node)
         if form.unsigned:
             rules.check_for_processor(node)
@@ -218,7 +217,7 @@ class _Rules:
         for dq in self._read_by.get(q.output[0], []):
             readers = self._read_by.get(dq.output[0], []) if dq.op_type == "DequantizeLinear" else []
             found = self._pair_before(dq.output[0]) if readers else None
-            if found is not None and readers[0].op_type in _ACTIVATIONS:
+            if found is not None and readers[0].op_type in ACTIVATIONS:
                 self._blame(
                     q.name,
                     f"a pair between {found[0].name} and its activation {readers[0].name} splits what is one kernel, and "
@@ -273,7 +272,7 @@ class _Rules:
         name = node.input[1]
         for _ in range(2):
             maker = self._made_by.get(name)
-            if name in self._constants or maker is None or maker.op_type not in _PAIR:
+            if name in self._constants or maker is None or maker.op_type not in PAIR:
                 break
             name = maker.input[0]
         found = self._constants.get(name)
@@ -288,12 +287,12 @@ class _Rules:
         opset = opset_of(self._model)
         if opset > newest:
             self._blame(WHOLE_GRAPH, f"opset {opset}: TensorRT {requested} reads up to {newest}")
-        halves = [node for node in self._model.graph.node if node.op_type in _PAIR and self._scale_type(node) == np.float16]
+        halves = [node for node in self._model.graph.node if node.op_type in PAIR and self._scale_type(node) == np.float16]
         if halves and opset < 19:
             self._blame(halves[0].name, f"an FP16 scale needs opset 19 or newer, the graph is of {opset}")
         if halves and self._version < (10, 0):
             self._blame(halves[0].name, f"TensorRT {requested} takes FP32 scales; FP16 ones from 10.0 on")
-        quantized = any(node.op_type in _PAIR for node in self._model.graph.node)
+        quantized = any(node.op_type in PAIR for node in self._model.graph.node)
         if quantized and not halves and self._version >= (10, 12):
             self._blame(
                 WHOLE_GRAPH,

@@ -25,6 +25,7 @@ from weckd_edge.artifacts import LayerDivergence, LayerParity
 from weckd_edge.compile.backends import onnxruntime_backend, openvino_backend
 from weckd_edge.compile.backends.layers import LayerReader, LayerValues
 from weckd_edge.compile.graph import load_graph, producers
+from weckd_edge.compile.quantize.qdq_nodes import PAIR
 from weckd_edge.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -49,7 +50,6 @@ CHUNK = 32
 MAX_OPENED = 16
 """Most times that a graph is compiled with some of its tensors as further outputs."""
 
-_PAIR = ("QuantizeLinear", "DequantizeLinear")
 _READERS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Softmax")
 _Open = Callable[[Sequence[str]], LayerReader]
 
@@ -168,7 +168,7 @@ def find_taps(graph: GraphProto) -> tuple[TensorTap, ...]:
 def _source(node: NodeProto, made_by: dict[str, NodeProto]) -> NodeProto | None:
     """Return the operator in front of Q and DQ; None behind a constant."""
     found: NodeProto | None = node
-    while found is not None and found.op_type in _PAIR:
+    while found is not None and found.op_type in PAIR:
         found = made_by.get(found.input[0])
     return None if found is None or found.op_type == "Constant" else found
 
