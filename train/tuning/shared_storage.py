@@ -34,6 +34,9 @@ CONNECT_S = 10
 OPENINGS = 5
 """Number of times that a storage is opened, where another machine makes its tables meanwhile."""
 
+_MADE_MEANWHILE = ("already exists", "UNIQUE constraint failed", "duplicate key value", "database is locked")
+"""What SQLite and PostgreSQL say where another machine makes the same tables, or their first rows, at the same moment."""
+
 _SERVER = re.compile(
     r"(?P<scheme>[\w+]+)://(?:(?P<user>[^:/?#@]*)(?P<password>:[^/?#@]*)?@)?"
     r"(?P<place>(?:\[[^]/?#@]*\]|[^:/?#@]*)(?::\d*)?(?:/[^:?#@]*)?)(?P<options>\?[^#@]*)?"
@@ -146,7 +149,7 @@ def _open_storage(address: str, *, heartbeat: bool) -> Any:
             storage = optuna.storages.RDBStorage(address, engine_kwargs={"pool_pre_ping": True}, **beats)
             break
         except Exception as err:
-            if not left or "already exists" not in str(err):
+            if not left or not any(words in str(err) for words in _MADE_MEANWHILE):
                 raise
             time.sleep(0.5)
     storage.record_heartbeat = functools.partial(_beat, storage.record_heartbeat)
