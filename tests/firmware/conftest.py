@@ -65,7 +65,7 @@ def binding(firmware: ModuleType) -> ModuleType:
 @pytest.fixture
 def bundle(toy: ModuleType, tmp_path: Path) -> Path:
     """A toy bundle: its ONNX graph runs in OpenVINO, and in the stand-in for a model."""
-    folder: Path = toy.write_bundle(tmp_path / "bundle", backends=toy.IN_C).folder
+    folder: Path = toy.write_bundle(tmp_path / "bundle", **toy.IN_C).folder
     return folder
 
 

@@ -20,7 +20,7 @@ def opened(
 ) -> Iterator[Any]:
     spec = toy.area_input_spec(*CONTRACT)
     assert spec.network.size == NETWORK
-    folder = toy.write_bundle(tmp_path_factory.mktemp("bad") / "bundle", spec=spec, backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path_factory.mktemp("bad") / "bundle", spec=spec, **toy.IN_C).folder
     if request.param != "area":
         manifest = toy.open_bundle(folder).manifest
         toy.seal(folder, replace(manifest, input=replace(spec, frame=replace(spec.frame, resize=request.param))))

@@ -159,6 +159,33 @@ def test_the_block_takes_the_largest_model_that_may_be_opened(library: Any, two:
         assert out.endswith(f"model {size}\n"), (options, out)
 
 
+def test_openvino_runs_an_int8_model_as_an_ir_alone(
+    library: Any, toy: ModuleType, choices: ModuleType, tmp_path: Path
+) -> None:
+    """Of an ONNX graph's Q/DQ pairs its reader may lose the scale; Python gathers them first, and C has no means to."""
+    if library.openvino is None:
+        pytest.skip("OpenVINO's wheel is not installed")
+    manifest = toy.write_bundle(tmp_path / "bundle", backends=["openvino", "echo"]).manifest
+    options = ("--library", library.openvino)
+    told = what_runs(library, tmp_path / "bundle", *options, expect=None)
+    assert told == FIRST
+    choices.write(tmp_path / "bundle", choices.choice(manifest, manifest.models[0]))
+    assert what_runs(library, tmp_path / "bundle", *options, expect=None) == FIRST
+    for more in (("--backend", "openvino"), ("--backend", "openvino", "--precision", "int8")):
+        out = what_runs(library, tmp_path / "bundle", *options, *more, expect=1)
+        assert out.startswith("status -14:")
+        assert "model/model.onnx: openvino may compute an int8 model of a .onnx otherwise than it is written" in out
+        assert library.run("runner", tmp_path / "bundle", *options, *more, "check").endswith("model 0\n")
+    toy.write_bundle(tmp_path / "float", backends=["openvino"], onnx_precision="fp32")
+    assert what_runs(library, tmp_path / "float", *options).endswith(" fp32 takes the frame")
+
+
+def test_a_bundle_that_opens_leaves_no_message(library: Any, bundle: Path) -> None:
+    """Neither that its first models have no library here, nor that it has no model: the runner tells of a message."""
+    told = what_runs(library, bundle, "--library", "/nosuch/lib.so", expect=None)
+    assert told == "echo 1 fp32 takes the frame"
+
+
 def test_float16_runs_only_where_the_processor_computes_in_it(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     """OpenVINO takes the setting on every processor, and computes in float32 where there is no float16."""
     if library.openvino is None:

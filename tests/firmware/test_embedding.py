@@ -61,9 +61,9 @@ def test_the_python_binding_classifies_and_tells_memory(
     sizes |= {"classes": 3, "model_bytes": 2000}
     small = binding.memory_bytes(path, **sizes)
     assert 8192 < small < binding.memory_bytes(path, **sizes, max_source_width=640, max_source_height=480)
-    opened = binding.Bundle(path, str(bundle), backend=b"echo", precision=b"int8")
+    opened = binding.Bundle(path, str(bundle), backend=b"echo", precision=b"fp32")
     model = opened.model
-    assert (model.backend, model.backend_version, model.precision) == (b"echo", b"1", b"int8")
+    assert (model.backend, model.backend_version, model.precision) == (b"echo", b"1", b"fp32")
     assert (model.tolerance, model.chosen_here, model.takes_frame) == (toy.TOLERANCE, 0, 1)
     assert (opened.contract.frame_width, opened.contract.classes, opened.labels) == (toy.SIDE, 3, list(toy.LABELS))
     frame = toy.frames()[0]
@@ -72,7 +72,7 @@ def test_the_python_binding_classifies_and_tells_memory(
     assert list(prediction.probabilities.values()) == pytest.approx(list(sums / sums.sum()), abs=1e-6)
     with pytest.raises(binding.WeckdCError, match="expected a region"):
         opened.classify(bytes(3 * 10 * 10), width=10, height=10)
-    with pytest.raises(binding.WeckdCError, match="with echo in int8 a probability differs"):
+    with pytest.raises(binding.WeckdCError, match="with echo in fp32 a probability differs"):
         opened.selftest()
     opened.close()
     with pytest.raises(binding.WeckdCError, match="expected a bundle, found none"):

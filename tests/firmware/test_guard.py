@@ -144,7 +144,7 @@ def sized_bundle(toy: ModuleType, tmp_path: Path, height: int, width: int, **mor
     """Return a bundle of frames of a size, whose crop is resized to the toy's pixels."""
     spec = toy.area_input_spec(height, width)
     spec = replace(spec, frame=replace(spec.frame, **more))
-    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height), spec=spec, backends=toy.IN_C).folder
+    folder: Path = toy.write_bundle(tmp_path / "bundle", guard=make_guard(height), spec=spec, **toy.IN_C).folder
     return folder
 
 
@@ -165,7 +165,7 @@ def test_the_parts_of_a_call_add_up_to_no_more_than_the_whole(
     library: Any, toy: ModuleType, tmp_path: Path, resize: str
 ) -> None:
     spec = toy.area_input_spec() if resize == "area" else toy.input_spec()
-    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard(), spec=spec, backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard(), spec=spec, **toy.IN_C).folder
     raw = tmp_path / "raw"
     raw.write_bytes(toy.frames(3, side=40).tobytes())
     lines = library.run("runner", folder, "--backend", "echo", "--source", "64x64", "parts", raw, 30, 40, 40).splitlines()
@@ -179,7 +179,7 @@ def test_the_parts_of_a_call_add_up_to_no_more_than_the_whole(
 
 def limits_bundle(toy: ModuleType, tmp_path: Path, limits: QualityLimits, most: float | None, **more: Any) -> Path:
     folder: Path = toy.write_bundle(
-        tmp_path / "bundle", guard=make_guard(limits=limits, max_ood_score=most), **more, backends=toy.IN_C
+        tmp_path / "bundle", guard=make_guard(limits=limits, max_ood_score=most), **more, **toy.IN_C
     ).folder
     return folder
 
@@ -214,10 +214,10 @@ def test_a_rejected_frame_is_not_given_to_the_network_unless_asked(
 
 def test_both_languages_abstain_on_the_same_labels(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     frames = toy.frames(40)
-    plain = toy.write_bundle(tmp_path / "plain", backends=toy.IN_C).folder
+    plain = toy.write_bundle(tmp_path / "plain", **toy.IN_C).folder
     predictions = [int(row[1]) for row in guard_rows(library, plain, frames)]
     refused = max(set(predictions), key=predictions.count)
-    folder = toy.write_bundle(tmp_path / "bundle", non_gradeable_labels=(toy.LABELS[refused],), backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", non_gradeable_labels=(toy.LABELS[refused],), **toy.IN_C).folder
     for row, best in zip(guard_rows(library, folder, frames), predictions, strict=True):
         expected = (-1, best, 8) if best == refused else (best, best, 0)
         assert tuple(row[:3]) == expected
@@ -247,7 +247,7 @@ def test_a_guard_that_is_not_sound_is_refused_by_both(
 
     text = spoil(to_json(make_guard()))
     monkeypatch.setattr(toy, "to_json", lambda _: text)
-    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard(), backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", guard=make_guard(), **toy.IN_C).folder
     assert words in library.run("runner", folder, "check", expect=1)
     with pytest.raises(BundleError):
         open_guard(open_bundle(folder))
@@ -287,6 +287,6 @@ def test_a_guard_of_another_size_is_refused(toy: ModuleType, tmp_path: Path) -> 
     from weckd_edge.core.errors import BundleError
 
     short = replace(make_guard(), mean=(1.0,))
-    folder = toy.write_bundle(tmp_path / "bundle", guard=short, backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", guard=short, **toy.IN_C).folder
     with raises(BundleError, "E_BUNDLE_GUARD"):
         open_guard(open_bundle(folder))

@@ -217,9 +217,43 @@ def test_what_the_device_built_is_not_part_of_the_seal(library: Any, bundle: Pat
     library.run("runner", bundle, "check")
 
 
+@pytest.mark.parametrize("function", ["fstatat", "openat"])
+def test_what_vanishes_from_the_devices_folder_while_it_is_listed_is_passed_over(
+    library: Any, bundle: Path, tmp_path: Path, function: str
+) -> None:
+    """finalize renames its files there at any time; from the sealed part of a bundle nothing may vanish."""
+    rest, passed = {"fstatat": ("struct stat *about, int flags", "about, flags"), "openat": ("int flags, ...", "flags")}[
+        function
+    ]
+    (tmp_path / "gone.c").write_text(
+        f"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+int {function}(int at, const char *name, {rest}) {{
+    if (strcmp(name, "gone") == 0) {{
+        unlinkat(at, name, AT_REMOVEDIR);
+    }}
+    return ((int (*)(int, const char *, ...))dlsym(RTLD_NEXT, "{function}"))(at, name, {passed});
+}}
+"""
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "gone.so", tmp_path / "gone.c", "-ldl"], check=True)
+    (bundle / "device").mkdir()
+    for below, expect, words in (("device", 0, "ok "), ("model", 1, "status -2: ")):
+        gone = bundle / below / "gone"
+        gone.mkdir()
+        out = library.run("runner", bundle, "check", expect=expect, env={"LD_PRELOAD": str(tmp_path / "gone.so")})
+        assert out.startswith(words), out
+        assert not gone.exists()
+
+
 def test_nothing_is_allocated_after_opening(library: Any, toy: ModuleType, tmp_path: Path) -> None:
     for name, spec in (("frame", toy.input_spec()), ("pixels", toy.area_input_spec())):
-        folder = toy.write_bundle(tmp_path / name, spec=spec, backends=toy.IN_C).folder
+        folder = toy.write_bundle(tmp_path / name, spec=spec, **toy.IN_C).folder
         out = library.run("no_allocation", folder, "echo", "-")
         in_open, first, second = map(int, re.findall(r"\d+", out))
         assert in_open > 0

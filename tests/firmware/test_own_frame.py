@@ -19,7 +19,7 @@ ARGUMENT = -1
 def opened(request: Any, binding: ModuleType, library: Any, toy: ModuleType, tmp_path: Path) -> Iterator[Any]:
     """A bundle whose graph takes the frame, and one whose graph takes pixels, of as many as the frame has."""
     spec = toy.input_spec() if request.param == "frame" else toy.area_input_spec(toy.SIDE, toy.SIDE)
-    folder = toy.write_bundle(tmp_path / "bundle", spec=spec, backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", spec=spec, **toy.IN_C).folder
     sides = {"max_source_width": 64, "max_source_height": 64}
     found = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(folder), backend=b"echo", **sides)
     yield found

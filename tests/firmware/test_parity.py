@@ -75,7 +75,7 @@ def network_bundle(toy: ModuleType, networks: ModuleType, tmp_path_factory: pyte
         settings={"INFERENCE_PRECISION_HINT": "f32"},
     )
     prediction = toy.answers(folder / "model/model.onnx", toy.frames(200)).max(axis=1)
-    toy.write_bundle(folder, models=[built], confidence_threshold=float(np.median(prediction)), backends=toy.IN_C)
+    toy.write_bundle(folder, models=[built], confidence_threshold=float(np.median(prediction)), **toy.IN_C)
     return folder
 
 
@@ -131,7 +131,7 @@ def test_covering_larger_frames_gives_pythons_pixels(
     firmware: ModuleType, library: Any, tmp_path: Path, toy: ModuleType, side: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(toy, "SIDE", side)
-    folder = toy.write_bundle(tmp_path / "bundle", backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", **toy.IN_C).folder
     random = np.random.default_rng(side)
     for _ in range(12):
         height, width = random.integers(side, 400, 2)
@@ -170,8 +170,8 @@ def test_a_graph_that_takes_pixels_sees_those_of_python(
     firmware: ModuleType, library: Any, toy: ModuleType, tmp_path: Path
 ) -> None:
     spec = toy.area_input_spec()
-    folder = toy.write_bundle(tmp_path / "bundle", spec=spec, backends=toy.IN_C).folder
-    plain = toy.write_bundle(tmp_path / "plain", backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", spec=spec, **toy.IN_C).folder
+    plain = toy.write_bundle(tmp_path / "plain", **toy.IN_C).folder
     front_end = FrontEnd(spec)
     height, width = spec.frame.height, spec.frame.width
     for number, size in enumerate([(height, width), (100, 60), (1080, 1920), (8, 30), (2 * height, 2 * width)]):
@@ -186,7 +186,7 @@ def test_the_self_test_of_a_graph_that_takes_pixels_runs_the_front_end(
     library: Any, toy: ModuleType, tmp_path: Path
 ) -> None:
     require_openvino(library)
-    folder = toy.write_bundle(tmp_path / "bundle", spec=toy.area_input_spec(), backends=toy.IN_C).folder
+    folder = toy.write_bundle(tmp_path / "bundle", spec=toy.area_input_spec(), **toy.IN_C).folder
     out = library.run("runner", folder, "--backend", "openvino", "--library", library.openvino, "selftest").split()
     assert (int(out[1]), int(out[3])) == (4, 0)
     assert float.fromhex(out[5]) < 1e-5

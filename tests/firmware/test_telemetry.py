@@ -29,7 +29,7 @@ def runtime(request: pytest.FixtureRequest, library: Any) -> tuple[str, ...]:
 
 
 def test_the_example_keeps_to_itself(library: Any, runtime: tuple[str, ...], toy: ModuleType, watch: Any) -> None:
-    bundle = toy.write_bundle(watch.work / "bundle", backends=toy.IN_C).folder
+    bundle = toy.write_bundle(watch.work / "bundle", **toy.IN_C).folder
     toy.frames()[0].tofile(watch.work / "frame.rgb")
     seen = watch.run(library.folder / "examples/classify_frame", bundle, watch.work / "frame.rgb", *runtime)
     assert any(label in seen.output for label in toy.LABELS)
@@ -41,7 +41,7 @@ def test_the_updaters_self_test_keeps_to_itself(
 ) -> None:
     from weckd_edge.bundle.signing import sign
 
-    bundle = toy.write_bundle(watch.work / "bundle", backends=toy.IN_C).folder
+    bundle = toy.write_bundle(watch.work / "bundle", **toy.IN_C).folder
     sign(bundle, keys["p256"])
     store = ("--store", watch.work / "store", "--key", keys["p256.pub"])
     seen = watch.run(library.folder / "update/weckd-update", *store, *runtime, "install", bundle)
@@ -52,7 +52,7 @@ def test_the_updaters_self_test_keeps_to_itself(
 def test_the_library_keeps_to_itself_below_python(
     library: Any, runtime: tuple[str, ...], toy: ModuleType, watch: Any
 ) -> None:
-    bundle = toy.write_bundle(watch.work / "bundle", backends=toy.IN_C).folder
+    bundle = toy.write_bundle(watch.work / "bundle", **toy.IN_C).folder
     np.save(watch.work / "frame.npy", toy.frames()[0])
     binding = Path(__file__).parents[2] / "devices/firmware/python"
     code = f"""
@@ -73,7 +73,7 @@ print(opened.classify(open("frame.npy", "rb").read()[-192:]).decision)
 def test_onnx_runtime_finds_its_telemetry_off_unless_somebody_wrote_0(
     before: str | None, quiet: bool, library: Any, toy: ModuleType, watch: Any
 ) -> None:
-    bundle = toy.write_bundle(watch.work / "bundle", backends=toy.IN_C).folder
+    bundle = toy.write_bundle(watch.work / "bundle", **toy.IN_C).folder
     stand_in = library.folder / "tests/libonnxruntime_stand_in.so"
     words = ("env", "WECKD_STAND_IN=telemetry", *([] if before is None else [f"ORT_DISABLE_TELEMETRY={before}"]))
     seen = watch.run(

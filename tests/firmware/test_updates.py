@@ -349,11 +349,11 @@ def test_a_real_runtime_tests_what_is_installed(
     if tool.built.openvino is None:
         pytest.skip("OpenVINO's wheel is not installed")
     runtime = ("--backend", "openvino", "--library", tool.built.openvino)
-    good = toy.write_bundle(tmp_path / "good", backends=toy.IN_C).folder
+    good = toy.write_bundle(tmp_path / "good", **toy.IN_C).folder
     sign(good, key_pair[0])
     tool.done("install", tool.tar(good, tmp_path / "good.tar"), *runtime)
     assert "runs" in tool.done("boot", *runtime)
-    strict = toy.write_bundle(tmp_path / "strict", seed=1, backends=toy.IN_C).folder
+    strict = toy.write_bundle(tmp_path / "strict", seed=1, **toy.IN_C).folder
     draft = open_bundle(strict).manifest
     np.save(strict / "selftest/expected.npy", np.full((4, 3), 1 / 3, np.float32))
     expected = file_ref(strict, strict / "selftest/expected.npy")

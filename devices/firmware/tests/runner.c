@@ -205,7 +205,7 @@ int main(int argc, char **argv) {
     weckd_bundle *bundle = NULL;
     int status = weckd_open(argv[1], &options, &bundle);
     free(key);
-    if (status != WECKD_OK) {
+    if (status != WECKD_OK || message[0] != '\0') { /* only a failure has a message */
         return failed(status, message);
     }
     int code = 2;

@@ -45,8 +45,8 @@ RANGES = {"frame": 255.0, "out of Conv_1": 3.5, "a tensor that was fused away": 
 WIDE = (12, 20)
 """Height and width of the frames of which the front end makes the graph's pixels, where a bundle resizes by area."""
 
-IN_C = ("openvino", "onnxruntime", "echo")
-"""Backends of a bundle for the C library, whose tests have a stand-in for a model."""
+IN_C: dict[str, Any] = {"backends": ("openvino", "onnxruntime", "echo"), "onnx_precision": "fp32"}
+"""What makes a bundle for the C library: it has a stand-in for a model, and runs int8 models in OpenVINO as an IR alone."""
 
 TOLERANCE = 1e-3
 RECIPE_TOLERANCE = 0.02

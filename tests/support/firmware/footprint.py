@@ -50,7 +50,7 @@ def write_signed_toy(toy: Any, folder: Path) -> SignedToy:
     from support.bundles.signing_keys import write_pair
     from weckd_edge.bundle.signing import sign
 
-    bundle: Path = toy.write_bundle(folder / "bundle", backends=toy.IN_C).folder
+    bundle: Path = toy.write_bundle(folder / "bundle", **toy.IN_C).folder
     private, public = write_pair(folder)
     sign(bundle, private)
     return SignedToy(folder=bundle, public_key=public)

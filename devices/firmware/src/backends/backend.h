@@ -37,6 +37,7 @@ typedef struct weckd_session_request {
 typedef struct weckd_backend {
     const char *name;
     const char *graphs[3]; /* endings of the files that it runs; ended by NULL */
+    const char *never_int8; /* ending of graphs that it runs in every precision but int8; NULL: there is none */
     bool built_here;       /* such a file is built on the device; no manifest lists it */
     /* Load the runtime's library; WECKD_ERR_BACKEND: it is not here. */
     int (*load)(const char *library, void **runtime, weckd_error error);

@@ -2,6 +2,8 @@
  *
  * The model comes from the bytes that were hashed, never from its file again. Where a layer is not int8, it computes in float32,
  * or in float16 where the manifest says so (INFERENCE_PRECISION_HINT); that is the one setting a manifest may name.
+ * An int8 model is an IR: of an ONNX graph's Q/DQ pairs OpenVINO's reader loses the scale behind a concatenation, and Python, which
+ * gathers the pairs first, has no counterpart here.
  * The compiled model is stored by the digests of what it was compiled from (compiled_cache.h), so that a warm start reads no
  * model at all. OpenVINO's own cache (CACHE_DIR) would parse it first.
  */
@@ -317,6 +319,7 @@ static int run(void *opened, weckd_error error) {
 const weckd_backend weckd_openvino_backend = {
     .name = "openvino",
     .graphs = {".xml", ".onnx"},
+    .never_int8 = ".onnx",
     .load = load,
     .has_half = has_half,
     .open = open_session,

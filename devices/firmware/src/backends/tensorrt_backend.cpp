@@ -199,5 +199,5 @@ void close_session(void *opened) { delete static_cast<Session *>(opened); }
 } // namespace
 
 extern "C" const weckd_backend weckd_tensorrt_backend = {
-    "tensorrt", {".engine"}, true, load, nullptr, open_session, run, close_session, unload, version,
+    "tensorrt", {".engine"}, nullptr, true, load, nullptr, open_session, run, close_session, unload, version,
 };

@@ -5,6 +5,8 @@
 
 #include <string.h>
 
+static const weckd_error SILENT = {NULL};
+
 void weckd_choice_free(weckd_choice *choice) {
     if (choice->runtime != NULL) {
         choice->backend->unload(choice->runtime);
@@ -30,8 +32,9 @@ static const weckd_file_ref *find_file(const weckd_entry *entry, const char *end
     return NULL;
 }
 
-/* Find the backend and the graph of an entry. false: this build does not run it, or the options ask for another. */
-static bool take(const weckd_options *options, const weckd_entry *entry, weckd_choice *choice) {
+/* Find the backend and the graph of an entry. false: this build does not run it, or the options ask for another. A message is
+ * written only where its backend is in this build, and it was not asked for another. */
+static bool take(const weckd_options *options, const weckd_entry *entry, weckd_choice *choice, weckd_error error) {
     choice->entry = *entry;
     choice->backend = weckd_backend_find(entry->backend);
     if (choice->backend == NULL || (options->backend != NULL && strcmp(options->backend, entry->backend) != 0) ||
@@ -43,6 +46,13 @@ static bool take(const weckd_options *options, const weckd_entry *entry, weckd_c
         choice->graph = find_file(&choice->entry, *ending);
     }
     choice->weights = find_file(&choice->entry, ".bin");
+    const char *never = choice->backend->never_int8;
+    if (choice->graph != NULL && never != NULL && strcmp(entry->precision, "int8") == 0 &&
+        weckd_path_ends_with(choice->graph->path, never)) {
+        (void)weckd_fail(error, WECKD_ERR_BACKEND, "%.80s: %s may compute an int8 model of a %s otherwise than it is written; choose "
+                         "another backend or precision", choice->graph->path, choice->backend->name, never);
+        choice->graph = NULL;
+    }
     return choice->graph != NULL;
 }
 
@@ -67,38 +77,46 @@ int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_opti
         return weckd_fail(error, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
     }
     choice->record = weckd_choice_read(folder_fd, manifest, &entry);
-    if (choice->record != NULL && take(options, &entry, choice) && load(options, choice, (weckd_error){NULL}) == WECKD_OK) {
+    if (choice->record != NULL && take(options, &entry, choice, SILENT) && load(options, choice, SILENT) == WECKD_OK) {
         choice->by_device = true;
         return WECKD_OK;
     }
     int status = WECKD_ERR_BACKEND;
     bool has_failed = false;
-    (void)weckd_fail(error, status, "the bundle has no model that this build runs here%s%.60s%s%.60s",
-                     options->backend != NULL ? " with " : "", options->backend != NULL ? options->backend : "",
-                     options->precision != NULL ? " in " : "", options->precision != NULL ? options->precision : "");
+    char reason[WECKD_MESSAGE_BYTES] = "";
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
-        if (!weckd_manifest_entry(manifest, i, &entry) || !take(options, &entry, choice)) {
+        char why[WECKD_MESSAGE_BYTES] = "";
+        if (!weckd_manifest_entry(manifest, i, &entry)) {
             continue;
         }
-        /* Where none loads, the first one's error is reported: it would have been chosen. */
-        int loaded = load(options, choice, has_failed ? (weckd_error){NULL} : error);
+        bool is_taken = take(options, &entry, choice, (weckd_error){why});
+        int loaded = is_taken ? load(options, choice, (weckd_error){why}) : WECKD_ERR_BACKEND;
         if (loaded == WECKD_OK) {
             return WECKD_OK;
         }
-        status = has_failed ? status : loaded;
-        has_failed = true;
+        /* Where none loads, the first one's error is reported: it would have been chosen. */
+        if (is_taken ? !has_failed : reason[0] == '\0') {
+            memcpy(reason, why, sizeof reason);
+            status = loaded;
+        }
+        has_failed = has_failed || is_taken;
     }
-    return status;
+    if (reason[0] != '\0') {
+        return weckd_fail(error, status, "%s", reason);
+    }
+    return weckd_fail(error, status, "the bundle has no model that this build runs here%s%.60s%s%.60s",
+                      options->backend != NULL ? " with " : "", options->backend != NULL ? options->backend : "",
+                      options->precision != NULL ? " in " : "", options->precision != NULL ? options->precision : "");
 }
 
 uint64_t weckd_largest_model(int folder_fd, const weckd_manifest *manifest, const weckd_options *options) {
     weckd_choice choice = {0};
     weckd_entry entry;
     json_t *record = weckd_choice_read(folder_fd, manifest, &entry);
-    uint64_t most = record != NULL && take(options, &entry, &choice) ? weckd_entry_bytes(&entry) : 0;
+    uint64_t most = record != NULL && take(options, &entry, &choice, SILENT) ? weckd_entry_bytes(&entry) : 0;
     json_decref(record);
     for (size_t i = 0; i < json_array_size(manifest->models); i++) {
-        if (weckd_manifest_entry(manifest, i, &entry) && take(options, &entry, &choice) && weckd_entry_bytes(&entry) > most) {
+        if (weckd_manifest_entry(manifest, i, &entry) && take(options, &entry, &choice, SILENT) && weckd_entry_bytes(&entry) > most) {
             most = weckd_entry_bytes(&entry);
         }
     }
