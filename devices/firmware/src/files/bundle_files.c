@@ -3,6 +3,7 @@
 
 #include "core/bounds.h"
 #include "files/file_io.h"
+#include "files/path.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -132,6 +133,15 @@ typedef struct walk {
 
 static int walk_folder(walk *state, int folder_fd);
 
+/* Fail for an entry that the system does not show; no failure where it has just gone from the device's folder, in which another
+ * process may rename and remove files at any time. */
+static int not_shown(const walk *state, const char *what) {
+    if (errno == ENOENT && weckd_path_is_device(state->path)) {
+        return WECKD_OK;
+    }
+    return weckd_fail(state->error, WECKD_ERR_IO, "%.180s: cannot be %s (%s)", state->path, what, strerror(errno));
+}
+
 static int walk_entry(int folder_fd, const char *name, void *context) {
     walk *state = context;
     size_t length = state->length;
@@ -142,7 +152,7 @@ static int walk_entry(int folder_fd, const char *name, void *context) {
     }
     struct stat about;
     if (fstatat(folder_fd, name, &about, AT_SYMLINK_NOFOLLOW) != 0) {
-        return weckd_fail(state->error, WECKD_ERR_IO, "%.180s: cannot be looked at (%s)", state->path, strerror(errno));
+        return not_shown(state, "looked at");
     }
     if (S_ISREG(about.st_mode)) {
         return state->found(state->path, state->context, state->error);
@@ -155,7 +165,7 @@ static int walk_entry(int folder_fd, const char *name, void *context) {
     }
     int below = openat(folder_fd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     if (below < 0) {
-        return weckd_fail(state->error, WECKD_ERR_IO, "%.180s: cannot be opened (%s)", state->path, strerror(errno));
+        return not_shown(state, "opened");
     }
     state->length = length + (size_t)written;
     state->depth++;
