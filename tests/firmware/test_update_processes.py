@@ -40,6 +40,99 @@ int weckd_selftest(void *bundle, void *report) {
 """
 
 
+NO_PROCESS = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+pid_t fork(void) {
+    static unsigned count;
+    const char *refused = getenv("REFUSED");
+    if (count < strlen(refused) && refused[count++] == 'x') { errno = EAGAIN; return -1; }
+    return ((pid_t(*)(void))dlsym(RTLD_NEXT, "fork"))();
+}
+int pipe2(int ends[2], int flags) {
+    static unsigned count;
+    const char *refused = getenv("REFUSED");
+    if (count < strlen(refused) && refused[count++] == '|') { errno = EMFILE; return -1; }
+    return ((int (*)(int *, int))dlsym(RTLD_NEXT, "pipe2"))(ends, flags);
+}
+"""
+
+
+@pytest.fixture(scope="session")
+def no_process(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], dict[str, str]]:
+    """Return the environment in which the system refuses a process ("x") or a pipe ("|") for one check after the other."""
+    folder = tmp_path_factory.mktemp("none")
+    (folder / "none.c").write_text(NO_PROCESS)
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", folder / "none.so", folder / "none.c", "-ldl"], check=True)
+    return lambda refused: {"LD_PRELOAD": str(folder / "none.so"), "REFUSED": refused}
+
+
+Refusing = Callable[[str], dict[str, str]]
+
+
+@pytest.mark.parametrize("refused", ["x", "|"])
+def test_a_start_for_which_the_system_has_no_process_gives_no_bundle_up(
+    tool: Any, make: Make, no_process: Refusing, refused: str
+) -> None:
+    for version in (1, 2):
+        tool.take(make(version))
+    for confirmed in (True, False):
+        if not confirmed:
+            tool.done("install", make(3))
+        before = (tool.store / "state").read_bytes()
+        for _ in range(4):
+            done = tool.call("boot", env=no_process(refused))
+            assert (done.returncode, tool.version()) == (0, 1 if confirmed else 2)
+            assert ", the last good one: the system has no p" in done.stdout
+            assert (tool.store / "state").read_bytes() == before  # no start was counted either: there was none
+        tool.refused("boot", env=no_process(refused * 8))
+        assert (tool.store / "state").read_bytes() == before
+    assert "not confirmed yet" in tool.done("boot")
+    assert (tool.version(), tool.rejected_ids()) == (3, [])
+
+
+def test_what_could_not_be_tested_outlives_the_bundle_that_is_given_up(tool: Any, make: Make, no_process: Refusing) -> None:
+    for version in (1, 2):
+        tool.take(make(version))
+    tool.done("install", make(3))
+    tool.damage(make(3))
+    done = tool.call("boot", env=no_process(".x"))
+    assert (done.returncode, tool.version()) == (0, 1)
+    assert tool.rejected_ids() == [tool.digest(make(3))]
+    assert tool.done("boot") == f"runs {tool.digest(make(2))}\n"
+
+
+def test_a_state_is_not_rebuilt_without_a_bundle_that_could_not_be_looked_at(
+    tool: Any, make: Make, no_process: Refusing
+) -> None:
+    for version in (1, 2):
+        tool.take(make(version))
+    (tool.store / "state").unlink()
+    for refused in ("x", ".x", "xx", "xxxxxxxx"):
+        tool.call("boot", env=no_process(refused))
+        assert not (tool.store / "state").exists()
+        assert "just now; try again later" in tool.refused("install", make(3), env=no_process(refused))
+        assert tool.kept(make(1)).exists()
+        assert tool.kept(make(2)).exists()
+    tool.done("boot")
+    assert tool.version() == 2
+    assert "current " + tool.digest(make(2)) + " NOT CHECKED" in tool.done("status", env=no_process("x"))
+
+
+def test_an_install_leaves_what_it_could_not_test(tool: Any, make: Make, no_process: Refusing) -> None:
+    tool.take(make(1))
+    (tool.kept(make(1)) / "device").mkdir()
+    (tool.kept(make(1)) / "device/engine").write_text("built here")
+    assert "no process" in tool.refused("install", make(1), env=no_process("..x"))
+    assert (tool.kept(make(1)) / "device/engine").exists()
+    assert "no process" in tool.refused("install", make(1), "--prepare", "/bin/true", env=no_process(".x"))
+
+
 @pytest.fixture(scope="session")
 def hanging(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A self-test that heeds no signal, starts another process, and never ends."""

@@ -145,8 +145,14 @@ def test_a_confirmed_bundle_that_wears_out_gives_way_to_the_one_before(tool: Any
     for version in (1, 2):
         tool.take(make(version))
     tool.damage(make(2))
-    assert "rolled back" in tool.done("boot")
-    assert tool.runs() == tool.digest(make(1))
+    before = (tool.store / "state").read_bytes()
+    for _ in range(2):
+        assert f"runs {tool.digest(make(1))}, the last good one: " in tool.done("boot")
+        assert tool.runs() == tool.digest(make(1))
+    assert (tool.store / "state").read_bytes() == before  # nobody knows that it will fail for ever
+    tool.done("install", make(2))  # what is damaged is replaced
+    assert tool.done("boot") == f"runs {tool.digest(make(2))}\n"
+    tool.damage(make(2))
     tool.damage(make(1))
     assert "was changed" in tool.refused("boot")
 

@@ -77,7 +77,9 @@ pid_t child_start(updater *u) {
         (void)setpgid(child, child);
         group = child;
     }
+    int saved_errno = errno;
     (void)sigprocmask(SIG_SETMASK, &before, NULL);
+    errno = saved_errno;
     return child;
 }
 

@@ -18,7 +18,7 @@ void child_sleep(void);
 /* Set up signals: where one ends the updater, the child's process group is ended first. Called once, at the start. */
 void child_handle_signals(void);
 
-/* fork: the child leads a process group of its own, and is killed when the updater dies, however that happens. */
+/* fork, whose result and errno it returns: the child leads a process group of its own, and is killed when the updater dies, however that happens. */
 pid_t child_start(updater *u);
 
 /* Wait until the child has ended, at most until `end_ms`; then end what is left of its process group. Takes at most

@@ -31,22 +31,25 @@ static bool may_attempt(updater *u, store_state *state) {
     return false;
 }
 
-/* Replace the bundle that failed by an earlier one. */
-static void roll_back(updater *u, store_state *state, const char *id, const char *reason) {
-    bool is_previous = strcmp(id, state->previous) == 0;
-    if (state_is_unconfirmed(state)) {
-        state_reject(state, state->current);
-    }
-    memcpy(state->current, id, sizeof state->current);
-    memcpy(state->good, id, sizeof state->good);
-    state->previous[0] = is_previous ? '\0' : state->previous[0];
+/* Give up the unconfirmed bundle: the state is again what it was before the installation. Bundles that were confirmed stay, those
+ * too that do not run now. */
+static bool give_up(updater *u, store_state *state) {
+    state_reject(state, state->current);
+    memcpy(state->current, state->good, sizeof state->current);
     state->attempts = 0;
-    if (store_write(u, state) == WECKD_OK) {
-        log_print("rolled back to %s: %s", id, reason);
-        store_clean(u, state);
-    } else {
+    if (store_write(u, state) != WECKD_OK) {
         log_warn("%s", u->error);
-        log_print("runs %s, the last good one: %s", id, reason);
+        return false;
+    }
+    store_clean(u, state);
+    return true;
+}
+
+/* Take back a start that was counted: the system did not let the bundle be tested, so that it was not started. */
+static void uncount(updater *u, store_state *state) {
+    state->attempts--;
+    if (store_write(u, state) != WECKD_OK) {
+        log_warn("%s", u->error);
     }
 }
 
@@ -110,28 +113,37 @@ int update_boot(updater *u) {
     }
     bundle_id candidates[3];
     size_t count = list_candidates(&state, can_attempt, candidates);
+    bool is_unchecked = false; /* the system did not let the current one be tested */
     for (size_t i = 0; i < count; i++) {
         char path[UPDATE_PATH_BYTES];
-        if (store_path(u, "bundles/", candidates[i], path) != WECKD_OK || bundle_selftest(u, path, 0) != WECKD_OK) {
+        bool is_current = strcmp(candidates[i], state.current) == 0;
+        int status = store_path(u, "bundles/", candidates[i], path);
+        status = status == WECKD_OK ? bundle_selftest(u, path, 0) : status;
+        if (status != WECKD_OK) {
             log_warn("%.16s: %s", candidates[i], u->error);
             if (reason[0] == '\0') {
                 memcpy(reason, u->error, sizeof reason);
+            }
+            if (is_current && status == BUNDLE_UNCHECKED && can_attempt && state_is_unconfirmed(&state)) {
+                is_unchecked = true;
+                uncount(u, &state);
             }
             continue;
         }
         if (store_set_link(u, path) != WECKD_OK) {
             return WECKD_ERR_IO; /* no fault of the bundle */
         }
-        if (strcmp(candidates[i], state.current) == 0) {
+        if (is_current) {
             if (how == RECOVER_REBUILT && !state_is_unconfirmed(&state) && store_write(u, &state) != WECKD_OK) {
                 log_warn("%s", u->error);
             }
             log_print("runs %s%s", candidates[i], state_is_unconfirmed(&state) ? ", not confirmed yet" : "");
-        } else if (can_attempt || is_exhausted) {
-            roll_back(u, &state, candidates[i], reason);
-        } else {
-            log_print("runs %s, the last good one: %s", candidates[i], reason);
+            return WECKD_OK;
         }
+        /* What was confirmed is not given up for one failure, which may be the machine's: the next start tries it again. */
+        bool is_over = state_is_unconfirmed(&state) && (can_attempt || is_exhausted) && !is_unchecked;
+        bool is_rolled_back = is_over && give_up(u, &state) && strcmp(candidates[i], state.good) == 0;
+        log_print(is_rolled_back ? "rolled back to %s: %s" : "runs %s, the last good one: %s", candidates[i], reason);
         return WECKD_OK;
     }
     int status = start_factory(u);

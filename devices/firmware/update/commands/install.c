@@ -67,9 +67,10 @@ static int commit(updater *u, const char *id, int staging_fd) {
         return log_fail(u, WECKD_ERR_IO, "%.300s/bundles: cannot be opened (%s)", u->store, strerror(errno));
     }
     if (faccessat(bundles, id, F_OK, AT_SYMLINK_NOFOLLOW) == 0) {
-        if (bundle_selftest(u, path, 0) == WECKD_OK) {
+        status = bundle_selftest(u, path, 0);
+        if (status == WECKD_OK || status == BUNDLE_UNCHECKED) {
             (void)close(bundles);
-            return WECKD_OK;
+            return status;
         }
         (void)tree_remove(bundles, id, 0); /* where that fails, so does the next step, with a message */
     }
@@ -97,7 +98,7 @@ int update_install(updater *u) {
     store_state state;
     recovered how = recover_read(u, &state);
     if (how == RECOVER_REBUILT_UNSAVED) {
-        return log_fail(u, WECKD_ERR_IO, "%.300s/state: cannot be read just now; try again later", u->store);
+        return log_fail(u, WECKD_ERR_IO, "%.300s: the system cannot read all of it just now; try again later", u->store);
     }
     if (how == RECOVER_READ) {
         store_clean(u, &state); /* makes room; where the state is lost, nothing is removed yet */

@@ -11,10 +11,14 @@ static void show(updater *u, const char *what, const char *id) {
     char path[UPDATE_PATH_BYTES];
     if (id[0] == '\0') {
         log_print("%s -", what);
-    } else if (store_path(u, "bundles/", id, path) == WECKD_OK && bundle_verify(u, path, 0, &contract) == WECKD_OK) {
+        return;
+    }
+    int status = store_path(u, "bundles/", id, path);
+    status = status == WECKD_OK ? bundle_verify(u, path, 0, &contract) : status;
+    if (status == WECKD_OK) {
         log_print("%s %s version %llu %s %s", what, id, (unsigned long long)contract.version, contract.device, contract.name);
     } else {
-        log_print("%s %s DAMAGED", what, id);
+        log_print("%s %s %s", what, id, status == BUNDLE_UNCHECKED ? "NOT CHECKED" : "DAMAGED");
     }
 }
 

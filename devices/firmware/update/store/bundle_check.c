@@ -67,21 +67,24 @@ static int check(updater *u, const char *path, uint64_t min_version, bool run, w
     const char *what = run ? "self-test" : "verification";
     int ends[2];
     if (pipe2(ends, O_CLOEXEC) != 0) {
-        return log_fail(u, WECKD_ERR_IO, "no pipe for the %s (%s)", what, strerror(errno));
+        return log_fail(u, BUNDLE_UNCHECKED, "the system has no pipe for the %s (%s)", what, strerror(errno));
     }
     pid_t child = child_start(u);
+    if (child < 0) {
+        int saved_errno = errno;
+        (void)close(ends[0]);
+        (void)close(ends[1]);
+        return log_fail(u, BUNDLE_UNCHECKED, "the system has no process for the %s (%s)", what, strerror(saved_errno));
+    }
     if (child == 0) {
         (void)close(ends[0]);
         check_in_child(u, path, min_version, run, ends[1]);
     }
     (void)close(ends[1]);
     static verdict result;
-    size_t got = 0;
-    if (child > 0) {
-        int wait_status = 0;
-        got = read_before(ends[0], &result, sizeof result, child_now_ms() + (int64_t)u->timeout_s * 1000);
-        (void)child_end(child, 0, &wait_status); /* it has written everything, or never will */
-    }
+    int wait_status = 0;
+    size_t got = read_before(ends[0], &result, sizeof result, child_now_ms() + (int64_t)u->timeout_s * 1000);
+    (void)child_end(child, 0, &wait_status); /* it has written everything, or never will */
     (void)close(ends[0]);
     if (got < sizeof result) {
         return log_fail(u, WECKD_ERR_RUN, "the %s crashed, or did not end within %u s", what, u->timeout_s);
@@ -112,12 +115,15 @@ int bundle_prepare(updater *u, const char *path) {
         (void)execv(u->prepare, arguments);
         _exit(127);
     }
+    if (child < 0) {
+        return log_fail(u, BUNDLE_UNCHECKED, "%.300s: the system has no process for it (%s)", u->prepare, strerror(errno));
+    }
     int wait_status = 0;
-    if (child > 0 && !child_end(child, child_now_ms() + (int64_t)u->prepare_timeout_s * 1000, &wait_status)) {
+    if (!child_end(child, child_now_ms() + (int64_t)u->prepare_timeout_s * 1000, &wait_status)) {
         return log_fail(u, WECKD_ERR_RUN, "%.300s: expected it to prepare the bundle within %u s; it was ended", u->prepare,
                         u->prepare_timeout_s);
     }
-    if (child < 0 || !WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
+    if (!WIFEXITED(wait_status) || WEXITSTATUS(wait_status) != 0) {
         return log_fail(u, WECKD_ERR_RUN, "%.300s: expected it to prepare the bundle, but it failed", u->prepare);
     }
     return WECKD_OK;

@@ -5,6 +5,9 @@
 
 #include "base/update.h"
 
+/* What a check returns where the system gave it no process or no pipe: nothing is known of the bundle, which has not failed. */
+#define BUNDLE_UNCHECKED 1
+
 /* Verify a bundle: its signature, every digest, and the lowest version. */
 int bundle_verify(updater *u, const char *path, uint64_t min_version, weckd_contract *contract);
 

@@ -5,6 +5,7 @@
 #include "store/bundle_check.h"
 
 #include <dirent.h>
+#include <errno.h>
 #include <fcntl.h>
 #include <string.h>
 #include <unistd.h>
@@ -14,11 +15,12 @@ typedef struct found_bundle {
     uint64_t version;
 } found_bundle;
 
-/* Find every bundle of the store that can be verified, the newest first. */
-static size_t find_bundles(updater *u, found_bundle found[RECOVER_MAX]) {
+/* Find every bundle of the store that can be verified, the newest first. `*all`: the system let each be looked at. */
+static size_t find_bundles(updater *u, found_bundle found[RECOVER_MAX], bool *all) {
     int fd = openat(u->store_fd, "bundles", O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
     DIR *folder = fd < 0 ? NULL : fdopendir(fd);
     size_t count = 0, seen = 0;
+    *all = folder != NULL || errno == ENOENT;
     const struct dirent *entry = NULL;
     while (folder != NULL && seen < RECOVER_MAX && (entry = readdir(folder)) != NULL) {
         weckd_contract contract;
@@ -27,8 +29,11 @@ static size_t find_bundles(updater *u, found_bundle found[RECOVER_MAX]) {
             continue;
         }
         seen++;
-        if (store_path(u, "bundles/", entry->d_name, path) != WECKD_OK || bundle_verify(u, path, 0, &contract) != WECKD_OK) {
+        int status = store_path(u, "bundles/", entry->d_name, path);
+        status = status == WECKD_OK ? bundle_verify(u, path, 0, &contract) : status;
+        if (status != WECKD_OK) {
             log_warn("%.16s: %s", entry->d_name, u->error);
+            *all = *all && status != BUNDLE_UNCHECKED;
             continue;
         }
         size_t at = count++;
@@ -59,8 +64,13 @@ recovered recover_read(updater *u, store_state *state) {
         log_warn("%s; looking for bundles", u->error);
     }
     found_bundle found[RECOVER_MAX];
-    size_t count = find_bundles(u, found);
+    bool all = true;
+    size_t count = find_bundles(u, found, &all);
     memset(state, 0, sizeof *state);
+    if (count == 0 && !all) {
+        (void)log_fail(u, BUNDLE_UNCHECKED, "%.300s: the system lets no bundle be looked at just now", u->store);
+        return RECOVER_REBUILT_UNSAVED;
+    }
     if (count == 0) {
         (void)log_fail(u, WECKD_ERR_LISTING, "%.300s: holds no bundle that can be used; install one", u->store);
         return RECOVER_NONE;
@@ -69,5 +79,5 @@ recovered recover_read(updater *u, store_state *state) {
     memcpy(state->good, found[count > 1 ? 1 : 0].id, sizeof state->good);
     memcpy(state->previous, count > 2 ? found[2].id : "", count > 2 ? sizeof state->previous : 1);
     state->min_version = found[0].version;
-    return status == WECKD_ERR_IO ? RECOVER_REBUILT_UNSAVED : RECOVER_REBUILT;
+    return status == WECKD_ERR_IO || !all ? RECOVER_REBUILT_UNSAVED : RECOVER_REBUILT;
 }

@@ -9,7 +9,7 @@
 typedef enum recovered {
     RECOVER_READ,            /* it was read */
     RECOVER_REBUILT,         /* it was lost, and is rebuilt */
-    RECOVER_REBUILT_UNSAVED, /* it is rebuilt because the system cannot read it now. It may still be whole and is not replaced */
+    RECOVER_REBUILT_UNSAVED, /* it is rebuilt, and is not kept: the system cannot read it, or look at every bundle, just now */
     RECOVER_NONE             /* the store has no bundle that can be used; `u->error` has the message */
 } recovered;
 
