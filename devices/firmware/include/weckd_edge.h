@@ -97,7 +97,10 @@ typedef struct weckd_options {
     const char *precision;       /* "int8", "fp16" or "fp32" of the model; NULL: any */
     const char *library;         /* file of the backend's runtime library; NULL: the usual names */
     const char *cache_dir;       /* where a backend stores the model that it compiled; NULL: nowhere. It must be the caller's
-                                    alone: its files are trusted. A stored model is read into memory of its own, on the heap */
+                                    alone: its files are trusted. A stored model is read into memory of its own, on the heap.
+                                    Nothing is ever removed from it: every other model, number of threads, version of the runtime or
+                                    processor adds a file, and a process that is killed while it writes leaves one. Empty it
+                                    after an update; what is still needed is compiled once more */
     uint32_t threads;            /* processor threads that one frame may use; 0: 1 */
     uint32_t max_source_width;   /* largest region that WECKD_FIT_COVER accepts, pixels; 0: WECKD_FIT_COVER is an error */
     uint32_t max_source_height;
