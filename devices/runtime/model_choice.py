@@ -12,7 +12,7 @@ from weckd_edge.bundle.reader import Bundle
 from weckd_edge.core.errors import BundleError, DeviceError, MissingDependency
 from weckd_edge.core.optional_imports import is_installed
 from weckd_edge.devices.runtime.backends.base import ModelBytes
-from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend
+from weckd_edge.devices.runtime.backends.table import BACKENDS, find_backend, refusal
 from weckd_edge.devices.runtime.device_choice import FoundChoice, find_choice, listed_model, model_name
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 from weckd_edge.devices.runtime.input_guard import OpenGuard
@@ -113,7 +113,8 @@ def choose_model(
 ) -> ModelChoice:
     """Choose the model of a bundle to run on this machine, and read it.
 
-    What finalize chose here comes first, then the bundle's models in their order.
+    What finalize chose here comes first, then the bundle's models in their order. One in float16 is passed over where its
+    backend does not compute in it on this processor, unless backend and precision ask for it.
 
     Args:
         bundle: The bundle.
@@ -124,7 +125,8 @@ def choose_model(
     Raises:
         ConfigError: No backend has that name.
         BundleError: A file was changed since the bundle was opened.
-        DeviceError: The bundle holds no such model, or its engine is not built yet.
+        DeviceError: The bundle holds no such model, its engine is not built yet, or all that it holds compute in float16,
+            which this processor does not.
         MissingDependency: No library that could run the bundle is installed.
     """
     row = _choose(bundle, backend, precision, root)
@@ -148,8 +150,17 @@ def _choose(bundle: Bundle, backend: str | None, precision: Precision | None, ro
     found = find_choice(bundle, root)
     rows = _rows(bundle, found)
     wanted = [row for row in rows if _is_wanted(row.running, backend, precision)]
+    refused = None
     for row in wanted:
-        if backend is not None or is_installed(BACKENDS[row.running.backend].library):
+        is_here = is_installed(BACKENDS[row.running.backend].library)
+        if (
+            row.half and is_here and (backend is None or precision is None)
+        ):  # asked for by both names, it is refused when opened
+            why = refusal(row.running.backend, half=True)
+            refused = refused or why
+            if why is not None:
+                continue
+        if backend is not None or is_here:
             if found.reason is not None and backend is None and precision is None:
                 logger.warning("%s; the first model of the bundle that runs here is used: weckd-edge finalize", found.reason)
             return row
@@ -162,6 +173,8 @@ def _choose(bundle: Bundle, backend: str | None, precision: Precision | None, ro
         asked = " ".join(filter(None, (backend, precision))) or "this weckd-edge"
         held = ", ".join(row.running.name for row in rows) or "no model"
         raise DeviceError(f"{bundle.folder}: holds nothing that {asked} runs; it has {held}", code="E_DEVICE_BACKEND")
+    if refused is not None:
+        raise DeviceError(f"{bundle.folder}: {refused}; it has nothing else that runs here", code="E_DEVICE_BACKEND")
     known = [BACKENDS[row.running.backend] for row in wanted]
     extras = " or ".join(dict.fromkeys(f"pip install 'weckd-edge[{row.extra}]'" for row in known))
     names = ", ".join(dict.fromkeys(row.library for row in known))

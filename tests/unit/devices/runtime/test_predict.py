@@ -23,6 +23,7 @@ from weckd_edge.devices.runtime.backends import openvino_backend
 from weckd_edge.devices.runtime.decision import ABSTAIN, decide
 from weckd_edge.devices.runtime.model_choice import choose_model, find_running
 from weckd_edge.devices.runtime.predict import find_images, open_bundle_model, predict_file
+from weckd_edge.devices.runtime.verify_bundle import verify_bundle
 
 
 def built(folder: Path, *, backend: str, path: str, kind: Any = "model", precision: Any = "fp32") -> BuiltModel:
@@ -143,6 +144,27 @@ def test_a_model_is_opened_with_its_own_precision_hint(
     monkeypatch.setattr(openvino_backend, "computes_in_half", lambda: False)
     with raises(DeviceError, "E_DEVICE_BACKEND", says="float16"):
         choose_model(bundle, "openvino", "fp16").open(bundle.manifest.input)
+
+
+def test_float16_is_passed_over_where_the_processor_does_not_compute_in_it(
+    toy: ModuleType, tmp_path: Path, without: Without, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    toy.write_graph(tmp_path / "b/model/model.onnx")
+    onnx = file_ref(tmp_path / "b", tmp_path / "b/model/model.onnx")
+    half = toy.of_graph("openvino", onnx, "fp16", settings={"INFERENCE_PRECISION_HINT": "f16"})
+    bundle = toy.write_bundle(tmp_path / "b", models=(half,), onnx_precision="fp32")
+    assert [model.name for model in bundle.manifest.models] == ["openvino fp16", "openvino fp32", "onnxruntime fp32"]
+    for here, first in ((True, "openvino fp16"), (False, "openvino fp32")):
+        monkeypatch.setattr(openvino_backend, "computes_in_half", lambda here=here: here)
+        assert find_running(bundle).name == first
+        assert choose_model(bundle, "openvino").name == first
+        assert choose_model(bundle, "openvino", "fp16").name == "openvino fp16"  # and opening it says why it cannot
+    assert str(verify_bundle(bundle.folder).running) == "openvino fp32"
+    model = open_bundle_model(bundle.folder)
+    model.close()
+    assert model.choice.name == "openvino fp32"
+    with raises(DeviceError, "E_DEVICE_BACKEND", says="openvino does not compute in float16 on this processor"):
+        choose_model(bundle, precision="fp16")
 
 
 def test_a_backend_that_is_asked_for_is_taken_or_the_reason_given(bundle: Bundle, without: Without) -> None:
