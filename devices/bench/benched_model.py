@@ -94,14 +94,17 @@ class BenchedModel:
         if not BACKENDS[self.backend].network_only:
             raise ModelError(f"{self.backend} cannot cut a graph", code="E_MODEL_BACKEND_MODE")
         try:
-            return open_network(self.backend, self.model, self.network_input_name, threads=threads), ""
+            return self._cut(self.model, threads), ""
         except ModelError:
             if self.onnx is None or self.onnx == self.model:
                 raise
         note = (
             f"the network alone was timed on {self.onnx.name}: in {self.model.name} it cannot be told from the preprocessing"
         )
-        return open_network(self.backend, self.onnx, self.network_input_name, threads=threads), note
+        return self._cut(self.onnx, threads), note
+
+    def _cut(self, model: ModelSource, threads: int) -> NetworkRunner:
+        return open_network(self.backend, model, self.network_input_name, threads=threads, half=self.half)
 
     def count_int8(self) -> Int8Count | None:
         """Count the layers that run in int8 on this processor; None for other precisions, and where nobody can tell."""

@@ -135,13 +135,15 @@ def open_model(model: ModelSource, *, threads: int, cache_dir: Path | None, refe
     return OpenVINORunner(ov, _read_ov_model(ov, model), settings, str(model))
 
 
-def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenVINORunner:
+def open_network(model: ModelSource, tensor_name: str, *, threads: int, reference: bool, half: bool) -> OpenVINORunner:
     """Open the part of a graph that lies behind a tensor.
 
     Args:
         model: The whole graph.
         tensor_name: Name of the tensor between preprocessing and network; it becomes the input.
         threads: Processor threads that one query may use.
+        reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ModelError: The graph has no such tensor.
@@ -158,7 +160,7 @@ def open_network(model: ModelSource, tensor_name: str, *, threads: int) -> OpenV
     for reader in source.get_target_inputs():
         reader.replace_source_output(parameter.output(0))
     part = ov.Model(whole.get_results(), [parameter], "network")
-    return OpenVINORunner(ov, part, settings_for(threads=threads), str(model))
+    return OpenVINORunner(ov, part, settings_for(threads=threads, reference=reference, half=half), str(model))
 
 
 def _read_ov_model(ov: Any, model: ModelSource) -> Any:

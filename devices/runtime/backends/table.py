@@ -90,7 +90,9 @@ class _Opener(Protocol):
 
     def computes_in_half(self) -> bool: ...
 
-    def open_network(self, model: ModelSource, tensor_name: str, *, threads: int) -> NetworkRunner: ...
+    def open_network(
+        self, model: ModelSource, tensor_name: str, *, threads: int, reference: bool, half: bool
+    ) -> NetworkRunner: ...
 
 
 def find_backend(name: str) -> Backend:
@@ -194,11 +196,7 @@ def open_runner(
         MissingDependency: The library is absent or broken.
     """
     row = find_backend(backend)
-    if half and not _computes_in_half(row):
-        raise DeviceError(
-            f"{model.name}: {backend} does not compute in float16 on this processor; choose another precision",
-            code="E_DEVICE_BACKEND",
-        )
+    _require_half(row, backend, model, half=half)
     if threads < 1:
         raise ConfigError(f"threads = {threads}: expected at least 1", code="E_CONFIG_RANGE")
     module = cast(_Opener, importlib.import_module(row.module))
@@ -210,15 +208,37 @@ def _computes_in_half(row: Backend) -> bool:
     return row.half and cast(_Opener, importlib.import_module(row.module)).computes_in_half()
 
 
-def open_network(backend: str, model: ModelSource, tensor_name: str, *, threads: int = 1) -> NetworkRunner:
+def _require_half(row: Backend, backend: str, model: ModelSource, *, half: bool) -> None:
+    if half and not _computes_in_half(row):
+        raise DeviceError(
+            f"{model.name}: {backend} does not compute in float16 on this processor; choose another precision",
+            code="E_DEVICE_BACKEND",
+        )
+
+
+def open_network(
+    backend: str, model: ModelSource, tensor_name: str, *, threads: int = 1, half: bool = False
+) -> NetworkRunner:
     """Open the part of a model behind ``tensor_name``, to time the network without its preprocessing.
+
+    It computes as ``open_runner`` lets the whole model compute: where ``is_computed_as_written``, as the graph is written.
+
+    Args:
+        backend: Name in the table.
+        model: The whole model.
+        tensor_name: Name of the tensor between preprocessing and network.
+        threads: Processor threads that one query may use.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ConfigError: No backend has that name.
         ModelError: The backend cannot cut a graph, or the graph has no such tensor.
+        DeviceError: The network is to compute in float16, which the backend does not do on this processor.
     """
     row = find_backend(backend)
     if not row.network_only:
         raise ModelError(f"{backend} cannot time the network alone; openvino can", code="E_MODEL_BACKEND_MODE")
+    _require_half(row, backend, model, half=half)
     module = cast(_Opener, importlib.import_module(row.module))
-    return module.open_network(model, tensor_name, threads=threads)
+    reference = is_computed_as_written(backend, model)
+    return module.open_network(model, tensor_name, threads=threads, reference=reference, half=half)

@@ -29,6 +29,7 @@ from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
 from weckd_edge.devices.bench.watched_run import BenchMachine
+from weckd_edge.devices.runtime.backends import openvino_backend, table
 from weckd_edge.devices.runtime.frame_runner import FrameRunner
 from weckd_edge.devices.runtime.front_end import FrontEnd
 from weckd_edge.report.bench_page import bench_page
@@ -379,6 +380,30 @@ def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(toy: Module
     without = bench_model(model, toy.frames(2), settings)
     assert without.network is None
     assert "'image'" in "\n".join(without.warnings)
+
+
+@pytest.mark.parametrize(("half", "as_written"), [(True, False), (False, True), (False, False)])
+@pytest.mark.parametrize("image", ["image", "fused"])
+def test_the_network_alone_computes_as_the_whole_model_does(
+    toy: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, half: bool, as_written: bool, image: str
+) -> None:
+    pytest.importorskip("openvino")
+    asked: list[dict[str, Any]] = []
+    settings_for = openvino_backend.settings_for
+
+    def note(**how: Any) -> Any:
+        asked.append(settings_for(**how))
+        return asked[-1]
+
+    monkeypatch.setattr(openvino_backend, "settings_for", note)
+    monkeypatch.setattr(openvino_backend, "computes_in_half", lambda: True)
+    monkeypatch.setattr(table, "is_computed_as_written", lambda backend, model: as_written)
+    built, graph = toy.write_graph(tmp_path / "built.onnx", image=image), toy.write_graph(tmp_path / "m.onnx")
+    model = dataclasses.replace(toy_model("openvino", built), onnx=graph, half=half)
+    model.open(2).close()
+    network, _ = model.open_network(2)
+    network.close()
+    assert asked == [settings_for(threads=2, half=half, reference=as_written)] * 2
 
 
 @pytest.mark.parametrize(
