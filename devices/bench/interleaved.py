@@ -20,7 +20,8 @@ class InterleavedTiming:
     """Time of one model among several.
 
     Attributes:
-        median_ns: Median over rounds of a round's fastest query, the one that was disturbed least.
+        median_ns: Median over rounds of what counts of a round, nanoseconds: its fastest query, the one that was disturbed
+            least, unless another was asked for.
         relative: Median over rounds of this model's time divided by the first model's in the same round.
         low: First quartile of those ratios.
         high: Third quartile.
@@ -39,6 +40,7 @@ def time_interleaved(
     rounds: int = 24,
     queries: int = 8,
     warmup: int = 1,
+    of_turn: Callable[[list[int]], float] = min,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> list[InterleavedTiming]:
     """Time models round by round: each runs a few frames, then the next one does.
@@ -49,12 +51,13 @@ def time_interleaved(
         rounds: Number of turns of each model, at least 4.
         queries: Number of queries of a turn.
         warmup: Number of rounds before them that are not counted.
+        of_turn: What counts of the times of a turn's queries, nanoseconds.
         clock: Monotonic clock, nanoseconds.
 
     Raises:
         ConfigError: No model, no frame, or too few rounds.
     """
-    times = time_turns(runners, frames, rounds=rounds, queries=queries, warmup=warmup, clock=clock)
+    times = time_turns(runners, frames, rounds=rounds, queries=queries, warmup=warmup, of_turn=of_turn, clock=clock)
     return [_timing([row[0] for row in times], [row[k] for row in times]) for k in range(len(runners))]
 
 
@@ -65,9 +68,10 @@ def time_turns(
     rounds: int,
     queries: int,
     warmup: int,
+    of_turn: Callable[[list[int]], float] = min,
     clock: Callable[[], int] = time.monotonic_ns,
 ) -> list[list[int]]:
-    """Return for each round the fastest query of each model's turn, nanoseconds; arguments as ``time_interleaved``'s.
+    """Return for each round what counts of each model's turn, nanoseconds; arguments as ``time_interleaved``'s.
 
     Raises:
         ConfigError: No model, no frame, or too few rounds.
@@ -79,28 +83,29 @@ def time_turns(
         )
     for index in range(warmup):
         for runner in runners:
-            _time_round(runner, frames, index * queries, queries, clock)
+            _time_turn(runner, frames, index * queries, queries, clock)
     collecting = gc.isenabled()
     gc.disable()
     try:
         return [
-            [_time_round(runner, frames, index * queries, queries, clock) for runner in runners] for index in range(rounds)
+            [int(of_turn(_time_turn(runner, frames, index * queries, queries, clock))) for runner in runners]
+            for index in range(rounds)
         ]
     finally:
         if collecting:
             gc.enable()
 
 
-def _time_round(
+def _time_turn(
     runner: AnyRunner, frames: Sequence[NDArray[Any]], start: int, queries: int, clock: Callable[[], int]
-) -> int:
+) -> list[int]:
     times = []
     for index in range(queries):
         frame = frames[(start + index) % len(frames)]
         begun = clock()
         runner.run(frame)
         times.append(clock() - begun)
-    return min(times)
+    return times
 
 
 def _timing(first: Sequence[int], own: Sequence[int]) -> InterleavedTiming:

@@ -6,6 +6,7 @@ import ctypes
 import mmap
 import os
 import signal
+import statistics
 import sys
 import time
 from collections.abc import Sequence
@@ -66,7 +67,8 @@ def _time(bundle: Bundle, models: list[BuiltModel], threads: int, at: mmap.mmap)
             files = read_model_bytes(bundle, *model.files)
             runner = open_frame_runner(model.backend, files, bundle.manifest.input, threads=threads, half=model.half)
             runners.append(_Marked(stack.enter_context(closing(runner)), number, at))
-        timings = time_interleaved(runners, frames, rounds=_rounds(runners, frames[0]), queries=QUERIES, warmup=WARMUP)
+        rounds = _rounds(runners, frames[0])
+        timings = time_interleaved(runners, frames, rounds=rounds, queries=QUERIES, warmup=WARMUP, of_turn=statistics.median)
     return {model.name: float(timing.median_ns) for model, timing in zip(models, timings, strict=True)}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterable
 from itertools import cycle
 from typing import Any
@@ -55,6 +56,20 @@ def test_of_each_turn_the_fastest_query_counts_and_of_all_turns_the_median() -> 
     )
     assert (one.median_ns, two.median_ns) == (200, 200)
     assert (two.low, two.relative, two.high) == (1.0, 1.0, 1.0), "one round of nine was disturbed"
+
+
+def test_of_each_turn_the_median_counts_where_it_is_asked_for() -> None:
+    clock = Clock()
+    (timing,) = time_interleaved(
+        [Worker("b", [400, 200, 900], clock, [])],
+        FRAME,
+        rounds=4,
+        queries=3,
+        warmup=0,
+        of_turn=statistics.median,
+        clock=clock,
+    )
+    assert timing.median_ns == 400
 
 
 @pytest.mark.parametrize(("count", "frames", "rounds"), [(0, FRAME, 8), (1, [], 8), (1, FRAME, 3)])

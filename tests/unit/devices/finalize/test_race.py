@@ -1,5 +1,6 @@
 """Races in real processes, whose libraries crash, hang and lie."""
 
+import mmap
 import os
 import signal
 import subprocess
@@ -18,6 +19,7 @@ from weckd_edge.artifacts import BuiltModel
 from weckd_edge.bundle.reader import Bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.store import file_ref
+from weckd_edge.devices.finalize import worker
 from weckd_edge.devices.finalize.finalize import finalize
 from weckd_edge.devices.finalize.race import RaceRules, check_in_process, time_in_process
 
@@ -80,6 +82,29 @@ def test_models_are_tested_and_timed_in_processes_of_their_own(bundle: Bundle, m
     assert set(choice.latency_ns) == {"openvino int8", "onnxruntime int8"}
     assert choice.latency_ns[choice.name] == min(choice.latency_ns.values()) > 0
     assert (choice.frames, choice.flips, choice.max_abs < 1e-3) == (4, 0, True)
+
+
+def test_the_time_of_a_model_is_the_median_frames_and_not_the_fastest(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Uneven:
+        """One frame of five is fast."""
+
+        runs = 0
+
+        def run(self, frame: object) -> None:
+            self.runs += 1
+            time.sleep(0.0005 if self.runs % worker.QUERIES == 0 else 0.005)
+
+        def close(self) -> None:
+            pass
+
+    monkeypatch.setattr(worker, "open_frame_runner", lambda *_, **__: Uneven())
+    monkeypatch.setattr(worker, "ROUNDS", (8, 8))
+    model = bundle.manifest.models[0]
+    with mmap.mmap(-1, 1) as at:
+        found = worker._time(bundle, [model], 1, at)
+    assert found[model.name] > 4_000_000
 
 
 def test_a_library_whose_import_crashes_costs_its_model_the_race_alone(
