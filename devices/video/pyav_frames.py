@@ -22,6 +22,10 @@ Pixels = NDArray[np.uint8]
 HD_LINES = 720
 """Height from which on luma and chroma of a file that names no matrix are Rec. 709's, pixels, as players take them."""
 
+_ROUNDED_BILINEAR = 0x2 | 0x2000 | 0x40000
+"""FFmpeg's flags (``SWS_BILINEAR``, ``SWS_FULL_CHR_H_INT``, ``SWS_ACCURATE_RND``) for a conversion to RGB that is rounded:
+without them one of subsampled chroma is up to two levels too dark."""
+
 _FULL_RANGE = 2
 _BT709, _UNSPECIFIED, _BT601 = 1, 2, (5, 6)
 """FFmpeg's numbers of matrices (``AVColorSpace``)."""
@@ -74,7 +78,10 @@ def _stored_frame(picture: Any, hd_is_bt709: bool) -> CameraFrame:
     is_even = picture.width % 2 == 0 and (picture.height % 2 == 0 or name not in _HALVED_ROWS)
     is_plain = all(plane.line_size > 0 for plane in picture.planes)  # rows may be stored from the last to the first
     if layout is None or matrix is None or not is_even or not is_plain:
-        return camera_frame(_packed(picture.reformat(format="rgb24", src_colorspace=_FFMPEG_MATRIX.get(matrix or "")), 3))
+        rgb = picture.reformat(
+            format="rgb24", src_colorspace=_FFMPEG_MATRIX.get(matrix or ""), interpolation=_ROUNDED_BILINEAR
+        )
+        return camera_frame(_packed(rgb, 3))
     return layout(picture, matrix)
 
 

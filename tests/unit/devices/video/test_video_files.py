@@ -6,6 +6,7 @@ import gc
 import struct
 import tracemalloc
 from contextlib import closing
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,7 @@ from weckd_edge.devices.images.camera_frames import rgb_of
 from weckd_edge.devices.video import pyav_source
 from weckd_edge.devices.video.base import LostFrames, TimedFrame
 from weckd_edge.devices.video.pyav_backend import open_video
+from weckd_edge.devices.video.pyav_frames import UprightFrames
 
 
 def read(path: Path) -> tuple[list[TimedFrame], LostFrames]:
@@ -96,6 +98,37 @@ def test_other_pixel_formats_show_the_same_picture(tmp_path: Path, pixel_format:
     found = pictures(write_video(tmp_path / "exam.mkv", shown, pixel_format=pixel_format, codec="ffv1"))
     assert len(found) == 3
     assert max(np.abs(one.astype(int) - pixels).mean() for one, pixels in zip(found, shown, strict=True)) < 8
+
+
+@pytest.mark.parametrize(
+    ("pixel_format", "bits", "shift"),
+    [
+        ("yuv420p", 8, 0),
+        ("yuv422p", 8, 0),
+        ("yuv444p", 8, 0),
+        ("yuv440p", 8, 0),
+        ("yuv411p", 8, 0),
+        ("nv16", 8, 0),
+        ("yuv420p10le", 10, 0),
+        ("yuv422p10le", 10, 0),
+        ("yuv444p10le", 10, 0),
+        ("yuv420p12le", 12, 0),
+        ("yuv420p16le", 16, 0),
+        ("p010le", 10, 6),
+    ],
+)
+def test_a_grey_ramp_has_the_levels_that_its_range_says(pixel_format: str, bits: int, shift: int) -> None:
+    frames = UprightFrames(hd_is_bt709=True)
+    kind = np.dtype(np.uint8 if bits == 8 else "<u2")
+    for luma, colorspace, width in product(range(16, 236, 3), (1, 5, 9), (32, 31)):
+        picture = av.VideoFrame(width, 32, pixel_format)
+        for number, plane in enumerate(picture.planes):
+            value = (luma if number == 0 else 128) << (bits - 8 + shift)
+            plane.update(np.full(plane.buffer_size // kind.itemsize, value, kind).tobytes())
+        picture.colorspace, picture.color_range = colorspace, 1  # Rec. 709, 601 or 2020, limited
+        found = rgb_of(frames.frame_of(picture))
+        assert found.shape == (32, width, 3)
+        assert (found == round((luma - 16) * 255 / 219)).all(), (luma, colorspace, width, found.min(), found.max())
 
 
 def test_sides_that_chroma_does_not_divide_are_read_whole(tmp_path: Path) -> None:
