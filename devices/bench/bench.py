@@ -33,6 +33,7 @@ from weckd_edge.devices.bench.settings import QUICK, BenchSettings
 from weckd_edge.devices.bench.verdict import LARGEST_SPREAD, spread_text
 from weckd_edge.devices.bench.watched_run import THIS_MACHINE, BenchMachine, WatchedRun, run_watched
 from weckd_edge.devices.machine.detect import DetectedMachine
+from weckd_edge.devices.native.library import describe_library
 from weckd_edge.devices.runtime.backends.base import NetworkRunner
 from weckd_edge.devices.runtime.golden_arrays import load_golden_frames
 from weckd_edge.devices.runtime.input_guard import open_guard
@@ -122,6 +123,9 @@ def bench_model(
         task.advance()
         runner = model.open(settings.threads)
         draft = _draft(model, runner.version, settings, cold, found, warnings)
+        if runner.front_end.computes and draft.pixels is not None and not draft.pixels.startswith("compiled"):
+            warning = f"the front end's bytes are the same, and take longer: {draft.pixels}"
+            draft = replace(draft, warnings=(*draft.warnings, warning))
         try:
             with kept.stream(FRAME, draft) if kept else nullcontext() as sink:
                 run = run_watched(model.predictor(runner), _single(frames), rules, generator, machine, sink)
@@ -154,6 +158,7 @@ def _draft(
         backend_version=version,
         precision=model.precision,
         by_device=model.by_device,
+        pixels=describe_library(),
         rules=rules.text(0, 0.0),
         threads=settings.threads,
         end_to_end=_NO_TIME,

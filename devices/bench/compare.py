@@ -137,8 +137,16 @@ def machine_differences(first: Measurement, second: Measurement) -> tuple[str, .
         ("host", first.host, second.host),
         ("threads", first.threads, second.threads),
         ("power mode", *modes),
+        ("front end", *_front_ends(first, second)),
     ]
     return tuple(f"{name}: {a} and {b}" for name, a, b in pairs if a != b)
+
+
+def _front_ends(first: Measurement, second: Measurement) -> tuple[str, str]:
+    """Return what computed on the frames of each, without the reason; equal where one of them does not say."""
+    if first.pixels is None or second.pixels is None:
+        return "", ""
+    return first.pixels.partition(",")[0], second.pixels.partition(",")[0]
 
 
 def _verdict(

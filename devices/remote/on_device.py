@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 import tempfile
 import threading
@@ -18,6 +19,26 @@ _BEAT_S = 1.0
 _SCRATCH = "scratch"
 
 
+def use_installed_library() -> None:
+    """Put an installed package's compiled library in place of the one that was sent, where that cannot be loaded here.
+
+    It is taken only where it was compiled of the very sources that were sent; otherwise NumPy computes on frames.
+    """
+    from weckd_edge.devices.native.library import MissingLibrary, open_library
+    from weckd_edge.devices.native.sources import LIBRARY
+
+    places = (Path(folder) / "weckd_edge/devices/native" / LIBRARY.name for folder in sys.path)
+    for path in (LIBRARY, *places):
+        try:
+            open_library(path)
+        except MissingLibrary:
+            continue
+        if path != LIBRARY:
+            LIBRARY.unlink(missing_ok=True)
+            shutil.copyfile(path, LIBRARY)
+        return
+
+
 def run_request(folder: Path) -> None:
     """Run the bench that a folder's request asks for, and keep it in the folder.
 
@@ -31,6 +52,7 @@ def run_request(folder: Path) -> None:
     from weckd_edge.devices.bench.watched_run import BenchMachine
     from weckd_edge.devices.finalize.finalize import FinalizeOptions, finalize
 
+    use_installed_library()
     request = from_json(BenchRequest, (folder / REQUEST_FILE).read_bytes(), where=REQUEST_FILE, error=DeviceError)
     bundle = open_bundle(folder / BUNDLE if request.bundle is None else Path(request.bundle))
     if request.finalize:

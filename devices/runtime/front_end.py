@@ -64,6 +64,11 @@ class FrontEnd:
         self._whole = (0, 0, spec.frame.width, spec.frame.height)
         self._compiled = _compile(spec, guard, self.takes)
 
+    @property
+    def computes(self) -> bool:
+        """Whether there is anything to do: pixels to make, or a guard that looks."""
+        return self.takes == "pixels" or self.guard is not None
+
     def prepare(self, frame: Frame) -> Prepared:
         """Return both what the graph takes and the guard's decision, for a frame ``[1, height, width, 3]``.
 

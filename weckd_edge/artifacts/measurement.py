@@ -206,6 +206,8 @@ class Measurement:
         parts: Latencies of the parts of a prediction; None where they were not timed.
         int8: Layers that ran in int8, counted by the backend's library; None for other precisions, and where it cannot tell.
         by_device: Whether ``finalize`` chose the model on this device.
+        pixels: What computed on frames in the front end, in words: ``compiled library (...)``, or ``NumPy, ...`` and why;
+            None where it was not recorded.
         cut_off: Why the run ended early; None where it did not. A run that was cut off is never VALID.
         schema_version: Schema version of this record.
     """
@@ -235,5 +237,6 @@ class Measurement:
     parts: LatencyParts | None = None
     int8: Int8Count | None = None
     by_device: bool = False
+    pixels: str | None = None
     cut_off: str | None = None
     schema_version: int = SCHEMA_VERSION

@@ -97,6 +97,8 @@ def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
     print_message(f"{found.backend} {found.backend_version}, {found.precision}{chosen}, {threads_used}, {found.generator}")
     if found.int8 is not None:
         print_message(found.int8.sentence)
+    if found.pixels is not None:
+        print_message(f"frames: {found.pixels}")
     print_message(found.rules)
     for stop in found.early_stopping:
         if stop.estimate_ns is not None:

@@ -79,6 +79,8 @@ def _latency_numbers(measurement: Measurement) -> list[tuple[str, str]]:
     rows += _part_numbers(measurement)
     if measurement.int8 is not None:
         rows.append(("layers that run in int8", str(measurement.int8)))
+    if measurement.pixels is not None:
+        rows.append(("front end computed by", measurement.pixels))
     rows.append(("cold start, until the first prediction", milliseconds(measurement.cold_start_ns)))
     rss = measurement.peak_rss_bytes
     rows.append(("peak memory", "cannot be measured on this machine" if rss is None else size(rss)))

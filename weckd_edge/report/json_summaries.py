@@ -202,6 +202,7 @@ def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, An
         "backend_version": found.backend_version,
         "precision": found.precision,
         "by_device": found.by_device,
+        "pixels": found.pixels,
         "int8": found.int8,
         "threads": found.threads,
         "rules": found.rules,

@@ -382,6 +382,20 @@ def test_a_model_that_lost_the_tensors_name_is_cut_in_its_onnx_graph(toy: Module
     assert "'image'" in "\n".join(without.warnings)
 
 
+@pytest.mark.parametrize("by", ["compiled", "numpy"])
+def test_what_computes_on_frames_is_recorded_and_numpy_is_warned_of_where_there_is_work(
+    by: str, toy: ModuleType, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue(f"frames_by_{by}")
+    for resize in ("bilinear", "area"):
+        found = bench(toy.write_bundle(tmp_path / resize, resize=resize), BenchSettings(queries=2, warmup=0))
+        assert str(found.pixels).startswith("compiled library" if by == "compiled" else "NumPy")
+        told = [text for text in found.warnings if "NumPy" in text]
+        assert len(told) == (1 if by == "numpy" and resize == "area" else 0)
+        assert str(found.pixels) in bench_page(found)
+        assert bench_summary(found, "VALID", "r")["pixels"] == found.pixels
+
+
 @pytest.mark.parametrize(("half", "as_written"), [(True, False), (False, True), (False, False)])
 @pytest.mark.parametrize("image", ["image", "fused"])
 def test_the_network_alone_computes_as_the_whole_model_does(

@@ -109,6 +109,14 @@ def test_another_power_mode_is_another_device_and_another_backend_is_not() -> No
     assert machine_differences(slow, dataclasses.replace(slow, backend="onnxruntime", precision="fp32")) == ()
 
 
+def test_frames_by_numpy_and_by_the_compiled_library_are_unlike() -> None:
+    compiled = measured([1000] * 100, pixels="compiled library (avx2)")
+    numpy = measured([1000] * 100, pixels="NumPy, without the compiled library: it was not built")
+    assert machine_differences(compiled, numpy) == ("front end: compiled library (avx2) and NumPy",)
+    assert machine_differences(numpy, dataclasses.replace(numpy, pixels="NumPy, without it: for another reason")) == ()
+    assert machine_differences(compiled, measured([1000] * 100)) == (), "an older record does not say"
+
+
 def test_too_few_queries_are_refused() -> None:
     with raises(ConfigError, "E_CONFIG_RANGE", says=("64", "63")):
         compare_benches(measured([1000] * 63), measured([1000] * 100))

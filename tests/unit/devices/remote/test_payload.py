@@ -59,6 +59,29 @@ def test_every_module_of_the_payload_can_be_imported_without_the_rest_of_the_pac
     subprocess.run([sys.executable, "-c", code], check=True, cwd="/")
 
 
+@pytest.mark.parametrize("installed", ["of these sources", "of others", "none"])
+def test_a_device_of_another_kind_takes_the_compiled_library_that_is_installed_there(
+    installed: str, tmp_path: Path, frames_by_compiled: None
+) -> None:
+    sent, site = tmp_path / "code", tmp_path / "site"
+    for name, path in code_files():
+        (sent / name).parent.mkdir(parents=True, exist_ok=True)
+        (sent / name).write_bytes(b"\x7fELF of another processor" if path == sources.LIBRARY else path.read_bytes())
+    place = site / "weckd_edge/devices/native" / sources.LIBRARY.name
+    place.parent.mkdir(parents=True)
+    if installed != "none":
+        compile_library(place, digest="0" * 64 if installed == "of others" else None)
+    code = (
+        f"import sys; sys.path.append({str(site)!r})\n"
+        "from weckd_edge.devices.native.library import describe_library, pixels_library\n"
+        "from weckd_edge.devices.remote.on_device import use_installed_library\n"
+        "use_installed_library(); print(describe_library(), pixels_library() is not None)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], cwd=sent, capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("compiled library" if installed == "of these sources" else "NumPy"), done.stdout
+    assert done.stdout.split()[-1] == str(installed == "of these sources")
+
+
 @pytest.mark.parametrize("by", ["compiled", "numpy"])
 def test_a_device_of_this_kind_computes_on_frames_as_this_machine_does(
     by: str, tmp_path: Path, request: pytest.FixtureRequest
