@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from weckd_edge.artifacts import BadFile, DataNote
+from weckd_edge.artifacts import BadFile, DataNote, PublishedLeaks
 from weckd_edge.config import DataConfig
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.serialization import to_data
@@ -33,21 +33,6 @@ class Leak:
 
     test: str
     train: str
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class PublishedSplit:
-    """Leaks of the split that the data set came with.
-
-    Attributes:
-        leaking_test_images: Number of test images that are copies of a training image.
-        test_images: Number of test images.
-        grouped_test_images: Number of test images in one group with a training image, copies among them.
-    """
-
-    leaking_test_images: int
-    test_images: int
-    grouped_test_images: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -79,7 +64,7 @@ class DataReport:
     exact_duplicates: int
     near_duplicate_groups: int
     separate_ties: int
-    published_split: PublishedSplit | None
+    published_split: PublishedLeaks | None
     leaks: tuple[Leak, ...]
     synthetic: bool
     notes: tuple[DataNote, ...] = ()
@@ -97,8 +82,8 @@ class DataReport:
             "near_duplicate_groups": self.near_duplicate_groups,
             "published_split": published
             and {
-                "leaking_test_images": published.leaking_test_images,
-                "grouped_test_images": published.grouped_test_images,
+                "leaking_test_images": published.copies,
+                "grouped_test_images": published.grouped,
                 "test_images": published.test_images,
             },
             "leaks": to_data(self.leaks),
@@ -128,6 +113,7 @@ def check_data(path: Path, config: DataConfig, progress: Progress, cache: Path |
     counts.update(image.listed.label for image in found.images)
     labels = [image.listed.label for image in found.images]
     _, notes = keeps_published(labels, [image.listed.published_split for image in found.images], DataConfig())
+    published = count_leaks(found.images, grouping.groups)
     return DataReport(
         images=len(found.images),
         class_counts=dict(sorted(counts.items())),
@@ -138,10 +124,10 @@ def check_data(path: Path, config: DataConfig, progress: Progress, cache: Path |
         exact_duplicates=len(found.images) - len({image.pixels_sha256 for image in found.images}),
         near_duplicate_groups=grouping.near_duplicate_groups,
         separate_ties=grouping.separate_ties,
-        published_split=_published(found.images, grouping.groups),
+        published_split=published,
         leaks=_leaks(found.images),
         synthetic=is_phantom(found.root),
-        notes=(*found.notes, *notes, *leak_notes(found.images, grouping.groups)),
+        notes=(*found.notes, *notes, *leak_notes(published)),
     )
 
 
@@ -156,10 +142,3 @@ def _leaks(images: Sequence[ScannedImage]) -> tuple[Leak, ...]:
         for image in images
         if image.listed.published_split == part and image.pixels_sha256 in train
     )
-
-
-def _published(images: Sequence[ScannedImage], groups: Sequence[str]) -> PublishedSplit | None:
-    if not any(image.listed.published_split for image in images):
-        return None
-    copies, grouped, test = count_leaks(images, groups)
-    return PublishedSplit(leaking_test_images=copies, test_images=test, grouped_test_images=grouped)

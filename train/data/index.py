@@ -17,7 +17,7 @@ from weckd_edge.train.data.duplicates.groups import group_images
 from weckd_edge.train.data.duplicates.ties import find_ties
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
-from weckd_edge.train.data.published import keeps_published, leak_notes
+from weckd_edge.train.data.published import count_leaks, keeps_published, leak_notes
 from weckd_edge.train.data.reading import DataSet, read_data
 from weckd_edge.train.data.scan import ScannedImage
 from weckd_edge.train.data.scan_store import ScanStore, open_scan_store, scan_folder
@@ -73,6 +73,8 @@ def build_index(  # noqa: PLR0913 - one call says everything, by keyword
         )
         images = _first_of_copies(usable, per_split=kept)
         grouping = group_images(images, find_ties(images, config.near_duplicate_distance, store))
+        group_of = {image.pixels_sha256: group for image, group in zip(images, grouping.groups, strict=True)}
+        leaks = count_leaks(usable, [group_of[image.pixels_sha256] for image in usable])
         items = _split_items(images, grouping.groups)
         if fold is None:
             places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
@@ -93,7 +95,8 @@ def build_index(  # noqa: PLR0913 - one call says everything, by keyword
         unlabelled=unlabelled.images,
         unlabelled_left_out=unlabelled.left_out,
         named_groups=sum(image.listed.group is not None for image in images),
-        notes=(*found.notes, *notes, *(leak_notes(images, grouping.groups) if kept else ())),
+        notes=(*found.notes, *notes, *(leak_notes(leaks) if kept else ())),
+        published_leaks=leaks,
     )
     _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
     return index

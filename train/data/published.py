@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
-from weckd_edge.artifacts import SPLITS, DataNote, Split
+from weckd_edge.artifacts import SPLITS, DataNote, PublishedLeaks, Split
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.notes import counted, note
@@ -78,24 +78,37 @@ def _problem(labels: Sequence[str], splits: Sequence[Split | None]) -> str:
     return ""
 
 
-def count_leaks(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[int, int, int]:
-    """Return numbers of published test images: copies of a training image, in a group with one, and all."""
+def count_leaks(images: Sequence[ScannedImage], groups: Sequence[str]) -> PublishedLeaks | None:
+    """Count the leaks of the published split.
+
+    Args:
+        images: All images that can be used, copies among them.
+        groups: Group of each image.
+
+    Returns:
+        None where the data set came without a split.
+    """
     splits = [image.listed.published_split for image in images]
+    if not any(splits):
+        return None
     part = test_part(splits)
     train = [n for n, split in enumerate(splits) if split == "train"]
     pixels, named = {images[n].pixels_sha256 for n in train}, {groups[n] for n in train}
     test = [n for n, split in enumerate(splits) if split == part]
-    copies = sum(images[n].pixels_sha256 in pixels for n in test)
-    return copies, sum(groups[n] in named for n in test), len(test)
+    return PublishedLeaks(
+        test_images=len(test),
+        copies=sum(images[n].pixels_sha256 in pixels for n in test),
+        grouped=sum(groups[n] in named for n in test),
+    )
 
 
-def leak_notes(images: Sequence[ScannedImage], groups: Sequence[str]) -> tuple[DataNote, ...]:
+def leak_notes(leaks: PublishedLeaks | None) -> tuple[DataNote, ...]:
     """Return notes on the leaks of the published split; none where it has none."""
-    copies, grouped, test = count_leaks(images, groups)
-    if not copies and not grouped:
+    if leaks is None or not (leaks.copies or leaks.grouped):
         return ()
     text = (
-        f"the split that the data set came with leaks: of {counted(test, 'test image')} {copies} are copies of a training "
-        f"image and {grouped} share a group with one; --no-published-split deals a new one by whole groups"
+        f"the split that the data set came with leaks: of {counted(leaks.test_images, 'test image')} {leaks.copies} are "
+        f"copies of a training image and {leaks.grouped} share a group with one; --no-published-split deals a new one by "
+        "whole groups"
     )
     return (note("W_SPLIT_LEAKS", text),)

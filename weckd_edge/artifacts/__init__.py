@@ -38,7 +38,15 @@ from weckd_edge.artifacts.chain import (
     StageTime,
     TeacherRecord,
 )
-from weckd_edge.artifacts.data import Attribute, BadFile, DataNote, DatasetIndex, ImageRecord, UnlabelledImage
+from weckd_edge.artifacts.data import (
+    Attribute,
+    BadFile,
+    DataNote,
+    DatasetIndex,
+    ImageRecord,
+    PublishedLeaks,
+    UnlabelledImage,
+)
 from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Environment
 from weckd_edge.artifacts.exam import (
     LARGEST_EVIDENCE,
@@ -234,6 +242,7 @@ __all__ = [
     "PrecisionSelection",
     "Prediction",
     "Preparation",
+    "PublishedLeaks",
     "QualityLimits",
     "QuantizationTrial",
     "QuantizedModel",

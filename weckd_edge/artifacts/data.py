@@ -120,6 +120,21 @@ class DataNote:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class PublishedLeaks:
+    """Leaks of the split that a data set came with, whether or not it is kept; counted with all copies.
+
+    Attributes:
+        test_images: Number of its test images: of its validation images, where it names no others.
+        copies: Number of them with the pixels of one of its training images.
+        grouped: Number of them in one group with one of its training images, copies among them.
+    """
+
+    test_images: int
+    copies: int
+    grouped: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DatasetIndex:
     """The file ``evidence/dataset_index.json``: every image of the data set, by digest, and how it is used.
 
@@ -137,6 +152,8 @@ class DatasetIndex:
         unlabelled_left_out: Number of unlabelled images left out because they copy another image or resemble a held-out one.
         named_groups: Number of images whose group the user named; None in an index that did not count them.
         notes: Decisions where the layout left a choice, and warnings about the data set.
+        published_leaks: Leaks of the split that the data set came with; None where it came with none, and in an index that
+            did not count them.
         schema_version: Schema version of this record.
     """
 
@@ -152,6 +169,7 @@ class DatasetIndex:
     unlabelled_left_out: int = 0
     named_groups: int | None = None
     notes: tuple[DataNote, ...] = ()
+    published_leaks: PublishedLeaks | None = None
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:

@@ -151,8 +151,8 @@ def _print_report(path: Path, report: DataReport) -> None:
     if published is not None:
         rows += [
             ("test images of the published split", published.test_images),
-            ("LEAK: of these, copies of a training image", published.leaking_test_images),
-            ("LEAK: of these, in one group with a training image", published.grouped_test_images),
+            ("LEAK: of these, copies of a training image", published.copies),
+            ("LEAK: of these, in one group with a training image", published.grouped),
         ]
     print_table(("found", "number"), rows)
     if report.notes:

@@ -205,11 +205,8 @@ class DataFacts:
         splits: Name and number of images of each use; every labelled subset is one.
         rows: Name of each class, and its number of images in train, val and test.
         groups: Number of groups.
-        exact_copies: Number of images whose pixels another image has too.
+        exact_copies: Number of images with the pixels of an earlier one, those left out of the splits among them.
         cut_groups: Number of groups in more than one split; anything but 0 is a leak.
-        published_leaks: Number of the published split's test images whose pixels, or whose group, its training part holds
-            too; None where the data set came without a split.
-        published_test: Number of test images of the published split.
     """
 
     splits: tuple[tuple[str, int], ...]
@@ -217,8 +214,6 @@ class DataFacts:
     groups: int
     exact_copies: int
     cut_groups: int
-    published_leaks: tuple[int, int] | None
-    published_test: int
 
 
 def data_facts(index: DatasetIndex) -> DataFacts:
@@ -231,21 +226,14 @@ def data_facts(index: DatasetIndex) -> DataFacts:
     where: dict[str, set[str]] = {}
     for image in index.images:
         where.setdefault(image.group, set()).add(image.split)
-    published = [image for image in index.images if image.published_split is not None]
-    seen = [image for image in published if image.published_split != "test"]
-    test = [image for image in published if image.published_split == "test"]
-    pixels, groups = {image.pixels_sha256 for image in seen}, {image.group for image in seen}
-    leaks = (sum(i.pixels_sha256 in pixels for i in test), sum(i.group in groups for i in test)) if test else None
     return DataFacts(
         splits=tuple(splits),
         rows=tuple(
             (label, per_label[k, "train"], per_label[k, "val"], per_label[k, "test"]) for k, label in enumerate(index.labels)
         ),
         groups=len(where),
-        exact_copies=len(index.images) - len({image.pixels_sha256 for image in index.images}),
+        exact_copies=index.exact_copies + len(index.images) - len({image.pixels_sha256 for image in index.images}),
         cut_groups=sum(len(splits_of) > 1 for splits_of in where.values()),
-        published_leaks=leaks,
-        published_test=len(test),
     )
 
 

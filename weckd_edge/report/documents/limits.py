@@ -43,11 +43,11 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
     data = data_facts(contents.dataset)
     if data.cut_groups:
         yield f"A leak: {plural(data.cut_groups, 'group')} of images in more than one split."
-    if data.published_leaks is not None and any(data.published_leaks):
-        copies, grouped = data.published_leaks
+    leaks = contents.dataset.published_leaks
+    if leaks is not None and (leaks.copies or leaks.grouped):
         yield (
-            f"The split that the data set came with leaks: of its {plural(data.published_test, 'test image')}, {copies} "
-            f"copy a training image and {grouped} share a group with one."
+            f"The split that the data set came with leaks: of its {plural(leaks.test_images, 'test image')}, {leaks.copies} "
+            f"copy a training image and {leaks.grouped} share a group with one."
         )
     audit = contents.audit
     if audit is None:

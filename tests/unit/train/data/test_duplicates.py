@@ -209,9 +209,9 @@ def test_the_published_otoscopy_split_is_seen_to_leak(tmp_path: Path) -> None:
     (tmp_path / "set.csv").write_text("\n".join(lines))
     report = check_data(tmp_path / "set.csv", DataConfig(), SilentProgress())
     assert report.published_split is not None
-    assert report.published_split.leaking_test_images == 68
+    assert report.published_split.copies == 68
     assert report.published_split.test_images == 160
-    assert report.published_split.grouped_test_images >= 85
+    assert report.published_split.grouped >= 85
     assert report.exact_duplicates == 69
     truth = {name[0]: name[2] for name in names}
     listed = [ListedImage(path=name[0], label=name[1]) for name in names]

@@ -11,7 +11,7 @@ from click.testing import CliRunner
 from PIL import Image
 
 from support.errors import raises
-from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.artifacts import DatasetIndex, PublishedLeaks
 from weckd_edge.cli.data import command
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
@@ -127,6 +127,23 @@ def test_the_published_test_split_is_kept_with_its_leaks(folder: Path) -> None:
     assert all(record.published_split == "test" for record in tests)
     assert index.exact_copies == 0
     assert {record.split for record in index.images if record.published_split == "train"} == {"train", "val"}
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_leaks_of_a_published_split_are_counted_before_copies_are_left_out(folder: Path, kept: bool) -> None:
+    index = index_of(published(folder), config=DataConfig(labelled_fraction=0.2, use_published_split=kept))
+    assert index.published_leaks == PublishedLeaks(test_images=7, copies=1, grouped=1)
+
+
+def test_published_validation_images_are_neither_trained_on_nor_leaks(folder: Path) -> None:
+    table = published(folder)
+    table.write_text(table.read_text().replace("wax/00.png,wax,train", "wax/00.png,wax,val"))
+    index = index_of(table, config=DataConfig(labelled_fraction=0.2, use_published_split=False))
+    assert index.published_leaks == PublishedLeaks(test_images=7, copies=0, grouped=0)
+
+
+def test_an_index_without_a_published_split_has_no_leaks_of_one(folder: Path) -> None:
+    assert index_of(folder).published_leaks is None
 
 
 def test_check_names_the_leak_on_stdout_and_in_json(folder: Path) -> None:

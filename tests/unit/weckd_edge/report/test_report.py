@@ -17,6 +17,7 @@ from weckd_edge.artifacts import (
     Gate,
     ImageRecord,
     Prediction,
+    PublishedLeaks,
 )
 from weckd_edge.bundle.reader import open_bundle
 from weckd_edge.bundle.verdict import sum_up_gates
@@ -24,7 +25,7 @@ from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.report import command
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.store import file_ref
-from weckd_edge.core.words import plural
+from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report import (
     Sample,
     html_shell,
@@ -205,28 +206,40 @@ def test_confusion_counts_every_image_once_and_sets_abstentions_apart() -> None:
     assert verdicts.confusion(answers, 2, 0.6) == ([[1, 0], [1, 1]], [1, 0])
 
 
-def test_leaks_of_the_published_split_are_counted_by_pixels_and_by_group() -> None:
+def test_copies_are_counted_with_those_that_were_left_out_of_the_splits() -> None:
     base = make_evidence().dataset.images[0]
 
-    def image(name: str, pixels: str, group: str, published: str, split: str = "train") -> ImageRecord:
-        return dataclasses.replace(
-            base, path=name, pixels_sha256=pixels, group=group, published_split=published, split=split
-        )
+    def image(name: str, pixels: str, group: str, split: str = "train") -> ImageRecord:
+        return dataclasses.replace(base, path=name, pixels_sha256=pixels, group=group, split=split)
 
     index = DatasetIndex(
         name="x",
         labels=LABELS,
         images=(
-            image("a", "1", "A", "train"),
-            image("b", "1", "A", "test"),
-            image("c", "2", "A", "test"),
-            image("d", "3", "B", "test", "test"),
-            image("e", "4", "B", "test", "val"),
+            image("a", "1", "A"),
+            image("b", "1", "A"),
+            image("c", "2", "A"),
+            image("d", "3", "B", "test"),
+            image("e", "4", "B", "val"),
         ),
+        exact_copies=7,
     )
     facts = verdicts.data_facts(index)
-    assert (facts.published_leaks, facts.published_test) == ((1, 2), 4)
-    assert (facts.exact_copies, facts.groups, facts.cut_groups) == (1, 2, 1)
+    assert (facts.exact_copies, facts.groups, facts.cut_groups) == (8, 2, 1)
+
+
+def test_report_and_card_tell_the_counted_leaks_of_a_published_split_that_is_not_kept(tmp_path: Path) -> None:
+    evidence = make_evidence()
+    leaks = PublishedLeaks(test_images=160, copies=68, grouped=87)
+    evidence = dataclasses.replace(
+        evidence, dataset=dataclasses.replace(evidence.dataset, published_leaks=leaks, exact_copies=54)
+    )
+    html = write(tmp_path, evidence, make_manifest()).replace(NBSP, " ")
+    assert "68 of its 160 test images copy a training image, 87 share a group with one" in html
+    assert "70 images with the same pixels as an earlier one" in html  # 54 left out, 16 in the index
+    assert "of its 160 test images, 68 copy a training image and 87 share a group with one." in " ".join(
+        limits(evidence)
+    ).replace(NBSP, " ")
 
 
 def test_what_may_be_wrong_with_the_data_set_is_reported_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
