@@ -148,6 +148,9 @@ def metrics_summary(metrics: MetricsRecord, labels: Sequence[str]) -> dict[str, 
             for c in compiled.classes
         ],
         "worst_class": None if metrics.worst_class is None else labels[metrics.worst_class],
+        "unjudged_classes": [
+            labels[c.label] for c in compiled.classes if c.sensitivity is None or c.sensitivity.low is None
+        ],
         "worst_slice": None if metrics.worst_slice is None else slices[metrics.worst_slice],
         "slices": slices,
         "flips": [

@@ -26,6 +26,9 @@ OLD_BUNDLE = (
     "to get them."
 )
 
+_SHOWN = 5
+"""Number of classes without an interval that a sentence names."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MetricsCell:
@@ -133,11 +136,22 @@ def headline(record: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
 
 
 def worst_class_sentence(record: MetricsRecord, labels: Sequence[str]) -> str:
-    """Return a sentence on the class with the lowest sensitivity; empty where no class has enough images."""
+    """Return a sentence on the class with the lowest sensitivity, and on those with too few images to be judged."""
+    unjudged = unjudged_classes(record, labels)
+    also = f"; {unjudged}" if unjudged else ""
     if record.worst_class is None:
-        return ""
+        return f"Worst class: not known{also}."
     metric = record.compiled.classes[record.worst_class].sensitivity
-    return f"Worst class: {labels[record.worst_class]}, sensitivity {_text(metric)}."
+    return f"Worst class: {labels[record.worst_class]}, sensitivity {_text(metric)}{also}."
+
+
+def unjudged_classes(record: MetricsRecord, labels: Sequence[str]) -> str:
+    """Return the classes with too few test images or groups for an interval, the least found first; empty without any."""
+    few = [c for c in record.compiled.classes if c.sensitivity is None or c.sensitivity.low is None]
+    few.sort(key=lambda c: (c.found / c.images if c.images else 0.0, c.label))
+    named = [f"{labels[c.label]} ({f'{c.found} of {c.images} found' if c.images else 'no test image'})" for c in few]
+    more = f" and {len(few) - _SHOWN} more" if len(few) > _SHOWN else ""
+    return f"not judged: {', '.join(named[:_SHOWN])}{more}" if few else ""
 
 
 def worst_slice(record: MetricsRecord) -> str:

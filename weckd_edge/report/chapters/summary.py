@@ -10,7 +10,7 @@ from weckd_edge.core.words import NBSP, plural, with_plain_spaces
 from weckd_edge.report.chapters import abstention, verdicts
 from weckd_edge.report.chapters.audit_warnings import audit_warnings
 from weckd_edge.report.chapters.exams import brief_exam_sentence
-from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
+from weckd_edge.report.chapters.metrics import flip_counts_sentence, unjudged_classes, worst_slice
 from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, significant
 
@@ -99,15 +99,16 @@ def _accuracy(verification: Verification) -> KeyNumber:
 
 def _worst_class(record: MetricsRecord | None, verification: Verification, labels: tuple[str, ...]) -> KeyNumber:
     if record is not None:
-        name = "Lowest per-class sensitivity"
-        if record.worst_class is None:
-            return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
-        metric = record.compiled.classes[record.worst_class].sensitivity
-        if metric is None or metric.low is None or metric.high is None:
-            return KeyNumber(name=name, value="not known", about="no class has enough test images for a 95\u00a0% interval")
+        unjudged = unjudged_classes(record, labels)
+        also = f"; {unjudged}" if unjudged else ""
+        metric = None if record.worst_class is None else record.compiled.classes[record.worst_class].sensitivity
+        if record.worst_class is None or metric is None or metric.low is None or metric.high is None:
+            about = f"no class has enough test images for a 95{NBSP}% interval{also}"
+            return KeyNumber(name="Lowest per-class sensitivity", value="not known", about=about)
         low, high, value, images, groups = metric.low, metric.high, metric.value, metric.images, metric.groups
         label = labels[record.worst_class]
     else:
+        also = ""
         known = [(rate.value, at, rate) for at, rate in enumerate(verification.recall_compiled) if rate is not None]
         if not known:
             return KeyNumber(name="Lowest per-class sensitivity", value="not known", about="the test split is empty")
@@ -117,7 +118,7 @@ def _worst_class(record: MetricsRecord | None, verification: Verification, label
         name=f"Lowest per-class sensitivity: {label}",
         value=percent(value),
         about=f"95{NBSP}% interval {low * 100:.1f}{EN_DASH}{high * 100:.1f}{NBSP}%; {plural(images, 'image')} of it in "
-        f"{plural(groups, 'group')}",
+        f"{plural(groups, 'group')}{also}",
     )
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from support import factories
+from support.bundles.report_evidence import make_evidence
 from support.errors import raises
 from support.programs.benchmark_scripts import load_script
 from tests.support.training.networks import record
@@ -20,7 +21,9 @@ from weckd_edge.metrics.counts import Predictions, draw_weights, weighted_auc
 from weckd_edge.metrics.group_bootstrap import bounded
 from weckd_edge.metrics.intervals import rate_by_group, student_t_95, wilson
 from weckd_edge.metrics.prediction_flips import count_flips
-from weckd_edge.report.chapters.metrics import OLD_BUNDLE, metrics_text
+from weckd_edge.report.chapters.metrics import OLD_BUNDLE, metrics_text, worst_class_sentence
+from weckd_edge.report.chapters.summary import summarize_bundle
+from weckd_edge.report.json_summaries import metrics_summary
 
 LABELS = ("effusion", "normal")
 RATE = Rate(value=0.5, low=0.4, high=0.6, correct=5, images=10, groups=10)
@@ -199,6 +202,32 @@ def test_a_class_that_the_test_split_lacks_has_no_figure_and_a_line() -> None:
     assert found.compiled.classes[2].sensitivity is None
     assert found.compiled.classes[2].images == 0
     assert "the test split has no image of wax: nothing is known of it" in found.notes
+
+
+def test_a_class_too_small_to_be_judged_is_named_with_its_counts_wherever_the_worst_class_is() -> None:
+    index, verification = data(120)
+    missed = tuple(
+        replace(p, path=f"wax{k}.png", group=f"wax{k}", label=2, compiled=sure(0))
+        for k, p in enumerate(verification.predictions[:8])
+    )
+    found = performance(index, factories.verification([*verification.predictions, *missed], index.labels))
+    assert found.worst_class in (0, 1)
+    told = "; not judged: wax (0 of 8 found)"
+    assert worst_class_sentence(found, index.labels).endswith(f"{told}.")
+    number = summarize_bundle(replace(make_evidence(index.labels), metrics=found)).numbers[1]
+    assert number.about.endswith(told)
+    assert metrics_summary(found, index.labels)["unjudged_classes"] == ["wax"]
+
+
+def test_where_no_class_can_be_judged_each_is_named() -> None:
+    index, verification = data(12)
+    found = performance(index, verification)
+    right = [c.found for c in found.compiled.classes]
+    told = worst_class_sentence(found, index.labels)
+    assert told.startswith("Worst class: not known; not judged: ")
+    assert f"effusion ({right[0]} of 6 found)" in told
+    assert f"normal ({right[1]} of 6 found)" in told
+    assert "wax (no test image)" in told
 
 
 def test_a_slice_of_three_images_gets_counts_and_says_why() -> None:
