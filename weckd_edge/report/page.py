@@ -18,7 +18,7 @@ from weckd_edge.report.chapters import abstention, audit, explorer, operating_po
 from weckd_edge.report.chapters.confusion_csv import confusion_csv, csv_url
 from weckd_edge.report.chapters.exams import exams_text, outcome_text
 from weckd_edge.report.chapters.gallery import by_severity, gallery
-from weckd_edge.report.chapters.metrics import flip_counts_sentence, metrics_text, recall_table
+from weckd_edge.report.chapters.metrics import flip_sentences, metrics_text, recall_table
 from weckd_edge.report.chapters.models import model_rows
 from weckd_edge.report.chapters.summary import summarize_bundle
 from weckd_edge.report.charts.chain import all_evaluated, chain_chart
@@ -126,7 +126,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "outside_sentence": verdicts.outside_sentence(contents.chain.outside),
         "taught_by": {link.name: verdicts.taught_by(link, contents.chain) for link in contents.chain.links},
         "metrics": metrics_text(record, manifest.labels),
-        "flip_sentences": [flip_counts_sentence(flips) for flips in record.flips] if record else [],
+        "flip_sentences": flip_sentences(record) if record else (),
         "recall_table": recall_table(verification, manifest.labels),
         "data": data,
         "abstention": found,

@@ -18,7 +18,7 @@ from weckd_edge.artifacts import (
     Verification,
 )
 from weckd_edge.core.words import NBSP, plural
-from weckd_edge.report.chapters.parity import SURE, p_equals, p_value
+from weckd_edge.report.chapters.parity import mcnemar_text, p_value
 from weckd_edge.report.numbers import EN_DASH, MINUS, interval, percent, points
 
 OLD_BUNDLE = (
@@ -132,7 +132,7 @@ def recall_table(verification: Verification, labels: Sequence[str]) -> MetricsTa
 def headline(record: MetricsRecord, labels: Sequence[str]) -> tuple[str, ...]:
     """Return sentences on the worst class, the worst slice and the flips."""
     worst = (worst_class_sentence(record, labels), worst_slice(record))
-    return (*(line for line in worst if line), *(flip_counts_sentence(flips) for flips in record.flips))
+    return (*(line for line in worst if line), *flip_sentences(record))
 
 
 def worst_class_sentence(record: MetricsRecord, labels: Sequence[str]) -> str:
@@ -168,16 +168,30 @@ def worst_slice(record: MetricsRecord) -> str:
     return f"Worst slice: {one.name}, accuracy {_text(accuracy)}; {overall} on all test images{unjudged}."
 
 
-def flip_counts_sentence(flips: Flips) -> str:
-    """Return a sentence on how many decisions changed between two implementations, with McNemar's p value."""
+def flip_sentences(record: MetricsRecord) -> tuple[str, ...]:
+    """Return a sentence on how many decisions changed between each two implementations, with McNemar's p value.
+
+    That of FP32 and the deployed model adds the difference of accuracy, whose interval counts the groups.
+    """
+    compiling = (record.fp32_name, record.compiled_name)
+    return tuple(
+        _flips_sentence(flips, record.difference.accuracy if (flips.before, flips.after) == compiling else None)
+        for flips in record.flips
+    )
+
+
+def _flips_sentence(flips: Flips, accuracy: Estimate | None) -> str:
     total = flips.total
     changed = total.better + total.worse + total.other
     if not changed:
         return f"{flips.before} to {flips.after}: no decision changed."
-    sure = "not significant" if flips.mcnemar_p >= SURE else "significant"
+    by_groups = ""
+    if accuracy is not None:
+        ends = f"{points(accuracy.low)} to {points(accuracy.high)}"
+        by_groups = f"; difference of accuracy {points(accuracy.value)} (95{NBSP}% interval {ends}, paired, by groups)"
     return (
-        f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed, {outcomes(total)} ({sure}: McNemar "
-        f"p{NBSP}{p_equals(flips.mcnemar_p)})."
+        f"{flips.before} to {flips.after}: {plural(changed, 'decision')} changed, {outcomes(total)} "
+        f"({mcnemar_text(flips.mcnemar_p)}){by_groups}."
     )
 
 
@@ -338,7 +352,13 @@ def _flips(flips: Sequence[Flips]) -> MetricsTable:
         MetricsRow(name=one.of, about="slice", cells=tuple(counts(f.slices[k]) for f in flips))
         for k, one in enumerate(first.slices)
     ]
-    rows.append(MetricsRow(name="McNemar p", about="", cells=tuple(MetricsCell(value=p_value(f.mcnemar_p)) for f in flips)))
+    rows.append(
+        MetricsRow(
+            name="McNemar p",
+            about="images taken as independent",
+            cells=tuple(MetricsCell(value=p_value(f.mcnemar_p)) for f in flips),
+        )
+    )
     return MetricsTable(
         title="Prediction flips: + for the better, \u2212 for the worse",
         columns=("images", *(f"{f.before} to {f.after}" for f in flips)),

@@ -10,20 +10,16 @@ from weckd_edge.artifacts import CalibrationCheck, Estimate, ExecutedLayer, Laye
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import significant
 
-SURE = 0.05
-"""McNemar's p value below which two models are called different."""
-
 
 def pair_flips_sentence(pair: Parity) -> str:
-    """Return a sentence on whether one of two implementations predicts better, by McNemar's test."""
+    """Return a sentence on the frames that only one of two implementations predicts correctly, with McNemar's p value."""
     if pair.only_a_right is None or pair.only_b_right is None or pair.mcnemar_p is None:
         return ""
     if pair.only_a_right + pair.only_b_right == 0:
         return f"{pair.a} and {pair.b} are correct on the same frames."
-    sure = "significant" if pair.mcnemar_p < SURE else "not significant"
     return (
         f"Only {pair.a} is correct on {plural(pair.only_a_right, 'frame')}, only {pair.b} on {pair.only_b_right} "
-        f"({sure}: McNemar p{NBSP}{p_equals(pair.mcnemar_p)})."
+        f"({mcnemar_text(pair.mcnemar_p)})."
     )
 
 
@@ -32,9 +28,10 @@ def p_value(p: float) -> str:
     return f"<{NBSP}0.001" if p < 0.001 else significant(p, 2)
 
 
-def p_equals(p: float) -> str:
-    """Return a p value with its sign of relation: ``= 0.03``, ``< 0.001``."""
-    return f"<{NBSP}0.001" if p < 0.001 else f"={NBSP}{significant(p, 2)}"
+def mcnemar_text(p: float) -> str:
+    """Return McNemar's p value as text. It counts no groups, so it is never called significant: an interval decides that."""
+    relation = f"<{NBSP}0.001" if p < 0.001 else f"={NBSP}{significant(p, 2)}"
+    return f"McNemar p{NBSP}{relation}, images taken as independent"
 
 
 def divergence_sentence(divergence: LayerDivergence) -> str:

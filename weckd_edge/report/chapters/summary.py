@@ -10,7 +10,7 @@ from weckd_edge.core.words import NBSP, plural, with_plain_spaces
 from weckd_edge.report.chapters import abstention, verdicts
 from weckd_edge.report.chapters.audit_warnings import audit_warnings
 from weckd_edge.report.chapters.exams import brief_exam_sentence
-from weckd_edge.report.chapters.metrics import flip_counts_sentence, unjudged_classes, worst_slice
+from weckd_edge.report.chapters.metrics import flip_sentences, unjudged_classes, worst_slice
 from weckd_edge.report.evidence import BundleContents
 from weckd_edge.report.numbers import EN_DASH, interval, milliseconds, percent, significant
 
@@ -55,7 +55,7 @@ def summarize_bundle(contents: BundleContents) -> Summary:
     lines = []
     if record is not None:
         lines += [worst_slice(record) or "Worst slice: not known, because the data set names no sites, devices or ages."]
-        lines += [flip_counts_sentence(flips) for flips in record.flips]
+        lines += flip_sentences(record)
     if contents.abstention is not None:
         lines.append(abstention.brief_sentence(contents.abstention))
     if contents.exams is not None and (brief := brief_exam_sentence(contents.exams)) is not None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from weckd_edge.artifacts import BundleDiff, ChangedField, ComparedBundle, DataChange, Estimate, ImageChange, ResultChange
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell, outcomes
-from weckd_edge.report.chapters.parity import SURE, p_equals
+from weckd_edge.report.chapters.parity import mcnemar_text
 from weckd_edge.report.numbers import EN_DASH, points
 
 IMAGES_SHOWN = 20
@@ -177,7 +177,6 @@ def _results(results: ResultChange | None) -> ChangeSection:
     if results is None:
         return ChangeSection(title=title, sentences=("Not compared; the reason is at the end, under “Not compared”.",))
     flips = results.flips.total
-    sure = "not significant" if results.flips.mcnemar_p >= SURE else "significant"
     left = ""
     if results.relabelled or results.foreign:
         left = (
@@ -187,8 +186,7 @@ def _results(results: ResultChange | None) -> ChangeSection:
     changed = plural(flips.better + flips.worse + flips.other, "decision")
     sentences = [
         f"{plural(results.images, 'test image')} in {plural(results.groups, 'group')}, both as deployed{left}.",
-        f"{changed} changed, {outcomes(flips)} ({sure}: McNemar p{NBSP}{p_equals(results.flips.mcnemar_p)}, images taken as "
-        "independent).",
+        f"{changed} changed, {outcomes(flips)} ({mcnemar_text(results.flips.mcnemar_p)}).",
         *(_ended(note) for note in results.notes),
     ]
     return ChangeSection(title=title, sentences=tuple(sentences), tables=(_overall(results), _classes(results)))

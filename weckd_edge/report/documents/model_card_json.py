@@ -9,7 +9,7 @@ from weckd_edge.artifacts import ClassMetrics, Estimate, Metric, Metrics, Metric
 from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.words import with_plain_spaces
-from weckd_edge.report.chapters.metrics import flip_counts_sentence, worst_slice
+from weckd_edge.report.chapters.metrics import flip_sentences, worst_slice
 from weckd_edge.report.chapters.verdicts import DISCLAIMER, data_warnings, frame_text
 from weckd_edge.report.evidence import BundleContents
 
@@ -59,7 +59,7 @@ def _considerations(contents: BundleContents, card: ModelCardConfig) -> dict[str
     found: dict[str, Any] = {"technicalLimitations": [with_plain_spaces(line) for line in limits]}
     tradeoffs = [
         contents.selection.reason,
-        *(flip_counts_sentence(flips) for flips in (record.flips if record else ())),
+        *(flip_sentences(record) if record else ()),
     ]
     found["performanceTradeoffs"] = [with_plain_spaces(line) for line in tradeoffs]
     if card.intended_users:

@@ -13,16 +13,18 @@ from support.errors import raises
 from support.programs.benchmark_scripts import load_script
 from tests.support.training.networks import record
 from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
-from weckd_edge.config import BandConfig, PrevalenceConfig, ReportConfig
+from weckd_edge.config import BandConfig, ModelCardConfig, PrevalenceConfig, ReportConfig
 from weckd_edge.core.errors import ConfigError
+from weckd_edge.core.words import NBSP, with_plain_spaces
 from weckd_edge.metrics import check_report, cut_slices, measure_metrics
 from weckd_edge.metrics.classification import compare_metrics, measure_images
 from weckd_edge.metrics.counts import Predictions, draw_weights, weighted_auc
 from weckd_edge.metrics.group_bootstrap import bounded
 from weckd_edge.metrics.intervals import rate_by_group, student_t_95, wilson
 from weckd_edge.metrics.prediction_flips import count_flips
-from weckd_edge.report.chapters.metrics import OLD_BUNDLE, metrics_text, worst_class_sentence
+from weckd_edge.report.chapters.metrics import OLD_BUNDLE, flip_sentences, metrics_text, worst_class_sentence
 from weckd_edge.report.chapters.summary import summarize_bundle
+from weckd_edge.report.documents.model_card_json import model_card_json
 from weckd_edge.report.json_summaries import metrics_summary
 
 LABELS = ("effusion", "normal")
@@ -277,6 +279,24 @@ def test_flipped_frames_are_listed_with_all_three_predictions() -> None:
     assert (frame.label, frame.teacher, frame.fp32, frame.compiled) == (1, 1, 1, 0)
     changed = found.flips[1].total
     assert len([f for f in found.frames if f.fp32 != f.compiled]) == changed.better + changed.worse + changed.other > 0
+
+
+def test_flips_of_one_group_are_not_called_significant_and_the_interval_by_groups_says_why() -> None:
+    index, verification = data(120, sites=("A",))
+    predictions = tuple(
+        replace(p, group=f"g{k // 12}", fp32=sure(p.label), compiled=sure(1 - p.label if k < 12 else p.label))
+        for k, p in enumerate(verification.predictions)
+    )
+    found = performance(index, replace(verification, predictions=predictions))
+    assert found.flips[1].mcnemar_p < 0.001
+    told = flip_sentences(found)[1].replace(NBSP, " ")
+    difference = found.difference.accuracy
+    assert difference is not None
+    assert difference.low < 0 < difference.high
+    assert "(McNemar p < 0.001, images taken as independent); difference of accuracy \u221210.0 points (95 %" in told
+    assert "significant" not in told
+    card = model_card_json(replace(make_evidence(index.labels), metrics=found), ModelCardConfig())
+    assert with_plain_spaces(told) in card["considerations"]["performanceTradeoffs"]
 
 
 def test_images_without_a_prediction_are_counted_apart() -> None:

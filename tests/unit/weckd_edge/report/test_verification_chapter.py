@@ -74,12 +74,14 @@ def test_what_is_reported_of_a_divergence_is_no_bolder_than_what_was_seen() -> N
 @pytest.mark.parametrize(
     ("only_a", "only_b", "p", "words"),
     [
-        (6, 0, 0.03125, "on 0 (significant: McNemar p\u00a0=\u00a00.031)."),
-        (3, 1, 0.625, "on 1 (not significant: McNemar p\u00a0=\u00a00.62)."),
+        (6, 0, 0.03125, "on 0 (McNemar p\u00a0=\u00a00.031, images taken as independent)."),
+        (3, 1, 0.625, "on 1 (McNemar p\u00a0=\u00a00.62, images taken as independent)."),
         (0, 0, 1.0, "are correct on the same frames."),
     ],
 )
-def test_flips_are_called_a_difference_only_where_the_test_says_so(only_a: int, only_b: int, p: float, words: str) -> None:
+def test_mcnemars_p_is_told_with_what_it_assumes_and_never_as_a_verdict(
+    only_a: int, only_b: int, p: float, words: str
+) -> None:
     pair = dataclasses.replace(make_evidence().verification.parity[0], only_a_right=only_a, only_b_right=only_b, mcnemar_p=p)
     assert parity.pair_flips_sentence(pair).endswith(words)
 
