@@ -144,7 +144,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             verification,
             index,
             ReportConfig(),
-            confidence_threshold=BELOW,
+            operating_point=OperatingPoint(confidence_threshold=BELOW),
             names=("M1 torch fp32", "M2 torch fp32", "M2 openvino int8"),
         ),
         abstention=Abstention(

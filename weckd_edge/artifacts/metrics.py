@@ -104,6 +104,7 @@ class SelectiveMetrics:
 
     Attributes:
         confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
+        non_gradeable_labels: Classes whose prediction gives no decision.
         coverage: Fraction of the images with a decision.
         class_coverage: Fraction of each class's images with a decision, in label order; None for a class without images.
         metrics: Metrics of the images with a decision; None where there is none.
@@ -113,6 +114,7 @@ class SelectiveMetrics:
     coverage: Metric
     class_coverage: tuple[Metric | None, ...]
     metrics: Metrics | None
+    non_gradeable_labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -38,6 +38,17 @@ class Predictions:
         likeliest: NDArray[np.intp] = self.probabilities.argmax(axis=1)
         return likeliest
 
+    def decided_by(self, confidence_threshold: float, refused: Sequence[int]) -> Bools:
+        """Return which images get a decision ``[N]``.
+
+        Args:
+            confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
+            refused: Label indices of the non-gradeable classes, whose prediction gives none.
+        """
+        sure: Bools = self.probabilities.max(axis=1) >= confidence_threshold
+        given: Bools = sure & ~np.isin(self.decided, refused)
+        return given
+
     @property
     def classes(self) -> int:
         """Number of classes."""

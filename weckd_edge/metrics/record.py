@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     DatasetIndex,
     Flips,
+    Labels,
     MetricDifferences,
     Metrics,
     MetricsRecord,
+    OperatingPoint,
     Prediction,
     SelectiveMetrics,
     Slice,
@@ -33,7 +35,7 @@ def measure_metrics(
     index: DatasetIndex,
     config: ReportConfig,
     *,
-    confidence_threshold: float = 0.0,
+    operating_point: OperatingPoint = OperatingPoint(),  # noqa: B008 - it is frozen
     names: tuple[str | None, str, str] = (None, "fp32", "compiled"),
 ) -> MetricsRecord:
     """Return the clinical metrics of the deployed model, from the predictions that verification kept.
@@ -42,7 +44,7 @@ def measure_metrics(
         verification: Verification with the predictions of every test image.
         index: Data set: columns, groups and class names.
         config: Settings of slices, bands and prevalences.
-        confidence_threshold: Smallest largest-class probability that gives a decision, 0..1.
+        operating_point: What gives a decision: the confidence threshold and the non-gradeable labels.
         names: Names of the teacher (None without one), of FP32 and of the deployed model.
 
     Raises:
@@ -63,8 +65,8 @@ def measure_metrics(
         fp32=before,
         compiled=after,
         difference=difference,
-        selective=_selective_metrics(compiled, confidence_threshold, prevalence, index.seed)
-        if confidence_threshold > 0
+        selective=_selective_metrics(compiled, operating_point, labels, prevalence, index.seed)
+        if operating_point.abstains
         else None,
         prevalence=None if prevalence is None else tuple(float(part) for part in prevalence),
         slices=slices,
@@ -167,22 +169,25 @@ def _few(label: int, images: int, labels: Sequence[str]) -> str:
     return f"too few images or groups of {labels[label]} for an interval ({images})"
 
 
-def _selective_metrics(compiled: Predictions, below: float, prevalence: Floats | None, seed: int) -> SelectiveMetrics:
-    sure = compiled.probabilities.max(axis=1) >= below
-    everyone = np.ones(len(sure), dtype=bool)
-    coverage = fraction_of(sure, everyone, compiled.member)
+def _selective_metrics(
+    compiled: Predictions, point: OperatingPoint, labels: Labels, prevalence: Floats | None, seed: int
+) -> SelectiveMetrics:
+    given = compiled.decided_by(point.confidence_threshold, labels.indices(point.non_gradeable_labels))
+    everyone = np.ones(len(given), dtype=bool)
+    coverage = fraction_of(given, everyone, compiled.member)
     if coverage is None:
         raise ValueError("no test image")
     metrics = None
-    if sure.any():
-        member = group_numbers([str(number) for number in compiled.member[sure]])
-        decided = Predictions(compiled.truth[sure], compiled.probabilities[sure], member)
+    if given.any():
+        member = group_numbers([str(number) for number in compiled.member[given]])
+        decided = Predictions(compiled.truth[given], compiled.probabilities[given], member)
         metrics, _ = measure_images(decided, draw_weights(decided.groups, seed), prevalence)
     return SelectiveMetrics(
-        confidence_threshold=below,
+        confidence_threshold=point.confidence_threshold,
+        non_gradeable_labels=point.non_gradeable_labels,
         coverage=coverage,
         class_coverage=tuple(
-            fraction_of(sure, compiled.truth == label, compiled.member) for label in range(compiled.classes)
+            fraction_of(given, compiled.truth == label, compiled.member) for label in range(compiled.classes)
         ),
         metrics=metrics,
     )

@@ -189,6 +189,7 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
     counts, abstained = verdicts.confusion(
         predictions, len(labels), point.confidence_threshold, point.non_gradeable_labels, labels
     )
+    refused = {labels.index(label) for label in point.non_gradeable_labels}
     data = explorer.explorer_data(predictions, manifest)
     rows = [
         {
@@ -210,9 +211,11 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         "abstains": point.abstains,
         "has_teacher": bool(predictions) and all(p.teacher is not None for p in predictions),
         "first_images": rows,
-        "point_sentence": operating_points.point_sentence(point.confidence_threshold),
-        "thresholds": operating_points.threshold_rows(predictions, point.confidence_threshold) if predictions else [],
-        "curves": safe(charts.threshold_curves(predictions, point.confidence_threshold)) if data else None,
+        "point_sentence": operating_points.point_sentence(point),
+        "thresholds": operating_points.threshold_rows(predictions, point.confidence_threshold, refused)
+        if predictions
+        else [],
+        "curves": safe(charts.threshold_curves(predictions, point.confidence_threshold, refused)) if data else None,
     }
 
 

@@ -25,7 +25,7 @@ def measure(
         teacher: The first link of the chain; None where that one is deployed.
         verification: Predictions for the test images.
         index: The data set.
-        operating_point: Threshold under which there is no decision.
+        operating_point: What gives a decision: the confidence threshold and the non-gradeable labels.
     """
     network = student.network
     names = (
@@ -43,7 +43,7 @@ def measure(
                 "images": [[r.path, r.attributes] for r in index.images],
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
-                "confidence_threshold": operating_point.confidence_threshold,
+                "operating_point": operating_point,
                 "names": names,
             },
             "weckd_edge.metrics",
@@ -52,7 +52,7 @@ def measure(
             verification,
             index,
             ctx.config.report,
-            confidence_threshold=operating_point.confidence_threshold,
+            operating_point=operating_point,
             names=names,
         ),
     ).artifact

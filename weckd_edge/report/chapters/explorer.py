@@ -46,6 +46,7 @@ def explorer_data(predictions: Sequence[Prediction], manifest: Manifest) -> dict
         else None,
         "member": [groups[p.group] for p in predictions],
         "groups": len(groups),
+        "refused": sorted(refused),
         "scale": SCALE,
         "below": math.ceil(point.confidence_threshold * SCALE - 1e-9),
         "probabilities": [min(SCALE, math.floor(value * SCALE)) for p in predictions for value in p.compiled],

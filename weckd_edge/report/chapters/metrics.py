@@ -14,6 +14,7 @@ from weckd_edge.artifacts import (
     Metrics,
     MetricsRecord,
     Rate,
+    SelectiveMetrics,
     Slice,
     Verification,
 )
@@ -297,10 +298,18 @@ def _selective_table(record: MetricsRecord, labels: Sequence[str]) -> MetricsTab
         for k, label in enumerate(labels)
     ]
     return MetricsTable(
-        title=f"With the confidence threshold of {decided.confidence_threshold:g}",
+        title=f"At the operating point: {selective_text(decided)}",
         columns=("class", "with a decision", "correct decisions"),
         rows=tuple(rows),
     )
+
+
+def selective_text(decided: SelectiveMetrics) -> str:
+    """Return what gives a decision: the threshold, and the classes that give none."""
+    parts = [f"probability of at least {decided.confidence_threshold:g}"] if decided.confidence_threshold > 0 else []
+    if decided.non_gradeable_labels:
+        parts.append(f"no decision for {', '.join(decided.non_gradeable_labels)}")
+    return "; ".join(parts)
 
 
 def _slices(slices: Sequence[Slice], labels: Sequence[str]) -> MetricsTable:

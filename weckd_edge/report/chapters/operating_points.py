@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from weckd_edge.artifacts import Prediction, Rate
+from weckd_edge.artifacts import OperatingPoint, Prediction, Rate
 from weckd_edge.metrics.intervals import rate_by_group
+from weckd_edge.report.chapters.explorer import likeliest
 from weckd_edge.report.numbers import significant
 
 THRESHOLDS = (0.0, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
@@ -31,10 +33,16 @@ class ThresholdRow:
     wrong: Rate | None
 
 
-def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[ThresholdRow]:
-    """Return the effect of some thresholds on the test images, by the network's probabilities alone."""
-    best = np.array([max(p.compiled) for p in predictions])
-    wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
+def threshold_rows(predictions: Sequence[Prediction], chosen: float, refused: Collection[int] = ()) -> list[ThresholdRow]:
+    """Return the effect of some thresholds on the test images, by the network's probabilities alone.
+
+    Args:
+        predictions: Predictions of the test images.
+        chosen: Threshold of this build, 0..1.
+        refused: Label indices of the non-gradeable classes, whose prediction gives no decision.
+    """
+    best = largest_probabilities(predictions, refused)
+    wrong = np.array([likeliest(p.compiled) != p.label for p in predictions])
     groups = np.array([p.group for p in predictions])
     rows = []
     for threshold in sorted({*THRESHOLDS, chosen}):
@@ -50,8 +58,17 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float) -> list[Thr
     return rows
 
 
-def point_sentence(confidence_threshold: float) -> str:
-    """Return a sentence on this build's threshold."""
-    if confidence_threshold > 0:
-        return f"This build makes a decision where the largest probability is at least {significant(confidence_threshold)}."
-    return "This build always decides for the most probable class: its threshold is 0."
+def largest_probabilities(predictions: Sequence[Prediction], refused: Collection[int]) -> NDArray[np.float64]:
+    """Return the largest probability of each image ``[N]``, 0..1; -1, under every threshold, where its class is refused."""
+    best = ((likeliest(p.compiled), max(p.compiled)) for p in predictions)
+    return np.array([-1.0 if label in refused else probability for label, probability in best])
+
+
+def point_sentence(point: OperatingPoint) -> str:
+    """Return a sentence on this build's threshold and its non-gradeable classes."""
+    refused = ", ".join(point.non_gradeable_labels)
+    unless = f", unless that class is non-gradeable ({refused})" if refused else ""
+    if point.confidence_threshold > 0:
+        limit = significant(point.confidence_threshold)
+        return f"This build decides for the most probable class where its probability is at least {limit}{unless}."
+    return f"This build {'' if refused else 'always '}decides for the most probable class{unless}: its threshold is 0."

@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from weckd_edge.artifacts import CoveragePoint, Prediction
 from weckd_edge.core.words import NBSP
+from weckd_edge.report.chapters.explorer import likeliest
+from weckd_edge.report.chapters.operating_points import largest_probabilities
 from weckd_edge.report.charts import draw
 from weckd_edge.report.numbers import significant
 
 
-def threshold_curves(predictions: Sequence[Prediction], chosen: float) -> str:
+def threshold_curves(predictions: Sequence[Prediction], chosen: float, refused: Collection[int] = ()) -> str:
     """Draw the fraction decided, and the fraction of those wrong, over the threshold; the page's script redraws it.
 
     Args:
         predictions: Predictions of the test images.
         chosen: Threshold of this build, marked below the axis.
+        refused: Label indices of the non-gradeable classes, whose prediction gives no decision.
     """
     height, left, right, top, bottom = 262, 46, 466, 14, 200
-    best = np.array([max(p.compiled) for p in predictions])
-    wrong = np.array([p.compiled.index(max(p.compiled)) != p.label for p in predictions])
+    best = largest_probabilities(predictions, refused)
+    wrong = np.array([likeliest(p.compiled) != p.label for p in predictions])
 
     def x(value: float) -> float:
         return left + value * (right - left)

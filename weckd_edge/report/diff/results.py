@@ -106,10 +106,8 @@ def _to_predictions(pairs: Sequence[_Pair], given: Sequence[Prediction], own: La
 def _decided_images(side: BundleSide, labels: Labels, predictions: Predictions) -> Bools:
     point: Mapping[str, Any] = side.manifest.get("operating_point") or {}
     below = point.get("confidence_threshold", 0.0)
-    sure: Bools = predictions.probabilities.max(axis=1) >= (below if isinstance(below, (int, float)) else 0.0)
     refused = labels.indices(label for label in point.get("non_gradeable_labels") or () if label in labels)
-    decided: Bools = sure & ~np.isin(predictions.decided, refused)
-    return decided
+    return predictions.decided_by(below if isinstance(below, (int, float)) else 0.0, refused)
 
 
 def _notes(old: BundleSide, new: BundleSide, pairs: Sequence[_Pair]) -> list[str]:

@@ -9,7 +9,7 @@ from weckd_edge.artifacts import ClassMetrics, Estimate, Metric, Metrics, Metric
 from weckd_edge.bundle.verdict import SYNTHETIC
 from weckd_edge.config import ModelCardConfig
 from weckd_edge.core.words import with_plain_spaces
-from weckd_edge.report.chapters.metrics import flip_sentences, worst_slice
+from weckd_edge.report.chapters.metrics import flip_sentences, selective_text, worst_slice
 from weckd_edge.report.chapters.verdicts import DISCLAIMER, data_warnings, frame_text
 from weckd_edge.report.evidence import BundleContents
 
@@ -88,7 +88,7 @@ def _metrics(contents: BundleContents) -> Iterator[CardMetric]:
                     one.compiled, f"test split, as deployed, {one.name}", contents.manifest.labels, short=True
                 )
         if record.selective is not None:
-            where = f"test split, as deployed, probability of at least {record.selective.confidence_threshold:g}"
+            where = f"test split, as deployed, {selective_text(record.selective)}"
             yield _metric_entry("fraction with a decision", record.selective.coverage, where)
     if contents.abstention is not None:
         yield _rate(

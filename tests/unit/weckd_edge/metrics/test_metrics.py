@@ -12,7 +12,7 @@ from support.bundles.report_evidence import make_evidence
 from support.errors import raises
 from support.programs.benchmark_scripts import load_script
 from tests.support.training.networks import record
-from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, Prediction, Rate, Verification
+from weckd_edge.artifacts import Attribute, DatasetIndex, MetricsRecord, OperatingPoint, Prediction, Rate, Verification
 from weckd_edge.config import BandConfig, ModelCardConfig, PrevalenceConfig, ReportConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.words import NBSP, with_plain_spaces
@@ -303,12 +303,39 @@ def test_images_without_a_prediction_are_counted_apart() -> None:
     index, verification = data()
     unsure = tuple(replace(p, compiled=(0.4, 0.35, 0.25)) if k < 30 else p for k, p in enumerate(verification.predictions))
     found = measure_metrics(
-        replace(verification, predictions=unsure), index, ReportConfig(), confidence_threshold=0.5
+        replace(verification, predictions=unsure),
+        index,
+        ReportConfig(),
+        operating_point=OperatingPoint(confidence_threshold=0.5),
     ).selective
     assert found is not None
     assert found.coverage.value == pytest.approx(0.75)
     assert found.metrics is not None
     assert found.metrics.accuracy.images == 90
+
+
+@pytest.mark.parametrize("threshold", [0.0, 0.6])
+def test_a_non_gradeable_class_is_never_decided_and_the_figures_say_so(threshold: float) -> None:
+    index, verification = data(120, classes=3, sites=("A",))
+    right = tuple(replace(p, compiled=sure(p.label)) for p in verification.predictions)
+    point = OperatingPoint(confidence_threshold=threshold, non_gradeable_labels=("wax",))
+    record = measure_metrics(replace(verification, predictions=right), index, ReportConfig(), operating_point=point)
+    found = record.selective
+    assert found is not None
+    assert found.coverage.value == pytest.approx(2 / 3)
+    assert [share.value for share in found.class_coverage if share] == [1.0, 1.0, 0.0]
+    assert found.metrics is not None
+    assert found.metrics.classes[2].sensitivity is None
+    table = next(one for one in metrics_text(record, index.labels).tables if "operating point" in one.title)
+    assert "no decision for wax" in table.title
+    assert [cell.value.replace(NBSP, " ") for cell in table.rows[3].cells] == ["0.0 %", "\u2013"]
+    card = model_card_json(replace(make_evidence(index.labels), metrics=record), ModelCardConfig())
+    (entry,) = [
+        one
+        for one in card["quantitativeAnalysis"]["performanceMetrics"]
+        if one["type"] == "fraction with a decision" and "wax" in one["slice"]
+    ]
+    assert entry["value"] == "0.6667"
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from weckd_edge.artifacts import (
     FoldComparison,
     LabelIssueAudit,
     MetricsRecord,
+    OperatingPoint,
     Prediction,
     Rate,
     SplitLeaks,
@@ -33,6 +34,7 @@ from weckd_edge.report import Picture, html_shell, pictures
 from weckd_edge.report.chapters import explorer, operating_points
 from weckd_edge.report.chapters.audit_warnings import audit_warnings
 from weckd_edge.report.chapters.gallery import MAX_FRAMES, by_severity, gallery, outcome_of
+from weckd_edge.report.charts import threshold_curves
 
 LABELS = ("a", "b")
 
@@ -121,6 +123,21 @@ def test_the_table_of_thresholds_holds_the_builds_own_with_intervals_by_groups()
     assert row.coverage == rate_by_group(sure, groups.tolist())
     assert row.wrong == rate_by_group(wrong[sure], groups[sure].tolist())
     assert operating_points.threshold_rows([prediction(0, 0, 0.5)], 0.0)[-1].wrong is None
+
+
+def test_a_non_gradeable_class_gives_no_decision_at_any_threshold() -> None:
+    found = [prediction(0, 0, 0.1), prediction(1, 1, 0.95), prediction(2, 0, 0.9)]
+    rows = operating_points.threshold_rows(found, 0.0, refused={1})
+    assert (rows[0].threshold, rows[0].coverage.correct, rows[0].coverage.images) == (0.0, 1, 3)
+    assert rows[0].wrong is not None
+    assert (rows[0].wrong.correct, rows[0].wrong.images) == (0, 1)
+    assert "33.3% with a decision" in threshold_curves(found, 0.0, {1})
+    told = operating_points.point_sentence(OperatingPoint(non_gradeable_labels=("b",)))
+    assert (
+        told == "This build decides for the most probable class, unless that class is non-gradeable (b): its threshold is 0."
+    )
+    told = operating_points.point_sentence(OperatingPoint(confidence_threshold=0.8, non_gradeable_labels=("b",)))
+    assert told.endswith("where its probability is at least 0.800, unless that class is non-gradeable (b).")
 
 
 def noise(seed: int) -> Any:

@@ -9,6 +9,8 @@
   const at = (id) => document.getElementById(id);
   const best = decided.map((label, i) => probabilities[i * classes + label]);
   const undecided = new Set(data.undecided);
+  const refused = new Set(data.refused);
+  const top = best.map((p, i) => (refused.has(decided[i]) ? -1 : p)); // A non-gradeable class is under every threshold.
   const given = (i) => (undecided.has(i) ? classes : decided[i]);
   const percent = (share) => `${(share * 100).toFixed(1)}\u00a0%`;
   for (const part of document.querySelectorAll("[data-script]")) part.hidden = false;
@@ -78,11 +80,11 @@
   const figuresOf = (t) => {
     const k = what.value === "top" ? -1 : Number(what.value);
     if (k < 0) {
-      const sure = (i) => best[i] >= t;
+      const sure = (i) => top[i] >= t;
       return [
         ["with a decision", "test images", rate(everyone, sure)],
         ["wrong decisions", "decisions", rate(sure, wrong)],
-        ["correct, but below the threshold", "correct predictions", rate((i) => !wrong(i), (i) => !sure(i))],
+        ["correct, but without a decision", "correct predictions", rate((i) => !wrong(i), (i) => !sure(i))],
       ];
     }
     const called = (i) => probabilities[i * classes + k] >= t;
@@ -106,7 +108,8 @@
     const k = what.value === "top" ? -1 : Number(what.value);
     let first, second;
     if (k < 0) {
-      const sure = curve((i) => best[i]), bad = curve((i) => (wrong(i) ? best[i] : null));
+      const ours = (i) => (top[i] < 0 ? null : top[i]);
+      const sure = curve(ours), bad = curve((i) => (wrong(i) ? ours(i) : null));
       first = (b) => sure[b] / images;
       second = (b) => (sure[b] ? bad[b] / sure[b] : null);
     } else {
