@@ -20,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 from weckd_edge.core.errors import StoreError, WeckdError
 from weckd_edge.core.files import read_bounded
@@ -252,21 +252,31 @@ class Workspace:
             StoreError: Another process holds it.
         """
         end = time.monotonic() + patience_s
-        with explain_os_errors(self.root):
-            self.root.mkdir(parents=True, exist_ok=True)
-            handle = (self.root / ".lock").open("a")
+        while (handle := self._try_lock()) is None:
+            if time.monotonic() >= end:
+                raise StoreError(
+                    f"{self.root}: another build is running there; wait for it or stop it", code="E_STORE_LOCKED"
+                )
+            time.sleep(0.2)
         with handle:
-            while True:
-                try:
-                    fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    break
-                except BlockingIOError as err:
-                    if time.monotonic() >= end:
-                        raise StoreError(
-                            f"{self.root}: another build is running there; wait for it or stop it", code="E_STORE_LOCKED"
-                        ) from err
-                time.sleep(0.2)
             yield
+
+    def _try_lock(self) -> IO[str] | None:
+        """Return the lock file, open and locked; None where another process holds it."""
+        path = self.root / ".lock"
+        while True:
+            with explain_os_errors(self.root):
+                self.root.mkdir(parents=True, exist_ok=True)
+                handle = path.open("a")
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                handle.close()
+                return None
+            with contextlib.suppress(FileNotFoundError):
+                if os.path.samestat(os.fstat(handle.fileno()), path.stat()):
+                    return handle
+            handle.close()  # the process that held it has removed the folder: what is locked is no longer the lock
 
     @contextlib.contextmanager
     def in_use(self, patience_s: float = 0.0) -> Iterator[None]:
@@ -278,14 +288,14 @@ class Workspace:
         Raises:
             StoreError: Another process holds it.
         """
-        try:
-            with self.locked(patience_s):
+        with self.locked(patience_s):
+            try:
                 yield
-        finally:
-            self.remove_if_empty()
+            finally:
+                self._remove_if_empty()
 
-    def remove_if_empty(self) -> None:
-        """Remove the folder where no step was finished and none is in progress."""
+    def _remove_if_empty(self) -> None:
+        """Remove the folder, which this process has locked, where no step was finished and none is in progress."""
         if self.root.is_dir() and not any(path.name != ".lock" for path in self.root.iterdir()):
             shutil.rmtree(self.root, ignore_errors=True)
 

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
 import threading
 import time
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -154,14 +157,38 @@ Workspace(Path({str(tmp_path)!r})).stage("a", FileRef, 1, make)
 
 def test_an_empty_workspace_is_taken_away_and_a_used_one_kept(tmp_path: Path) -> None:
     work = Workspace(tmp_path / "w")
-    with work.locked():
+    with work.in_use():
         pass
-    work.remove_if_empty()
     assert not work.root.exists()
-    with work.locked():
+    with work.in_use():
         work.stage("a", FileRef, 1, make)
-    work.remove_if_empty()
     assert work.root.exists()
+
+
+def test_a_refused_build_leaves_the_lock_of_the_one_that_runs(tmp_path: Path) -> None:
+    root = tmp_path / "w"
+    with Workspace(root).in_use():
+        for _ in range(2):
+            with raises(StoreError, "E_STORE_LOCKED"), Workspace(root).in_use():
+                pytest.fail("the second lock was given")
+        assert (root / ".lock").is_file()
+
+
+def test_a_lock_that_was_removed_while_it_was_taken_is_taken_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root, real = tmp_path / "w", fcntl.flock
+    removed = []
+
+    def flock(handle: IO[str], how: int) -> None:
+        if not removed:  # the one before ends just now, between this one's opening of the file and its lock
+            removed.append(True)
+            shutil.rmtree(root)
+        real(handle, how)
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with Workspace(root).locked():
+        assert (root / ".lock").is_file()
+        with raises(StoreError, "E_STORE_LOCKED"), Workspace(root).locked():
+            pytest.fail("the second lock was given")
 
 
 def test_the_stage_knows_its_time(tmp_path: Path) -> None:
