@@ -183,18 +183,37 @@ def write_array(path: Path, array: NDArray[Any]) -> None:
     write_atomic(path, written.getvalue())
 
 
+def refuse_link(path: Path) -> None:
+    """Refuse a link where a folder is to be replaced whole: the link would be replaced, and not what it points to.
+
+    Raises:
+        StoreError: ``path`` is a link.
+    """
+    if path.is_symlink():
+        raise StoreError(
+            f"{path}: expected a folder or a new name, found a link to {path.readlink()}; name the folder itself",
+            code="E_STORE_OCCUPIED",
+        )
+
+
 @contextlib.contextmanager
 def atomic_folder(path: Path) -> Iterator[Path]:
     """Yield a temporary folder beside ``path``, which replaces ``path`` when the block ends without an error.
 
     What stood at ``path`` is moved aside first and removed last. After an error nothing of the new folder is left.
+
+    Raises:
+        StoreError: ``path`` is a link, or cannot be written.
     """
+    refuse_link(path)
     temporary = path.with_name(f".{path.name}.tmp")
     old = path.with_name(f".{path.name}.old")
     with explain_os_errors(path):
         if old.exists() and not path.exists():
             old.replace(path)
         for leftover in (temporary, old):
+            if leftover.is_symlink():
+                leftover.unlink()
             shutil.rmtree(leftover, ignore_errors=True)
         temporary.mkdir(parents=True)
         try:

@@ -11,7 +11,7 @@ from weckd_edge.bundle.reader import is_bundle
 from weckd_edge.config import BuildConfig, paths_of
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
-from weckd_edge.core.store import explain_os_errors
+from weckd_edge.core.store import explain_os_errors, refuse_link
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place, normal_path
 from weckd_edge.pipeline.request import BuildRequest
@@ -65,7 +65,7 @@ def check_output(out: Path, sources: Sequence[ReadPath] = ()) -> None:
 
     Raises:
         ConfigError: The folder, or the workspace beside it, lies in a source or in a bundle; or its name cannot be used.
-        StoreError: The folder holds something else, is a file, or cannot be read.
+        StoreError: The folder holds something else, is a file or a link, or cannot be read.
     """
     bundle_name(out)
     check_place(out, sources, makes="bundle")
@@ -75,6 +75,7 @@ def check_output(out: Path, sources: Sequence[ReadPath] = ()) -> None:
 
 
 def _check_content(out: Path) -> None:
+    refuse_link(out)
     if out.exists() and not out.is_dir():
         raise StoreError(
             f"{out}: expected a folder to write the bundle to, found a file; choose another --out", code="E_STORE_OCCUPIED"

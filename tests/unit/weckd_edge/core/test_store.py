@@ -106,6 +106,25 @@ def test_a_torn_artifact_file_is_never_read(tmp_path: Path) -> None:
     assert not work.stage("a", FileRef, 1, make).reused
 
 
+@pytest.mark.parametrize("target", ["v1", "gone"])
+def test_a_link_is_refused_before_anything_is_made_for_it(tmp_path: Path, target: str) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "current").symlink_to(target)
+    with raises(StoreError, "E_STORE_OCCUPIED", says=f"link to {target}"), atomic_folder(tmp_path / "current"):
+        pytest.fail("the work was begun")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["current", "v1"]
+
+
+def test_a_link_that_an_earlier_version_left_behind_is_no_obstacle(tmp_path: Path) -> None:
+    (tmp_path / "v1").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / ".out.old").symlink_to("v1")
+    with atomic_folder(tmp_path / "out") as folder:
+        (folder / "new").write_text("")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["out", "v1"]
+    assert (tmp_path / "out" / "new").is_file()
+
+
 def test_two_builds_cannot_share_a_workspace(tmp_path: Path) -> None:
     work = Workspace(tmp_path)
     with work.locked(), raises(StoreError, "E_STORE_LOCKED"), Workspace(tmp_path).locked():

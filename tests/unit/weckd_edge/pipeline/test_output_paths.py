@@ -188,3 +188,12 @@ def test_a_folder_that_holds_something_else_is_still_no_bundles(ears: Path, toy:
     (ears.parent / "full" / "thesis.txt").touch()
     with raises(StoreError, "E_STORE_OCCUPIED"):
         check_output(ears.parent / "full")
+
+
+def test_a_link_is_refused_before_the_build_and_not_at_its_end(ears: Path, toy: ModuleType) -> None:
+    from weckd_edge.pipeline.checks import check_output
+
+    (ears.parent / "v1").mkdir()
+    (ears.parent / "current").symlink_to("v1")
+    with raises(StoreError, "E_STORE_OCCUPIED", says="link to v1"):
+        check_output(ears.parent / "current")
