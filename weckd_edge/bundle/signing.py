@@ -9,6 +9,8 @@ from __future__ import annotations
 import base64
 import hashlib
 import os
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -54,18 +56,37 @@ def sign(folder: Path, private_key: Path) -> None:
         raise BundleError(
             f"{folder}: expected a sealed bundle to sign, found no {MANIFEST_FILE}", code="E_BUNDLE_NO_MANIFEST"
         )
-    _require_key(private_key)
+    check_private_key(private_key)
+    signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
     temporary = folder / f".{SIGNATURE_FILE}.{os.getpid()}.tmp"
     with explain_os_errors(folder):
-        try:
-            signer = signing.Config().use_elliptic_key_signer(private_key=private_key)
-        except Exception as err:  # the library lets through whatever its own libraries raise
-            raise _unusable(private_key, "an unencrypted elliptic-curve private key", err) from err
         try:
             signer.sign(manifest, temporary)
             temporary.replace(folder / SIGNATURE_FILE)
         finally:
             temporary.unlink(missing_ok=True)
+
+
+def check_private_key(path: Path) -> None:
+    """Check that a file holds a key that ``sign`` can use.
+
+    Args:
+        path: PEM file of an unencrypted elliptic-curve key (P-256, P-384 or P-521).
+
+    Raises:
+        ConfigError: The key cannot be used.
+        MissingDependency: The extra ``sign`` is not installed.
+    """
+    if not path.is_file():
+        raise ConfigError(f"{path}: expected a PEM private key, found no such file; check the path", code="E_CONFIG_KEY")
+    keys = require("cryptography.hazmat.primitives.serialization", "sign a bundle")
+    curves = require("cryptography.hazmat.primitives.asymmetric.ec", "sign a bundle")
+    _load_key(
+        path,
+        partial(keys.load_pem_private_key, password=None),
+        curves.EllipticCurvePrivateKey,
+        "an unencrypted elliptic-curve private key",
+    )
 
 
 def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, where: str) -> None:
@@ -82,7 +103,9 @@ def check_signature(manifest: bytes, signature: bytes, public_key: Path, *, wher
         ConfigError: The key cannot be used.
         MissingDependency: The extra ``sign`` is not installed.
     """
-    key = _load_key(public_key)
+    keys = require("cryptography.hazmat.primitives.serialization", "check a bundle's signature")
+    curves = require("cryptography.hazmat.primitives.asymmetric.ec", "check a bundle's signature")
+    key = _load_key(public_key, keys.load_pem_public_key, curves.EllipticCurvePublicKey, "an elliptic-curve public key")
     try:
         _check(manifest, signature, key)
     except _RefusedError as err:
@@ -100,16 +123,14 @@ class _RefusedError(WeckdError):
         super().__init__(message, code=code)
 
 
-def _load_key(path: Path) -> Any:
-    keys = require("cryptography.hazmat.primitives.serialization", "check a bundle's signature")
-    curves = require("cryptography.hazmat.primitives.asymmetric.ec", "check a bundle's signature")
+def _load_key(path: Path, load: Callable[[bytes], Any], kind: type[Any], expected: str) -> Any:
     text = read_bounded(path, at_most=_MAX_KEY_BYTES, where=f"{path}: expected a PEM key file", error=ConfigError)
     try:
-        key = keys.load_pem_public_key(text)
+        key = load(text)
     except Exception as err:  # the library lets through whatever its own libraries raise
-        raise _unusable(path, "an elliptic-curve public key", err) from err
-    if not isinstance(key, curves.EllipticCurvePublicKey) or key.curve.name not in _HASHES:
-        raise _unusable(path, "an elliptic-curve public key", TypeError("it is another kind of key"))
+        raise _unusable(path, expected, err) from err
+    if not isinstance(key, kind) or key.curve.name not in _HASHES:
+        raise _unusable(path, expected, TypeError("it is another kind of key"))
     return key
 
 
@@ -187,11 +208,6 @@ def _canonical(text: object) -> bytes:
     if not data or base64.b64encode(data).decode() != text:
         raise _RefusedError("its base64 is not canonical")
     return data
-
-
-def _require_key(path: Path) -> None:
-    if not path.is_file():
-        raise ConfigError(f"{path}: expected a PEM key file, found none", code="E_CONFIG_KEY")
 
 
 def _unusable(path: Path, expected: str, err: Exception) -> ConfigError:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from weckd_edge.bundle.reader import is_bundle
+from weckd_edge.bundle.signing import check_private_key
 from weckd_edge.config import BuildConfig, paths_of
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
@@ -88,10 +89,10 @@ def _check_content(out: Path) -> None:
 
 
 def check_libraries(request: BuildRequest) -> None:
-    """Check that every step's libraries are installed, and that the key is there.
+    """Check that every step's libraries are installed, and that the key can sign.
 
     Raises:
-        ConfigError: There is no such key file.
+        ConfigError: The key cannot be used to sign.
         MissingDependency: Libraries are missing; the message names each of them and the extra that brings them.
     """
     needed = [
@@ -113,10 +114,8 @@ def check_libraries(request: BuildRequest) -> None:
             "pip install 'weckd-edge[all]'",
             code="E_MISSING_LIBRARY",
         )
-    if request.key is not None and not request.key.is_file():
-        raise ConfigError(
-            f"{request.key}: expected a PEM private key, found no such file; check the path", code="E_CONFIG_KEY"
-        )
+    if request.key is not None:
+        check_private_key(request.key)
 
 
 def check_logging(request: BuildRequest) -> None:

@@ -1,6 +1,7 @@
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,15 @@ import pytest
 from support.bundles.signing_keys import write_pair
 from support.errors import raises
 from weckd_edge.bundle.signing import SignatureError, check_signature, sign
+from weckd_edge.config import BuildConfig
 from weckd_edge.core.errors import BundleError, ConfigError, MissingDependency
+from weckd_edge.pipeline.checks import check_libraries
+from weckd_edge.pipeline.request import BuildRequest
 
 pytest.importorskip("model_signing")
 
 from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ed25519
+from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 
 
 def check(folder: Path, key: Path) -> None:
@@ -24,6 +28,12 @@ def check(folder: Path, key: Path) -> None:
 @pytest.fixture(scope="module")
 def keys(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     return write_pair(tmp_path_factory.mktemp("keys"), "a")
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every library that a build needs."""
+    monkeypatch.setattr("weckd_edge.pipeline.checks.is_installed", lambda name: True)
 
 
 @pytest.fixture
@@ -125,14 +135,36 @@ def test_a_key_that_cannot_be_used_is_a_wrong_request(folder: Path, tmp_path: Pa
         check(folder, keys[0])
     with raises(ConfigError, "E_CONFIG_KEY"):
         sign(folder, keys[1])
-    other = tmp_path / "ed25519.pem"
-    other.write_bytes(
-        ed25519.Ed25519PrivateKey.generate().private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
-    )
-    with raises(ConfigError, "E_CONFIG_KEY", says=("P-256", "P-384", "P-521")):
-        sign(folder, other)
+
+
+@pytest.mark.parametrize(
+    ("key", "password", "reason"),
+    [
+        (lambda: ed25519.Ed25519PrivateKey.generate(), None, "another kind of key"),
+        (lambda: rsa.generate_private_key(65537, 2048), None, "another kind of key"),
+        (lambda: ec.generate_private_key(ec.SECP256K1()), None, "another kind of key"),
+        (lambda: ec.generate_private_key(ec.SECP256R1()), b"secret", "encrypted"),
+    ],
+)
+def test_a_key_that_cannot_sign_is_refused_before_a_build_and_by_the_signature(
+    folder: Path, tmp_path: Path, installed: None, key: Callable[[], Any], password: bytes | None, reason: str
+) -> None:
+    how = serialization.NoEncryption() if password is None else serialization.BestAvailableEncryption(password)
+    path = tmp_path / "key.pem"
+    path.write_bytes(key().private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, how))
+    request = BuildRequest(data=tmp_path, target="cpu", device=None, out=tmp_path / "out", config=BuildConfig(), key=path)
+    for use in (lambda: check_libraries(request), lambda: sign(folder, path)):
+        with raises(ConfigError, "E_CONFIG_KEY", says=("P-256", "P-384", "P-521", reason)):
+            use()
+
+
+def test_a_public_key_is_refused_before_a_build_and_a_private_one_is_not(
+    tmp_path: Path, installed: None, keys: tuple[Path, Path]
+) -> None:
+    request = BuildRequest(data=tmp_path, target="cpu", device=None, out=tmp_path / "out", config=BuildConfig(), key=keys[0])
+    check_libraries(request)
+    with raises(ConfigError, "E_CONFIG_KEY"):
+        check_libraries(replace(request, key=keys[1]))
 
 
 def test_a_folder_without_a_manifest_is_not_signed(tmp_path: Path, keys: tuple[Path, Path]) -> None:
