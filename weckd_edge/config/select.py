@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from weckd_edge.config.base import check_setting, path_field
@@ -26,9 +27,8 @@ class SelectConfig:
     measurements: str | None = path_field(default=None)
 
     def __post_init__(self) -> None:
-        named = self.link[:1] == "M" and self.link[1:].isdecimal() and len(self.link) <= 4
         check_setting(
-            named or self.link in ("smallest", "last"),
+            re.fullmatch("smallest|last|M[1-9][0-9]{0,2}", self.link) is not None,
             f"link = '{self.link}': expected smallest, last, or such as M2",
             code="E_CONFIG_CHOICE",
         )

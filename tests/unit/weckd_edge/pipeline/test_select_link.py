@@ -104,7 +104,7 @@ def test_a_link_can_be_named(asked: str, found: str | None) -> None:
     assert "M2 was asked for" in last_link_selection("M2", names).reason
 
 
-@pytest.mark.parametrize("asked", ["M0", "M4", "M", "m2", "first"])
+@pytest.mark.parametrize("asked", ["M0", "M4", "M", "m2", "first", "M02", "M002", "M\u0662", "M2\n"])
 def test_a_link_that_is_not_there_is_refused(asked: str) -> None:
     with raises(ConfigError, "E_CONFIG_CHOICE"):
         BuildConfig(select=SelectConfig(link=asked))
