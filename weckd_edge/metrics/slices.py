@@ -38,7 +38,8 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
     """Raise an error where the settings name slices or prevalences that the data set does not have.
 
     Raises:
-        ConfigError: A column or a class is not there, has too many values, or is not made of numbers.
+        ConfigError: A column or a class is not there, has too many values, or is not made of numbers; or a column has bands
+            and is not cut.
     """
     columns = slice_columns(index)
     for column in (*(config.slices or ()), *(band.column for band in config.bands)):
@@ -57,6 +58,12 @@ def check_report(config: ReportConfig, index: DatasetIndex) -> None:
                 code="E_CONFIG_COLUMN",
             )
     for band in config.bands:
+        if config.slices is not None and band.column not in config.slices:
+            raise ConfigError(
+                f"report.bands: column '{band.column}' is not cut, as report.slices does not name it; add it to "
+                "report.slices, or leave its bands out",
+                code="E_CONFIG_CONFLICT",
+            )
         if _numbers(_values(index, band.column)) is None:
             raise ConfigError(
                 f"report.bands: column '{band.column}' holds texts, expected numbers to cut", code="E_CONFIG_COLUMN"

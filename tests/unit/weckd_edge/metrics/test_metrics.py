@@ -344,6 +344,12 @@ def test_a_non_gradeable_class_is_never_decided_and_the_figures_say_so(threshold
         (ReportConfig(slices=("sight",)), "E_CONFIG_COLUMN", ("'sight'", "'site'")),
         (ReportConfig(bands=(BandConfig(column="site", edges=(1,)),)), "E_CONFIG_COLUMN", "'site'"),
         (
+            ReportConfig(slices=("site",), bands=(BandConfig(column="age", edges=(2, 18)),)),
+            "E_CONFIG_CONFLICT",
+            ("'age'", "report.slices"),
+        ),
+        (ReportConfig(slices=(), bands=(BandConfig(column="age", edges=(2, 18)),)), "E_CONFIG_CONFLICT", "'age'"),
+        (
             ReportConfig(
                 prevalence=(PrevalenceConfig(label="normal", fraction=0.9), PrevalenceConfig(label="effusoin", fraction=0.1))
             ),
@@ -352,7 +358,9 @@ def test_a_non_gradeable_class_is_never_decided_and_the_figures_say_so(threshold
         ),
     ],
 )
-def test_what_the_data_set_does_not_have_is_refused(config: ReportConfig, code: str, named: tuple[str, ...] | str) -> None:
+def test_what_the_data_set_does_not_have_or_the_report_does_not_cut_is_refused(
+    config: ReportConfig, code: str, named: tuple[str, ...] | str
+) -> None:
     index, _ = data()
     with raises(ConfigError, code, says=named):
         check_report(config, index)
