@@ -11,7 +11,7 @@ import click
 from weckd_edge.cli.console.output import break_line, print_json, print_message, print_table
 from weckd_edge.cli.parsing.bench_options import BenchOutput, BenchRun, Comparison, RemoteHosts
 from weckd_edge.cli.parsing.option_groups import AcceptedBundle, Output
-from weckd_edge.cli.parsing.options import Command, takes
+from weckd_edge.cli.parsing.options import Command, given_options, takes
 from weckd_edge.cli.parsing.parameter_types import PATH
 
 if TYPE_CHECKING:
@@ -36,14 +36,8 @@ def command(
     With --ssh it measures on other machines, in parallel, and exits with 1 where one of them did not finish. With
     --compare A B it compares two records, and exits with 3 where B is significantly slower than A.
     """
-    remote.check()
-    if (trust.key is not None or trust.min_version) and (remote.remote_bundle or comparison.folders is not None):
-        raise click.UsageError("--key and --min-version are for a BUNDLE here: leave --remote-bundle and --compare out")
+    _refuse_idle(bundle, trust, remote, comparison, output)
     if comparison.folders is not None:
-        if remote.ssh:
-            raise click.UsageError("--compare reads two folders and runs nothing: leave --ssh out")
-        if bundle is not None:
-            raise click.UsageError("--compare reads two folders and runs nothing: leave BUNDLE out")
         return _compare(comparison.folders, comparison, output)
     if bundle is None:
         raise click.UsageError("Missing argument 'BUNDLE'.")
@@ -56,6 +50,24 @@ def command(
 
         return bench_over_ssh(bundle, run=run, trust=trust, remote=remote, output=output)
     return _bench_here(bundle, run, trust, output)
+
+
+def _refuse_idle(
+    bundle: Path | None, trust: AcceptedBundle, remote: RemoteHosts, comparison: Comparison, output: BenchOutput
+) -> None:
+    """Refuse what the command line gives and nothing would read."""
+    if comparison.folders is not None:
+        idle = ["BUNDLE"] if bundle is not None else []
+        idle += [*given_options(BenchRun, AcceptedBundle, RemoteHosts), *(["--out"] if output.out is not None else [])]
+        if idle:
+            raise click.UsageError(f"--compare reads two folders and runs nothing: leave {', '.join(idle)} out")
+        return
+    if idle := list(given_options(Comparison)):
+        raise click.UsageError(f"without --compare nothing reads {', '.join(idle)}")
+    if not remote.ssh and (idle := list(given_options(RemoteHosts))):
+        raise click.UsageError(f"without --ssh nothing reads {', '.join(idle)}")
+    if remote.remote_bundle and (trust.key is not None or trust.min_version):
+        raise click.UsageError("--key and --min-version are for a BUNDLE here: leave --remote-bundle out")
 
 
 def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: BenchOutput) -> int:

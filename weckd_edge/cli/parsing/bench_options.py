@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-import click
-
 from weckd_edge.cli.parsing.option_groups import ProgressOutput, Runtime
 from weckd_edge.cli.parsing.options import OptionGroup, option
 from weckd_edge.cli.parsing.parameter_types import PATH, AnyPath, FiniteRange, OneOf, WholeNumber
@@ -112,15 +110,6 @@ class RemoteHosts(OptionGroup):
         type=FiniteRange(3, 86_400),
         help="With --ssh: inactivity timeout, seconds.",
     )
-
-    def check(self) -> None:
-        """Refuse options that say nothing without ``--ssh``.
-
-        Raises:
-            UsageError: One is given, and no host.
-        """
-        if not self.ssh and (self.remote_bundle or self.finalize or self.identity or self.known_hosts):
-            raise click.UsageError("--remote-bundle, --finalize, --identity and --known-hosts need --ssh")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -20,6 +20,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import click
+from click.core import ParameterSource
 
 from weckd_edge.cli.console.output import HELP
 
@@ -66,6 +67,17 @@ def takes(**groups: type[OptionGroup]) -> Callable[[Callable[..., Any]], Callabl
         return decorated
 
     return decorate
+
+
+def given_options(*groups: type[OptionGroup]) -> tuple[str, ...]:
+    """Return the options of some groups that the command line gives to the running command, such as ``--jobs``."""
+    ctx = click.get_current_context()
+    names = {one.name for group in groups for one in _fields(group)}
+    return tuple(
+        param.opts[0]
+        for param in ctx.command.params
+        if param.name in names and ctx.get_parameter_source(str(param.name)) is ParameterSource.COMMANDLINE
+    )
 
 
 def _fields(group: type[OptionGroup]) -> tuple[Any, ...]:

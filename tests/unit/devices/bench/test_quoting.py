@@ -84,6 +84,23 @@ def test_a_bundle_and_two_folders_are_not_asked_for_at_once(tmp_path: Path, run:
     assert "expected measurement.json" in err
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--compare", "x", "y", "--out", "z"), "leave --out out"),
+        (("--compare", "x", "y", "--backend", "onnxruntime", "--rules", "quick"), "leave --backend, --rules out"),
+        (("--compare", "x", "y", "--queries", "64", "--min-version", "1"), "leave --queries, --min-version out"),
+        (("b", "--compare", "x", "y", "--jobs", "2"), "leave BUNDLE, --jobs out"),
+        (("b", "--margin", "0.05"), "without --compare nothing reads --margin"),
+        (("b", "--allow-different-devices"), "without --compare nothing reads --allow-different-devices"),
+    ],
+)
+def test_an_option_that_nothing_would_read_is_a_wrong_request(arguments: tuple[str, ...], said: str, run: Any) -> None:
+    code, _, err = run("bench", *arguments)
+    assert code == 2
+    assert said in " ".join(err.split())
+
+
 def test_unknown_rules_and_power_sources_are_wrong_requests(toy: ModuleType, tmp_path: Path, run: Any) -> None:
     toy.write_bundle(tmp_path / "b")
     for option in ("--rules", "--power"):

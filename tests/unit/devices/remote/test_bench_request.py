@@ -80,8 +80,11 @@ def test_settings_that_contradict_each_other_are_refused(bundle: Bundle) -> None
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (("x", "--remote-bundle"), "need --ssh"),
-        (("x", "--finalize"), "need --ssh"),
+        (("x", "--remote-bundle"), "without --ssh nothing reads --remote-bundle"),
+        (("x", "--finalize"), "without --ssh nothing reads --finalize"),
+        (("x", "--jobs", "16", "--timeout", "30"), "without --ssh nothing reads --jobs, --timeout"),
+        (("x", "--remote-python", "python3"), "without --ssh nothing reads --remote-python"),
+        (("x", "--ssh", "h", "--margin", "0.05"), "without --compare nothing reads --margin"),
         (("--compare", "a", "b", "--ssh", "h"), "leave --ssh out"),
         (("x", "--ssh", "a@b@c", "--remote-bundle"), "expected user@host"),
     ],
