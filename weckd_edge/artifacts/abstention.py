@@ -69,6 +69,8 @@ class ThresholdRecord:
             confidence.
         more_groups: Number of further validation groups that a decision would need, at the same error; None: none are
             needed, or no number would be enough.
+        epoch_from_validation: Whether early stopping chose the network's epoch on the same validation images; the limit may
+            then hold with less than the requested confidence.
     """
 
     max_group_error: float
@@ -79,6 +81,7 @@ class ThresholdRecord:
     val_group_error: float
     p_value: float
     more_groups: int | None = None
+    epoch_from_validation: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

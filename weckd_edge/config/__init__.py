@@ -8,7 +8,7 @@ from weckd_edge.config.abstain import AbstainConfig
 from weckd_edge.config.audit import AuditConfig
 from weckd_edge.config.base import paths_of
 from weckd_edge.config.bench import BenchConfig
-from weckd_edge.config.build import BuildConfig, exam_settings, load_config, without_folders
+from weckd_edge.config.build import BuildConfig, exam_settings, load_config, stops_early, without_folders
 from weckd_edge.config.data import DataConfig
 from weckd_edge.config.distill import DistillConfig
 from weckd_edge.config.exam import ExamConfig
@@ -60,5 +60,6 @@ __all__ = [
     "setting_names",
     "settings_in_force",
     "settings_toml",
+    "stops_early",
     "without_folders",
 ]

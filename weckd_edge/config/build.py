@@ -97,6 +97,11 @@ class BuildConfig:
         )
 
 
+def stops_early(config: BuildConfig) -> bool:
+    """Return whether early stopping chooses the epoch of each link, on the validation images."""
+    return bool(config.link) and config.train.patience > 0
+
+
 def exam_settings(config: BuildConfig) -> ExamConfig:
     """Return the settings of examinations; with no threshold and no limit of their own they have those of ``[abstain]``."""
     exam, frames = config.exam, config.abstain

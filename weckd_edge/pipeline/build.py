@@ -22,6 +22,7 @@ from weckd_edge.pipeline.checks import (
     check_measurements,
     check_output,
     sources_of,
+    warn_of_early_stopping,
     workspace_of,
 )
 from weckd_edge.pipeline.context import BuildContext, choose_profile, start
@@ -78,6 +79,7 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
     check_logging(request)
     check_measurements(request.config)
     check_strategy(request.config)
+    warn_of_early_stopping(request.config, progress)
     ctx = start(request, profile, Workspace(workspace_of(request.out)), progress)
     from weckd_edge.train.distill.loop.distributed import lock_patience_s
     from weckd_edge.train.distill.loop.last_wait import others_wait

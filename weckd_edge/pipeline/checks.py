@@ -9,9 +9,10 @@ from pathlib import Path
 
 from weckd_edge.bundle.reader import is_bundle
 from weckd_edge.bundle.signing import check_private_key
-from weckd_edge.config import BuildConfig, paths_of
+from weckd_edge.config import BuildConfig, exam_settings, paths_of, stops_early
 from weckd_edge.core.errors import ConfigError, MissingDependency, ModelError, StoreError
 from weckd_edge.core.optional_imports import is_installed
+from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import explain_os_errors, refuse_link
 from weckd_edge.devices.latency_model.measurements import read_measurements
 from weckd_edge.pipeline.output_paths import ReadPath, bundle_name, check_place, normal_path
@@ -140,6 +141,17 @@ def check_logging(request: BuildRequest) -> None:
             f"train.log_dir {folder}: lies in the bundle that is built there ({request.out}), which holds no other files; "
             "choose a place outside it",
             code="E_CONFIG_OUT_PLACE",
+        )
+
+
+def warn_of_early_stopping(config: BuildConfig, progress: Progress) -> None:
+    """Warn where a threshold is sought on the validation images on which early stopping chooses the epochs."""
+    searches = (config.abstain.max_group_error, exam_settings(config).max_group_error)
+    if stops_early(config) and any(limit is not None for limit in searches):
+        progress.warn(
+            f"train.patience = {config.train.patience} chooses each link's epoch on the validation images, on which the "
+            "threshold for max_group_error is found too: the limit may hold with less than the requested confidence; set "
+            "train.patience = 0 to keep it"
         )
 
 

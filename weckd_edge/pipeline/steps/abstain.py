@@ -25,7 +25,7 @@ from weckd_edge.artifacts import (
     ThresholdRecord,
     Verification,
 )
-from weckd_edge.config import AbstainConfig, BuildConfig, ExamConfig, GuardConfig
+from weckd_edge.config import AbstainConfig, BuildConfig, ExamConfig, GuardConfig, stops_early
 from weckd_edge.core.errors import ConfigError, did_you_mean
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
@@ -90,6 +90,7 @@ def abstain(
                 "others": ood_stamps(ctx.config.guard.ood_dirs) if guard.artifact.guard is not None else [],
                 "refuse": ctx.config.guard.non_gradeable_labels,
                 "abstain": ctx.config.abstain,
+                "stops_early": stops_early(ctx.config),
                 "seed": ctx.config.seed,
             },
             "weckd_edge.pipeline.steps.abstain",
@@ -205,7 +206,7 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
         wrong.append(best != record.label)
         groups.append(record.group)
     total = len(set(images.groups))
-    return find_threshold(
+    found = find_threshold(
         np.array(confidence),
         np.array(wrong, bool),
         groups,
@@ -213,6 +214,7 @@ def _threshold(inputs: AbstentionInputs, guard: OpenGuard | None) -> ThresholdRe
         certainty=config.confidence,
         all_groups=total,
     )
+    return replace(found, epoch_from_validation=stops_early(inputs.config))
 
 
 def evaluate_threshold(

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from weckd_edge.artifacts import DatasetIndex, ExamEvidence, GuardRecord, OperatingPoint, Verification
-from weckd_edge.config import exam_settings
+from weckd_edge.config import exam_settings, stops_early
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.runtime.input_guard import OpenGuard
@@ -52,6 +53,9 @@ def exam(
         predicted = np.array([one.compiled for one in verification.artifact.predictions], np.float32)
         cuts, _notes = cut_slices(ctx.config.report, index)
         choice = choose_rule(validation.exams, config, ctx.config.seed, has_guard=open_guard is not None)
+        if choice.threshold is not None:
+            threshold = replace(choice.threshold, epoch_from_validation=stops_early(ctx.config))
+            choice = replace(choice, threshold=threshold)
         test = gather(frames.test, predicted, open_guard, non_gradeable)
         return measure_exams(test, choice, index, cuts, seed=ctx.config.seed)
 
@@ -69,6 +73,7 @@ def exam(
                 "named_groups": index.named_groups,
                 "report": ctx.config.report,
                 "exam": config,
+                "stops_early": stops_early(ctx.config),
                 "labels": index.labels,
                 "refuse": operating_point.non_gradeable_labels,
                 "seed": ctx.config.seed,

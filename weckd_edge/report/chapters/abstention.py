@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from weckd_edge.artifacts import Abstention
+from weckd_edge.artifacts import Abstention, ThresholdRecord
 from weckd_edge.core.words import NBSP, plural
 from weckd_edge.report.numbers import percent
 
@@ -92,10 +92,21 @@ def _threshold(found: Abstention) -> list[str]:
         got = f" On the test groups the error is {percent(found.group_error)}." if found.group_error is not None else ""
         return [
             f"A decision needs a probability of at least {sought.confidence_threshold:g}, found for the limit of "
-            f"{requested}." + got
+            f"{requested}." + got,
+            *early_stopping_sentences(sought),
         ]
     more = f" About {plural(sought.more_groups, 'further validation group')} would be needed." if sought.more_groups else ""
     return [f"No threshold keeps the limit of {requested}.{more}"]
+
+
+def early_stopping_sentences(sought: ThresholdRecord) -> list[str]:
+    """Return a sentence where the requested confidence does not hold, because early stopping used the same images."""
+    if not sought.epoch_from_validation:
+        return []
+    return [
+        f"The confidence may be less than the requested {percent(sought.confidence, 0)}: early stopping (train.patience) "
+        "chose the network's epoch on the same validation images."
+    ]
 
 
 def brief_sentence(found: Abstention) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from weckd_edge.artifacts import CalibrationMetrics, ExamEvidence, ExamOutcome, Metric
 from weckd_edge.core.words import NBSP, plural
-from weckd_edge.report.chapters.abstention import WORDS
+from weckd_edge.report.chapters.abstention import WORDS, early_stopping_sentences
 from weckd_edge.report.chapters.metrics import MetricsCell, MetricsRow, MetricsTable, metric_cell
 from weckd_edge.report.numbers import EN_DASH, percent, points
 
@@ -155,7 +155,8 @@ def _threshold(found: ExamEvidence) -> list[str]:
     needed = f"a probability of at least {below:g}" if below else "no threshold on its probability"
     return [
         f"A decision needs {needed}, found for the limit of {limit}, on {plural(sought.val_groups, 'group')} of validation "
-        f"examinations.{got}"
+        f"examinations.{got}",
+        *early_stopping_sentences(sought),
     ]
 
 

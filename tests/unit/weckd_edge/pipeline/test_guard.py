@@ -12,20 +12,23 @@ from PIL import Image
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import Abstention, DatasetIndex, FrameSpec, GuardRecord, Prediction
-from weckd_edge.config import AbstainConfig, BuildConfig, GuardConfig
+from weckd_edge.artifacts import Abstention, DatasetIndex, FrameSpec, GuardRecord, OperatingPoint, Prediction
+from weckd_edge.config import AbstainConfig, BuildConfig, ExamConfig, GuardConfig, TrainConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.devices.images.split_frames import decode_split
+from weckd_edge.pipeline.checks import warn_of_early_stopping
 from weckd_edge.pipeline.context import choose_profile, start
 from weckd_edge.pipeline.request import BuildRequest
 from weckd_edge.pipeline.steps import abstain as step
+from weckd_edge.pipeline.steps import exam as exam_step
 from weckd_edge.pipeline.steps.abstain import AbstentionInputs, evaluate_abstention, evaluate_threshold
 from weckd_edge.pipeline.steps.guard import make_guard
 from weckd_edge.pipeline.steps.predict import HeldOutFrames
 from weckd_edge.report.chapters import abstention
+from weckd_edge.report.chapters.exams import exam_sentences
 from weckd_edge.train.input_guard.ood_frames import ood_stamps
 
 FRAME = FrameSpec(height=24, width=24, crop="center", resize="bilinear")
@@ -222,3 +225,69 @@ def test_a_met_risk_passes_and_nothing_is_evaluated_where_none_is_asked(index: D
     (gate,) = evaluate_threshold(found.threshold, config.abstain)
     assert (gate.verdict, found.threshold.confidence_threshold) == ("PASS", 0.0)
     assert evaluate_threshold(None, config.abstain) == ()
+
+
+class Warnings(SilentProgress):
+    """Progress that keeps what it is warned of."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.said: list[str] = []
+
+    def warn(self, text: str) -> None:
+        self.said.append(text)
+
+
+@pytest.mark.parametrize(
+    ("config", "warned"),
+    [
+        (BuildConfig(train=TrainConfig(patience=3), abstain=AbstainConfig(max_group_error=0.1)), True),
+        (BuildConfig(train=TrainConfig(patience=3), exam=ExamConfig(max_group_error=0.1)), True),
+        (BuildConfig(train=TrainConfig(patience=3)), False),
+        (BuildConfig(abstain=AbstainConfig(max_group_error=0.1)), False),
+        (BuildConfig(train=TrainConfig(patience=3), abstain=AbstainConfig(max_group_error=0.1), link=()), False),
+    ],
+)
+def test_a_threshold_that_early_stopping_shares_its_images_with_is_warned_of(config: BuildConfig, warned: bool) -> None:
+    progress = Warnings()
+    warn_of_early_stopping(config, progress)
+    assert bool(progress.said) == warned
+    assert all("train.patience" in text and "max_group_error" in text for text in progress.said)
+
+
+@pytest.mark.parametrize("patience", [0, 3])
+def test_the_record_and_the_report_say_that_early_stopping_used_the_same_images(
+    index: DatasetIndex, tmp_path: Path, patience: int
+) -> None:
+    config = BuildConfig(train=TrainConfig(patience=patience), abstain=AbstainConfig(max_group_error=0.2))
+    found = evaluate_abstention(inputs(index, tmp_path, config), record(index, tmp_path, enabled=False), SilentProgress())
+    assert found.threshold is not None
+    assert found.threshold.epoch_from_validation == bool(patience)
+    assert any("early stopping" in text for text in abstention.abstention_sentences(found)) == bool(patience)
+
+
+@pytest.mark.parametrize("patience", [0, 3])
+def test_the_threshold_of_examinations_says_the_same(
+    index: DatasetIndex, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, patience: int
+) -> None:
+    config = BuildConfig(train=TrainConfig(patience=patience), abstain=AbstainConfig(max_group_error=0.2))
+    given = inputs(index, tmp_path, config)
+    ctx = SimpleNamespace(
+        config=config,
+        progress=SilentProgress(),
+        step=lambda name, kind, key, make: SimpleNamespace(artifact=make(tmp_path)),
+    )
+    student = SimpleNamespace(
+        deployed=SimpleNamespace(name="toy", digest=lambda: "0"), recalibration=None, input=SimpleNamespace(frame=FRAME)
+    )
+    monkeypatch.setattr(exam_step, "predict_validation", lambda *_: given.validation)
+    verification = factories.verification(given.predictions, index.labels)
+    staged = (
+        Stage(name="", artifact=one, folder=tmp_path, seconds=0.0, reused=False)
+        for one in (verification, record(index, tmp_path, enabled=False))
+    )
+    found = exam_step.exam(ctx, student, *staged, given.frames, index, OperatingPoint())  # type: ignore[arg-type]
+    assert found.choice.threshold is not None
+    assert found.choice.threshold.confidence_threshold is not None
+    assert found.choice.threshold.epoch_from_validation == bool(patience)
+    assert any("early stopping" in text for text in exam_sentences(found)) == bool(patience)
