@@ -190,6 +190,7 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         predictions, len(labels), point.confidence_threshold, point.non_gradeable_labels, labels
     )
     refused = {labels.index(label) for label in point.non_gradeable_labels}
+    confidence, wrong = operating_points.confidence_and_errors(predictions, refused)
     data = explorer.explorer_data(predictions, manifest)
     rows = [
         {
@@ -215,7 +216,7 @@ def _explorer(verification: Verification, manifest: Manifest) -> dict[str, Any]:
         "thresholds": operating_points.threshold_rows(predictions, point.confidence_threshold, refused)
         if predictions
         else [],
-        "curves": safe(charts.threshold_curves(predictions, point.confidence_threshold, refused)) if data else None,
+        "curves": safe(charts.threshold_curves(confidence, wrong, point.confidence_threshold)) if data else None,
     }
 
 

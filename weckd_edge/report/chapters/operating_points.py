@@ -41,8 +41,7 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float, refused: Co
         chosen: Threshold of this build, 0..1.
         refused: Label indices of the non-gradeable classes, whose prediction gives no decision.
     """
-    best = largest_probabilities(predictions, refused)
-    wrong = np.array([likeliest(p.compiled) != p.label for p in predictions])
+    best, wrong = confidence_and_errors(predictions, refused)
     groups = np.array([p.group for p in predictions])
     rows = []
     for threshold in sorted({*THRESHOLDS, chosen}):
@@ -58,10 +57,17 @@ def threshold_rows(predictions: Sequence[Prediction], chosen: float, refused: Co
     return rows
 
 
-def largest_probabilities(predictions: Sequence[Prediction], refused: Collection[int]) -> NDArray[np.float64]:
-    """Return the largest probability of each image ``[N]``, 0..1; -1, under every threshold, where its class is refused."""
-    best = ((likeliest(p.compiled), max(p.compiled)) for p in predictions)
-    return np.array([-1.0 if label in refused else probability for label, probability in best])
+def confidence_and_errors(
+    predictions: Sequence[Prediction], refused: Collection[int]
+) -> tuple[NDArray[np.float64], NDArray[np.bool_]]:
+    """Return the largest probability of each image ``[N]``, 0..1, and whether its class is wrong ``[N]``.
+
+    Where that class is refused, the probability is -1: under every threshold.
+    """
+    decided = [likeliest(p.compiled) for p in predictions]
+    confidence = [-1.0 if k in refused else max(p.compiled) for k, p in zip(decided, predictions, strict=True)]
+    wrong = [k != p.label for k, p in zip(decided, predictions, strict=True)]
+    return np.array(confidence, np.float64), np.array(wrong, np.bool_)
 
 
 def point_sentence(point: OperatingPoint) -> str:

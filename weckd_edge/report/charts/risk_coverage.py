@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
-from weckd_edge.artifacts import CoveragePoint, Prediction
+from weckd_edge.artifacts import CoveragePoint
 from weckd_edge.core.words import NBSP
-from weckd_edge.report.chapters.explorer import likeliest
-from weckd_edge.report.chapters.operating_points import largest_probabilities
 from weckd_edge.report.charts import draw
 from weckd_edge.report.numbers import significant
 
 
-def threshold_curves(predictions: Sequence[Prediction], chosen: float, refused: Collection[int] = ()) -> str:
+def threshold_curves(confidence: NDArray[np.float64], wrong: NDArray[np.bool_], chosen: float) -> str:
     """Draw the fraction decided, and the fraction of those wrong, over the threshold; the page's script redraws it.
 
     Args:
-        predictions: Predictions of the test images.
+        confidence: Largest probability of each test image ``[N]``, 0..1; -1 where no threshold gives a decision.
+        wrong: Whether the most probable class of each image is wrong ``[N]``.
         chosen: Threshold of this build, marked below the axis.
-        refused: Label indices of the non-gradeable classes, whose prediction gives no decision.
     """
     height, left, right, top, bottom = 262, 46, 466, 14, 200
-    best = largest_probabilities(predictions, refused)
-    wrong = np.array([likeliest(p.compiled) != p.label for p in predictions])
 
     def x(value: float) -> float:
         return left + value * (right - left)
@@ -37,7 +34,7 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float, refused: 
         parts.append(draw.text(x(tick), bottom + 30, f"{tick:g}", "tick", "middle"))
     decided, risk = [], []
     for step in range(101):
-        sure = best >= step / 100
+        sure = confidence >= step / 100
         decided.append((step / 100, float(sure.mean())))
         if sure.any():
             risk.append((step / 100, float(wrong[sure].mean())))
@@ -47,7 +44,7 @@ def threshold_curves(predictions: Sequence[Prediction], chosen: float, refused: 
     parts.append(draw.text(x(chosen), bottom + 14, "▲", "label", "middle"))
     parts.append(draw.line(left, top, left, bottom, "cursor").replace("<line", '<line id="cursor" visibility="hidden"'))
     parts.append(draw.text((left + right) / 2, height - 8, "confidence threshold", "label", "middle"))
-    text = f"At this build's {significant(chosen)}: {float((best >= chosen).mean()):.1%} with a decision"
+    text = f"At this build's {significant(chosen)}: {float((confidence >= chosen).mean()):.1%} with a decision"
     picture = draw.svg(height, "Images with a decision, and wrong decisions, over the threshold", text, parts)
     return picture.replace(
         "<svg", f'<svg id="curves" data-left="{left}" data-right="{right}" data-top="{top}" data-bottom="{bottom}"'

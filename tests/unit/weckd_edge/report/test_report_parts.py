@@ -131,7 +131,7 @@ def test_a_non_gradeable_class_gives_no_decision_at_any_threshold() -> None:
     assert (rows[0].threshold, rows[0].coverage.correct, rows[0].coverage.images) == (0.0, 1, 3)
     assert rows[0].wrong is not None
     assert (rows[0].wrong.correct, rows[0].wrong.images) == (0, 1)
-    assert "33.3% with a decision" in threshold_curves(found, 0.0, {1})
+    assert "33.3% with a decision" in threshold_curves(*operating_points.confidence_and_errors(found, {1}), 0.0)
     told = operating_points.point_sentence(OperatingPoint(non_gradeable_labels=("b",)))
     assert (
         told == "This build decides for the most probable class, unless that class is non-gradeable (b): its threshold is 0."
