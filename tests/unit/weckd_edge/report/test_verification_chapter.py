@@ -79,7 +79,7 @@ def test_what_is_reported_of_a_divergence_is_no_bolder_than_what_was_seen() -> N
         (0, 0, 1.0, "are correct on the same frames."),
     ],
 )
-def test_mcnemars_p_is_told_with_what_it_assumes_and_never_as_a_verdict(
+def test_mcnemars_p_is_reported_with_what_it_assumes_and_never_as_a_verdict(
     only_a: int, only_b: int, p: float, words: str
 ) -> None:
     pair = dataclasses.replace(make_evidence().verification.parity[0], only_a_right=only_a, only_b_right=only_b, mcnemar_p=p)
