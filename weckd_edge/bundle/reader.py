@@ -153,11 +153,13 @@ class AnyBundle:
         folder: Folder of the bundle.
         data: Manifest as plain data.
         files: Files that the manifest lists.
+        manifest_bytes: Bytes of ``manifest.json`` that were read and verified.
     """
 
     folder: Path
     data: dict[str, Any]
     files: tuple[FileRef, ...]
+    manifest_bytes: bytes
 
     def read_path(self, path: str) -> bytes | None:
         """Return the verified bytes of a listed file; None where it is not listed.
@@ -192,7 +194,7 @@ def open_any_bundle(folder: Path, *, key: Path | None = None) -> AnyBundle:
         files = from_data(kind, data.get("files"), where=f"{MANIFEST_FILE}: files", error=BundleError)
         check_refs(files)
         _prove(below, set(below.names()), files, frozenset())
-    return AnyBundle(folder=folder, data=data, files=files)
+    return AnyBundle(folder=folder, data=data, files=files, manifest_bytes=raw)
 
 
 def _read_signed(below: BundleFolder, key: Path | None) -> tuple[bytes, bytes | None]:

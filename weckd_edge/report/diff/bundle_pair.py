@@ -8,7 +8,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from weckd_edge.artifacts import ComparedBundle, DatasetIndex, Verification
-from weckd_edge.bundle.reader import AnyBundle, open_any_bundle, open_bundle
+from weckd_edge.bundle.manifest_rules import read_manifest
+from weckd_edge.bundle.reader import AnyBundle, open_any_bundle
+from weckd_edge.bundle.signing import MANIFEST_FILE
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_json, parse_json
 from weckd_edge.report.evidence import (
@@ -88,7 +90,7 @@ def read_bundle_side(folder: Path, called: str, key: Path | None = None) -> Bund
     unknown: list[str] = []
     bundle = open_any_bundle(folder, key=key)
     try:
-        open_bundle(folder)
+        read_manifest(bundle.manifest_bytes, str(folder / MANIFEST_FILE))
     except BundleError as err:
         unknown.append(f"the manifest of the {called} bundle is of another format ({err}); only its known parts were used")
 

@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import DatasetIndex, ImageRecord, Prediction, Split, UnlabelledImage, Verification
+from weckd_edge.bundle.files import BundleFolder
 from weckd_edge.bundle.reader import open_any_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.cli.report import command
@@ -256,6 +257,23 @@ def test_settings_thresholds_and_results_of_two_bundles_are_compared(tmp_path: P
     assert "version 2" in text.title
     assert text.warnings == ()
     assert "makes no claim of compliance" in text.purpose
+
+
+def test_a_comparison_reads_and_hashes_the_model_of_each_bundle_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = index([record(n) for n in range(40)])
+    old, new = write_bundle(tmp_path / "old", data), write_bundle(tmp_path / "new", data)
+    proved: list[tuple[str, str]] = []
+    prove = BundleFolder.prove
+
+    def count(self: BundleFolder, path: str, size: int, sha256: str, *, keep: bool) -> bytes:
+        proved.append((self.folder.name, path))
+        return prove(self, path, size, sha256, keep=keep)
+
+    monkeypatch.setattr(BundleFolder, "prove", count)
+    compare_bundles(old, new)
+    assert sorted(one for one in proved if one[1] == "model.onnx") == [("new", "model.onnx"), ("old", "model.onnx")]
 
 
 def test_a_bundle_of_an_older_format_is_compared_as_far_as_it_goes(tmp_path: Path) -> None:
