@@ -96,7 +96,7 @@ def link(name: str, macs: int, accuracy: Rate, parent: str | None) -> Link:
     )
 
 
-def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]:
+def make_report(folder: Path, count: int, refused: tuple[str, ...] = ()) -> tuple[Path, tuple[Prediction, ...]]:
     """Write a whole report of drawn answers; its file lies in ``folder``."""
     predictions = answers(count)
     verification = factories.verification(predictions, LABELS)
@@ -106,12 +106,13 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
         for n, p in enumerate(predictions)
     )
     index = DatasetIndex(name="ears", labels=LABELS, images=images)
+    point = OperatingPoint(confidence_threshold=BELOW, non_gradeable_labels=refused)
     times = tuple(int(v) for v in np.random.default_rng(1).normal(9e5, 3e4, 256))
     manifest = factories.manifest(
         name="ears",
         labels=LABELS,
         input=INPUT,
-        operating_point=OperatingPoint(confidence_threshold=BELOW),
+        operating_point=point,
         onnx=REF,
         selftest=GoldenFrames(frames=REF, reference="openvino"),
         gates=(Gate(name="max_latency_p90_ms", limit=33.0, value=0.94, verdict="PASS", reason="0.94 ms is within 33 ms"),),
@@ -144,7 +145,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
             verification,
             index,
             ReportConfig(),
-            operating_point=OperatingPoint(confidence_threshold=BELOW),
+            operating_point=point,
             names=("M1 torch fp32", "M2 torch fp32", "M2 openvino int8"),
         ),
         abstention=Abstention(
@@ -152,7 +153,7 @@ def make_report(folder: Path, count: int) -> tuple[Path, tuple[Prediction, ...]]
                 guard=None, frames=300, groups=80, false_reject_rate=0.01, false_reject_bound=0.02, note="a drawn one"
             ),
             threshold=None,
-            operating_point=OperatingPoint(confidence_threshold=BELOW),
+            operating_point=point,
             rejected_test=after,
             rejected_by_reason={"blurred": 2},
             coverage=after,
@@ -231,6 +232,27 @@ def test_the_threshold_moves_by_keyboard_and_its_figures_are_those_that_python_f
     check(0.0)
     tab.page.get_by_role("button", name="Back to this build's").press("Enter")
     check(BELOW)
+
+
+def test_a_non_gradeable_class_gives_no_decision_at_any_threshold(browser: Any, tmp_path: Path) -> None:
+    path, predictions = make_report(tmp_path, 240, refused=(LABELS[1],))
+    decided = np.array([p.compiled.index(max(p.compiled)) for p in predictions])
+    wrong = decided != np.array([p.label for p in predictions])
+    groups = np.array([p.group for p in predictions])
+    with browser.tab() as tab:
+        tab.page.goto(path.as_uri())
+        for key, threshold in (("", BELOW), ("Home", 0.0)):
+            if key:
+                tab.page.locator("#threshold").press(key)
+            sure = (np.array([max(p.compiled) for p in predictions]) >= threshold) & (decided != 1)
+            agrees(tab, 0, rate(sure, predictions))
+            agrees(tab, 1, rate_by_group(wrong[sure], groups[sure].tolist()))
+            agrees(tab, 2, rate_by_group(~sure[~wrong], groups[~wrong].tolist()))
+        start = tab.page.locator("#curve-first").get_attribute("points").split()[0]
+        top, bottom = (float(tab.page.locator("#curves").get_attribute(f"data-{end}")) for end in ("top", "bottom"))
+        share = float((decided != 1).mean())
+        assert float(start.split(",")[1]) == pytest.approx(bottom - share * (bottom - top), abs=0.06)
+        assert tab.complaints == []
 
 
 def test_the_threshold_on_one_class_gives_its_sensitivity_and_specificity(

@@ -10,7 +10,7 @@
   const best = decided.map((label, i) => probabilities[i * classes + label]);
   const undecided = new Set(data.undecided);
   const refused = new Set(data.refused);
-  const top = best.map((p, i) => (refused.has(decided[i]) ? -1 : p)); // A non-gradeable class is under every threshold.
+  const sureness = best.map((p, i) => (refused.has(decided[i]) ? -1 : p)); // A non-gradeable class is under every threshold.
   const given = (i) => (undecided.has(i) ? classes : decided[i]);
   const percent = (share) => `${(share * 100).toFixed(1)}\u00a0%`;
   for (const part of document.querySelectorAll("[data-script]")) part.hidden = false;
@@ -80,7 +80,7 @@
   const figuresOf = (t) => {
     const k = what.value === "top" ? -1 : Number(what.value);
     if (k < 0) {
-      const sure = (i) => top[i] >= t;
+      const sure = (i) => sureness[i] >= t;
       return [
         ["with a decision", "test images", rate(everyone, sure)],
         ["wrong decisions", "decisions", rate(sure, wrong)],
@@ -108,7 +108,7 @@
     const k = what.value === "top" ? -1 : Number(what.value);
     let first, second;
     if (k < 0) {
-      const ours = (i) => (top[i] < 0 ? null : top[i]);
+      const ours = (i) => (sureness[i] < 0 ? null : sureness[i]);
       const sure = curve(ours), bad = curve((i) => (wrong(i) ? ours(i) : null));
       first = (b) => sure[b] / images;
       second = (b) => (sure[b] ? bad[b] / sure[b] : null);
