@@ -248,7 +248,7 @@ def test_a_key_is_not_for_a_bundle_that_is_on_the_device(folder: Path, keys: dic
     words = ["bench", str(folder), "--ssh", "nobody@127.0.0.1:1", "--remote-bundle", "--key", str(keys["own.pub"])]
     result = CliRunner().invoke(cli, words)
     assert result.exit_code == 2
-    assert "leave --remote-bundle and --compare out" in result.output
+    assert "leave --remote-bundle out" in result.output
 
 
 def test_what_cannot_be_read_is_reported_in_one_line(
