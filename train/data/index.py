@@ -71,11 +71,12 @@ def build_index(  # noqa: PLR0913 - one call says everything, by keyword
         kept, notes = keeps_published(
             [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
         )
+        # Copies that are left out below still tell which groups are one: those that name the same picture.
+        grouping = group_images(usable, find_ties(usable, config.near_duplicate_distance, store))
+        leaks = count_leaks(usable, grouping.groups)
         images = _first_of_copies(usable, per_split=kept)
-        grouping = group_images(images, find_ties(images, config.near_duplicate_distance, store))
-        group_of = {image.pixels_sha256: group for image, group in zip(images, grouping.groups, strict=True)}
-        leaks = count_leaks(usable, [group_of[image.pixels_sha256] for image in usable])
-        items = _split_items(images, grouping.groups)
+        group_of = {image.listed.path: group for image, group in zip(usable, grouping.groups, strict=True)}
+        items = _split_items(images, [group_of[image.listed.path] for image in images])
         if fold is None:
             places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
         else:

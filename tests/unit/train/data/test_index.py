@@ -61,6 +61,23 @@ def test_copies_with_one_label_are_counted_and_left_out(folder: Path) -> None:
     assert "wax/zz.png" not in {record.path for record in index.images}
 
 
+def test_a_copy_that_is_left_out_still_ties_its_group_to_that_of_the_first(folder: Path) -> None:
+    """wax/03.png of ear A is the very picture of wax/zz.png, which the table gives to ear B: A and B are one ear."""
+    (folder / "wax" / "zz.png").write_bytes((folder / "wax" / "03.png").read_bytes())
+    rows = ["path,label,group"]
+    named = {"wax/03.png": "A", "wax/04.png": "A", "wax/zz.png": "B", "wax/05.png": "B"}
+    for file in sorted(folder.rglob("*.png")):
+        path = file.relative_to(folder).as_posix()
+        rows.append(f"{path},{path.partition('/')[0]},{named.get(path, path)}")
+    (folder / "groups.csv").write_text("\n".join(rows) + "\n")
+    index = index_of(folder / "groups.csv")
+    group_of = {record.path: record.group for record in index.images}
+    assert "wax/zz.png" not in group_of
+    assert {group_of[f"wax/{name}.png"] for name in ("03", "04", "05")} == {"A"}
+    report = check_data(folder / "groups.csv", CONFIG, SilentProgress())
+    assert report.groups == len(set(group_of.values()))
+
+
 def test_bad_files_are_all_named_or_skipped_and_recorded(folder: Path) -> None:
     whole = (folder / "wax" / "00.png").read_bytes()
     (folder / "wax" / "empty.png").write_bytes(b"")
