@@ -72,7 +72,9 @@ def test_a_device_of_another_kind_takes_the_compiled_library_that_is_installed_t
     if installed != "none":
         compile_library(place, digest="0" * 64 if installed == "of others" else None)
     code = (
-        f"import sys; sys.path.append({str(site)!r})\n"
+        "import os, sys\n"  # without the installed package that this test itself runs from
+        "sys.path[1:] = [folder for folder in sys.path[1:] if not os.path.isdir(os.path.join(folder, 'weckd_edge'))]\n"
+        f"sys.path.append({str(site)!r})\n"
         "from weckd_edge.devices.native.library import describe_library, pixels_library\n"
         "from weckd_edge.devices.remote.on_device import use_installed_library\n"
         "use_installed_library(); print(describe_library(), pixels_library() is not None)"
