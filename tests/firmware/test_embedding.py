@@ -110,14 +110,14 @@ BEFORE = """
 #include <stdio.h>
 static const char KEY[] = "";
 int next_frame(weckd_frame *frame);
-int use(const uint8_t *nv12, uint64_t highest_version_accepted);
-int use(const uint8_t *nv12, uint64_t highest_version_accepted) {
+int use(const uint8_t *nv12, uint64_t lowest_version_accepted);
+int use(const uint8_t *nv12, uint64_t lowest_version_accepted) {
 """
 BEFORE_README = """
 #include <weckd_edge.h>
 static const char KEY[] = "";
-void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t highest_version_accepted);
-void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t highest_version_accepted) {
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_accepted);
+void use(weckd_frame frame, float *probabilities, uint32_t classes, uint64_t lowest_version_accepted) {
 """
 
 

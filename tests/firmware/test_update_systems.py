@@ -110,8 +110,8 @@ mount -t overlay overlay -o "lowerdir=/etc,upperdir=$SCRATCH/etc,workdir=$SCRATC
 mount -t overlay overlay -o "lowerdir=/usr/bin,upperdir=$SCRATCH/bin,workdir=$SCRATCH/bin.work" /usr/bin
 mkdir /etc/weckd /var/lib/weckd
 cp "$PROGRAM" /usr/bin/weckd-update
-echo 'WECKD_UPDATE_OPTIONS="--store /var/lib/weckd/store --key /etc/weckd/key.pem --backend echo"' > /etc/weckd/update.conf
-cp "$KEY" /etc/weckd/key.pem
+echo 'WECKD_UPDATE_OPTIONS="--store /var/lib/weckd/store --key /etc/weckd/key.pub --backend echo"' > /etc/weckd/update.conf
+cp "$KEY" /etc/weckd/key.pub
 [ "$1" = probe ] && exit 0
 for update; do
     swupdate -i "$update" -k "$CERTIFICATE" -H weckd:generic-x86 && echo "took $update" || echo "refused $update"
