@@ -33,7 +33,7 @@ _FUNCTIONS: dict[str, tuple[Any, tuple[Any, ...]]] = {
 _MAX_STRIDE = 1 << 32
 """Bytes from a row to the next from which on 32 bits do not hold them."""
 
-_REBUILD = "install gcc, then: pip install --no-deps --no-cache-dir --force-reinstall weckd-edge"
+_REBUILD = "install gcc, then in a checkout: pip install --no-deps --no-cache-dir --force-reinstall ."
 
 
 class MissingLibrary(Exception):  # noqa: N818 - it says what happened
