@@ -35,7 +35,8 @@ FAMILIES = {
 PAGE_HEAD = """# Errors
 
 Every failure ends in one line on stderr, `error[CODE]: what was expected, what was found, what to do`, and an exit code:
-0 done, 1 failed, 2 wrong request, 3 a gate failed, 70 a defect of this software, 130 interrupted. With `--json`, stdout
+0 done, 1 failed, 2 wrong request, 3 a gate failed or `bench --compare` found B slower, 70 a defect of this software, 130
+interrupted, which is also how `demo` ends. With `--json`, stdout
 holds `{"error": {"code": ..., "message": ...}}`, unless it holds a result already, as for `verify`. Match codes in scripts:
 a sentence may be rewritten, a code stays. In Python, a `WeckdError` has it as `error.code`.
 
