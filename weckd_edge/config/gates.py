@@ -25,8 +25,8 @@ class GateConfig:
         min_slice_accuracy: Smallest test accuracy of the compiled model in any slice, 0..1; ``report.slices`` names the
             slices.
         min_slice_recall: Smallest test recall of the compiled model for any class in any slice, 0..1.
-        better_than_chance: Whether test predictions must be better than chance, and than the best constant prediction.
-            On unless the build or the device profile says ``false``.
+        better_than_chance: Whether test predictions must be better than guessing. Where they are, but no better than always
+            predicting one class, the reason says so. On unless the build or the device profile says ``false``.
     """
 
     max_latency_p90_ms: float | None = None
