@@ -93,10 +93,7 @@ def _names_groups(path: Path) -> bool:
     """Tell whether a file is a table with columns of images, of classes, and of groups or examinations."""
     if path.suffix.lower() not in ENDINGS:
         return False
-    try:
-        columns = set(read_columns(path))
-    except (DataError, OSError):
-        return False
+    columns = set(read_columns(path))
     roles = {role for role, names in OWN.items() if columns & set(names)}
     return {"path", "label"} <= roles and bool(roles & {"group", "exam"})
 

@@ -32,7 +32,7 @@ _MARKS = (
 """First bytes of a text, Python's name of its encoding and people's name; a mark that begins with another comes first."""
 
 _HEAD_BYTES = 1 << 16
-"""Part of a table that shows its columns."""
+"""Part of a table that shows its columns; the character at its end may be cut."""
 
 _SEP = re.compile(r'\s*"?sep=(.)"?[,;\t]*\r?\n', re.IGNORECASE)
 _UNNAMED = re.compile(r"unnamed: \d+")
@@ -70,34 +70,57 @@ def read_table(path: Path) -> DataTable:
 
 
 def read_columns(path: Path) -> tuple[str, ...]:
-    """Return the names of a table's columns, in lower case, from its first lines alone.
+    """Return the names of a table's columns, in lower case, from its first lines alone, whatever its rows hold.
+
+    A file that is no table has names as well, which nobody would give to columns.
 
     Raises:
-        DataError: The file is no table.
-        OSError: The file cannot be read.
+        DataError: The file cannot be read.
     """
-    with path.open("rb") as file:
-        head = file.read(_HEAD_BYTES)
-    lines = head if len(head) < _HEAD_BYTES else head[: head.rfind(b"\n") + 1]
-    return _read(lines, path).columns
+    try:
+        with path.open("rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except OSError as err:
+        raise DataError(f"{path}: cannot be read ({err.strerror})", code="E_FILE_UNREADABLE") from err
+    marked = next((encoding for mark, encoding, _ in _MARKS if head.startswith(mark)), None)
+    text = head.decode(marked or next(_without_mark(head), "utf-8"), "replace")
+    if _has_json_lines(path):
+        return tuple(dict.fromkeys(name.strip().lower() for line in text.splitlines() for name in _names_of(line)))
+    text, delimiter, _ = _open_lines(text)
+    titles = next(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter), [])
+    return tuple(title.strip().lower() for title in titles)
+
+
+def _names_of(line: str) -> tuple[str, ...]:
+    try:
+        found = json.loads(line)
+    except (ValueError, RecursionError):
+        return ()
+    return tuple(found) if isinstance(found, dict) else ()
+
+
+def _has_json_lines(path: Path) -> bool:
+    return path.suffix.lower() in (".jsonl", ".ndjson")
 
 
 def _read(data: bytes, path: Path) -> DataTable:
     text, notes = _decode(data, path)
-    if path.suffix.lower() in (".jsonl", ".ndjson"):
+    if _has_json_lines(path):
         return _from_json_lines(text, path, notes)
-    skipped = 0
-    if sep := _SEP.match(text):
-        delimiter = sep[1]
-        text, skipped = text[sep.end() :], sep[0].count("\n")
+    rest, delimiter, named = _open_lines(text)
+    if named:
         notes.append(note("I_SEP_LINE", f"the line 'sep={delimiter}' names the delimiter; it is no row"))
-    else:
-        blank = len(text) - len(text.lstrip("\r\n"))
-        text, skipped = text[blank:], text[:blank].count("\n")
-        header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
-        delimiter = max(",;\t", key=header.count)
-        delimiter = "|" if delimiter not in header and "|" in header else delimiter
-    return _from_lines(text, delimiter, skipped, path, notes)
+    return _from_lines(rest, delimiter, text[: len(text) - len(rest)].count("\n"), path, notes)
+
+
+def _open_lines(text: str) -> tuple[str, str, bool]:
+    """Return the lines of a CSV from its header on, the delimiter, and whether a line ``sep=`` names it."""
+    if sep := _SEP.match(text):
+        return text[sep.end() :], sep[1], True
+    text = text.lstrip("\r\n")
+    header = re.sub(r'"[^"]*"', "", text.partition("\n")[0])
+    delimiter = max(",;\t", key=header.count)
+    return text, "|" if delimiter not in header and "|" in header else delimiter, False
 
 
 def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
@@ -114,10 +137,9 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
                 [] if name == "UTF-8" else [note("I_ENCODING", f"the CSV is read as {name}; UTF-8 is what others expect")]
             )
             return _plain(text, path), notes
-    for encoding in ("utf-16-le", "utf-16-be"):
-        if _nul_fraction(data, encoding) > 0.3:
-            with contextlib.suppress(UnicodeDecodeError):
-                return _plain(data.decode(encoding), path), [note("I_ENCODING", "the CSV is read as UTF-16")]
+    for encoding in _without_mark(data):
+        with contextlib.suppress(UnicodeDecodeError):
+            return _plain(data.decode(encoding), path), [note("I_ENCODING", "the CSV is read as UTF-16")]
     try:
         return _plain(data.decode("utf-8"), path), []
     except UnicodeDecodeError as err:
@@ -133,6 +155,11 @@ def _decode(data: bytes, path: Path) -> tuple[str, list[DataNote]]:
             "where that is wrong, save it as UTF-8",
         )
     ]
+
+
+def _without_mark(data: bytes) -> Iterator[str]:
+    """Yield the encodings in UTF-16 that NULs between the letters of a text without a mark point at."""
+    return (encoding for encoding in ("utf-16-le", "utf-16-be") if _nul_fraction(data, encoding) > 0.3)
 
 
 def _nul_fraction(data: bytes, encoding: str) -> float:

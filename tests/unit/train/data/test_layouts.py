@@ -250,6 +250,39 @@ def test_a_broken_table_of_groups_is_not_passed_over(tmp_path: Path) -> None:
         list_data(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("name", "text", "code"),
+    [
+        ("patients.csv", GROUPED.replace(";", ",").replace("p2,y", "p2,y, and swollen"), "E_DATA_TABLE_SYNTAX"),
+        ("patients.csv", GROUPED.encode("utf-16") + b"\0", "E_DATA_TABLE_ENCODING"),
+        ("patients.jsonl", '{"path": "a/1.png", "label": "a", "group": "p1"}\n{"path": "b', "E_DATA_TABLE_SYNTAX"),
+    ],
+    ids=["a comma in a cell", "half a character", "half a line"],
+)
+def test_a_fault_in_the_rows_of_a_table_of_groups_is_not_passed_over(
+    tmp_path: Path, name: str, text: str | bytes, code: str
+) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png", "b/2.png")
+    (tmp_path / name).write_bytes(text.encode() if isinstance(text, str) else text)
+    with raises(DataError, code):
+        list_data(tmp_path)
+
+
+def test_a_table_that_cannot_be_opened_is_not_passed_over(tmp_path: Path) -> None:
+    touch(tmp_path, "a/1.png", "b/1.png")
+    (tmp_path / "patients.csv").symlink_to("/proc/self/mem")
+    with raises(DataError, "E_FILE_UNREADABLE", says="patients.csv"):
+        list_data(tmp_path)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "cp1252"])
+def test_a_long_table_of_groups_is_known_in_any_encoding(tmp_path: Path, encoding: str) -> None:
+    touch(tmp_path, *(f"{label}/{i}.png" for label in LABELS for i in range(10)))
+    rows = [f"{label}/{i}.png;{label};p{i // 2};{'é' * 9001}" for label in LABELS for i in range(10)]
+    (tmp_path / "patients.csv").write_bytes("\n".join(["path;label;group;comment", *rows]).encode(encoding))
+    assert len({image.group for image in list_data(tmp_path).images}) == 5
+
+
 def test_a_long_table_of_groups_is_known_by_its_first_lines(tmp_path: Path) -> None:
     touch(tmp_path, *(f"{label}/{i:0>250}.png" for label in LABELS for i in range(200)))
     rows = [f"{label}/{i:0>250}.png,{label},é{i // 2}" for label in LABELS for i in range(200)]
