@@ -50,6 +50,7 @@ class ExamTally:
     Args:
         rule: How frames become a decision.
         classes: Number of labels.
+        ends_early: Whether the examination may have seen enough before the rule's largest number of frames.
 
     Attributes:
         rule: How frames become a decision.
@@ -58,8 +59,9 @@ class ExamTally:
             decision. Later frames then change nothing.
     """
 
-    def __init__(self, rule: ExamRule, classes: int) -> None:
+    def __init__(self, rule: ExamRule, classes: int, *, ends_early: bool = True) -> None:
         self.rule = rule
+        self._ends_early = ends_early
         self.counted = 0
         self.is_complete = False
         self._kept: list[FrameEvidence] = []  # only of a rule with `top_k`, the best first
@@ -117,6 +119,8 @@ class ExamTally:
         rule = self.rule
         if self.counted >= rule.max_frames:
             return True
+        if not self._ends_early:
+            return False
         found = self.probabilities()
         if found.best is None or not found.is_decided:
             return False

@@ -47,10 +47,12 @@ def choose_rule(exams: Sequence[Examination], config: ExamConfig, seed: int, *, 
     base = ExamRule(duplicate_distance=distance, max_frames=config.max_frames)
     counted = count_exams(exams, distance)
     groups, several = len({exam.group for exam in counted}), sum(len(exam.frames) > 1 for exam in counted)
+    # Without a threshold an examination ends as soon as its label is settled, whatever the scale; with one it goes on.
+    ends_early = config.max_group_error is None and not config.threshold
     ways = ways_of(config, base, counted, has_guard=has_guard)
     chosen, candidates = ways[0], tuple[ExamCandidate, ...]()
     if len(ways) > 1 and groups >= MIN_GROUPS and several:
-        candidates, at = _compare(ways, counted, seed, has_guard=has_guard)
+        candidates, at = _compare(ways, counted, seed, has_guard=has_guard, ends_early=ends_early)
         chosen, why = ways[at], _why(candidates, at, groups)
     elif len(ways) > 1:
         why = (
@@ -61,7 +63,10 @@ def choose_rule(exams: Sequence[Examination], config: ExamConfig, seed: int, *, 
         why = f"{chosen.name}: no other way was to be tried"
         if config.method == "top_k" and not chosen.rule.top_k:
             why = f"{chosen.name}: without an input guard, no frame has a sharpness to be ranked by"
-    rule = replace(fit(chosen, counted, has_guard=has_guard) if counted else chosen.rule, min_frames=config.min_frames)
+    rule = replace(
+        fit(chosen, counted, has_guard=has_guard, ends_early=ends_early) if counted else chosen.rule,
+        min_frames=config.min_frames,
+    )
     threshold = _find_threshold(rule, exams, config)
     found = config.threshold if threshold is None else threshold.confidence_threshold
     rule = replace(rule, confidence_threshold=found or 0.0)
@@ -89,12 +94,12 @@ def count_exams(exams: Sequence[Examination], duplicate_distance: float | None) 
 
 
 def _compare(
-    ways: Sequence[Joining], exams: Sequence[CountedExam], seed: int, *, has_guard: bool
+    ways: Sequence[Joining], exams: Sequence[CountedExam], seed: int, *, has_guard: bool, ends_early: bool
 ) -> tuple[tuple[ExamCandidate, ...], int]:
     """Return every way with its score on examinations that it was not fitted on, and the place of the one to take."""
     labels = np.array([exam.label for exam in exams])
     member = group_numbers([exam.group for exam in exams])
-    held = [_held_out(way, exams, member, seed, has_guard=has_guard) for way in ways]
+    held = [_held_out(way, exams, member, seed, has_guard=has_guard, ends_early=ends_early) for way in ways]
     scores = [_by_group(brier(found, labels), member) for found in held]
     right = [int((found.argmax(axis=1) == labels).sum()) for found in held]
     gains = [None, *(_gain(scores[0] - score, len(ways) - 1) for score in scores[1:])]
@@ -106,16 +111,19 @@ def _compare(
     return candidates, min(better, key=lambda at: candidates[at].brier, default=0)
 
 
-def _held_out(way: Joining, exams: Sequence[CountedExam], member: NDArray[np.intp], seed: int, *, has_guard: bool) -> Floats:
+def _held_out(
+    way: Joining, exams: Sequence[CountedExam], member: NDArray[np.intp], seed: int, *, has_guard: bool, ends_early: bool
+) -> Floats:
     """Return probabilities of examinations ``[N, classes]``, each by a rule that was fitted without its group."""
     fold_of = np.random.default_rng(seed).permutation(int(member.max()) + 1) % FOLDS
     found = np.zeros((len(exams), len(exams[0].frames[0].probabilities)))
-    plain = None if way.learns else probabilities_of(way.rule, exams)
+    plain = None if way.learns else probabilities_of(way.rule, exams, ends_early=ends_early)
     for fold in range(FOLDS):
         held = np.flatnonzero(fold_of[member] == fold)
-        rule = fit(way, [exams[at] for at in np.flatnonzero(fold_of[member] != fold).tolist()], has_guard=has_guard)
+        others = [exams[at] for at in np.flatnonzero(fold_of[member] != fold).tolist()]
+        rule = fit(way, others, has_guard=has_guard, ends_early=ends_early)
         if plain is None:
-            found[held] = probabilities_of(rule, [exams[at] for at in held.tolist()])
+            found[held] = probabilities_of(rule, [exams[at] for at in held.tolist()], ends_early=ends_early)
         else:
             found[held] = apply_temperature(plain[held], way.rule.scale / rule.scale)
     return found

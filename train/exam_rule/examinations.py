@@ -168,9 +168,15 @@ def counted_frames(exam: Examination, duplicate_distance: float | None) -> list[
     return [frame for frame, use in zip(exam.frames, uses, strict=True) if use == "counted"]
 
 
-def tally_of(rule: ExamRule, frames: Sequence[RecordedFrame]) -> ExamTally:
-    """Return the tally of frames that count, at least one; frames after the examination has seen enough change nothing."""
-    tally = ExamTally(rule, len(frames[0].probabilities))
+def tally_of(rule: ExamRule, frames: Sequence[RecordedFrame], *, ends_early: bool = False) -> ExamTally:
+    """Return the tally of frames that count, up to the rule's largest number.
+
+    Args:
+        rule: The rule, maybe without its threshold yet: it then ends examinations where the finished rule goes on.
+        frames: Frames that count, at least one, in order.
+        ends_early: Whether frames after the examination has seen enough change nothing.
+    """
+    tally = ExamTally(rule, len(frames[0].probabilities), ends_early=ends_early)
     for frame in frames:
         tally.add(frame.probabilities, frame.sharpness)
     return tally

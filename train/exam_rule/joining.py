@@ -90,15 +90,27 @@ def ways_of(config: ExamConfig, base: ExamRule, exams: Sequence[CountedExam], *,
     return ways or [Joining(name="mean of logits", rule=base)]
 
 
-def probabilities_of(rule: ExamRule, exams: Sequence[CountedExam]) -> Floats:
-    """Return the probabilities of examinations under a rule ``[N, classes]``; alike where their frames weigh nothing."""
-    found = [tally_of(rule, exam.frames).probabilities().probabilities for exam in exams]
+def probabilities_of(rule: ExamRule, exams: Sequence[CountedExam], *, ends_early: bool = False) -> Floats:
+    """Return the probabilities of examinations under a rule ``[N, classes]``; alike where their frames weigh nothing.
+
+    Args:
+        rule: The rule.
+        exams: Examinations.
+        ends_early: Whether frames after an examination has seen enough change nothing.
+    """
+    found = [tally_of(rule, exam.frames, ends_early=ends_early).probabilities().probabilities for exam in exams]
     classes = len(exams[0].frames[0].probabilities)
     return np.array([row or (1 / classes,) * classes for row in found])
 
 
-def fit(way: Joining, exams: Sequence[CountedExam], *, has_guard: bool) -> ExamRule:
+def fit(way: Joining, exams: Sequence[CountedExam], *, has_guard: bool, ends_early: bool) -> ExamRule:
     """Return the rule of a way of joining with its numbers fitted on these examinations.
+
+    Args:
+        way: The way.
+        exams: Examinations.
+        has_guard: Whether the bundle has an input guard.
+        ends_early: Whether frames after an examination has seen enough change nothing.
 
     Raises:
         MissingDependency: scipy is not installed.
@@ -107,7 +119,8 @@ def fit(way: Joining, exams: Sequence[CountedExam], *, has_guard: bool) -> ExamR
     if way.learns:
         rule = replace(rule, weights=_fit_weights(exams, has_guard=has_guard))
     labels, groups = np.array([exam.label for exam in exams]), [exam.group for exam in exams]
-    return replace(rule, scale=rule.scale / fit_temperature(probabilities_of(rule, exams), labels, groups).value)
+    probabilities = probabilities_of(rule, exams, ends_early=ends_early)
+    return replace(rule, scale=rule.scale / fit_temperature(probabilities, labels, groups).value)
 
 
 def _fit_weights(exams: Sequence[CountedExam], *, has_guard: bool) -> FrameWeights:

@@ -167,7 +167,7 @@ def _drawn(frames: Sequence[RecordedFrame], k: int | None, draw: np.random.Gener
 
 
 def _is_right(choice: ExamChoice, exam: Examination, frames: Sequence[RecordedFrame]) -> bool:
-    return tally_of(choice.rule, frames).probabilities().best == exam.label
+    return tally_of(choice.rule, frames, ends_early=True).probabilities().best == exam.label
 
 
 def _calibration(judged: _Judged, seed: int) -> CalibrationMetrics | None:

@@ -13,7 +13,7 @@ from weckd_edge.config import ExamConfig
 from weckd_edge.metrics.calibration import calibration_metrics
 from weckd_edge.train.exam_rule.choose import choose_rule, count_exams
 from weckd_edge.train.exam_rule.course import follow
-from weckd_edge.train.exam_rule.examinations import Examination
+from weckd_edge.train.exam_rule.examinations import Examination, RecordedFrame
 from weckd_edge.train.exam_rule.joining import probabilities_of
 
 pytest.importorskip("scipy")
@@ -111,6 +111,44 @@ def test_a_threshold_keeps_the_risk_that_is_asked_for_or_none_is_found() -> None
     assert few.threshold.confidence_threshold is None
     assert few.rule.confidence_threshold == 0.0
     assert few.threshold.more_groups
+
+
+@pytest.mark.parametrize(("method", "most"), [("vote", 30), ("vote", 40), ("mean", 30)])
+def test_a_threshold_is_tested_on_the_decisions_that_the_rule_makes_with_it(method: str, most: int) -> None:
+    """The first frames settle the best label here, and later ones still lower its probability."""
+    good, bad = (0.9, 0.1), (0.1, 0.9)
+
+    def frames(right: int, then: tuple[float, float]) -> list[RecordedFrame]:
+        return [seen_frame(good if at < right else then, path=f"{at:03}") for at in range(30)]
+
+    exams = [examination(f"sure {n}", 0, *frames(30, good)) for n in range(160)]
+    exams += [examination(f"wrong {n}", 1, *frames(18, bad)) for n in range(20)]
+    exams += [examination(f"turns {n}", 0, *frames(3, bad)) for n in range(20)]
+    config = ExamConfig(method=method, max_frames=most, max_group_error=0.1, max_repeat_share=0, stop_early=False)  # type: ignore[arg-type]
+    found = chosen(exams, config, has_guard=False)
+    threshold = found.threshold
+    assert threshold is not None
+    assert threshold.confidence_threshold is not None
+    decided = [(exam, course) for exam in exams if (course := follow(found.rule, exam)).is_decided]
+    assert len({exam.group for exam, _ in decided}) == threshold.decided_groups
+    wrong = sum(course.best != exam.label for exam, course in decided)
+    assert wrong / len(decided) == pytest.approx(threshold.val_group_error)
+    assert threshold.val_group_error <= 0.1
+
+
+@pytest.mark.parametrize("threshold", [None, 0.8])
+def test_the_scale_is_fitted_on_the_frames_that_the_finished_rule_sees(threshold: float | None) -> None:
+    """Three of five frames settle a vote; with a threshold of 0.8 the other two still count."""
+    good, bad = (0.9, 0.1), (0.1, 0.9)
+    exams = [
+        examination(f"{n}", int(n % 4 == 0), *(seen_frame(good if at < 3 else bad, path=f"{at}") for at in range(5)))
+        for n in range(200)
+    ]
+    config = ExamConfig(method="vote", max_frames=5, threshold=threshold, max_repeat_share=0, stop_early=False)
+    found = chosen(exams, config, has_guard=False)
+    course = follow(found.rule, exams[0])
+    assert course.uses.count("counted") == (3 if threshold is None else 5)
+    assert course.probabilities[0] == pytest.approx(0.75, abs=0.02)
 
 
 def test_an_examination_ends_early_only_where_nearly_every_decision_stays() -> None:
