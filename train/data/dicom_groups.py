@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -52,7 +53,10 @@ def make_header_groups(keyword: str) -> HeaderGroups:
 def number_groups(
     path: Path, images: Sequence[ScannedImage], keyword: str
 ) -> tuple[tuple[ScannedImage, ...], list[DataNote]]:
-    """Name the groups of images by numbers, in the order of their first images; a group that the CSV names stays.
+    """Join the groups that the CSV names by the values in the headers.
+
+    All images of one value come into one group, and with them all of the groups that the CSV puts them in. A group is named
+    as the CSV names it; where the CSV names none, or examinations alone, by a number, in the order of the first images.
 
     Args:
         path: The data set, for messages.
@@ -65,18 +69,25 @@ def number_groups(
     Raises:
         ConfigError: No image has the attribute.
     """
-    numbers: dict[str, str] = {}
-    for image in images:
-        if image.header_group:
-            numbers.setdefault(image.header_group, f"{keyword} {len(numbers) + 1}")
-    if not numbers:
+    grouped = [image for image in images if image.header_group]
+    if not grouped:
         raise ConfigError(
             f"{path}: no image has {keyword} in a DICOM header; leave dicom_group (--dicom-group) out",
             code="E_CONFIG_OPTION_UNUSED",
         )
-    grouped = [image for image in images if image.header_group]
-    text = f"{keyword} in the DICOM headers of {counted(len(grouped), 'image')} makes {counted(len(numbers), 'group')}"
-    notes = [note("I_DICOM_GROUPS", f"{text}, which are numbered; its values are kept nowhere")]
+    joined = _join(images)
+    given = dict[str, int]()
+    for image, number in zip(images, joined, strict=True):
+        if image.listed.group is not None and image.listed.group != image.listed.exam:
+            given.setdefault(image.listed.group, number)
+    names = {number: name for name, number in reversed(given.items())}
+    valued = dict.fromkeys(number for image, number in zip(images, joined, strict=True) if image.header_group)
+    text = f"{keyword} in the DICOM headers of {counted(len(grouped), 'image')} makes {counted(len(valued), 'group')}"
+    joining = f"; it joins {len(given)} groups of the CSV to {len(names)}" if len(names) < len(given) else ""
+    notes = [note("I_DICOM_GROUPS", f"{text}, numbered where the CSV names none; its values are kept nowhere{joining}")]
+    taken = {image.listed.group for image in images}
+    free = (name for count in itertools.count(1) if (name := f"{keyword} {count}") not in taken)
+    names |= {number: next(free) for number in valued if number not in names}
     if len(grouped) < len(images):
         without = counted(len(images) - len(grouped), "image has", "images have")
         notes.append(
@@ -84,9 +95,25 @@ def number_groups(
                 "W_NO_DICOM_GROUP", f"{without} no {keyword} in a DICOM header: nothing tells which of them belong together"
             )
         )
-    return tuple(_in_group(image, numbers.get(image.header_group)) for image in images), notes
+    return tuple(
+        replace(image, listed=replace(image.listed, group=names.get(number, image.listed.group)), header_group="")
+        for image, number in zip(images, joined, strict=True)
+    ), notes
 
 
-def _in_group(image: ScannedImage, group: str | None) -> ScannedImage:
-    listed = image.listed if image.listed.group or group is None else replace(image.listed, group=group)
-    return replace(image, listed=listed, header_group="")
+def _join(images: Sequence[ScannedImage]) -> list[int]:
+    """Return the number of each image's set: images of one group of the CSV, or of one value, are in the same."""
+    above = list(range(len(images)))
+
+    def top(at: int) -> int:
+        while above[at] != at:
+            above[at] = above[above[at]]
+            at = above[at]
+        return at
+
+    first: dict[tuple[str, str], int] = {}
+    for at, image in enumerate(images):
+        for kind, name in (("group", image.listed.group), ("value", image.header_group)):
+            if name:
+                above[top(at)] = top(first.setdefault((kind, name), at))
+    return [top(at) for at in range(len(images))]

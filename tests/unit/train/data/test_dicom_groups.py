@@ -73,7 +73,7 @@ def test_a_digest_of_a_file_does_not_depend_on_its_header(folder: Path) -> None:
     assert not set(digests()) & set(before)
 
 
-def test_the_group_of_a_table_comes_first_and_files_without_the_attribute_are_counted(folder: Path) -> None:
+def test_the_name_that_a_table_gives_comes_first_and_files_without_the_attribute_are_counted(folder: Path) -> None:
     plain = made.dataset(made.colours(seed=900))
     del plain.PatientID
     (folder / "wax" / "zz.dcm").write_bytes(made.saved(plain))
@@ -82,11 +82,45 @@ def test_the_group_of_a_table_comes_first_and_files_without_the_attribute_are_co
     (folder / "groups.csv").write_text("\n".join(["path,label,group", *lines]))
     found = groups_of(folder / "groups.csv")
     assert found["normal/00.dcm"] == "mine"
-    assert found["normal/04.dcm"] == "PatientID 1"
+    assert found["normal/04.dcm"] == "mine"
+    assert found["normal/01.dcm"] == "PatientID 1"
     assert found["wax/zz.dcm"] is None
     notes = {note.code: note.text for note in read_data(folder / "groups.csv", SilentProgress(), BY_PATIENT).notes}
     assert "24 images" in notes["I_DICOM_GROUPS"]
     assert "1 image has no PatientID" in notes["W_NO_DICOM_GROUP"]
+
+
+def written(folder: Path, columns: str, cells: dict[str, str]) -> Path:
+    empty = "," * columns.count(",")
+    files = [file.relative_to(folder).as_posix() for file in sorted(folder.rglob("*.dcm"))]
+    lines = [f"{file},{file.partition('/')[0]},{cells.get(file, empty)}" for file in files]
+    (folder / "groups.csv").write_text("\n".join([f"path,label,{columns}", *lines]))
+    return folder / "groups.csv"
+
+
+def test_examinations_of_one_patient_are_one_group(folder: Path) -> None:
+    """Images 00, 04 and 08 are of one patient; an examination that two patients share ties these as well."""
+    exams = {"normal/00.dcm": "e1", "normal/04.dcm": "e2", "normal/08.dcm": "e2", "normal/01.dcm": "e3"}
+    shared = {"normal/02.dcm": "e4", "normal/03.dcm": "e4"}
+    table = written(folder, "exam", exams | shared)
+    images = read_data(table, SilentProgress(), BY_PATIENT).images
+    found = {image.listed.path: (image.listed.group, image.listed.exam) for image in images}
+    assert [found[f"normal/{n:02d}.dcm"] for n in (0, 4, 8)] == [("PatientID 1", f"e{n}") for n in (1, 2, 2)]
+    assert found["normal/01.dcm"] == ("PatientID 2", "e3")
+    assert {found[f"normal/{n:02d}.dcm"][0] for n in (2, 3, 6, 7, 10, 11)} == {"PatientID 3"}
+    assert check_data(table, BY_PATIENT, SilentProgress()).groups == 7
+
+
+def test_groups_of_a_table_that_share_a_patient_are_joined_and_counted(folder: Path) -> None:
+    cells = {"normal/00.dcm": "p1,1", "normal/04.dcm": "p2,1", "normal/01.dcm": "p2,2", "normal/02.dcm": "PatientID 1,1"}
+    data = read_data(written(folder, "group,exam", cells), SilentProgress(), BY_PATIENT)
+    found = {image.listed.path: image.listed.group for image in data.images}
+    assert {found[f"normal/{n:02d}.dcm"] for n in (0, 1, 4, 5, 8, 9)} == {"p1"}
+    assert {found[f"normal/{n:02d}.dcm"] for n in (2, 6, 10)} == {"PatientID 1"}
+    assert {found[f"normal/{n:02d}.dcm"] for n in (3, 7, 11)} == {"PatientID 2"}
+    note = next(note.text for note in data.notes if note.code == "I_DICOM_GROUPS")
+    assert "24 images makes 7 groups" in note
+    assert "joins 3 groups of the CSV to 2" in note
 
 
 def test_an_attribute_that_nothing_has_or_that_does_not_exist_is_refused(folder: Path) -> None:
