@@ -183,16 +183,18 @@ def _plain(text: str, path: Path) -> str:
 
 def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list[DataNote]) -> DataTable:
     rows = []
+    lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    number = skipped  # of the last line of the row before
     try:
-        lines = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter)
         titles = tuple(cell.strip() for cell in next(lines, ()))
+        number = lines.line_num + skipped
         columns = tuple(title.lower() for title in titles)
         for count, cells in enumerate(lines, start=2):
             if count > base.MAX_FILES + 1:
                 raise DataError(f"{path}: expected at most {base.MAX_FILES} lines, found more", code="E_DATA_LIMIT")
+            number = lines.line_num + skipped
             if not any(cell.strip() for cell in cells):
                 continue
-            number = lines.line_num + skipped
             if any(cell.strip() for cell in cells[len(columns) :]):
                 raise DataError(
                     f"{path}, line {number}: expected {len(columns)} cells, as the header has, found {len(cells)}; a cell "
@@ -201,7 +203,11 @@ def _from_lines(text: str, delimiter: str, skipped: int, path: Path, notes: list
                 )
             rows.append((number, {key: cell.strip() for key, cell in zip(columns, cells, strict=False)}))
     except csv.Error as err:
-        raise DataError(f"{path}: expected a CSV, got something else ({err})", code="E_DATA_TABLE_SYNTAX") from err
+        raise DataError(
+            f"{path}, line {number + 1}: expected a row of a CSV, got something else ({err}); a cell that begins with a "
+            "double quote ends with one, and those within it are doubled",
+            code="E_DATA_TABLE_SYNTAX",
+        ) from err
     return _table(titles, rows, path, notes)
 
 

@@ -230,6 +230,31 @@ def test_a_row_with_too_many_cells_is_refused(root: Path) -> None:
         listed(root, "path,label\n1.jpg,a\n2.jpg,b,c\n")
 
 
+@pytest.mark.parametrize("cell", ['"4 o clock, dark', '"4" o clock', '"say ""no""', '"'])
+@pytest.mark.parametrize("row", [0, 3, 7])
+def test_a_quote_that_is_not_closed_is_refused_with_its_line(root: Path, cell: str, row: int) -> None:
+    lines = [f"{path},{label},{cell if at == row else 'dark'}" for at, (path, label, *_) in enumerate(ROWS)]
+    with raises(DataError, "E_DATA_TABLE_SYNTAX", says=f"line {row + 4}: "):
+        listed(root, "\n".join(["", "path,label,comment", "", *lines, ""]))
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ('"dark, red"', "dark, red"),
+        ('"two\nlines"', "two\nlines"),
+        ('"a ""4"""', 'a "4"'),
+        ('5" long', '5" long'),
+        ('""', ""),
+    ],
+)
+def test_quotes_in_cells_are_read(root: Path, cell: str, value: str) -> None:
+    lines = [f"{path},{label},{cell}" for path, label, *_ in ROWS]
+    images = listed(root, "\r\n".join(["path,label,comment", *lines])).images
+    assert len(images) == len(ROWS)
+    assert {image.attributes[0].value for image in images} == {value}
+
+
 def test_another_encoding_is_read_and_named_with_the_word_it_gives(root: Path) -> None:
     listing = listed(root, written().replace("wax", "c\xe9rumen").encode("latin-1"))
     assert set(labels(listing).values()) == {"normal", "cérumen"}
