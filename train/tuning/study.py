@@ -192,8 +192,11 @@ def _shared_name(
     grid: StudyGrid,
     weights: Sequence[str | None],
 ) -> str:
-    """Return the name of a study in a storage: the same for the same data, chain, settings, strategies, folds, teachers."""
-    images = sorted((r.pixels_sha256, r.label) for r in index.images)
+    """Return the name of a study in a storage: the same for the same data, chain, settings, strategies, folds, teachers.
+
+    The data are the images, their classes, and their groups and published splits, by which folds are dealt.
+    """
+    images = sorted((r.pixels_sha256, r.label, r.group, r.published_split or "") for r in index.images)
     unlabelled = [r.pixels_sha256 for r in index.unlabelled]
     shared = [without_paths(replace(config, seed=0)), strategies, list(weights), images, unlabelled]
     settings = [*shared, grid.folds, identities_of(grid.teachers)]

@@ -11,12 +11,13 @@ from typing import Any
 
 import pytest
 
+from support import factories
 from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.hub_folder import write_hub_folder
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
 from support.training.toy_teacher import toy_teacher
-from weckd_edge.artifacts import DatasetIndex
+from weckd_edge.artifacts import DatasetIndex, ImageRecord
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
@@ -135,6 +136,18 @@ TWO_SEEDS = StudyGrid(strategies=["single-subset"], seeds=2)
 
 class WaitingError(Exception):
     pass
+
+
+@pytest.mark.parametrize("change", [{"group": "of both"}, {"published_split": "test"}, {"label": 1}])
+def test_a_storage_keeps_no_results_for_data_that_were_corrected(change: dict[str, Any]) -> None:
+    images = [factories.image(f"{n}.png") for n in range(4)]
+
+    def name(first: ImageRecord) -> str:
+        index = factories.index([first, *images[1:]], ("ear", "wax"))
+        return module._shared_name(CONFIG, TWO_SEEDS.find_strategies(), index, TWO_SEEDS, [])
+
+    assert name(replace(images[0], **change)) != name(images[0])
+    assert name(replace(images[0], path="renamed.png")) == name(images[0])
 
 
 def test_machines_that_share_a_storage_take_a_seed_each_and_both_end_with_all(
