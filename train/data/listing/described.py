@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from weckd_edge.artifacts import Split
+from weckd_edge.artifacts import DataNote, Split
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.base import Listing
@@ -29,12 +29,12 @@ def read_described(root: Path, config: DataConfig) -> Listing | None:
         The data set's files; None where the folder is laid out otherwise.
 
     Raises:
-        DataError: A table cannot be read.
+        DataError: A table cannot be read, or a split has folders of classes instead of one.
     """
     found = list(_tables(root))
     if not found:
         return None
-    images, bad, notes = [], [], []
+    images, bad, notes = [], [], list(_without_table(root, found))
     for folder, split, table in found:
         listing = read_csv(table, config)
         before = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
@@ -46,6 +46,35 @@ def read_described(root: Path, config: DataConfig) -> Listing | None:
         text = f"classes are read from {before}{table.name}" + (f", as the split {split}" if split else "")
         notes += [note("I_TABLE_IN_FOLDER", text), *listing.notes]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(dict.fromkeys(notes)))
+
+
+def _without_table(root: Path, found: Sequence[tuple[Path, Split | None, Path]]) -> Iterator[DataNote]:
+    """Yield notes on the folders beside those with a table whose images are left out.
+
+    Raises:
+        DataError: Such a folder is a split, and has folders of classes.
+    """
+    described = {folder for folder, _, _ in found}
+    if root in described:
+        return
+    for folder in entries(root, Counter()):
+        if folder in described or not folder.is_dir():
+            continue
+        files = [file.relative_to(folder) for file in walk(folder).files if file.suffix.lower() in IMAGE_ENDINGS]
+        images, name = counted(len(files), "image"), split_name(folder.name)
+        if not files:
+            continue
+        if name is None:
+            yield note("W_NOT_IN_TABLE", f"no table names the {images} of the folder '{folder.name}', which are left out")
+        elif name.split == "unlabelled" or _are_plain({part for file in files for part in file.parts[:-1]}):
+            yield note("W_UNLABELLED_SPLIT", f"the folder '{folder.name}' has no table: its {images} are left out")
+        else:
+            raise DataError(
+                f"{root}: expected a table in each split, as {found[0][2].relative_to(root).as_posix()} is, found "
+                f"folders of classes in '{folder.name}', with {images}; write a table beside its images, or move the others "
+                "away, so that all classes are read from folders",
+                code="E_DATA_LAYOUT",
+            )
 
 
 def read_grouped(root: Path, config: DataConfig) -> Listing | None:
@@ -115,5 +144,10 @@ def _table(folder: Path) -> Path | None:
     table = next((entry for entry in inside if entry.name.lower() in NAMES and entry.is_file()), None)
     folders = [entry for entry in inside if entry.is_dir()]
     loose = any(entry.suffix.lower() in IMAGE_ENDINGS for entry in inside)
-    plain = all(is_filler(entry.name) or split_name(entry.name) for entry in folders)
+    plain = _are_plain([entry.name for entry in folders])
     return table if loose or plain or len(folders) == 1 else None
+
+
+def _are_plain(names: Collection[str]) -> bool:
+    """Tell whether folders of these names only hold images, and are no classes."""
+    return all(is_filler(name) or split_name(name) for name in names)

@@ -196,6 +196,25 @@ def test_a_table_beside_its_images_is_read_with_the_folder(tmp_path: Path, name:
     assert fingerprint(tmp_path) != before
 
 
+def test_a_split_of_class_folders_beside_one_with_a_table_is_refused_and_images_without_labels_are_counted(
+    tmp_path: Path,
+) -> None:
+    touch(tmp_path, "train/0.png", "train/1.png", "test/images/0.png", "test/images/1.png", "more/0.png", "pred/c/0.png")
+    (tmp_path / "train" / "metadata.csv").write_text("file_name,label\n0.png,a\n1.png,b\n")
+    assert len(found(tmp_path)) == 2
+    assert "'test' has no table: its 2 images" in said(tmp_path, "W_UNLABELLED_SPLIT")
+    assert "'pred' has no table: its 1 image" in said(tmp_path, "W_UNLABELLED_SPLIT")
+    assert "1 image of the folder 'more'" in said(tmp_path, "W_NOT_IN_TABLE")
+    touch(tmp_path, "test/a/0.png", "test/b/0.png")
+    with raises(DataError, "E_DATA_LAYOUT", says=("train/metadata.csv", "'test'", "4 images")):
+        list_data(tmp_path)
+    (tmp_path / "test" / "metadata.csv").write_text("file_name,label\na/0.png,a\nb/0.png,b\n")
+    with raises(DataError, "E_DATA_LAYOUT", says="'test'"):
+        list_data(tmp_path)
+    touch(tmp_path, "test/2.png")
+    assert set(found(tmp_path)) == {"train/0.png", "train/1.png", "test/a/0.png", "test/b/0.png"}
+
+
 GROUPED = "File;Label;Group;site\na/1.png;a;p1;x\nb/1.png;b;p1;y\nb/2.png;b;p2;y\n"
 
 
