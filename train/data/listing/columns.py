@@ -149,6 +149,11 @@ def plain(name: str) -> str:
     return re.sub(r"[\W_]+", "_", name.lower()).strip("_")
 
 
+def names_label(columns: Sequence[str]) -> bool:
+    """Tell whether one of these columns, in lower case, holds classes by its name."""
+    return any(name in OWN["label"] or plain(name) in _LABELS for name in columns)
+
+
 def has_ending(name: str) -> bool:
     """Tell whether a path ends as files of images do."""
     return PurePosixPath(name.replace("\\", "/")).suffix.lower() in IMAGE_ENDINGS

@@ -11,7 +11,7 @@ from weckd_edge.artifacts import DataNote, Split
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.train.data.listing.base import Listing
-from weckd_edge.train.data.listing.columns import OWN
+from weckd_edge.train.data.listing.columns import OWN, names_label
 from weckd_edge.train.data.listing.notes import counted, note, quoted, some_names
 from weckd_edge.train.data.listing.rows import read_csv
 from weckd_edge.train.data.listing.splits import is_filler, split_name
@@ -144,10 +144,15 @@ def _table(folder: Path) -> Path | None:
     table = next((entry for entry in inside if entry.name.lower() in NAMES and entry.is_file()), None)
     folders = [entry for entry in inside if entry.is_dir()]
     loose = any(entry.suffix.lower() in IMAGE_ENDINGS for entry in inside)
-    plain = _are_plain([entry.name for entry in folders])
-    return table if loose or plain or len(folders) == 1 else None
+    if table is None or loose or len(folders) == 1:
+        return table
+    return table if _are_plain([entry.name for entry in folders], has_labels=names_label(read_columns(table))) else None
 
 
-def _are_plain(names: Collection[str]) -> bool:
-    """Tell whether folders of these names only hold images, and are no classes."""
-    return all(is_filler(name) or split_name(name) for name in names)
+def _are_plain(names: Collection[str], *, has_labels: bool = False) -> bool:
+    """Tell whether folders of these names only hold images, and are no classes.
+
+    Several numbers are classes, unless a table has a column of classes by its name: they are parts of a large folder then.
+    """
+    numbers = sum(name.isdecimal() for name in names)
+    return all(is_filler(name) or split_name(name) for name in names) and (numbers < 2 or has_labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -224,7 +224,8 @@ class _Layout:
             DataError: Splits hold no folders of classes, or something else with images lies beside them.
         """
         named = {folder: name for folder in live if (name := split_name(folder.name)) is not None}
-        labels = {folder: {inner.name for inner in self._inner(folder).live()} for folder in named}
+        classes = self._classes(named)
+        labels = {folder: {inner.name for inner in self._inner(folder, classes).live()} for folder in named}
         kinds = {name.split for name in named.values()}
         shared = any(
             labels[a] & labels[b]
@@ -277,12 +278,22 @@ class _Layout:
             code="E_DATA_LAYOUT",
         )
 
-    def _inner(self, folder: Folder) -> Folder:
-        """Return the folder that holds the classes of a split, which may lie below it, as in ``train/train``."""
+    def _classes(self, splits: Iterable[Folder]) -> frozenset[str]:
+        """Return the names of classes that splits of several classes hold."""
+        inside = [self._inner(folder).live() for folder in splits]
+        return frozenset(one.name for live in inside if len(live) > 1 for one in live)
+
+    def _inner(self, folder: Folder, classes: Collection[str] = ()) -> Folder:
+        """Return the folder that holds the classes of a split, which may lie below it, as in ``train/train``.
+
+        Args:
+            folder: The split.
+            classes: Names of classes of other splits: a folder of such a name is one here as well, such as ``test/1``.
+        """
         while len(folder.live()) == 1 and not folder.files:
             only = folder.live()[0]
             same = only.name.lower() == folder.name.lower()
-            if not (same or split_name(only.name) or is_filler(only.name)):
+            if only.name in classes or not (same or split_name(only.name) or is_filler(only.name)):
                 break
             folder = only
         return folder
@@ -291,8 +302,9 @@ class _Layout:
         classes: list[_Class] = []
         notes = []
         where: dict[str, set[str]] = defaultdict(set)
+        names = self._classes(family)
         for folder, name in family.items():
-            inner = self._inner(folder)
+            inner = self._inner(folder, names)
             live = inner.live()
             if not live or name.split == "unlabelled":
                 files = folder.below()

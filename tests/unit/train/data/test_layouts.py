@@ -215,6 +215,23 @@ def test_a_split_of_class_folders_beside_one_with_a_table_is_refused_and_images_
     assert set(found(tmp_path)) == {"train/0.png", "train/1.png", "test/a/0.png", "test/b/0.png"}
 
 
+def test_folders_of_numbers_are_classes_unless_a_table_names_them(tmp_path: Path) -> None:
+    touch(tmp_path, *(f"{label}/{label}{i}.png" for label in "01" for i in range(4)))
+    files = [f"{label}{i}.png" for label in "01" for i in range(4)]
+    (tmp_path / "metadata.csv").write_text("image,sex\n" + "".join(f"{file},{'MF'[int(file[1]) % 2]}\n" for file in files))
+    assert {label for label, _ in found(tmp_path).values()} == {"0", "1"}
+    rows = "".join(f"{file},{('a', 'b')[int(file[1]) % 2]}\n" for file in files)
+    (tmp_path / "metadata.csv").write_text("file_name,diagnosis\n" + rows)
+    assert {label for label, _ in found(tmp_path).values()} == {"a", "b"}
+
+
+@pytest.mark.parametrize(("test", "labels"), [("test/1", {"0", "1"}), ("test/2", set()), ("test/2/test", set())])
+def test_a_split_of_one_numbered_class_is_told_from_a_folder_of_images(tmp_path: Path, test: str, labels: set[str]) -> None:
+    touch(tmp_path, "train/0/1.png", "train/1/1.png", f"{test}/1.png", f"{test}/2.png")
+    files = {f"train/{label}/1.png": (label, "train") for label in "01"}
+    assert found(tmp_path) == files | ({f"{test}/{i}.png": ("1", "test") for i in (1, 2)} if labels else {})
+
+
 GROUPED = "File;Label;Group;site\na/1.png;a;p1;x\nb/1.png;b;p1;y\nb/2.png;b;p2;y\n"
 
 
