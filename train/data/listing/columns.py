@@ -214,10 +214,12 @@ def _names_files(table: DataTable, name: str, is_file: Callable[[str], bool]) ->
 def _find_label(table: DataTable, taken: set[str], path: Path) -> tuple[str | None, tuple[str, ...]]:
     free = [name for name in table.columns if name not in taken]
     close = [name for name in free if plain(name) in _LABELS]
-    flags = [name for name in free if all(is_flag(cell) for cell in column(table, name))]
+    flags = _flags(table, free)
     if len(flags) > 1 and set(close) <= set(flags):
-        rows = [ones([row.get(name, "") for name in flags]) for _, row in table.rows]
-        if rows and sum(len(row) == 1 for row in rows) * 2 > len(rows):
+        single = _rows_of_one(table, flags)
+        if len(close) == 1 and single < len(table.rows):  # a column of classes, and others beside it, such as is_left
+            return close[0], ()
+        if single * 2 > len(table.rows):
             return None, tuple(flags)
     if len(close) > 1:
         close = _same_labels_twice(table, close)
@@ -235,6 +237,18 @@ def _find_label(table: DataTable, taken: set[str], path: Path) -> tuple[str | No
         "(label_column)",
         code="E_DATA_COLUMN",
     )
+
+
+def _flags(table: DataTable, names: Sequence[str]) -> list[str]:
+    """Return the columns of 0 and 1, without those that name a split, unless with them each row has a single 1."""
+    flags = [name for name in names if all(is_flag(cell) for cell in column(table, name))]
+    classes = [name for name in flags if not _is_flag_of_split(name, [cell for cell in column(table, name) if cell])]
+    return flags if classes and _rows_of_one(table, flags) == len(table.rows) else classes
+
+
+def _rows_of_one(table: DataTable, names: Sequence[str]) -> int:
+    """Return the number of rows in which one of these columns has a 1."""
+    return sum(len(ones([row.get(name, "") for name in names])) == 1 for _, row in table.rows)
 
 
 def _same_labels_twice(table: DataTable, names: list[str]) -> list[str]:

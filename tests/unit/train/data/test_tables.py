@@ -230,6 +230,27 @@ def test_a_row_with_too_many_cells_is_refused(root: Path) -> None:
         listed(root, "path,label\n1.jpg,a\n2.jpg,b,c\n")
 
 
+@pytest.mark.parametrize(
+    ("head", "cells", "classes"),
+    [
+        ("image,target,is_left", "00 10 01 10 01 10 01 10", {"0", "1"}),
+        ("image,is_left,dx", "00 10 01 10 01 10 01 10", {"0", "1"}),
+        ("image,target,is_train,is_test", "001 101 010 110 001 101 010 110", {"0", "1"}),
+        ("image,ear,wax", "10 01 10 01 10 01 10 01", {"ear", "wax"}),
+        ("image,control,test", "10 01 10 01 10 01 10 01", {"control", "test"}),
+        ("image,normal,disease", "10 01 10 01 10 01 10 01", {"normal", "disease"}),
+        ("image,ear,wax,is_test", "100 010 101 011 100 010 100 010", {"ear", "wax"}),
+    ],
+)
+def test_a_column_of_classes_in_figures_is_told_from_one_column_a_class(
+    root: Path, head: str, cells: str, classes: set[str]
+) -> None:
+    rows = [",".join([path, *row]) for (path, *_), row in zip(ROWS, cells.split(), strict=True)]
+    listing = listed(root, "\n".join([head, *rows]))
+    assert set(labels(listing).values()) == classes
+    assert not listing.bad_files
+
+
 @pytest.mark.parametrize("cell", ['"4 o clock, dark', '"4" o clock', '"say ""no""', '"'])
 @pytest.mark.parametrize("row", [0, 3, 7])
 def test_a_quote_that_is_not_closed_is_refused_with_its_line(root: Path, cell: str, row: int) -> None:
