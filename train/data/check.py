@@ -24,15 +24,17 @@ from weckd_edge.train.data.synth.phantoms import is_phantom
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Leak:
-    """Leak of a published split: a test image with the pixels of a training image.
+    """Leak of a published split: a test image with the pixels of a training or validation image.
 
     Attributes:
         test: Path of the test image.
-        train: Path of the first training image that it copies.
+        train: Path of the first training image that it copies; None: it copies none.
+        val: Path of the first validation image that it copies; None: it copies none.
     """
 
     test: str
-    train: str
+    train: str | None
+    val: str | None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,7 +52,7 @@ class DataReport:
         near_duplicate_groups: Number of groups of near duplicates with more than one distinct image.
         separate_ties: Number of pairs that look alike but belong to groups that stay apart.
         published_split: Leaks of the split that the data set came with; None where it came with none.
-        leaks: Every test image that copies a training image.
+        leaks: Every test image that copies a training or validation image.
         synthetic: Whether the images are synthetic.
         notes: Decisions on the layout, and possible faults.
     """
@@ -84,6 +86,8 @@ class DataReport:
             and {
                 "leaking_test_images": published.copies,
                 "grouped_test_images": published.grouped,
+                "test_images_leaking_from_val": published.val_copies,
+                "test_images_grouped_with_val": published.val_grouped,
                 "test_images": published.test_images,
             },
             "leaks": to_data(self.leaks),
@@ -133,12 +137,18 @@ def check_data(path: Path, config: DataConfig, progress: Progress, cache: Path |
 
 def _leaks(images: Sequence[ScannedImage]) -> tuple[Leak, ...]:
     part = test_part([image.listed.published_split for image in images])
-    train: dict[str, str] = {}
+    first: dict[str, dict[str, str]] = {"train": {}, "val": {}}
     for image in images:
-        if image.listed.published_split == "train":
-            train.setdefault(image.pixels_sha256, image.listed.path)
-    return tuple(
-        Leak(test=image.listed.path, train=train[image.pixels_sha256])
+        split = image.listed.published_split
+        if split in first and split != part:
+            first[split].setdefault(image.pixels_sha256, image.listed.path)
+    found = [
+        Leak(
+            test=image.listed.path,
+            train=first["train"].get(image.pixels_sha256),
+            val=first["val"].get(image.pixels_sha256),
+        )
         for image in images
-        if image.listed.published_split == part and image.pixels_sha256 in train
-    )
+        if image.listed.published_split == part
+    ]
+    return tuple(leak for leak in found if leak.train or leak.val)

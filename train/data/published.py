@@ -92,23 +92,34 @@ def count_leaks(images: Sequence[ScannedImage], groups: Sequence[str]) -> Publis
     if not any(splits):
         return None
     part = test_part(splits)
-    train = [n for n, split in enumerate(splits) if split == "train"]
-    pixels, named = {images[n].pixels_sha256 for n in train}, {groups[n] for n in train}
     test = [n for n, split in enumerate(splits) if split == part]
+
+    def shared(other: Split) -> tuple[int, int]:
+        """Return the numbers of test images with the pixels, and in a group, of another part's images."""
+        there = [n for n, split in enumerate(splits) if split == other and other != part]
+        pixels, named = {images[n].pixels_sha256 for n in there}, {groups[n] for n in there}
+        return sum(images[n].pixels_sha256 in pixels for n in test), sum(groups[n] in named for n in test)
+
+    (copies, grouped), (val_copies, val_grouped) = shared("train"), shared("val")
     return PublishedLeaks(
-        test_images=len(test),
-        copies=sum(images[n].pixels_sha256 in pixels for n in test),
-        grouped=sum(groups[n] in named for n in test),
+        test_images=len(test), copies=copies, grouped=grouped, val_copies=val_copies, val_grouped=val_grouped
     )
+
+
+def _val_leaks(leaks: PublishedLeaks) -> str:
+    """Return the end of a sentence on leaks that tells those between test and validation; empty without any."""
+    if not (leaks.val_copies or leaks.val_grouped):
+        return ""
+    return f", {leaks.val_copies} are copies of a validation image and {leaks.val_grouped} share a group with one"
 
 
 def leak_notes(leaks: PublishedLeaks | None) -> tuple[DataNote, ...]:
     """Return notes on the leaks of the published split; none where it has none."""
-    if leaks is None or not (leaks.copies or leaks.grouped):
+    if leaks is None or not leaks.found:
         return ()
     text = (
         f"the split that the data set came with leaks: of {counted(leaks.test_images, 'test image')} {leaks.copies} are "
-        f"copies of a training image and {leaks.grouped} share a group with one; --no-published-split deals a new one by "
-        "whole groups"
+        f"copies of a training image and {leaks.grouped} share a group with one{_val_leaks(leaks)}; --no-published-split "
+        "deals a new one by whole groups"
     )
     return (note("W_SPLIT_LEAKS", text),)

@@ -127,11 +127,21 @@ class PublishedLeaks:
         test_images: Number of its test images: of its validation images, where it names no others.
         copies: Number of them with the pixels of one of its training images.
         grouped: Number of them in one group with one of its training images, copies among them.
+        val_copies: Number of them with the pixels of one of its validation images, on which thresholds are found; 0 where
+            its validation images are the test images.
+        val_grouped: Number of them in one group with one of its validation images, copies among them.
     """
 
     test_images: int
     copies: int
     grouped: int
+    val_copies: int = 0
+    val_grouped: int = 0
+
+    @property
+    def found(self) -> bool:
+        """Whether there is a leak."""
+        return bool(self.copies or self.grouped or self.val_copies or self.val_grouped)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -154,6 +154,11 @@ def _print_report(path: Path, report: DataReport) -> None:
             ("LEAK: of these, copies of a training image", published.copies),
             ("LEAK: of these, in one group with a training image", published.grouped),
         ]
+    if published is not None and (published.val_copies or published.val_grouped):
+        rows += [
+            ("LEAK: of these, copies of a validation image", published.val_copies),
+            ("LEAK: of these, in one group with a validation image", published.val_grouped),
+        ]
     print_table(("found", "number"), rows)
     if report.notes:
         print_table(("code", "noticed"), [(one.code, one.text) for one in report.notes])
@@ -161,8 +166,12 @@ def _print_report(path: Path, report: DataReport) -> None:
         _print_some(("file", "cannot be used because"), [(f.path, f.reason) for f in report.bad_files])
     if report.contradictions:
         _print_some(("file", "contradiction"), [(f.path, f.reason) for f in report.contradictions])
-    if report.leaks:
-        _print_some(("test file", "is a copy of the training file"), [(leak.test, leak.train) for leak in report.leaks])
+    for name, pairs in (
+        ("training", [(leak.test, leak.train) for leak in report.leaks if leak.train]),
+        ("validation", [(leak.test, leak.val) for leak in report.leaks if leak.val]),
+    ):
+        if pairs:
+            _print_some(("test file", f"is a copy of the {name} file"), pairs)
 
 
 def _print_some(columns: tuple[str, str], rows: list[tuple[str, str]]) -> None:

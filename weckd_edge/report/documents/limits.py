@@ -44,10 +44,12 @@ def _of_data(contents: BundleContents) -> Iterator[str]:
     if data.cut_groups:
         yield f"A leak: {plural(data.cut_groups, 'group')} of images in more than one split."
     leaks = contents.dataset.published_leaks
-    if leaks is not None and (leaks.copies or leaks.grouped):
+    if leaks is not None and leaks.found:
+        validation = f", {leaks.val_copies} copy a validation image and {leaks.val_grouped} share a group with one"
         yield (
             f"The split that the data set came with leaks: of its {plural(leaks.test_images, 'test image')}, {leaks.copies} "
-            f"copy a training image and {leaks.grouped} share a group with one."
+            f"copy a training image and {leaks.grouped} share a group with one"
+            f"{validation if leaks.val_copies or leaks.val_grouped else ''}."
         )
     audit = contents.audit
     if audit is None:

@@ -17,7 +17,7 @@ from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.serialization import from_json, to_json
-from weckd_edge.train.data.check import check_data
+from weckd_edge.train.data.check import Leak, check_data
 from weckd_edge.train.data.index import build_index
 
 CONFIG = DataConfig(labelled_fraction=0.2)
@@ -152,11 +152,29 @@ def test_the_leaks_of_a_published_split_are_counted_before_copies_are_left_out(f
     assert index.published_leaks == PublishedLeaks(test_images=7, copies=1, grouped=1)
 
 
-def test_published_validation_images_are_neither_trained_on_nor_leaks(folder: Path) -> None:
+def test_copies_of_published_validation_images_in_the_test_part_are_counted_by_themselves(folder: Path) -> None:
     table = published(folder)
     table.write_text(table.read_text().replace("wax/00.png,wax,train", "wax/00.png,wax,val"))
     index = index_of(table, config=DataConfig(labelled_fraction=0.2, use_published_split=False))
-    assert index.published_leaks == PublishedLeaks(test_images=7, copies=0, grouped=0)
+    assert index.published_leaks == PublishedLeaks(test_images=7, copies=0, grouped=0, val_copies=1, val_grouped=1)
+    table.write_text(table.read_text().replace("normal/00.png,normal,train", "normal/00.png,normal,val"))
+    index = index_of(table, config=DataConfig(labelled_fraction=0.2, use_published_split=True))
+    note = next(note.text for note in index.notes if note.code == "W_SPLIT_LEAKS")
+    assert "0 are copies of a training image" in note
+    assert "1 are copies of a validation image and 1 share a group with one" in note
+    assert check_data(table, DataConfig(), SilentProgress()).leaks == (
+        Leak(test="wax/zz.png", train=None, val="wax/00.png"),
+    )
+    text = CliRunner().invoke(command, ["check", str(table), "-q"])
+    assert "is a copy of the validation file" in text.stdout
+    assert "training file" not in text.stdout
+
+
+def test_validation_images_that_are_the_test_images_do_not_leak_from_themselves(folder: Path) -> None:
+    table = published(folder)
+    table.write_text(table.read_text().replace(",test", ",val"))
+    index = index_of(table, config=DataConfig(labelled_fraction=0.2))
+    assert index.published_leaks == PublishedLeaks(test_images=7, copies=1, grouped=1)
 
 
 def test_an_index_without_a_published_split_has_no_leaks_of_one(folder: Path) -> None:
@@ -178,8 +196,14 @@ def test_check_names_the_leak_on_stdout_and_in_json(folder: Path) -> None:
         "bad_files": [],
         "exact_duplicates": 1,
         "near_duplicate_groups": 0,
-        "published_split": {"leaking_test_images": 1, "grouped_test_images": 1, "test_images": 7},
-        "leaks": [{"test": "wax/zz.png", "train": "wax/00.png"}],
+        "published_split": {
+            "leaking_test_images": 1,
+            "grouped_test_images": 1,
+            "test_images_leaking_from_val": 0,
+            "test_images_grouped_with_val": 0,
+            "test_images": 7,
+        },
+        "leaks": [{"test": "wax/zz.png", "train": "wax/00.png", "val": None}],
         "notes": [
             {"code": "I_SPLIT_USED", "text": "the split that the data set came with is used (train 22, test 7)"},
             {

@@ -230,16 +230,19 @@ def test_copies_are_counted_with_those_that_were_left_out_of_the_splits() -> Non
 
 def test_report_and_card_tell_the_counted_leaks_of_a_published_split_that_is_not_kept(tmp_path: Path) -> None:
     evidence = make_evidence()
-    leaks = PublishedLeaks(test_images=160, copies=68, grouped=87)
+    leaks = PublishedLeaks(test_images=160, copies=68, grouped=87, val_copies=3, val_grouped=4)
     evidence = dataclasses.replace(
         evidence, dataset=dataclasses.replace(evidence.dataset, published_leaks=leaks, exact_copies=54)
     )
     html = write(tmp_path, evidence, make_manifest()).replace(NBSP, " ")
-    assert "68 of its 160 test images copy a training image, 87 share a group with one" in html
+    assert (
+        "68 of its 160 test images copy a training image, 87 share a group with one; 3 copy a validation image, 4 " in html
+    )
     assert "70 images with the same pixels as an earlier one" in html  # 54 left out, 16 in the index
-    assert "of its 160 test images, 68 copy a training image and 87 share a group with one." in " ".join(
-        limits(evidence)
-    ).replace(NBSP, " ")
+    assert (
+        "of its 160 test images, 68 copy a training image and 87 share a group with one, 3 copy a validation image and 4 "
+        "share a group with one."
+    ) in " ".join(limits(evidence)).replace(NBSP, " ")
 
 
 def test_what_may_be_wrong_with_the_data_set_is_reported_on_the_first_screen_and_in_the_card(tmp_path: Path) -> None:
