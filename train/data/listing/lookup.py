@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path, PurePosixPath
 
 from weckd_edge.artifacts import DataNote
@@ -15,6 +15,9 @@ from weckd_edge.train.data.listing.columns import has_ending
 from weckd_edge.train.data.listing.masks import is_mask_folder
 from weckd_edge.train.data.listing.notes import counted, note, some_names
 from weckd_edge.train.data.listing.system_files import IMAGE_ENDINGS, walk
+
+_Parts = tuple[bool, tuple[str, ...]]
+"""Whether a path ends as its file does, or without the ending; and its parts, the last one in lower case."""
 
 _DRIVE = re.compile(r"[A-Za-z]:/")
 
@@ -78,12 +81,8 @@ def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dic
     wanted = [name for name in lost if everything or is_elsewhere(name) or not has_ending(name)]
     if not wanted:
         return {}, _missing(lost, names, root)
-    by_last: dict[str, list[str]] = defaultdict(list)
-    for file in _images_below(root):
-        by_last[PurePosixPath(file).name.lower()].append(file)
-        by_last[PurePosixPath(file).stem.lower()].append(file)
     found: dict[str, str] = {}
-    close = {name: _close(by_last[PurePosixPath(name).name.lower()], name) for name in wanted}
+    close = _close(_images_below(root), wanted)
     home = _home(close.values())
     for name, files in close.items():
         likely = [file for file in files if str(PurePosixPath(file).parent) == home] if len(files) > 1 else files
@@ -110,10 +109,33 @@ def find_listed_files(names: Sequence[str], root: Path, path: Path) -> tuple[dic
     return found, [*notes, *_missing([name for name in lost if name not in found], names, root)]
 
 
-def _close(files: Sequence[str], name: str) -> list[str]:
-    """Return the files that a name may mean; files in folders of masks only where there are no others."""
-    found = sorted({file for file in files if _ends_with(file, name)})
-    return [file for file in found if not any(map(is_mask_folder, PurePosixPath(file).parts[:-1]))] or found
+def _close(files: Iterable[str], names: Sequence[str]) -> dict[str, list[str]]:
+    """Return the files that each name may mean; files in folders of masks only where there are no others.
+
+    A file and a name are the same over the shorter one's length, the last part in any case. Each path is split once.
+    """
+    wanted = {name: _parts(name, has_ending(name)) for name in names}
+    lengths = {len(parts) for _, parts in wanted.values()}
+    whole: dict[_Parts, list[str]] = defaultdict(list)
+    ends: dict[_Parts, list[str]] = defaultdict(list)  # of paths that are longer than a name
+    for file in files:
+        for with_ending, parts in (_parts(file, True), _parts(str(PurePosixPath(file).with_suffix("")), False)):
+            whole[with_ending, parts].append(file)
+            for length in lengths:
+                if length < len(parts):
+                    ends[with_ending, parts[-length:]].append(file)
+    close = {}
+    for name, (with_ending, parts) in wanted.items():
+        found = {*ends.get((with_ending, parts), ())}
+        for start in range(len(parts)):
+            found.update(whole.get((with_ending, parts[start:]), ()))
+        close[name] = [file for file in sorted(found) if not any(map(is_mask_folder, file.split("/")[:-1]))] or sorted(found)
+    return close
+
+
+def _parts(path: str, with_ending: bool) -> _Parts:
+    *folders, last = PurePosixPath(path).parts
+    return with_ending, (*folders, last.lower())
 
 
 def _home(close: Collection[Sequence[str]]) -> str | None:
@@ -124,14 +146,6 @@ def _home(close: Collection[Sequence[str]]) -> str | None:
         homes.update(folder for folder, count in here.items() if count == 1)
     full = [folder for folder, count in homes.items() if count == len(close)]
     return full[0] if len(full) == 1 else None
-
-
-def _ends_with(file: str, name: str) -> bool:
-    """Tell whether the path of a file and the name of an image are the same, over the shorter one's length."""
-    parts, wanted = PurePosixPath(file).parts, PurePosixPath(name).parts
-    last = parts[-1] if has_ending(name) else PurePosixPath(parts[-1]).stem
-    both = min(len(parts), len(wanted)) - 1
-    return last.lower() == wanted[-1].lower() and (not both or parts[-1 - both : -1] == wanted[-1 - both : -1])
 
 
 def _missing(lost: Sequence[str], names: Sequence[str], root: Path) -> list[DataNote]:

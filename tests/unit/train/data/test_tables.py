@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import pytest
 
 from support.errors import raises
 from weckd_edge.config import DataConfig
 from weckd_edge.core.errors import ConfigError, DataError
-from weckd_edge.train.data.listing import Listing, list_data
+from weckd_edge.train.data.listing import Listing, list_data, lookup
 
 ROWS = [(f"images/{i}.jpg", ("normal", "wax")[i % 2], f"P{i // 2}", ("train", "test")[i // 4 % 2]) for i in range(8)]
 
@@ -172,6 +172,21 @@ def test_paths_that_were_written_elsewhere_are_found_by_their_end(root: Path, be
     listing = listed(root, text)
     assert labels(listing) == WANTED
     assert "is images/0.jpg" in said(listing, "I_FILES_FOUND_BY_NAME")
+
+
+def test_each_path_is_split_once_where_many_images_have_one_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [f"p{patient}/left/{frame}.jpg" for patient in range(150) for frame in range(2)]
+    monkeypatch.setattr(lookup, "_images_below", lambda _: [f"images/{name}" for name in names])
+    split: list[object] = []
+
+    def counted(*path: str) -> PurePosixPath:
+        split.append(path)
+        return PurePosixPath(*path)
+
+    monkeypatch.setattr(lookup, "PurePosixPath", counted)
+    found, _ = lookup.find_listed_files(names, tmp_path, tmp_path / "set.csv")
+    assert found == {name: f"images/{name}" for name in names}
+    assert len(split) < 20 * len(names)
 
 
 def test_images_of_another_folder_are_not_taken_for_those_that_are_lost(tmp_path: Path) -> None:
