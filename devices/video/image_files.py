@@ -66,7 +66,12 @@ class ImageFiles:
 
 def in_order_of_time(files: Iterable[Path]) -> list[Path]:
     """Return files sorted by their names as people count: ``frame2`` before ``frame10``."""
-    return sorted(files, key=lambda file: [_part(text) for text in re.split(r"([0-9]+)", str(file))])
+    return sorted(files, key=lambda file: name_key(str(file)))
+
+
+def name_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts names of frames as people count."""
+    return [_part(text) for text in re.split(r"([0-9]+)", name)]
 
 
 def _part(text: str) -> tuple[int, int, str]:

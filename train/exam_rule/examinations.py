@@ -15,6 +15,7 @@ from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.exam import FrameUse, is_repeated
 from weckd_edge.devices.runtime.exam_tally import ExamTally
 from weckd_edge.devices.runtime.input_guard import OpenGuard
+from weckd_edge.devices.video.image_files import name_key
 
 Floats = NDArray[np.float64]
 
@@ -53,7 +54,7 @@ class Examination:
         name: Name of the examination, or of the group that stands for it.
         group: Group that it belongs to.
         label: True label index; None where all frames are of non-gradeable classes.
-        frames: Frames in the order of their times, then of their paths.
+        frames: Frames in the order of their times, then of their paths, numbers in them as people count.
     """
 
     name: str
@@ -100,9 +101,9 @@ def gather(
             continue
         seen = [_see(images, row, predicted[row], guard, non_gradeable) for row in rows[name]]
         if all(frame.time_s is not None for frame in seen):
-            seen.sort(key=lambda frame: (frame.time_s, frame.path))
+            seen.sort(key=lambda frame: (frame.time_s, name_key(frame.path)))
         else:
-            seen.sort(key=lambda frame: frame.path)
+            seen.sort(key=lambda frame: name_key(frame.path))
         exams.append(
             Examination(name=name, group=records[0].group, label=labels.pop() if labels else None, frames=tuple(seen))
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ from support import factories
 from support.examinations import examination, seen_frame
 from weckd_edge.artifacts import ExamRule, ImageRecord
 from weckd_edge.devices.images.split_frames import SplitFrames
+from weckd_edge.devices.video.image_files import in_order_of_time
 from weckd_edge.train.exam_rule.course import follow
 from weckd_edge.train.exam_rule.examinations import Examinations, gather, uses_of
 
@@ -40,6 +42,17 @@ def test_frames_follow_each_other_by_time_and_by_path_where_a_time_is_missing() 
     assert [frame.path for frame in timed.exams[0].frames] == ["b", "c", "a"]
     untimed = gathered(record("b", time_s=0.5), record("a", time_s=2.0), record("c"))
     assert [frame.path for frame in untimed.exams[0].frames] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize("time_s", [None, 1.0])
+def test_frames_without_times_follow_each_other_as_a_folder_of_frames_does(time_s: float | None) -> None:
+    paths = ["v1/frame_10.png", "v1/frame_2.png", "v1/frame_1.png", "v1/cut.png", "v1/frame_02b.png"]
+    found = gathered(*(record(path, time_s=time_s) for path in paths))
+    frames = [frame.path for frame in found.exams[0].frames]
+    assert frames == [str(file) for file in in_order_of_time(map(Path, paths))]
+    assert [path for path in frames if "_1" in path or path.endswith("_2.png")] == [
+        f"v1/frame_{number}.png" for number in (1, 2, 10)
+    ]
 
 
 def test_the_label_is_that_of_gradeable_frames_and_several_labels_leave_an_examination_out() -> None:
