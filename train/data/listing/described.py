@@ -52,7 +52,7 @@ def _without_table(root: Path, found: Sequence[tuple[Path, Split | None, Path]])
     """Yield notes on the folders beside those with a table whose images are left out.
 
     Raises:
-        DataError: Such a folder is a split, and has folders of classes.
+        DataError: A folder without a table is a split, and has folders of classes.
     """
     described = {folder for folder, _, _ in found}
     if root in described:

@@ -226,7 +226,9 @@ def test_folders_of_numbers_are_classes_unless_a_table_names_them(tmp_path: Path
 
 
 @pytest.mark.parametrize(("test", "labels"), [("test/1", {"0", "1"}), ("test/2", set()), ("test/2/test", set())])
-def test_a_split_of_one_numbered_class_is_told_from_a_folder_of_images(tmp_path: Path, test: str, labels: set[str]) -> None:
+def test_a_split_of_one_numbered_class_is_not_read_as_a_folder_of_images(
+    tmp_path: Path, test: str, labels: set[str]
+) -> None:
     touch(tmp_path, "train/0/1.png", "train/1/1.png", f"{test}/1.png", f"{test}/2.png")
     files = {f"train/{label}/1.png": (label, "train") for label in "01"}
     assert found(tmp_path) == files | ({f"{test}/{i}.png": ("1", "test") for i in (1, 2)} if labels else {})

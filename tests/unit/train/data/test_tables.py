@@ -257,7 +257,7 @@ def test_a_row_with_too_many_cells_is_refused(root: Path) -> None:
         ("image,ear,wax,is_test", "100 010 101 011 100 010 100 010", {"ear", "wax"}),
     ],
 )
-def test_a_column_of_classes_in_figures_is_told_from_one_column_a_class(
+def test_a_column_of_classes_in_figures_is_not_read_as_one_column_a_class(
     root: Path, head: str, cells: str, classes: set[str]
 ) -> None:
     rows = [",".join([path, *row]) for (path, *_), row in zip(ROWS, cells.split(), strict=True)]
