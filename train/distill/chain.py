@@ -21,6 +21,7 @@ from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
 from weckd_edge.core.stored_array import read_array
+from weckd_edge.train.distill.last_link import SetAside, take_better
 from weckd_edge.train.distill.link_plan import LinkPlan, plan_link
 from weckd_edge.train.distill.loop.distributed import of_first
 from weckd_edge.train.distill.loop.losses import choose_soft_loss
@@ -55,12 +56,14 @@ class TrainedLinks:
         baseline: The last link's network trained alone; None when switched off.
         labels_used: Number of distinct training images whose label any link saw.
         outside: The teachers from outside, judged, with their soft labels; None where the strategy asks for none.
+        set_aside: The last link that the chain taught, where the network trained alone took its place.
     """
 
     links: tuple[Stage[Link], ...]
     baseline: Stage[Link] | None
     labels_used: int
     outside: JudgedTeachers | None = None
+    set_aside: SetAside | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,6 +128,7 @@ def train_build(
     """Train the chain of a build by its strategy, and the baseline.
 
     The baseline is the last link's network trained alone: on the same labels, for as many gradient steps as the whole chain.
+    Where validation images show it to be better than the last link, it takes that link's place.
     """
     strategy, outside = judge_outside(trainer, plans, find_strategy(config.distill.strategy), config, teachers)
     links = run_strategy(trainer, plans, strategy, config, teachers)
@@ -133,7 +137,10 @@ def train_build(
         alone = None if outside is None else outside.alone
         baseline = alone or train_alone(trainer, plans, strategy, config)
     used = labels_used(strategy, trainer.index, len(plans))
-    return TrainedLinks(links=links, baseline=baseline, labels_used=used, outside=outside)
+    set_aside = None
+    if baseline is not None:
+        links, set_aside = take_better(trainer, links, baseline, config.train)
+    return TrainedLinks(links=links, baseline=baseline, labels_used=used, outside=outside, set_aside=set_aside)
 
 
 def train_alone(trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy, config: BuildConfig) -> Stage[Link]:

@@ -37,7 +37,8 @@ class DistillConfig:
         last_link_step_fraction: Fraction of the chain's gradient steps for its last link, over 0 and under 1; the other
             links share the rest equally. The deployed link needs its steps; a teacher is good after fewer.
         label_only_fraction: Final fraction of a link's training, 0..0.5, that uses its labels alone, before it teaches.
-        baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped.
+        baseline: Train the last link's network also alone, without a teacher, to show whether the chain helped. Where it is
+            right more often on validation images, by a paired 95 % interval above zero, it takes the last link's place.
         teachers: Teachers from outside the chain, which teach the last link of a strategy that ends in ``+teachers``. Where
             none is named, three networks of the first link's model, each trained on all labels that the last link may see,
             with a seed of its own.

@@ -158,7 +158,8 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         made = chain.outside.teaching.soft_labels
         ctx.note_step("soft labels", made.seconds, reused=made.reused)
     alone_link = chain.baseline if chain.outside is None else chain.outside.alone or chain.baseline
-    for link in (*chain.links, *([alone_link] if alone_link else [])):
+    taught = chain.links if chain.set_aside is None else (*chain.links[:-1], chain.set_aside.link)
+    for link in (*taught, *([alone_link] if alone_link else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
     def train_for_int8(at: int) -> TrainedNetwork:
@@ -175,7 +176,11 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
         baseline=chain.baseline.artifact if chain.baseline else None,
         labels_used=chain.labels_used,
         outside=None if chain.outside is None else chain.outside.record,
-        notes=(*([ctx.missing_weights] if ctx.missing_weights else []), *repeated),
+        notes=(
+            *([ctx.missing_weights] if ctx.missing_weights else []),
+            *repeated,
+            *([] if chain.set_aside is None else [chain.set_aside.reason]),
+        ),
     )
 
 
