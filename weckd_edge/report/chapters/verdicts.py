@@ -116,7 +116,7 @@ def chain_sentence(chain: ChainRecord) -> str:
     baseline, last = chain.baseline, chain.links[-1]
     if baseline is None:
         return "Not known: the build trained no baseline (the same network without a teacher)."
-    if baseline.weights.sha256 == last.weights.sha256:
+    if last is not chain.links[0] and last.parent is None and last.weights.sha256 == baseline.weights.sha256:
         return f"No. {last.name} is the baseline, the same network trained alone, as validation images show it to be better."
     ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value

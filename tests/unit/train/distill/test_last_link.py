@@ -89,6 +89,8 @@ def replace_index(made: Any) -> Any:
 
 
 def test_the_report_says_that_the_chain_did_not_help() -> None:
-    last = SimpleNamespace(name="M3", weights=SimpleNamespace(sha256="b"))
-    chain: Any = SimpleNamespace(import_notes=(), baseline=SimpleNamespace(weights=last.weights), links=(last,))
+    last = SimpleNamespace(name="M3", parent=None, weights=SimpleNamespace(sha256="b"))
+    chain: Any = SimpleNamespace(
+        import_notes=(), baseline=SimpleNamespace(weights=last.weights), links=(SimpleNamespace(), last)
+    )
     assert chain_sentence(chain).startswith("No. M3 is the baseline, the same network trained alone")
