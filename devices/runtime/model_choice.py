@@ -153,9 +153,7 @@ def _choose(bundle: Bundle, backend: str | None, precision: Precision | None, ro
     refused = None
     for row in wanted:
         is_here = is_installed(BACKENDS[row.running.backend].library)
-        if (
-            row.half and is_here and (backend is None or precision is None)
-        ):  # asked for by both names, it is refused when opened
+        if row.half and is_here and None in (backend, precision):  # one that both name is refused when it is opened
             why = refusal(row.running.backend, half=True)
             refused = refused or why
             if why is not None:

@@ -10,9 +10,9 @@ import numpy as np
 from weckd_edge.artifacts import Link
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.store import Stage
-from weckd_edge.metrics.intervals import rate_by_group
 from weckd_edge.metrics.paired import compare_rates
 from weckd_edge.train.distill.loop.distributed import of_first
+from weckd_edge.train.distill.outside.gate import points_of
 from weckd_edge.train.distill.trainer import Trainer
 
 
@@ -48,19 +48,17 @@ def take_better(
     """
     last = links[-1]
     records = trainer.index.split("val")
-    truth, groups = np.array([one.label for one in records]), [one.group for one in records]
     if not records or alone.artifact.weights.sha256 == last.artifact.weights.sha256:
         return tuple(links), None
+    truth = np.array([one.label for one in records])
     taught, by_itself = (trainer.predict(one, "val").argmax(axis=1) == truth for one in (last, alone))
-    difference = compare_rates(taught, by_itself, groups, seed=0)
+    difference = compare_rates(taught, by_itself, [one.group for one in records], seed=0)
     if not of_first(difference is not None and difference.low > 0, config) or difference is None:
         return tuple(links), None
     name = last.artifact.name
-    rates = [rate_by_group(right, groups).value for right in (by_itself, taught)]
     reason = (
-        f"{name} is the same network trained alone, which is right on {rates[0]:.1%} of the validation images, and the link "
-        f"that the chain taught on {rates[1]:.1%}: {100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to "
-        f"{100 * difference.high:+.1f})"
+        f"{name} is the same network trained alone, which is right on {by_itself.mean():.1%} of the validation images, and "
+        f"the link that the chain taught on {taught.mean():.1%}: {points_of(difference)}"
     )
     trainer.progress.note(reason)
     return (*links[:-1], replace(alone, artifact=replace(alone.artifact, name=name))), SetAside(link=last, reason=reason)

@@ -36,7 +36,7 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Estimate:
-    """A value with its 95 % interval from a bootstrap over groups."""
+    """A value with its 95 % interval, which counts groups."""
 
     value: float
     low: float

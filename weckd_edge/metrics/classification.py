@@ -29,7 +29,7 @@ from weckd_edge.metrics.group_bootstrap import (
     smaller_groups,
 )
 from weckd_edge.metrics.intervals import few_groups_factor, rate_by_group
-from weckd_edge.metrics.predictive_values import Bounded, predictive_values
+from weckd_edge.metrics.predictive_values import predictive_values
 
 
 def measure_images(
@@ -133,14 +133,14 @@ def mean_of(values: Floats, groups: Sequence[str], *, seed: int) -> Metric:
 
 
 def _class_metrics(
-    label: int, predictions: Predictions, drawn: BootstrapDraws, stated: tuple[Bounded | None, Bounded | None]
+    label: int, predictions: Predictions, drawn: BootstrapDraws, stated: tuple[Estimate | None, Estimate | None]
 ) -> ClassMetrics:
     member = predictions.member
     of_it, predicted = predictions.truth == label, predictions.decided == label
     there, others = group_sizes(member, as_mass(of_it)), group_sizes(member, as_mass(~of_it))
     known = has_enough_images(min(len(there), len(others)), int(min(of_it.sum(), (~of_it).sum())))
 
-    def against_rest(found: Bounded | None) -> Metric | None:
+    def against_rest(found: Estimate | None) -> Metric | None:
         if found is None:
             return None
         ends = (found.low, found.high) if known else (None, None)
@@ -149,7 +149,8 @@ def _class_metrics(
     auc = drawn.auc[:, label]
     area = None
     if math.isfinite(auc[0]):
-        area = Bounded(float(auc[0]), *bounded(auc, smaller_groups(there, others), logit=True))
+        low, high = bounded(auc, smaller_groups(there, others), logit=True)
+        area = Estimate(value=float(auc[0]), low=low, high=high)
     either = of_it | predicted
     return ClassMetrics(
         label=label,

@@ -75,8 +75,13 @@ def _reason(
         )
     gap = "too few images or groups for an interval"
     if difference is not None:
-        gap = f"{100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"
+        gap = points_of(difference)
     compared = f"{taught}, the last link's network alone on {alone:.1%}: {gap}"
     if used:
         return f"{compared}; they teach as {strategies[0]}."
     return f"{compared}; that does not show them to be better, so the steps are spent without them, as {strategies[1]}."
+
+
+def points_of(difference: Estimate) -> str:
+    """Return a difference of two rates in points, with its interval."""
+    return f"{100 * difference.value:+.1f} points ({100 * difference.low:+.1f} to {100 * difference.high:+.1f})"

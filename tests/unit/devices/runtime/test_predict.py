@@ -122,12 +122,17 @@ def test_what_a_bundle_does_not_list_is_not_chosen(toy: ModuleType, tmp_path: Pa
         choose_model(bundle, "openvino")  # it could read the graph
 
 
+def model_in_half(toy: ModuleType, folder: Path) -> Any:
+    """Write a graph for a bundle, and return it as a model that OpenVINO runs in float16."""
+    toy.write_graph(folder / "model/model.onnx")
+    onnx = file_ref(folder, folder / "model/model.onnx")
+    return toy.of_graph("openvino", onnx, "fp16", settings={"INFERENCE_PRECISION_HINT": "f16"})
+
+
 def test_a_model_is_opened_with_its_own_precision_hint(
     toy: ModuleType, tmp_path: Path, without: Without, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy.write_graph(tmp_path / "b/model/model.onnx")
-    onnx = file_ref(tmp_path / "b", tmp_path / "b/model/model.onnx")
-    half = toy.of_graph("openvino", onnx, "fp16", settings={"INFERENCE_PRECISION_HINT": "f16"})
+    half = model_in_half(toy, tmp_path / "b")
     bundle = toy.write_bundle(tmp_path / "b", models=(half,), backends=["openvino"], onnx_precision="fp32")
     asked: list[str] = []
     settings = openvino_backend.settings_for
@@ -149,9 +154,7 @@ def test_a_model_is_opened_with_its_own_precision_hint(
 def test_float16_is_passed_over_where_the_processor_does_not_compute_in_it(
     toy: ModuleType, tmp_path: Path, without: Without, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    toy.write_graph(tmp_path / "b/model/model.onnx")
-    onnx = file_ref(tmp_path / "b", tmp_path / "b/model/model.onnx")
-    half = toy.of_graph("openvino", onnx, "fp16", settings={"INFERENCE_PRECISION_HINT": "f16"})
+    half = model_in_half(toy, tmp_path / "b")
     bundle = toy.write_bundle(tmp_path / "b", models=(half,), onnx_precision="fp32")
     assert [model.name for model in bundle.manifest.models] == ["openvino fp16", "openvino fp32", "onnxruntime fp32"]
     for here, first in ((True, "openvino fp16"), (False, "openvino fp32")):
