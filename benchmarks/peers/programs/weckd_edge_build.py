@@ -1,9 +1,9 @@
 """weckd-edge itself: ``weckd_edge.build`` on the same folder, whose split it keeps, and the bundle opened by its public API.
 
 The chain has the shapes of ``docs/examples/study-small.toml`` at the job's size, the strategy is the default, and the three
-labelled subsets together are all training images of the folder, so that none is left without a label. ``baseline = false``
-leaves out the training of the last network alone, which serves the report and not the artefact; where the gate of the
-teachers asks for it, it is trained all the same. Everything else that a build checks and documents is done, and told apart.
+labelled subsets together are all training images of the folder, so that none is left without a label. The training of the
+last network alone is a part of the time: teachers are judged by it, and it takes the last link's place where it is better.
+Everything else that a build checks and documents is done, and told apart.
 Where int8 breaks a limit, a build trains on under int8's rounding: that comes on top of the time of training, and is in the
 time from folder to artefact.
 
@@ -35,7 +35,7 @@ def build(job: Job) -> Built:
 
     torch.set_num_threads(job.threads)
     start = time.monotonic()
-    steps = plan_steps(job)
+    steps = planned_steps(job)
     planning = time.monotonic() - start
     folder = Path(job.folder)
     bundle = build_bundle(job, steps)
@@ -56,6 +56,15 @@ def build(job: Job) -> Built:
             "the bundle passed" if bundle.passed else "the bundle did not pass its gates",
         ),
     )
+
+
+def planned_steps(job: Job) -> int:
+    """Return how many steps an epoch has, as it was planned on the first fold; another fold has as many images."""
+    folder = Path(job.folder)
+    kept = folder.parents[1] / f"steps-{folder.name}.txt"
+    if not kept.is_file():
+        kept.write_text(f"{plan_steps(job)}\n", encoding="utf-8")
+    return int(kept.read_text(encoding="utf-8"))
 
 
 def plan_steps(job: Job) -> int:
@@ -113,7 +122,6 @@ def settings(job: Job, steps: int) -> dict[str, Any]:
         "link": [{**start, "input_size": 8 * round(job.size * part / 8), "width": width} for part, width in shapes],
         "data": {"labelled_fraction": 0.333, "use_published_split": True},
         "train": {"epochs": 10, "steps_per_epoch": steps, "batch": 32, "threads": job.threads},
-        "distill": {"baseline": False},
     }
 
 

@@ -44,7 +44,7 @@ def read_described(root: Path, config: DataConfig) -> Listing | None:
         ]
         bad += [replace(file, path=before + file.path) for file in listing.bad_files]
         text = f"classes are read from {before}{table.name}" + (f", as the split {split}" if split else "")
-        notes += [note("I_TABLE_IN_FOLDER", text), *listing.notes]
+        notes += [note("I_TABLE_IN_FOLDER", text), *_left_out(folder, listing, f"{before}{table.name}"), *listing.notes]
     return Listing(images=tuple(images), bad_files=tuple(bad), notes=tuple(dict.fromkeys(notes)))
 
 
@@ -99,23 +99,18 @@ def read_grouped(root: Path, config: DataConfig) -> Listing | None:
         )
     listing, name = read_csv(tables[0], config), tables[0].name
     groups = counted(len({image.group for image in listing.images}), "group")
-    notes = [note("I_TABLE_IN_FOLDER", f"images, classes and {groups} are read from {name}")]
+    told = note("I_TABLE_IN_FOLDER", f"images, classes and {groups} are read from {name}")
+    return replace(listing, notes=(told, *_left_out(root, listing, name), *listing.notes))
+
+
+def _left_out(folder: Path, listing: Listing, table: str) -> Iterator[DataNote]:
+    """Yield a note on the images of a folder that its table does not name."""
     named = {image.path for image in listing.images} | {file.path for file in listing.bad_files}
-    others = sorted(file for file in _images_below(root) if file not in named)
+    files = (file.relative_to(folder).as_posix() for file in walk(folder).files if file.suffix.lower() in IMAGE_ENDINGS)
+    others = sorted(file for file in files if file not in named)
     if others:
         images = counted(len(others), "image")
-        text = f"{name} does not name {images} of the folder, which are left out: {some_names(others)}"
-        notes.append(note("W_NOT_IN_TABLE", text))
-    return replace(listing, notes=(*notes, *listing.notes))
-
-
-def _images_below(root: Path) -> Iterator[str]:
-    """Yield the path of each file in the folders of a folder that is an image by its name."""
-    for top in entries(root, Counter()):
-        if top.is_dir():
-            for file in walk(top).files:
-                if file.suffix.lower() in IMAGE_ENDINGS:
-                    yield file.relative_to(root).as_posix()
+        yield note("W_NOT_IN_TABLE", f"{table} does not name {images} of the folder, which are left out: {some_names(others)}")
 
 
 def _names_groups(path: Path) -> bool:

@@ -194,6 +194,10 @@ def test_a_table_beside_its_images_is_read_with_the_folder(tmp_path: Path, name:
     table = next(tmp_path.rglob(name))
     table.write_text(table.read_text().replace("dog", "fox"))
     assert fingerprint(tmp_path) != before
+    assert "W_NOT_IN_TABLE" not in codes(tmp_path)
+    touch(table.parent, "3.png", "more/4.png")
+    left_out = f"{table.relative_to(tmp_path)} does not name 2 images of the folder, which are left out: "
+    assert said(tmp_path, "W_NOT_IN_TABLE").startswith(left_out)
 
 
 def test_a_split_of_class_folders_beside_one_with_a_table_is_refused_and_images_without_labels_are_counted(
