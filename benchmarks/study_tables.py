@@ -80,7 +80,7 @@ def main_table(study: Study) -> list[str]:
     rows = []
     for name in study.strategies():
         first, by_seed = study.runs(name)[0], study.accuracies(name)
-        rise, cost = study.last_over_first(name), study.cost_ratio(name)
+        rise, cost = study.last_over_first(name), study.cost_ratio(name, time="cpu_seconds")
         rows.append(
             [
                 f"`{name}`",
@@ -95,7 +95,12 @@ def main_table(study: Study) -> list[str]:
             ]
         )
     heads = ["strategy", "labels", "images", *(f"seed {seed}" for seed in seeds), "accuracy, 95 % interval"]
-    heads += [*(f"over `{name}`" for name in against), "gap closed", "last link over first", f"time over `{SAME_LABELS}`"]
+    heads += [
+        *(f"over `{name}`" for name in against),
+        "gap closed",
+        "last link over first",
+        f"processor time over `{SAME_LABELS}`",
+    ]
     return markdown(heads, rows)
 
 

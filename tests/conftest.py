@@ -72,7 +72,20 @@ _ENDS = _last_start(float(os.environ.get("CHECK_BEGAN", "inf")), time.time())
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Leave out, on a slow machine, what no time is left for in a check that began when ``CHECK_BEGAN`` says."""
     if time.time() > _ENDS:
-        pytest.skip("no time is left on this machine: see CHECK_BEGAN in tests/conftest.py")
+        pytest.skip(LEFT_OUT)
+
+
+LEFT_OUT = "no time is left on this machine: see CHECK_BEGAN in tests/conftest.py"
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Say how many tests were left out for time, so that a check that passes does not seem to be a whole one."""
+    stats = terminalreporter.stats
+    out = sum(LEFT_OUT in str(report.longrepr) for report in stats.get("skipped", []))
+    if out:
+        whole = sum(len(stats.get(kind, [])) for kind in ("passed", "failed", "error", "skipped", "xfailed"))
+        terminalreporter.write_line(f"{out} of {whole} tests were left out: no time was left for them on this machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -113,12 +113,14 @@ class Latency:
         p90_ms: 90th percentile, milliseconds.
         frames: Number of frames that were timed.
         ours_p50_ms: Median of this project's artefact, timed in turn with it, milliseconds; None where there was none.
+        over_ours: Its median over ours in one turn, the median over turns; None where there was none.
     """
 
     p50_ms: float
     p90_ms: float
     frames: int
     ours_p50_ms: float | None = None
+    over_ours: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -122,22 +122,26 @@ def time_in_turn(place: Place, ours: Path | None, frames: int) -> dict[str, jobs
     places = {"it": place} | ({"ours": Place(python=Path(sys.executable), job=ours / "job.json")} if ours else {})
     running = {name: Timed(one) for name, one in places.items()}
     try:
-        taken: dict[tuple[str, str], list[int]] = {}
+        taken: dict[tuple[str, str], list[list[int]]] = {}
         for size in measure.SIZES:
-            for _ in range(ROUNDS):
-                for name, process in running.items():
-                    taken.setdefault((size, name), []).extend(process.times(size, -(-frames // ROUNDS)))
+            for turn in range(ROUNDS):
+                for name in list(running)[:: 1 if turn % 2 == 0 else -1]:  # neither is always the one behind the other
+                    taken.setdefault((size, name), []).append(running[name].times(size, -(-frames // ROUNDS)))
     finally:
         for process in running.values():
             process.end()
     return {size: latency_of(taken[size, "it"], taken.get((size, "ours"))) for size in measure.SIZES}
 
 
-def latency_of(taken_ns: Sequence[int], ours_ns: Sequence[int] | None) -> jobs.Latency:
-    """Return the quantiles of a peer's times, with the median of ours, from nanoseconds."""
-    p50, p90 = (float(value) / 1e6 for value in np.percentile(taken_ns, (50, 90)))
-    middle = None if ours_ns is None else float(np.percentile(ours_ns, 50)) / 1e6
-    return jobs.Latency(p50_ms=p50, p90_ms=p90, frames=len(taken_ns), ours_p50_ms=middle)
+def latency_of(taken_ns: Sequence[Sequence[int]], ours_ns: Sequence[Sequence[int]] | None) -> jobs.Latency:
+    """Return the quantiles of a peer's times, and how they compare with ours, from nanoseconds of each turn."""
+    p50, p90 = (float(value) / 1e6 for value in np.percentile(np.concatenate(taken_ns), (50, 90)))
+    middle, ratio = None, None
+    if ours_ns is not None:
+        middle = float(np.median(np.concatenate(ours_ns))) / 1e6
+        ratio = float(np.median([np.median(its) / np.median(ours) for its, ours in zip(taken_ns, ours_ns, strict=True)]))
+    count = sum(len(turn) for turn in taken_ns)
+    return jobs.Latency(p50_ms=p50, p90_ms=p90, frames=count, ours_p50_ms=middle, over_ours=ratio)
 
 
 class Timed:

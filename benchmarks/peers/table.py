@@ -179,7 +179,7 @@ def middle(values: Sequence[float]) -> float:
 def latency_ratio(pieces: Sequence[Piece]) -> float | None:
     """Return the median over folds of a peer's latency over ours, timed in turn with it; None where ours was not there."""
     found = [piece.result.latency[CAMERA] for piece in pieces]
-    ratios = [one.p50_ms / one.ours_p50_ms for one in found if one.ours_p50_ms is not None]
+    ratios = [one.over_ours for one in found if one.over_ours is not None]
     return middle(ratios) if ratios else None
 
 

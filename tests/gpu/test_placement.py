@@ -97,6 +97,7 @@ def test_a_teacher_from_outside_gives_what_it_gives_on_the_cpu(halves: Any, devi
     images = ShownImages(
         digests=[str(number) for number in range(halves.COUNT)],
         spec=FrameSpec(height=40, width=40, crop="center", resize="area"),
+        places=1,
         pictures=lambda size: pictures_of_cache(data.images[size]),
     )
     views = TeacherViews(count=3, strength=0.5, seed=0)

@@ -131,14 +131,14 @@ def train_build(
     Where validation images show it to be better than the last link, it takes that link's place.
     """
     strategy, outside = judge_outside(trainer, plans, find_strategy(config.distill.strategy), config, teachers)
-    links = run_strategy(trainer, plans, strategy, config, teachers)
+    links = run_strategy(trainer, plans, strategy, config, None if outside is None else outside.teaching)
     baseline = None
     if config.distill.baseline:
         alone = None if outside is None else outside.alone
         baseline = alone or train_alone(trainer, plans, strategy, config)
     used = labels_used(strategy, trainer.index, len(plans))
     set_aside = None
-    if baseline is not None:
+    if baseline is not None and (strategy.teachers != "none" or strategy.outside):
         links, set_aside = take_better(trainer, links, baseline, config.train)
     return TrainedLinks(links=links, baseline=baseline, labels_used=used, outside=outside, set_aside=set_aside)
 
@@ -158,6 +158,17 @@ def train_alone(trainer: Trainer, plans: Sequence[LinkPlan], strategy: Strategy,
     )
 
 
+def teach(
+    trainer: Trainer,
+    plans: Sequence[LinkPlan],
+    strategy: Strategy,
+    config: BuildConfig,
+    teachers: Sequence[OutsideTeacher],
+) -> Teaching:
+    """Return what teachers from outside teach, from the labels that a strategy lets the last link see."""
+    return prepare_teachers(trainer, teachers, subsets_of(strategy, len(plans) - 1, len(plans)), config)
+
+
 def judge_outside(
     trainer: Trainer,
     plans: Sequence[LinkPlan],
@@ -175,8 +186,8 @@ def judge_outside(
     """
     if not strategy.outside:
         return strategy, None
-    last, gate = len(plans) - 1, config.distill.teacher_gate
-    teaching = prepare_teachers(trainer, teachers, subsets_of(strategy, last, len(plans)), config)
+    gate = config.distill.teacher_gate
+    teaching = teach(trainer, plans, strategy, config, teachers)
     soft_labels = teaching.soft_labels
     alone = None if gate == "off" else train_alone(trainer, plans, strategy, config)
     records = trainer.index.split("val")
@@ -202,14 +213,21 @@ def run_strategy(
     plans: Sequence[LinkPlan],
     strategy: Strategy,
     config: BuildConfig,
-    teachers: Sequence[OutsideTeacher] = (),
+    teaching: Teaching | None = None,
 ) -> tuple[Stage[Link], ...]:
     """Train the links of one strategy, in order; links that an earlier run has trained alike are reused.
 
     Every strategy takes as many gradient steps in all as the whole chain: one with fewer networks trains the last of them
     longer.
+
+    Args:
+        trainer: Trainer of the chain.
+        plans: Networks of the chain.
+        strategy: The strategy.
+        config: Settings of the build.
+        teaching: What the teachers from outside teach, as ``judge_outside`` returned it; None where they do not.
     """
-    return tuple(train_links(trainer, plans, strategy, config, teachers))
+    return tuple(train_links(trainer, plans, strategy, config, teaching))
 
 
 def train_links(
@@ -217,9 +235,9 @@ def train_links(
     plans: Sequence[LinkPlan],
     strategy: Strategy,
     config: BuildConfig,
-    teachers: Sequence[OutsideTeacher] = (),
+    teaching: Teaching | None = None,
 ) -> Iterator[Stage[Link]]:
-    """Yield the links of one strategy, each as it is trained, so that a search can stop before the next."""
+    """Yield the links of ``run_strategy``, each as it is trained, so that a search can stop before the next."""
     positions = links_of(strategy, len(plans))
     epochs = _epochs(config, len(plans), len(positions))
     last = len(positions) - 1
@@ -230,7 +248,7 @@ def train_links(
         inherits = row.inherit and before is not None and can_inherit(before, plans[position].config)
         earlier = {"none": [], "previous": links[-1:], "earlier": links}[row.teachers]
         subsets = subsets_of(row, position, len(plans))
-        taught = prepare_teachers(trainer, teachers, subsets, config) if row.outside else None
+        taught = teaching if row.outside else None
         links.append(
             trainer.link(
                 LinkJob(
@@ -290,8 +308,9 @@ def advise_sizes(config: BuildConfig) -> tuple[str, ...]:
     return tuple(advice)
 
 
-def advise_weights(links: Sequence[LinkConfig]) -> tuple[str, ...]:
+def advise_weights(config: BuildConfig) -> tuple[str, ...]:
     """Return a sentence on links that start from random weights in a chain where others start from pretrained ones."""
+    links = [config.link[at] for at in links_of(find_strategy(config.distill.strategy), len(config.link))]
     random = [f"M{number}" for number, link in enumerate(links, start=1) if not has_pretrained_backbone(link)]
     if not random or len(random) == len(links):
         return ()

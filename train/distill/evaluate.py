@@ -34,9 +34,9 @@ def predict_records(student: Student, spec: InputSpec, images: SplitFrames) -> P
     return np.concatenate(probabilities)
 
 
-def as_trained(link_sha256: str, spec: InputSpec) -> ModelRun:
-    """Return the record under which a trained link's predictions are stored; ``link_sha256`` is its weights' digest."""
-    return ModelRun(digest=link_sha256, input=spec, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
+def as_trained(network_sha256: str, spec: InputSpec) -> ModelRun:
+    """Return the record under which a trained network's predictions are stored, by its ``network_digest``."""
+    return ModelRun(digest=network_sha256, input=spec, runtime=("torch",), modules=("weckd_edge.train.distill.evaluate",))
 
 
 def record_accuracy(probabilities: Probabilities, records: Sequence[ImageRecord]) -> Rate:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from weckd_edge.artifacts import (
     SoftLabels,
     Split,
     Target,
+    network_digest,
 )
 from weckd_edge.config import DistillConfig, TrainConfig
 from weckd_edge.core.errors import DataError
@@ -44,8 +45,10 @@ from weckd_edge.train.distill.loop.process_folders import kept_here
 from weckd_edge.train.distill.loop.sampler import TrainingImages
 from weckd_edge.train.distill.loop.task import DistillationTask, LabelTask, Teacher, TrainingTask
 from weckd_edge.train.distill.model_soup import make_soup, measure_batch_norms
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.training_cost import metered
 from weckd_edge.train.networks.models import (
+    CreatedStudent,
     Student,
     create_student,
     has_pretrained_backbone,
@@ -172,7 +175,7 @@ class Trainer:
             "sees_unlabelled": job.unlabelled,
             "seed": job.seed,
             "start": job.start.artifact.weights.sha256 if job.start else None,
-            "corrected": job.corrected,
+            "corrected": job.corrected and job.is_taught,
             "soup": [link.artifact.weights.sha256 for link in job.soup],
             "rounded": job.rounded,
             "teachers": [teacher.artifact.weights.sha256 for teacher in job.teachers],
@@ -182,7 +185,7 @@ class Trainer:
             "train": job.train.identity(),
             "soft_labels": job.soft_labels.artifact.training.sha256 if job.soft_labels else None,
             "agreement": job.soft_labels.artifact.agreement.sha256 if job.soft_labels and job.distill.by_agreement else None,
-            "distill": job.distill.identity() if job.is_taught else None,
+            "distill": job.distill.identity(unlabelled=job.unlabelled) if job.is_taught else None,
         }
         key = key_of(inputs, "weckd_edge.train.distill.trainer")
         scratch = self.workspace.scratch(f"link-{job.name}", key)
@@ -190,7 +193,7 @@ class Trainer:
         def make(folder: Path) -> Link:
             curves = self.logger.link(job.name, _logged_settings(job), scratch)
             self._decode_all(plan.input.frame)
-            with metered(folder):
+            with metered(folder), reproducible(job.train.threads):
                 link = self._train(job, folder, scratch, curves)
             steps = (link.epochs or 0) * job.train.steps_per_epoch
             curves.add(steps, {"final validation accuracy": link.val_accuracy.value})
@@ -254,7 +257,8 @@ class Trainer:
 
     def predict(self, link: Stage[Link], split: Split) -> Probabilities:
         """Return what a trained link predicts of a split's images, ``[N, classes]``; recorded predictions are read."""
-        return self._predict(load_link(link.artifact, link.folder), link.artifact.input, split)
+        artifact = link.artifact
+        return self._predict(artifact.network_sha256, lambda: load_link(artifact, link.folder), artifact.input, split)
 
     def sees(self, labelled_subsets: tuple[int, ...] | None) -> NDArray[np.bool_]:
         """Return whether the label of each training image may be seen, and of each unlabelled one, which has none."""
@@ -274,7 +278,7 @@ class Trainer:
         feed = feed.on(device)
 
         def evaluate(student: Student) -> float:
-            return self._accuracy(student, plan.input, "val").value
+            return self._accuracy(replace(created, student=student), plan.input, "val").value
 
         if job.start is not None and job.start.artifact.width > plan.config.width:
             measure_batch_norms(created.student, feed, plan.input.network, evaluate)
@@ -297,7 +301,7 @@ class Trainer:
                 seed=job.seed,
                 scratch=scratch,
                 kept=kept_here(scratch, self.workspace),
-                classifier_rate=1.0 if with_probe or job.start else RANDOM_CLASSIFIER,
+                classifier_rate=1.0 if with_probe or job.start or created.knows_classes else RANDOM_CLASSIFIER,
                 curves=curves,
             ),
             self.progress,
@@ -327,8 +331,8 @@ class Trainer:
             labelled_subset=job.labelled_subset,
             labels_used=len(feed.labelled),
             images_used=len(feed.labelled) + len(feed.unlabelled),
-            val_accuracy=self._accuracy(created.student, plan.input, "val"),
-            test_accuracy=self._accuracy(created.student, plan.input, "test"),
+            val_accuracy=self._accuracy(created, plan.input, "val"),
+            test_accuracy=self._accuracy(created, plan.input, "test"),
             width=plan.config.width,
             epochs=job.train.epochs if stopping is None else stopping.epochs,
         )
@@ -356,18 +360,22 @@ class Trainer:
             soft_labels=None if kept is None else torch.from_numpy(kept),
         )
 
-    def _accuracy(self, student: Student, spec: InputSpec, split: Split) -> Rate:
+    def _accuracy(self, created: CreatedStudent, spec: InputSpec, split: Split) -> Rate:
         """Return the rate of a split's images that a student predicts rightly."""
-        return record_accuracy(self._predict(student, spec, split), self.frames(split, spec.frame).records)
+        student = created.student
+        digest = network_digest(created.architecture, created.options, sha256_bytes(weights_of(student)))
+        return record_accuracy(self._predict(digest, lambda: student, spec, split), self.frames(split, spec.frame).records)
 
-    def _predict(self, student: Student, spec: InputSpec, split: Split) -> Probabilities:
+    def _predict(
+        self, network_sha256: str, open_student: Callable[[], Student], spec: InputSpec, split: Split
+    ) -> Probabilities:
         """Return a student's predictions of a split's images.
 
-        They are recorded under its weights, so that no later step runs these images through them again.
+        They are recorded under its network's digest, so that no later step runs these images through it again.
         """
         images = self.frames(split, spec.frame)
-        model = as_trained(sha256_bytes(weights_of(student)), spec)
-        return predict_once(self.workspace, model, images, lambda: predict_records(student, spec, images))
+        model = as_trained(network_sha256, spec)
+        return predict_once(self.workspace, model, images, lambda: predict_records(open_student(), spec, images))
 
     def frames(self, split: Split, frame: FrameSpec) -> SplitFrames:
         """Return the decoded images of a split."""

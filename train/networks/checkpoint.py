@@ -20,6 +20,7 @@ from weckd_edge.train.networks.models import (
     CreatedStudent,
     Student,
     create_student,
+    head_prefixes,
     load_link,
     measure_student,
     save_weights,
@@ -133,7 +134,7 @@ def _count_outputs(tensors: Mapping[str, Tensor], backbone: nn.Module, classes: 
     Raises:
         ModelError: The classifier has another number of classes than there are labels.
     """
-    outputs = next((_rows(tensors, head) for head in _heads(backbone) if f"{head}.weight" in tensors), None)
+    outputs = next((_rows(tensors, head) for head in head_prefixes(backbone) if f"{head}.weight" in tensors), None)
     if classes is not None and outputs not in (None, classes):
         raise ModelError(
             f"{name}: its classifier predicts {outputs} classes, expected one for each of {classes} labels; "
@@ -269,11 +270,6 @@ def write_link(
         val_accuracy=val,
         test_accuracy=test,
     )
-
-
-def _heads(backbone: nn.Module) -> tuple[str, ...]:
-    name = getattr(backbone, "pretrained_cfg", {}).get("classifier", "classifier")
-    return (name,) if isinstance(name, str) else tuple(name)
 
 
 def _require_fit(found: dict[str, Tensor], wanted: dict[str, Tensor], file: str, model: str) -> None:

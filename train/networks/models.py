@@ -102,10 +102,10 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
     except WeckdError:
         raise
     except Exception as err:  # errors of timm's networks and of huggingface_hub have no common base class
-        if remote:
+        if remote and (source or _takes_options(config, classes)):
             raise ModelError(
-                f"{config.model}: its pretrained weights cannot be fetched ({first_line(err)}); connect to a network "
-                'once, or give a local file: weights = "path.safetensors"',
+                f"{config.model}: its pretrained weights cannot be fetched, or do not fit the options ({first_line(err)}); "
+                'connect to a network once, or give a local file: weights = "path.safetensors"',
                 code="E_MODEL_FETCH",
             ) from err
         raise ModelError(
@@ -127,6 +127,16 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
         std=std,
         knows_classes=knows_classes,
     )
+
+
+def _takes_options(config: LinkConfig, classes: int) -> bool:
+    """Tell whether timm makes a network with these options, without any weights."""
+    given: dict[str, Any] = dict(config.options)
+    try:
+        timm.create_model(config.model, pretrained=False, num_classes=classes, **given)
+    except Exception:
+        return False
+    return True
 
 
 def inherit_weights(student: Student, predecessor: Student, images: Iterable[Tensor] = ()) -> None:

@@ -22,7 +22,7 @@ def refine_for_int8(
 ) -> Stage[Link]:
     """Train one link of a chain a little further under int8 rounding, or reuse it from an earlier run.
 
-    It sees what its strategy lets that link see: the labels of its subsets, and unlabelled images.
+    It sees what the link saw: the labels of its subsets, and unlabelled images where the link was shown some.
 
     Args:
         trainer: Trainer of the chain.
@@ -56,7 +56,7 @@ def refine_for_int8(
             ),
             start=link,
             teachers=({"itself": link, "predecessor": predecessor}[settings.teacher],),
-            unlabelled=strategy.unlabelled,
+            unlabelled=link.artifact.images_used > link.artifact.labels_used,
             distill=replace(
                 config.distill,
                 loss="kl",

@@ -78,5 +78,5 @@ def as_toml(values: Mapping[str, float]) -> str:
     tables: dict[str, list[str]] = {}
     for name, value in values.items():
         table, _, key = name.partition(".")
-        tables.setdefault(table, []).append(f"{key} = {value:.6g}")
+        tables.setdefault(table, []).append(f"{key} = {value!r}")
     return "\n\n".join("\n".join([f"[{table}]", *lines]) for table, lines in tables.items()) + "\n"

@@ -10,14 +10,21 @@ from weckd_edge.train.networks.start_digest import digest_of_start
 
 
 def without_paths(config: BuildConfig) -> BuildConfig:
-    """Return settings without the paths in them, which differ between machines, a weights file's licence, and logging."""
+    """Return the settings that training depends on, and the defaults of all others.
+
+    They hold no paths, which differ between machines, no licence of a weights file, and nothing of logging.
+    """
     links = tuple(replace(link, weights=None, weights_licence=None) for link in config.link)
     teachers = tuple(
         replace(teacher, weights=teacher.weights and Path(teacher.weights).name) for teacher in config.distill.teachers
     )
-    distill = replace(config.distill, teachers=teachers)
-    return replace(
-        config, link=links, distill=distill, data=replace(config.data, unlabelled=None), train=config.train.identity()
+    return BuildConfig(
+        seed=config.seed,
+        link=links,
+        data=replace(config.data, unlabelled=None),
+        input=config.input,
+        train=config.train.identity(),
+        distill=replace(config.distill, teachers=teachers),
     )
 
 

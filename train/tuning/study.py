@@ -10,6 +10,8 @@ from pathlib import Path
 
 from weckd_edge.artifacts import DatasetIndex, Link
 from weckd_edge.config import BuildConfig, without_folders
+from weckd_edge.config.base import check_setting
+from weckd_edge.core.bounds import MAX_SEED
 from weckd_edge.core.errors import ConfigError, StoreError
 from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.progress import Progress
@@ -104,9 +106,19 @@ class StudyGrid:
         return found
 
     def splits(self, first_seed: int) -> list[StudySplit]:
-        """Return every fold of every seed from the first on."""
+        """Return every fold of every seed from the first on.
+
+        Raises:
+            ConfigError: The last seed is too large for the number of folds.
+        """
         seeds = range(first_seed, first_seed + self.seeds)
-        return [StudySplit(seed=seed, fold=fold) for seed in seeds for fold in folds_of(self.folds)]
+        found = [StudySplit(seed=seed, fold=fold) for seed in seeds for fold in folds_of(self.folds)]
+        largest = MAX_SEED // max(1, self.folds or 1) - self.seeds
+        check_setting(
+            max(split.number for split in found) <= MAX_SEED,
+            f"seed = {first_seed}: with {self.seeds} seeds of {self.folds or 1} folds expected at most {largest}",
+        )
+        return found
 
 
 def run_study(
@@ -288,8 +300,8 @@ class _StudyFolder:
                 self.workspace, self.root, index, plans, self.progress, config.data.unlabelled, self.teachers
             )
             trainer.logger = part
-            worth = judge_outside(trainer, plans, strategy, config, self.teachers)[0]
-            links = run_strategy(trainer, plans, worth, config, self.teachers)
+            worth, outside = judge_outside(trainer, plans, strategy, config, self.teachers)
+            links = run_strategy(trainer, plans, worth, config, None if outside is None else outside.teaching)
             last = links[-1].artifact
             cost = total_cost(trainer.used)
             return StudyRun(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -159,13 +160,20 @@ class Study:
         apart = [self._right(strategy, place) - self._right(strategy, place, link=0) for place in places]
         return self._mean(places, apart).as_difference()
 
-    def cost_ratio(self, strategy: str, other: str = SAME_LABELS) -> float | None:
+    def cost_ratio(
+        self, strategy: str, other: str = SAME_LABELS, time: Literal["seconds", "cpu_seconds"] = "seconds"
+    ) -> float | None:
         """Return a strategy's training time divided by another's, on the runs that both have; None where there is none.
 
         All that a strategy needs is counted: its links, and the soft labels of its teachers with the gate before them.
+
+        Args:
+            strategy: The strategy.
+            other: The one that it is divided by.
+            time: Wall time, or that of the processor, which other work on the machine does not lengthen.
         """
         both = self._by_place.get(strategy, {}).keys() & self._by_place.get(other, {}).keys()
-        mine, its = (sum(self._by_place[name][place].seconds for place in both) for name in (strategy, other))
+        mine, its = (sum(getattr(self._by_place[name][place], time) for place in both) for name in (strategy, other))
         return mine / its if its else None
 
     def table(self) -> tuple[tuple[str, ...], list[tuple[object, ...]]]:

@@ -6,9 +6,9 @@ from weckd_edge.train.tuning.study_results import REFERENCE, SAME_LABELS, Study
 
 
 def chain_verdicts(study: Study, chain: str) -> tuple[str, ...]:
-    """Say whether a chain helped, against one labelled subset and, where that was run, against as many labels."""
-    references = [REFERENCE, *([SAME_LABELS] if SAME_LABELS in study.strategies() else [])]
-    return tuple(chain_verdict(study, chain, reference) for reference in references)
+    """Say whether a chain helped, against one labelled subset and against as many labels, each where it was run."""
+    ran = [reference for reference in (REFERENCE, SAME_LABELS) if reference in study.strategies()]
+    return tuple(chain_verdict(study, chain, reference) for reference in ran or [REFERENCE])
 
 
 def chain_verdict(study: Study, chain: str, reference: str = REFERENCE) -> str:

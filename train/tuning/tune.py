@@ -109,7 +109,8 @@ def tune(
         index = cached_index(workspace, data, config, skip_bad=skip_bad, progress=progress).artifact
         plans = plan_chain(index, config)
         trainer = make_trainer(workspace, data_root(data), index, plans, progress, config.data.unlabelled, search.teachers)
-        strategy = judge_outside(trainer, plans, asked, config, search.teachers)[0]
+        strategy, outside = judge_outside(trainer, plans, asked, config, search.teachers)
+        teaching = None if outside is None else outside.teaching
         name = _study_name(config, index, plans, strategy, search.teachers)
         last = len(links_of(strategy, len(plans))) - 1
 
@@ -117,7 +118,7 @@ def tune(
             found = 0.0
             settings = with_values(config, suggest(trial, strategy, config))
             try:
-                for step, link in enumerate(train_links(trainer, plans, strategy, settings, search.teachers)):
+                for step, link in enumerate(train_links(trainer, plans, strategy, settings, teaching)):
                     found = link.artifact.val_accuracy.value
                     trial.report(found, step)
                     if step < last and trial.should_prune():

@@ -37,6 +37,7 @@ from weckd_edge.artifacts.chain import (
     SoftLabels,
     StageTime,
     TeacherRecord,
+    network_digest,
 )
 from weckd_edge.artifacts.data import (
     Attribute,
@@ -270,6 +271,7 @@ __all__ = [
     "Verification",
     "as_colour",
     "crop_box",
+    "network_digest",
     "prepared_frame",
     "read_preparation",
     "trained_colour",

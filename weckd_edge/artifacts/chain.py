@@ -8,7 +8,20 @@ from typing import Literal
 from weckd_edge.artifacts.base import Estimate, Rate
 from weckd_edge.artifacts.frame import InputSpec, NetworkInput
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
-from weckd_edge.core.store import SCHEMA_VERSION, FileRef
+from weckd_edge.core.store import SCHEMA_VERSION, FileRef, digest_of
+
+
+def network_digest(model: str, options: NetworkOptions, weights_sha256: str) -> str:
+    """Return the SHA-256, hexadecimal, of what a network computes from its input: the architecture and the weights.
+
+    Two architectures may have the same tensors and compute different things from them.
+
+    Args:
+        model: Name of the architecture.
+        options: Options that shape it.
+        weights_sha256: Digest of its weights, whose shapes say how many channels each layer keeps.
+    """
+    return digest_of([model, options, weights_sha256])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -63,6 +76,11 @@ class Link:
     def network_text(self) -> str:
         """The network in words: the model, and the part of its channels where that is not all of them."""
         return self.model if self.width == 1 else f"{self.model}, width {self.width:g}"
+
+    @property
+    def network_sha256(self) -> str:
+        """Digest of what the network computes from its input, as ``network_digest`` finds it."""
+        return network_digest(self.model, self.options, self.weights.sha256)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -170,6 +188,22 @@ class ChainRecord:
     outside: OutsideTeaching | None = None
     notes: tuple[str, ...] = ()
     schema_version: int = SCHEMA_VERSION
+
+    @property
+    def ends_in_baseline(self) -> bool:
+        """Whether the last of several links is the baseline: the network trained alone, which took the link's place."""
+        alone, last = self.baseline, self.links[-1]
+        return (
+            alone is not None
+            and last.weights.sha256 == alone.weights.sha256
+            and last is not self.links[0]
+            and last.parent is None
+        )
+
+    @property
+    def trained(self) -> tuple[Link, ...]:
+        """The links, and the baseline behind them where it is not the last of them."""
+        return self.links if self.baseline is None or self.ends_in_baseline else (*self.links, self.baseline)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -24,11 +24,11 @@ class Distribution:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BackboneLicence:
-    """The pretrained weights that a link started from, and their licence.
+    """The pretrained weights that a link started from, or that a teacher from outside the chain had, and their licence.
 
     Attributes:
-        link: Name of the link, such as ``M1``.
-        model: timm name of the link's network.
+        link: Name of the link, such as ``M1``, or of the teacher: ``teacher 1``, ``teacher 2``, ...
+        model: timm name of the network; of a teacher without one, ``as its file says``.
         weights: File name of the weights; ``pretrained`` where timm's own weights were used.
         sha256: SHA-256 of that file, hexadecimal; None where timm fetched it, or where it is no longer there.
         licence: Licence as the builder stated it; None: not stated.

@@ -100,10 +100,10 @@ def cli(verbose: bool) -> None:
 def main(args: list[str] | None = None) -> None:
     """Run the command line; the one place where errors become exit codes.
 
-    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed or a comparison was lost, 70 a defect of this software, 130 interrupted. Every
-    failure prints one line with its code; ``-v`` shows the traceback of one that is not a ``WeckdError``. With ``--json``,
-    code and message are on stdout too, unless a result was printed before. Where nobody reads the output any more, the
-    exit code is 1 and nothing is printed.
+    Exit codes: 0 done, 1 failed, 2 wrong request, 3 a gate was missed or a comparison was lost, 70 a defect of this
+    software, 130 interrupted. Every failure prints one line with its code; ``-v`` shows the traceback of one that is not a
+    ``WeckdError``. With ``--json``, code and message are on stdout too, unless a result was printed before. Where nobody
+    reads the output any more, the exit code is 1 and nothing is printed.
     """
     _open_streams()
     stdout = Stdout(wants_json="--json" in (sys.argv[1:] if args is None else args))

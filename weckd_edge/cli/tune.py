@@ -45,10 +45,12 @@ def command(data: DataSet, plan: TuningPlan, settings: ChainSettings, output: Pr
     set_up_libraries()
     from weckd_edge.pipeline.output_paths import ReadPath, check_place
     from weckd_edge.pipeline.outside_teachers import open_teachers
+    from weckd_edge.pipeline.steps.train_chain import check_strategy
     from weckd_edge.train.tuning.tune import Search, tune
 
     check_place(plan.out, [ReadPath("the data set", data.path)])
     config = with_settled_links(settings.load(data))
+    check_strategy(config)
     storage = plan.storage or f"sqlite:///{plan.out.absolute() / 'search.db'}"
     search = Search(trials=plan.trials, storage=storage, teachers=open_teachers(config, [config.distill.strategy]))
     with output.progress() as progress:

@@ -32,7 +32,7 @@ def path_field(*, default: T, written: bool = False) -> T:
 
 def map_paths(table: Table, change: Callable[[str], str]) -> Table:
     """Return a table of settings with every path in it and in its inner tables changed; empty paths stay."""
-    return replace(table, **{item.name: _mapped(getattr(table, item.name), change, item) for item in fields(table)})
+    return replace(table, **{item.name: mapped(getattr(table, item.name), change, item) for item in fields(table)})
 
 
 def paths_of(table: DataclassInstance, within: str = "") -> Iterator[tuple[str, str]]:
@@ -50,9 +50,10 @@ def _is_path(item: Field[Any]) -> bool:
     return bool(item.metadata.get("path"))
 
 
-def _mapped(value: Any, change: Callable[[str], str], item: Field[Any]) -> Any:
+def mapped(value: Any, change: Callable[[str], str], item: Field[Any]) -> Any:
+    """Return the value of a setting with every path in it changed."""
     if isinstance(value, tuple):
-        return tuple(_mapped(one, change, item) for one in value)
+        return tuple(mapped(one, change, item) for one in value)
     if is_dataclass(value) and not isinstance(value, type):
         return map_paths(value, change)
     return change(value) if _is_path(item) and value else value

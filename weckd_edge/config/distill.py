@@ -100,14 +100,21 @@ class DistillConfig:
         """Weight of the teachers' term in the loss, 0..1."""
         return 0.7 if self.distill_weight is None else self.distill_weight
 
-    def identity(self) -> DistillConfig:
-        """Return the settings that one link's training depends on beside its teachers, and defaults for the others."""
+    def identity(self, *, unlabelled: bool = True) -> DistillConfig:
+        """Return the settings that one link's training depends on beside its teachers, and defaults for the others.
+
+        Args:
+            unlabelled: Whether the link sees images without their labels.
+        """
         plain = DistillConfig()
         return replace(
             self,
             strategy="",
             baseline=True,
             teachers=(),
+            last_link_step_fraction=plain.last_link_step_fraction,
+            unlabelled_per_labelled=self.unlabelled_per_labelled if unlabelled else plain.unlabelled_per_labelled,
+            by_agreement=self.by_agreement and unlabelled,
             teacher_folds=plain.teacher_folds,
             teacher_views=plain.teacher_views,
             teacher_gate=plain.teacher_gate,

@@ -10,8 +10,9 @@ from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
+from weckd_edge.config.base import mapped
 from weckd_edge.core.errors import ConfigError
-from weckd_edge.core.serialization import from_data
+from weckd_edge.core.serialization import from_data, to_data
 from weckd_edge.core.toml_file import parse_toml
 from weckd_edge.core.words import split_names
 
@@ -48,16 +49,14 @@ def parse_setting(table: type[Any], text: str, *, option: str = "--set") -> tupl
     Raises:
         ConfigError: No setting has that name, or the value has another type.
     """
-    name, equals, value = text.partition("=")
+    name, equals, given = text.partition("=")
     name = name.strip()
     if not equals or not name:
         raise ConfigError(f"{option} {text}: expected table.key=value, such as train.epochs=20", code="E_CONFIG_VALUE")
     field, kind = _find_setting(table, name, option)
-    data = _read_value(value.strip(), kind, f"{option} {name}")
-    if field.metadata.get("path"):
-        data = [str(Path(one).absolute()) for one in data] if isinstance(data, (list, tuple)) else _absolute(data)
-    from_data(kind, data, where=f"{option} {name}")
-    return name, data
+    data = _read_value(given.strip(), kind, f"{option} {name}")
+    value = from_data(kind, data, where=f"{option} {name}")
+    return name, to_data(mapped(value, lambda path: str(Path(path).absolute()), field))
 
 
 def with_settings(data: Mapping[str, Any], settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -122,7 +121,3 @@ def _number(text: str) -> float | None:
     except ValueError:
         return None
     return number if math.isfinite(number) else None
-
-
-def _absolute(path: Any) -> Any:
-    return str(Path(path).absolute()) if isinstance(path, str) and path else path

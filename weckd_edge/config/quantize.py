@@ -22,8 +22,8 @@ class QuantizeConfig:
         max_recall_drop: Largest loss of validation recall of any class, 0..1; one image may always be lost.
         max_float_layers: Largest number of layers that are kept in floating point, most sensitive first, where all-int8
             exceeds a limit; 0 to 10,000.
-        qat: Whether the last link is also trained further under int8 rounding (``quantize_aware``): ``never``, ``always``,
-            or ``when-needed`` (all-int8 exceeds a limit).
+        qat: Whether a link that is compiled is also trained further under int8 rounding (``quantize_aware``): ``never``,
+            ``always``, or ``when-needed`` (all-int8 exceeds a limit). Under a launcher of several processes it is not.
         nncf: Try NNCF's own int8 as well, where NNCF is installed and the target is ``cpu``.
     """
 

@@ -1,4 +1,4 @@
-"""Settings ``[quantize_aware]``: further training of the last link under int8 rounding."""
+"""Settings ``[quantize_aware]``: further training of a link under int8 rounding."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from weckd_edge.config.base import check_setting, check_within
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class QuantizeAwareConfig:
-    """Quantization-aware distillation: further training of the last link under int8 rounding.
+    """Quantization-aware distillation: further training of a link under int8 rounding.
 
     Attributes:
         epochs: Number of epochs, each as long as one of ``train``, 1 to 100,000.

@@ -25,7 +25,7 @@ class TeacherConfig:
         mean: Mean of each RGB channel, of values in 0..1, that the weights were trained with. None takes the file's or
             timm's.
         std: Standard deviation of each RGB channel, of values in 0..1; given together with ``mean``, or not at all.
-        channel_order: Order of the colour channels of an ONNX file or a checkpoint.
+        channel_order: Order of the colour channels of an ONNX file, or of a checkpoint that names its network.
         head: What turns the teacher's outputs into classes: ``own``, its own classifier, whose classes are those of the data
             set; ``ridge``, a ridge regression that is fitted on its features, of an ONNX file on its outputs; or
             ``fine-tune``: the whole network is trained from a linear probe on. ``auto`` takes ``own`` where the file holds
@@ -33,6 +33,7 @@ class TeacherConfig:
         seeds: Number of trainings of a fine-tuned teacher, 1 to 20, each with all labels that the last link may see and a
             seed of its own, whose predictions are averaged. None trains it once without each fold of ``teacher_folds``.
         epochs: Number of epochs of each training of a fine-tuned teacher, 1 to 100,000; None takes a link's.
+        weights_licence: Licence of its weights, in words or as an SPDX expression, for the model card. None: not stated.
     """
 
     model: str | None = None
@@ -46,6 +47,7 @@ class TeacherConfig:
     head: Literal["auto", "own", "ridge", "fine-tune"] = "auto"
     seeds: int | None = None
     epochs: int | None = None
+    weights_licence: str | None = None
 
     def __post_init__(self) -> None:
         check_setting(
@@ -71,6 +73,18 @@ class TeacherConfig:
             f"teacher {self.name}: head = 'own' asks for the classes of timm's pretrained weights, which are not the data "
             "set's; leave head out",
             code="E_CONFIG_CONFLICT",
+        )
+        check_setting(
+            self.head != "fine-tune" or not self.is_onnx,
+            f"teacher {self.name}: head = 'fine-tune' trains a network of timm, and an ONNX file only runs; take head = "
+            "'own' or 'ridge', or leave it out",
+            code="E_CONFIG_CONFLICT",
+        )
+        check_setting(
+            self.channel_order == "rgb" or self.model is None,
+            f"teacher {self.name}: channel_order = '{self.channel_order}' is for an ONNX file, or a checkpoint that names "
+            "its network itself; leave it out, or leave model out",
+            code="E_CONFIG_OPTION_UNUSED",
         )
         check_setting(
             self.head != "fine-tune" or self.model is not None,
@@ -99,6 +113,11 @@ class TeacherConfig:
             for value in getattr(self, name) or ():
                 check_within(f"teacher {self.name}: {name}", value, -1000, 1000)
         check_setting(self.std is None or min(self.std) > 0, f"teacher {self.name}: std must be over 0")
+        check_setting(
+            self.weights_licence is None or bool(self.weights_licence.strip()),
+            f"teacher {self.name}: weights_licence is empty; write a licence, or remove it",
+            code="E_CONFIG_VALUE",
+        )
 
     @property
     def name(self) -> str:

@@ -87,7 +87,7 @@ MEANINGS = {
     "E_DATA_TABLE_PATH": "A path in a table leads to no file below the table's folder, or may mean several.",
     "E_DATA_TABLE_SYNTAX": "A table is not CSV or JSON lines, or a line has too few or too many cells.",
     "E_DATA_TABLE_TWICE": "A table names an image on several lines.",
-    "E_DATA_TRAINED_ON": "Test images were trained on by the build that a link comes from.",
+    "E_DATA_TRAINED_ON": "Held-out images were trained on by the build that a link comes from.",
     "E_DATA_UNLABELLED": "The folder of unlabelled images is missing or empty.",
     "E_DATA_VIDEO": "A file is no video, has no stream of video, or cannot be opened.",
     "E_DATA_VIDEO_CODEC": "A video needs a codec that is not here.",

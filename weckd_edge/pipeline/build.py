@@ -21,6 +21,7 @@ from weckd_edge.pipeline.checks import (
     check_logging,
     check_measurements,
     check_output,
+    check_outside,
     sources_of,
     warn_of_early_stopping,
     workspace_of,
@@ -51,6 +52,7 @@ from weckd_edge.pipeline.steps.train_chain import (
     open_build_run,
     settle_links,
     train_chain,
+    trained_settings,
 )
 from weckd_edge.pipeline.steps.verify import images_for_report, verify
 from weckd_edge.pipeline.steps.write_bundle import ReportImages, record_build, write_bundle
@@ -75,6 +77,7 @@ def build(request: BuildRequest, progress: Progress) -> BundleContents:
     check_output(request.out, sources)
     if request.cache is not None:
         check_place(request.cache, sources, option="--cache")
+        check_outside(request.cache, request.out, option="--cache")
     check_libraries(request)
     check_logging(request)
     check_measurements(request.config)
@@ -151,15 +154,15 @@ def compile_chain(
         metrics=metrics,
         abstention=abstention,
         exams=exams,
-        environment=read_environment(ctx.config.link, host=ctx.machine.host),
+        environment=read_environment(trained_settings(ctx.config, chain), host=ctx.machine.host),
         files=layout.files,
     )
-    return _seal(ctx, contents, images_for_report(ctx, student, frames.test))
+    return _seal(ctx, apply_gates(ctx, contents, choice.latency), images_for_report(ctx, student, frames.test))
 
 
 def _seal(ctx: BuildContext, contents: BundleContents, images: ReportImages) -> BundleContents:
-    """Judge, write and seal a bundle, and build its engine where this machine is the device."""
-    sealed = write_bundle(ctx, apply_gates(ctx, contents), images)
+    """Write and seal a bundle, and build its engine where this machine is the device."""
+    sealed = write_bundle(ctx, contents, images)
     finalize_here(ctx)
     return sealed
 

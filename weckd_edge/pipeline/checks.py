@@ -136,10 +136,24 @@ def check_logging(request: BuildRequest) -> None:
         return
     folder = Path(train.log_dir)
     check_place(folder, sources_of(request), option="train.log_dir")
-    if normal_path(folder).is_relative_to(normal_path(request.out)):
+    check_outside(folder, request.out, option="train.log_dir")
+
+
+def check_outside(folder: Path, out: Path, *, option: str) -> None:
+    """Refuse a folder in the bundle that a build makes.
+
+    Args:
+        folder: The folder.
+        out: The bundle's folder.
+        option: Option that named ``folder``, for the message.
+
+    Raises:
+        ConfigError: It is the bundle's folder, or lies in it.
+    """
+    if normal_path(folder).is_relative_to(normal_path(out)):
         raise ConfigError(
-            f"train.log_dir {folder}: lies in the bundle that is built there ({request.out}), which holds no other files; "
-            "choose a place outside it",
+            f"{option} {folder}: lies in the bundle that is built there ({out}), which holds no other files; choose a place "
+            "outside it",
             code="E_CONFIG_OUT_PLACE",
         )
 

@@ -10,11 +10,18 @@ from dataclasses import replace
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Workspace
 from weckd_edge.pipeline.build import compile_chain
-from weckd_edge.pipeline.checks import check_disk, check_libraries, check_output, sources_of, workspace_of
+from weckd_edge.pipeline.checks import (
+    check_disk,
+    check_libraries,
+    check_measurements,
+    check_output,
+    sources_of,
+    workspace_of,
+)
 from weckd_edge.pipeline.context import choose_profile, start
 from weckd_edge.pipeline.network_sources.open import open_source_network
 from weckd_edge.pipeline.networks import CalibrationSet
-from weckd_edge.pipeline.output_paths import ReadPath, normal_path
+from weckd_edge.pipeline.output_paths import ReadPath, check_place, normal_path
 from weckd_edge.pipeline.request import CompileRequest
 from weckd_edge.pipeline.steps.import_network import import_network
 from weckd_edge.pipeline.steps.read_calibration import read_calibration
@@ -36,7 +43,9 @@ def compile_model(request: CompileRequest, progress: Progress) -> BundleContents
     profile = choose_profile(request.target, request.device)
     more = () if request.calibrate_on is None else (ReadPath("--calibrate-on", request.calibrate_on),)
     check_output(request.out, (*sources_of(as_build), *more))
+    check_place(request.out, [ReadPath("the model", request.source)], makes="bundle")
     check_libraries(as_build)
+    check_measurements(as_build.config)
     source = open_source_network(request)
     check_disk(request.out, source.bytes)
     ctx = start(as_build, profile, Workspace(workspace_of(request.out)), progress)

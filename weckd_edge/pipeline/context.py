@@ -51,7 +51,8 @@ class BuildContext:
         profile: The device that is built for.
         machine: The machine that builds, detected once.
         limits: Limits of the gates: the build's own, and the profile's where the build sets none.
-        on_device: Whether this machine is the device, so that latency measured here counts.
+        on_device: Whether this machine is the device and runs what is deployed, so that latency measured here counts. A
+            Jetson runs the engine that it builds after the bundle is sealed.
         workspace: The store of finished steps.
         progress: Receiver of notes and of the progress of tasks.
         skip_bad: Whether files that cannot be used are left out, instead of refusing the data set.
@@ -114,7 +115,7 @@ def start(request: BuildRequest, profile: DeviceProfile, workspace: Workspace, p
         profile=profile,
         machine=machine,
         limits=merge_limits(request.config.gates, profile.gates),
-        on_device=is_same_device(profile, machine),
+        on_device=profile.target == "cpu" and is_same_device(profile, machine),
         workspace=workspace,
         progress=progress,
         skip_bad=request.skip_bad,

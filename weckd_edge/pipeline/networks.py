@@ -50,6 +50,7 @@ class TrainedNetwork:
         predict: Function that returns what the network, as it was trained, predicts of images ``[N, classes]``.
         module: Function that opens the torch module; None for a network that torch does not run.
         train_for_int8: Function that trains the network further under int8 rounding; None where that cannot be done.
+        int8_training: What that training depends on beside the network and ``[quantize_aware]``, for the keys of steps.
     """
 
     link: Stage[Link]
@@ -60,6 +61,7 @@ class TrainedNetwork:
     predict: Callable[[SplitFrames], Probabilities]
     module: Callable[[], Module] | None = None
     train_for_int8: Callable[[], TrainedNetwork] | None = None
+    int8_training: object = None
 
     @property
     def name(self) -> str:

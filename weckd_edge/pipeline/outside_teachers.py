@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from weckd_edge.artifacts import NetworkInput
+from weckd_edge.artifacts import DatasetIndex, NetworkInput, Split
 from weckd_edge.config import BuildConfig, LinkConfig, TeacherConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.store import sha256_bytes
@@ -55,7 +55,12 @@ def open_teachers(config: BuildConfig, strategies: Sequence[str]) -> tuple[Outsi
 
     if not any(find_strategy(name).outside for name in strategies):
         return ()
-    return tuple(_open(teacher) for teacher in config.distill.teachers or (_of_link(config.link[0]),))
+    return tuple(_open(teacher) for teacher in teachers_of(config))
+
+
+def teachers_of(config: BuildConfig) -> tuple[TeacherConfig, ...]:
+    """Return the settings of the teachers from outside: of those that are named, else of the first link's own network."""
+    return config.distill.teachers or (_of_link(config.link[0]),)
 
 
 def _of_link(link: LinkConfig) -> TeacherConfig:
@@ -70,6 +75,7 @@ def _of_link(link: LinkConfig) -> TeacherConfig:
         std=link.std,
         head="fine-tune",
         seeds=_SEEDS,
+        weights_licence=link.weights_licence,
     )
 
 
@@ -79,6 +85,12 @@ def _open(teacher: TeacherConfig) -> OutsideTeacher:
         raise ConfigError(
             f"distill.teachers: {path}: expected the weights of teacher {teacher.name}, found no such file or folder",
             code="E_CONFIG_SOURCE",
+        )
+    if path is not None and teacher.head == "fine-tune" and path.is_dir():
+        raise ConfigError(
+            f"distill.teachers: {path}: head = 'fine-tune' trains a network of timm from a file of weights, and this is a "
+            "folder; name the file in it (weights.safetensors), or leave head out",
+            code="E_CONFIG_OPTION_UNUSED",
         )
     if path is not None and teacher.is_onnx:
         return _open_onnx(teacher, path)
@@ -148,7 +160,7 @@ def _open_link(teacher: TeacherConfig, path: Path) -> OutsideTeacher:
     source = open_link(path)
     link = source.link
     size = _side(teacher, link.input.network.size)
-    return torch_teacher(
+    opened = torch_teacher(
         load_link(link, source.folder),
         replace(link.input.network, height=size, width=size),
         name=f"{link.name} of {teacher.name}",
@@ -157,6 +169,12 @@ def _open_link(teacher: TeacherConfig, path: Path) -> OutsideTeacher:
         labels=tuple(link.labels),
         head=teacher.head,
     )
+    former = source.former
+    return replace(opened, trained_on=_digests(former, "train"), chosen_by=_digests(former, "val"))
+
+
+def _digests(former: DatasetIndex | None, split: Split) -> frozenset[str]:
+    return frozenset() if former is None else frozenset(record.pixels_sha256 for record in former.split(split))
 
 
 def _open_onnx(teacher: TeacherConfig, path: Path) -> OutsideTeacher:

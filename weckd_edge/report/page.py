@@ -124,7 +124,7 @@ def _context(contents: BundleContents, samples: Sequence[Sample], frames: Mappin
         "loaded_bytes": verdicts.loaded_bytes(manifest),
         "chain_sentence": verdicts.chain_sentence(contents.chain),
         "outside_sentence": verdicts.outside_sentence(contents.chain.outside),
-        "taught_by": {link.name: verdicts.taught_by(link, contents.chain) for link in contents.chain.links},
+        "taught_by": {link.name: verdicts.taught_by(link, contents.chain) for link in contents.chain.trained},
         "metrics": metrics_text(record, manifest.labels),
         "flip_sentences": flip_sentences(record) if record else (),
         "recall_table": recall_table(verification, manifest.labels),

@@ -230,7 +230,7 @@ def make_parts(
             selection=selection,
             link_selection=LinkSelection(chosen="M2", reason="M2 was asked for"),
             metrics=measure_metrics(verification, index, report),
-            environment=read_environment(settings.link, host="Xeon"),
+            environment=read_environment([(f"M{at}", link) for at, link in enumerate(settings.link, start=1)], host="Xeon"),
             files=layout.files,
         ),
     )

@@ -110,7 +110,9 @@ def _left_out(folder: Path, listing: Listing, table: str) -> Iterator[DataNote]:
     others = sorted(file for file in files if file not in named)
     if others:
         images = counted(len(others), "image")
-        yield note("W_NOT_IN_TABLE", f"{table} does not name {images} of the folder, which are left out: {some_names(others)}")
+        yield note(
+            "W_NOT_IN_TABLE", f"{table} does not name {images} of the folder, which are left out: {some_names(others)}"
+        )
 
 
 def _names_groups(path: Path) -> bool:

@@ -23,6 +23,7 @@ from weckd_edge.train.distill.loop.distributed import shared_stage
 from weckd_edge.train.distill.outside.heads import Floats, FoldPredictions, LabelledImages, fit_by_folds, join_folds
 from weckd_edge.train.distill.outside.teacher import OutsideTeacher
 from weckd_edge.train.distill.outside.teacher_outputs import ShownImages, TeacherViews, teacher_outputs
+from weckd_edge.train.distill.reproducible import reproducible
 from weckd_edge.train.distill.training_cost import metered
 
 if TYPE_CHECKING:
@@ -56,7 +57,7 @@ class TaughtImages:
     def identity(self) -> object:
         """Return what soft labels depend on, for keys."""
         used = [[int(row), int(label)] for row, label in zip(self.labelled.rows, self.labelled.labels, strict=True)]
-        files = [[list(files.digests), files.spec] for files in (self.training, self.validation)]
+        files = [[list(files.digests), files.spec, files.places] for files in (self.training, self.validation)]
         return [files, used, list(self.labelled.groups), self.labels]
 
 
@@ -123,7 +124,7 @@ def soft_labels_once(
     }
 
     def make(folder: Path) -> SoftLabels:
-        with metered(folder):
+        with metered(folder), reproducible(config.train.threads):
             return make_soft_labels(workspace, teachers, images, views, config.distill.teacher_folds, folder, progress)
 
     key = key_of(inputs, CODE, *teachers.modules())

@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from weckd_edge.artifacts import NetworkInput, TeacherRecord
+from weckd_edge.artifacts import DatasetIndex, NetworkInput, TeacherRecord
 from weckd_edge.config import LinkConfig
-from weckd_edge.core.errors import ModelError
+from weckd_edge.core.errors import DataError, ModelError
 from weckd_edge.core.store import digest_of
 from weckd_edge.train.distill.reproducible import full_precision
 from weckd_edge.train.networks.models import Student
@@ -53,6 +53,8 @@ class OutsideTeacher:
         modules: Modules of this package that run it, for keys.
         fine_tuning: How it is trained where ``head`` is ``fine-tune``; None for a network that can only be run.
         network: Network of torch, which can be moved to another device; None where something else runs it on the CPU.
+        trained_on: SHA-256 of the pixels of its training images, hexadecimal, where they are known.
+        chosen_by: The same of its validation images.
     """
 
     name: str
@@ -66,6 +68,28 @@ class OutsideTeacher:
     modules: tuple[str, ...] = ()
     fine_tuning: FineTuning | None = None
     network: nn.Module | None = None
+    trained_on: frozenset[str] = frozenset()
+    chosen_by: frozenset[str] = frozenset()
+
+    def refuse_held_out(self, index: DatasetIndex) -> None:
+        """Refuse a teacher that is known to have been trained on held-out images, or chosen by test images.
+
+        Raises:
+            DataError: It was.
+        """
+        shown = (
+            (index.split("val"), "validation", self.trained_on),
+            (index.split("test"), "test", self.trained_on | self.chosen_by),
+        )
+        for held_out, word, known in shown:
+            seen = [record.path for record in held_out if record.pixels_sha256 in known]
+            if seen:
+                raise DataError(
+                    f"teacher {self.name}: {len(seen)} of {len(held_out)} {word} images were among those that "
+                    f"it was trained on (the first is {seen[0]}), so no accuracy could be trusted; take a link of a build "
+                    "with this very split (the same data set and seed), or another teacher",
+                    code="E_DATA_TRAINED_ON",
+                )
 
     @property
     def device(self) -> torch.device:

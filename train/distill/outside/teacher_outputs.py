@@ -38,11 +38,13 @@ class ShownImages:
     Attributes:
         digests: SHA-256 of each image's pixels, in order.
         spec: Camera frame that they are fitted to, with its crop and resize.
+        places: Number of places that each image is cached at, which random views depend on.
         pictures: Function from a size of input to the images as they are cached for it, some at a time, in order.
     """
 
     digests: Sequence[str]
     spec: FrameSpec
+    places: int
     pictures: Callable[[int], Iterator[Pictures]]
 
 
@@ -111,7 +113,7 @@ def teacher_outputs(
         "teacher": teacher.identity,
         "input": teacher.input,
         "images": list(images.digests),
-        "frame": images.spec,
+        "frame": [images.spec, images.places],
         "views": views,
         "labels": labels,
     }

@@ -54,7 +54,8 @@ def prepare_teachers(
     Raises:
         ConfigError: There is no teacher.
         ModelError: A teacher cannot be run, or its own classifier has other classes.
-        DataError: A class has too few groups of labelled images to leave one out.
+        DataError: A class has too few groups of labelled images to leave one out, or a teacher was trained on held-out
+            images.
     """
     if not teachers:
         raise ConfigError(
@@ -65,6 +66,7 @@ def prepare_teachers(
     images, fixed, tuned = _taught_images(trainer, labelled_subsets), [], []
     networks: list[Stage[Link]] = []
     for teacher in teachers:
+        teacher.refuse_held_out(trainer.index)
         tuning = teacher.fine_tuning
         if tuning is None or teacher.head_for(images.labels) != "fine-tune":
             fixed.append(teacher)
@@ -104,11 +106,15 @@ def _taught_images(trainer: Trainer, labelled_subsets: tuple[int, ...] | None) -
     digests = [*(r.pixels_sha256 for r in trainer.train), *(r.pixels_sha256 for r in index.unlabelled)]
     return TaughtImages(
         training=ShownImages(
-            digests=digests, spec=trainer.spec, pictures=lambda size: pictures_of_cache(trainer.cached_images()[size])
+            digests=digests,
+            spec=trainer.spec,
+            places=trainer.cache_plan.places,
+            pictures=lambda size: pictures_of_cache(trainer.cached_images()[size]),
         ),
         validation=ShownImages(
             digests=[r.pixels_sha256 for r in val],
             spec=trainer.spec,
+            places=trainer.cache_plan.places,
             pictures=lambda size: pictures_of_frames(trainer.frames("val", trainer.spec), trainer.cache_plan, size),
         ),
         labelled=LabelledImages(rows=rows, labels=trainer.labels[rows], groups=[trainer.train[row].group for row in rows]),

@@ -49,7 +49,6 @@ def print_outcome(contents: BundleContents, folder: Path) -> None:
 
 
 def _print_links(contents: BundleContents) -> None:
-    baseline = contents.chain.baseline
     rows = [
         (
             link.name,
@@ -59,7 +58,7 @@ def _print_links(contents: BundleContents) -> None:
             "not known" if contents.chain.import_notes and not link.labels_used else link.labels_used,
             _format_rate(link.test_accuracy),
         )
-        for link in (*contents.chain.links, *([baseline] if baseline else []))
+        for link in contents.chain.trained
     ]
     title = "Accuracy on held-out groups, FP32" + (" (synthetic images)" if contents.manifest.synthetic else "")
     print_table(("link", "model", "parameters", "MACs", "labels", "accuracy, 95 % interval"), rows, title=title)

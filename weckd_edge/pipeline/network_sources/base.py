@@ -113,8 +113,8 @@ class NetworkSource(Protocol):
     def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
         """Return what the network, as it was imported, predicts of images ``[N, classes]``."""
 
-    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
-        """Return the key that the predictions of the imported network are stored under."""
+    def recorded_as(self, network_sha256: str, spec: InputSpec) -> ModelRun:
+        """Return the key that the predictions of the imported network are stored under, by its ``network_digest``."""
 
     def run(self, imported: Link, source: Path) -> Run:
         """Open the bare network: a function from a normalised image to probabilities."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import DatasetIndex, NetworkInput
+from weckd_edge.artifacts import DatasetIndex, NetworkInput, network_digest
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.store import sha256_bytes, sha256_file
@@ -65,7 +65,8 @@ class CheckpointSource(TorchNetwork):
         network = NetworkInput(height=height, width=width, mean=made.mean, std=made.std)
         prepared = prepare_input(index, ctx.config, network, made.preparations)
         spec = prepared.spec
-        model = self.recorded_as(sha256_bytes(weights_of(made.student)), spec)
+        digest = network_digest(made.architecture, made.options, sha256_bytes(weights_of(made.student)))
+        model = self.recorded_as(digest, spec)
         rates = measure_accuracy(ctx, index, model, partial(predict_records, made.student, spec))
         link = write_link(made, spec, index.labels, rates[0], rates[1], folder)
         numbers = [", ".join(f"{value:g}" for value in values) for values in (made.mean, made.std)]
@@ -77,6 +78,18 @@ class CheckpointSource(TorchNetwork):
             UNKNOWN_TRAINING_IMAGES,
         )
         return ImportedModel(link=link, notes=notes, preparation=prepared.preparation)
+
+
+def _refuse_unused(model: LinkConfig) -> None:
+    """Refuse settings of a link that say how it is trained: an imported network is taken as it is."""
+    used = LinkConfig(model=model.model, options=model.options, mean=model.mean, std=model.std)
+    unused = [item.name for item in fields(model) if getattr(model, item.name) != getattr(used, item.name)]
+    if unused:
+        raise ConfigError(
+            f"model: {', '.join(unused)}: for links that are trained; an imported checkpoint is described by its model, "
+            "options, mean and std, and the size of its input by InputHints(input_size=...)",
+            code="E_CONFIG_OPTION_UNUSED",
+        )
 
 
 def open_checkpoint(
@@ -105,6 +118,8 @@ def open_checkpoint(
         raise ConfigError(
             f"{option} is for ONNX files; {path.name} is a checkpoint, leave it out", code="E_CONFIG_OPTION_UNUSED"
         )
+    if model is not None:
+        _refuse_unused(model)
     made = read_checkpoint(model, path, len(labels) if labels else None, key=weights_key, mean=hints.mean, std=hints.std)
     is_bgr = hints.channel_order == "bgr"
     if is_bgr:

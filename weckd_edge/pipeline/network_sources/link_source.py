@@ -47,7 +47,7 @@ class LinkSource(TorchNetwork):
     def import_into(self, ctx: BuildContext, index: DatasetIndex, folder: Path) -> ImportedModel:
         from weckd_edge.train.networks.checkpoint import copy_link
 
-        model = self.recorded_as(self.link.weights.sha256, self.link.input)
+        model = self.recorded_as(self.link.network_sha256, self.link.input)
         rates = measure_accuracy(ctx, index, model, partial(self.predict, self.link, self.folder))
         copied = replace(copy_link(self.link, self.folder, folder), val_accuracy=rates[0], test_accuracy=rates[1])
         known = "no test image was trained on." if self.former else UNKNOWN_TRAINING_IMAGES

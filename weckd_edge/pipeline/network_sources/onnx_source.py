@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputSpec, Link, NetworkInput
+from weckd_edge.artifacts import DatasetIndex, ExportedModel, InputSpec, Link, NetworkInput, network_digest
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
 from weckd_edge.devices.runtime.stored_predictions import ModelRun
@@ -79,7 +79,7 @@ class OnnxSource:
         val = decode_split(ctx.workspace, index, "val", ctx.root, spec.frame, ctx.progress)
         samples = [network_pixels(val.frame(row), spec) for row in range(min(SAMPLES, len(val)))]
         made = import_network(found, samples, index.labels, folder)
-        model = self.recorded_as(made.onnx.sha256, spec)
+        model = self.recorded_as(network_digest(found.name, {}, made.onnx.sha256), spec)
         rates = measure_accuracy(ctx, index, model, partial(_predict_onnx, folder / made.onnx.path, spec))
         link = Link(
             name="imported",
@@ -114,9 +114,9 @@ class OnnxSource:
     def predict(self, imported: Link, source: Path, images: SplitFrames) -> Probabilities:
         return _predict_onnx(source / imported.weights.path, imported.input, images)
 
-    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
+    def recorded_as(self, network_sha256: str, spec: InputSpec) -> ModelRun:
         return ModelRun(
-            digest=weights_sha256,
+            digest=network_sha256,
             input=spec,
             runtime=("onnxruntime", "as written", "pixels made outside the graph"),
             modules=("weckd_edge.devices.runtime.backends.onnxruntime_backend", "weckd_edge.train.distill.evaluate"),

@@ -42,10 +42,10 @@ class TorchNetwork:
 
         return predict_records(load_link(imported, source), imported.input, images)
 
-    def recorded_as(self, weights_sha256: str, spec: InputSpec) -> ModelRun:
+    def recorded_as(self, network_sha256: str, spec: InputSpec) -> ModelRun:
         from weckd_edge.train.distill.evaluate import as_trained
 
-        return as_trained(weights_sha256, spec)
+        return as_trained(network_sha256, spec)
 
     def run(self, imported: Link, source: Path) -> Run:
         from weckd_edge.train.distill.evaluate import network_predictor

@@ -77,6 +77,7 @@ def _model(student: Student, guard: FrameGuard | None) -> BenchedModel:
         model=deployed.model,
         input=student.input,
         precision=deployed.precision,
+        half=deployed.half,
         labels=student.exported.artifact.labels,
         network_input_name=student.exported.artifact.network_input_name,
         onnx=student.onnx,

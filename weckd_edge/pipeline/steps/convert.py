@@ -101,7 +101,7 @@ def _torch_tensorrt(ctx: BuildContext, student: Student) -> tuple[Part[BuiltMode
     stage = ctx.step(
         "preflight-torch-tensorrt",
         BuiltModel,
-        key_of({"link": link.weights.sha256, "input": link.input}, "weckd_edge.compile.backends.torch_tensorrt_backend"),
+        key_of({"link": link.network_sha256, "input": link.input}, "weckd_edge.compile.backends.torch_tensorrt_backend"),
         lambda _: torch_tensorrt_backend.preflight(module, link.input, link.weights.sha256),
     )
     return (Part(stage.artifact, stage.folder),)

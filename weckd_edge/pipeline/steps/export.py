@@ -24,7 +24,7 @@ def export(ctx: BuildContext, network: TrainedNetwork) -> Stage[ExportedModel]:
         f"export-{link.name}",
         ExportedModel,
         key_of(
-            {"link": link.weights.sha256, "input": link.input, "labels": link.labels, "cast_first": cast_first},
+            {"link": link.network_sha256, "input": link.input, "labels": link.labels, "cast_first": cast_first},
             *network.modules,
         ),
         lambda folder: network.export(folder, cast_first),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from weckd_edge.artifacts import LinkLatency
 from weckd_edge.config import exam_settings
 from weckd_edge.devices.gates.exams import evaluate_exams
 from weckd_edge.devices.gates.gates import GateEvidence, evaluate_gates, evaluate_parity
@@ -14,10 +15,15 @@ from weckd_edge.report import BundleContents
 from weckd_edge.report.chapters.verdicts import loaded_bytes
 
 
-def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
-    """Return the contents with the gates' verdicts in the manifest; the bundle passes where no gate failed."""
+def apply_gates(ctx: BuildContext, contents: BundleContents, latency: LinkLatency | None = None) -> BundleContents:
+    """Return the contents with the gates' verdicts in the manifest; the bundle passes where no gate failed.
+
+    Args:
+        ctx: The build.
+        contents: What was measured.
+        latency: Latency of the deployed link on the device; None where nothing tells it but the build's own bench.
+    """
     manifest = contents.manifest
-    chosen = contents.link_selection.chosen
     gates = (
         *evaluate_gates(
             ctx.limits,
@@ -27,7 +33,7 @@ def apply_gates(ctx: BuildContext, contents: BundleContents) -> BundleContents:
                 verification=contents.verification,
                 size_bytes=loaded_bytes(manifest),
                 measured_on_device=ctx.on_device,
-                predicted=next((link.latency for link in contents.link_selection.links if link.name == chosen), None),
+                predicted=latency,
             ),
             contents.dataset.labels,
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -40,7 +41,7 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
                 "labels": index.labels,
                 "images": index.identity(*HELD_OUT),
                 "input": ctx.config.input,
-                "frame": sorted({(r.height, r.width) for r in index.images}),
+                "frame": sorted(Counter((r.height, r.width) for r in index.images).items()),
                 "known": source.former is not None,
             },
             _SOURCES,
@@ -60,7 +61,7 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
         predictor=lambda: source.predictor(link, folder),
         predict=lambda images: predict_once(
             ctx.workspace,
-            source.recorded_as(link.weights.sha256, link.input),
+            source.recorded_as(link.network_sha256, link.input),
             images,
             lambda: source.predict(link, folder, images),
         ),

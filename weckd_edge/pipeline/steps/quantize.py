@@ -47,7 +47,7 @@ def quantize(
                 "onnx": exported.artifact.onnx.sha256,
                 "labels": exported.artifact.labels,
                 "quantize": config.quantize,
-                "aware": config.quantize_aware,
+                "aware": [config.quantize_aware, network.int8_training],
                 "images": [r.identity() for r in images.records],
                 "calibration": calibration.index.identity("train"),
                 "seed": config.seed,

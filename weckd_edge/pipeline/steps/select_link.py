@@ -52,12 +52,14 @@ class LinkChoice:
         student: The compiled link.
         link_selection: Reason for this link, and the evaluation of every link.
         measurement: Bench of this link.
+        latency: Its latency on the device.
         others: Benches of the other links, each of which names its link.
     """
 
     student: Student
     link_selection: LinkSelection
     measurement: Measurement
+    latency: LinkLatency
     others: tuple[Measurement, ...] = ()
 
 
@@ -91,7 +93,12 @@ def select_link(
     if named is not None:
         student = compile_link(next(network for network in chain.networks if network.name == named))
         measured = bench(ctx, student, images, guard)
-        return LinkChoice(student=student, link_selection=last_link_selection(named, names), measurement=measured)
+        return LinkChoice(
+            student=student,
+            link_selection=last_link_selection(named, names),
+            measurement=measured,
+            latency=_latency(ctx, student.deployed.model, measured),
+        )
     compiled = list[tuple[Student, Measurement, LinkEvaluation]]()
     for network in reversed(chain.networks):
         student = compile_link(network)
@@ -100,13 +107,16 @@ def select_link(
         compiled.insert(0, (student, measured, evaluation))
         if evaluation.passes and not ctx.config.select.compare:
             break
-    link_selection = choose_link([evaluation for _, _, evaluation in compiled])
+    limits = ctx.limits
+    unjudged = [name for name in ("min_exam_accuracy", "min_exam_recall") if getattr(limits, name) is not None]
+    link_selection = choose_link([evaluation for _, _, evaluation in compiled], unjudged)
     ctx.progress.note(f"deployed: {link_selection.reason}")
-    student, measured = next((one, its) for one, its, _ in compiled if one.name == link_selection.chosen)
+    student, measured, chosen = next(found for found in compiled if found[0].name == link_selection.chosen)
     return LinkChoice(
         student=student,
         link_selection=link_selection,
         measurement=measured,
+        latency=chosen.latency,
         others=tuple(replace(its, link=one.name) for one, its, _ in compiled if one is not student),
     )
 
@@ -183,16 +193,18 @@ def last_link_selection(name: str, names: Sequence[str]) -> LinkSelection:
     return LinkSelection(chosen=name, reason=f"{name} was asked for" if len(names) > 1 else f"{name} is the only link")
 
 
-def choose_link(links: Sequence[LinkEvaluation]) -> LinkSelection:
+def choose_link(links: Sequence[LinkEvaluation], unjudged: Sequence[str] = ()) -> LinkSelection:
     """Select the smallest link that misses no limit; where every one misses some, the one that comes closest.
 
     Args:
         links: The evaluated links, largest first; at least one.
+        unjudged: Names of limits that are set and that no link was evaluated against: those of examinations, whose rule is
+            made for the deployed link.
     """
     passing = [link for link in links if link.passes]
     if passing:
         chosen = passing[-1]
-        return LinkSelection(chosen=chosen.name, reason=_why(chosen, links), links=tuple(links))
+        return LinkSelection(chosen=chosen.name, reason=_why(chosen, links, unjudged), links=tuple(links))
     chosen = min(reversed(links), key=gate_distance)
     return LinkSelection(
         chosen=chosen.name,
@@ -211,14 +223,14 @@ def _gap(gate: Gate) -> float:
     return abs((gate.value or 0.0) - gate.limit) / max(abs(gate.limit), 1e-3)
 
 
-def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation]) -> str:
+def _why(chosen: LinkEvaluation, links: Sequence[LinkEvaluation], unjudged: Sequence[str]) -> str:
     smaller = [link for link in links[links.index(chosen) + 1 :] if not link.passes]
     what = (
         "is the smallest link that meets every limit"
-        if all(g.verdict == "PASS" for g in chosen.gates)
+        if not unjudged and all(g.verdict == "PASS" for g in chosen.gates)
         else ("is the smallest link that misses no limit")
     )
-    open_ = [_WORDS[g.name][0] for g in chosen.gates if g.verdict == "INCONCLUSIVE"]
+    open_ = [_WORDS[name][0] for name in (*(g.name for g in chosen.gates if g.verdict == "INCONCLUSIVE"), *unjudged)]
     rest = f"; not judged here: {', '.join(open_)}" if open_ else ""
     found = "; ".join(f"{link.name} {_missed(link)}" for link in smaller)
     return f"{chosen.name} {what}{rest}{'; ' + found if found else ''}"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from weckd_edge.artifacts import DatasetIndex, Link
-from weckd_edge.config import BuildConfig, LinkConfig
+from weckd_edge.config import BuildConfig, LinkConfig, TeacherConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
@@ -17,7 +17,7 @@ from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTimings, pick_chain, time_candidates
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
-from weckd_edge.pipeline.outside_teachers import open_teachers
+from weckd_edge.pipeline.outside_teachers import open_teachers, teachers_of
 
 if TYPE_CHECKING:
     from weckd_edge.train.run_logging.base import RunLogger
@@ -40,15 +40,24 @@ def check_strategy(config: BuildConfig) -> None:
     """Refuse settings that the strategy does not use.
 
     Raises:
-        ConfigError: The strategy is unknown, or does not use the unlabelled images or the teachers that are named.
+        ConfigError: The strategy is unknown, or does not train the link, or use the unlabelled images or the teachers, that
+            are named.
     """
-    from weckd_edge.train.distill.strategies import TEACHERS_SUFFIX, UNLABELLED_SUFFIX, find_strategy
+    from weckd_edge.train.distill.strategies import TEACHERS_SUFFIX, UNLABELLED_SUFFIX, find_strategy, links_of
 
     strategy = find_strategy(config.distill.strategy)
+    names = [f"M{number}" for number in range(1, len(links_of(strategy, len(config.link))) + 1)] if config.link else []
+    if names and config.select.link.startswith("M") and config.select.link not in names:
+        raise ConfigError(
+            f"select.link = '{config.select.link}': distill.strategy = '{strategy.name}' trains {', '.join(names)} alone; "
+            "name one of them, or 'last'",
+            code="E_CONFIG_CHOICE",
+        )
+    seen = UNLABELLED_SUFFIX if strategy.unlabelled else ""
     if config.distill.teachers and not strategy.outside:
         raise ConfigError(
             f"distill.teachers names teachers from outside the chain, but distill.strategy = '{strategy.name}' does not "
-            f"learn from them; write '{strategy.name.partition('+')[0]}{TEACHERS_SUFFIX}', or leave them out",
+            f"learn from them; write '{strategy.name.partition('+')[0]}{TEACHERS_SUFFIX}{seen}', or leave them out",
             code="E_CONFIG_CONFLICT",
         )
     if config.data.unlabelled and not strategy.unlabelled:
@@ -97,7 +106,8 @@ def _pick_links(ctx: BuildContext, index: DatasetIndex) -> tuple[tuple[LinkConfi
     limit_ms = ctx.limits.max_latency_p90_ms if ctx.on_device else None
     links = pick_chain(timings, limit_ms, len(ctx.config.link))
     times = {
-        candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6 for candidate in timings.candidates
+        candidate.link.model + str(candidate.link.input_size): candidate.int8_ns / 1e6
+        for candidate in (*timings.candidates, *timings.left_out)  # a link before the last one may take a pruned one's place
     }
     chain = " > ".join(f"{x.model} at {x.input_size} px ({times[x.model + str(x.input_size)]:.2f} ms)" for x in links)
     fit = "the fastest last, as no latency limit can be judged here"
@@ -146,7 +156,7 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
 
     plans = plan_chain(index, ctx.config)
     repeated = equal_links(ctx.config)
-    for line in (*repeated, *advise_sizes(ctx.config), *advise_weights(ctx.config.link)):
+    for line in (*repeated, *advise_sizes(ctx.config), *advise_weights(ctx.config)):
         ctx.progress.note(line)
     teachers = open_teachers(ctx.config, [ctx.config.distill.strategy])
     trainer = make_trainer(ctx.workspace, ctx.root, index, plans, ctx.progress, ctx.config.data.unlabelled, teachers)
@@ -162,6 +172,11 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     for link in (*taught, *([alone_link] if alone_link else [])):
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
 
+    def what_int8_depends_on(at: int) -> object:
+        before = chain.links[at - 1].artifact.weights.sha256 if at else None
+        settings = [ctx.config.train.identity(), ctx.config.distill.identity(), ctx.config.distill.strategy]
+        return [before, *settings, [image.pixels_sha256 for image in index.unlabelled]]
+
     def train_for_int8(at: int) -> TrainedNetwork:
         link = refine_for_int8(trainer, plans, ctx.config, chain.links, at, ctx.target)
         ctx.note_step(f"train {link.artifact.name}", link.seconds, reused=link.reused)
@@ -170,7 +185,9 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     alone = count_processes() == 1  # a launcher's other processes end with the chain
     return TrainedChain(
         networks=tuple(
-            torch_network(ctx, link, train_for_int8=partial(train_for_int8, at) if alone else None)
+            torch_network(ctx, link, partial(train_for_int8, at), what_int8_depends_on(at))
+            if alone
+            else torch_network(ctx, link)
             for at, link in enumerate(chain.links)
         ),
         baseline=chain.baseline.artifact if chain.baseline else None,
@@ -184,8 +201,25 @@ def train_chain(ctx: BuildContext, index: DatasetIndex, run: RunLogger | None = 
     )
 
 
+def trained_settings(config: BuildConfig, chain: TrainedChain) -> tuple[tuple[str, LinkConfig | TeacherConfig], ...]:
+    """Return name and settings of each link that a build trained, and of each teacher from outside that taught."""
+    from weckd_edge.train.distill.strategies import find_strategy, links_of
+
+    if not config.link:
+        return ()  # an imported network
+    positions = links_of(find_strategy(config.distill.strategy), len(config.link))
+    teachers = teachers_of(config) if chain.outside is not None and chain.outside.used else ()
+    return (
+        *((f"M{number}", config.link[at]) for number, at in enumerate(positions, start=1)),
+        *((f"teacher {number}", teacher) for number, teacher in enumerate(teachers, start=1)),
+    )
+
+
 def torch_network(
-    ctx: BuildContext, link: Stage[Link], *, train_for_int8: Callable[[], TrainedNetwork] | None = None
+    ctx: BuildContext,
+    link: Stage[Link],
+    train_for_int8: Callable[[], TrainedNetwork] | None = None,
+    int8_training: object = None,
 ) -> TrainedNetwork:
     """Return a trained link as the record that later steps take."""
     from weckd_edge.compile.export.onnx_export import export_onnx
@@ -208,10 +242,11 @@ def torch_network(
         predictor=lambda: frame_predictor(artifact, folder),
         predict=lambda images: predict_once(
             ctx.workspace,
-            as_trained(artifact.weights.sha256, artifact.input),
+            as_trained(artifact.network_sha256, artifact.input),
             images,
             lambda: predict_records(load_link(artifact, folder), artifact.input, images),
         ),
         module=lambda: load_link(artifact, folder).backbone,
         train_for_int8=train_for_int8,
+        int8_training=int8_training,
     )

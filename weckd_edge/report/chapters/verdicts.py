@@ -116,7 +116,7 @@ def chain_sentence(chain: ChainRecord) -> str:
     baseline, last = chain.baseline, chain.links[-1]
     if baseline is None:
         return "Not known: the build trained no baseline (the same network without a teacher)."
-    if last is not chain.links[0] and last.parent is None and last.weights.sha256 == baseline.weights.sha256:
+    if chain.ends_in_baseline:
         return f"No. {last.name} is the baseline, the same network trained alone, as validation images show it to be better."
     ours, alone = last.test_accuracy, baseline.test_accuracy
     gap = ours.value - alone.value
@@ -272,10 +272,10 @@ def accuracy_text(rate: Rate) -> str:
 
 
 def taught_by(link: Link, chain: ChainRecord) -> str:
-    """Return what taught a link: the link before, the teachers from outside, both, or nothing."""
+    """Return what taught a link, or the baseline: the link before; of the last link the teachers from outside, too."""
     if chain.import_notes:
         return "not known"
     found = [other.name for other in chain.links if other.weights.sha256 == link.parent]
-    if chain.outside is not None and chain.outside.used:
+    if link == chain.links[-1] and not chain.ends_in_baseline and chain.outside is not None and chain.outside.used:
         found.append("teachers from outside")
     return " and ".join(found) or "no teacher"

@@ -35,7 +35,7 @@ def chain_chart(contents: BundleContents) -> str:
                 kind="deployed" if is_deployed else "link",
             )
         )
-    if baseline is not None:
+    if baseline is not None and not contents.chain.ends_in_baseline:
         alone = baseline.val_accuracy if evaluations else baseline.test_accuracy
         name = f"baseline{', FP32' if evaluations else ''}"
         points.append(charts.Point(name=name, cost=points[-1].cost, accuracy=alone, kind="baseline"))

@@ -10,7 +10,7 @@ from typing import Any, Protocol
 
 import weckd_edge
 from weckd_edge.artifacts import BackboneLicence, Distribution, Environment
-from weckd_edge.config import LinkConfig
+from weckd_edge.config import LinkConfig, TeacherConfig
 from weckd_edge.core.optional_imports import require
 from weckd_edge.core.store import sha256_file
 
@@ -43,11 +43,12 @@ class Installed(Protocol):
     def requires(self) -> list[str] | None: ...
 
 
-def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
+def read_environment(trained: Sequence[tuple[str, LinkConfig | TeacherConfig]], *, host: str) -> Environment:
     """Return a description of this machine and of the installed distributions that this package uses.
 
     Args:
-        links: Links of the chain, for the weights that they start from.
+        trained: Name and settings of each link that was trained, and of each teacher that taught, for the weights that they
+            start from.
         host: Name of the processor.
     """
     try:
@@ -62,14 +63,14 @@ def read_environment(links: Sequence[LinkConfig], *, host: str) -> Environment:
         distributions=used_distributions(metadata.distribution),
         backbones=tuple(
             BackboneLicence(
-                link=f"M{number}",
-                model=link.model,
+                link=name,
+                model=link.model or "as its file says",
                 weights=Path(link.weights).name if link.weights else "pretrained",
                 sha256=sha256_file(Path(link.weights)) if link.weights and Path(link.weights).is_file() else None,
                 licence=link.weights_licence,
             )
-            for number, link in enumerate(links, start=1)
-            if link.weights or link.pretrained
+            for name, link in trained
+            if link.weights or link.pretrained or ":" in (link.model or "")
         ),
     )
 

@@ -28,14 +28,14 @@ def model_card_json(contents: BundleContents, card: ModelCardConfig) -> dict[str
         contents: Contents of the bundle.
         card: Statements of the builder; missing ones are left out.
     """
-    taught = len(contents.chain.links) > 1 and not contents.chain.import_notes
-    pool = taught and bool(contents.dataset.unlabelled)
+    deployed = contents.deployed
+    unlabelled = deployed.images_used > deployed.labels_used
     return {
         "modelParameters": {
             "task": "image classification",
-            "approach": {"type": "semi-supervised" if pool else "supervised"},
-            "architectureFamily": contents.deployed.model.rpartition("/")[2].partition("_")[0],
-            "modelArchitecture": contents.deployed.network_text,
+            "approach": {"type": "semi-supervised" if unlabelled else "supervised"},
+            "architectureFamily": deployed.model.rpartition("/")[2].partition("_")[0],
+            "modelArchitecture": deployed.network_text,
             "datasets": [{"ref": DATASET_REF}],
             "inputs": [{"format": with_plain_spaces(frame_text(contents.manifest.input))}],
             "outputs": [{"format": f"float32 probabilities of {', '.join(contents.manifest.labels)}"}],

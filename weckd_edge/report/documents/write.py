@@ -50,7 +50,7 @@ def model_card(contents: BundleContents) -> str:
             "gates": verdicts.gate_rows(manifest.gates),
             "chain_sentence": verdicts.chain_sentence(contents.chain),
             "outside_sentence": verdicts.outside_sentence(contents.chain.outside),
-            "taught_by": {link.name: verdicts.taught_by(link, contents.chain) for link in contents.chain.links},
+            "taught_by": {link.name: verdicts.taught_by(link, contents.chain) for link in contents.chain.trained},
             "data": verdicts.data_facts(contents.dataset),
             "columns": sorted({a.column for image in contents.dataset.images for a in image.attributes}),
             "frame": verdicts.frame_text(manifest.input),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from support import factories
+from weckd_edge.artifacts import ChainRecord
 from weckd_edge.config import TrainConfig
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import Stage
@@ -89,8 +91,6 @@ def replace_index(made: Any) -> Any:
 
 
 def test_the_report_says_that_the_chain_did_not_help() -> None:
-    last = SimpleNamespace(name="M3", parent=None, weights=SimpleNamespace(sha256="b"))
-    chain: Any = SimpleNamespace(
-        import_notes=(), baseline=SimpleNamespace(weights=last.weights), links=(SimpleNamespace(), last)
-    )
+    first, last = factories.link("M1"), replace(factories.link("M3"), weights=factories.file_reference("m3.safetensors"))
+    chain = ChainRecord(links=(first, last), baseline=replace(last, name="baseline"), labels_used=3)
     assert chain_sentence(chain).startswith("No. M3 is the baseline, the same network trained alone")

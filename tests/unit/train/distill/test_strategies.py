@@ -51,8 +51,9 @@ def _recorded_teaching(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def jobs_of(name: str, config: BuildConfig = CONFIG) -> list[LinkJob]:
-    trainer = Recorder()
-    run_strategy(cast(Any, trainer), PLANS, find_strategy(name), config)
+    trainer, strategy = Recorder(), find_strategy(name)
+    teaching = chain.teach(cast(Any, trainer), PLANS, strategy, config, ()) if strategy.outside else None
+    run_strategy(cast(Any, trainer), PLANS, strategy, config, teaching)
     return trainer.jobs
 
 
@@ -182,6 +183,15 @@ def test_the_baseline_of_a_build_is_alone_on_the_last_links_labels_for_as_many_s
     assert chain.labels_used == 3
 
 
+def test_a_network_that_nothing_taught_is_not_replaced_by_another_training_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[str] = []
+    monkeypatch.setattr(chain, "take_better", lambda trainer, links, *_: (compared.append(links[-1].name), (links, None))[1])
+    for strategy in ("single-union", "takd"):
+        config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
+        train_build(cast(Any, Recorder(index=index())), PLANS, config)
+    assert compared == ["M3"]
+
+
 @pytest.mark.parametrize(
     ("name", "labels"),
     [("single-subset", 1), ("single-union", 3), ("single-all", 5), ("weckd", 3), ("takd", 3), ("one-step", 3)],
@@ -257,11 +267,18 @@ def test_other_networks_inherit_nothing_and_no_size_is_advised() -> None:
 
 def test_links_from_random_weights_beside_pretrained_ones_are_named() -> None:
     trained, random = LinkConfig(model="mobilenetv2_050", weights="a.safetensors"), LinkConfig(model="mobilenetv2_035")
-    assert advise_weights((trained, random, random)) == (
+
+    def advice(strategy: str, *links: LinkConfig) -> tuple[str, ...]:
+        return advise_weights(replace(CONFIG, link=links, distill=replace(CONFIG.distill, strategy=strategy)))
+
+    assert advice("dgkd", trained, random, random) == (
         "M2, M3 start from random weights, and other links of the chain do not.",
     )
-    assert advise_weights((random, trained)) == ("M1 starts from random weights, and other links of the chain do not.",)
-    assert advise_weights((trained, trained)) == advise_weights((random, random)) == ()
+    assert advice("one-step", trained, random, random) == (
+        "M2 starts from random weights, and other links of the chain do not.",
+    )
+    assert advice("dgkd", random, trained) == ("M1 starts from random weights, and other links of the chain do not.",)
+    assert advice("dgkd", trained, trained) == advice("dgkd", random, random) == advice("single-all", random, trained) == ()
 
 
 @pytest.mark.parametrize(

@@ -42,6 +42,8 @@ def test_options_that_timm_refuses_are_one_line() -> None:
     with raises(ModelError, "E_MODEL_OPTIONS") as caught:
         create_student(link(options={"no_such_option": 1}), 2)
     assert "\n" not in str(caught.value)
+    with raises(ModelError, "E_MODEL_OPTIONS", says="no_such_option"):
+        create_student(link(options={"no_such_option": 1}, pretrained=True), 2)
 
 
 def test_a_hub_name_without_a_network_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

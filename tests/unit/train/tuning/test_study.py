@@ -98,6 +98,14 @@ def test_strategies_share_the_links_that_are_alike(ears: Path, tmp_path: Path) -
     run_study(ears, CONFIG, StudyGrid(strategies=["weckd", "weckd+unlabelled"], seeds=1), out, SilentProgress())
     assert len(list(out.glob("link-M1-*"))) == 1
     assert len(list(out.glob("link-M2-*"))) == 2
+    run_study(ears, CONFIG, StudyGrid(strategies=["relay"], seeds=1), out, SilentProgress())
+    assert len(list(out.glob("link-M1-*"))) == 1, "a link without a teacher has none to correct"
+
+
+def test_seeds_that_are_too_large_for_the_folds_are_refused_at_once(tmp_path: Path) -> None:
+    config = replace(CONFIG, seed=500_000_000)
+    with raises(ConfigError, "E_CONFIG_RANGE", says="with 1 seeds of 5 folds expected at most"):
+        run_study(tmp_path, config, StudyGrid(strategies=["weckd"], seeds=1, folds=5), tmp_path / "out", SilentProgress())
 
 
 def test_new_weights_under_the_same_name_are_another_study(ears: Path, tmp_path: Path) -> None:

@@ -156,6 +156,8 @@ def test_a_chain_is_also_held_against_the_control_that_cost_as_many_labels() -> 
     assert "single-union's" in same
     assert not same.startswith("The chain helped")
     assert len(chain_verdicts(study(weckd=[0.9]), "weckd")) == 1
+    (only,) = chain_verdicts(study(**{"single-union": [0.5, 0.52], "weckd": [0.9, 0.93]}), "weckd")
+    assert "single-union's" in only
 
 
 def test_one_seed_is_called_chance_and_a_missing_control_unknown() -> None:

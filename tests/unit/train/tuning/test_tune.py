@@ -16,12 +16,15 @@ from support.errors import raises
 from support.goldens import FOLDER, stable_json
 from support.training.toy_chain import TOY_LINKS, TOY_LINKS_TOML
 from support.training.toy_teacher import toy_teacher
-from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, TrainConfig, load_config
+from weckd_edge.config import BenchConfig, BuildConfig, DataConfig, DistillConfig, GuardConfig, TrainConfig, load_config
 from weckd_edge.core.errors import ConfigError, ModelError, StoreError
 from weckd_edge.core.progress import SilentProgress
+from weckd_edge.core.toml_file import parse_toml
+from weckd_edge.pipeline.outside_teachers import open_teachers
 from weckd_edge.train.distill.strategies import find_strategy
 from weckd_edge.train.tuning import tune as module
 from weckd_edge.train.tuning.search_space import as_toml, suggest, with_values
+from weckd_edge.train.tuning.settings import without_paths
 from weckd_edge.train.tuning.shared_storage import open_study, storage_errors
 from weckd_edge.train.tuning.tune import Search, tune
 
@@ -218,6 +221,30 @@ def test_teachers_from_outside_teach_every_trial_or_none(gate: Any, strategy: st
     found = tune(ears, config, search, tmp_path / "one", SilentProgress())
     assert found.strategy == strategy
     assert len(list((tmp_path / "one").glob("soft-labels-*"))) == 1  # the last link's, which the gate judges in any case
+
+
+def test_teachers_that_are_fine_tuned_are_trained_once_for_all_trials(ears: Path, tmp_path: Path) -> None:
+    config = replace(CONFIG, distill=DistillConfig(strategy="single-union+teachers", teacher_gate="off"))
+    teachers = open_teachers(config, ["single-union+teachers"])
+    search = Search(trials=2, storage=f"sqlite:///{tmp_path / 'shared.db'}", teachers=teachers)
+    tune(ears, config, search, tmp_path / "one", SilentProgress())
+    assert len(list((tmp_path / "one").glob("link-teacher-*"))) == 3
+    assert len(list((tmp_path / "one").glob("link-M1-*"))) == 2
+
+
+def test_settings_are_the_same_wherever_they_lie_and_whatever_training_does_not_read() -> None:
+    def settings(folder: str, queries: int, epochs: int = 1) -> BuildConfig:
+        guard = GuardConfig(ood_dirs=(f"{folder}/ood",))
+        train = replace(CONFIG.train, epochs=epochs)
+        return without_paths(replace(CONFIG, guard=guard, bench=BenchConfig(queries=queries), train=train))
+
+    assert settings("/one", 64) == settings("/two", 128) != settings("/one", 64, epochs=2)
+
+
+def test_what_is_written_for_the_best_trial_reads_back_as_it_was() -> None:
+    values = {"train.learning_rate": 0.0012345678901, "distill.temperature_start": 2.3456712345}
+    found = parse_toml(as_toml(values), where="best.toml")
+    assert {f"{table}.{name}": value for table, one in found.items() for name, value in one.items()} == values
 
 
 def test_a_storage_that_cannot_be_opened_is_one_line(ears: Path, tmp_path: Path) -> None:

@@ -50,11 +50,15 @@ def test_a_path_is_relative_to_the_current_folder(tmp_path: Path, monkeypatch: p
     monkeypatch.chdir(tmp_path)
     assert parse_setting(BuildConfig, "data.unlabelled=more") == ("data.unlabelled", str(tmp_path / "more"))
     assert parse_setting(BuildConfig, "guard.ood_dirs=a,b")[1] == [str(tmp_path / "a"), str(tmp_path / "b")]
+    name, teachers = parse_setting(BuildConfig, 'distill.teachers=[{weights="t.onnx"}]')
     (tmp_path / "far").mkdir()
     (tmp_path / "far/c.toml").write_text('[data]\nunlabelled = "own"\n')
     assert load_config(Path("far/c.toml")).data.unlabelled == str(tmp_path / "far/own")
     given = dict([parse_setting(BuildConfig, "data.unlabelled=more")])
     assert load_config(Path("far/c.toml"), given).data.unlabelled == str(tmp_path / "more")
+    (tmp_path / "far/c.toml").write_text('[[link]]\nmodel = "a"\n[[link]]\nmodel = "b"\n')
+    (teacher,) = load_config(Path("far/c.toml"), {name: teachers}).distill.teachers
+    assert teacher.weights == str(tmp_path / "t.onnx")
 
 
 @pytest.mark.parametrize(

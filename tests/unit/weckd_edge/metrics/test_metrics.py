@@ -374,3 +374,15 @@ def test_prevalences_that_do_not_add_up_are_refused() -> None:
 def test_an_old_bundle_says_that_it_has_no_such_figures() -> None:
     text = metrics_text(None, LABELS)
     assert (text.tables, text.notes) == ((), (OLD_BUNDLE,))
+
+
+@pytest.mark.parametrize(
+    ("labels", "images", "approach"), [(10, 10, "supervised"), (10, 30, "semi-supervised"), (0, 0, "supervised")]
+)
+def test_an_approach_is_semi_supervised_where_the_deployed_link_saw_images_without_labels(
+    labels: int, images: int, approach: str
+) -> None:
+    contents = make_evidence(("ear", "wax"))
+    links = tuple(replace(link, labels_used=labels, images_used=images) for link in contents.chain.links)
+    card = model_card_json(replace(contents, chain=replace(contents.chain, links=links)), ModelCardConfig())
+    assert card["modelParameters"]["approach"] == {"type": approach}

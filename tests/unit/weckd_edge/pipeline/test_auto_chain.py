@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from types import ModuleType, SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
 from support.errors import raises
-from weckd_edge.config import BuildConfig, LinkConfig
+from weckd_edge.config import BuildConfig, GateConfig, LinkConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.pipeline.auto_chain import CANDIDATES, CandidateTiming, CandidateTimings, pick_chain, time_candidates
+from weckd_edge.pipeline.steps import train_chain
 
 
 def rung(name: str, size: int, milliseconds: float, macs: int) -> CandidateTiming:
@@ -96,3 +97,19 @@ def test_students_are_measured_and_one_that_gives_less_for_more_time_is_left_out
     assert [r.link.options for r in ladder.candidates] == [narrow, wide]
     assert ladder.candidates[0].macs < ladder.candidates[1].macs
     assert all(r.int8_ns > 0 and r.fp32_ns > 0 for r in ladder.candidates)
+
+
+def test_a_link_that_was_left_out_as_the_last_one_is_told_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    ctx: Any = SimpleNamespace(
+        config=BuildConfig(link=3 * (LinkConfig(model="x"),)),
+        machine=SimpleNamespace(host="here"),
+        limits=GateConfig(max_latency_p90_ms=1.2),
+        on_device=True,
+        progress=None,
+        root=None,
+        step=lambda *_: SimpleNamespace(artifact=TIMINGS),
+    )
+    monkeypatch.setattr(train_chain, "key_of", lambda *_: None)
+    links, told = train_chain._pick_links(ctx, cast(Any, SimpleNamespace(identity=lambda *_: None, labels=("a", "b"))))
+    assert names(links) == ["a192", "a160", "a128"]
+    assert "a at 192 px (2.20 ms)" in told

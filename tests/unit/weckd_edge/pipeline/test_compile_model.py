@@ -26,10 +26,14 @@ pytest.importorskip("onnxruntime")
 from safetensors.torch import save_file  # noqa: E402 - behind the skips
 
 from weckd_edge.artifacts import DatasetIndex  # noqa: E402 - likewise
+from weckd_edge.compile.importing.hints import InputHints  # noqa: E402 - likewise
+from weckd_edge.config import LinkConfig  # noqa: E402 - likewise
+from weckd_edge.core.errors import ConfigError  # noqa: E402 - likewise
 from weckd_edge.core.store import digest_of  # noqa: E402 - likewise
 from weckd_edge.devices.images.decoding import decode  # noqa: E402 - likewise
 from weckd_edge.devices.images.pixels import pixels_sha256  # noqa: E402 - likewise
 from weckd_edge.pipeline import checks  # noqa: E402 - likewise
+from weckd_edge.pipeline.network_sources.checkpoint_source import open_checkpoint  # noqa: E402 - likewise
 from weckd_edge.pipeline.network_sources.link_source import open_link  # noqa: E402 - likewise
 
 Run = Callable[..., tuple[int, str, str]]
@@ -466,3 +470,12 @@ def test_test_images_that_a_former_build_trained_on_are_refused(networks: Module
     refuse_trained_on(index("test"), index("test"), "c.png is another file")
     with raises(DataError, "E_DATA_TRAINED_ON", says=("1", "a.png", "c.png is another file")):
         refuse_trained_on(index("train"), index("test"), "c.png is another file")
+
+
+@pytest.mark.parametrize("unused", [{"input_size": 96}, {"width": 0.5}, {"pretrained": True}])
+def test_settings_of_a_training_are_refused_for_a_network_that_is_imported(tmp_path: Path, unused: dict[str, Any]) -> None:
+    path = tmp_path / "w.safetensors"
+    save_file(timm.create_model("test_resnet", num_classes=2).state_dict(), path)
+    open_checkpoint(path, LinkConfig(model="test_resnet"), InputHints(), None)
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says=next(iter(unused))):
+        open_checkpoint(path, LinkConfig(model="test_resnet", **unused), InputHints(), None)

@@ -197,3 +197,23 @@ def test_a_link_is_refused_before_the_build_and_not_at_its_end(ears: Path, toy: 
     (ears.parent / "current").symlink_to("v1")
     with raises(StoreError, "E_STORE_OCCUPIED", says="link to v1"):
         check_output(ears.parent / "current")
+
+
+@pytest.mark.parametrize("name", ["b", "b/kept"])
+def test_what_was_read_of_images_is_not_kept_in_the_bundle(name: str, ears: Path, run: Run) -> None:
+    pytest.importorskip("torch")
+    out = ears.parent / "b"
+    code, _, err = run("build", "--data", ears, "--target", "cpu", "--out", out, "--cache", ears.parent / name, "-q")
+    assert code == 2
+    assert "--cache" in err
+    assert "lies in the bundle that is built there" in err
+    assert not out.exists()
+
+
+def test_the_network_that_is_compiled_is_not_replaced_by_its_bundle(run: Run, ears: Path, sealed: Path) -> None:
+    pytest.importorskip("torch")
+    before = (sealed / "manifest.json").read_bytes()
+    code, _, err = run("compile", sealed, "--data", ears, "--target", "cpu", "--out", sealed, "-q")
+    assert code == 2
+    assert "the model" in err
+    assert (sealed / "manifest.json").read_bytes() == before

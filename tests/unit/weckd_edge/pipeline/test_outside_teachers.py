@@ -16,7 +16,7 @@ import pytest
 from support.errors import raises
 from support.training.toy_chain import TOY_LINKS
 from weckd_edge.config import BuildConfig, DataConfig, DistillConfig, LinkConfig, TeacherConfig, TrainConfig
-from weckd_edge.core.errors import ConfigError, ModelError
+from weckd_edge.core.errors import ConfigError, DataError, ModelError
 from weckd_edge.core.progress import SilentProgress
 
 torch = pytest.importorskip("torch")
@@ -119,12 +119,17 @@ def test_what_cannot_teach_is_refused_with_its_name(tmp_path: Path) -> None:
     with raises(ConfigError, "E_CONFIG_SOURCE", says="gone.safetensors"):
         teacher(model="test_resnet", weights=str(tmp_path / "gone.safetensors"))
     _, path = weights_of(tmp_path)
+    with raises(ConfigError, "E_CONFIG_OPTION_UNUSED", says="folder"):
+        teacher(model="test_resnet", weights=str(tmp_path), head="fine-tune")
     with raises(ModelError, "E_MODEL_OTHER_WEIGHTS"):
         teacher(model="test_vit", weights=path)
     for settings, code in (
         ({"model": "test_resnet"}, "E_CONFIG_OPTION_MISSING"),
         ({"model": "test_resnet", "weights": path, "pretrained": True}, "E_CONFIG_CONFLICT"),
         ({"model": "test_resnet", "weights": "x.onnx"}, "E_CONFIG_OPTION_UNUSED"),
+        ({"model": "test_resnet", "weights": path, "channel_order": "bgr"}, "E_CONFIG_OPTION_UNUSED"),
+        ({"weights": "x.onnx", "head": "fine-tune"}, "E_CONFIG_CONFLICT"),
+        ({"weights": path, "weights_licence": " "}, "E_CONFIG_VALUE"),
         ({"weights": path, "mean": HALF}, "E_CONFIG_OPTION_MISSING"),
         ({"weights": path, "input_size": 8}, "E_CONFIG_RANGE"),
     ):
@@ -160,10 +165,17 @@ class Noting(SilentProgress):
 
 
 def trained(
-    ears: Path, out: Path, teachers: Sequence[TeacherConfig], *, strategy: str = "guided+teachers", **distill: Any
+    ears: Path,
+    out: Path,
+    teachers: Sequence[TeacherConfig],
+    *,
+    strategy: str = "guided+teachers",
+    seed: int = 0,
+    **distill: Any,
 ) -> tuple[Any, list[str]]:
     """Train a toy chain with teachers from outside; return it, and what was said."""
     config = BuildConfig(
+        seed=seed,
         link=TOY_LINKS,
         data=DataConfig(labelled_fraction=0.25),
         train=TrainConfig(epochs=1, steps_per_epoch=2, batch=8, accelerator="cpu"),
@@ -268,3 +280,13 @@ def test_images_that_the_teachers_agree_on_are_shown_more_often(ears: Path, tmp_
         return [network.link.artifact.weights.sha256 for network in chain.networks]
 
     assert weights("out", by_agreement=True) != weights("out", by_agreement=False)
+
+
+def test_a_link_that_was_trained_on_held_out_images_does_not_teach(ears: Path, tmp_path: Path) -> None:
+    """Of a former build with another seed, whose split is another one."""
+    _, path = weights_of(tmp_path)
+    named = [TeacherConfig(model="test_resnet", weights=path, input_size=32)]
+    former, _ = trained(ears, tmp_path / "former", named, seed=5)
+    again = [TeacherConfig(weights=str(former.networks[0].link.folder))]
+    with raises(DataError, "E_DATA_TRAINED_ON", says=("M1", "images were among those that it was trained on")):
+        trained(ears, tmp_path / "out", again, teacher_gate="off")

@@ -11,7 +11,7 @@ import pytest
 from support import factories
 from support.errors import raises
 from weckd_edge.artifacts import Gate, LinkEvaluation, LinkLatency, Rate
-from weckd_edge.config import BuildConfig, GateConfig, SelectConfig
+from weckd_edge.config import BuildConfig, DistillConfig, GateConfig, LinkConfig, SelectConfig
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.pipeline.steps import select_link as step
@@ -22,6 +22,7 @@ from weckd_edge.pipeline.steps.select_link import (
     requested_link,
     select_link,
 )
+from weckd_edge.pipeline.steps.train_chain import check_strategy
 
 RATE = Rate(value=0.9, low=0.85, high=0.94, correct=90, images=100, groups=60)
 
@@ -144,15 +145,18 @@ def test_a_larger_link_is_compiled_only_where_the_smaller_ones_miss_a_limit(
 
     def compile_link(network: Any) -> Any:
         found.append(network.name)
-        return SimpleNamespace(name=network.name)
+        return SimpleNamespace(name=network.name, deployed=SimpleNamespace(model=None))
 
     def bench(ctx: Any, student: Any, images: Any, guard: Any) -> Any:
         benched.append(student.name)
         return factories.measurement((1_000_000,))
 
     monkeypatch.setattr(step, "bench", bench)
+    monkeypatch.setattr(
+        step, "_latency", lambda *_: LinkLatency(label="measured", p90_ns=1.0, low_ns=None, high_ns=None, reason="r")
+    )
     monkeypatch.setattr(step, "evaluate_link", lambda ctx, student, *_: link(student.name, accuracy(gained[student.name])))
-    ctx: Any = SimpleNamespace(config=BuildConfig(select=settings), progress=SilentProgress())
+    ctx: Any = SimpleNamespace(config=BuildConfig(select=settings), limits=GateConfig(), progress=SilentProgress())
     chain: Any = SimpleNamespace(networks=[SimpleNamespace(name=name) for name in gained])
     images: Any = SimpleNamespace(required=lambda what: None)
     choice = select_link(ctx, chain, compile_link, None, images, index=None)  # type: ignore[arg-type]
@@ -160,9 +164,31 @@ def test_a_larger_link_is_compiled_only_where_the_smaller_ones_miss_a_limit(
     assert choice.student.name == choice.link_selection.chosen == chosen
     evaluated = [one.name for one in choice.link_selection.links]
     assert evaluated == (sorted(compiled) if settings.link == "smallest" else [])
+    assert choice.latency.label == "measured"
     assert [one.link for one in choice.others] == [name for name in sorted(compiled) if name != chosen]
 
 
 def test_nothing_is_compared_with_a_link_that_is_named() -> None:
     with raises(ConfigError, "E_CONFIG_CONFLICT", says=("compare = true", "M2")):
         SelectConfig(link="M2", compare=True)
+
+
+def test_limits_that_no_link_was_evaluated_against_are_not_said_to_be_met() -> None:
+    links = [link("M1", accuracy(0.9)), link("M2", accuracy(0.9))]
+    assert choose_link(links).reason == "M2 is the smallest link that meets every limit"
+    told = choose_link(links, ["min_exam_recall"]).reason
+    assert told.startswith("M2 is the smallest link that misses no limit; not judged here: ")
+    assert "examination" in told
+
+
+@pytest.mark.parametrize(
+    ("strategy", "asked", "fits"), [("one-step", "M3", False), ("one-step", "M2", True), ("dgkd", "M3", True)]
+)
+def test_a_link_that_the_strategy_does_not_train_cannot_be_named(strategy: str, asked: str, fits: bool) -> None:
+    links = tuple(LinkConfig(model=name) for name in "abc")
+    config = BuildConfig(link=links, select=SelectConfig(link=asked), distill=DistillConfig(strategy=strategy))
+    if fits:
+        check_strategy(config)
+        return
+    with raises(ConfigError, "E_CONFIG_CHOICE", says=("'M3'", "one-step", "M1, M2")):
+        check_strategy(config)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -74,6 +75,7 @@ class Parts:
             link=staged(factories.link(labels=tuple(index.labels))),
             modules=("weckd_edge.compile.export.onnx_export",),
             train_for_int8=None,
+            int8_training=None,
         )
         deployed = SimpleNamespace(name="openvino int8", digest=lambda: "1")
         self.exported: Any = staged(SimpleNamespace(onnx=factories.file_reference(), labels=tuple(index.labels)))
@@ -183,3 +185,35 @@ def test_predictions_of_a_graph_computed_as_written_are_kept_apart(monkeypatch: 
         parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
         predict_step.predict(parts.ctx, factories.input_spec(24, width=32), candidate, parts.held_out.test)
     assert runtimes == [("openvino",), ("openvino", "as written")]
+
+
+@pytest.mark.parametrize("name", ["export", "verify"])
+@pytest.mark.parametrize(
+    "change", [{"model": "tf_efficientnet_b0"}, {"options": {"bn_eps": 1e-3}}], ids=["model", "options"]
+)
+def test_what_is_made_of_a_network_is_made_anew_for_another_one_with_the_same_weights(
+    name: str, change: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("weckd_edge.pipeline.steps.verify.runners_here", lambda _: [])
+
+    def key(**changes: Any) -> str:
+        parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
+        parts.network.link = staged(replace(parts.network.link.artifact, **changes))
+        with pytest.raises(KeyTakenError) as caught:
+            {**STEPS, **ON_PROCESSORS}[name](parts)
+        return digest_of(caught.value.key)
+
+    assert key() == key(name="imported") != key(**change)
+
+
+def test_a_precision_is_chosen_anew_where_its_int8_would_be_trained_otherwise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("weckd_edge.pipeline.steps.quantize.needs_half_range", lambda *_: False)
+
+    def key(depends_on: object) -> str:
+        parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
+        parts.network.int8_training = depends_on
+        with pytest.raises(KeyTakenError) as caught:
+            STEPS["quantize"](parts)
+        return digest_of(caught.value.key)
+
+    assert key(["M2"]) == key(["M2"]) != key(["another M2"])

@@ -17,7 +17,7 @@ from support.bundles import report_evidence as report
 from support.errors import raises
 from weckd_edge.artifacts import Attribute, BackboneLicence, Distribution, Environment, Estimate
 from weckd_edge.cli.console.outcome import print_outcome
-from weckd_edge.config import BuildConfig, LinkConfig, ModelCardConfig, ReportConfig
+from weckd_edge.config import BuildConfig, LinkConfig, ModelCardConfig, ReportConfig, TeacherConfig
 from weckd_edge.core.errors import BundleError, ConfigError
 from weckd_edge.core.serialization import to_json
 from weckd_edge.metrics import measure_metrics
@@ -331,9 +331,11 @@ def test_what_is_required_in_turn_is_listed_once_and_what_is_absent_is_not() -> 
 def test_the_environment_names_weights_by_digest_and_holds_no_path(tmp_path: Path) -> None:
     (tmp_path / "trunk.safetensors").write_bytes(b"weights")
     links = (LinkConfig(model="m", weights=str(tmp_path / "trunk.safetensors")), LinkConfig(model="n"))
-    found = read_environment(links, host="Xeon")
+    teacher = TeacherConfig(model="hf_hub:big/net", head="ridge", weights_licence="CC-BY-NC-4.0")
+    found = read_environment([("M1", links[0]), ("M2", links[1]), ("teacher 1", teacher)], host="Xeon")
     assert [(backbone.link, backbone.weights, backbone.licence) for backbone in found.backbones] == [
-        ("M1", "trunk.safetensors", None)
+        ("M1", "trunk.safetensors", None),
+        ("teacher 1", "pretrained", "CC-BY-NC-4.0"),
     ]
     text = to_json(found)
     assert str(tmp_path) not in text

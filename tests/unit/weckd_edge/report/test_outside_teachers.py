@@ -37,9 +37,14 @@ def test_the_sentence_names_the_teachers_their_labels_and_the_reason() -> None:
 
 
 def test_a_link_is_taught_by_the_one_before_and_by_teachers_that_were_used() -> None:
-    assert [taught_by(link, CHAIN) for link in CHAIN.links] == ["teachers from outside", "M1 and teachers from outside"]
+    assert [taught_by(link, CHAIN) for link in CHAIN.links] == ["no teacher", "M1 and teachers from outside"]
     unused = replace(CHAIN, outside=replace(OUTSIDE, used=False))
     assert [taught_by(link, unused) for link in unused.links] == ["no teacher", "M1"]
+    alone = replace(factories.link("M2"), weights=factories.file_reference("alone.safetensors"))
+    ended = replace(CHAIN, links=(FIRST, alone), baseline=replace(alone, name="baseline"))
+    assert [taught_by(link, ended) for link in ended.trained] == ["no teacher", "no teacher"]
+    beside = replace(CHAIN, baseline=replace(alone, name="baseline"))
+    assert [link.name for link in beside.trained] == ["M1", "M2", "baseline"]
     assert taught_by(FIRST, replace(CHAIN, import_notes=("from a file",))) == "not known"
 
 

@@ -41,6 +41,7 @@ def line(peer: str, fold: int, right: float, latency_ms: float, **changes: Any) 
         "p90_ms": 1.25 * latency_ms,
         "frames": 200,
         "ours_p50_ms": 0.5 if peer != "weckd_edge" else None,
+        "over_ours": latency_ms / 0.5 if peer != "weckd_edge" else None,
     }
     result = {
         "images": [f"{truth[at]}/{fold}-{at}.png" for at in range(40)], "deployed": rows,

@@ -149,7 +149,7 @@ def finish(peers: SimpleNamespace, job: Any) -> Any:
     peers.step.predict(job, program, folder, "deployed")
     peers.step.predict(job, program, folder, "trained")
     peers.step.memory(job, program, folder)
-    latency = {"640x480": peers.pieces.latency_of([1_000_000, 2_000_000, 3_000_000], [4_000_000])}
+    latency = {"640x480": peers.pieces.latency_of([[1_000_000, 2_000_000], [3_000_000]], [[4_000_000], [6_000_000]])}
     return peers.pieces.put_together(job, latency)
 
 
@@ -170,7 +170,9 @@ def test_a_job_goes_out_and_a_result_comes_back(
     assert result.trained is None
     assert (result.deployed_bytes, result.network_bytes) == (5, 5)
     assert result.seconds >= 5.0
-    assert result.latency["640x480"] == peers.job.Latency(p50_ms=2.0, p90_ms=pytest.approx(2.8), frames=3, ours_p50_ms=4.0)
+    assert result.latency["640x480"] == peers.job.Latency(
+        p50_ms=2.0, p90_ms=pytest.approx(2.8), frames=3, ours_p50_ms=5.0, over_ours=(1.5 / 4 + 3 / 6) / 2
+    )
     assert result.peak_bytes >= result.resident_bytes > 1e6
     assert result.versions["numpy"] == np.__version__
     assert result.lines == peers.pieces.lines_of("by_hand")
@@ -228,7 +230,7 @@ def test_two_artefacts_are_timed_in_turn(peers: SimpleNamespace, tmp_path: Path,
     place = peers.pieces.Place(python=Path(sys.executable), job=tmp_path / "it" / "job.json")
     found = peers.pieces.time_in_turn(place, tmp_path / "ours", 10)
     assert set(found) == {"own size", "640x480"}
-    assert found["640x480"] == peers.job.Latency(p50_ms=3.0, p90_ms=3.0, frames=10, ours_p50_ms=2.0)
+    assert found["640x480"] == peers.job.Latency(p50_ms=3.0, p90_ms=3.0, frames=10, ours_p50_ms=2.0, over_ours=1.5)
     alone = peers.pieces.time_in_turn(place, None, 10)
     assert alone["own size"].ours_p50_ms is None
 

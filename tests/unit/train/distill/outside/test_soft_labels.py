@@ -68,6 +68,7 @@ def shown_files(paths: list[Path]) -> ShownImages:
     return ShownImages(
         digests=[path.name for path in paths],
         spec=SPEC,
+        places=plan.places,
         pictures=lambda size: pictures_of_frames(frames_of(paths, SPEC), plan, size),
     )
 
