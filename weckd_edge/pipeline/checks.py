@@ -148,7 +148,7 @@ def check_outside(folder: Path, out: Path, *, option: str) -> None:
         option: Option that named ``folder``, for the message.
 
     Raises:
-        ConfigError: It is the bundle's folder, or lies in it.
+        ConfigError: The folder is the bundle's, or lies in it.
     """
     if normal_path(folder).is_relative_to(normal_path(out)):
         raise ConfigError(

@@ -2,8 +2,9 @@
  *
  *   flips BUNDLE FLIPS SEED KEY|- FILE...
  *
- * FLIPS single bits are changed, spread over the files in turn, no bit twice. Then the first FILE is cut at every byte, each
- * other one at its first and last 16 bytes and at 32 drawn places. Prints "flips refused N accepted N, cuts refused N accepted
+ * FLIPS single bits are changed, spread over the files in turn, no bit twice. Then the first FILE is cut at every byte (with
+ * a key at every eighth, as the signature refuses it before it is read), each other one at its first and last 16 bytes and at
+ * 32 drawn places. Prints "flips refused N accepted N, cuts refused N accepted
  * N"; 0 accepted is what is right. SPDX-License-Identifier: Apache-2.0 */
 #include "weckd_edge.h"
 
@@ -89,10 +90,10 @@ static void flip(const char *folder, const weckd_options *options, damaged_file 
     spill(file, file->bytes);
 }
 
-static void cut(const char *folder, const weckd_options *options, const damaged_file *file, bool everywhere, counts *count) {
+static void cut(const char *folder, const weckd_options *options, const damaged_file *file, size_t every, counts *count) {
     for (size_t at = 0; at < file->bytes; at++) {
         bool drawn = random64() % file->bytes < DRAWN;
-        if (everywhere || at < ENDS || file->bytes - at <= ENDS || drawn) {
+        if ((every > 0 && at % every == 0) || at < ENDS || file->bytes - at <= ENDS || drawn) {
             spill(file, at);
             judge(folder, options, file, "cut at", at, count);
         }
@@ -131,7 +132,7 @@ int main(int argc, char **argv) {
         flip(argv[1], &options, &files[k % file_count], &flips);
     }
     for (size_t i = 0; i < file_count; i++) {
-        cut(argv[1], &options, &files[i], i == 0, &cuts);
+        cut(argv[1], &options, &files[i], i > 0 ? 0 : key == NULL ? 1 : 8, &cuts);
     }
     if (weckd_check(argv[1], &options, NULL) != WECKD_OK) {
         printf("the files were put back, and are refused\n");

@@ -99,8 +99,8 @@ def read_grouped(root: Path, config: DataConfig) -> Listing | None:
         )
     listing, name = read_csv(tables[0], config), tables[0].name
     groups = counted(len({image.group for image in listing.images}), "group")
-    told = note("I_TABLE_IN_FOLDER", f"images, classes and {groups} are read from {name}")
-    return replace(listing, notes=(told, *_left_out(root, listing, name), *listing.notes))
+    table = note("I_TABLE_IN_FOLDER", f"images, classes and {groups} are read from {name}")
+    return replace(listing, notes=(table, *_left_out(root, listing, name), *listing.notes))
 
 
 def _left_out(folder: Path, listing: Listing, table: str) -> Iterator[DataNote]:

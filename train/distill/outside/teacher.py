@@ -54,7 +54,7 @@ class OutsideTeacher:
         fine_tuning: How it is trained where ``head`` is ``fine-tune``; None for a network that can only be run.
         network: Network of torch, which can be moved to another device; None where something else runs it on the CPU.
         trained_on: SHA-256 of the pixels of its training images, hexadecimal, where they are known.
-        chosen_by: The same of its validation images.
+        chosen_by: SHA-256 of the pixels of its validation images, hexadecimal, where they are known.
     """
 
     name: str
@@ -75,7 +75,7 @@ class OutsideTeacher:
         """Refuse a teacher that is known to have been trained on held-out images, or chosen by test images.
 
         Raises:
-            DataError: It was.
+            DataError: The teacher was.
         """
         shown = (
             (index.split("val"), "validation", self.trained_on),

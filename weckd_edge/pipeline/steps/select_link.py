@@ -52,7 +52,7 @@ class LinkChoice:
         student: The compiled link.
         link_selection: Reason for this link, and the evaluation of every link.
         measurement: Bench of this link.
-        latency: Its latency on the device.
+        latency: Latency of this link on the device.
         others: Benches of the other links, each of which names its link.
     """
 

@@ -99,7 +99,7 @@ def test_students_are_measured_and_one_that_gives_less_for_more_time_is_left_out
     assert all(r.int8_ns > 0 and r.fp32_ns > 0 for r in ladder.candidates)
 
 
-def test_a_link_that_was_left_out_as_the_last_one_is_told_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_link_that_was_left_out_as_the_last_one_is_listed_with_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
     ctx: Any = SimpleNamespace(
         config=BuildConfig(link=3 * (LinkConfig(model="x"),)),
         machine=SimpleNamespace(host="here"),
@@ -110,6 +110,6 @@ def test_a_link_that_was_left_out_as_the_last_one_is_told_with_its_time(monkeypa
         step=lambda *_: SimpleNamespace(artifact=TIMINGS),
     )
     monkeypatch.setattr(train_chain, "key_of", lambda *_: None)
-    links, told = train_chain._pick_links(ctx, cast(Any, SimpleNamespace(identity=lambda *_: None, labels=("a", "b"))))
+    links, told = train_chain._pick_links(ctx, cast(Any, SimpleNamespace(images=(), labels=("a", "b"))))
     assert names(links) == ["a192", "a160", "a128"]
     assert "a at 192 px (2.20 ms)" in told

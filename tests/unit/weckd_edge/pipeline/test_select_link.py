@@ -173,7 +173,7 @@ def test_nothing_is_compared_with_a_link_that_is_named() -> None:
         SelectConfig(link="M2", compare=True)
 
 
-def test_limits_that_no_link_was_evaluated_against_are_not_said_to_be_met() -> None:
+def test_limits_that_no_link_was_evaluated_against_are_not_reported_as_met() -> None:
     links = [link("M1", accuracy(0.9)), link("M2", accuracy(0.9))]
     assert choose_link(links).reason == "M2 is the smallest link that meets every limit"
     told = choose_link(links, ["min_exam_recall"]).reason
