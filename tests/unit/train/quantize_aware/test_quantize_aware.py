@@ -239,6 +239,15 @@ class Recorder:
         return job
 
 
+def trained_link(name: str, *, labels: int = 3, images: int = 3) -> Any:
+    return SimpleNamespace(artifact=SimpleNamespace(name=name, labels_used=labels, images_used=images))
+
+
+def test_a_link_sees_images_without_labels_where_it_saw_some_in_its_own_training() -> None:
+    """Whatever the settings' strategy is called: its teachers may have been refused, or the link trained alone."""
+    assert [job_of([trained_link("M1", images=images)]).unlabelled for images in (3, 9)] == [False, True]
+
+
 def job_of(links: list[Any], at: int = -1, **settings: Any) -> LinkJob:
     config = replace(CONFIG, quantize_aware=replace(CONFIG.quantize_aware, **settings))
     plans: Any = [SimpleNamespace(name=name) for name in ("large", "small")]
@@ -248,7 +257,7 @@ def job_of(links: list[Any], at: int = -1, **settings: Any) -> LinkJob:
 
 @pytest.mark.parametrize(("teacher", "at"), [("itself", 1), ("predecessor", 0)])
 def test_who_teaches(teacher: str, at: int) -> None:
-    links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name=name)) for name in ("M1", "M2")]
+    links: list[Any] = [trained_link(name) for name in ("M1", "M2")]
     job = job_of(links, teacher=teacher)
     assert job.start is links[1]
     assert job.teachers == (links[at],)
@@ -265,13 +274,13 @@ def test_who_teaches(teacher: str, at: int) -> None:
 def test_the_refined_link_is_the_network_that_its_strategy_trained(strategy: str, at: int, position: int) -> None:
     config = replace(CONFIG, distill=replace(CONFIG.distill, strategy=strategy))
     plans: Any = [SimpleNamespace(name=name) for name in ("large", "middle", "small")]
-    links: Any = [SimpleNamespace(artifact=SimpleNamespace(name=f"M{n + 1}")) for n in range(3)]
+    links: Any = [trained_link(f"M{n + 1}") for n in range(3)]
     job: Any = refine_for_int8(cast(Any, Recorder()), plans, config, links, at, "cpu")
     assert (job.plan, job.labelled_subset, job.start) == (plans[position], position, links[at])
 
 
 def test_settings_reach_the_loop_and_nothing_rounds_beside_int8() -> None:
-    links: list[Any] = [SimpleNamespace(artifact=SimpleNamespace(name="M1"))]
+    links: list[Any] = [trained_link("M1")]
     job = job_of(links, epochs=7, learning_rate=2e-5, augment=0.25, distill_weight=0.5)
     assert (job.train.epochs, job.train.learning_rate, job.train.augment, job.distill.distill_weight) == (7, 2e-5, 0.25, 0.5)
     assert (job.train.precision, job.train.compile, job.rounded) == ("32-true", False, "cpu")
