@@ -58,6 +58,10 @@ def of_base(study: Study, bases: Sequence[str]) -> list[str]:
     return [name for name in study.strategies() if name.partition("+")[0] in bases]
 
 
+DEVELOPMENT = "development-"
+"""Beginning of the name of a study to choose settings on, whose figures stand in the text of the page."""
+
+
 def over(study: Study, one: str, other: str) -> str:
     """Write how much better one strategy is than another; nothing where they are the same or one was not run."""
     if one == other or not {one, other} <= set(study.strategies()):
@@ -148,8 +152,9 @@ def tables_of(study: Study) -> list[str]:
 
 
 def tables() -> dict[str, list[str]]:
-    """Return the tables of docs/results/chain.md by the names of their places."""
-    return {name: tables_of(study) for name, study in studies(lines_of("study")).items()}
+    """Return the tables of docs/results/chain.md by the names of their places, without studies to choose settings on."""
+    found = studies(lines_of("study"))
+    return {name: tables_of(study) for name, study in found.items() if not name.startswith(DEVELOPMENT)}
 
 
 if __name__ == "__main__":
