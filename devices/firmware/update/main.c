@@ -30,8 +30,7 @@ static const char USAGE[] =
     "  --backend NAME    what runs the self-test; --library FILE: its runtime library\n"
     "  --max-attempts N  starts of a bundle before it must be confirmed (3)\n"
     "  --timeout S       seconds that one self-test may take (120)\n"
-    "  --lock-timeout S  seconds to wait for another weckd-update; then boot and status go on without the lock, and confirm\n"
-    "                    and rollback fail (30); install does not wait\n"
+    "  --lock-timeout S  seconds that boot, status, confirm and rollback wait for another weckd-update (30)\n"
     "  --max-mib N       largest unpacked bundle that is accepted, MiB (1024)\n"
     "  --retry-rejected  install a bundle that was rejected on this device before\n"
     "exit codes: 0 done (boot: a bundle runs, perhaps an earlier one), 1 failed, 2 wrong request\n";
