@@ -50,9 +50,8 @@ def main() -> None:
         built = build(folder / "build", "-DCMAKE_BUILD_TYPE=Release")
         frames = folder / "frames.raw"
         manifest = open_bundle(bundle).manifest
-        images = np.load(bundle / "selftest/frames.npy")[
-            :8
-        ]  # of real ears: a guard rejects noise, which is then not classified
+        # Frames of real ears: the guard rejects noise, which is then not classified.
+        images = np.load(bundle / "selftest/frames.npy")[:8]
         frames.write_bytes(images.tobytes())
         taken, size = folder / "taken.raw", manifest.input.graph_shape[1:3]
         taken.write_bytes(np.random.default_rng(0).integers(0, 256, (1, *size, 3), np.uint8).tobytes())
@@ -69,10 +68,15 @@ def main() -> None:
             bench_runtimes(built, bundle, frames, folder / "kept")
 
 
-def command(built: Built, bundle: Path, *args: object) -> list[str]:
+def runner(built: Built, bundle: Path, backend: str, library: Path, *args: object) -> list[str]:
     """Return the command that runs the C library on a bundle; a frame that the guard rejects is classified all the same."""
-    words = [built.folder / "tests/runner", bundle, "--backend", "openvino", "--library", built.openvino]
-    return [str(word) for word in (*words, "--precision", openvino_model(bundle).precision, "--ignore-guard", 1, *args)]
+    words = [built.folder / "tests/runner", bundle, "--backend", backend, "--library", library, "--ignore-guard", 1, *args]
+    return [str(word) for word in words]
+
+
+def command(built: Built, bundle: Path, *args: object) -> list[str]:
+    """Return the command that runs the bundle's first model of OpenVINO."""
+    return runner(built, bundle, "openvino", built.openvino, "--precision", openvino_model(bundle).precision, *args)
 
 
 def openvino_model(bundle: Path) -> BuiltModel:
@@ -88,17 +92,17 @@ def xml_of(bundle: Path) -> Path:
 def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -> None:
     opened = open_bundle(bundle)
     choice = choose_model(opened, "openvino")
-    runner = choice.open(opened.manifest.input, guard=open_guard(opened))
+    python_runner = choice.open(opened.manifest.input, guard=open_guard(opened))
     batch = [np.ascontiguousarray(image[None]) for image in images]
     times_ns: dict[str, list[int]] = {"python": [], "c": [], "c, camera writes into the block": []}
     ratios: dict[str, list[float]] = {"c": [], "c, camera writes into the block": []}
     for _ in range(ROUNDS):
         for frame in batch * 3:
-            runner.run(frame)
+            python_runner.run(frame)
         python: list[int] = []
         for i in range(FRAMES):
             start_ns = time.monotonic_ns()
-            runner.run(batch[i % len(batch)])
+            python_runner.run(batch[i % len(batch)])
             python.append(time.monotonic_ns() - start_ns)
         times_ns["python"] += python
         for name, own in (("c", ()), ("c, camera writes into the block", ("own",))):
@@ -108,7 +112,7 @@ def bench_frames(built: Built, bundle: Path, images: np.ndarray, frames: Path) -
             samples = [int(word) for word in done.stdout.split()]
             times_ns[name] += samples
             ratios[name].append(statistics.median(samples) / statistics.median(python))
-    runner.close()
+    python_runner.close()
     append(
         "firmware",
         f"end-to-end latency, {bundle.name}, {images.shape[2]}x{images.shape[1]}, one thread",
@@ -278,19 +282,7 @@ def mapped_bytes(words: list[str], folder: Path) -> dict[str, int]:
 def bench_runtimes(built: Built, bundle: Path, frames: Path, cache: Path) -> None:
     cache.mkdir()
     libraries = runtime_libraries(built)
-    words = {
-        name: [
-            str(built.folder / "tests/runner"),
-            str(bundle),
-            "--backend",
-            name,
-            "--library",
-            str(path),
-            "--ignore-guard",
-            "1",
-        ]
-        for name, path in libraries.items()
-    }
+    words = {name: runner(built, bundle, name, path) for name, path in libraries.items()}
     words["openvino, warm cache"] = [*words["openvino"], "--cache", str(cache)]
     times_ns: dict[str, list[int]] = {name: [] for name in words}
     processor_ns: dict[str, list[int]] = {name: [] for name in words}

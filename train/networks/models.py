@@ -97,8 +97,7 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
     try:
         if source:
             architecture, options = _source_of(config)
-        given: dict[str, Any] = dict(config.options)
-        backbone = timm.create_model(config.model, pretrained=remote, num_classes=classes, **given)
+        backbone = _make(config, classes, pretrained=remote)
     except WeckdError:
         raise
     except Exception as err:  # errors of timm's networks and of huggingface_hub have no common base class
@@ -129,11 +128,16 @@ def create_student(config: LinkConfig, classes: int, images: Iterable[Tensor] = 
     )
 
 
+def _make(config: LinkConfig, classes: int, *, pretrained: bool) -> nn.Module:
+    given: dict[str, Any] = dict(config.options)
+    backbone: nn.Module = timm.create_model(config.model, pretrained=pretrained, num_classes=classes, **given)
+    return backbone
+
+
 def _takes_options(config: LinkConfig, classes: int) -> bool:
     """Tell whether timm makes a network with these options, without any weights."""
-    given: dict[str, Any] = dict(config.options)
     try:
-        timm.create_model(config.model, pretrained=False, num_classes=classes, **given)
+        _make(config, classes, pretrained=False)
     except Exception:
         return False
     return True

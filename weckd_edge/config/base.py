@@ -65,6 +65,15 @@ def check_setting(ok: bool, message: str, *, code: str = "E_CONFIG_RANGE") -> No
         raise ConfigError(message, code=code)
 
 
+def check_licence(of: str, licence: str | None) -> None:
+    """Raise a ``ConfigError`` where the licence of something's weights is stated with nothing in it."""
+    check_setting(
+        licence is None or bool(licence.strip()),
+        f"{of}: weights_licence is empty; write a licence, or remove it",
+        code="E_CONFIG_VALUE",
+    )
+
+
 def check_within(name: str, value: float, minimum: float, maximum: float) -> None:
     """Raise a ``ConfigError`` unless the number is finite and lies between two limits, both included."""
     check_setting(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from weckd_edge.config.base import check_setting, check_within, path_field
+from weckd_edge.config.base import check_licence, check_setting, check_within, path_field
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 
 
@@ -62,11 +62,7 @@ class LinkConfig:
             for value in getattr(self, name) or ():
                 check_within(f"{self.model}: {name}", value, -1000, 1000)
         check_setting(self.std is None or min(self.std) > 0, f"{self.model}: std must be over 0")
-        check_setting(
-            self.weights_licence is None or bool(self.weights_licence.strip()),
-            f"{self.model}: weights_licence is empty; write a licence, or remove it",
-            code="E_CONFIG_VALUE",
-        )
+        check_licence(self.model, self.weights_licence)
 
 
 _DEFAULT_MODEL = "mobilenetv2_050"

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Literal
 
-from weckd_edge.config.base import check_setting, check_within, path_field
+from weckd_edge.config.base import check_licence, check_setting, check_within, path_field
 from weckd_edge.core.network_options import NetworkOptions, check_network_options
 
 
@@ -113,11 +113,7 @@ class TeacherConfig:
             for value in getattr(self, name) or ():
                 check_within(f"teacher {self.name}: {name}", value, -1000, 1000)
         check_setting(self.std is None or min(self.std) > 0, f"teacher {self.name}: std must be over 0")
-        check_setting(
-            self.weights_licence is None or bool(self.weights_licence.strip()),
-            f"teacher {self.name}: weights_licence is empty; write a licence, or remove it",
-            code="E_CONFIG_VALUE",
-        )
+        check_licence(f"teacher {self.name}", self.weights_licence)
 
     @property
     def name(self) -> str:
