@@ -1,5 +1,6 @@
 /* Checks the parts that need no bundle: memory, geometry, colours, base64, JSON. Prints one line a check that fails; 0: none did.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "core/digest.h"
 #include "formats/base64.h"
 #include "formats/json.h"
 #include "image/area.h"
@@ -298,7 +299,48 @@ static void threads(void) {
     free(bundle);
 }
 
+/* Add data in pieces of drawn sizes, some of them empty. */
+static void sum_in_pieces(bool by_instructions, const uint8_t *data, size_t bytes, uint8_t digest[WECKD_SHA256_BYTES]) {
+    weckd_hash hash;
+    weckd_hash_start_by(&hash, by_instructions);
+    weckd_hash_add(&hash, NULL, 0);
+    while (bytes > 0) {
+        size_t piece = drawn(3) == 0 ? drawn(8) : drawn(300);
+        piece = piece < bytes ? piece : bytes;
+        weckd_hash_add(&hash, data, piece);
+        data += piece;
+        bytes -= piece;
+    }
+    weckd_hash_end(&hash, digest);
+}
+
+static void digests(void) {
+    /* Of NIST's examples for FIPS 180-4: nothing, "abc", two blocks. */
+    static const char *const TEXTS[] = {"", "abc", "abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"};
+    static const char *const SUMS[] = {"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                                       "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                                       "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1"};
+    static uint8_t data[1000];
+    uint8_t expected[WECKD_SHA256_BYTES], found[WECKD_SHA256_BYTES];
+    for (int way = 0; way <= (weckd_sha256_has_instructions() ? 1 : 0); way++) {
+        for (size_t i = 0; i < sizeof TEXTS / sizeof *TEXTS; i++) {
+            CHECK(weckd_hex_read(SUMS[i], strlen(SUMS[i]), expected));
+            sum_in_pieces(way == 1, (const uint8_t *)TEXTS[i], strlen(TEXTS[i]), found);
+            CHECK(memcmp(found, expected, sizeof found) == 0);
+        }
+    }
+    for (size_t i = 0; i < sizeof data; i++) {
+        data[i] = (uint8_t)drawn(256);
+    }
+    for (size_t bytes = 0; weckd_sha256_has_instructions() && bytes <= sizeof data; bytes++) {
+        sum_in_pieces(false, data, bytes, expected);
+        sum_in_pieces(true, data, bytes, found);
+        CHECK(memcmp(found, expected, sizeof found) == 0);
+    }
+}
+
 int main(void) {
+    digests();
     memory();
     area_weights();
     all_instructions_give_the_same_bytes();
