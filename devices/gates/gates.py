@@ -69,7 +69,7 @@ def evaluate_gates(
         evidence: Evidence of the compiled model.
         labels: Class names for reasons; empty: classes are called by their number.
     """
-    gates = _measured_gates(limits, profile, evidence)
+    gates = [*evaluate_measured(limits, profile, evidence)]
     if limits.max_size_mib is not None:
         gates.append(_at_most("max_size_mib", limits.max_size_mib, evidence.size_bytes / 2**20, "MiB"))
     verification, split = evidence.verification, evidence.split
@@ -85,8 +85,14 @@ def evaluate_gates(
     return tuple(gates)
 
 
-def _measured_gates(limits: GateConfig, profile: DeviceProfile, evidence: GateEvidence) -> list[Gate]:
-    """Judge latency, memory and energy, which only a bench on the device itself can pass or fail."""
+def evaluate_measured(limits: GateConfig, profile: DeviceProfile, evidence: GateEvidence) -> tuple[Gate, ...]:
+    """Judge latency, memory and energy, which only a bench on the device itself can pass or fail.
+
+    Args:
+        limits: The limits that hold; those of latency, memory and energy are read.
+        profile: The device they are meant for.
+        evidence: Evidence of the compiled model; its measurement is read.
+    """
     gates: list[Gate] = []
     measurement, predicted = evidence.measurement, evidence.predicted
     rss = measurement.peak_rss_bytes if measurement else None
@@ -116,7 +122,7 @@ def _measured_gates(limits: GateConfig, profile: DeviceProfile, evidence: GateEv
             gates.append(_energy(limit, got, measurement))
         else:
             gates.append(_memory(limit, got, measurement))
-    return gates
+    return tuple(gates)
 
 
 def evaluate_parity(verification: Verification) -> tuple[Gate, ...]:

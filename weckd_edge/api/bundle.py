@@ -171,8 +171,9 @@ class Bundle:
 
         Args:
             settings: Length of the run, threads and load generator; None takes MLPerf-like rules that last seconds.
-            backend: Backend that runs the model; None takes the best one that is here.
-            precision: Precision of the model, ``int8``, ``fp16`` or ``fp32``; None takes the best one that is here.
+            backend: Backend that runs the model; None takes what ``finalize`` chose on this device, else the bundle's first
+                that runs here.
+            precision: Precision of the model, ``int8``, ``fp16`` or ``fp32``; None takes any.
             power: Power source: ``ina3221``, ``ina238``, ``rapl``, ``replay:FILE``, ``none``, or ``auto``.
             out: Folder for the record, every latency and a page; None keeps none.
             progress: Receiver of the progress; None shows nothing.
@@ -217,13 +218,45 @@ class Bundle:
             write_bench_page(folder, found)
         return found
 
+    def judge(self, measurement: Measurement, *, device: str | os.PathLike[str] | None = None) -> tuple[Gate, ...]:
+        """Judge a bench of this bundle by the bundle's limits of latency, memory and energy.
+
+        Args:
+            measurement: A bench of this bundle, made here or on another machine.
+            device: The device profile that the bundle was built for, a TOML file of the user's own; the measurement must be
+                one of this machine then. None: the profile came with the package.
+
+        Returns:
+            Each limit with a verdict. ``INCONCLUSIVE``: it was measured on another device than the bundle is for, or the
+            bench proves neither. Empty where the bundle has no such limit.
+
+        Raises:
+            ConfigError: The bundle was built for another profile.
+            DeviceError: The profile cannot be read.
+
+        Example:
+            >>> import weckd_edge
+            >>> bundle = weckd_edge.load("ear-bundle")
+            >>> found = bundle.bench(weckd_edge.BenchSettings(queries=100), power="none")
+            >>> [gate.name for gate in bundle.judge(found)]
+            ['max_latency_p90_ms', 'max_memory_mib']
+        """
+        from weckd_edge.devices.gates.bundle_limits import judge_bench
+        from weckd_edge.devices.machine.detect import detect
+        from weckd_edge.devices.profiles.profile import load_profile
+
+        if device is None:
+            return judge_bench(self.manifest, measurement)
+        own = load_profile(device if isinstance(device, str) else Path(device))
+        return judge_bench(self.manifest, measurement, own, detect())
+
     def open(self, backend: str | None = None, precision: Precision | None = None, *, threads: int = 1) -> Model:
         """Open the bundle's model on this machine, from the bytes whose digests were checked.
 
         Args:
-            backend: Backend that runs the model: ``openvino``, ``onnxruntime`` or ``tensorrt``; None takes the best one that
-                is here.
-            precision: Precision of the model, ``int8``, ``fp16`` or ``fp32``; None takes the best one that is here.
+            backend: Backend that runs the model: ``openvino``, ``onnxruntime``, ``litert`` or ``tensorrt``; None takes what
+                ``finalize`` chose on this device, else the bundle's first that runs here.
+            precision: Precision of the model, ``int8``, ``fp16`` or ``fp32``; None takes any.
             threads: Processor threads that one prediction may use.
 
         Returns:

@@ -3,29 +3,32 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from weckd_edge.cli.console.outcome import EXIT_GATE_FAILED, print_gates
 from weckd_edge.cli.console.output import break_line, print_json, print_message, print_table
-from weckd_edge.cli.parsing.bench_options import BenchOutput, BenchRun, Comparison, RemoteHosts
+from weckd_edge.cli.parsing.bench_options import BenchLimits, BenchOutput, BenchRun, Comparison, RemoteHosts
 from weckd_edge.cli.parsing.option_groups import AcceptedBundle, Output
 from weckd_edge.cli.parsing.options import Command, given_options, takes
 from weckd_edge.cli.parsing.parameter_types import PATH
 
 if TYPE_CHECKING:
-    from weckd_edge.artifacts import Latency, Measurement
+    from weckd_edge.artifacts import Gate, Latency, Measurement
 
-_MISSED = 3
+_SLOWER = 3
 
 
 @click.command("bench", cls=Command)
 @click.argument("bundle", type=PATH, required=False)
-@takes(run=BenchRun, trust=AcceptedBundle, remote=RemoteHosts, comparison=Comparison, output=BenchOutput)
+@takes(run=BenchRun, limits=BenchLimits, trust=AcceptedBundle, remote=RemoteHosts, comparison=Comparison, output=BenchOutput)
 def command(
     bundle: Path | None,
     run: BenchRun,
+    limits: BenchLimits,
     trust: AcceptedBundle,
     remote: RemoteHosts,
     comparison: Comparison,
@@ -33,8 +36,9 @@ def command(
 ) -> int:
     """Measure a BUNDLE on this machine: one frame after another; every latency is recorded.
 
-    With --ssh it measures on other machines, in parallel, and exits with 1 where one of them did not finish. With
-    --compare A B it compares two records, and exits with 3 where B is significantly slower than A.
+    On the device that the bundle was built for, the bundle's limits of latency, memory and energy are judged; it exits
+    with 3 where one is missed. With --ssh it measures on other machines, in parallel, and exits with 1 where one of them did
+    not finish. With --compare A B it compares two records, and exits with 3 where B is significantly slower than A.
     """
     _refuse_idle(bundle, trust, remote, comparison, output)
     if comparison.folders is not None:
@@ -49,7 +53,7 @@ def command(
         from weckd_edge.cli.bench_ssh import bench_over_ssh
 
         return bench_over_ssh(bundle, run=run, trust=trust, remote=remote, output=output)
-    return _bench_here(bundle, run, trust, output)
+    return _bench_here(bundle, run, limits, trust, output)
 
 
 def _refuse_idle(
@@ -58,7 +62,10 @@ def _refuse_idle(
     """Refuse what the command line gives and nothing would read."""
     if comparison.folders is not None:
         idle = ["BUNDLE"] if bundle is not None else []
-        idle += [*given_options(BenchRun, AcceptedBundle, RemoteHosts), *(["--out"] if output.out is not None else [])]
+        idle += [
+            *given_options(BenchRun, BenchLimits, AcceptedBundle, RemoteHosts),
+            *(["--out"] if output.out is not None else []),
+        ]
         if idle:
             raise click.UsageError(f"--compare reads two folders and runs nothing: leave {', '.join(idle)} out")
         return
@@ -66,11 +73,15 @@ def _refuse_idle(
         raise click.UsageError(f"without --compare nothing reads {', '.join(idle)}")
     if not remote.ssh and (idle := list(given_options(RemoteHosts))):
         raise click.UsageError(f"without --ssh nothing reads {', '.join(idle)}")
+    if remote.ssh and (idle := list(given_options(BenchLimits))):
+        raise click.UsageError(
+            f"with --ssh nothing reads {', '.join(idle)}: a machine tells only profiles of this package apart"
+        )
     if remote.remote_bundle and (trust.key is not None or trust.min_version):
         raise click.UsageError("--key and --min-version are for a BUNDLE here: leave --remote-bundle out")
 
 
-def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: BenchOutput) -> int:
+def _bench_here(bundle: Path, run: BenchRun, limits: BenchLimits, trust: AcceptedBundle, output: BenchOutput) -> int:
     from weckd_edge.api.bundle import load
     from weckd_edge.devices.bench.verdict import verdict_of
     from weckd_edge.report.bench_page import PAGE
@@ -86,17 +97,18 @@ def _bench_here(bundle: Path, run: BenchRun, trust: AcceptedBundle, output: Benc
             out=output.out,
             progress=progress,
         )
+    gates = loaded.judge(found, device=limits.device)
     verdict, reason = verdict_of(found)
     if output.as_json:
-        print_json(bench_summary(found, verdict, reason))
+        print_json(bench_summary(found, verdict, reason, gates))
     else:
-        _print_bench(found, verdict, reason)
+        _print_bench(found, verdict, reason, gates)
         if output.out is not None:
             click.echo(f"Page: {output.out / PAGE}")
-    return 0
+    return EXIT_GATE_FAILED if any(gate.verdict == "FAIL" for gate in gates) else 0
 
 
-def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
+def _print_bench(found: Measurement, verdict: str, reason: str, gates: Sequence[Gate]) -> None:
     rows = [("end-to-end latency", *_row(found.end_to_end)), ("network alone", *_row(found.network))]
     parts = found.parts
     rows += [(name, *_percentiles(latency), None) for name, latency in (parts.named if parts is not None else ())]
@@ -121,6 +133,7 @@ def _print_bench(found: Measurement, verdict: str, reason: str) -> None:
     for warning in found.warnings:
         print_message(f"warning: {warning}")
     print_message(f"{verdict}: {reason}")
+    print_gates(gates)
 
 
 def _compare(folders: tuple[Path, Path], comparison: Comparison, output: Output) -> int:
@@ -142,7 +155,7 @@ def _compare(folders: tuple[Path, Path], comparison: Comparison, output: Output)
         for text in found.unlike:
             print_message(f"warning: unlike devices, {text}")
         click.echo(break_line(f"{found.verdict}: {found.reason}", sys.stdout))
-    return _MISSED if found.verdict == "slower" else 0
+    return _SLOWER if found.verdict == "slower" else 0
 
 
 def _span(*times_ns: float) -> tuple[str, ...]:

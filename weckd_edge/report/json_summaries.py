@@ -8,6 +8,7 @@ from typing import Any
 
 from weckd_edge.artifacts import (
     ExamEvidence,
+    Gate,
     Latency,
     LatencyParts,
     LinkEvaluation,
@@ -190,13 +191,14 @@ def _figure(found: Metric | None) -> dict[str, Any] | None:
     return None if found is None else {"value": found.value, "low": found.low, "high": found.high}
 
 
-def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, Any]:
+def bench_summary(found: Measurement, verdict: str, reason: str, gates: Sequence[Gate] | None = None) -> dict[str, Any]:
     """Return the summary of a bench.
 
     Args:
         found: The measurement.
         verdict: Whether its latencies can be relied on, in a word.
         reason: Why, in a sentence.
+        gates: The bundle's limits of latency, memory and energy, judged; None: the bundle is not here.
     """
     return {
         "device": found.device,
@@ -214,6 +216,7 @@ def bench_summary(found: Measurement, verdict: str, reason: str) -> dict[str, An
         "generator": found.generator,
         "verdict": verdict,
         "reason": reason,
+        "gates": gates,
         "end_to_end": _latency_summary(found.end_to_end),
         "network": _latency_summary(found.network),
         "parts": None if found.parts is None else _parts_summary(found.parts),

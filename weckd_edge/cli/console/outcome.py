@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -41,7 +42,7 @@ def print_outcome(contents: BundleContents, folder: Path) -> None:
     """Print the outcome of a build for a person: links, gates, the deployed link, reasons, and where the bundle lies."""
     _print_links(contents)
     _print_candidates(contents)
-    _print_gates(contents.manifest.gates)
+    print_gates(contents.manifest.gates)
     _print_deployed(contents)
     _print_reasons(contents)
     _print_preflight(contents.manifest)
@@ -91,7 +92,8 @@ def _print_candidates(contents: BundleContents) -> None:
     click.echo(f"End-to-end latency, {latency.label}: {latency.reason}.")
 
 
-def _print_gates(gates: tuple[Gate, ...]) -> None:
+def print_gates(gates: Sequence[Gate]) -> None:
+    """Print limits with what was found; nothing where there are none."""
     if gates:
         rows = [
             (g.name, f"{g.limit:g}", "unknown" if g.value is None else f"{g.value:.4g}", g.verdict, g.reason) for g in gates

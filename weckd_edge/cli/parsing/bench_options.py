@@ -1,4 +1,4 @@
-"""Options of ``weckd-edge bench``, by section: the run, other machines, a comparison, and the output."""
+"""Options of ``weckd-edge bench``, by section: the run, the limits, other machines, a comparison, and the output."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from weckd_edge.cli.parsing.option_groups import ProgressOutput, Runtime
 from weckd_edge.cli.parsing.options import OptionGroup, option
-from weckd_edge.cli.parsing.parameter_types import PATH, AnyPath, FiniteRange, OneOf, WholeNumber
+from weckd_edge.cli.parsing.parameter_types import DEVICE, PATH, AnyPath, FiniteRange, OneOf, WholeNumber
 
 if TYPE_CHECKING:
     from weckd_edge.devices.bench.settings import BenchSettings
@@ -62,6 +62,18 @@ class BenchRun(Runtime):
             threads=self.threads,
             generator=self.generator,
         )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BenchLimits(OptionGroup):
+    """The device whose limits a bench is judged by."""
+
+    title: ClassVar[str] = "Limits"
+    device: str | None = option(
+        "--device",
+        type=DEVICE,
+        help="The device profile that the bundle was built for, where it is a TOML file of your own.",
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -210,9 +210,13 @@ class Runtime(OptionGroup):
     """The runtime that runs the model of a bundle."""
 
     title: ClassVar[str] = "Run"
-    backend: str | None = option("--backend", type=OneOf(BACKENDS), help="Backend. Default: the best that is here.")
+    backend: str | None = option(
+        "--backend",
+        type=OneOf(BACKENDS),
+        help="Backend. Default: the model that finalize chose here, else the bundle's first that runs here.",
+    )
     precision: Precision | None = option(
-        "--precision", type=OneOf(PRECISIONS), help="Precision of the model. Default: the best that is here."
+        "--precision", type=OneOf(PRECISIONS), help="Precision of the model. Default: that of the model which is taken."
     )
     threads: int = option("--threads", type=THREADS, default=1, show_default=True, help="Processor threads.")
 

@@ -28,12 +28,14 @@ with bundle.open() as model:
     predicted = [prediction.decision for prediction in model.predict_many(["eardrum.png", "pictures"])]
 verified = bundle.verify()
 measured = bundle.bench(weckd_edge.BenchSettings(queries=64, warmup=0), power="none", out="bench")
+judged = [gate.name for gate in bundle.judge(measured)]
 after = sorted({{name.partition(".")[0] for name, module in sys.modules.items() if module is not None}})
 print(json.dumps({{
     "at_load": at_load,
     "after": after,
     "predicted": predicted,
     "verified": [verified.passed, [test.backend for test in verified.selftest if test.passed]],
+    "judged": judged,
     "measured": [len(measured.end_to_end.samples_ns), measured.backend],
     "accuracy": bundle.metrics.compiled.accuracy.value,
 }}))
@@ -47,6 +49,7 @@ def test_nothing_but_the_libraries_of_the_device_side_is_needed(here: Path) -> N
     assert found["predicted"] == ["normal", "normal", "effusion"]
     assert found["verified"] == [True, ["openvino"]]
     assert found["measured"] == [64, "openvino"]
+    assert found["judged"] == ["max_latency_p90_ms", "max_memory_mib"]
     assert 0.5 < found["accuracy"] < 1
     assert (here / "bench/bench.html").is_file()
     assert "openvino" not in found["at_load"]
