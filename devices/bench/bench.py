@@ -235,6 +235,8 @@ def _with_run(draft: Measurement, watched: WatchedRun, rules: Rules, found: Dete
     met = len(samples) >= rules.min_queries and seconds >= rules.min_seconds - _END_TOLERANCE_S
     latency = summarize_latency(samples)
     warnings = [*draft.warnings, *filter(None, [run.note])]
+    if watched.unwatched is not None:
+        warnings.append(f"clocks and throttling were not watched to the end of the run: {watched.unwatched}")
     if latency.iqr_over_median > LARGEST_SPREAD:
         warnings.append(_noisy("end-to-end latency", latency))
     load = watched.machine.before.load_average

@@ -63,12 +63,14 @@ class WatchedRun:
         machine: State of the machine before, during and after the run; its times count from the first query.
         power: Power and energy.
         readings: Readings of the power source, from before the idle span to after the run.
+        unwatched: Why the machine was not watched to the end of the run; None where it was.
     """
 
     run: TimedRun
     machine: MachineRecord
     power: PowerRecord
     readings: tuple[Reading, ...]
+    unwatched: str | None = None
 
 
 def run_watched(
@@ -125,7 +127,8 @@ def run_watched(
         frames=len(run.samples_ns),
         trouble=_trouble(source, meter),
     )
-    return WatchedRun(run=run, machine=record, power=power, readings=readings)
+    unwatched = None if watch.failure is None else str(watch.failure)
+    return WatchedRun(run=run, machine=record, power=power, readings=readings, unwatched=unwatched)
 
 
 def _trouble(source: PowerSource, meter: Poller[Reading | None] | None) -> str | None:

@@ -100,6 +100,11 @@ class RequestHandler(BaseHTTPRequestHandler):
             self._refuse(HTTPStatus.UNPROCESSABLE_ENTITY, str(err))
         except MemoryError:
             self._refuse(HTTPStatus.INSUFFICIENT_STORAGE, "this image needs more memory than there is")
+        except OSError:
+            raise  # the connection is gone, and nobody waits for a reply
+        except Exception:  # a backend's library may raise anything
+            _LOG.exception("%s failed", self.path)
+            self._refuse(HTTPStatus.INTERNAL_SERVER_ERROR, "this image could not be predicted; the terminal shows why")
 
     def _is_welcome(self) -> bool:
         if self.server.knows(self.headers.get("Host", "")):

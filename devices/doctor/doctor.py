@@ -6,14 +6,13 @@ import sys
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Literal
 
 import weckd_edge
 from weckd_edge.artifacts import Target
 from weckd_edge.core.errors import MissingDependency
-from weckd_edge.core.optional_imports import EXTRA_OF, is_installed, require
+from weckd_edge.core.optional_imports import DISTRIBUTION_OF, EXTRA_OF, is_installed, require, version_of
 from weckd_edge.devices.doctor.advice import Advice, advise
 from weckd_edge.devices.doctor.bundle_state import BundleState
 from weckd_edge.devices.machine.detect import DetectedMachine, detect
@@ -23,15 +22,6 @@ from weckd_edge.devices.profiles.records import Int8Runtime
 
 State = Literal["works", "absent", "broken"]
 _BASE = ("click", "numpy", "PIL", "rich")
-_DISTRIBUTION = {
-    "PIL": "pillow",
-    "cyclonedx": "cyclonedx-python-lib",
-    "lightning_fabric": "lightning-fabric",
-    "model_signing": "model-signing",
-    "tensorrt_rtx": "tensorrt-rtx",
-    "torch_pruning": "torch-pruning",
-    "torch_tensorrt": "torch-tensorrt",
-}
 _QUANTIZE, _OPENVINO, _FINALIZE = "export and quantize", "build and run OpenVINO models", "build the engine (finalize)"
 _TRAIN = ("torch", "torchvision", "timm", "lightning_fabric", "safetensors", "scipy", "torch_pruning")
 
@@ -168,7 +158,7 @@ def check_library(
     """
     if not installed(module):
         return Library(module=module, state="absent", version=None, detail=_how_to_get(module))
-    version = _version(module)
+    version = version_of(module)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -182,18 +172,11 @@ def check_library(
     return Library(module=module, state="works", version=version, detail=None)
 
 
-def _version(module: str) -> str | None:
-    try:
-        return metadata.version(_DISTRIBUTION.get(module, module))
-    except metadata.PackageNotFoundError:
-        return None
-
-
 def _how_to_get(module: str) -> str:
     if module == "tensorrt":
         return "on a Jetson: sudo apt install python3-libnvinfer; nowhere else needed"
     extra = EXTRA_OF.get(module)
-    return f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {_DISTRIBUTION.get(module, module)}"
+    return f"pip install 'weckd-edge[{extra}]'" if extra else f"pip install {DISTRIBUTION_OF.get(module, module)}"
 
 
 def _abilities(libraries: dict[str, Library], found: DetectedMachine) -> tuple[Ability, ...]:

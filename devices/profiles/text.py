@@ -199,13 +199,19 @@ def _published(profile: DeviceProfile) -> list[ProfileTable]:
     return _tables(title, (*columns, "note"), [tuple(cells) for cells in rows], remarks)
 
 
+def _letter(number: int) -> str:
+    """Return the sign of a remark: a to z, then aa to zz."""
+    alphabet = string.ascii_lowercase
+    return alphabet[number % len(alphabet)] * (number // len(alphabet) + 1)
+
+
 def _tables(
     title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]], remarks: Sequence[str]
 ) -> list[ProfileTable]:
     """Return a table without its empty columns, and after it one that explains its remarks, if there are any."""
     if not rows:
         return []
-    letters = {text: string.ascii_lowercase[n] for n, text in enumerate(dict.fromkeys(filter(None, remarks)))}
+    letters = {text: _letter(n) for n, text in enumerate(dict.fromkeys(filter(None, remarks)))}
     full = [(*row, letters.get(remark, "")) for row, remark in zip(rows, remarks, strict=True)]
     kept = [n for n in range(len(columns)) if any(row[n] for row in full)]
     short = tuple(tuple(row[n] for n in kept) for row in full)

@@ -89,7 +89,8 @@ class FrontEnd:
         """
         self._check_size(frame)
         pixels = frame.pixels
-        if frame.colour == "rgb" and frame.region == self._whole and pixels.flags.c_contiguous:
+        is_contract = frame.colour == "rgb" and frame.region == self._whole and pixels.shape == self._frame_shape[1:]
+        if is_contract and pixels.flags.c_contiguous:
             return self.prepare(pixels[None])
         if self._compiled is None:
             fitted = fit_to_frame(rgb_of(frame), self.spec.frame.height, self.spec.frame.width)

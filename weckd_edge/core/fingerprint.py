@@ -12,28 +12,25 @@ import functools
 import hashlib
 import platform
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 
 import weckd_edge
 from weckd_edge.core.import_graph import depends_on, libraries_of, read_source
+from weckd_edge.core.optional_imports import version_of
 
 OUTSIDE_KEYS = "names results; what is in them does not depend on it"
 
-LIBRARIES = ("torch", "timm", "onnx", "onnxruntime", "openvino", "ai-edge-litert", "tensorrt-rtx", "numpy", "pillow")
-"""Distributions whose versions a bundle records."""
-
-DISTRIBUTION_OF = {
-    "PIL": "pillow",
-    "cyclonedx": "cyclonedx-python-lib",
-    "google": "protobuf",
-    "jpeg_ls": "pyjpegls",
-    "mlflow": "mlflow-skinny",
-    "mlperf_loadgen": "mlcommons-loadgen",
-    "openjpeg": "pylibjpeg-openjpeg",
-    "packageurl": "packageurl-python",
-    "pynvml": "nvidia-ml-py",
+LIBRARIES = {
+    "torch": "torch",
+    "timm": "timm",
+    "onnx": "onnx",
+    "onnxruntime": "onnxruntime",
+    "openvino": "openvino",
+    "ai-edge-litert": "ai_edge_litert",
+    "tensorrt-rtx": "tensorrt_rtx",
+    "numpy": "numpy",
+    "pillow": "PIL",
 }
-"""Distribution of each module whose name differs from its distribution's name."""
+"""Module of each library whose version a bundle records."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,7 +110,7 @@ def _stands_alone(node: object) -> bool:
 def _library_versions(entries: tuple[str, ...]) -> dict[str, str]:
     found = {"python": ".".join(platform.python_version_tuple()[:2])}
     for library in libraries_of(depends_on(*entries)):
-        installed = _version(DISTRIBUTION_OF.get(library, library))
+        installed = version_of(library)
         if installed is not None:
             found[library] = installed
     return found
@@ -121,13 +118,6 @@ def _library_versions(entries: tuple[str, ...]) -> dict[str, str]:
 
 def library_versions() -> dict[str, str]:
     """Return the versions of weckd-edge, Python and the installed libraries that a bundle's numbers depend on."""
-    installed = {name: _version(name) for name in LIBRARIES}
+    installed = {name: version_of(module) for name, module in LIBRARIES.items()}
     found = {"weckd-edge": weckd_edge.__version__, "python": platform.python_version()}
     return found | {name: number for name, number in installed.items() if number is not None}
-
-
-def _version(distribution: str) -> str | None:
-    try:
-        return version(distribution)
-    except PackageNotFoundError:
-        return None

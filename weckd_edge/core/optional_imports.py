@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
+from collections.abc import Mapping
+from importlib import metadata
 from importlib.util import find_spec
 from types import ModuleType
 
@@ -45,10 +48,40 @@ EXTRA_OF = {
 }
 """Extra of this package that installs each optional top-level module."""
 
+DISTRIBUTION_OF = {
+    "PIL": "pillow",
+    "cyclonedx": "cyclonedx-python-lib",
+    "google": "protobuf",
+    "jpeg_ls": "pyjpegls",
+    "mlflow": "mlflow-skinny",
+    "mlperf_loadgen": "mlcommons-loadgen",
+    "openjpeg": "pylibjpeg-openjpeg",
+    "packageurl": "packageurl-python",
+    "pynvml": "nvidia-ml-py",
+}
+"""Distribution of each module whose name differs from its distribution's name, where it is the one that extras install."""
+
 
 def is_installed(module: str) -> bool:
     """Return whether a module can be found, without importing it."""
     return find_spec(module) is not None
+
+
+def version_of(module: str) -> str | None:
+    """Return the version of the distribution that a top-level module comes from, without importing it.
+
+    A module may come from another distribution than the one that the extras install, such as ``onnxruntime-gpu``. None: no
+    distribution says that it is here.
+    """
+    try:
+        return metadata.version(DISTRIBUTION_OF.get(module, module))
+    except metadata.PackageNotFoundError:
+        return metadata.version(_providers()[module][0]) if module in _providers() else None
+
+
+@functools.cache
+def _providers() -> Mapping[str, list[str]]:
+    return metadata.packages_distributions()
 
 
 def require(module: str, purpose: str) -> ModuleType:

@@ -86,6 +86,11 @@ class BuildContext:
         """Kind of device that the bundle is for."""
         return self.profile.target
 
+    @property
+    def processor(self) -> tuple[str, ...]:
+        """The processor that builds: what a backend predicts depends on it, and so does the form that int8 takes."""
+        return (self.machine.host, *self.machine.instruction_sets)
+
     def step(self, name: str, kind: type[T], key: Key, make: Callable[[Path], T]) -> Stage[T]:
         """Return a step's artefact from the workspace, or make it; its duration is noted."""
         stage = self.workspace.stage(name, kind, key, make)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import importlib
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import Protocol, cast
 
 from weckd_edge.core.errors import ConfigError, DeviceError, MissingDependency, ModelError, did_you_mean
-from weckd_edge.core.optional_imports import is_installed
+from weckd_edge.core.optional_imports import is_installed, version_of
 from weckd_edge.devices.runtime.backends.base import ModelSource, NetworkRunner, Runner
 from weckd_edge.devices.runtime.backends.int8_saturation import would_saturate
 
@@ -114,12 +113,12 @@ def library_version(backend: str) -> str:
         MissingDependency: The library is not installed.
     """
     row = find_backend(backend)
-    try:
-        return metadata.version(row.library)
-    except metadata.PackageNotFoundError as err:
+    version = version_of(row.library)
+    if version is None:
         raise MissingDependency(
             f"{backend} is not installed; pip install 'weckd-edge[{row.extra}]'", code="E_MISSING_LIBRARY"
-        ) from err
+        )
+    return version
 
 
 def installed_version(backend: str) -> str | None:

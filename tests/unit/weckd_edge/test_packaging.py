@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from packaging.requirements import Requirement
 
-from weckd_edge.core.fingerprint import DISTRIBUTION_OF
-from weckd_edge.core.optional_imports import EXTRA_OF
+from weckd_edge.core.optional_imports import DISTRIBUTION_OF, EXTRA_OF
 
 if sys.version_info >= (3, 11):
     import tomllib

@@ -85,6 +85,7 @@ def abstain(
                 "deployed": [deployed.name, deployed.digest()],
                 "recalibration": student.recalibration,
                 "images": [[one.path, *one.identity()] for one in (*frames.val.records, *frames.test.records)],
+                "processor": ctx.processor,
                 "synthetic": index.synthetic,
                 "labels": index.labels,
                 "others": ood_stamps(ctx.config.guard.ood_dirs) if guard.artifact.guard is not None else [],

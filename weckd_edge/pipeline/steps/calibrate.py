@@ -31,6 +31,7 @@ def calibrate(ctx: BuildContext, student: Student, images: SplitFrames) -> Stude
                 "onnx": student.selection.onnx.sha256,
                 "models": student.selection.models,
                 "images": [r.identity() for r in images.records],
+                "processor": ctx.processor,
             },
             "weckd_edge.compile.verify.temperature",
             "weckd_edge.pipeline.steps.predict",

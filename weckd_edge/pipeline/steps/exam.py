@@ -68,6 +68,7 @@ def exam(
                 "verification": verification.artifact,
                 "deployed": [student.deployed.name, student.deployed.digest()],
                 "recalibration": student.recalibration,
+                "processor": ctx.processor,
                 "images": [[one.path, one.examination, one.time_s, *one.identity()] for one in index.split("val", "test")],
                 "attributes": [[one.path, one.attributes] for one in index.images],
                 "named_groups": index.named_groups,

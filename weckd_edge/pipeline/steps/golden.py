@@ -37,6 +37,7 @@ def choose_golden(ctx: BuildContext, student: Student, images: SplitFrames) -> S
                 "frames": ctx.config.selftest.frames,
                 "input": student.input,
                 "images": [r.identity(files=True) for r in images.records],
+                "processor": ctx.processor,
             },
             "weckd_edge.compile.verify.golden",
             "weckd_edge.pipeline.steps.predict",

@@ -73,6 +73,7 @@ def predict(
             candidate.backend,
             *(["as written"] if as_written else []),
             *(["float16"] if candidate.half else []),
+            *ctx.processor,
         ),
         modules=("weckd_edge.compile.verify.implementations", find_backend(candidate.backend).module),
     )

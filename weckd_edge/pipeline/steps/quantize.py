@@ -54,7 +54,7 @@ def quantize(
                 "target": ctx.target,
                 "threads": config.bench.threads,
                 "reduce_range": half_range,
-                "processor": [ctx.machine.host, ctx.machine.instruction_sets] if ctx.target == "cpu" else None,
+                "processor": ctx.processor if ctx.target == "cpu" else None,
             },
             "weckd_edge.compile.quantize.select_precision",
             "weckd_edge.pipeline.steps.export",

@@ -19,12 +19,13 @@ from numpy.typing import NDArray
 
 from support import factories
 from support.errors import raises
-from weckd_edge.artifacts import Int8Count, Measurement
+from weckd_edge.artifacts import Int8Count, MachineState, Measurement
 from weckd_edge.core.errors import ModelError
 from weckd_edge.devices.bench.bench import bench, bench_model
 from weckd_edge.devices.bench.benched_model import BenchedModel, ColdStart, measure_cold_start
 from weckd_edge.devices.bench.cold_start import first_prediction_ns, peak_rss_bytes
 from weckd_edge.devices.bench.folder import read_bench, recover_run
+from weckd_edge.devices.bench.machine_log import MachineFiles
 from weckd_edge.devices.bench.power.base import PowerSourceError, Reading
 from weckd_edge.devices.bench.settings import BenchSettings
 from weckd_edge.devices.bench.verdict import verdict_of
@@ -287,6 +288,21 @@ def test_the_machine_is_watched_before_during_and_after(tmp_path: Path, model: F
     assert machine.before.at_ns < 0 < machine.after.at_ns
     assert len(machine.during) >= 3
     assert {state.cpu_khz for state in machine.during} == {1_000_000}
+
+
+def test_a_watch_that_breaks_is_reported(tmp_path: Path, model: FakeModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = MachineFiles.read_state
+
+    def break_in_the_run(files: MachineFiles) -> MachineState:
+        if threading.current_thread().name == "weckd-watch":
+            raise ValueError("scaling_cur_freq: expected a number")
+        return read(files)
+
+    monkeypatch.setattr(MachineFiles, "read_state", break_in_the_run)
+    found = run_fake(model, tmp_path, parts=False)
+    assert found.warnings[0] == (
+        "clocks and throttling were not watched to the end of the run: scaling_cur_freq: expected a number"
+    )
 
 
 def test_a_clock_that_falls_during_the_run_makes_it_invalid(tmp_path: Path, model: FakeModel) -> None:

@@ -100,6 +100,20 @@ def test_only_the_page_itself_may_use_a_camera(server: DemoServer) -> None:
         assert headers["Permissions-Policy"].startswith("camera=(),")
 
 
+def test_a_model_that_fails_is_answered_and_logged(
+    server: DemoServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(data: bytes) -> None:
+        raise RuntimeError("the library fell over")
+
+    monkeypatch.setattr(server.session, "predict", fail)
+    with caplog.at_level(logging.ERROR):
+        status, _, found = ask(server, "POST", "/api/predict", picture())
+    assert status == 500
+    assert "could not be predicted" in found["error"]
+    assert "the library fell over" in caplog.text
+
+
 def test_an_image_gets_the_prediction_that_predict_gives(server: DemoServer, bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.png").write_bytes(picture())
     (expected,) = predict_images(bundle, [tmp_path / "a.png"], backend="onnxruntime")

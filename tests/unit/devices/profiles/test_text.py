@@ -1,3 +1,5 @@
+import dataclasses
+
 import pytest
 
 from weckd_edge.config import GateConfig
@@ -84,6 +86,15 @@ def test_published_latencies_say_once_what_they_share_and_name_stand_ins() -> No
     assert table.rows == (("m", "int8", "cpu", "1.5", ""), ("m", "int8", "cpu x4", "1 to 2", "a"))
     tables = describe_profile(PROFILE)
     assert tables[tables.index(table) + 1].rows == (("a", "batch 2; measured on B; n"),)
+
+
+def test_more_remarks_than_letters_have_signs_of_their_own() -> None:
+    rows = tuple(latency(note=f"remark {number}", batch=2) for number in range(60))
+    tables = describe_profile(dataclasses.replace(PROFILE, published=rows))
+    (notes,) = [table for table in tables if table.columns == ("note", "says") and len(table.rows) == 60]
+    signs = [sign for sign, _ in notes.rows]
+    assert len(set(signs)) == 60
+    assert (signs[0], signs[25], signs[26], signs[59]) == ("a", "z", "aa", "hhh")
 
 
 def test_what_is_not_known_and_the_sources_end_it() -> None:

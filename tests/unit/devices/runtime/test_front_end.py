@@ -114,7 +114,13 @@ def test_a_camera_frame_is_prepared_as_the_frame_that_it_is_fitted_to(
     frame = FrameSpec(height=40, width=52, crop="center", resize=resize)
     spec = InputSpec(frame=frame, network=NetworkInput(height=10, width=14, mean=(0.0,) * 3, std=(1.0,) * 3))
     front_end, other = FrontEnd(spec, guard_of(spec)), FrontEnd(spec, guard_of(spec))
-    for height, width, region in ((96, 64, None), (96, 64, (2, 4, 52, 40)), (40, 52, None), (20, 36, (4, 2, 30, 10))):
+    for height, width, region in (
+        (96, 64, None),
+        (96, 64, (2, 4, 52, 40)),
+        (40, 52, None),
+        (20, 36, (4, 2, 30, 10)),
+        (96, 64, (0, 0, 52, 40)),
+    ):
         camera = camera_frame(values_of(colour, height, width), colour=colour, region=region)
         expected = other.prepare(frame_from_pixels(rgb_of(camera), spec.frame))
         prepared = front_end.prepare_camera(camera)

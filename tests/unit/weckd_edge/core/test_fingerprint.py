@@ -15,8 +15,9 @@ from pathlib import Path
 import pytest
 
 from weckd_edge.core import fingerprint, import_graph
-from weckd_edge.core.fingerprint import DISTRIBUTION_OF, code_of, key_of
+from weckd_edge.core.fingerprint import code_of, key_of
 from weckd_edge.core.import_graph import depends_on, find_source, libraries_of, module_names, read_source
+from weckd_edge.core.optional_imports import DISTRIBUTION_OF
 from weckd_edge.core.store import digest_of
 
 ROOT = Path(__file__).parents[4]
@@ -120,7 +121,7 @@ def test_a_key_holds_inputs_code_and_the_libraries_of_that_code(monkeypatch: pyt
         digest_of(key_of({"images": 3}, "weckd_edge.metrics")),
     }
     fingerprint._library_versions.cache_clear()
-    monkeypatch.setattr(fingerprint, "version", lambda name: "0.0")
+    monkeypatch.setattr(fingerprint, "version_of", lambda name: "0.0")
     digests.add(digest_of(key_of({"images": 3}, TRAINING)))
     fingerprint._library_versions.cache_clear()
     assert len(digests) == 4

@@ -64,7 +64,8 @@ class Parts:
         self.ctx: Any = SimpleNamespace(
             config=BuildConfig(),
             profile=None,
-            machine=SimpleNamespace(host="Xeon", instruction_sets=("avx2",)),
+            machine=None,
+            processor=("Xeon", "avx2"),
             target="cpu",
             step=take,
             workspace=None,
@@ -140,27 +141,29 @@ def test_a_step_that_goes_by_the_names_of_classes_is_made_anew_for_other_names(
 
 ON_PROCESSORS: dict[str, Callable[[Parts], object]] = {
     "quantize": STEPS["quantize"],
+    "abstain": STEPS["abstain"],
+    "exam": STEPS["exam"],
     "verify": lambda of: verify(of.ctx, of.student, None, of.held_out.test),
 }
 
 
 @pytest.mark.parametrize("name", ON_PROCESSORS)
-@pytest.mark.parametrize("machine", [{"host": "N97"}, {"instruction_sets": ("avx2", "avx512_vnni")}], ids=["host", "sets"])
-def test_what_was_timed_or_looked_up_on_another_processor_is_made_anew(
-    name: str, machine: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("processor", [("N97", "avx2"), ("Xeon", "avx2", "avx512_vnni")], ids=["host", "sets"])
+def test_what_was_timed_or_predicted_on_another_processor_is_made_anew(
+    name: str, processor: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("weckd_edge.pipeline.steps.quantize.needs_half_range", lambda *_: False)
     monkeypatch.setattr("weckd_edge.pipeline.steps.verify.runners_here", lambda _: [])
 
     def key(**changes: Any) -> str:
         parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
-        vars(parts.ctx.machine).update(changes)
+        vars(parts.ctx).update(changes)
         with pytest.raises(KeyTakenError) as caught:
             ON_PROCESSORS[name](parts)
         return digest_of(caught.value.key)
 
     assert key() == key()
-    assert key() != key(**machine)
+    assert key() != key(processor=processor)
 
 
 def test_for_a_jetson_nothing_is_timed_here_and_a_precision_is_chosen_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,7 +171,7 @@ def test_for_a_jetson_nothing_is_timed_here_and_a_precision_is_chosen_once(monke
 
     def key(host: str) -> str:
         parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
-        parts.ctx.target, parts.ctx.machine.host = "jetson", host
+        parts.ctx.target, parts.ctx.processor = "jetson", (host,)
         with pytest.raises(KeyTakenError) as caught:
             STEPS["quantize"](parts)
         return digest_of(caught.value.key)
@@ -184,7 +187,7 @@ def test_predictions_of_a_graph_computed_as_written_are_kept_apart(monkeypatch: 
         monkeypatch.setattr(predict_step, "is_computed_as_written", lambda *_, found=saturates: found)
         parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
         predict_step.predict(parts.ctx, factories.input_spec(24, width=32), candidate, parts.held_out.test)
-    assert runtimes == [("openvino",), ("openvino", "as written")]
+    assert runtimes == [("openvino", "Xeon", "avx2"), ("openvino", "as written", "Xeon", "avx2")]
 
 
 @pytest.mark.parametrize("name", ["export", "verify"])

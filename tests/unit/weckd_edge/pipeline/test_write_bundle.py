@@ -94,7 +94,7 @@ def test_the_evidence_is_what_the_stages_found(tmp_path: Path) -> None:
 
 
 def test_versions_name_what_is_installed_and_leave_out_what_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("weckd_edge.core.fingerprint.LIBRARIES", ("numpy", "a-library-nobody-has"))
+    monkeypatch.setattr("weckd_edge.core.fingerprint.LIBRARIES", {"numpy": "numpy", "nobodys": "a_library_nobody_has"})
     found = library_versions()
     assert list(found) == ["weckd-edge", "python", "numpy"]
     assert found["numpy"] == np.__version__
