@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from weckd_edge.artifacts import SPLITS, BadFile, DatasetIndex, ImageRecord, Labels
+from weckd_edge.artifacts import SPLITS, BadFile, DataNote, DatasetIndex, ImageRecord, Labels, PublishedLeaks
 from weckd_edge.config import DataConfig
-from weckd_edge.core.errors import ConfigError, DataError
+from weckd_edge.core.errors import ConfigError, DataError, did_you_mean
 from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.progress import Progress
 from weckd_edge.core.store import Stage, Workspace
-from weckd_edge.train.data.duplicates.groups import group_images
+from weckd_edge.train.data.duplicates.groups import Grouping, group_images
 from weckd_edge.train.data.duplicates.ties import find_ties
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.listing import data_root, fingerprint
@@ -28,7 +29,7 @@ from weckd_edge.train.data.unlabelled import UnlabelledFolder, read_unlabelled, 
 if TYPE_CHECKING:
     from weckd_edge.config import BuildConfig
 
-__all__ = ["build_index", "cached_index", "data_root"]
+__all__ = ["build_index", "cached_index", "data_root", "index_for_test"]
 
 _SHOWN = 10
 
@@ -65,42 +66,117 @@ def build_index(  # noqa: PLR0913 - one call says everything, by keyword
         StoreError: The cache cannot be used.
     """
     with open_scan_store(cache, progress) as store:
-        found = read_data(path, progress, config, store)
-        labels = Labels(found.labels)
-        bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
-        kept, notes = keeps_published(
-            [image.listed.label for image in usable], [image.listed.published_split for image in usable], config
-        )
-        # Copies that are left out below still tell which groups are one: those that name the same picture.
-        grouping = group_images(usable, find_ties(usable, config.near_duplicate_distance, store))
-        leaks = count_leaks(usable, grouping.groups)
-        images = _first_of_copies(usable, per_split=kept)
-        group_of = {image.listed.path: group for image, group in zip(usable, grouping.groups, strict=True)}
-        items = _split_items(images, [group_of[image.listed.path] for image in images])
+        read = _read_images(path, config, store, progress, skip_bad=skip_bad)
+        items = _split_items(read.images, read.groups)
         if fold is None:
-            places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=kept)
+            places = split_images(items, config, labelled_subsets=labelled_subsets, seed=seed, published=read.kept)
         else:
-            _refuse_published_folds(path, kept=kept)
+            _refuse_published_folds(path, kept=read.kept)
             places = split_fold(items, config, fold, labelled_subsets=labelled_subsets, seed=seed)
             progress.note(f"fold {fold.number} of {fold.count} is the test split")
-        unlabelled = _read_unlabelled(images, [place.split for place in places], config, progress, store, skip_bad=skip_bad)
-    index = DatasetIndex(
-        name=found.root.resolve().name,
-        labels=labels,
-        images=_records(images, items, places, labels),
-        bad_files=tuple(sorted((*bad, *unlabelled.bad_files), key=lambda file: file.path)),
-        synthetic=is_phantom(found.root),
+        splits = [place.split for place in places]
+        unlabelled = _read_unlabelled(read.images, splits, config, progress, store, skip_bad=skip_bad)
+    index = replace(
+        read.index(places, read.labels),
         seed=seed,
-        near_duplicate_groups=grouping.near_duplicate_groups,
-        exact_copies=len(usable) - len(images),
+        bad_files=tuple(sorted((*read.bad, *unlabelled.bad_files), key=lambda file: file.path)),
         unlabelled=unlabelled.images,
         unlabelled_left_out=unlabelled.left_out,
-        named_groups=sum(image.listed.group is not None for image in images),
-        notes=(*found.notes, *notes, *(leak_notes(leaks) if kept else ())),
-        published_leaks=leaks,
     )
-    _report(index, config, grouping.separate_ties, progress, published=kept or fold is not None)
+    _report(index, config, read.grouping.separate_ties, progress, published=read.kept or fold is not None)
     return index
+
+
+def index_for_test(
+    path: Path, config: DataConfig, labels: Labels, *, skip_bad: bool, progress: Progress, cache: Path | None = None
+) -> DatasetIndex:
+    """Read and group a data set whose images are all held out: a network with these classes was trained without it.
+
+    Args:
+        path: A folder or a CSV, in a layout of ``list_data``.
+        config: Distances and columns.
+        labels: Classes of the network, in the order of its outputs; the images need not be of all of them.
+        skip_bad: Whether files that cannot be used are left out and recorded, instead of refusing the data set.
+        progress: Receiver of the progress.
+        cache: Folder that keeps what was read of each image, for a later run; None keeps nothing.
+
+    Raises:
+        DataError: The data cannot be used, or an image is of another class; one line says why.
+        StoreError: The cache cannot be used.
+    """
+    with open_scan_store(cache, progress) as store:
+        read = _read_images(path, config, store, progress, skip_bad=skip_bad, keep_published=False)
+    others = [name for name in read.labels if name not in labels]
+    if others:
+        raise DataError(
+            f"{path}: expected images of the network's classes ({', '.join(labels)}), found '{others[0]}'"
+            f"{did_you_mean(others[0], labels)}",
+            code="E_DATA_OTHER_CLASSES",
+        )
+    index = read.index([Placement(split="test", labelled_subset=None)] * len(read.images), labels)
+    for one in index.notes:
+        (progress.warn if one.is_warning else progress.note)(one.text)
+    return index
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _ReadImages:
+    """A data set that was read and grouped, before it is split."""
+
+    root: Path
+    labels: Labels
+    bad: tuple[BadFile, ...]
+    images: list[ScannedImage]
+    groups: list[str]
+    copies: int
+    grouping: Grouping
+    leaks: PublishedLeaks | None
+    kept: bool
+    notes: tuple[DataNote, ...]
+
+    def index(self, places: Sequence[Placement], labels: Labels) -> DatasetIndex:
+        """Return the index of the images in these places."""
+        return DatasetIndex(
+            name=self.root.resolve().name,
+            labels=labels,
+            images=_records(self.images, _split_items(self.images, self.groups), places, labels),
+            bad_files=self.bad,
+            synthetic=is_phantom(self.root),
+            near_duplicate_groups=self.grouping.near_duplicate_groups,
+            exact_copies=self.copies,
+            named_groups=sum(image.listed.group is not None for image in self.images),
+            notes=self.notes,
+            published_leaks=self.leaks,
+        )
+
+
+def _read_images(
+    path: Path, config: DataConfig, store: ScanStore, progress: Progress, *, skip_bad: bool, keep_published: bool = True
+) -> _ReadImages:
+    found = read_data(path, progress, config, store)
+    labels = Labels(found.labels)
+    bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
+    kept, notes = False, ()
+    if keep_published:
+        named = [image.listed.published_split for image in usable]
+        kept, notes = keeps_published([image.listed.label for image in usable], named, config)
+    # Copies that are left out below still tell which groups are one: those that name the same picture.
+    grouping = group_images(usable, find_ties(usable, config.near_duplicate_distance, store))
+    leaks = count_leaks(usable, grouping.groups)
+    images = _first_of_copies(usable, per_split=kept)
+    group_of = {image.listed.path: group for image, group in zip(usable, grouping.groups, strict=True)}
+    return _ReadImages(
+        root=found.root,
+        labels=labels,
+        bad=tuple(sorted(bad, key=lambda file: file.path)),
+        images=images,
+        groups=[group_of[image.listed.path] for image in images],
+        copies=len(usable) - len(images),
+        grouping=grouping,
+        leaks=leaks if keep_published else None,
+        kept=kept,
+        notes=(*found.notes, *notes, *(leak_notes(leaks) if kept else ())),
+    )
 
 
 def _records(

@@ -49,6 +49,7 @@ from weckd_edge.artifacts.data import (
     UnlabelledImage,
 )
 from weckd_edge.artifacts.environment import BackboneLicence, Distribution, Environment
+from weckd_edge.artifacts.evaluation import EvaluatedSlice, Evaluation
 from weckd_edge.artifacts.exam import (
     LARGEST_EVIDENCE,
     MAX_EDGES,
@@ -180,6 +181,8 @@ __all__ = [
     "EarlyStop",
     "Environment",
     "Estimate",
+    "EvaluatedSlice",
+    "Evaluation",
     "ExamCandidate",
     "ExamChoice",
     "ExamCurvePoint",

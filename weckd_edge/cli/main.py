@@ -41,6 +41,7 @@ COMMANDS = {
     "tune": Entry("weckd_edge.cli.tune", "Tune learning rate and distillation on validation images."),
     "config": Entry("weckd_edge.cli.config", "Show every setting of a build, with its value and its origin."),
     "predict": Entry("weckd_edge.cli.predict", "Classify images with a bundle."),
+    "evaluate": Entry("weckd_edge.cli.evaluate", "Measure a bundle on labelled images that its build has not seen."),
     "demo": Entry("weckd_edge.cli.demo", "Serve a local page that classifies images with a bundle."),
     "verify": Entry("weckd_edge.cli.verify", "Check a bundle's signature, digests and self-test."),
     "bench": Entry("weckd_edge.cli.bench", "Measure a bundle's latency, memory and energy, here or over ssh."),

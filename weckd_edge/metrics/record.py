@@ -51,7 +51,7 @@ def measure_metrics(
         MissingDependency: scipy is not installed.
     """
     predictions, labels = verification.predictions, index.labels
-    prevalence = _prevalence(config, labels)
+    prevalence = stated_prevalence(config, labels)
     fp32, compiled = _to_predictions(predictions)
     before, after, difference = _pair(fp32, compiled, prevalence, index.seed)
     cuts, notes = cut_slices(config, index)
@@ -193,7 +193,8 @@ def _selective_metrics(
     )
 
 
-def _prevalence(config: ReportConfig, labels: Sequence[str]) -> Floats | None:
+def stated_prevalence(config: ReportConfig, labels: Sequence[str]) -> Floats | None:
+    """Return the prevalence of each class that the settings state, in label order; None where they state none."""
     if not config.prevalence:
         return None
     stated = {entry.label: entry.fraction for entry in config.prevalence}
