@@ -1,12 +1,17 @@
 """A bundle is loaded, says what it is, and proves it."""
 
+import json
+import platform
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 import weckd_edge
+from support import factories
 from support.errors import raises
 from weckd_edge.bundle.writer import seal
+from weckd_edge.cli.main import cli
 from weckd_edge.core.errors import BundleError, ConfigError, DeviceError
 
 pytest.importorskip("onnxruntime")
@@ -133,3 +138,37 @@ def test_a_model_runs_the_bytes_that_were_checked_whatever_becomes_of_the_files(
     (here / "ear-bundle/model/model.onnx").write_bytes(b"changed")
     with bundle.open("onnxruntime") as model:
         assert model.predict("eardrum.png") == before
+
+
+def with_limit(here: Path, milliseconds: float) -> weckd_edge.Bundle:
+    """The bundle with another limit of latency, unsigned."""
+    folder = here / "ear-bundle"
+    manifest = weckd_edge.load(folder).manifest
+    gates = tuple(replace(gate, limit=milliseconds, verdict="INCONCLUSIVE", value=None) for gate in manifest.gates)
+    (folder / "signature").unlink()
+    seal(folder, replace(manifest, gates=gates))
+    return weckd_edge.load(folder)
+
+
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the bundle is for x86")
+@pytest.mark.parametrize(("milliseconds", "verdict", "code"), [(1e-6, "FAIL", 3), (1e4, "PASS", 0)])
+def test_a_bench_on_its_device_judges_the_bundles_limits(
+    here: Path, capsys: pytest.CaptureFixture[str], milliseconds: float, verdict: str, code: int
+) -> None:
+    bundle = with_limit(here, milliseconds)
+    settings = weckd_edge.BenchSettings(queries=700, warmup=0)
+    (gate,) = bundle.judge(bundle.bench(settings, power="none"))
+    assert (gate.name, gate.limit) == ("max_latency_p90_ms", milliseconds)
+    assert gate.verdict == verdict
+    assert cli(["bench", "ear-bundle", "--queries", "700", "--power", "none", "-q"], standalone_mode=False) == code
+    assert verdict in capsys.readouterr().out
+    line = ["bench", "ear-bundle", "--queries", "700", "--power", "none", "-q", "--json"]
+    assert cli(line, standalone_mode=False) == code
+    assert [one["verdict"] for one in json.loads(capsys.readouterr().out)["gates"]] == [verdict]
+
+
+def test_a_bench_is_judged_by_the_profile_that_the_bundle_was_built_for(here: Path) -> None:
+    (here / "mine.toml").write_text('extends = "generic-x86"\nid = "mine"\nname = "Mine"\n', encoding="utf-8")
+    bundle = weckd_edge.load("ear-bundle")
+    with raises(ConfigError, "E_CONFIG_CHOICE", says="generic-x86"):
+        bundle.judge(factories.measurement(), device="mine.toml")
