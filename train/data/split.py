@@ -15,6 +15,8 @@ from weckd_edge.train.data.allocate import Bin, allocate
 from weckd_edge.train.data.folds import Fold
 from weckd_edge.train.data.published import test_part
 
+_ROUNDING = 1e-9
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SplitItem:
@@ -57,7 +59,7 @@ def split_images(
     bins: list[tuple[Placement, Bin]] = [
         (Placement(split="test"), Bin(part=config.test_fraction, needs_all=True)),
         (Placement(split="val"), Bin(part=config.val_fraction, needs_all=True)),
-        *_train_bins(config.labelled_fraction, labelled_subsets, train),
+        *_train_bins(config, labelled_subsets, train),
     ]
     return _distribute(items, bins, seed)
 
@@ -88,19 +90,22 @@ def split_fold(
     val = min(0.5, config.val_fraction * len(items) / len(rest))
     bins = [
         (Placement(split="val"), Bin(part=val, needs_all=True)),
-        *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val),
+        *_train_bins(config, labelled_subsets, 1 - val),
     ]
     placed = iter(_distribute(rest, bins, fold.seed(seed)))
     return tuple(Placement(split="test") if place_of[item.group] == fold.number - 1 else next(placed) for item in items)
 
 
-def _train_bins(subset: float, labelled_subsets: int, train: float) -> list[tuple[Placement, Bin]]:
+def _train_bins(config: DataConfig, labelled_subsets: int, train: float) -> list[tuple[Placement, Bin]]:
+    subset = config.fraction_of_a_subset(labelled_subsets) if labelled_subsets else 0.0
     named = [
         (Placement(split="train", labelled_subset=k), Bin(part=train * subset, needs_all=True))
         for k in range(labelled_subsets)
     ]
-    rest = max(0.0, train * (1 - subset * labelled_subsets))
-    return [*named, (Placement(split="train"), Bin(part=rest, needs_all=not labelled_subsets))]
+    rest = 1 - subset * labelled_subsets
+    if rest < _ROUNDING:
+        return named
+    return [*named, (Placement(split="train"), Bin(part=train * rest, needs_all=not labelled_subsets))]
 
 
 def _distribute(items: Sequence[SplitItem], bins: Sequence[tuple[Placement, Bin]], seed: int) -> tuple[Placement, ...]:
@@ -161,7 +166,7 @@ def _around_published(
         bins.append((Placement(split="val"), Bin(part=val, needs_all=True)))
     try:
         placed = _distribute(
-            [items[i] for i in rest], [*bins, *_train_bins(config.labelled_fraction, labelled_subsets, 1 - val)], seed
+            [items[i] for i in rest], [*bins, *_train_bins(config, labelled_subsets, 1 - val)], seed
         )
     except DataError as err:
         raise DataError(

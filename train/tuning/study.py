@@ -174,7 +174,7 @@ def run_study(
             seeds=grid.seeds,
             folds=grid.folds,
             strategies=tuple(grid.strategies),
-            labelled_fraction=config.data.labelled_fraction,
+            labelled_fraction=config.data.fraction_of_a_subset(len(config.link)),
         )
         write_atomic(out / FACTS_FILE, to_json(facts))
         write_atomic(out / SETTINGS_FILE, to_json(without_folders(config)))

@@ -88,7 +88,7 @@ class BuildConfig:
             f"select.link = '{self.select.link}': the chain has the links M1 to M{len(self.link)}",
             code="E_CONFIG_CHOICE",
         )
-        total = self.data.labelled_fraction * len(self.link)
+        total = (self.data.labelled_fraction or 0.0) * len(self.link)
         check_setting(
             total <= 1 + 1e-9,
             f"labelled_fraction = {self.data.labelled_fraction} for each of {len(self.link)} links asks for {total:.0%} of "

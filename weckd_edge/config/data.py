@@ -13,7 +13,8 @@ class DataConfig:
 
     Attributes:
         labelled_fraction: Fraction of the training images in one labelled subset, over 0 and at most 1. Every link has a
-            subset of its own, so the fractions of all links together are at most 1.
+            subset of its own, so the fractions of all links together are at most 1. None deals all training images to the
+            links in equal parts.
         test_fraction: Fraction of all images in the test split, in whole groups, over 0 and under 0.5.
         val_fraction: Fraction of all images in the validation split, in whole groups, over 0 and under 0.5.
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes, 0 to 16, at which two images are
@@ -38,7 +39,7 @@ class DataConfig:
             ``PatientID``. Its groups are numbered, and no value is kept. A group of the CSV comes first. None reads none.
     """
 
-    labelled_fraction: float = 0.1
+    labelled_fraction: float | None = None
     test_fraction: float = 0.2
     val_fraction: float = 0.1
     near_duplicate_distance: int | None = 10
@@ -54,7 +55,7 @@ class DataConfig:
 
     def __post_init__(self) -> None:
         check_setting(
-            0 < self.labelled_fraction <= 1,
+            self.labelled_fraction is None or 0 < self.labelled_fraction <= 1,
             f"labelled_fraction = {self.labelled_fraction}: expected a part of the training images, over 0 and at most 1",
         )
         for name in ("test_fraction", "val_fraction"):
@@ -93,3 +94,7 @@ class DataConfig:
             self.exam_column,
             self.time_column,
         )
+
+    def fraction_of_a_subset(self, labelled_subsets: int) -> float:
+        """Return the fraction of the training images in each of so many labelled subsets, at least one."""
+        return 1 / labelled_subsets if self.labelled_fraction is None else self.labelled_fraction

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +52,14 @@ def test_an_index_names_every_image_once_and_survives_json(folder: Path) -> None
     assert not index.synthetic
     assert from_json(DatasetIndex, to_json(index), where="index", error=DataError) == index
     assert to_json(index_of(folder)) == to_json(index)
+
+
+def test_every_training_image_is_labelled_unless_a_fraction_is_named(folder: Path) -> None:
+    index = index_of(folder, config=DataConfig())
+    subsets = Counter(record.labelled_subset for record in index.split("train"))
+    assert set(subsets) == {0, 1}
+    assert max(subsets.values()) - min(subsets.values()) <= 2
+    assert {record.labelled_subset for record in index.split("val", "test")} == {None}
 
 
 def test_copies_with_one_label_are_counted_and_left_out(folder: Path) -> None:
