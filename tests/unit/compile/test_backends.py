@@ -121,6 +121,8 @@ class TestOpenVINO:
         assert built.settings == {"INFERENCE_PRECISION_HINT": "f32"}
         floats = openvino_backend.executed_layers(graphs["fp32"])
         assert {layer.precision for layer in floats if layer.kind == "Convolution"} == {"f32"}, "never bfloat16"
+        written = openvino_backend.executed_layers(graphs["cpu"], reference=True)
+        assert {layer.precision for layer in written if layer.kind == "Convolution"} == {"f32"}, "no int8 kernel"
 
     def test_the_same_graph_gives_the_same_bytes_wherever_it_lies(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = []
