@@ -14,6 +14,7 @@ from weckd_edge.compile.importing.metadata import completed, read_metadata
 from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.rewrites.classical import class_names, drop_zip_maps, write_classical_out
 from weckd_edge.compile.importing.rewrites.constants import drop_unread, fold_constants, sort_nodes
+from weckd_edge.compile.importing.rewrites.integer_operators import name_zero_points
 from weckd_edge.compile.importing.rewrites.operators import (
     CLASSICAL,
     STANDARD,
@@ -87,6 +88,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     drop_zip_maps(model.graph)
     keep_output(model.graph, choose_output(name, model.graph, hints.output))
     drop_unread(model.graph)
+    name_zero_points(model.graph)
     quantized = is_quantized(model)
     standard = normalise_quantized(name, model) if quantized else model
     refuse_custom(name, standard.graph.node, (*STANDARD, CLASSICAL))
