@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -268,6 +269,7 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     assert brought.quantized
     assert any("quantized already: it is verified and measured as it is" in line for line in brought.notes)
     made = import_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
+    assert re.search(r"by \S+ \(95th percentile\), and at most \S+\.$", made.notes[-1])
     assert made.parameters == count_parameters(plain.graph)
     assert made.macs > 8 * 3 * 9 * 144
     contract = InputSpec(
@@ -294,6 +296,28 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     sessions = [ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"]) for folder in shipped]
     small, pairs_kept = (session.run(None, {"frame": frame})[0] for session in sessions)
     np.testing.assert_allclose(small, pairs_kept, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["float", "QDQ"])
+def test_a_network_that_predicts_otherwise_is_refused_by_what_was_done_to_it(plain: Any, tmp_path: Path, form: str) -> None:
+    pytest.importorskip("torch")
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.imported_network import import_network
+    from weckd_edge.compile.importing.network import read_onnx
+
+    onnx.save(plain if form == "float" else quantized(plain, tmp_path, form, "QInt8", "QInt8"), tmp_path / "net.onnx")
+    brought = read_onnx(tmp_path / "net.onnx", InputHints(mean=(0.5,) * 3, std=(0.5,) * 3))
+    (last,) = [node for node in brought.model.graph.node if node.op_type == "Gemm"]
+    (bias,) = [tensor for tensor in brought.model.graph.initializer if tensor.name == last.input[2]]
+    moved = -9 * onnx.numpy_helper.to_array(bias)
+    bias.CopyFrom(onnx.numpy_helper.from_array(moved, bias.name))
+    says = {
+        "float": ("net: written in this project's form, it predicts otherwise", "export it again"),
+        "QDQ": ("net: with its int8 rewritten as Q/DQ pairs, it", "(95th percentile)", "import the float network"),
+    }
+    with raises(ModelError, "E_MODEL_IMPORT", says=says[form]) as caught:
+        import_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
+    assert "opset 17 to" not in str(caught.value)
 
 
 def _layers(model: Any) -> list[str]:
