@@ -26,7 +26,7 @@ from weckd_edge.compile.importing.rewrites.operators import (
 )
 from weckd_edge.compile.importing.rewrites.opset import let_runtime_read, to_opset
 from weckd_edge.compile.importing.rewrites.padding import fold_padding
-from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
+from weckd_edge.compile.importing.rewrites.quantized_file import has_wide_weights, is_quantized, normalise_quantized
 from weckd_edge.compile.importing.rewrites.training_mode import set_to_inference
 from weckd_edge.compile.importing.rewrites.weights import check_weights, half_of, to_float32
 from weckd_edge.core.errors import ModelError
@@ -53,6 +53,7 @@ class OnnxNetwork:
         notes: Findings and decisions, in words.
         doubts: Possible faults of it, in words.
         quantized: Whether it was quantized by its user; ``model`` then holds Q/DQ pairs, as ``quantized_file`` writes them.
+        wide_weights: Whether int8 weights of it need more than 7 bits.
     """
 
     name: str
@@ -68,6 +69,7 @@ class OnnxNetwork:
     notes: tuple[str, ...]
     doubts: tuple[str, ...]
     quantized: bool = False
+    wide_weights: bool = False
 
 
 def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
@@ -122,6 +124,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
         notes=notes,
         doubts=doubts,
         quantized=quantized,
+        wide_weights=quantized and has_wide_weights(standard),
     )
 
 

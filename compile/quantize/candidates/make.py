@@ -186,7 +186,12 @@ class CandidateMaker:
         try:
             with self.progress.task("int8 by NNCF", 1):
                 candidate.built = nncf_backend.build_int8_ir(
-                    candidate.onnx, inputs, len(chosen), exported.network_input_name, candidate.folder
+                    candidate.onnx,
+                    inputs,
+                    len(chosen),
+                    exported.network_input_name,
+                    candidate.folder,
+                    reduce_range=self.deployment.reduce_range,
                 )
         except (ModelError, MissingDependency) as err:
             candidate.trial = replace(candidate.trial, note=str(err))

@@ -61,7 +61,16 @@ def images(count: int = 8) -> list[Any]:
     return [random.normal(size=SHAPE).astype(np.float32) for _ in range(count)]
 
 
-def quantized(plain: Any, folder: Any, form: str, activations: str, weights: str, *, symmetric: bool = True) -> Any:
+def quantized(
+    plain: Any,
+    folder: Any,
+    form: str,
+    activations: str,
+    weights: str,
+    *,
+    symmetric: bool = True,
+    reduce_range: bool = False,
+) -> Any:
     quantization = pytest.importorskip("onnxruntime.quantization")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # untyped
@@ -80,6 +89,7 @@ def quantized(plain: Any, folder: Any, form: str, activations: str, weights: str
         activation_type=getattr(quantization.QuantType, activations),
         weight_type=getattr(quantization.QuantType, weights),
         per_channel=form == "QDQ",
+        reduce_range=reduce_range,
         extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
     )
     return onnx.load(folder / "quantized.onnx")
@@ -296,6 +306,19 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     sessions = [ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"]) for folder in shipped]
     small, pairs_kept = (session.run(None, {"frame": frame})[0] for session in sessions)
     np.testing.assert_allclose(small, pairs_kept, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_weights_that_take_more_than_seven_bits_are_noticed(plain: Any, tmp_path: Path, form: str, reduced: bool) -> None:
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.network import read_onnx
+
+    model = quantized(plain, tmp_path, form, "QInt8", "QInt8", reduce_range=reduced)
+    onnx.save(model, tmp_path / "net.onnx")
+    hints = InputHints(mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert read_onnx(tmp_path / "net.onnx", hints).wide_weights is not reduced
+    assert not read_onnx(tmp_path / "plain.onnx", hints).wide_weights
 
 
 @pytest.mark.parametrize("form", ["float", "QDQ"])
