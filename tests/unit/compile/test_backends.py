@@ -26,10 +26,12 @@ from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
 from weckd_edge.compile.graph import HALF_OPSET, IR_VERSIONS, OPSET
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.fp16_form import make_half
+from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref, file_ref, sha256_file
 from weckd_edge.devices.jetson.recipe import read_recipe
+from weckd_edge.devices.jetson.version_rules import RULES
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.backends import table
 from weckd_edge.devices.runtime.backends.int8_saturation import LARGEST_SAFE_WEIGHT
@@ -320,6 +322,22 @@ class TestTensorRT:
             written = [(entry.domain, entry.version) for entry in model.opset_import]
             opset = HALF_OPSET if "float16" in path.name else OPSET
             assert (written, model.ir_version) == ([("", opset)], IR_VERSIONS[opset]), path.name
+
+    def test_every_version_is_given_graphs_whose_frame_it_reads(self, graphs: dict[str, Path], tmp_path: Path) -> None:
+        self.recipe(graphs["jetson"], tmp_path, "jetson-agx-orin-64gb")
+        recipe = read_recipe(tmp_path / "recipe.json")
+        tried: dict[str, set[str]] = {}
+        for rule in RULES:
+            asked = {attempt.form for attempt in rule.attempts} | ({"plain"} if rule.dla else set())
+            for form in asked:
+                file = recipe.find(form)  # type: ignore[arg-type]  # mypy reads texts
+                assert file is not None
+                path = graphs["jetson"] if form == "float32" else tmp_path / file.name
+                broken = find_violations(onnx.load(path), tensorrt=f"{rule.since}.0")
+                assert not [found.rule for found in broken if "uint8" in found.rule], (rule.since, form)
+                tried.setdefault(form, set()).add(rule.since)
+        assert tried["float32-frame"] == {"8.5"}
+        assert tried.keys() == {graph.form for graph in recipe.graphs}
 
     def test_a_module_with_a_dla_gets_a_graph_for_it_with_its_ranges(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = self.recipe(graphs["jetson"], tmp_path, "jetson-agx-orin-64gb")
