@@ -458,7 +458,7 @@ def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) ->
 
 @pytest.mark.parametrize("half", [False, True])
 @pytest.mark.parametrize("saturates", [False, True])
-def test_layers_are_told_in_the_form_in_which_the_deployed_model_runs(
+def test_layers_are_listed_in_the_form_in_which_the_deployed_model_runs(
     ears: Ears, stub: StandIns, monkeypatch: pytest.MonkeyPatch, half: bool, saturates: bool
 ) -> None:
     monkeypatch.setattr("weckd_edge.compile.verify.implementations.is_computed_as_written", lambda *_: saturates)
