@@ -167,7 +167,7 @@ class _PairWriter:
         moved.CopyFrom(node)
         moved.input[0], moved.output[0] = self._real(source), f"{node.output[0]}_raw"
         scale, zero = self.pairs[source]
-        if node.op_type == "Pad" and all(a.s == b"constant" for a in node.attribute if a.name == "mode"):
+        if node.op_type == "Pad" and _read(node, 1) and all(a.s == b"constant" for a in node.attribute if a.name == "mode"):
             code = self._constant(node, _read(node, 2)) if _read(node, 2) else 0
             moved.input.extend([""] * (3 - len(moved.input)))
             moved.input[2] = self._number(node, code, scale, zero)
