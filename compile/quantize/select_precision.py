@@ -185,7 +185,7 @@ class Selector:
         )
 
     def _add_mixed(self, best: PrecisionCandidate) -> None:
-        """Leave the most sensitive layers in floating point until the limits hold: twice as many each time."""
+        """Leave the most sensitive layers in float until the limits hold: twice as many each time, then all allowed."""
         if best.whole is None or self.config.max_float_layers == 0:
             return
         order = self.maker.rank_layers(best)

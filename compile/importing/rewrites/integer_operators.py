@@ -201,10 +201,9 @@ class _PairWriter:
 
     def _type_of(self, tensor: str) -> np.dtype[Any]:
         """Return the type of a tensor that holds codes."""
-        if tensor in self.pairs:
-            return self.arrays[self.pairs[tensor][1]].dtype
-        if tensor in self.arrays:
-            return self.arrays[tensor].dtype
+        known = self.arrays.get(self.pairs[tensor][1] if tensor in self.pairs else tensor)
+        if known is not None:
+            return known.dtype
         taken = next((value for value in self.graph.input if value.name == tensor), None)
         kind = taken.type.tensor_type.elem_type if taken is not None else self.onnx.TensorProto.UINT8
         return np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind))
