@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
 
 from weckd_edge.devices.runtime.backends.base import Frame, Probabilities
 
@@ -23,3 +25,9 @@ class LayerValues:
 
 LayerReader = Callable[[Frame], LayerValues]
 """Runs a graph once on a frame ``[1, H, W, 3]``."""
+
+
+class LayerOpener(Protocol):
+    """Opens a model so that it also returns tensors from inside it."""
+
+    def __call__(self, model: Path, names: Sequence[str], *, reference: bool = False, half: bool = False) -> LayerReader: ...

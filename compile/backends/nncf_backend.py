@@ -26,7 +26,13 @@ from weckd_edge.devices.runtime.backends.openvino_layers import operators_before
 
 
 def build_int8_ir(
-    onnx: Path, frames: Iterable[NDArray[np.uint8]], count: int, first: str | None, folder: Path
+    onnx: Path,
+    frames: Iterable[NDArray[np.uint8]],
+    count: int,
+    first: str | None,
+    folder: Path,
+    *,
+    reduce_range: bool = False,
 ) -> BuiltModel:
     """Write an int8 IR that NNCF has quantized.
 
@@ -36,6 +42,8 @@ def build_int8_ir(
         count: Number of frames.
         first: Name of the network's input tensor inside the graph; operators before it stay in floating point.
         folder: Folder to write to; exists.
+        reduce_range: Whether all weights are kept to seven bits, for processors whose 16-bit sums of 8-bit products overflow
+            (x86 without VNNI); by NNCF's default only those of the first layer are.
 
     Raises:
         ModelError: NNCF or OpenVINO refuses the graph.
@@ -48,6 +56,7 @@ def build_int8_ir(
     try:
         dataset = nncf.Dataset(list(frames))
         scope = nncf.IgnoredScope(names=operators_before(model, first), validate=False) if first else None
+        half = {"overflow_fix": nncf.quantization.advanced_parameters.OverflowFix.ENABLE} if reduce_range else {}
         with contextlib.redirect_stdout(io.StringIO()):
             small = nncf.quantize(
                 model,
@@ -56,6 +65,7 @@ def build_int8_ir(
                 target_device=nncf.TargetDevice.CPU,
                 subset_size=count,
                 ignored_scope=scope,
+                advanced_parameters=nncf.AdvancedQuantizationParameters(**half),
             )
     except Exception as err:  # NNCF's errors and OpenVINO's have no common base class
         raise ModelError(f"NNCF cannot quantize this network ({first_line(err)})", code="E_MODEL_QUANTIZE") from err

@@ -12,24 +12,31 @@ from weckd_edge.compile.graph import load_graph
 from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.optional_imports import require
 from weckd_edge.devices.runtime.backends.base import Frame
+from weckd_edge.devices.runtime.backends.onnxruntime_backend import session_options
 
 
-def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
-    """Open an ONNX graph as it is written, without any fusion, so that it also returns these tensors.
+def open_layers(model: Path, names: Sequence[str], *, reference: bool = False, half: bool = False) -> LayerReader:
+    """Open an ONNX graph so that it also returns these tensors.
+
+    Args:
+        model: Path of the graph.
+        names: Names of the tensors.
+        reference: Compute exactly as the graph is written, without any fusion.
+        half: Compute in float16; never asked for, as ONNX Runtime has no such mode.
 
     Raises:
         ModelError: The graph cannot be read, or ONNX Runtime refuses it.
     """
+    del half
     onnx, ort = require("onnx", "compare layers"), require("onnxruntime", "compare layers")
     graph = load_graph(model)
     output = graph.graph.output[0].name
     for name in names:
         if name != output:
             graph.graph.output.append(onnx.ValueInfoProto(name=name))
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 3
+    options = session_options(ort, threads=1)
+    if reference:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         session = ort.InferenceSession(graph.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as err:  # ONNX Runtime's errors share no base class but Exception

@@ -140,8 +140,13 @@ def set_ir_temperature(model: Path, temperature: float, folder: Path) -> tuple[F
     return file_ref(folder, path), file_ref(folder, path.with_suffix(".bin"))
 
 
-def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
+def executed_layers(model: Path, *, reference: bool = False, half: bool = False) -> tuple[ExecutedLayer, ...]:
     """Return the layers of an IR or ONNX graph as this processor runs them, in order; constants are left out.
+
+    Args:
+        model: Path of the ``.xml`` or ``.onnx``.
+        reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ModelError: OpenVINO cannot read or compile the graph.
@@ -149,13 +154,20 @@ def executed_layers(model: Path) -> tuple[ExecutedLayer, ...]:
     """
     ov = require("openvino", "tell in which precision layers run")
     try:
-        return layers_of(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings_for(threads=1)))
+        settings = settings_for(threads=1, reference=reference, half=half)
+        return layers_of(ov.Core().compile_model(read_ov_model(ov, model), "CPU", settings))
     except RuntimeError as err:
         raise ModelError(f"{model.name}: OpenVINO cannot run it ({last_line(err)})", code="E_MODEL_BACKEND_RUN") from err
 
 
-def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
+def open_layers(model: Path, names: Sequence[str], *, reference: bool = False, half: bool = False) -> LayerReader:
     """Open an IR or ONNX graph so that it also returns these tensors.
+
+    Args:
+        model: Path of the ``.xml`` or ``.onnx``.
+        names: Names of the tensors.
+        reference: Compute exactly as the graph is written, however slow.
+        half: Compute in float16 wherever a layer is not int8.
 
     Raises:
         ModelError: OpenVINO cannot read or compile the model, or it has no such tensor.
@@ -165,7 +177,7 @@ def open_layers(model: Path, names: Sequence[str]) -> LayerReader:
         graph = read_ov_model(ov, model)
         if names:
             graph.add_outputs(list(names))
-        compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1))
+        compiled = ov.Core().compile_model(graph, "CPU", settings_for(threads=1, reference=reference, half=half))
     except RuntimeError as err:
         raise ModelError(
             f"{model.name}: OpenVINO cannot return its layers ({last_line(err)})",

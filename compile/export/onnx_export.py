@@ -71,8 +71,10 @@ class Preprocess(torch.nn.Module):
     def _bilinear(self, frames: torch.Tensor) -> torch.Tensor:
         x = _planes(frames)
         top, left, height, width = crop_box(self.spec.frame)
-        if (height, width) != (self.spec.frame.height, self.spec.frame.width):
-            x = x.narrow(3, left, width) if left or width < self.spec.frame.width else x.narrow(2, top, height)
+        if height < self.spec.frame.height:
+            x = x.narrow(2, top, height)
+        if width < self.spec.frame.width:
+            x = x.narrow(3, left, width)
         size = self.spec.network.size
         if (height, width) != size:
             x = F.interpolate(x, size=size, mode="bilinear", align_corners=False, antialias=False)

@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from weckd_edge.artifacts import MAX_OF_UNIT
 from weckd_edge.core.errors import ConfigError
 
 Layout = Literal["nchw", "nhwc"]
@@ -14,9 +15,6 @@ ChannelOrder = Literal["rgb", "bgr"]
 
 MAX_SIDE = 2048
 """Largest side of the network's input, pixels."""
-
-MAX_OF_UNIT = 2.0
-"""Largest mean or standard deviation that values in 0..1 may have."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -30,6 +30,7 @@ from weckd_edge.compile.importing.file import check_sizes
 from weckd_edge.compile.importing.input_form import LUMINANCE, InputForm, plain_input
 from weckd_edge.compile.importing.network import OnnxNetwork
 from weckd_edge.compile.importing.outputs import interpret_outputs, plain_output, to_probabilities
+from weckd_edge.compile.importing.rewrites.integer_operators import ADVICE
 from weckd_edge.compile.importing.rewrites.operators import EXPORT_AGAIN
 from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized
 from weckd_edge.compile.importing.running import error_line, run_network
@@ -100,23 +101,35 @@ def import_network(
     write_atomic(path, model.SerializeToString(deterministic=True))
     made = np.stack(run_network(model, samples, network.name))
     per_image = np.abs(made - to_probabilities(raw, decision.meaning)).max(axis=1)
-    deviation = float(np.quantile(per_image, 0.95) if network.quantized else per_image.max())
+    largest = float(per_image.max())
+    deviation = float(np.quantile(per_image, 0.95)) if network.quantized else largest
     if deviation > (INT8_TOLERANCE if network.quantized else SAME_AS_HALF if network.computes_in == "float16" else SAME):
         raise ModelError(
-            f"{network.name}: converted from opset {network.opset} to {OPSET} it predicts otherwise, by {deviation:.2g} of "
-            f"a probability; {EXPORT_AGAIN}",
-            code="E_MODEL_OPSET",
+            f"{network.name}: {_changes(network)}, it predicts otherwise, by {deviation:.2g} of a probability"
+            f"{' (95th percentile)' if network.quantized else ''}; {ADVICE if network.quantized else EXPORT_AGAIN}",
+            code="E_MODEL_IMPORT",
         )
     folded = clean_up(model)
     _require_fixed_shapes(folded.graph, network.name)
     raised = "" if network.opset == OPSET else f"Converted from opset {network.opset} to {OPSET}. "
-    proof = f"{raised}On {len(samples)} images its predictions differ from those of the file by at most {deviation:.1g}."
+    typical = f"{deviation:.1g} (95th percentile), and " if network.quantized else ""
+    proof = (
+        f"{raised}On {len(samples)} images its predictions differ from those of the file by {typical}at most {largest:.1g}."
+    )
     return ImportedNetwork(
         onnx=file_ref(folder, path),
         parameters=count_parameters(model.graph),
         macs=count_macs(folded.graph),
         notes=(*network.notes, decision.why, proof),
     )
+
+
+def _changes(network: OnnxNetwork) -> str:
+    """Return what was done to a file's network, in words."""
+    changes = [f"converted from opset {network.opset} to {OPSET}"] if network.opset != OPSET else []
+    changes += ["with its int8 rewritten as Q/DQ pairs"] if network.quantized else []
+    changes += [f"computed in float32 instead of {network.computes_in}"] if network.computes_in else []
+    return " and ".join(changes) or "written in this project's form"
 
 
 def to_file_input(form: InputForm, sample: NDArray[np.float32]) -> NDArray[Any]:

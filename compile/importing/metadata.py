@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from weckd_edge.artifacts import trained_colour, trained_size
+from weckd_edge.artifacts import trained_normalisation, trained_size
 from weckd_edge.compile.importing.hints import InputHints
 from weckd_edge.compile.importing.input_form import is_floating
 
@@ -39,9 +39,9 @@ def completed(hints: InputHints, settings: Mapping[str, Any], entry: ValueInfoPr
         settings: Settings that the file holds.
         entry: The network's input.
     """
-    mean, std = trained_colour(settings.get("mean")), trained_colour(settings.get("std"))
-    if is_floating(entry) and hints.mean is None and mean is not None and std is not None and min(std) > 0:
-        hints = replace(hints, mean=mean, std=std)
+    colours = trained_normalisation(settings)
+    if is_floating(entry) and hints.mean is None and colours is not None:
+        hints = replace(hints, mean=colours[0], std=colours[1])
     is_open = any(dim.dim_value < 1 for dim in entry.type.tensor_type.shape.dim[1:])
     return replace(hints, input_size=trained_size(settings)) if is_open and hints.input_size is None else hints
 

@@ -14,6 +14,7 @@ from weckd_edge.compile.importing.metadata import completed, read_metadata
 from weckd_edge.compile.importing.outputs import choose_output, keep_output
 from weckd_edge.compile.importing.rewrites.classical import class_names, drop_zip_maps, write_classical_out
 from weckd_edge.compile.importing.rewrites.constants import drop_unread, fold_constants, sort_nodes
+from weckd_edge.compile.importing.rewrites.integer_operators import name_zero_points
 from weckd_edge.compile.importing.rewrites.operators import (
     CLASSICAL,
     STANDARD,
@@ -25,7 +26,7 @@ from weckd_edge.compile.importing.rewrites.operators import (
 )
 from weckd_edge.compile.importing.rewrites.opset import let_runtime_read, to_opset
 from weckd_edge.compile.importing.rewrites.padding import fold_padding
-from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
+from weckd_edge.compile.importing.rewrites.quantized_file import has_wide_weights, is_quantized, normalise_quantized
 from weckd_edge.compile.importing.rewrites.training_mode import set_to_inference
 from weckd_edge.compile.importing.rewrites.weights import check_weights, half_of, to_float32
 from weckd_edge.core.errors import ModelError
@@ -52,6 +53,7 @@ class OnnxNetwork:
         notes: Findings and decisions, in words.
         doubts: Possible faults of it, in words.
         quantized: Whether it was quantized by its user; ``model`` then holds Q/DQ pairs, as ``quantized_file`` writes them.
+        wide_weights: Whether int8 weights of it need more than 7 bits.
     """
 
     name: str
@@ -67,6 +69,7 @@ class OnnxNetwork:
     notes: tuple[str, ...]
     doubts: tuple[str, ...]
     quantized: bool = False
+    wide_weights: bool = False
 
 
 def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
@@ -87,6 +90,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
     drop_zip_maps(model.graph)
     keep_output(model.graph, choose_output(name, model.graph, hints.output))
     drop_unread(model.graph)
+    name_zero_points(model.graph)
     quantized = is_quantized(model)
     standard = normalise_quantized(name, model) if quantized else model
     refuse_custom(name, standard.graph.node, (*STANDARD, CLASSICAL))
@@ -120,6 +124,7 @@ def read_onnx(path: Path, hints: InputHints) -> OnnxNetwork:
         notes=notes,
         doubts=doubts,
         quantized=quantized,
+        wide_weights=quantized and has_wide_weights(standard),
     )
 
 

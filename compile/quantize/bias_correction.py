@@ -20,50 +20,55 @@ from weckd_edge.core.optional_imports import require
 from weckd_edge.core.progress import ProgressTask
 
 if TYPE_CHECKING:
-    from onnx import ModelProto, NodeProto
+    from onnx import GraphProto, ModelProto, NodeProto
 
 Means = dict[str, NDArray[np.float64]]
 
 
 def correct_biases(
-    int8: ModelProto, fp32: ModelProto, input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
-) -> tuple[str, ...]:
-    """Change the biases of an int8 graph's convolutions and linear layers in place.
+    int8: Sequence[ModelProto], fp32: ModelProto, input_name: str, frames: Iterable[NDArray[Any]], task: ProgressTask
+) -> list[tuple[str, ...]]:
+    """Change the biases of int8 graphs' convolutions and linear layers in place; the frames are run once for all of them.
 
     Args:
-        int8: Int8 graph, its weights in floating point behind a pair of their own.
-        fp32: Graph that it was made from.
-        input_name: Name of both graphs' input.
+        int8: Int8 graphs, their weights in floating point behind a pair of their own.
+        fp32: Graph that all were made from.
+        input_name: Name of the graphs' input.
         frames: Training frames, as the graphs take them.
         task: Progress, which advances by one a frame.
 
     Returns:
-        Names of the corrected layers.
+        Names of the corrected layers of each graph.
 
     Raises:
         DataError: A frame cannot be read.
         ModelError: ONNX Runtime cannot run the graph.
     """
     onnx = require("onnx", "correct biases")
-    graph = int8.graph
+    layers_of = [_layers(model.graph, fp32) for model in int8]
+    plain, held_of = _means(fp32, input_name, layers_of, frames, task)
+    for model, layers, held in zip(int8, layers_of, held_of, strict=True):
+        constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        for layer in layers:
+            rounded, exact = layer.outputs(layer.held_weights, held[layer.source]), plain[layer.source]
+            shift = rounded - layer.outputs(layer.weights, exact)
+            bias = constants[layer.bias]
+            corrected = onnx.numpy_helper.to_array(bias).astype(np.float64) - shift
+            bias.CopyFrom(onnx.numpy_helper.from_array(corrected.astype(np.float32), layer.bias))
+    return [tuple(layer.name for layer in layers) for layers in layers_of]
+
+
+def _layers(graph: GraphProto, fp32: ModelProto) -> list[_Layer]:
+    """Return the layers of an int8 graph whose biases are corrected."""
     constants = {tensor.name: tensor for tensor in graph.initializer}
     made_by = producers(graph)
     readers = Counter(name for node in graph.node for name in node.input)
     plain_nodes = {node.name: node for node in fp32.graph.node}
-    layers = [
+    return [
         _Layer(node, plain_nodes[node.name], made_by, constants)
         for node in graph.node
         if _is_layer(node, made_by, constants) and readers[node.input[2]] == 1
     ]
-    if not layers:
-        return ()
-    plain, held = _means(fp32, input_name, layers, frames, task)
-    for layer in layers:
-        shift = layer.outputs(layer.held_weights, held[layer.source]) - layer.outputs(layer.weights, plain[layer.source])
-        bias = constants[layer.bias]
-        corrected = onnx.numpy_helper.to_array(bias).astype(np.float64) - shift
-        bias.CopyFrom(onnx.numpy_helper.from_array(corrected.astype(np.float32), layer.bias))
-    return tuple(layer.name for layer in layers)
 
 
 def _is_layer(node: NodeProto, made_by: dict[str, NodeProto], constants: dict[str, Any]) -> bool:
@@ -109,18 +114,25 @@ class _Layer:
 
 
 def _means(
-    fp32: ModelProto, input_name: str, layers: Sequence[_Layer], frames: Iterable[NDArray[Any]], task: ProgressTask
-) -> tuple[Means, Means]:
-    """Return the mean of every channel of the layers' inputs, as it is and rounded."""
-    steps = {layer.source: (layer.step, layer.zero) for layer in layers}
-    plain: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
-    int8: dict[str, list[NDArray[np.float64]]] = {name: [] for name in steps}
-    for arrays in watch_tensors(fp32, list(steps), input_name, frames, task):
-        for (name, (step, zero)), values in zip(steps.items(), arrays, strict=True):
+    fp32: ModelProto,
+    input_name: str,
+    layers_of: Sequence[Sequence[_Layer]],
+    frames: Iterable[NDArray[Any]],
+    task: ProgressTask,
+) -> tuple[Means, list[Means]]:
+    """Return the mean of every channel of the layers' inputs: as it is, and as each graph rounds it."""
+    steps_of = [{layer.source: (layer.step, layer.zero) for layer in layers} for layers in layers_of]
+    sources = list(dict.fromkeys(name for steps in steps_of for name in steps))
+    plain: dict[str, list[NDArray[np.float64]]] = {name: [] for name in sources}
+    rounded: list[dict[str, list[NDArray[np.float64]]]] = [{name: [] for name in steps} for steps in steps_of]
+    for arrays in watch_tensors(fp32, sources, input_name, frames, task):
+        for name, values in zip(sources, arrays, strict=True):
             over = (0, *range(2, values.ndim))
             plain[name].append(values.mean(axis=over, dtype=np.float64))
-            int8[name].append(round_values(values, step, zero).mean(axis=over, dtype=np.float64))
-    return _averaged(plain), _averaged(int8)
+            for steps, kept in zip(steps_of, rounded, strict=True):
+                if name in steps:
+                    kept[name].append(round_values(values, *steps[name]).mean(axis=over, dtype=np.float64))
+    return _averaged(plain), [_averaged(kept) for kept in rounded]
 
 
 def _averaged(kept: dict[str, list[NDArray[np.float64]]]) -> Means:

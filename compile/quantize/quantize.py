@@ -152,17 +152,56 @@ def quantize(
         DataError: A calibration image cannot be read.
         ModelError: The graph cannot be quantized.
     """
-    limits = {name: form.limits(seen, method) for name, seen in calibration.histograms.items()}
-    model = _place_pairs(calibration.graph, limits, calibration.outside, form, reduce_range)
+    made = quantize_each(calibration, [method], form, reduce_range=reduce_range, progress=progress)[method]
+    if isinstance(made, ModelError):
+        raise made
+    return made
+
+
+def quantize_each(
+    calibration: Calibration, methods: Sequence[Method], form: Form, *, reduce_range: bool = False, progress: Progress
+) -> dict[Method, ModelProto | ModelError]:
+    """Make an int8 graph for each method, as ``quantize`` does; the images for the biases are read and run once for all.
+
+    Args:
+        calibration: Calibration of the FP32 graph.
+        methods: How ranges are clipped.
+        form: Form of the graphs.
+        reduce_range: Whether weights are kept to seven bits, as for ``quantize``.
+        progress: Receiver of the progress.
+
+    Returns:
+        The graph of each method, or why it cannot be quantized.
+
+    Raises:
+        DataError: A calibration image cannot be read.
+        ModelError: The FP32 graph cannot be run.
+    """
+    made: dict[Method, ModelProto | ModelError] = {}
+    for method in methods:
+        limits = {name: form.limits(seen, method) for name, seen in calibration.histograms.items()}
+        try:
+            made[method] = _place_pairs(calibration.graph, limits, calibration.outside, form, reduce_range)
+        except ModelError as err:
+            made[method] = err
+    placed = {method: model for method, model in made.items() if not isinstance(model, ModelError)}
     chosen = calibration.chosen[:: max(1, len(calibration.chosen) // BIAS_IMAGES)]
-    with progress.task(f"int8 {method}", len(chosen)) as task:
+    with progress.task(f"int8 {', '.join(methods)}", len(chosen)) as task:
         inputs = calibration_inputs(calibration.root, chosen, calibration.spec)
-        correct_biases(model, calibration.graph, calibration.input_name, inputs, task)
+        correct_biases(list(placed.values()), calibration.graph, calibration.input_name, inputs, task)
+    for method, model in placed.items():
+        try:
+            _finish(model, form)
+        except ModelError as err:
+            made[method] = err
+    return made
+
+
+def _finish(model: ModelProto, form: Form) -> None:
     if form.open_sums:
         open_residual_sums(model.graph)
     check_graph(model)
     require_rules(model, form, fused=form.unsigned)
-    return model
 
 
 def write_quantized(

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from weckd_edge.artifacts import BuiltModel, PrecisionSelection
+from weckd_edge.artifacts import BuiltModel, PrecisionSelection, QuantizationTrial
 from weckd_edge.compile.quantize.calibration_images import CalibrationImages
 from weckd_edge.compile.quantize.candidates.base import Deployment, FloatNetwork, PrecisionCandidate
 from weckd_edge.compile.quantize.candidates.choose import (
@@ -168,29 +168,35 @@ class Selector:
         if self.deployment.target == "cpu" and self.config.nncf and self.config.method == "auto" and is_installed("nncf"):
             self.maker.add_nncf()
         self._score(self.candidates)
-        best = closest_candidate(
-            [c.trial for c in self.candidates if is_whole_int8(c.trial) and c.probabilities is not None]
-        )
+        best = self._closest_int8()
         within = best is not None and best.within_limits
         train, when = self.network.train_for_int8, self.config.qat
         if train is not None and (when == "always" or (when == "when-needed" and not within)):
             self.maker.add_ranges(train())
             self._score(self.candidates)
+            best = self._closest_int8()
         if best is not None and not any(c.trial.within_limits and is_whole_int8(c.trial) for c in self.candidates):
             self._add_mixed(self.maker.find(best))
 
+    def _closest_int8(self) -> QuantizationTrial | None:
+        """Return the trial with every layer in int8 that is closest to FP32, trained for it or not; None without one."""
+        return closest_candidate(
+            [c.trial for c in self.candidates if is_whole_int8(c.trial) and c.probabilities is not None]
+        )
+
     def _add_mixed(self, best: PrecisionCandidate) -> None:
-        """Leave the most sensitive layers in floating point until the limits hold, twice as many each time."""
+        """Leave the most sensitive layers in float until the limits hold: twice as many each time, then all allowed."""
         if best.whole is None or self.config.max_float_layers == 0:
             return
         order = self.maker.rank_layers(best)
-        count = 1
-        while count <= min(self.config.max_float_layers, len(order) - 1):
+        most = min(self.config.max_float_layers, len(order) - 1)
+        count = min(1, most)
+        while count > 0:
             candidate = self.maker.add_int8(best.whole, tuple(order[:count]))
             self._score([candidate])
-            if candidate.trial.within_limits:
+            if candidate.trial.within_limits or count == most:
                 return
-            count *= 2
+            count = min(2 * count, most)
 
     def _score(self, candidates: Sequence[PrecisionCandidate]) -> None:
         """Score the candidates that can be run and were not scored yet."""

@@ -15,6 +15,7 @@ from weckd_edge.core.errors import ModelError, first_line
 from weckd_edge.core.store import digest_of, sha256_file
 from weckd_edge.devices.images.split_frames import SplitFrames
 from weckd_edge.devices.runtime.backends.base import Probabilities
+from weckd_edge.devices.runtime.backends.table import is_computed_as_written
 from weckd_edge.devices.runtime.frame_runner import FrameRunner, open_frame_runner
 
 
@@ -42,6 +43,11 @@ class Implementation:
     def name(self) -> str:
         """Name in a report, such as ``openvino int8``."""
         return f"{self.backend} {self.precision}" + (" as written" if self.reference else "")
+
+    @property
+    def as_written(self) -> bool:
+        """Whether this machine runs the graph exactly as it is written: asked to, or as 8-bit sums would saturate here."""
+        return self.reference or is_computed_as_written(self.backend, self.model)
 
     def open(self, *, threads: int = 1) -> FrameRunner:
         """Open the model, which then takes camera frames.

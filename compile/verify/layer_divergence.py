@@ -15,7 +15,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -23,9 +22,10 @@ from numpy.typing import NDArray
 
 from weckd_edge.artifacts import LayerDivergence, LayerParity
 from weckd_edge.compile.backends import onnxruntime_backend, openvino_backend
-from weckd_edge.compile.backends.layers import LayerReader, LayerValues
+from weckd_edge.compile.backends.layers import LayerOpener, LayerReader, LayerValues
 from weckd_edge.compile.graph import load_graph, producers
 from weckd_edge.compile.quantize.qdq_nodes import PAIR
+from weckd_edge.compile.verify.implementations import Implementation
 from weckd_edge.core.errors import ModelError
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ MAX_OPENED = 16
 _READERS = ("Conv", "Gemm", "MatMul", "Add", "Mul", "GlobalAveragePool", "AveragePool", "MaxPool", "ReduceMean", "Softmax")
 _Open = Callable[[Sequence[str]], LayerReader]
 
-OPENERS: dict[str, Callable[[Path, Sequence[str]], LayerReader]] = {
+OPENERS: dict[str, LayerOpener] = {
     "onnxruntime": onnxruntime_backend.open_layers,
     "openvino": openvino_backend.open_layers,
 }
@@ -78,22 +78,19 @@ class TensorTap:
 
 
 def find_divergence(
-    onnx: Path,
-    other: Path,
-    backend: str,
+    written: Implementation,
+    other: Implementation,
     frames: Sequence[NDArray[np.uint8]],
     *,
-    names: tuple[str, str],
     threshold_db: float = INT8_THRESHOLD_DB,
 ) -> LayerDivergence:
-    """Compare a graph as it is written (ONNX Runtime without fusion) with a backend's model of it, layer by layer.
+    """Compare a graph as it is written (ONNX Runtime, unfused) with a backend's model of it as it runs, layer by layer.
 
     Args:
-        onnx: The graph.
-        other: Path of the model that the backend opens: the same graph, or one made from it that keeps its tensors' names.
-        backend: Name of the backend, a key of ``OPENERS``.
+        written: Implementation whose model is the graph.
+        other: Implementation that is compared with it, of a backend in ``OPENERS``. Its model is the same graph, or one made
+            from it that keeps its tensors' names.
         frames: Frames as the graphs take them, uint8, at least one; best those on which the predictions differ most.
-        names: Names of the two in a report.
         threshold_db: SQNR of a layer under which the two diverge, dB.
 
     Raises:
@@ -101,15 +98,14 @@ def find_divergence(
     """
     if not frames:
         raise ModelError("expected frames to compare layers on, got none", code="E_MODEL_FRAME")
-    taps = find_taps(load_graph(onnx).graph)
-
-    written = OPENERS["onnxruntime"](onnx, [tap.tensor for tap in taps])
+    taps = find_taps(load_graph(written.model).graph)
+    read_written = OPENERS["onnxruntime"](written.model, [tap.tensor for tap in taps], reference=True)
 
     def open_other(requested: Sequence[str]) -> LayerReader:
-        return OPENERS[backend](other, requested)
+        return OPENERS[other.backend](other.model, requested, reference=other.as_written, half=other.half)
 
     plain = [_run_reader(open_other([]), frame).probabilities for frame in frames]
-    comparison = _Comparison(written, open_other, frames, plain)
+    comparison = _Comparison(read_written, open_other, frames, plain)
     quiet = [tap for tap in taps if not tap.alone]
     for start in range(0, len(quiet), CHUNK):
         comparison.compare(quiet[start : start + CHUNK])
@@ -125,8 +121,8 @@ def find_divergence(
     layers = [found[tap.tensor] for tap in taps]
     under = [at for at, layer in enumerate(layers) if _is_under(layer, threshold_db)]
     return LayerDivergence(
-        a=names[0],
-        b=names[1],
+        a=written.name,
+        b=other.name,
         frames=len(frames),
         threshold_db=threshold_db,
         first=under[0] if under else None,

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from weckd_edge.artifacts import (
     CalibrationCheck,
     DisagreementFrame,
+    ExecutedLayer,
     ImageRecord,
     LayerDivergence,
     ModelAccuracy,
@@ -131,8 +132,15 @@ def verify(
         calibration=_calibration(records, found, implementations),
         layer_divergences=_divergences(implementations, pairs, found, images, layers),
         models=_accuracies(records, trained, found, implementations.listed, len(labels)),
-        executed=openvino_backend.executed_layers(deployed.model) if deployed.backend == openvino_backend.NAME else (),
+        executed=_executed(deployed),
     )
+
+
+def _executed(deployed: Implementation) -> tuple[ExecutedLayer, ...]:
+    """Return the layers that run of the deployed model; none for a backend that does not tell."""
+    if deployed.backend != openvino_backend.NAME:
+        return ()
+    return openvino_backend.executed_layers(deployed.model, reference=deployed.as_written, half=deployed.half)
 
 
 def _compare_pairs(
@@ -229,10 +237,7 @@ def _divergences(
         deviation = np.abs(found[written].astype(np.float64) - found[other]).max(axis=1)
         worst = np.argsort(-deviation, kind="stable")[:DIVERGENCE_FRAMES]
         inputs = [FrontEnd(written.input).pixels(frame) for frame in images.take([int(row) for row in worst])]
-        names = (written.name, other.name)
-        layer_divergences.append(
-            find_divergence(written.model, other.model, other.backend, inputs, names=names, threshold_db=threshold_db)
-        )
+        layer_divergences.append(find_divergence(written, other, inputs, threshold_db=threshold_db))
     return tuple(layer_divergences)
 
 

@@ -187,7 +187,7 @@ def dla_plan(recipe: TensorRTRecipe, tensorrt_version: str) -> BuildPlan:
     rule, graph = rule_for(recipe.rules, tensorrt_version), recipe.find("plain")
     if not rule.dla:
         raise DeviceError(
-            f"TensorRT {tensorrt_version} does not build int8 engines for a DLA (8.5 to 10.7 do); use the GPU",
+            f"TensorRT {tensorrt_version} builds no int8 engine of a bundle for a DLA (8.6 to 10.7 do); use the GPU",
             code="E_DEVICE_DLA",
         )
     if graph is None or not recipe.ranges:

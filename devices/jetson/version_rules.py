@@ -58,7 +58,7 @@ class VersionRule:
         below: First version that the rule no longer holds for.
         attempts: Ways to build an int8 graph, in the order in which they are tried.
         progress_monitor: Whether the builder reports its progress (``IProgressMonitor``, from 10.0).
-        dla: Whether these versions build for a DLA by tensor ranges, where the module has one.
+        dla: Whether these versions build the form ``plain`` for a DLA by tensor ranges, where the module has one.
     """
 
     since: str
@@ -78,12 +78,8 @@ RULES = (
     VersionRule(
         since="8.5",
         below="8.6",
-        attempts=(
-            Attempt(form="float32-frame", network_flags=_BATCH, builder_flags=_WEAK),
-            replace(_NO_INT8, network_flags=_BATCH),
-        ),
+        attempts=(Attempt(form="float32-frame", network_flags=_BATCH, builder_flags=_WEAK),),
         progress_monitor=False,
-        dla=True,
     ),
     VersionRule(
         since="8.6",
@@ -111,12 +107,13 @@ RULES = (
 )
 """Rules of all TensorRT versions, the oldest first.
 
-Up to 10.11 the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 on it is strongly typed on
-request, and in 11 always: every tensor has the type that the graph says, so that the graph itself must say FP16. 10.0 to
-10.11 know that request too; it needs no flag INT8, and so it comes where a build with that flag fails. The last attempt runs
-no int8 at all. TensorRT 9 was never part of a JetPack. 10.7 is what people put in the place of JetPack 6's 10.3, and was the
-last 10.x with a DLA. 11.4.1 has it again on AGX Orin, in FP16 and strongly typed, which is not offered here. The sources are
-NVIDIA's migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp of the release branches.
+8.5 cannot cast a uint8 frame, which all forms but ``float32-frame`` do: it has no second attempt, and no DLA. Up to 10.11
+the network is weakly typed: Q/DQ nodes fix int8, the rest may run in FP16. From 10.12 on it is strongly typed on request,
+and in 11 always: every tensor has the type that the graph says, so that the graph itself must say FP16. 10.0 to 10.11 know
+that request too; it needs no flag INT8, and so it comes where a build with that flag fails. The last attempt runs no int8 at
+all. TensorRT 9 was never part of a JetPack. 10.7 is what people put in the place of JetPack 6's 10.3, and was the last 10.x
+with a DLA. 11.4.1 has it again on AGX Orin, in FP16 and strongly typed, which is not offered here. The sources are NVIDIA's
+migration pages 10.x to 11.x, "Working with DLA", and sampleOptions.cpp of the release branches.
 """
 
 NEEDS: dict[Form, str] = {
@@ -192,8 +189,9 @@ def forms_for(profile: DeviceProfile) -> frozenset[Form]:
     if profile.target != "jetson":
         return frozenset()
     rules = [_row(RULES, release.tensorrt) for release in profile.tensorrt] or list(RULES)
-    asked = {attempt.form for rule in rules if rule is not None for attempt in rule.attempts}
-    return frozenset(asked | ({"plain"} if profile.dla_cores else set()))
+    known = [rule for rule in rules if rule is not None]
+    asked = {attempt.form for rule in known for attempt in rule.attempts}
+    return frozenset(asked | ({"plain"} if profile.dla_cores and any(rule.dla for rule in known) else set()))
 
 
 def _row(rules: tuple[VersionRule, ...], version: str) -> VersionRule | None:

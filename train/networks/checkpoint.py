@@ -11,7 +11,16 @@ from typing import Any
 import timm
 from torch import Tensor, nn, no_grad
 
-from weckd_edge.artifacts import Colour, InputSpec, Link, Preparation, Rate, read_preparation, trained_colour, trained_size
+from weckd_edge.artifacts import (
+    Colour,
+    InputSpec,
+    Link,
+    Preparation,
+    Rate,
+    read_preparation,
+    trained_normalisation,
+    trained_size,
+)
 from weckd_edge.config import LinkConfig
 from weckd_edge.core.errors import ConfigError, ModelError
 from weckd_edge.core.network_options import NetworkOptions
@@ -185,8 +194,8 @@ def _described(
             notes.append(f"Made with the options that the file names: {json.dumps(options, sort_keys=True)}.")
     if config is not None:
         mean, std = mean or config.mean, std or config.std
-    own = trained_colour(settings.get("mean")), trained_colour(settings.get("std"))
-    if (mean is None or std is None) and own[0] is not None and own[1] is not None and min(own[1]) > 0:
+    own = trained_normalisation(settings)
+    if (mean is None or std is None) and own is not None:
         mean, std = mean or own[0], std or own[1]
         notes.append("Mean and standard deviation are those that the file names.")
     theirs = model if model in TIMM_NAMES else None

@@ -117,10 +117,11 @@ from weckd_edge.artifacts.models import (
 )
 from weckd_edge.artifacts.preparation import (
     INTERPOLATIONS,
+    MAX_OF_UNIT,
     Preparation,
     prepared_frame,
     read_preparation,
-    trained_colour,
+    trained_normalisation,
     trained_size,
 )
 from weckd_edge.artifacts.selection import Gate, LinkEvaluation, LinkLatency, LinkSelection
@@ -148,6 +149,7 @@ __all__ = [
     "LARGEST_EVIDENCE",
     "MAX_EDGES",
     "MAX_FRAMES",
+    "MAX_OF_UNIT",
     "MAX_SCALE",
     "MAX_STOP_LEAD",
     "MAX_TOP_K",
@@ -277,6 +279,6 @@ __all__ = [
     "network_digest",
     "prepared_frame",
     "read_preparation",
-    "trained_colour",
+    "trained_normalisation",
     "trained_size",
 ]

@@ -22,6 +22,8 @@ _NEAREST = {"lanczos": "bicubic", "hamming": "bilinear", "box": "area", "random"
 
 _CROPS: dict[str, Crop] = {"center": "center", "squash": "stretch"}
 
+MAX_OF_UNIT = 2.0
+"""Largest mean or standard deviation that values in 0..1 may have."""
 
 _SIZE_NAMES = ("img_size", "input_size", "image_size", "val_crop_size", "crop_size")
 """Names under which trainers store the size of the network's input."""
@@ -82,8 +84,19 @@ def trained_size(settings: Mapping[str, Any]) -> tuple[int, int] | None:
     return None
 
 
-def trained_colour(value: object) -> Colour | None:
-    """Return a mean or a standard deviation that a trainer's settings name; None where it is none."""
+def trained_normalisation(settings: Mapping[str, Any]) -> tuple[Colour, Colour] | None:
+    """Return mean and standard deviation, of values in 0..1, that a trainer's settings name; None where they do not.
+
+    Numbers over ``MAX_OF_UNIT`` are of values in 0..255, and both are divided by 255.
+    """
+    mean, std = _colour(settings.get("mean")), _colour(settings.get("std"))
+    if mean is None or std is None or min(std) <= 0:
+        return None
+    scale = 255 if max(map(abs, (*mean, *std))) > MAX_OF_UNIT else 1
+    return as_colour([value / scale for value in mean]), as_colour([value / scale for value in std])
+
+
+def _colour(value: object) -> Colour | None:
     if not isinstance(value, (list, tuple)):
         return None
     if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):

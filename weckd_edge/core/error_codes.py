@@ -149,6 +149,7 @@ MEANINGS = {
     "E_MODEL_FRAME": "A frame is not of the type or shape that the model takes, or there is none.",
     "E_MODEL_FRAME_GEOMETRY": "Size, planes or region of a frame do not fit together.",
     "E_MODEL_GRAPH": "The graph is not valid, or lacks something that is needed of it.",
+    "E_MODEL_IMPORT": "An imported network predicts otherwise than its file.",
     "E_MODEL_INPUT": "The model's inputs or outputs are not one image in and one row of numbers out.",
     "E_MODEL_INPUT_SIZE": "The network does not take an image of this size.",
     "E_MODEL_LIMIT": "The model is larger than the limit.",

@@ -72,6 +72,22 @@ def write_integer_operators_out(name: str, graph: GraphProto) -> None:
         _PairWriter(name, graph).run()
 
 
+def name_zero_points(graph: GraphProto) -> None:
+    """Write the place of an output's zero point that an integer operator leaves out as an empty one, in place.
+
+    Both say 0; ONNX Runtime ends the process where the place itself is missing.
+    """
+    for node in graph.node:
+        layout = INTEGER.get(node.op_type)
+        if layout is not None and len(node.input) == layout.output + 1:
+            node.input.append("")
+
+
+def _read(node: NodeProto, place: int) -> str:
+    """Return the name of what a node reads at a place; empty where it reads nothing there."""
+    return str(node.input[place]) if place < len(node.input) else ""
+
+
 class _PairWriter:
     """Writes the nodes of one graph anew, with the pair of each tensor that holds codes."""
 
@@ -89,7 +105,7 @@ class _PairWriter:
             if node.op_type in INTEGER:
                 self._write_integer(node, INTEGER[node.op_type])
             elif node.op_type == "QuantizeLinear" and reads[0] not in self.arrays:
-                self._quantize(reads[0], node.output[0], reads[1], reads[2] if len(reads) > 2 else "")
+                self._quantize(reads[0], node.output[0], reads[1], _read(node, 2) or self._zero(np.uint8))
             elif node.op_type == "DequantizeLinear" and reads[0] in self.pairs:
                 self._add("Identity", [self._real(reads[0])], list(node.output), node.name)
             elif node.op_type in _MOVES and reads[0] in self.pairs:
@@ -118,24 +134,30 @@ class _PairWriter:
         axis = 0 if layout.makes == "Conv" or turned else 1
         operands = []
         for at in layout.operands or tuple(range(2, len(reads), 3)):
-            value, scale, zero = reads[at : at + 3]
-            more = {"axis": axis} if value in self.arrays and self.arrays[scale].size > 1 else {}
-            operands.append(self._real(value) if value in self.pairs else self._dequantize(value, scale, zero, **more))
+            value, scale, zero = (_read(node, place) for place in (at, at + 1, at + 2))
+            if value in self.pairs:
+                operands.append(self._real(value))
+                continue
+            more = {"axis": axis} if value in self.arrays and self._constant(node, scale).size > 1 else {}
+            operands.append(self._dequantize(value, scale, zero or self._zero(self._type_of(value)), **more))
         if layout.bias is not None and len(reads) > layout.bias and reads[layout.bias]:
             operands.append(self._float_bias(node, reads[layout.bias]))
         attributes = {
             a.name: self.onnx.helper.get_attribute_value(a) for a in node.attribute if a.name not in _OWN_ATTRIBUTES
         }
-        kept = len(reads) > layout.output and reads[layout.output]
-        raw = f"{node.output[0]}_raw" if kept else node.output[0]
+        scale, zero = _read(node, layout.output), _read(node, layout.output + 1)
+        raw = f"{node.output[0]}_raw" if scale else node.output[0]
         self._add(layout.makes, operands, [raw], node.name, **attributes)
-        if kept:
-            self._quantize(raw, node.output[0], *reads[layout.output : layout.output + 2])
+        if scale:
+            first = _read(node, (layout.operands or (2,))[0])
+            self._quantize(raw, node.output[0], scale, zero or self._zero(self._type_of(first)))
 
     def _float_bias(self, node: NodeProto, bias: str) -> str:
-        """Add the numbers that an int32 bias stands for: its codes times the scales of the input and of the weights."""
-        steps = self.arrays[node.input[1]].astype(np.float64) * self.arrays[node.input[4]].astype(np.float64)
-        values = (self.arrays[bias].astype(np.float64) * steps.reshape(-1)).astype(np.float32)
+        """Add the numbers that an int32 bias stands for: its codes times the factor and the scales of input and weights."""
+        factor = next((a.f for a in node.attribute if a.name == "alpha"), 1.0)
+        scales = [self._constant(node, node.input[place]).astype(np.float64) for place in (1, 4)]
+        steps = factor * scales[0] * scales[1]
+        values = (self._constant(node, bias).astype(np.float64) * steps.reshape(-1)).astype(np.float32)
         return put_array(self.onnx, self.graph, f"{node.name}_bias", values)
 
     def _write_move(self, node: NodeProto) -> None:
@@ -144,8 +166,47 @@ class _PairWriter:
         moved = self.onnx.NodeProto()
         moved.CopyFrom(node)
         moved.input[0], moved.output[0] = self._real(source), f"{node.output[0]}_raw"
+        scale, zero = self.pairs[source]
+        if node.op_type == "Pad" and _read(node, 1) and all(a.s == b"constant" for a in node.attribute if a.name == "mode"):
+            code = self._constant(node, _read(node, 2)) if _read(node, 2) else 0
+            moved.input.extend([""] * (3 - len(moved.input)))
+            moved.input[2] = self._number(node, code, scale, zero)
+        elif node.op_type == "Relu" and self._constant(node, zero).any():
+            moved.op_type = "Clip"
+            moved.input.append(self._number(node, 0, scale, zero))
         self.nodes.append(moved)
-        self._quantize(moved.output[0], node.output[0], *self.pairs[source])
+        self._quantize(moved.output[0], node.output[0], scale, zero)
+
+    def _number(self, node: NodeProto, code: Any, scale: str, zero: str) -> str:
+        """Add the number that one code of a tensor stands for; return its name."""
+        shifted = np.asarray(code, np.float32) - self._constant(node, zero).astype(np.float32)
+        value = np.ravel(shifted * self._constant(node, scale)).astype(np.float32)[0]
+        return put_array(self.onnx, self.graph, f"{node.name}_number", value)
+
+    def _constant(self, node: NodeProto, name: str) -> NDArray[Any]:
+        if name not in self.arrays:
+            raise ModelError(
+                f"{self.name}: is quantized already; {node.name}: '{name}' must be a constant; {ADVICE}",
+                code="E_MODEL_QUANTIZED",
+            )
+        return self.arrays[name]
+
+    def _zero(self, kind: np.dtype[Any] | type[np.generic]) -> str:
+        """Return the name of a zero point of 0, which an operator that names none has."""
+        name = f"absent_zero_point_{np.dtype(kind).name}"
+        if name not in self.arrays:
+            self.arrays[name] = np.zeros((), kind)
+            put_array(self.onnx, self.graph, name, self.arrays[name])
+        return name
+
+    def _type_of(self, tensor: str) -> np.dtype[Any]:
+        """Return the type of a tensor that holds codes."""
+        known = self.arrays.get(self.pairs[tensor][1] if tensor in self.pairs else tensor)
+        if known is not None:
+            return known.dtype
+        taken = next((value for value in self.graph.input if value.name == tensor), None)
+        kind = taken.type.tensor_type.elem_type if taken is not None else self.onnx.TensorProto.UINT8
+        return np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind))
 
     def _real(self, tensor: str) -> str:
         """Return the name under which a tensor's numbers stand."""

@@ -28,6 +28,7 @@ from weckd_edge.compile.quantize.qdq_nodes import PAIR, WEIGHTED, axis_of, broad
 from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import ModelError
 from weckd_edge.core.optional_imports import require
+from weckd_edge.devices.runtime.backends.int8_saturation import LARGEST_SAFE_WEIGHT
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto
@@ -79,6 +80,16 @@ def normalise_quantized(name: str, model: ModelProto) -> ModelProto:
             f"{name}: is quantized already; {broken[0].node}: {broken[0].rule}{more}; {ADVICE}", code="E_MODEL_QUANTIZED"
         )
     return settled
+
+
+def has_wide_weights(model: ModelProto) -> bool:
+    """Tell whether int8 weights of a network in this project's form need more than 7 bits.
+
+    Sums of their products can overflow on x86 processors without VNNI.
+    """
+    arrays = arrays_of(require("onnx", "read a quantized network"), model.graph)
+    weights = [node for node in model.graph.node if node.op_type == "QuantizeLinear" and node.input[0] in arrays]
+    return any(np.abs(_codes(arrays, q).astype(np.int16)).max(initial=0) > LARGEST_SAFE_WEIGHT for q in weights)
 
 
 def _inline_constants(onnx: Any, graph: GraphProto) -> None:

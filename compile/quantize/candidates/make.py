@@ -22,7 +22,7 @@ from weckd_edge.compile.quantize.quantize import (
     IMPORTED,
     ONNX_FILE,
     calibrate,
-    quantize,
+    quantize_each,
     write_imported,
     write_quantized,
 )
@@ -159,19 +159,18 @@ class CandidateMaker:
             progress=self.progress,
         )
         methods: Sequence[Method] = METHODS if self.config.method == "auto" else (self.config.method,)
-        for method in methods:
+        graphs = quantize_each(
+            calibration,
+            methods,
+            form_for(self.deployment.target),
+            reduce_range=self.deployment.reduce_range,
+            progress=self.progress,
+        )
+        for method, graph in graphs.items():
             name = f"int8 {method}" + (", trained for it" if network.int8_link else "")
-            try:
-                graph = quantize(
-                    calibration,
-                    method,
-                    form_for(self.deployment.target),
-                    reduce_range=self.deployment.reduce_range,
-                    progress=self.progress,
-                )
-            except ModelError as err:
+            if isinstance(graph, ModelError):
                 candidate = self._new(name, "int8", method)
-                candidate.trial = replace(candidate.trial, note=str(err))
+                candidate.trial = replace(candidate.trial, note=str(graph))
                 continue
             self.add_int8(
                 WholeInt8(name=name, graph=graph, calibration=calibration, method=method, int8_link=network.int8_link)
@@ -187,7 +186,12 @@ class CandidateMaker:
         try:
             with self.progress.task("int8 by NNCF", 1):
                 candidate.built = nncf_backend.build_int8_ir(
-                    candidate.onnx, inputs, len(chosen), exported.network_input_name, candidate.folder
+                    candidate.onnx,
+                    inputs,
+                    len(chosen),
+                    exported.network_input_name,
+                    candidate.folder,
+                    reduce_range=self.deployment.reduce_range,
                 )
         except (ModelError, MissingDependency) as err:
             candidate.trial = replace(candidate.trial, note=str(err))

@@ -106,7 +106,7 @@ private:
     };
     void require(int status) const {
         if (status != WECKD_OK) {
-            throw Error(status, weckd_message(own_.get()));
+            throw Error(status, status == WECKD_ERR_BUSY ? "" : weckd_message(own_.get())); // busy: another thread may write it
         }
     }
     std::unique_ptr<weckd_bundle, Close> own_;

@@ -12,6 +12,9 @@ from typing import Any
 _TEXT = 128
 _MESSAGE = 256
 _REASONS = 10
+_GEOMETRY, _BUSY = -16, -17
+_NV12 = 3
+_PIXEL_BYTES = (3, 3, 1, 1, 2)
 
 USES = ("counted", "repeated", "refused", "not_needed")
 """What an examination makes of a frame, by ``weckd_use``."""
@@ -263,11 +266,9 @@ class Bundle:
         given = Options(message=ctypes.cast(message, ctypes.c_char_p), **options)
         status = self._lib.weckd_open(folder.encode(), ctypes.byref(given), ctypes.byref(self._handle))
         if status:
-            raise WeckdCError(
-                status, f"{self._lib.weckd_status_text(status).decode()}: {message.value.decode(errors='replace')}"
-            )
-        self.contract: Contract = self._lib.weckd_contract_of(self._handle).contents
-        self.model: Model = self._lib.weckd_model_of(self._handle).contents
+            raise self._error(status, message.value)
+        self.contract: Contract = _copy(self._lib.weckd_contract_of(self._handle).contents)
+        self.model: Model = _copy(self._lib.weckd_model_of(self._handle).contents)
         self.labels = [self._lib.weckd_label(self._handle, i).decode() for i in range(self.contract.classes)]
 
     def selftest(self) -> None:
@@ -296,7 +297,8 @@ class Bundle:
             frame: Fields of ``Frame``; width and height are the contract's where they are left out.
 
         Raises:
-            WeckdCError: The frame does not fit, or lies in the bundle's own frame as neither RGB nor BGR.
+            WeckdCError: The frame does not fit, has fewer bytes than its fields say, or lies in the bundle's own frame as
+                neither RGB nor BGR.
         """
         result = Result()
         probabilities = (ctypes.c_float * self.contract.classes)()
@@ -369,8 +371,13 @@ class Bundle:
 
     def _frame(self, pixels: bytes | ctypes.Array[Any], frame: dict[str, int]) -> Frame:
         size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
-        held = pixels if isinstance(pixels, ctypes.Array) else ctypes.c_char_p(pixels)
-        return Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
+        is_array = isinstance(pixels, ctypes.Array)
+        held = pixels if is_array else ctypes.c_char_p(pixels)
+        given = Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
+        expected, found = _frame_bytes(given), ctypes.sizeof(pixels) if is_array else len(pixels)
+        if found < expected:
+            raise self._error(_GEOMETRY, f"frame: expected {expected} bytes, got {found}".encode())
+        return given
 
     def _reason(self, code: int) -> str:
         text: bytes = self._lib.weckd_reason_text(code)
@@ -378,8 +385,27 @@ class Bundle:
 
     def _require(self, status: int) -> None:
         if status:
-            text = self._lib.weckd_message(self._handle).decode(errors="replace")
-            raise WeckdCError(status, f"{self._lib.weckd_status_text(status).decode()}: {text}")
+            # Another thread, which is inside a call, may be writing the message.
+            raise self._error(status, b"" if status == _BUSY else self._lib.weckd_message(self._handle))
+
+    def _error(self, status: int, message: bytes) -> WeckdCError:
+        text: str = self._lib.weckd_status_text(status).decode()
+        return WeckdCError(status, f"{text}: {message.decode(errors='replace')}" if message else text)
+
+
+def _copy(struct: Any) -> Any:
+    """Return a struct that owns its fields and texts, and so outlives the bundle."""
+    return type(struct)(**{name: getattr(struct, name) for name, _ in struct._fields_})
+
+
+def _frame_bytes(frame: Frame) -> int:
+    """Return the bytes that a frame has, to the end of its last row; where it names its chroma, those of its luma."""
+    row = frame.width * _PIXEL_BYTES[frame.format] if frame.format in range(len(_PIXEL_BYTES)) else 0
+    stride = frame.stride_bytes or row
+    if frame.format != _NV12 or frame.chroma:
+        return stride * (frame.height - 1) + row
+    chroma_stride = frame.chroma_stride_bytes or stride
+    return stride * frame.height + chroma_stride * (frame.height // 2 - 1) + row
 
 
 def load(library: str) -> ctypes.CDLL:

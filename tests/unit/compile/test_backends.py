@@ -15,17 +15,26 @@ import pytest
 
 from support.errors import raises
 from weckd_edge.artifacts import ExecutedLayer, Int8Count
-from weckd_edge.compile.backends import openvino_backend, tensorrt_backend, tensorrt_rtx_backend, torch_tensorrt_backend
+from weckd_edge.compile.backends import (
+    nncf_backend,
+    openvino_backend,
+    tensorrt_backend,
+    tensorrt_rtx_backend,
+    torch_tensorrt_backend,
+)
 from weckd_edge.compile.backends.tensorrt_forms import take_float_frame
 from weckd_edge.compile.graph import HALF_OPSET, IR_VERSIONS, OPSET
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.fp16_form import make_half
+from weckd_edge.compile.quantize.qdq_rules import find_violations
 from weckd_edge.core.errors import DeviceError, ModelError
 from weckd_edge.core.progress import SilentProgress
 from weckd_edge.core.store import check_ref, file_ref, sha256_file
 from weckd_edge.devices.jetson.recipe import read_recipe
+from weckd_edge.devices.jetson.version_rules import RULES
 from weckd_edge.devices.profiles.profile import load_profile
 from weckd_edge.devices.runtime.backends import table
+from weckd_edge.devices.runtime.backends.int8_saturation import LARGEST_SAFE_WEIGHT
 from weckd_edge.devices.runtime.backends.openvino_layers import count_layers
 from weckd_edge.devices.runtime.backends.table import open_runner
 
@@ -121,6 +130,28 @@ class TestOpenVINO:
         assert built.settings == {"INFERENCE_PRECISION_HINT": "f32"}
         floats = openvino_backend.executed_layers(graphs["fp32"])
         assert {layer.precision for layer in floats if layer.kind == "Convolution"} == {"f32"}, "never bfloat16"
+        written = openvino_backend.executed_layers(graphs["cpu"], reference=True)
+        assert {layer.precision for layer in written if layer.kind == "Convolution"} == {"f32"}, "no int8 kernel"
+
+    @pytest.mark.parametrize("reduce_range", [False, True])
+    def test_weights_of_nncf_keep_to_seven_bits_where_that_is_asked(
+        self, networks: ModuleType, graphs: dict[str, Path], tmp_path: Path, reduce_range: bool
+    ) -> None:
+        pytest.importorskip("nncf")
+        import openvino
+
+        frames = [np.ascontiguousarray(frame[None]) for frame in networks.frames(4, networks.contract())]
+        half: Any = {"reduce_range": True} if reduce_range else {}
+        nncf_backend.build_int8_ir(graphs["fp32"], frames, len(frames), "network_input", tmp_path, **half)
+        model = openvino.Core().read_model(tmp_path / "model.xml")
+        codes = [op.data for op in model.get_ordered_ops() if op.get_type_name() == "Constant" and op.data.dtype == np.int8]
+        largest = [int(np.abs(values.astype(np.int16)).max()) for values in codes if values.ndim > 1]
+        assert (max(largest) <= LARGEST_SAFE_WEIGHT) is reduce_range
+        if reduce_range:
+            runners = [open_runner("openvino", tmp_path / "model.xml", reference=written) for written in (False, True)]
+            for frame in frames:
+                fused, as_written = (runner.run(frame) for runner in runners)
+                assert np.abs(fused - as_written).max() < 0.02, "no sum overflows, with VNNI or without"
 
     def test_the_same_graph_gives_the_same_bytes_wherever_it_lies(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = []
@@ -291,6 +322,22 @@ class TestTensorRT:
             written = [(entry.domain, entry.version) for entry in model.opset_import]
             opset = HALF_OPSET if "float16" in path.name else OPSET
             assert (written, model.ir_version) == ([("", opset)], IR_VERSIONS[opset]), path.name
+
+    def test_every_version_is_given_graphs_whose_frame_it_reads(self, graphs: dict[str, Path], tmp_path: Path) -> None:
+        self.recipe(graphs["jetson"], tmp_path, "jetson-agx-orin-64gb")
+        recipe = read_recipe(tmp_path / "recipe.json")
+        tried: dict[str, set[str]] = {}
+        for rule in RULES:
+            asked = {attempt.form for attempt in rule.attempts} | ({"plain"} if rule.dla else set())
+            for form in asked:
+                file = recipe.find(form)  # type: ignore[arg-type]  # mypy reads texts
+                assert file is not None
+                path = graphs["jetson"] if form == "float32" else tmp_path / file.name
+                broken = find_violations(onnx.load(path), tensorrt=f"{rule.since}.0")
+                assert not [found.rule for found in broken if "uint8" in found.rule], (rule.since, form)
+                tried.setdefault(form, set()).add(rule.since)
+        assert tried["float32-frame"] == {"8.5"}
+        assert tried.keys() == {graph.form for graph in recipe.graphs}
 
     def test_a_module_with_a_dla_gets_a_graph_for_it_with_its_ranges(self, graphs: dict[str, Path], tmp_path: Path) -> None:
         built = self.recipe(graphs["jetson"], tmp_path, "jetson-agx-orin-64gb")

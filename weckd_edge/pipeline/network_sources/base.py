@@ -95,6 +95,10 @@ class NetworkSource(Protocol):
         """Tell whether the network takes blue first."""
 
     @property
+    def wide_weights(self) -> bool:
+        """Tell whether the network is int8 already, with weights of more than 7 bits."""
+
+    @property
     def bytes(self) -> int:
         """Return the size of the weights, bytes."""
 

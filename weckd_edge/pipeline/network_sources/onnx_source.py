@@ -58,6 +58,10 @@ class OnnxSource:
         return self.network.form.order == "bgr"
 
     @property
+    def wide_weights(self) -> bool:
+        return self.network.wide_weights
+
+    @property
     def bytes(self) -> int:
         return self.network.bytes
 

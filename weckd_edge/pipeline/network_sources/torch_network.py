@@ -23,6 +23,7 @@ class TorchNetwork:
     takes_bytes = False
     takes_luminance = False
     is_bgr = False
+    wide_weights = False
 
     def export(self, imported: Link, source: Path, folder: Path, *, cast_first: bool) -> ExportedModel:
         from weckd_edge.compile.export.onnx_export import export_onnx

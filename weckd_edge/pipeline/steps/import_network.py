@@ -14,6 +14,8 @@ from weckd_edge.core.fingerprint import key_of
 from weckd_edge.core.store import Stage
 from weckd_edge.devices.images.frames import frame_from_file
 from weckd_edge.devices.images.split_frames import decode_split
+from weckd_edge.devices.machine.detect import DetectedMachine, needs_half_range
+from weckd_edge.devices.profiles.profile import DeviceProfile
 from weckd_edge.devices.runtime.stored_predictions import predict_once
 from weckd_edge.pipeline.context import BuildContext
 from weckd_edge.pipeline.network_sources.base import ImportedModel, NetworkSource
@@ -21,6 +23,13 @@ from weckd_edge.pipeline.networks import TrainedChain, TrainedNetwork
 
 MAX_TRIAL_IMAGES = 128
 """Largest number of images that an imported network is shown under other descriptions of its input."""
+
+MAY_OVERFLOW = (
+    "Its int8 weights take all 8 bits. On x86 processors without VNNI, as the device's or this machine's is, sums of their "
+    "products can overflow in OpenVINO, and not in ONNX Runtime. Quantize it with weights of 7 bits (reduce_range in ONNX "
+    "Runtime, overflow_fix in NNCF), or import the float network."
+)
+"""Warning of an imported int8 network for such a processor: its weights are never changed here."""
 
 _SOURCES = "weckd_edge.pipeline.network_sources.open"
 """Module that imports every kind of source, for the keys of steps."""
@@ -51,7 +60,8 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
     link, folder = imported.artifact.link, imported.folder
     for line in imported.artifact.notes:
         ctx.progress.note(line)
-    for doubt in source.doubts:
+    of_file = doubts_of_file(source, ctx.profile, ctx.machine)
+    for doubt in of_file:
         ctx.progress.warn(doubt)
     network = TrainedNetwork(
         link=Stage(name="import", artifact=link, folder=folder, seconds=imported.seconds, reused=imported.reused),
@@ -73,8 +83,13 @@ def import_network(ctx: BuildContext, source: NetworkSource, index: DatasetIndex
         networks=(network,),
         labels_used=link.labels_used,
         import_notes=imported.artifact.notes,
-        import_warnings=(*source.doubts, *doubts.sentences),
+        import_warnings=(*of_file, *doubts.sentences),
     )
+
+
+def doubts_of_file(source: NetworkSource, profile: DeviceProfile, machine: DetectedMachine) -> tuple[str, ...]:
+    """Return sentences on what may be wrong with a network's file, in itself and for a device."""
+    return (*source.doubts, *([MAY_OVERFLOW] if source.wide_weights and needs_half_range(profile, machine) else []))
 
 
 def _find_description_mistakes(

@@ -10,7 +10,7 @@ import numpy as np
 from weckd_edge.artifacts import HELD_OUT, DatasetIndex, FrameSpec, InputSpec
 from weckd_edge.devices.images.split_frames import SplitFrames, decode_split
 from weckd_edge.devices.runtime.backends.base import Probabilities
-from weckd_edge.devices.runtime.backends.table import find_backend, is_computed_as_written
+from weckd_edge.devices.runtime.backends.table import find_backend
 from weckd_edge.devices.runtime.stored_predictions import ModelRun, find_predictions, predict_once
 from weckd_edge.metrics.calibration import apply_temperature
 
@@ -65,13 +65,12 @@ def predict(
     """
     from weckd_edge.compile.verify.implementations import predict_frames
 
-    as_written = candidate.reference or is_computed_as_written(candidate.backend, candidate.model)
     model = ModelRun(
         digest=candidate.digest(),
         input=spec,
         runtime=(
             candidate.backend,
-            *(["as written"] if as_written else []),
+            *(["as written"] if candidate.as_written else []),
             *(["float16"] if candidate.half else []),
             *ctx.processor,
         ),

@@ -10,14 +10,22 @@
 
 void *weckd_library_open(const char *library, const char *const *names, weckd_error error) {
     const char *const only[] = {library, NULL};
+    bool is_found = false; /* one is there, and does not load: that is what to report */
+    bool is_told = false;
     for (const char *const *name = library != NULL ? only : names; *name != NULL; name++) {
         void *handle = dlopen(*name, RTLD_NOW | RTLD_LOCAL);
         if (handle != NULL) {
             return handle;
         }
+        const char *reason = dlerror();
+        reason = reason != NULL ? reason : "the runtime's library cannot be loaded";
+        bool is_missing = strncmp(reason, *name, strlen(*name)) == 0 && strstr(reason, "No such file") != NULL;
+        if (!is_told || (!is_found && !is_missing)) {
+            (void)weckd_fail(error, WECKD_ERR_BACKEND, "%.200s", reason);
+        }
+        is_told = true;
+        is_found = is_found || !is_missing;
     }
-    const char *reason = dlerror();
-    (void)weckd_fail(error, WECKD_ERR_BACKEND, "%.200s", reason != NULL ? reason : "the runtime's library cannot be loaded");
     return NULL;
 }
 

@@ -69,8 +69,10 @@ typedef struct session {
 } session;
 
 static int failed(const calls *api, weckd_error error, int status, const char *step) {
-    const char *text = api->ov_get_last_err_msg();
-    return weckd_fail(error, status, "OpenVINO: %s failed (%.180s)", step, text != NULL ? text : "no reason given");
+    const char *text = api->ov_get_last_err_msg(); /* a copy */
+    (void)weckd_fail(error, status, "OpenVINO: %s failed (%.180s)", step, text != NULL ? text : "no reason given");
+    api->ov_free(text);
+    return status;
 }
 
 static void unload(void *loaded) { /* the library stays: it does not stand being loaded twice */

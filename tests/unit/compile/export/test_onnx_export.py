@@ -38,6 +38,7 @@ SIZES = {
     "of the network's size": {"height": 16, "width": 16, "size": 16},
     "not square": {"size": (12, 20), "crop": "stretch"},
     "a part of another form": {"size": (9, 16), "crop_size": (18, 32)},
+    "cropped on both axes": {"size": (10, 14), "crop_size": (20, 28)},
     "neither centred nor scaled": {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)},
     "normalised to -1..1": {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)},
 }

@@ -271,6 +271,19 @@ def test_weights_outside_of_the_folder_are_never_opened(tmp_path: Path, location
     assert "expected a file beside it" in refused(external(below, location))
 
 
+def test_weights_without_a_length_are_the_rest_of_their_file(tmp_path: Path) -> None:
+    path = external(tmp_path, offset="8", length="")
+    model = onnx.load_model(path, load_external_data=False)
+    (place,) = [entry for entry in model.graph.initializer[0].external_data if entry.key == "length"]
+    model.graph.initializer[0].external_data.remove(place)
+    path.write_bytes(model.SerializeToString())
+    inside = numpy_helper.to_array(classifier().graph.initializer[0])
+    (tmp_path / "weights.bin").write_bytes(bytes(8) + inside.tobytes())
+    assert np.array_equal(numpy_helper.to_array(read_onnx(path, HINTS).model.graph.initializer[0]), inside)
+    (tmp_path / "weights.bin").write_bytes(bytes(4))
+    assert "at 8 of weights.bin, which has 4" in refused(path)
+
+
 def test_weights_that_are_missing_short_or_a_link_out_are_refused(tmp_path: Path) -> None:
     below = tmp_path / "below"
     below.mkdir()

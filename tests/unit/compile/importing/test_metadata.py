@@ -62,6 +62,12 @@ def test_plain_keys_are_read_and_the_user_stands_over_them(tmp_path: Path) -> No
     assert "Mean and standard deviation of its pixels are as the user said." in found.notes
 
 
+def test_colours_of_values_up_to_255_are_divided_by_it(tmp_path: Path) -> None:
+    says = {"mean": "[127.5, 102.0, 51.0]", "std": "[51.0, 51.0, 51.0]", "input_size": "32"}
+    found = read(tmp_path, says)
+    assert (found.form.mean, found.form.std) == ((0.5, 0.4, 0.2), (0.2,) * 3)
+
+
 def test_a_classifier_of_ultralytics_is_known_by_its_metadata(tmp_path: Path) -> None:
     says = {"author": "Ultralytics", "task": "classify", "imgsz": "[64, 64]", "names": "{0: 'a', 1: 'b', 2: 'c'}"}
     found = read(tmp_path, says)

@@ -42,7 +42,7 @@ def mean_shift(**factors: float) -> tuple[tuple[str, ...], float]:
     steps = {"r_step": np.float32(0.3), "w_step": np.float32(0.7), "zero": np.int8(0)}
     int8 = model(nodes, w=weights, b=bias, **steps)
     with SILENT.task("correct", len(FRAMES)) as task:
-        corrected = correct_biases(int8, fp32, "x", FRAMES, task)
+        (corrected,) = correct_biases([int8], fp32, "x", FRAMES, task)
 
     def mean(graph: Any) -> Any:
         session = ort.InferenceSession(graph.SerializeToString(), providers=["CPUExecutionProvider"])

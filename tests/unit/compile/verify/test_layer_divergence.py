@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -12,17 +13,19 @@ import numpy as np
 import pytest
 
 import weckd_edge.compile.verify.layer_divergence as module
+from support import factories
 from support.errors import raises
 from weckd_edge.compile.backends import onnxruntime_backend, openvino_backend
 from weckd_edge.compile.backends.layers import LayerValues
+from weckd_edge.compile.verify.implementations import Implementation
 from weckd_edge.compile.verify.layer_divergence import FLOAT_THRESHOLD_DB, INT8_THRESHOLD_DB, find_divergence, find_taps
 from weckd_edge.core.errors import ModelError
+from weckd_edge.devices.runtime.backends import table
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")
 pytest.importorskip("openvino")
 
-NAMES = ("one", "other")
 CONV = "/network/blocks/blocks.0/branch/branch.1/branch.1.0/Conv"
 CLIP = "/network/blocks/blocks.0/branch/branch.1/branch.1.2/Clip"
 
@@ -45,6 +48,14 @@ def place(networks: ModuleType, tmp_path_factory: pytest.TempPathFactory) -> Pat
 @pytest.fixture(scope="module")
 def frames(networks: ModuleType) -> list[Any]:
     return [frame[None] for frame in networks.frames(4, networks.contract())]
+
+
+def runs(backend: str, model: Path) -> Implementation:
+    return Implementation(backend=backend, model=model, input=factories.input_spec(24, width=32), precision="int8")
+
+
+def written(model: Path) -> Implementation:
+    return replace(runs("onnxruntime", model), reference=True)
 
 
 def tampered(source: Path, target: Path) -> Path:
@@ -77,16 +88,11 @@ def test_probes_are_what_operators_read_named_by_what_makes_it(place: Path) -> N
 
 @pytest.mark.parametrize(("name", "threshold_db"), [("fp32", FLOAT_THRESHOLD_DB), ("int8", INT8_THRESHOLD_DB)])
 def test_two_sound_implementations_part_nowhere(place: Path, frames: Any, name: str, threshold_db: float) -> None:
-    found = find_divergence(
-        place / name / "model.onnx",
-        place / f"ov-{name}/model.xml",
-        "openvino",
-        frames,
-        names=NAMES,
-        threshold_db=threshold_db,
-    )
+    one, other = written(place / name / "model.onnx"), runs("openvino", place / f"ov-{name}/model.xml")
+    found = find_divergence(one, other, frames, threshold_db=threshold_db)
     assert found.first is None
-    assert (found.a, found.b, found.frames, found.threshold_db) == (*NAMES, 4, threshold_db)
+    names = ("onnxruntime int8 as written", "openvino int8")
+    assert (found.a, found.b, found.frames, found.threshold_db) == (*names, 4, threshold_db)
     assert [layer.name for layer in found.layers] == [
         p.name for p in find_taps(onnx.load(place / name / "model.onnx").graph)
     ]
@@ -96,8 +102,8 @@ def test_two_sound_implementations_part_nowhere(place: Path, frames: Any, name: 
 def test_the_layer_that_computes_otherwise_is_named(
     place: Path, frames: Any, tmp_path: Path, name: str, threshold_db: float
 ) -> None:
-    other = tampered(place / name / "model.onnx", tmp_path / "other.onnx")
-    found = find_divergence(place / name / "model.onnx", other, "openvino", frames, names=NAMES, threshold_db=threshold_db)
+    other = runs("openvino", tampered(place / name / "model.onnx", tmp_path / "other.onnx"))
+    found = find_divergence(written(place / name / "model.onnx"), other, frames, threshold_db=threshold_db)
     assert found.first is not None
     assert (
         (found.layers[found.first].name, found.layers[found.first].kind) == (CLIP, "Clip")
@@ -110,9 +116,46 @@ def test_the_layer_that_computes_otherwise_is_named(
 
 def test_a_graph_against_itself_is_equal_everywhere(place: Path, frames: Any) -> None:
     path = place / "int8/model.onnx"
-    found = find_divergence(path, path, "onnxruntime", frames, names=NAMES)
+    found = find_divergence(written(path), written(path), frames)
     assert {(layer.sqnr_db, layer.max_abs, layer.disturbed) for layer in found.layers} == {(None, 0.0, 0.0)}
     assert (found.first, found.steepest) == (None, None)
+
+
+def test_onnx_runtime_is_compared_with_the_graph_as_it_fuses_it(place: Path, frames: Any) -> None:
+    path = place / "int8/model.onnx"
+    found = find_divergence(written(path), runs("onnxruntime", path), frames)
+    assert any(layer.max_abs > 0 for layer in found.layers), "its fused sums are rounded once"
+    assert found.first is None
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("saturates", [False, True])
+def test_the_other_is_opened_in_the_form_in_which_it_runs(
+    place: Path, frames: Any, monkeypatch: pytest.MonkeyPatch, saturates: bool, half: bool
+) -> None:
+    monkeypatch.setattr(table, "would_saturate", lambda model: saturates)
+    path, forms = place / "int8/model.onnx", set[tuple[bool, bool]]()
+
+    def open_noted(model: Path, names: Sequence[str], *, reference: bool, half: bool) -> Any:
+        forms.add((reference, half))
+        return onnxruntime_backend.open_layers(model, names, reference=True)
+
+    monkeypatch.setitem(module.OPENERS, "openvino", open_noted)
+    find_divergence(written(path), replace(runs("openvino", path), half=half), frames[:1])
+    assert forms == {(saturates, half)}
+
+
+@pytest.mark.parametrize("reference", [False, True])
+@pytest.mark.parametrize("backend", module.OPENERS)
+def test_a_backend_is_opened_as_it_runs(
+    place: Path, frames: Any, monkeypatch: pytest.MonkeyPatch, backend: str, reference: bool
+) -> None:
+    monkeypatch.setattr(table, "would_saturate", lambda model: False)
+    path = place / "int8/model.onnx"
+    read = module.OPENERS[backend](path, [], reference=reference)
+    runner = table.open_runner(backend, path, reference=reference)
+    for frame in frames:
+        assert np.array_equal(read(frame).probabilities, runner.run(np.ascontiguousarray(frame)))
 
 
 def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
@@ -122,8 +165,8 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
     shy = next(p for p in find_taps(onnx.load(path).graph) if p.name == CONV)
     asked: list[tuple[str, ...]] = []
 
-    def open_shy(model: Path, names: Sequence[str]) -> Any:
-        inner = onnxruntime_backend.open_layers(model, names)
+    def open_shy(model: Path, names: Sequence[str], **_: bool) -> Any:
+        inner = onnxruntime_backend.open_layers(model, names, reference=True)
         asked.append(tuple(names))
 
         def read(frame: Any) -> LayerValues:
@@ -133,8 +176,8 @@ def test_a_tensor_that_disturbs_is_read_alone_and_marked_and_the_others_are_not(
 
         return read
 
-    monkeypatch.setitem(module.OPENERS, "shy", open_shy)
-    found = find_divergence(path, path, "shy", frames, names=NAMES)
+    monkeypatch.setitem(module.OPENERS, "litert", open_shy)
+    found = find_divergence(written(path), runs("litert", path), frames)
     assert {layer.name: layer.disturbed for layer in found.layers if layer.disturbed} == {CONV: pytest.approx(0.125)}
     assert (shy.tensor,) in asked
     assert max(len(names) for names in asked) > 4
@@ -150,7 +193,7 @@ def test_the_steepest_fall_is_under_the_lowest_before_it(values: list[float | No
 
 def test_without_frames_nothing_is_compared(place: Path) -> None:
     with raises(ModelError, "E_MODEL_FRAME"):
-        find_divergence(place / "int8/model.onnx", place / "int8/model.onnx", "openvino", [], names=NAMES)
+        find_divergence(written(place / "int8/model.onnx"), runs("openvino", place / "int8/model.onnx"), [])
 
 
 def test_a_tensor_that_is_not_there_is_one_clear_error(place: Path) -> None:
@@ -166,8 +209,8 @@ def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_reporte
     path = place / "int8/model.onnx"
     asked: list[int] = []
 
-    def open_shaken(model: Path, names: Sequence[str]) -> Any:
-        inner = onnxruntime_backend.open_layers(model, names)
+    def open_shaken(model: Path, names: Sequence[str], **_: bool) -> Any:
+        inner = onnxruntime_backend.open_layers(model, names, reference=True)
         asked.append(len(names))
 
         def read(frame: Any) -> LayerValues:
@@ -176,9 +219,9 @@ def test_a_graph_is_opened_so_often_and_no_more_and_every_layer_is_still_reporte
 
         return read
 
-    monkeypatch.setitem(module.OPENERS, "shaken", open_shaken)
+    monkeypatch.setitem(module.OPENERS, "litert", open_shaken)
     monkeypatch.setattr(module, "MAX_OPENED", 6)
-    found = find_divergence(path, path, "shaken", frames, names=NAMES)
+    found = find_divergence(written(path), runs("litert", path), frames)
     assert [layer.name for layer in found.layers] == [p.name for p in find_taps(onnx.load(path).graph)]
     assert all(layer.disturbed for layer in found.layers)
     assert len(asked) < 16, "every tensor disturbs, and asked for one by one they would be more"

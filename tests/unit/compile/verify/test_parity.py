@@ -96,13 +96,18 @@ class StandIns:
         self.closed: list[Path] = []
         self.fails: Path | None = None
         self.parted: list[tuple[Path, Path, str, tuple[str, str], float, int]] = []
+        self.executed: list[tuple[bool, bool]] = []
 
     def find_divergence(
-        self, onnx: Path, other: Path, backend: str, frames: Any, *, names: tuple[str, str], threshold_db: float
+        self, written: Implementation, other: Implementation, frames: Any, *, threshold_db: float
     ) -> LayerDivergence:
-        self.parted.append((onnx, other, backend, names, threshold_db, len(frames)))
-        a, b = names
+        a, b = written.name, other.name
+        self.parted.append((written.model, other.model, other.backend, (a, b), threshold_db, len(frames)))
         return LayerDivergence(a=a, b=b, frames=len(frames), threshold_db=threshold_db, first=None, steepest=None, layers=())
+
+    def executed_layers(self, model: Path, *, reference: bool, half: bool) -> tuple[ExecutedLayer, ...]:
+        self.executed.append((reference, half))
+        return (EXECUTED,)
 
     def open_runner(self, backend: str, model: Path, *, threads: int, reference: bool, **_: Any) -> Any:
         if model == self.fails:
@@ -131,7 +136,7 @@ def stub(monkeypatch: pytest.MonkeyPatch) -> StandIns:
     implementations = StandIns()
     monkeypatch.setattr("weckd_edge.devices.runtime.frame_runner.open_runner", implementations.open_runner)
     monkeypatch.setattr(module, "find_divergence", implementations.find_divergence)
-    monkeypatch.setattr(module.openvino_backend, "executed_layers", lambda model: (EXECUTED,))
+    monkeypatch.setattr(module.openvino_backend, "executed_layers", implementations.executed_layers)
     return implementations
 
 
@@ -449,6 +454,17 @@ def test_every_model_of_the_bundle_is_reported_with_its_own_accuracy(ears: Ears,
 def test_the_layers_that_really_run_are_those_of_what_is_deployed(ears: Ears) -> None:
     assert ears.verify(ears.probabilities()).executed == (EXECUTED,)
     assert ears.verify(ears.probabilities(), deployed=WRITTEN).executed == ()
+
+
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("saturates", [False, True])
+def test_layers_are_listed_in_the_form_in_which_the_deployed_model_runs(
+    ears: Ears, stub: StandIns, monkeypatch: pytest.MonkeyPatch, half: bool, saturates: bool
+) -> None:
+    monkeypatch.setattr("weckd_edge.compile.verify.implementations.is_computed_as_written", lambda *_: saturates)
+    deployed = Implementation(backend="openvino", model=SHIPPED.model, input=INPUT, precision="int8", half=half)
+    ears.verify(ears.probabilities(), deployed=deployed)
+    assert stub.executed == [(saturates, half)]
 
 
 @pytest.mark.parametrize(

@@ -84,12 +84,12 @@ def test_a_dla_whose_predictions_differ_is_not_used(dla: Jetson, monkeypatch: py
     assert "the DLA is not used, the GPU is: the engine failed its self-test" in done.warnings[0]
 
 
-@pytest.mark.parametrize(("version", "package"), [("10.8.0", "10.8.0.43"), ("11.4.1", "11.4.1.5")])
+@pytest.mark.parametrize(("version", "package"), [("8.5.2", "8.5.2.2"), ("10.8.0", "10.8.0.43"), ("11.4.1", "11.4.1.5")])
 def test_a_tensorrt_without_a_dla_says_so(dla: Jetson, version: str, package: str) -> None:
     dla.tensorrt(version, package)
     done = with_dla(dla)
     assert dla.built(done.choice).target == "GPU"
-    assert f"TensorRT {package} does not build int8 engines for a DLA (8.5 to 10.7 do)" in done.warnings[0]
+    assert f"TensorRT {package} builds no int8 engine of a bundle for a DLA (8.6 to 10.7 do)" in done.warnings[0]
 
 
 def test_a_module_without_a_dla_says_so(jetson: Jetson) -> None:

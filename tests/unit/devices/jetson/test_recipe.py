@@ -51,7 +51,7 @@ def described(plans: tuple[BuildPlan, ...]) -> list[tuple[str, ...]]:
 @pytest.mark.parametrize(
     ("versions", "plans"),
     [
-        (("8.5.2.2",), [("float32-frame", "int8", *BATCH, *WEAK), ("plain", "fp16", *BATCH, "FP16")]),
+        (("8.5.2.2",), [("float32-frame", "int8", *BATCH, *WEAK)]),
         (("8.6.1", "8.6.2.3"), [("float32", "int8", *BATCH, *WEAK), ("plain", "fp16", *BATCH, "FP16")]),
         (
             ("10.0.0b6", "10.3.0.30", "10.7.0.23", "10.11.0"),
@@ -72,7 +72,7 @@ def test_each_version_tries_the_graphs_it_reads_with_the_flags_it_knows_in_this_
 
 
 @pytest.mark.parametrize(
-    ("version", "monitor", "dla"), [("8.5.2", False, True), ("8.6.2", False, True), ("10.3.0", True, True)]
+    ("version", "monitor", "dla"), [("8.5.2", False, False), ("8.6.2", False, True), ("10.3.0", True, True)]
 )
 def test_what_a_version_can_do_is_in_its_row(version: str, monitor: bool, dla: bool) -> None:
     rule = plans_for(recipe(), version)[0].rule
@@ -102,8 +102,9 @@ def test_an_fp16_graph_gets_the_flag_of_its_own_where_types_are_weak(version: st
 def test_a_dla_gets_the_graph_without_pairs_with_the_flags_of_int8() -> None:
     with_ranges = recipe(ranges={"x": 1.0})
     assert described((dla_plan(with_ranges, "10.7.0"),)) == [("plain", "int8", *WEAK)]
-    with raises(DeviceError, "E_DEVICE_DLA", says=("10.8.0", "8.5 to 10.7")):
-        dla_plan(with_ranges, "10.8.0")
+    for version in ("8.5.2", "10.8.0"):
+        with raises(DeviceError, "E_DEVICE_DLA", says=(version, "8.6 to 10.7")):
+            dla_plan(with_ranges, version)
     with raises(DeviceError, "E_DEVICE_DLA", says="DLA cores"):
         dla_plan(recipe(), "10.7.0")
 
@@ -122,6 +123,8 @@ def test_only_a_recipe_with_a_front_end_has_engines_of_the_whole_frame_and_none_
 def test_a_profile_says_which_forms_its_bundle_needs() -> None:
     assert forms_for(load_profile("jetson-orin-nano-8gb")) == {"float32", "float32-frame", "float16", "plain"}
     assert "float32-frame" not in forms_for(load_profile("jetson-thor-t5000"))
+    assert forms_for(load_profile("jetson-xavier-nx")) == {"float32-frame"}, "its DLA cores have TensorRT 8.5 alone"
+    assert "plain" in forms_for(load_profile("jetson-agx-orin-64gb"))
 
 
 @pytest.mark.parametrize("version", ["8.4.1", "8.2.1", "7.1.3", "5.1"])

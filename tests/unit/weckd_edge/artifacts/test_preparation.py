@@ -14,7 +14,7 @@ from weckd_edge.artifacts import (
     crop_box,
     prepared_frame,
     read_preparation,
-    trained_colour,
+    trained_normalisation,
     trained_size,
 )
 
@@ -115,8 +115,24 @@ def test_the_size_is_read_with_its_two_sides(settings: dict[str, Any], size: tup
 
 
 def test_colours_are_three_finite_numbers_or_one() -> None:
-    assert trained_colour([0.5]) == (0.5, 0.5, 0.5)
-    assert [trained_colour(value) for value in ("0.5", [0.1, 0.2], [0.1, float("inf"), 0.2], None)] == [None] * 4
+    assert trained_normalisation({"mean": [0.5], "std": (0.1, 0.2, 0.3)}) == ((0.5, 0.5, 0.5), (0.1, 0.2, 0.3))
+    for value in ("0.5", [0.1, 0.2], [0.1, float("inf"), 0.2], None):
+        assert trained_normalisation({"mean": value, "std": [0.5]}) is None
+        assert trained_normalisation({"mean": [0.5], "std": value}) is None
+    assert trained_normalisation({"mean": [0.5], "std": [0.5, 0.5, 0.0]}) is None
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "found"),
+    [
+        ([127.5], [127.5], ((0.5,) * 3, (0.5,) * 3)),
+        ([0.0], [255.0], ((0.0,) * 3, (1.0,) * 3)),
+        ([102.0], [1.0], ((0.4,) * 3, (1 / 255,) * 3)),
+        ([0.0], [1.0], ((0.0,) * 3, (1.0,) * 3)),
+    ],
+)
+def test_colours_of_values_up_to_255_are_divided_by_it(mean: list[float], std: list[float], found: Any) -> None:
+    assert trained_normalisation({"mean": mean, "std": std}) == found
 
 
 def test_every_interpolation_that_the_command_offers_is_known() -> None:

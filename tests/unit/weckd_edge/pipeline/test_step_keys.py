@@ -13,6 +13,7 @@ import pytest
 
 from support import factories
 from weckd_edge.artifacts import DatasetIndex, GuardRecord, OperatingPoint
+from weckd_edge.compile.verify import implementations
 from weckd_edge.config import BuildConfig, LinkConfig
 from weckd_edge.core.fingerprint import Key
 from weckd_edge.core.store import Stage, digest_of
@@ -179,14 +180,16 @@ def test_for_a_jetson_nothing_is_timed_here_and_a_precision_is_chosen_once(monke
     assert key("Xeon") == key("N97")
 
 
-def test_predictions_of_a_graph_computed_as_written_are_kept_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_predictions_of_a_graph_computed_as_written_are_kept_apart(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     runtimes: list[tuple[str, ...]] = []
     monkeypatch.setattr(predict_step, "predict_once", lambda _workspace, model, *_: runtimes.append(model.runtime))
-    candidate: Any = SimpleNamespace(backend="openvino", model=None, digest=lambda: "1", reference=False, half=False)
+    spec, model = factories.input_spec(24, width=32), tmp_path / "model.onnx"
+    model.write_bytes(b"a graph")
+    candidate = implementations.Implementation(backend="openvino", model=model, input=spec, precision="int8")
     for saturates in (False, True):
-        monkeypatch.setattr(predict_step, "is_computed_as_written", lambda *_, found=saturates: found)
+        monkeypatch.setattr(implementations, "is_computed_as_written", lambda *_, found=saturates: found)
         parts = Parts(factories.index([VAL, TEST], ("ear", "wax")))
-        predict_step.predict(parts.ctx, factories.input_spec(24, width=32), candidate, parts.held_out.test)
+        predict_step.predict(parts.ctx, spec, candidate, parts.held_out.test)
     assert runtimes == [("openvino", "Xeon", "avx2"), ("openvino", "as written", "Xeon", "avx2")]
 
 

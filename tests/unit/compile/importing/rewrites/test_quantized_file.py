@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 from support.errors import raises
+from weckd_edge.compile.importing.rewrites.integer_operators import name_zero_points
 from weckd_edge.compile.importing.rewrites.quantized_file import is_quantized, normalise_quantized
 from weckd_edge.compile.quantize.forms import PROCESSOR, TENSORRT
 from weckd_edge.compile.quantize.qdq_rules import find_violations
@@ -59,7 +61,16 @@ def images(count: int = 8) -> list[Any]:
     return [random.normal(size=SHAPE).astype(np.float32) for _ in range(count)]
 
 
-def quantized(plain: Any, folder: Any, form: str, activations: str, weights: str, *, symmetric: bool = True) -> Any:
+def quantized(
+    plain: Any,
+    folder: Any,
+    form: str,
+    activations: str,
+    weights: str,
+    *,
+    symmetric: bool = True,
+    reduce_range: bool = False,
+) -> Any:
     quantization = pytest.importorskip("onnxruntime.quantization")
 
     class Reader(quantization.CalibrationDataReader):  # type: ignore[misc,name-defined]  # untyped
@@ -78,6 +89,7 @@ def quantized(plain: Any, folder: Any, form: str, activations: str, weights: str
         activation_type=getattr(quantization.QuantType, activations),
         weight_type=getattr(quantization.QuantType, weights),
         per_channel=form == "QDQ",
+        reduce_range=reduce_range,
         extra_options={"ActivationSymmetric": symmetric, "WeightSymmetric": True},
     )
     return onnx.load(folder / "quantized.onnx")
@@ -116,6 +128,85 @@ def test_integer_operators_become_pairs_that_predict_within_their_rounding(plain
     }
     wanted, got = answers(model), answers(settled)
     assert np.abs(wanted - got).max() < 0.05 * np.abs(wanted).max()
+
+
+OPERATORS = {
+    "sigmoid, its zero points left out": (["QLinearSigmoid q s - t -"], {}),
+    "leaky, its zero points left out": (["QLinearLeakyRelu q s - t -"], {"alpha": 0.2}),
+    "padded with a code": (["Pad q pads code", "QLinearLeakyRelu p s z t z"], {"alpha": 0.2}),
+    "padded with the code 0": (["Pad q pads", "QLinearLeakyRelu p s z t z"], {"alpha": 0.2}),
+    "cut at the code 0": (["Relu q", "QLinearLeakyRelu p s z t z"], {"alpha": 0.2}),
+    "a product with a factor": (["Flatten q", "QGemm p s z matrix m zero bias t z"], {"alpha": 0.25}),
+}
+"""Operators on codes, each ``TYPE inputs``, and the attributes of the last; ``-`` is left out."""
+
+CODES = [(np.int8, 0), (np.int8, 7), (np.uint8, 0), (np.uint8, 128), (np.uint8, 117)]
+
+ON_CODES = {
+    f"{name}, {kind.__name__} around {zero}": (wanted, attributes, kind, zero)
+    for name, (wanted, attributes) in OPERATORS.items()
+    for kind, zero in CODES
+    # A zero point that is left out is 0; codes without a sign are never cut.
+    if not (zero and "-" in wanted[0]) and not (kind is np.uint8 and wanted[0].startswith("Relu"))
+}
+
+
+def operators(wanted: list[str], attributes: dict[str, Any], kind: type[Any], zero: int) -> Any:
+    random, helper = np.random.default_rng(1), onnx.helper
+    constants = {
+        "s": np.float32(0.03),
+        "t": np.float32(0.02),
+        "z": kind(zero),
+        "pads": np.int64([0, 0, 1, 1, 0, 0, 1, 1]),
+        "code": kind(90),
+        "matrix": random.integers(-90, 90, (432, 4)).astype(np.int8),
+        "m": np.float32(0.002),
+        "zero": np.int8(0),
+        "bias": random.integers(-20000, 20000, 4).astype(np.int32),
+    }
+    nodes = [helper.make_node("QuantizeLinear", ["x", "s", "z"], ["q"])]
+    for place, text in enumerate(wanted):
+        last = place == len(wanted) - 1
+        made, *reads = text.replace("-", "").split(" ")
+        more = {"domain": "com.microsoft", **attributes} if last else {}
+        nodes.append(helper.make_node(made, reads, ["r" if last else "p"], **more))
+    nodes.append(helper.make_node("DequantizeLinear", ["r", "t", "z"], ["y"]))
+    graph = helper.make_graph(
+        nodes,
+        "operators",
+        [helper.make_tensor_value_info("x", 1, list(SHAPE))],
+        [helper.make_tensor_value_info("y", 1, None)],
+        [onnx.numpy_helper.from_array(np.asarray(value), name) for name, value in constants.items()],
+    )
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    return helper.make_model(graph, opset_imports=opsets, ir_version=8)
+
+
+@pytest.mark.parametrize(("wanted", "attributes", "kind", "zero"), ON_CODES.values(), ids=ON_CODES)
+def test_operators_on_codes_predict_as_the_file_does(
+    wanted: list[str], attributes: dict[str, Any], kind: type[Any], zero: int
+) -> None:
+    model = operators(wanted, attributes, kind, zero)
+    settled = normalise_quantized("mine.onnx", model)
+    assert find_violations(settled, PROCESSOR) == ()
+    assert np.abs(answers(settled) - answers(model)).max() <= 0.0201, "one step, of a value that lies between two"
+
+
+def test_a_place_that_is_left_out_at_the_end_is_written_as_empty() -> None:
+    model = operators(["QLinearSigmoid q s - t"], {}, np.int8, 0)
+    short = [list(node.input) for node in model.graph.node]
+    name_zero_points(model.graph)
+    assert [list(node.input) for node in model.graph.node] == [short[0], ["q", "s", "", "t", ""], short[2]]
+    assert np.isfinite(answers(model)).all()
+
+
+def test_a_scale_that_is_computed_is_refused_by_node(plain: Any, tmp_path: Any) -> None:
+    model = quantized(plain, tmp_path, "QOperator", "QInt8", "QInt8")
+    (conv,) = [node for node in model.graph.node if node.name.startswith("first")]
+    model.graph.node.insert(0, onnx.helper.make_node("Identity", [conv.input[4]], ["computed"]))
+    conv.input[4] = "computed"
+    with raises(ModelError, "E_MODEL_QUANTIZED", says=f"{conv.name}: 'computed' must be a constant"):
+        normalise_quantized("mine.onnx", model)
 
 
 @pytest.mark.parametrize("layout", ["QDQ", "QOperator"])
@@ -188,6 +279,7 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     assert brought.quantized
     assert any("quantized already: it is verified and measured as it is" in line for line in brought.notes)
     made = import_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
+    assert re.search(r"by \S+ \(95th percentile\), and at most \S+\.$", made.notes[-1])
     assert made.parameters == count_parameters(plain.graph)
     assert made.macs > 8 * 3 * 9 * 144
     contract = InputSpec(
@@ -214,6 +306,41 @@ def test_such_a_file_is_read_imported_and_wrapped_with_its_int8(plain: Any, tmp_
     sessions = [ort.InferenceSession(folder / "model.onnx", providers=["CPUExecutionProvider"]) for folder in shipped]
     small, pairs_kept = (session.run(None, {"frame": frame})[0] for session in sessions)
     np.testing.assert_allclose(small, pairs_kept, atol=1e-6)
+
+
+@pytest.mark.parametrize("reduced", [False, True])
+@pytest.mark.parametrize("form", ["QDQ", "QOperator"])
+def test_weights_that_take_more_than_seven_bits_are_noticed(plain: Any, tmp_path: Path, form: str, reduced: bool) -> None:
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.network import read_onnx
+
+    model = quantized(plain, tmp_path, form, "QInt8", "QInt8", reduce_range=reduced)
+    onnx.save(model, tmp_path / "net.onnx")
+    hints = InputHints(mean=(0.5,) * 3, std=(0.5,) * 3)
+    assert read_onnx(tmp_path / "net.onnx", hints).wide_weights is not reduced
+    assert not read_onnx(tmp_path / "plain.onnx", hints).wide_weights
+
+
+@pytest.mark.parametrize("form", ["float", "QDQ"])
+def test_a_network_that_predicts_otherwise_is_refused_by_what_was_done_to_it(plain: Any, tmp_path: Path, form: str) -> None:
+    pytest.importorskip("torch")
+    from weckd_edge.compile.importing.hints import InputHints
+    from weckd_edge.compile.importing.imported_network import import_network
+    from weckd_edge.compile.importing.network import read_onnx
+
+    onnx.save(plain if form == "float" else quantized(plain, tmp_path, form, "QInt8", "QInt8"), tmp_path / "net.onnx")
+    brought = read_onnx(tmp_path / "net.onnx", InputHints(mean=(0.5,) * 3, std=(0.5,) * 3))
+    (last,) = [node for node in brought.model.graph.node if node.op_type == "Gemm"]
+    (bias,) = [tensor for tensor in brought.model.graph.initializer if tensor.name == last.input[2]]
+    moved = -9 * onnx.numpy_helper.to_array(bias)
+    bias.CopyFrom(onnx.numpy_helper.from_array(moved, bias.name))
+    says = {
+        "float": ("net: written in this project's form, it predicts otherwise", "export it again"),
+        "QDQ": ("net: with its int8 rewritten as Q/DQ pairs, it", "(95th percentile)", "import the float network"),
+    }
+    with raises(ModelError, "E_MODEL_IMPORT", says=says[form]) as caught:
+        import_network(brought, images(), ("a", "b", "c", "d"), tmp_path)
+    assert "opset 17 to" not in str(caught.value)
 
 
 def _layers(model: Any) -> list[str]:

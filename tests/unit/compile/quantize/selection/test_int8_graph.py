@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,13 +12,15 @@ from support.graphs.precision_search import SILENT, answers, as_written, some_fr
 from weckd_edge.artifacts import (
     ExportedModel,
 )
+from weckd_edge.compile.quantize import quantize as module
 from weckd_edge.compile.quantize.calibration_images import calibration_inputs
 from weckd_edge.compile.quantize.candidates.sensitivity import divergence, quantized_nodes, rank_layers
 from weckd_edge.compile.quantize.forms import PROCESSOR
 from weckd_edge.compile.quantize.mixed_precision import leave_float
 from weckd_edge.compile.quantize.qdq_nodes import store_int8_weights
-from weckd_edge.compile.quantize.quantize import Calibration, quantize
-from weckd_edge.compile.quantize.ranges import with_outputs
+from weckd_edge.compile.quantize.quantize import Calibration, quantize, quantize_each
+from weckd_edge.compile.quantize.ranges import METHODS, with_outputs
+from weckd_edge.core.errors import ModelError
 
 pytest.importorskip("openvino")
 onnx = pytest.importorskip("onnx")
@@ -57,6 +60,38 @@ def test_biases_take_back_what_rounding_shifts(calibration: Calibration) -> None
         np.testing.assert_allclose(mean(model, layer), want, atol=1e-4)
     shifts = [np.abs(mean(uncorrected, layer) - want).max() for layer, want in zip(layers, wanted, strict=True)]
     assert max(shifts) > 1e-3
+
+
+def test_graphs_of_several_methods_are_those_of_each_alone_and_images_are_read_once(
+    calibration: Calibration, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    def noted(root: Path, chosen: Any, spec: Any) -> Any:
+        for frame in calibration_inputs(root, chosen, spec):
+            read.append(1)
+            yield frame
+
+    monkeypatch.setattr(module, "calibration_inputs", noted)
+    made = quantize_each(calibration, METHODS, PROCESSOR, progress=SILENT)
+    assert len(read) == len(calibration.chosen)
+    for method, graph in made.items():
+        assert graph == quantize(calibration, method, PROCESSOR, progress=SILENT)
+
+
+def test_a_method_that_cannot_be_made_leaves_the_others(calibration: Calibration, monkeypatch: pytest.MonkeyPatch) -> None:
+    real, refused = module._place_pairs, ModelError("an operator nobody knows", code="E_MODEL_QUANTIZE")
+    waiting = iter([refused, None])
+
+    def place(*arguments: Any) -> Any:
+        if err := next(waiting):
+            raise err
+        return real(*arguments)
+
+    monkeypatch.setattr(module, "_place_pairs", place)
+    made = quantize_each(calibration, ["minmax", "mse"], PROCESSOR, progress=SILENT)
+    assert made["minmax"] is refused
+    assert isinstance(made["mse"], onnx.ModelProto)
 
 
 def test_int8_weights_alone_predict_as_their_pairs_do(calibration: Calibration, exported: ExportedModel) -> None:

@@ -18,6 +18,7 @@ from weckd_edge.artifacts import (
     ExportedModel,
 )
 from weckd_edge.compile.backends import openvino_backend, tensorrt_rtx_backend
+from weckd_edge.compile.quantize import quantize as quantizing
 from weckd_edge.compile.quantize.candidates import make as making
 from weckd_edge.compile.quantize.candidates import prove
 from weckd_edge.compile.quantize.candidates.base import FloatNetwork
@@ -38,7 +39,7 @@ def test_an_int8_that_cannot_be_made_is_reported_and_the_rest_goes_on(
     def refuse(*_: Any, **__: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(making, "quantize", refuse)
+    monkeypatch.setattr(quantizing, "_place_pairs", refuse)
     times(2.0, 2.0, 2.0)
     found = selector().run()
     assert "int8 an operator nobody knows" in found.reason
@@ -51,7 +52,7 @@ def test_asked_for_alone_such_an_int8_stops_the_build(
     def refuse(*_: Any, **__: Any) -> Any:
         raise ModelError("an operator nobody knows", code="E_MODEL_GRAPH")
 
-    monkeypatch.setattr(making, "quantize", refuse)
+    monkeypatch.setattr(quantizing, "_place_pairs", refuse)
     with raises(ModelError, "E_MODEL_PRECISION", says="nobody knows"):
         selector(precision="int8").run()
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
@@ -240,6 +240,79 @@ def test_a_network_trained_for_int8_is_tried_where_int8_breaks_a_limit(
     assert found.chosen.endswith(", trained for it")
     assert found.quantize_aware_link == LINK
     assert not [t for t in found.trials if t.float_nodes], "no layer need be left in float"
+
+
+class StandInMaker:
+    """Makes int8 candidates that all break a limit, but for mixed ones with enough layers in floating point."""
+
+    def __init__(self, divergences: dict[str, float], layers: int, needed: int) -> None:
+        self.divergences, self.layers, self.needed = divergences, layers, needed
+        self.made: list[Any] = []
+        self.tried: list[tuple[str, int]] = []
+
+    def add_ranges(self, network: FloatNetwork) -> None:
+        name = "trained" if network.int8_link else "plain"
+        self._add(name, self.divergences[name], ())
+
+    def add_int8(self, whole: str, left: tuple[str, ...]) -> Any:
+        self.tried.append((whole, len(left)))
+        return self._add(whole, 0.0, left)
+
+    def _add(self, name: str, divergence: float, left: tuple[str, ...]) -> Any:
+        trial = SimpleNamespace(
+            precision="int8",
+            method="mse",
+            float_nodes=left,
+            divergence=divergence,
+            within_limits=bool(left) and len(left) >= self.needed,
+        )
+        self.made.append(SimpleNamespace(trial=trial, probabilities=(), whole=name))
+        return self.made[-1]
+
+    def find(self, trial: Any) -> Any:
+        return next(candidate for candidate in self.made if candidate.trial is trial)
+
+    def rank_layers(self, _: Any) -> list[str]:
+        return [f"layer {number}" for number in range(self.layers)]
+
+
+@pytest.mark.parametrize(
+    ("most", "layers", "needed", "tried"),
+    [
+        (6, 50, 99, [1, 2, 4, 6]),
+        (7, 50, 99, [1, 2, 4, 7]),
+        (8, 50, 99, [1, 2, 4, 8]),
+        (1, 50, 99, [1]),
+        (0, 50, 99, []),
+        (8, 4, 99, [1, 2, 3]),
+        (8, 1, 99, []),
+        (6, 50, 2, [1, 2]),
+        (6, 50, 5, [1, 2, 4, 6]),
+    ],
+)
+def test_as_many_layers_stay_in_float_as_the_setting_allows(
+    selector: Callable[..., Selector], most: int, layers: int, needed: int, tried: list[int]
+) -> None:
+    search: Any = selector(max_float_layers=most)
+    search.maker = StandInMaker({"plain": 0.5}, layers, needed)
+    search._score = lambda _: None
+    search._add_int8()
+    assert search.maker.tried == [("plain", count) for count in tried]
+
+
+@pytest.mark.parametrize(("trained", "mixed"), [(0.1, "trained"), (0.9, "plain")])
+def test_layers_stay_in_float_of_the_int8_that_is_closest_once_it_was_trained_for(
+    selector: Callable[..., Selector], exported: ExportedModel, place: Path, trained: float, mixed: str
+) -> None:
+    def aware() -> FloatNetwork:
+        return FloatNetwork(exported=exported, folder=place / "fp32", int8_link=LINK)
+
+    network = FloatNetwork(exported=exported, folder=place / "fp32", train_for_int8=aware)
+    search: Any = selector(network=network, max_float_layers=1)
+    search.maker = StandInMaker({"plain": 0.5, "trained": trained}, 5, 99)
+    search._score = lambda _: None
+    search._add_int8()
+    assert search.maker.tried == [(mixed, 1)]
 
 
 @pytest.mark.parametrize(("when", "asked"), [("never", 0), ("when-needed", 0), ("always", 1)])
