@@ -253,6 +253,24 @@ def test_a_start_waits_no_longer_than_it_was_reported(tool: Any, make: Make) -> 
     assert (tool.store / "state").read_bytes() == before
 
 
+def test_a_status_that_takes_long_keeps_no_start_waiting(tool: Any, make: Make, tmp_path: Path) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    (tmp_path / "slow.c").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+        "int weckd_check(const char *folder, const void *options, void *contract) {\n"
+        '    (void)folder; (void)options; (void)contract; fclose(fopen(getenv("LEAVE"), "w")); sleep(600); return 0;\n}\n'
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "slow.so", tmp_path / "slow.c"], check=True)
+    started = tool.start("status", env={"LD_PRELOAD": str(tmp_path / "slow.so"), "LEAVE": str(tmp_path / "verifies")})
+    assert eventually((tmp_path / "verifies").exists)
+    done = tool.call("boot", "--lock-timeout", 1)
+    started.terminate()
+    started.wait(timeout=60)
+    assert (done.returncode, done.stderr, tool.version()) == (0, "", 2)
+    assert tool.status()["attempts"] == "1 of 3"
+
+
 @pytest.mark.parametrize("what", ["a folder", "a pipe", "a link", "of nobody"])
 def test_a_lock_of_another_kind_holds_up_no_start(tool: Any, make: Make, what: str) -> None:
     tool.take(make(1))

@@ -26,7 +26,7 @@ int update_status(updater *u) {
     store_state state;
     char running[UPDATE_PATH_BYTES];
     bundle_id id;
-    int status = u->store_fd < 0 ? WECKD_ERR_IO : store_read(u, &state);
+    int status = store_read(u, &state);
     if (status != WECKD_OK) {
         return status;
     }
