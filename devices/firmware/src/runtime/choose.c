@@ -23,6 +23,8 @@ uint64_t weckd_entry_bytes(const weckd_entry *entry) {
     return sum;
 }
 
+bool weckd_entry_is_built_here(const weckd_entry *entry) { return entry->count > 0 && weckd_path_is_device(entry->files[0].path); }
+
 static const weckd_file_ref *find_file(const weckd_entry *entry, const char *ending) {
     for (size_t k = 0; k < entry->count; k++) {
         if (weckd_path_ends_with(entry->files[k].path, ending)) {
@@ -73,13 +75,20 @@ int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_opti
                  weckd_error error) {
     weckd_entry entry;
     memset(choice, 0, sizeof *choice);
-    if (options->backend != NULL && weckd_backend_find(options->backend) == NULL) {
-        return weckd_fail(error, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
-    }
     choice->record = weckd_choice_read(folder_fd, manifest, &entry);
     if (choice->record != NULL && take(options, &entry, choice, SILENT) && load(options, choice, SILENT) == WECKD_OK) {
         choice->by_device = true;
         return WECKD_OK;
+    }
+    weckd_choice_free(choice);
+    return weckd_choose_listed(manifest, options, choice, error);
+}
+
+int weckd_choose_listed(const weckd_manifest *manifest, const weckd_options *options, weckd_choice *choice, weckd_error error) {
+    weckd_entry entry;
+    memset(choice, 0, sizeof *choice);
+    if (options->backend != NULL && weckd_backend_find(options->backend) == NULL) {
+        return weckd_fail(error, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
     }
     int status = WECKD_ERR_BACKEND;
     bool has_failed = false;
