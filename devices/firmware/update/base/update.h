@@ -10,6 +10,8 @@
 #ifndef WECKD_UPDATE_H
 #define WECKD_UPDATE_H
 
+#include "core/bounds.h"
+
 #include <weckd_edge.h>
 
 #include <stdbool.h>
@@ -17,7 +19,7 @@
 
 #define UPDATE_PATH_BYTES 1024
 #define UPDATE_MAX_DEPTH 16    /* folders below each other, as in the library */
-#define UPDATE_MAX_FILES 4096
+#define UPDATE_MAX_FILES (WECKD_MAX_FILES + 2) /* those that a manifest lists, the manifest and the signature */
 
 typedef struct updater {
     const char *store;       /* path of the store, as it was given */
