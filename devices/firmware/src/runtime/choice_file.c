@@ -123,10 +123,11 @@ json_t *weckd_choice_read(int folder_fd, const weckd_manifest *manifest, weckd_e
     if (weckd_file_slurp(folder_fd, CHOICE_FILE, MAX_CHOICE_BYTES, &text, &bytes, (weckd_error){NULL}) != WECKD_OK) {
         return NULL;
     }
-    json_t *record = weckd_json_read(text, bytes, CHOICE_FILE, (weckd_error){NULL});
+    json_t *record = NULL;
+    int status = weckd_json_read(text, bytes, CHOICE_FILE, &record, (weckd_error){NULL});
     free(text);
     const json_t *format = json_object_get(record, "schema_version");
-    if (record != NULL && weckd_json_expect(record, KEYS, CHOICE_FILE, (weckd_error){NULL}) == WECKD_OK &&
+    if (status == WECKD_OK && weckd_json_expect(record, KEYS, CHOICE_FILE, (weckd_error){NULL}) == WECKD_OK &&
         (format == NULL || json_integer_value(format) == WECKD_BUNDLE_FORMAT) && read_entry(manifest, record, entry) &&
         (weckd_entry_is_built_here(entry) ? was_built_here(folder_fd, manifest, entry)
                                           : find_in_manifest(manifest, record, entry))) {
