@@ -28,6 +28,7 @@ static const char USAGE[] =
     "  --prepare FILE    program run with a staged bundle's folder before its self-test, such as one that builds an engine\n"
     "  --prepare-timeout S  seconds that it may take (1800)\n"
     "  --backend NAME    what runs the self-test; --library FILE: its runtime library\n"
+    "  --cache-dir DIR   where a self-test keeps the model that it compiled, for the next start and for the camera's program\n"
     "  --max-attempts N  starts of a bundle before it must be confirmed (3)\n"
     "  --timeout S       seconds that one self-test may take (120)\n"
     "  --lock-timeout S  seconds that boot, confirm and rollback wait for another weckd-update (30)\n"
@@ -144,6 +145,7 @@ enum option_code {
     OPTION_PREPARE_TIMEOUT,
     OPTION_BACKEND,
     OPTION_LIBRARY,
+    OPTION_CACHE_DIR,
     OPTION_MAX_ATTEMPTS,
     OPTION_TIMEOUT,
     OPTION_LOCK_TIMEOUT,
@@ -162,6 +164,7 @@ static const struct option OPTIONS[] = {
     {"prepare-timeout", required_argument, NULL, OPTION_PREPARE_TIMEOUT},
     {"backend", required_argument, NULL, OPTION_BACKEND},
     {"library", required_argument, NULL, OPTION_LIBRARY},
+    {"cache-dir", required_argument, NULL, OPTION_CACHE_DIR},
     {"max-attempts", required_argument, NULL, OPTION_MAX_ATTEMPTS},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"lock-timeout", required_argument, NULL, OPTION_LOCK_TIMEOUT},
@@ -209,6 +212,9 @@ static int read_options(updater *u, int argc, char **argv) {
             break;
         case OPTION_LIBRARY:
             u->library = optarg;
+            break;
+        case OPTION_CACHE_DIR:
+            u->cache_dir = optarg;
             break;
         case OPTION_MAX_ATTEMPTS:
             is_valid = read_number(optarg, MAX_ATTEMPTS, &u->max_attempts);

@@ -32,6 +32,7 @@ typedef struct updater {
     const char *key_pem;     /* PEM text of the owner's key; NULL: unsigned bundles are accepted */
     const char *backend;     /* as in weckd_options */
     const char *library;
+    const char *cache_dir;   /* as in weckd_options, of the self-tests; made where it is missing; NULL: none */
     const char *prepare;     /* a program that is run with the staged bundle's folder before the self-test; NULL: none */
     uint32_t max_attempts;   /* starts that an unconfirmed bundle gets before it is rejected */
     uint32_t lock_timeout_s; /* to wait for another weckd-update */
