@@ -37,6 +37,8 @@ static const weckd_key KEYS[] = {
     {0},
 };
 
+bool weckd_entry_is_built_here(const weckd_entry *entry) { return entry->count > 0 && weckd_path_is_device(entry->files[0].path); }
+
 static bool is_same_file(const weckd_file_ref *a, const weckd_file_ref *b) {
     return strcmp(a->path, b->path) == 0 && a->bytes == b->bytes && memcmp(a->sha256, b->sha256, sizeof a->sha256) == 0;
 }

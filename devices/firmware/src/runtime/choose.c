@@ -23,8 +23,6 @@ uint64_t weckd_entry_bytes(const weckd_entry *entry) {
     return sum;
 }
 
-bool weckd_entry_is_built_here(const weckd_entry *entry) { return entry->count > 0 && weckd_path_is_device(entry->files[0].path); }
-
 static const weckd_file_ref *find_file(const weckd_entry *entry, const char *ending) {
     for (size_t k = 0; k < entry->count; k++) {
         if (weckd_path_ends_with(entry->files[k].path, ending)) {
