@@ -169,7 +169,8 @@ def _load_beside(path: Path, model: ModelProto, digest: hashlib._Hash, already: 
             places[name] = _beside(path, name)
         here = places[name].stat().st_size
         try:
-            offset, length = int(place.get("offset", 0)), int(place.get("length", here))
+            offset = int(place.get("offset", 0))
+            length = int(place.get("length", max(here - offset, 0)))
         except ValueError as err:
             raise ModelError(
                 f"{path.name}: the place of '{tensor.name}' in {name} is no number; export it again",

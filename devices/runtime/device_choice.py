@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, FileRef, Precision, Takes
-from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE, is_device
+from weckd_edge.bundle.files import is_device
+from weckd_edge.bundle.manifest_rules import MAX_TOLERANCE
 from weckd_edge.bundle.reader import DEVICE_FOLDER, Bundle
 from weckd_edge.core.errors import DeviceError, StoreError, WeckdError
 from weckd_edge.core.files import read_bounded

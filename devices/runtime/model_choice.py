@@ -109,7 +109,12 @@ class _Row:
 
 
 def choose_model(
-    bundle: Bundle, backend: str | None = None, precision: Precision | None = None, root: Path = Path("/")
+    bundle: Bundle,
+    backend: str | None = None,
+    precision: Precision | None = None,
+    root: Path = Path("/"),
+    *,
+    refused: str | None = None,
 ) -> ModelChoice:
     """Choose the model of a bundle to run on this machine, and read it.
 
@@ -121,6 +126,8 @@ def choose_model(
         backend: Name in the backend table; None takes the first model whose library is installed.
         precision: Precision of the model; None takes the first in any.
         root: Folder that holds ``proc``, ``sys`` and ``etc``.
+        refused: Why what finalize chose here does not open, in words; the bundle's own models alone are then chosen from.
+            None: nobody has tried.
 
     Raises:
         ConfigError: No backend has that name.
@@ -129,7 +136,8 @@ def choose_model(
             which this processor does not.
         MissingDependency: No library that could run the bundle is installed.
     """
-    row = _choose(bundle, backend, precision, root)
+    found = find_choice(bundle, root) if refused is None else FoundChoice(reason=refused)
+    row = _choose(bundle, backend, precision, found)
     model = read_model_bytes(bundle, *row.files)
     return ModelChoice(running=row.running, model=model, half=row.half, takes=row.takes)
 
@@ -141,13 +149,12 @@ def find_running(bundle: Bundle, root: Path = Path("/")) -> RunningModel:
         DeviceError: The bundle holds no model that runs here.
         MissingDependency: No library that could run the bundle is installed.
     """
-    return _choose(bundle, None, None, root).running
+    return _choose(bundle, None, None, find_choice(bundle, root)).running
 
 
-def _choose(bundle: Bundle, backend: str | None, precision: Precision | None, root: Path) -> _Row:
+def _choose(bundle: Bundle, backend: str | None, precision: Precision | None, found: FoundChoice) -> _Row:
     if backend is not None:
         find_backend(backend)
-    found = find_choice(bundle, root)
     rows = _rows(bundle, found)
     wanted = [row for row in rows if _is_wanted(row.running, backend, precision)]
     refused = None

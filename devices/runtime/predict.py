@@ -8,7 +8,7 @@ from pathlib import Path
 
 from weckd_edge.artifacts import Precision
 from weckd_edge.bundle.reader import Bundle, open_bundle
-from weckd_edge.core.errors import DataError
+from weckd_edge.core.errors import DataError, DeviceError
 from weckd_edge.core.files import read_start, visible_files
 from weckd_edge.devices.images.decoding import SUFFIXES, read_image_file
 from weckd_edge.devices.images.file_kinds import HEAD_BYTES, begins_as_picture, describe_file
@@ -102,6 +102,9 @@ def open_model(
 ) -> OpenModel:
     """Open one of a bundle's models, from the bytes that were verified when the bundle was opened.
 
+    An engine that TensorRT takes no more, as after an update of the system, is left aside with a warning; the first of the
+    bundle's models that runs here is then opened, unless the backend is named.
+
     Args:
         bundle: The bundle, opened and so verified.
         backend: Name of the backend that runs the model; None takes the best one that is here.
@@ -111,13 +114,20 @@ def open_model(
     Raises:
         BundleError: A file was changed since the bundle was opened, or the guard does not fit the bundle.
         ConfigError: No backend has that name, or there are fewer than one thread.
-        DeviceError: The bundle holds no such model, or its precision is none of this processor's.
+        DeviceError: The bundle holds no such model, its precision is none of this processor's, or TensorRT, which was named,
+            takes the engine no more.
         MissingDependency: The backend's library is not installed.
         ModelError: The backend refuses the model, or the model takes something else than the manifest says.
     """
     guard, manifest = open_guard(bundle), bundle.manifest
     choice = choose_model(bundle, backend, precision)
-    runner = choice.open(manifest.input, guard=guard, threads=threads)
+    try:
+        runner = choice.open(manifest.input, guard=guard, threads=threads)
+    except DeviceError as err:
+        if backend is not None or err.code != "E_DEVICE_ENGINE":
+            raise
+        choice = choose_model(bundle, None, precision, refused=str(err))
+        runner = choice.open(manifest.input, guard=guard, threads=threads)
     predictor = FramePredictor(runner=runner, labels=manifest.labels, operating_point=manifest.operating_point)
     return OpenModel(bundle=bundle, choice=choice, predictor=predictor)
 

@@ -79,6 +79,112 @@ def test_the_python_binding_classifies_and_tells_memory(
         binding.Bundle(path, str(bundle / "model"))
 
 
+def test_the_python_binding_reads_nothing_behind_a_frame(
+    binding: ModuleType, library: Any, bundle: Path, toy: ModuleType
+) -> None:
+    import ctypes
+
+    opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(bundle), backend=b"echo")
+    side = toy.SIDE
+    rgb = 3 * side * side
+    nv12 = {"format": 3, "fit": 1}
+    luma = (ctypes.c_uint8 * (side * side))()
+    chroma = (ctypes.c_uint8 * (side * side // 2))()
+    for need, fields in (
+        (rgb, {}),
+        (rgb + 8 * (side - 1), {"stride_bytes": 3 * side + 8}),
+        (side * side, {"format": 2}),
+        (side * side * 2, {"format": 4}),
+        (side * side * 3 // 2, nv12),
+        (side * side + 32 * (side // 2 - 1) + side, {**nv12, "chroma_stride_bytes": 32}),
+        (side * side, {**nv12, "chroma": ctypes.addressof(chroma)}),
+    ):
+        opened.classify(bytes(need), **fields)
+        for frame in (bytes(need - 1), (ctypes.c_uint8 * (need - 1))(), b""):
+            with pytest.raises(binding.WeckdCError, match=f"expected {need} bytes, got {len(frame)}") as caught:
+                opened.classify(frame, **fields)
+            assert caught.value.status == -16
+    opened.classify(luma, **nv12, chroma=ctypes.addressof(chroma))
+    opened.classify(opened.frame_buffer())
+    opened.begin_exam()
+    with pytest.raises(binding.WeckdCError, match="expected"):
+        opened.add_to_exam(b"")
+    opened.close()
+
+
+def test_what_the_python_binding_tells_of_a_bundle_outlives_it(binding: ModuleType, library: Any, bundle: Path) -> None:
+    import ctypes
+
+    block = (ctypes.c_uint8 * (1 << 20))()
+    start = -(-ctypes.addressof(block) // 64) * 64
+    room = {"memory": start, "memory_bytes": len(block) - 64}
+    opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(bundle), backend=b"echo", **room)
+    told = (opened.contract.name, opened.contract.id, opened.model.backend_version, opened.model.precision)
+    opened.close()
+    ctypes.memset(block, 0x55, len(block))
+    assert (opened.contract.name, opened.contract.id, opened.model.backend_version, opened.model.precision) == told
+
+
+IN_A_CALL = """
+#include <weckd_edge.hpp>
+#include <cstdio>
+static weckd::Bundle *opened;
+static std::uint64_t now(void *asks) {
+    if (*static_cast<bool *>(asks)) {
+        *static_cast<bool *>(asks) = false;
+        try { opened->begin_exam(); } catch (const weckd::Error &error) { std::printf("%s", error.what()); }
+    }
+    return 0;
+}
+int main(int, char **argv) {
+    bool asks = false;
+    weckd_options options{};
+    options.backend = "echo";
+    options.clock_ns = now;
+    options.clock_context = &asks;
+    weckd::Bundle bundle(argv[1], options);
+    opened = &bundle;
+    weckd_frame frame{};
+    try { bundle.classify(frame); } catch (const weckd::Error &) {} // it leaves a message
+    frame.pixels = bundle.frame_buffer();
+    frame.width = bundle.contract().frame_width;
+    frame.height = bundle.contract().frame_height;
+    asks = true;
+    bundle.classify(frame);
+}
+"""
+
+
+def test_a_call_while_another_is_under_way_has_no_message_of_the_other(
+    firmware: ModuleType, binding: ModuleType, library: Any, bundle: Path, toy: ModuleType, tmp_path: Path
+) -> None:
+    import ctypes
+
+    said: list[str] = []
+
+    @ctypes.CFUNCTYPE(ctypes.c_uint64, ctypes.c_void_p)
+    def now(_: object) -> int:
+        try:
+            opened.begin_exam()
+        except binding.WeckdCError as err:
+            said.append(str(err))
+        return 0
+
+    clock = ctypes.cast(now, ctypes.c_void_p)
+    opened = binding.Bundle(str(library.folder / "libweckd_edge.so"), str(bundle), backend=b"echo", clock_ns=clock)
+    with pytest.raises(binding.WeckdCError, match="region"):
+        opened.classify(bytes(3 * 10 * 10), width=10, height=10)
+    said.clear()
+    opened.classify(toy.frames()[0].tobytes())
+    opened.close()
+    busy = "another thread is using this bundle"
+    assert set(said) == {busy}
+    (tmp_path / "busy.cpp").write_text(IN_A_CALL)
+    flags = ["-std=c++17", f"-I{firmware.SOURCE}/include", f"-L{library.folder}", f"-Wl,-rpath,{library.folder}"]
+    run("c++", *flags, tmp_path / "busy.cpp", "-lweckd_edge", "-o", tmp_path / "busy")
+    assert run(tmp_path / "busy", bundle) == busy
+
+
 def test_a_block_of_the_callers_must_be_large_enough(
     binding: ModuleType, library: Any, bundle: Path, toy: ModuleType
 ) -> None:

@@ -109,6 +109,29 @@ def test_another_engine_is_refused(
     assert words in out
 
 
+@pytest.mark.parametrize("text", ["not an engine", "engine uint8 8 8 4"])
+def test_an_engine_that_its_runtime_takes_no_more_is_left_aside(
+    tensorrt_library: Any, toy: ModuleType, choices: ModuleType, tmp_path: Path, text: str
+) -> None:
+    """A model of the manifest runs, as where the library is missing; the facts of what runs tell of it."""
+    bundle = toy.write_bundle(tmp_path / "bundle", device="jetson-orin-nano-8gb", backends=["echo"])
+    options = ("--library", tensorrt_library.folder / "tests/libcudart.so")
+    env = {"LD_LIBRARY_PATH": str(tensorrt_library.folder / "tests")}
+
+    def runs(*more: object) -> str:
+        return str(tensorrt_library.run("runner", bundle.folder, *options, *more, "selftest", expect=None, env=env))
+
+    build_engine(choices, bundle, "engine uint8 8 8 3")
+    assert " backend tensorrt " in runs()
+    build_engine(choices, bundle, text)
+    assert runs().splitlines()[0].endswith(" backend echo 1 int8 takes the frame")
+    assert runs("--backend", "tensorrt").startswith("status -15:")
+    engine = bundle.folder / "device/engines/abc/model.engine"
+    engine.write_text(text[::-1])  # of the same size, and not the one that was chosen
+    assert runs().splitlines()[0].endswith(" backend echo 1 int8 takes the frame")
+    assert runs("--backend", "tensorrt").startswith("status -14:")
+
+
 def test_a_choice_of_an_engine_that_does_not_prove_true_is_not_followed(
     tensorrt_library: Any, toy: ModuleType, choices: ModuleType, tmp_path: Path
 ) -> None:

@@ -253,6 +253,60 @@ def test_a_start_waits_no_longer_than_it_was_reported(tool: Any, make: Make) -> 
     assert (tool.store / "state").read_bytes() == before
 
 
+WAITING = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+int weckd_check(const char *folder, const void *options, void *contract) {
+    char path[4096];
+    snprintf(path, sizeof path, "%s/verifies", getenv("LEAVE"));
+    fclose(fopen(path, "w"));
+    snprintf(path, sizeof path, "%s/go", getenv("LEAVE"));
+    while (access(path, F_OK) != 0) { usleep(10000); }
+    return ((int (*)(const char *, const void *, void *))dlsym(RTLD_NEXT, "weckd_check"))(folder, options, contract);
+}
+"""
+
+
+def test_a_bundle_that_an_update_removes_meanwhile_is_not_shown_as_damaged(tool: Any, make: Make, tmp_path: Path) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    (tmp_path / "waiting.c").write_text(WAITING)
+    build = ["cc", "-shared", "-fPIC", "-o", tmp_path / "waiting.so", tmp_path / "waiting.c", "-ldl"]
+    subprocess.run([str(word) for word in build], check=True)
+    env = {**os.environ, "LD_PRELOAD": str(tmp_path / "waiting.so"), "LEAVE": str(tmp_path)}
+    command = list(map(str, [tool.program, *tool.options(), "status"]))
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=env) as status:
+        assert eventually((tmp_path / "verifies").exists)
+        tool.take(make(3))
+        assert not tool.kept(make(2)).exists()
+        (tmp_path / "go").touch()
+        assert status.stdout is not None
+        said = status.stdout.read()
+    assert said.startswith(f"current {tool.digest(make(3))} version 3 ")
+    assert "DAMAGED" not in said
+
+
+def test_a_status_that_takes_long_keeps_no_start_waiting(tool: Any, make: Make, tmp_path: Path) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))
+    (tmp_path / "slow.c").write_text(
+        "#include <stdio.h>\n#include <stdlib.h>\n#include <unistd.h>\n"
+        "int weckd_check(const char *folder, const void *options, void *contract) {\n"
+        '    (void)folder; (void)options; (void)contract; fclose(fopen(getenv("LEAVE"), "w")); sleep(600); return 0;\n}\n'
+    )
+    subprocess.run(["cc", "-shared", "-fPIC", "-o", tmp_path / "slow.so", tmp_path / "slow.c"], check=True)
+    started = tool.start("status", env={"LD_PRELOAD": str(tmp_path / "slow.so"), "LEAVE": str(tmp_path / "verifies")})
+    assert eventually((tmp_path / "verifies").exists)
+    done = tool.call("boot", "--lock-timeout", 1)
+    started.terminate()
+    started.wait(timeout=60)
+    assert (done.returncode, done.stderr, tool.version()) == (0, "", 2)
+    assert tool.status()["attempts"] == "1 of 3"
+
+
 @pytest.mark.parametrize("what", ["a folder", "a pipe", "a link", "of nobody"])
 def test_a_lock_of_another_kind_holds_up_no_start(tool: Any, make: Make, what: str) -> None:
     tool.take(make(1))

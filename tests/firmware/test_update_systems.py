@@ -62,6 +62,53 @@ def test_the_mender_module_installs_commits_and_goes_back(tool: Any, make: Calla
     assert os.access(MODULE, os.X_OK)
 
 
+@pytest.fixture
+def mender(tool: Any, tmp_path: Path) -> Callable[..., subprocess.Popen[str]]:
+    """Starts the update module for one artifact; ``longest_s`` is what it takes for the longest time of ``boot``."""
+    conf = tmp_path / "update.conf"
+    (tmp_path / "tree/files").mkdir(parents=True)
+
+    def module(state: str, bundle: Path | None = None, *, longest_s: int = 60) -> subprocess.Popen[str]:
+        options = " ".join(map(str, tool.options()))
+        conf.write_text(f'WECKD_UPDATE_OPTIONS="{options}"\nWECKD_BOOT_SECONDS={longest_s}\n')
+        if bundle is not None:
+            tool.tar(bundle, tmp_path / "tree/files/weckd-bundle.tar")
+        env = {**os.environ, "WECKD_UPDATE_CONF": str(conf), "WECKD_UPDATE": str(tool.program)}
+        return subprocess.Popen(["sh", MODULE, state, tmp_path / "tree"], env=env, stdout=subprocess.DEVNULL)
+
+    return module
+
+
+def test_the_mender_module_waits_for_the_check_at_boot(tool: Any, make: Callable[..., Path], mender: Any) -> None:
+    tool.take(make(1))
+    assert mender("ArtifactInstall", make(2)).wait(60) == 0
+    tool.power_off()
+    waiting = mender("ArtifactVerifyReboot")
+    with pytest.raises(subprocess.TimeoutExpired):
+        waiting.wait(2)
+    tool.done("boot")
+    assert waiting.wait(60) == 0
+    tool.power_off()
+    assert mender("ArtifactVerifyReboot", longest_s=1).wait(60) == 1  # and no longer than that
+
+
+def test_the_mender_module_rolls_back_its_own_bundle_alone(tool: Any, make: Callable[..., Path], mender: Any) -> None:
+    tool.take(make(1))
+    tool.done("install", make(2))  # by hand; it is not confirmed yet
+    assert mender("ArtifactRollback").wait(60) == 0  # of an artifact that was never installed
+    assert tool.wanted() == tool.digest(make(2))
+    assert mender("ArtifactInstall", make(3)).wait(60) == 0
+    tool.done("install", make(2))
+    assert mender("ArtifactRollback").wait(60) == 0
+    assert tool.wanted() == tool.digest(make(2))
+    assert mender("ArtifactInstall", make(3, wrong=True)).wait(60) == 1
+    assert mender("ArtifactRollback").wait(60) == 0
+    assert tool.wanted() == tool.digest(make(2))
+    assert mender("ArtifactInstall", make(3)).wait(60) == 0
+    assert mender("ArtifactRollback").wait(60) == 0
+    assert tool.wanted() == tool.digest(make(1))
+
+
 def test_the_units_are_understood_by_systemd(tool: Any, tmp_path: Path) -> None:
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
@@ -98,6 +145,7 @@ def test_the_unit_gives_a_start_more_time_than_it_may_take(tool: Any) -> None:
     unit = (SYSTEMD / "weckd-camera.service.d-update.conf").read_text()
     minutes = int(unit.split("TimeoutStartSec=")[1].split("min")[0])
     assert longest < minutes * 60
+    assert f"WECKD_BOOT_SECONDS:-{longest}}}" in MODULE.read_text()
     assert f"= {longest} s" in (source.parents[2] / "docs/how-to/updates.md").read_text()
 
 

@@ -148,9 +148,25 @@ def test_limits_hold(tool: Any, make: Callable[..., Path], tmp_path: Path) -> No
     assert "1 MiB that are accepted" in tool.refused("install", big, "--max-mib", 1)
     many = tmp_path / "many"
     many.mkdir()
-    for i in range(4097):
+    for i in range(4099):
         (many / str(i)).touch()
-    assert "more than the 4096 files" in tool.refused("install", many)
+    assert "more than the 4098 files" in tool.refused("install", many)
+
+
+def test_a_bundle_of_as_many_files_as_one_may_list_is_installed(
+    tool: Any, make: Callable[..., Path], key_pair: tuple[Path, Path], tmp_path: Path
+) -> None:
+    full = shutil.copytree(make(1), tmp_path / "full")
+    draft = open_bundle(full).manifest
+    (full / "signature").unlink()
+    (full / "more").mkdir()
+    for i in range(4096 - len(draft.files)):
+        (full / "more" / str(i)).touch()
+    assert len(seal(full, draft).files) == 4096
+    sign(full, key_pair[0])
+    tool.done("install", full)
+    tool.done("install", tool.tar(full, tmp_path / "full.tar"))
+    assert tool.wanted() == tool.digest(full)
 
 
 @pytest.mark.parametrize("compiler", ["cc", "clang"])

@@ -141,6 +141,44 @@ def test_the_first_bundle_stays_as_there_is_no_other(tool: Any, make: Callable[.
     assert tool.status()["attempts"] == "3 of 3"  # and the disk is not written again and again
 
 
+def test_a_first_bundle_that_was_never_confirmed_is_what_there_is_to_go_back_to(
+    tool: Any, make: Callable[..., Path]
+) -> None:
+    """The device left the factory with it, and ran it for as long as it has had it."""
+    first, second, third = make(1), make(2), make(3)
+    tool.done("install", first)
+    for _ in range(5):
+        tool.done("boot")
+    tool.done("install", second)
+    assert tool.kept(first).exists()
+    assert (tool.rejected_ids(), tool.status()["previous"].split()[0]) == ([], tool.digest(first))
+    for _ in range(3):
+        assert "not confirmed yet" in tool.done("boot")
+    assert tool.done("boot").startswith(f"rolled back to {tool.digest(first)}")
+    assert (tool.runs(), tool.rejected_ids()) == (tool.digest(first), [tool.digest(second)])
+    assert [tool.status()[name] for name in ("good", "previous", "confirmed")] == ["-", "-", "no"]
+    assert "no earlier bundle" in tool.refused("rollback")
+    tool.done("install", third)
+    tool.done("boot")
+    tool.done("install", second, "--retry-rejected")  # the third was started too: the first is still what is kept
+    assert (tool.rejected_ids(), tool.kept(first).exists()) == ([tool.digest(third)], True)
+    tool.done("rollback")
+    assert (tool.wanted(), tool.status()["confirmed"]) == (tool.digest(first), "no")
+    tool.take(make(4))
+    assert tool.status()["previous"].split()[0] == tool.digest(first)
+    tool.done("rollback")
+    tool.done("boot")
+    assert tool.runs() == tool.digest(first)
+
+
+def test_a_first_bundle_that_is_installed_once_more_is_not_its_own_previous_one(
+    tool: Any, make: Callable[..., Path]
+) -> None:
+    for version in (1, 2, 1):
+        tool.done("install", make(version))
+    assert (tool.wanted(), tool.status()["previous"]) == (tool.digest(make(1)), "-")
+
+
 def test_a_confirmed_bundle_that_wears_out_gives_way_to_the_one_before(tool: Any, make: Callable[..., Path]) -> None:
     for version in (1, 2):
         tool.take(make(version))
@@ -235,7 +273,9 @@ def test_a_folder_in_memory_that_cannot_be_written_is_no_fault_of_the_bundle(too
     tool.done("install", make(2))
     tool.power_off()
     tool.run.touch()  # no folder can be made there
-    assert f"{tool.run}/current: cannot be pointed" in tool.refused("boot")
+    for _ in range(4):
+        assert f"{tool.run}/current: cannot be pointed" in tool.refused("boot")
+        assert tool.status()["attempts"] == "0 of 3"  # nothing was started
     tool.run.unlink()
     assert "not confirmed yet" in tool.done("boot")
     assert tool.rejected_ids() == []

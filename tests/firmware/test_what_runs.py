@@ -1,5 +1,6 @@
 """What is verified is what runs, in C: no setting, and no byte, gets to a runtime that the format does not name."""
 
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.util import find_spec
@@ -82,6 +83,48 @@ def test_what_is_no_graph_is_not_loaded(both: Any, backend: str, bundle: Path, t
     seal(bundle, toy.with_graph(manifest, file_ref(bundle, bundle / manifest.onnx.path)))
     status, message = both.ask_c(f"load {backend}")
     assert (status, message.startswith("the graph is no ONNX")) == (MODEL, True), message
+
+
+COUNTING = r"""
+#define _GNU_SOURCE
+#include <dlfcn.h>
+#include <stdio.h>
+static const char *last;
+const char *ov_get_last_err_msg(void) {
+    return last = ((const char *(*)(void))dlsym(RTLD_NEXT, "ov_get_last_err_msg"))();
+}
+void ov_free(const char *text) {
+    if (text != NULL && text == last) { puts("freed"); last = NULL; }
+    ((void (*)(const char *))dlsym(RTLD_NEXT, "ov_free"))(text);
+}
+"""
+
+
+def test_the_reason_that_openvino_gives_is_released(library: Any, bundle: Path, tmp_path: Path) -> None:
+    openvino = runtime(library, "openvino")
+    manifest = open_bundle(bundle).manifest
+    (bundle / "model/model.xml").write_text("<net")
+    model = replace(manifest.models[0], backend="openvino", files=(file_ref(bundle, bundle / "model/model.xml"),))
+    seal(bundle, replace(manifest, models=(model,)))
+    (tmp_path / "counting.c").write_text(COUNTING)
+    linked = ["-Wl,--no-as-needed", openvino, f"-Wl,-rpath,{openvino.parent}", "-ldl"]
+    build = ["cc", "-shared", "-fPIC", "-o", tmp_path / "counting.so", tmp_path / "counting.c", *linked]
+    subprocess.run([str(word) for word in build], check=True)
+    out = library.run("runner", bundle, "--library", tmp_path / "counting.so", "selftest", expect=1)
+    assert out.startswith("freed\nstatus -15: ")
+    assert "OpenVINO: " in out
+
+
+def test_a_library_that_is_there_and_does_not_load_is_what_is_reported(
+    library: Any, toy: ModuleType, tmp_path: Path
+) -> None:
+    """It has more than one name, and the last one is not there."""
+    runtime(library, "openvino")
+    bundle = toy.write_bundle(tmp_path / "bundle", backends=["openvino"], onnx_precision="fp32").folder
+    (tmp_path / "libopenvino_c.so").write_text("no library")
+    out = library.run("runner", bundle, "selftest", expect=1, env={"LD_LIBRARY_PATH": str(tmp_path)})
+    assert out.startswith("status -14:")
+    assert f"{tmp_path}/libopenvino_c.so: " in out
 
 
 def test_no_setting_of_a_manifest_makes_a_cache(readers: ModuleType, library: Any, bundle: Path, tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ from types import TracebackType
 
 from weckd_edge.core.errors import BundleError
 
+DEVICE_FOLDER = "device"
+"""Folder of what is built on the device itself; the manifest does not list it."""
+
 MAX_FOLDERS = 16
 """Largest depth of nested folders in a bundle."""
 
@@ -27,6 +30,11 @@ _CODES: dict[int | None, str] = {
     errno.ENOTDIR: "E_BUNDLE_FILE_MISSING",
     errno.ELOOP: "E_BUNDLE_LINK",
 }
+
+
+def is_device(path: str) -> bool:
+    """Return whether a path belongs to the folder that is built on the device and is not listed."""
+    return path.partition("/")[0] == DEVICE_FOLDER
 
 
 class BundleFolder:
@@ -56,6 +64,9 @@ class BundleFolder:
 
     def names(self) -> Iterator[str]:
         """Yield the relative path of every file below the folder, sorted within each folder.
+
+        In the device's own folder, where another process may rename and remove files at any time, what has just gone is left
+        out.
 
         Raises:
             BundleError: There is a link or a special file, a path is too long or too deep, or a folder cannot be listed.
@@ -145,9 +156,11 @@ class BundleFolder:
     def _walk(self, handle: int, below: str) -> Iterator[str]:
         try:
             with os.scandir(handle) as entries:
-                found = sorted((entry.name, entry.stat(follow_symlinks=False).st_mode) for entry in entries)
-            for name, mode in found:
+                found = sorted(entry.name for entry in entries)
+            for name in found:
                 path = f"{below}/{name}" if below else name
+                if (mode := self._mode(handle, name, path)) is None:
+                    continue
                 if len(os.fsencode(path)) > MAX_PATH_BYTES:
                     raise self._error(path[:80], f": expected a path of at most {MAX_PATH_BYTES} bytes", "E_BUNDLE_LIMIT")
                 if stat.S_ISREG(mode):
@@ -159,17 +172,29 @@ class BundleFolder:
                     raise self._error(
                         path[:80], f": expected at most {MAX_FOLDERS} folders below each other", "E_BUNDLE_LIMIT"
                     )
-                else:
-                    yield from self._walk(self._down(handle, name, path), path)
+                elif (folder := self._down(handle, name, path)) is not None:
+                    yield from self._walk(folder, path)
         except OSError as err:
             raise self._error(below or ".", f": cannot be listed ({_why(err)})", "E_BUNDLE_IO") from err
         finally:
             os.close(handle)
 
-    def _down(self, handle: int, name: str, path: str) -> int:
+    def _mode(self, handle: int, name: str, path: str) -> int | None:
+        """Return the kind of an entry; None where it has just gone from the device's own folder."""
+        try:
+            return os.stat(name, dir_fd=handle, follow_symlinks=False).st_mode
+        except FileNotFoundError:
+            if is_device(path):
+                return None
+            raise
+
+    def _down(self, handle: int, name: str, path: str) -> int | None:
+        """Open a folder; None where it has just gone from the device's own folder."""
         try:
             return os.open(name, _FOLDER | os.O_NOFOLLOW, dir_fd=handle)
         except OSError as err:
+            if isinstance(err, FileNotFoundError) and is_device(path):
+                return None
             raise self._error(path, f": cannot be opened ({_why(err)})", "E_BUNDLE_IO") from err
 
     def _error(self, path: str, found: str, code: str) -> BundleError:

@@ -8,15 +8,12 @@ from typing import Any
 
 from weckd_edge.artifacts import SCHEMA_VERSION, BuiltModel, ExamRule, FileRef, InputSpec, Manifest
 from weckd_edge.bundle.exam_rules import check_exam_rule
-from weckd_edge.bundle.files import MAX_PATH_BYTES
+from weckd_edge.bundle.files import MAX_PATH_BYTES, is_device
 from weckd_edge.bundle.signing import MANIFEST_FILE, SIGNATURE_FILE
 from weckd_edge.core.bounds import MAX_CLASSES, MAX_LABEL_BYTES, MAX_SIDE
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.serialization import from_data, parse_json
 from weckd_edge.core.store import refs_in, sha256_bytes
-
-DEVICE_FOLDER = "device"
-"""Folder of what is built on the device itself; the manifest does not list it."""
 
 MAX_MANIFEST_BYTES = 64 << 20
 MAX_DEPTH = 32
@@ -122,11 +119,6 @@ def check_manifest(manifest: Manifest) -> None:
             raise BundleError(f"{MANIFEST_FILE}: expected one model of {name[:60]}, found more", code="E_BUNDLE_MODEL")
     for what, name in (("the bundle's name", manifest.name), ("the device's name", manifest.device)):
         _check_size(MANIFEST_FILE, what, len(name.encode()), MAX_LABEL_BYTES, "bytes")
-
-
-def is_device(path: str) -> bool:
-    """Return whether a path belongs to the folder that is built on the device and is not listed."""
-    return path.partition("/")[0] == DEVICE_FOLDER
 
 
 def check_refs(refs: tuple[FileRef, ...]) -> None:

@@ -12,15 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from weckd_edge.artifacts import FileRef, Manifest
-from weckd_edge.bundle.files import BundleFolder
-from weckd_edge.bundle.manifest_rules import (
-    DEVICE_FOLDER,
-    MAX_MANIFEST_BYTES,
-    check_refs,
-    is_device,
-    read_manifest,
-    read_plain,
-)
+from weckd_edge.bundle.files import DEVICE_FOLDER, BundleFolder, is_device
+from weckd_edge.bundle.manifest_rules import MAX_MANIFEST_BYTES, check_refs, read_manifest, read_plain
 from weckd_edge.bundle.signing import MANIFEST_FILE, MAX_SIGNATURE_BYTES, SIGNATURE_FILE, SignatureError, check_signature
 from weckd_edge.core.errors import BundleError
 from weckd_edge.core.files import read_bounded

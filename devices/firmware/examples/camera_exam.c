@@ -1,10 +1,11 @@
 /* Examine an ear with a camera and a button: a press begins an examination, and one decision ends it.
  *
- *   camera_exam BUNDLE CAMERA KEY.pem LOWEST_VERSION BUTTON
+ *   camera_exam BUNDLE CAMERA KEY.pem LOWEST_VERSION BUTTON [CACHE]
  *
  * CAMERA is a V4L2 device, or a file of NV12 frames of 640 x 480 pixels in its place. BUTTON is an input device, such as
- * /dev/input/event0 of gpio-keys; a FIFO, each line of which is a press; or "-", lines of standard input. An examination ends when it
- * has seen enough, at the next press, after ten seconds, or when no frame comes any more.
+ * /dev/input/event0 of gpio-keys; a FIFO, each line of which is a press; or "-", lines of standard input. CACHE is `cache_dir` of
+ * weckd_options, for a faster start. An examination ends when it has seen enough, at the next press, after ten seconds, or when no
+ * frame comes any more.
  *
  * One thread reads frames, the other looks at the newest; old ones are dropped and counted. It opens nothing but a bundle that the key
  * has signed, tests itself, tells systemd that it is ready, and feeds the watchdog only while frames come through: a camera or a
@@ -115,6 +116,7 @@ static int look(examination *exam, const uint8_t *pixels) {
         .height = source.height,
         .stride_bytes = source.stride_bytes,
         .format = WECKD_NV12,
+        .matrix = source.matrix,
         .fit = WECKD_FIT_COVER,
     };
     weckd_exam_frame added;
@@ -142,6 +144,12 @@ static void examine(weckd_bundle *bundle, const char *socket_name) {
     if (exam.is_running) { /* the camera is gone: what was seen decides, or is not enough */
         (void)end(&exam);
     }
+}
+
+/* Say in the journal which model runs: a Jetson's, for one, may run on its processor instead of its GPU. */
+static void tell_model(const weckd_model *model) {
+    (void)fprintf(stderr, "runs %s %s in %s%s\n", model->backend, model->backend_version, model->precision,
+                  model->chosen_here ? ", chosen on this device" : ", the first of the bundle that runs here");
 }
 
 static int run(weckd_bundle *bundle) {
@@ -178,8 +186,8 @@ static void close_source(void) {
 int main(int argc, char **argv) {
     static char key[4096];
     char message[WECKD_MESSAGE_BYTES] = "";
-    if (argc != 6) {
-        (void)fprintf(stderr, "usage: camera_exam BUNDLE CAMERA KEY.pem LOWEST_VERSION BUTTON\n");
+    if (argc != 6 && argc != 7) {
+        (void)fprintf(stderr, "usage: camera_exam BUNDLE CAMERA KEY.pem LOWEST_VERSION BUTTON [CACHE]\n");
         return 2;
     }
     FILE *file = fopen(argv[3], "rb");
@@ -199,6 +207,7 @@ int main(int argc, char **argv) {
     weckd_options options = {
         .public_key_pem = key,
         .min_version = strtoull(argv[4], NULL, 10),
+        .cache_dir = argv[6], /* NULL where it is left out */
         .max_source_width = source.width,
         .max_source_height = source.height,
         .message = message,
@@ -214,6 +223,7 @@ int main(int argc, char **argv) {
         close_source();
         return 1;
     }
+    tell_model(weckd_model_of(bundle));
     struct sigaction action = {.sa_handler = stop};
     (void)sigaction(SIGTERM, &action, NULL);
     (void)sigaction(SIGINT, &action, NULL);

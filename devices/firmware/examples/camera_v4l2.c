@@ -33,6 +33,22 @@ static bool map(camera *cam, uint32_t index) {
     return buffer.length >= cam->frame_bytes && ask(cam->fd, VIDIOC_QBUF, &buffer);
 }
 
+weckd_matrix camera_matrix_of(const struct v4l2_pix_format *format) {
+    uint32_t encoding = format->ycbcr_enc, quantization = format->quantization;
+    if (encoding == V4L2_YCBCR_ENC_DEFAULT) {
+        encoding = V4L2_MAP_YCBCR_ENC_DEFAULT(format->colorspace);
+    }
+    if (quantization == V4L2_QUANTIZATION_DEFAULT) {
+        quantization = V4L2_MAP_QUANTIZATION_DEFAULT(false, format->colorspace, encoding);
+    }
+    /* Of the matrices of BT.2020 and SMPTE 240M, which the library does not have, BT.709's is the nearest. */
+    bool is_601 = encoding == V4L2_YCBCR_ENC_601 || encoding == V4L2_YCBCR_ENC_XV601 || encoding == V4L2_YCBCR_ENC_SYCC;
+    if (quantization == V4L2_QUANTIZATION_FULL_RANGE) {
+        return is_601 ? WECKD_BT601_FULL : WECKD_BT709_FULL;
+    }
+    return is_601 ? WECKD_BT601_LIMITED : WECKD_BT709_LIMITED;
+}
+
 static bool start(camera *cam, uint32_t width, uint32_t height) {
     struct v4l2_format format = {.type = V4L2_BUF_TYPE_VIDEO_CAPTURE};
     format.fmt.pix.width = width;
@@ -45,6 +61,7 @@ static bool start(camera *cam, uint32_t width, uint32_t height) {
     cam->width = format.fmt.pix.width;
     cam->height = format.fmt.pix.height;
     cam->stride_bytes = format.fmt.pix.bytesperline;
+    cam->matrix = camera_matrix_of(&format.fmt.pix);
     cam->frame_bytes = (size_t)cam->stride_bytes * cam->height * 3 / 2;
     struct v4l2_requestbuffers wanted = {
         .count = CAMERA_BUFFERS, .type = V4L2_BUF_TYPE_VIDEO_CAPTURE, .memory = V4L2_MEMORY_MMAP};

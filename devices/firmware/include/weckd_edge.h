@@ -140,7 +140,7 @@ typedef struct weckd_contract {
 } weckd_contract;
 
 /* The model that an open bundle runs: what `weckd-edge finalize` chose on this device (`device/choice.json`), where its files
- * prove true and its library is here, or else the first model of the manifest whose library is here and which this processor computes.
+ * prove true, its library is here and, of an engine, takes it, or else the first model of the manifest whose library is here and which this processor computes.
  * An int8 model in OpenVINO is an IR (.xml): one that is an ONNX graph is passed over, as OpenVINO can compute it otherwise than it is
  * written. */
 typedef struct weckd_model {

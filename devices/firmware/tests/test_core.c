@@ -1,8 +1,10 @@
 /* Checks the parts that need no bundle: memory, geometry, colours, base64, JSON. Prints one line a check that fails; 0: none did.
  * SPDX-License-Identifier: Apache-2.0 */
+#include "bundle/manifest.h"
 #include "core/digest.h"
 #include "formats/base64.h"
 #include "formats/json.h"
+#include "guard/guard_file.h"
 #include "image/area.h"
 #include "runtime/opened_bundle.h"
 
@@ -262,10 +264,37 @@ static void base64(void) {
     CHECK(!decodes("") && !decodes("aGk") && !decodes("a===") && !decodes("aG=k") && !decodes("aG k") && !decodes("aGk=aGk="));
 }
 
-static bool parses(const char *text) {
-    json_t *root = weckd_json_read(text, strlen(text), "text", (weckd_error){NULL});
+static int status_of(const char *text) {
+    json_t *root = NULL;
+    int status = weckd_json_read(text, strlen(text), "text", &root, (weckd_error){NULL});
+    CHECK((status == WECKD_OK) == (root != NULL));
     json_decref(root);
-    return root != NULL;
+    return status;
+}
+
+static bool parses(const char *text) { return status_of(text) == WECKD_OK; }
+
+static int allocations_left;
+
+static void *allocate_some(size_t bytes) { return allocations_left-- > 0 ? malloc(bytes) : NULL; }
+
+/* While a text is read in a machine that has memory for the first few allocations alone, no text is damaged. */
+static void json_without_memory(void) {
+    json_set_alloc_funcs(allocate_some, free);
+    for (int some = 0; some < 10; some++) {
+        allocations_left = some;
+        int status = status_of("[[[[[[[[1, 2.5, true, [null]]]]]]]]]");
+        CHECK(status == (allocations_left < 0 ? WECKD_ERR_MEMORY : WECKD_ERR_FORMAT));
+    }
+    allocations_left = 0;
+    CHECK(status_of("{}") == WECKD_ERR_MEMORY);
+    weckd_manifest manifest;
+    weckd_guard guard;
+    allocations_left = 0;
+    CHECK(weckd_manifest_read("{}", 2, &manifest, (weckd_error){NULL}) == WECKD_ERR_MEMORY);
+    allocations_left = 0;
+    CHECK(weckd_guard_parse("{}", 2, &guard, (weckd_error){NULL}) == WECKD_ERR_MEMORY);
+    json_set_alloc_funcs(malloc, free);
 }
 
 static void json(void) {
@@ -276,7 +305,11 @@ static void json(void) {
     deep[at + 200] = '}';
     deep[at + 201] = '\0';
     CHECK(parses("{\"a\": [1, 2.5, true, null, \"[[[[\"]}"));
-    CHECK(!parses(deep));
+    CHECK(status_of(deep) == WECKD_ERR_LIMIT && status_of("{") == WECKD_ERR_FORMAT);
+    weckd_manifest manifest;
+    weckd_guard guard;
+    CHECK(weckd_manifest_read(deep, strlen(deep), &manifest, (weckd_error){NULL}) == WECKD_ERR_LIMIT);
+    CHECK(weckd_guard_parse(deep, strlen(deep), &guard, (weckd_error){NULL}) == WECKD_ERR_LIMIT);
     CHECK(!parses("{\"a\": 1, \"a\": 2}") && !parses("[1]") && !parses("{\"a\": NaN}") && !parses("{} x") && !parses(""));
     CHECK(!parses("{\"a\": \"\xff\"}") && !parses("{\"a\": \"\\u0000\"}"));
 }
@@ -350,6 +383,7 @@ int main(void) {
     rows();
     base64();
     json();
+    json_without_memory();
     threads();
     CHECK(weckd_classify(NULL, NULL, NULL, NULL, 0) == WECKD_ERR_ARGUMENT && weckd_selftest(NULL, NULL) == WECKD_ERR_ARGUMENT);
     CHECK(weckd_exam_begin(NULL) == WECKD_ERR_ARGUMENT && weckd_exam_reset(NULL) == WECKD_ERR_ARGUMENT);

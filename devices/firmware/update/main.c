@@ -28,9 +28,10 @@ static const char USAGE[] =
     "  --prepare FILE    program run with a staged bundle's folder before its self-test, such as one that builds an engine\n"
     "  --prepare-timeout S  seconds that it may take (1800)\n"
     "  --backend NAME    what runs the self-test; --library FILE: its runtime library\n"
+    "  --cache-dir DIR   where a self-test keeps the model that it compiled, for the next start and for the camera's program\n"
     "  --max-attempts N  starts of a bundle before it must be confirmed (3)\n"
     "  --timeout S       seconds that one self-test may take (120)\n"
-    "  --lock-timeout S  seconds that boot, status, confirm and rollback wait for another weckd-update (30)\n"
+    "  --lock-timeout S  seconds that boot, confirm and rollback wait for another weckd-update (30)\n"
     "  --max-mib N       largest unpacked bundle that is accepted, MiB (1024)\n"
     "  --retry-rejected  install a bundle that was rejected on this device before\n"
     "exit codes: 0 done (boot: a bundle runs, perhaps an earlier one), 1 failed, 2 wrong request\n";
@@ -85,18 +86,22 @@ static int run_locked(updater *u, int (*command)(updater *u)) {
     return command(u);
 }
 
-/* Run a command that is of use also where nothing can be changed. */
-static int run_unlocked(updater *u, int (*command)(updater *u)) {
+/* `boot` is of use also where nothing can be changed. */
+static int run_boot(updater *u) {
     if (store_open(u, false) == WECKD_OK && store_lock(u, u->lock_timeout_s) != WECKD_OK) {
         log_warn("%s", u->error);
     }
-    return command(u);
+    return update_boot(u);
 }
 
-static int run_boot(updater *u) { return run_unlocked(u, update_boot); }
+/* `status` changes nothing, and verifies for long: a lock would keep `boot` waiting. The state is replaced as a whole. */
+static int run_status(updater *u) {
+    int status = store_open(u, false);
+    return status == WECKD_OK ? update_status(u) : status;
+}
+
 static int run_confirm(updater *u) { return run_locked(u, update_confirm); }
 static int run_rollback(updater *u) { return run_locked(u, update_rollback); }
-static int run_status(updater *u) { return run_unlocked(u, update_status); }
 
 static const struct command {
     const char *name;
@@ -140,6 +145,7 @@ enum option_code {
     OPTION_PREPARE_TIMEOUT,
     OPTION_BACKEND,
     OPTION_LIBRARY,
+    OPTION_CACHE_DIR,
     OPTION_MAX_ATTEMPTS,
     OPTION_TIMEOUT,
     OPTION_LOCK_TIMEOUT,
@@ -158,6 +164,7 @@ static const struct option OPTIONS[] = {
     {"prepare-timeout", required_argument, NULL, OPTION_PREPARE_TIMEOUT},
     {"backend", required_argument, NULL, OPTION_BACKEND},
     {"library", required_argument, NULL, OPTION_LIBRARY},
+    {"cache-dir", required_argument, NULL, OPTION_CACHE_DIR},
     {"max-attempts", required_argument, NULL, OPTION_MAX_ATTEMPTS},
     {"timeout", required_argument, NULL, OPTION_TIMEOUT},
     {"lock-timeout", required_argument, NULL, OPTION_LOCK_TIMEOUT},
@@ -205,6 +212,9 @@ static int read_options(updater *u, int argc, char **argv) {
             break;
         case OPTION_LIBRARY:
             u->library = optarg;
+            break;
+        case OPTION_CACHE_DIR:
+            u->cache_dir = optarg;
             break;
         case OPTION_MAX_ATTEMPTS:
             is_valid = read_number(optarg, MAX_ATTEMPTS, &u->max_attempts);

@@ -153,9 +153,9 @@ static int (*const PARTS[])(weckd_manifest *manifest, weckd_error error) = {
 
 int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest, weckd_error error) {
     memset(manifest, 0, sizeof *manifest);
-    manifest->root = weckd_json_read(text, bytes, WECKD_MANIFEST_FILE, error);
-    if (manifest->root == NULL) {
-        return WECKD_ERR_FORMAT;
+    int status = weckd_json_read(text, bytes, WECKD_MANIFEST_FILE, &manifest->root, error);
+    if (status != WECKD_OK) {
+        return status;
     }
     uint64_t format = 0;
     if (!weckd_json_count(manifest->root, "schema_version", INT64_MAX, &format) || format == 0) {
@@ -165,7 +165,7 @@ int weckd_manifest_read(const char *text, size_t bytes, weckd_manifest *manifest
         return weckd_fail(error, WECKD_ERR_NEWER, "manifest.json: format %llu is newer than the format %d that is read here",
                           (unsigned long long)format, WECKD_BUNDLE_FORMAT);
     }
-    int status = weckd_json_expect(manifest->root, KEYS, "manifest.json", error);
+    status = weckd_json_expect(manifest->root, KEYS, "manifest.json", error);
     if (status != WECKD_OK) {
         return status;
     }

@@ -165,7 +165,10 @@ static int check(const envelope *from, mbedtls_pk_context *key, const uint8_t ma
     if (!is_signed(from, key, kind)) {
         return weckd_fail(error, WECKD_ERR_SIGNATURE, "signature: not valid by this key; it was changed");
     }
-    json_t *statement = weckd_json_read((const char *)from->payload, from->payload_bytes, "signature", error);
+    json_t *statement = NULL;
+    if (weckd_json_read((const char *)from->payload, from->payload_bytes, "signature", &statement, error) == WECKD_ERR_MEMORY) {
+        return WECKD_ERR_MEMORY;
+    }
     bool good = statement != NULL && is_about(statement, manifest_sha256);
     json_decref(statement);
     return good ? WECKD_OK : weckd_fail(error, WECKD_ERR_SIGNATURE, "manifest.json is not what was signed; it was changed");
@@ -180,10 +183,13 @@ int weckd_signature_check(const char *signature, size_t bytes, const char *publi
         return weckd_fail(error, WECKD_ERR_KEY, "the public key is not PEM of an elliptic-curve key");
     }
     envelope from = {0};
-    json_t *root = weckd_json_read(signature, bytes, "signature", error);
-    int status = root != NULL && parse_envelope(root, &from)
-                     ? check(&from, &key, manifest_sha256, error)
-                     : weckd_fail(error, WECKD_ERR_SIGNATURE, "signature: not a signature as model signing writes it");
+    json_t *root = NULL;
+    int status = weckd_json_read(signature, bytes, "signature", &root, error);
+    if (status == WECKD_OK && parse_envelope(root, &from)) {
+        status = check(&from, &key, manifest_sha256, error);
+    } else if (status != WECKD_ERR_MEMORY) {
+        status = weckd_fail(error, WECKD_ERR_SIGNATURE, "signature: not a signature as model signing writes it");
+    }
     free(from.payload);
     free(from.sig);
     json_decref(root);

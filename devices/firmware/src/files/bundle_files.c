@@ -52,7 +52,12 @@ int weckd_file_open(int folder_fd, const char *path, uint64_t *bytes, weckd_erro
         return weckd_fail(error, status, "%.180s: cannot be opened (%s)", path, strerror(errno));
     }
     struct stat about;
-    if (fstat(fd, &about) != 0 || !S_ISREG(about.st_mode)) {
+    if (fstat(fd, &about) != 0) {
+        int status = weckd_fail(error, WECKD_ERR_IO, "%.180s: cannot be looked at (%s)", path, strerror(errno));
+        (void)close(fd);
+        return status;
+    }
+    if (!S_ISREG(about.st_mode)) {
         (void)close(fd);
         return weckd_fail(error, WECKD_ERR_LINK, "%.180s: expected a plain file", path);
     }

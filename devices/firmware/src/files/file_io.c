@@ -7,6 +7,8 @@
 #include <string.h>
 #include <unistd.h>
 
+_Static_assert(sizeof(off_t) == 8, "compile with -D_FILE_OFFSET_BITS=64: the sizes and inodes of files may be beyond 31 bits");
+
 ssize_t weckd_read_all(int fd, void *to, size_t bytes) {
     size_t done = 0;
     while (done < bytes) {

@@ -30,20 +30,23 @@ static bool is_shallow(const char *text, size_t bytes) {
     return true;
 }
 
-json_t *weckd_json_read(const char *text, size_t bytes, const char *where, weckd_error error) {
+int weckd_json_read(const char *text, size_t bytes, const char *where, json_t **root, weckd_error error) {
+    *root = NULL;
     if (!is_shallow(text, bytes)) {
-        (void)weckd_fail(error, WECKD_ERR_LIMIT, "%.120s: JSON nested more than %d deep", where, WECKD_MAX_JSON_DEPTH);
-        return NULL;
+        return weckd_fail(error, WECKD_ERR_LIMIT, "%.120s: JSON nested more than %d deep", where, WECKD_MAX_JSON_DEPTH);
     }
     json_error_t parse_error;
-    json_t *root = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &parse_error);
-    if (!json_is_object(root)) {
-        (void)weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: expected a JSON object, found something else (%.80s)", where,
-                         root == NULL ? parse_error.text : "another value");
-        json_decref(root);
-        return NULL;
+    json_t *found = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &parse_error);
+    if (found == NULL && parse_error.text[0] == '\0') { /* of a text that is wrong, the parser always says what is wrong */
+        return weckd_fail(error, WECKD_ERR_MEMORY, "%.120s: no memory to read it", where);
     }
-    return root;
+    if (!json_is_object(found)) {
+        const char *what = found == NULL ? parse_error.text : "another value";
+        json_decref(found);
+        return weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: expected a JSON object, found something else (%.80s)", where, what);
+    }
+    *root = found;
+    return WECKD_OK;
 }
 
 static bool is_of_kind(const json_t *value, weckd_kind kind) {

@@ -97,11 +97,12 @@ static int read_guard(const json_t *root, weckd_guard *guard, weckd_error error)
 
 int weckd_guard_parse(const char *text, size_t bytes, weckd_guard *guard, weckd_error error) {
     memset(guard, 0, sizeof *guard);
-    json_t *root = weckd_json_read(text, bytes, "guard", error);
-    if (root == NULL) {
-        return WECKD_ERR_FORMAT;
+    json_t *root = NULL;
+    int status = weckd_json_read(text, bytes, "guard", &root, error);
+    if (status != WECKD_OK) {
+        return status;
     }
-    int status = read_guard(root, guard, error);
+    status = read_guard(root, guard, error);
     json_decref(root);
     return status;
 }

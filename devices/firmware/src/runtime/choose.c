@@ -73,13 +73,20 @@ int weckd_choose(int folder_fd, const weckd_manifest *manifest, const weckd_opti
                  weckd_error error) {
     weckd_entry entry;
     memset(choice, 0, sizeof *choice);
-    if (options->backend != NULL && weckd_backend_find(options->backend) == NULL) {
-        return weckd_fail(error, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
-    }
     choice->record = weckd_choice_read(folder_fd, manifest, &entry);
     if (choice->record != NULL && take(options, &entry, choice, SILENT) && load(options, choice, SILENT) == WECKD_OK) {
         choice->by_device = true;
         return WECKD_OK;
+    }
+    weckd_choice_free(choice);
+    return weckd_choose_listed(manifest, options, choice, error);
+}
+
+int weckd_choose_listed(const weckd_manifest *manifest, const weckd_options *options, weckd_choice *choice, weckd_error error) {
+    weckd_entry entry;
+    memset(choice, 0, sizeof *choice);
+    if (options->backend != NULL && weckd_backend_find(options->backend) == NULL) {
+        return weckd_fail(error, WECKD_ERR_BACKEND, "this build has no backend called '%.60s'", options->backend);
     }
     int status = WECKD_ERR_BACKEND;
     bool has_failed = false;

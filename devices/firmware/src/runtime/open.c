@@ -2,12 +2,10 @@
 #include "bundle/verify.h"
 #include "backends/common.h"
 #include "files/bundle_files.h"
-#include "files/path.h"
 #include "guard/guard_file.h"
 #include "runtime/choose.h"
 #include "runtime/opened_bundle.h"
 
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -51,16 +49,18 @@ static weckd_blob blob_of(const model_buffers *buffers, const weckd_file_ref *fi
                         : (weckd_blob){file->path, buffers->data[file - buffers->entry->files], (size_t)file->bytes, file->sha256};
 }
 
+#define NOT_PROVED 1 /* a file that was built here is not what the device's choice says: it chose nothing */
+
 /* Read the files of a model that was built here; the manifest's own are read while all of its files are checked. */
-static int read_built_files(int folder_fd, const model_buffers *buffers, weckd_error error) {
-    int status = WECKD_OK;
-    for (size_t i = 0; status == WECKD_OK && i < buffers->entry->count; i++) {
-        const weckd_file_ref *file = &buffers->entry->files[i];
-        if (weckd_path_is_device(file->path)) {
-            status = weckd_file_check(folder_fd, file->path, file->bytes, file->sha256, buffers->data[i], error);
+static int read_built_files(int folder_fd, const model_buffers *buffers) {
+    const weckd_entry *entry = buffers->entry;
+    for (size_t i = 0; weckd_entry_is_built_here(entry) && i < entry->count; i++) {
+        const weckd_file_ref *file = &entry->files[i];
+        if (weckd_file_check(folder_fd, file->path, file->bytes, file->sha256, buffers->data[i], (weckd_error){NULL}) != WECKD_OK) {
+            return NOT_PROVED;
         }
     }
-    return status;
+    return WECKD_OK;
 }
 
 static int reserve_block(const weckd_options *options, size_t bytes, uint8_t **block, weckd_error error) {
@@ -181,7 +181,8 @@ static int open_model(weckd_bundle *bundle, weckd_choice *choice, const model_bu
     return status == WECKD_OK ? bundle->backend->open(bundle->runtime, &request, &bundle->session, error) : status;
 }
 
-/* Open a bundle whose manifest was verified: check every file while it is read, then open the model. */
+/* Open a bundle whose manifest was verified: check every file while it is read, then open the model. On success the
+ * bundle owns the folder's descriptor. NOT_PROVED: no error is written. */
 static int open_verified(int folder_fd, const weckd_options *options, weckd_manifest *manifest, weckd_choice *choice,
                          weckd_bundle **opened, weckd_error error) {
     weckd_sizes sizes = {
@@ -208,6 +209,10 @@ static int open_verified(int folder_fd, const weckd_options *options, weckd_mani
     weckd_bundle *bundle = lay_out(block, &layout, manifest, &choice->entry, options);
     model_buffers buffers = {0};
     place_buffers(&buffers, &choice->entry, block + layout.model);
+    status = read_built_files(folder_fd, &buffers);
+    if (status != WECKD_OK) {
+        goto failed;
+    }
     status = weckd_verify_files(folder_fd, manifest, buffer_of, &buffers, error);
     if (status != WECKD_OK) {
         goto failed;
@@ -218,19 +223,45 @@ static int open_verified(int folder_fd, const weckd_options *options, weckd_mani
             goto failed;
         }
     }
-    status = read_built_files(folder_fd, &buffers, error);
-    if (status != WECKD_OK) {
-        goto failed;
-    }
     status = open_model(bundle, choice, &buffers, options, error);
     if (status != WECKD_OK) {
         goto failed;
     }
-    bundle->folder_fd = fcntl(folder_fd, F_DUPFD_CLOEXEC, 0);
+    bundle->folder_fd = folder_fd;
     *opened = bundle;
     return WECKD_OK;
 failed:
     weckd_close(bundle);
+    return status;
+}
+
+/* Choose a model and open it. An engine of the device's choice may be one that its runtime takes no more, as where an update of the
+ * system brought another TensorRT: then the manifest's order holds. */
+static int open_chosen(int folder_fd, const weckd_options *options, weckd_manifest *manifest, weckd_bundle **opened,
+                       weckd_error error) {
+    char message[WECKD_MESSAGE_BYTES] = "";
+    weckd_choice choice = {0};
+    int status = weckd_choose(folder_fd, manifest, options, &choice, error);
+    if (status != WECKD_OK) {
+        goto done;
+    }
+    status = open_verified(folder_fd, options, manifest, &choice, opened, (weckd_error){message});
+    if (status == NOT_PROVED || (status == WECKD_ERR_MODEL && weckd_entry_is_built_here(&choice.entry))) {
+        char why_none[WECKD_MESSAGE_BYTES] = "";
+        weckd_choice_free(&choice);
+        int listed = weckd_choose_listed(manifest, options, &choice, (weckd_error){why_none});
+        if (listed == WECKD_OK) {
+            status = open_verified(folder_fd, options, manifest, &choice, opened, (weckd_error){message});
+        } else if (status == NOT_PROVED) {
+            status = listed;
+            memcpy(message, why_none, sizeof message);
+        }
+    }
+    if (status != WECKD_OK) {
+        (void)weckd_fail(error, status, "%s", message);
+    }
+done:
+    weckd_choice_free(&choice);
     return status;
 }
 
@@ -266,19 +297,14 @@ int weckd_open(const char *folder, const weckd_options *options, weckd_bundle **
     *bundle = NULL;
     int folder_fd = -1;
     weckd_manifest manifest;
-    weckd_choice choice = {0};
     int status = open_folder(folder, options, &folder_fd, &manifest, error);
-    if (status != WECKD_OK) {
-        return status;
+    if (status == WECKD_OK) {
+        status = open_chosen(folder_fd, options, &manifest, bundle, error);
+        weckd_manifest_free(&manifest);
+        if (status != WECKD_OK) {
+            (void)close(folder_fd);
+        }
     }
-    status = weckd_choose(folder_fd, &manifest, options, &choice, error);
-    if (status != WECKD_OK) {
-        goto done;
-    }
-    status = open_verified(folder_fd, options, &manifest, &choice, bundle, error);
-done:
-    weckd_choice_free(&choice);
-    close_folder(folder_fd, &manifest);
     return status;
 }
 

@@ -10,6 +10,8 @@
 #ifndef WECKD_UPDATE_H
 #define WECKD_UPDATE_H
 
+#include "core/bounds.h"
+
 #include <weckd_edge.h>
 
 #include <stdbool.h>
@@ -17,7 +19,7 @@
 
 #define UPDATE_PATH_BYTES 1024
 #define UPDATE_MAX_DEPTH 16    /* folders below each other, as in the library */
-#define UPDATE_MAX_FILES 4096
+#define UPDATE_MAX_FILES (WECKD_MAX_FILES + 2) /* those that a manifest lists, the manifest and the signature */
 
 typedef struct updater {
     const char *store;       /* path of the store, as it was given */
@@ -30,6 +32,7 @@ typedef struct updater {
     const char *key_pem;     /* PEM text of the owner's key; NULL: unsigned bundles are accepted */
     const char *backend;     /* as in weckd_options */
     const char *library;
+    const char *cache_dir;   /* as in weckd_options, of the self-tests; made where it is missing; NULL: none */
     const char *prepare;     /* a program that is run with the staged bundle's folder before the self-test; NULL: none */
     uint32_t max_attempts;   /* starts that an unconfirmed bundle gets before it is rejected */
     uint32_t lock_timeout_s; /* to wait for another weckd-update */

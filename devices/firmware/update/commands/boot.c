@@ -34,9 +34,7 @@ static bool may_attempt(updater *u, store_state *state) {
 /* Give up the unconfirmed bundle: the state is again what it was before the installation. Bundles that were confirmed stay, those
  * too that do not run now. */
 static bool give_up(updater *u, store_state *state) {
-    state_reject(state, state->current);
-    memcpy(state->current, state->good, sizeof state->current);
-    state->attempts = 0;
+    state_go_back(state);
     if (store_write(u, state) != WECKD_OK) {
         log_warn("%s", u->error);
         return false;
@@ -45,12 +43,15 @@ static bool give_up(updater *u, store_state *state) {
     return true;
 }
 
-/* Take back a start that was counted: the system did not let the bundle be tested, so that it was not started. */
+/* Take back a start that was counted: the system did not let the bundle be tested or linked to, so that it was not started. */
 static void uncount(updater *u, store_state *state) {
+    char error[sizeof u->error];
+    memcpy(error, u->error, sizeof error);
     state->attempts--;
     if (store_write(u, state) != WECKD_OK) {
         log_warn("%s", u->error);
     }
+    memcpy(u->error, error, sizeof error);
 }
 
 static int start_factory(updater *u) {
@@ -103,6 +104,7 @@ int update_boot(updater *u) {
         store_unlock(u); /* nothing is written */
     }
     bool can_attempt = may_attempt(u, &state);
+    bool is_counted = can_attempt && state_is_unconfirmed(&state);
     bool is_exhausted = state_is_unconfirmed(&state) && state.attempts >= u->max_attempts;
     char reason[sizeof u->error] = "";
     if (!can_attempt) {
@@ -124,13 +126,16 @@ int update_boot(updater *u) {
             if (reason[0] == '\0') {
                 memcpy(reason, u->error, sizeof reason);
             }
-            if (is_current && status == BUNDLE_UNCHECKED && can_attempt && state_is_unconfirmed(&state)) {
+            if (is_current && status == BUNDLE_UNCHECKED && is_counted) {
                 is_unchecked = true;
                 uncount(u, &state);
             }
             continue;
         }
         if (store_set_link(u, path) != WECKD_OK) {
+            if (is_current && is_counted) {
+                uncount(u, &state);
+            }
             return WECKD_ERR_IO; /* no fault of the bundle */
         }
         if (is_current) {
@@ -142,7 +147,7 @@ int update_boot(updater *u) {
         }
         /* What was confirmed is not given up for one failure, which may be the machine's: the next start tries it again. */
         bool is_over = state_is_unconfirmed(&state) && (can_attempt || is_exhausted) && !is_unchecked;
-        bool is_rolled_back = is_over && give_up(u, &state) && strcmp(candidates[i], state.good) == 0;
+        bool is_rolled_back = is_over && give_up(u, &state) && strcmp(candidates[i], state.current) == 0;
         log_print(is_rolled_back ? "rolled back to %s: %s" : "runs %s, the last good one: %s", candidates[i], reason);
         return WECKD_OK;
     }

@@ -29,7 +29,9 @@ int update_confirm(updater *u) {
         return status;
     }
     if (state_is_unconfirmed(&state)) {
-        memcpy(state.previous, state.good, sizeof state.previous);
+        if (state.good[0] != '\0') { /* otherwise the first one is `previous`, and stays */
+            memcpy(state.previous, state.good, sizeof state.previous);
+        }
         memcpy(state.good, state.current, sizeof state.good);
         state.attempts = 0;
         state.min_version = contract.version > state.min_version ? contract.version : state.min_version;
@@ -52,7 +54,7 @@ int update_rollback(updater *u) {
         return status;
     }
     bool is_unconfirmed = state_is_unconfirmed(&state);
-    memcpy(to, is_unconfirmed ? state.good : state.previous, sizeof to);
+    memcpy(to, is_unconfirmed ? state_before(&state) : state.previous, sizeof to);
     if (to[0] == '\0') {
         return log_fail(u, WECKD_ERR_LISTING, "there is no earlier bundle to go back to");
     }
@@ -65,13 +67,13 @@ int update_rollback(updater *u) {
         return status;
     }
     if (is_unconfirmed) {
-        state_reject(&state, state.current);
+        state_go_back(&state);
     } else {
         memcpy(state.previous, state.good, sizeof state.previous);
+        memcpy(state.current, to, sizeof to);
+        memcpy(state.good, to, sizeof to);
+        state.attempts = 0;
     }
-    memcpy(state.current, to, sizeof to);
-    memcpy(state.good, to, sizeof to);
-    state.attempts = 0;
     status = store_write(u, &state);
     if (status != WECKD_OK) {
         return status;

@@ -85,10 +85,15 @@ static int select_bundle(updater *u, store_state *state, const char *id) {
     if (strcmp(state->current, id) == 0) {
         return WECKD_OK;
     }
-    if (state_is_unconfirmed(state) && state->attempts > 0) {
+    if (state->good[0] == '\0' && state->previous[0] == '\0') {
+        memcpy(state->previous, state->current, sizeof state->previous); /* nothing was ever confirmed: all there is to go back to */
+    } else if (state_is_unconfirmed(state) && state->attempts > 0) {
         state_reject(state, state->current); /* it was started, and never confirmed */
     }
     state_clear_rejection(state, id);
+    if (state->good[0] == '\0' && strcmp(state->previous, id) == 0) {
+        state->previous[0] = '\0'; /* it is the current one again */
+    }
     memcpy(state->current, id, sizeof state->current);
     state->attempts = 0;
     return store_write(u, state);

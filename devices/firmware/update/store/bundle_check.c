@@ -10,6 +10,7 @@
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -26,8 +27,13 @@ static void check_in_child(const updater *u, const char *path, uint64_t min_vers
                              .min_version = min_version,
                              .backend = u->backend,
                              .library = u->library,
+                             .cache_dir = u->cache_dir,
                              .message = result.message};
     weckd_bundle *bundle = NULL;
+    if (run && u->cache_dir != NULL) { /* it may lie in the folder of the link, which a start of the machine empties */
+        (void)mkdir(u->run, 0755);
+        (void)mkdir(u->cache_dir, 0755);
+    }
     result.status = run ? weckd_open(path, &options, &bundle) : weckd_check(path, &options, &result.contract);
     if (run && result.status == WECKD_OK) {
         result.contract = *weckd_contract_of(bundle);

@@ -45,6 +45,18 @@ void state_reject(store_state *state, const char *id) {
     memcpy(state->rejected[state->rejected_count++], id, sizeof(bundle_id));
 }
 
+const char *state_before(const store_state *state) { return state->good[0] != '\0' ? state->good : state->previous; }
+
+void state_go_back(store_state *state) {
+    bool was_confirmed = state->good[0] != '\0';
+    state_reject(state, state->current);
+    memcpy(state->current, state_before(state), sizeof state->current);
+    state->attempts = 0;
+    if (!was_confirmed) {
+        state->previous[0] = '\0';
+    }
+}
+
 /* Return the CRC-32 as zip has it. It finds the errors of a worn memory; against forgery there is the signature. */
 static uint32_t crc32_of(const char *data, size_t bytes) {
     uint32_t crc = UINT32_MAX;

@@ -16,7 +16,7 @@ typedef char bundle_id[STATE_ID_DIGITS + 1]; /* "": none */
 typedef struct store_state {
     bundle_id current;   /* to be started; unconfirmed while it is not `good` */
     bundle_id good;      /* the last that was confirmed */
-    bundle_id previous;  /* the one that was good before */
+    bundle_id previous;  /* the one that was good before; while none was confirmed yet: the first, which another replaces */
     bundle_id rejected[STATE_MAX_REJECTED]; /* failed or never confirmed, the oldest first */
     uint32_t rejected_count;
     uint32_t attempts;    /* starts of `current` while unconfirmed */
@@ -33,6 +33,12 @@ bool state_is_unconfirmed(const store_state *state);
 bool state_is_rejected(const store_state *state, const char *id);
 void state_reject(store_state *state, const char *id);
 void state_clear_rejection(store_state *state, const char *id);
+
+/* Return the bundle that an unconfirmed `current` gives way to; "": there is none. */
+const char *state_before(const store_state *state);
+
+/* Reject the unconfirmed `current`: the state is again what it was before its installation. */
+void state_go_back(store_state *state);
 
 /* Write the state as text, and return its number of bytes. */
 size_t state_print(const store_state *state, char text[STATE_BYTES]);

@@ -219,6 +219,20 @@ def test_verify_says_of_an_engine_that_no_longer_loads_that_it_failed(jetson: Je
     assert "run weckd-edge finalize" in str(result.problem)
 
 
+def test_an_engine_that_no_longer_loads_gives_way_to_a_model_of_the_bundle(
+    jetson: Jetson, caplog: pytest.LogCaptureFixture
+) -> None:
+    jetson.finalize()
+    jetson.tensorrt("10.16.2", "10.16.2.10")
+    model = open_bundle_model(jetson.bundle.folder)
+    model.close()
+    assert (model.choice.backend == "tensorrt", model.choice.running.by_device) == (False, False)
+    assert "cannot load this engine" in str(model.choice.running.note)
+    assert "the first model of the bundle that runs here is used: weckd-edge finalize" in caplog.text
+    with pytest.raises(DeviceError, match="cannot load this engine"):
+        open_bundle_model(jetson.bundle.folder, backend="tensorrt")
+
+
 def test_verify_says_of_an_engine_that_cannot_start_that_it_failed(jetson: Jetson) -> None:
     jetson.finalize()
     jetson.trt.launch_fails = True

@@ -1,6 +1,7 @@
 import dataclasses
 import json
 import os
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from weckd_edge.artifacts import (
     Manifest,
     NetworkInput,
 )
+from weckd_edge.bundle.files import BundleFolder
 from weckd_edge.bundle.reader import is_bundle, open_bundle
 from weckd_edge.bundle.writer import seal
 from weckd_edge.core.errors import BundleError
@@ -114,6 +116,23 @@ def test_a_changed_a_longer_and_a_missing_file_are_named(folder: Path, path: str
     (folder / path).unlink()
     with raises(BundleError, "E_BUNDLE_FILE_MISSING", says=path):
         open_bundle(folder)
+
+
+def test_what_goes_from_the_devices_own_folder_while_it_is_listed_is_left_out(folder: Path) -> None:
+    """Another process finalizes the bundle meanwhile; of the sealed files none may go."""
+    for name in ("a", "b", "c/choice.json"):
+        (folder / "device" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "device" / name).write_text("{}")
+    with BundleFolder(folder) as below:
+        names = below.names()
+        assert next(names) == "device/a"
+        (folder / "device/b").unlink()
+        shutil.rmtree(folder / "device/c")
+        found = next(names)
+        assert found.startswith("evidence/")
+        shutil.rmtree(folder / "model")
+        with raises(BundleError, "E_BUNDLE_IO"):
+            list(names)
 
 
 def test_an_added_file_is_named_and_what_the_device_builds_is_left_alone(folder: Path) -> None:
