@@ -21,6 +21,9 @@ STYLE = """<style>
   .ours { fill: #d84315 }
 </style>"""
 
+FEW_TICKS = 3
+"""Ticks of an axis, at least, where round numbers allow it."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Point:
@@ -98,9 +101,14 @@ def picture(points: Sequence[Point], title: str) -> str:
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """Return 1, 2 and 5 times powers of ten between two latencies."""
+    """Return round latencies between two: 1, 2 and 5 times powers of ten, or more of them where these are few."""
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
-    return [base * 10.0**power for power in powers for base in (1, 2, 5) if low <= base * 10.0**power <= high]
+    found: list[float] = []
+    for bases in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 7)):
+        found = [base * 10.0**power for power in powers for base in bases if low <= base * 10.0**power <= high]
+        if len(found) >= FEW_TICKS:
+            break
+    return found
 
 
 def label_rows(wanted: Sequence[float], apart: float = 15.0) -> list[float]:
