@@ -48,7 +48,12 @@ def judge_bench(
         size_bytes=0,
         measured_on_device=_was_there(profile, measurement) if machine is None else is_same_device(profile, machine),
     )
-    return evaluate_measured(GateConfig(**stated), profile, evidence)
+    limits = GateConfig(
+        max_latency_p90_ms=stated.get("max_latency_p90_ms"),
+        max_memory_mib=stated.get("max_memory_mib"),
+        max_energy_mj=stated.get("max_energy_mj"),
+    )
+    return evaluate_measured(limits, profile, evidence)
 
 
 def _was_there(profile: DeviceProfile, measurement: Measurement) -> bool:

@@ -156,7 +156,8 @@ def _read_images(
     found = read_data(path, progress, config, store)
     labels = Labels(found.labels)
     bad, usable = _usable_images(path, found, labels, skip_bad=skip_bad)
-    kept, notes = False, ()
+    kept = False
+    notes: tuple[DataNote, ...] = ()
     if keep_published:
         named = [image.listed.published_split for image in usable]
         kept, notes = keeps_published([image.listed.label for image in usable], named, config)

@@ -165,9 +165,7 @@ def _around_published(
         val = min(0.5, config.val_fraction * len(items) / len(rest))
         bins.append((Placement(split="val"), Bin(part=val, needs_all=True)))
     try:
-        placed = _distribute(
-            [items[i] for i in rest], [*bins, *_train_bins(config, labelled_subsets, 1 - val)], seed
-        )
+        placed = _distribute([items[i] for i in rest], [*bins, *_train_bins(config, labelled_subsets, 1 - val)], seed)
     except DataError as err:
         raise DataError(
             f"{err} (of the training images in the split that the data set came with; --no-published-split deals all anew)",

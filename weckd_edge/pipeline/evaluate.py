@@ -104,7 +104,7 @@ def evaluate_bundle(
 def _leave_out_known(index: DatasetIndex, former: DatasetIndex) -> tuple[DatasetIndex, int, list[str]]:
     """Return the images that the build has not learnt from, how many it has, and a note on shared names of groups."""
     learnt = former.split("train", "val")
-    pixels = {one.pixels_sha256 for one in (*learnt, *former.unlabelled)}
+    pixels = {one.pixels_sha256 for one in learnt} | {one.pixels_sha256 for one in former.unlabelled}
     images = tuple(one for one in index.images if one.pixels_sha256 not in pixels)
     notes = []
     shared = {one.group for one in images} & {one.group for one in learnt}
