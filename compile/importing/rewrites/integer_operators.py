@@ -206,7 +206,8 @@ class _PairWriter:
             return known.dtype
         taken = next((value for value in self.graph.input if value.name == tensor), None)
         kind = taken.type.tensor_type.elem_type if taken is not None else self.onnx.TensorProto.UINT8
-        return np.dtype(self.onnx.helper.tensor_dtype_to_np_dtype(kind))
+        named: np.dtype[Any] = self.onnx.helper.tensor_dtype_to_np_dtype(kind)
+        return named
 
     def _real(self, tensor: str) -> str:
         """Return the name under which a tensor's numbers stand."""
