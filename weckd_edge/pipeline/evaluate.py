@@ -112,7 +112,7 @@ def _leave_out_known(index: DatasetIndex, former: DatasetIndex) -> tuple[Dataset
     if groups:
         notes.append(
             f"{plural(len(groups), 'group')} of these images are called as groups that the build trained on, such as "
-            f"{min(groups)}; if they are the same patients, the figures are too high"
+            f"{min(groups)}; if they are the same patients, the metrics are too high"
         )
     return replace(index, images=images), len(index.images) - len(images), notes
 

@@ -100,7 +100,7 @@ def test_only_the_page_itself_may_use_a_camera(server: DemoServer) -> None:
         assert headers["Permissions-Policy"].startswith("camera=(),")
 
 
-def test_a_model_that_fails_is_answered_and_logged(
+def test_a_model_that_fails_gets_a_reply_and_is_logged(
     server: DemoServer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     def fail(data: bytes) -> None:

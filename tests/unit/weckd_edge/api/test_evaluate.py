@@ -70,7 +70,7 @@ def test_images_that_the_build_learnt_from_are_left_out_and_its_test_images_are_
     assert known(former, "a", "b", "c", "d") == (["c", "d"], 2, [])
     same_name = factories.index([factories.image("z", split="train", group="d")], ("ear", "wax"))
     (note,) = known(same_name, "c", "d")[2]
-    assert "the figures are too high" in note
+    assert "the metrics are too high" in note
     unnamed = factories.index([factories.image("z", split="train", group="auto-1")], ("ear", "wax"))
     index = factories.index([factories.image("d", group="auto-1")], ("ear", "wax"))
     assert _leave_out_known(index, unnamed)[2] == []
