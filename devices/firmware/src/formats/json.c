@@ -33,7 +33,7 @@ static bool is_shallow(const char *text, size_t bytes) {
 int weckd_json_read(const char *text, size_t bytes, const char *where, json_t **root, weckd_error error) {
     *root = NULL;
     if (!is_shallow(text, bytes)) {
-        return weckd_fail(error, WECKD_ERR_LIMIT, "%.120s: JSON nested more than %d deep", where, WECKD_MAX_JSON_DEPTH);
+        return weckd_fail(error, WECKD_ERR_FORMAT, "%.120s: JSON nested more than %d deep", where, WECKD_MAX_JSON_DEPTH);
     }
     json_error_t parse_error;
     json_t *found = json_loadb(text, bytes, JSON_REJECT_DUPLICATES, &parse_error);

@@ -7,8 +7,8 @@
 #include <jansson.h>
 #include <stdbool.h>
 
-/* Parse a text whose root is an object, and write it to `*root`; the caller calls json_decref. WECKD_ERR_FORMAT: it is no such JSON.
- * WECKD_ERR_LIMIT: it is nested too deeply. WECKD_ERR_MEMORY: there is no memory for it. In each case `*root` is NULL. */
+/* Parse a text whose root is an object, and write it to `*root`; the caller calls json_decref. WECKD_ERR_FORMAT: it is no such JSON,
+ * or nested too deeply. WECKD_ERR_MEMORY: there is no memory for it. In both cases `*root` is NULL. */
 int weckd_json_read(const char *text, size_t bytes, const char *where, json_t **root, weckd_error error);
 
 /* Kind of a key's value. Numbers are finite: the parser refuses others, and whole ones beyond 63 bits. */
