@@ -371,10 +371,9 @@ class Bundle:
 
     def _frame(self, pixels: bytes | ctypes.Array[Any], frame: dict[str, int]) -> Frame:
         size = {"width": self.contract.frame_width, "height": self.contract.frame_height}
-        is_array = isinstance(pixels, ctypes.Array)
-        held = pixels if is_array else ctypes.c_char_p(pixels)
+        held: Any = pixels if isinstance(pixels, ctypes.Array) else ctypes.c_char_p(pixels)
         given = Frame(pixels=ctypes.cast(held, ctypes.c_void_p), **{**size, **frame})
-        expected, found = _frame_bytes(given), ctypes.sizeof(pixels) if is_array else len(pixels)
+        expected, found = _frame_bytes(given), memoryview(pixels).nbytes
         if found < expected:
             raise self._error(_GEOMETRY, f"frame: expected {expected} bytes, got {found}".encode())
         return given
@@ -400,12 +399,13 @@ def _copy(struct: Any) -> Any:
 
 def _frame_bytes(frame: Frame) -> int:
     """Return the bytes that a frame has, to the end of its last row; where it names its chroma, those of its luma."""
-    row = frame.width * _PIXEL_BYTES[frame.format] if frame.format in range(len(_PIXEL_BYTES)) else 0
-    stride = frame.stride_bytes or row
+    height: int = frame.height
+    row: int = frame.width * _PIXEL_BYTES[frame.format] if frame.format in range(len(_PIXEL_BYTES)) else 0
+    stride: int = frame.stride_bytes or row
     if frame.format != _NV12 or frame.chroma:
-        return stride * (frame.height - 1) + row
-    chroma_stride = frame.chroma_stride_bytes or stride
-    return stride * frame.height + chroma_stride * (frame.height // 2 - 1) + row
+        return stride * (height - 1) + row
+    chroma_stride: int = frame.chroma_stride_bytes or stride
+    return stride * height + chroma_stride * (height // 2 - 1) + row
 
 
 def load(library: str) -> ctypes.CDLL:
