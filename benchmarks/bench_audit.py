@@ -48,7 +48,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     link = replace(parse_link(given.backbone), options=OPTIONS, mean=(0.5,) * 3, std=(0.5,) * 3)
-    data = DataConfig(use_published_split=False)
+    data = DataConfig(labelled_fraction=0.1, use_published_split=False)
     config = BuildConfig(link=(link, link), data=data, train=TrainConfig(threads=given.threads))
     quiet = SilentProgress()
     index = build_index(given.data, config.data, labelled_subsets=2, seed=0, skip_bad=True, progress=quiet)

@@ -96,7 +96,7 @@ def settings(lane: Lane) -> BuildConfig:
         link=tuple(_link(model, size, lane.weights) for model, size in CHAIN),
         train=train,
         distill=DistillConfig(baseline=False, teacher_gate="off"),
-        data=DataConfig(use_published_split=False),
+        data=DataConfig(labelled_fraction=0.1, use_published_split=False),
     )
 
 

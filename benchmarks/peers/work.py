@@ -69,7 +69,7 @@ def index_of(root: Path, fold: int, folds: int, seed: int) -> DatasetIndex:
     table = root / "groups.csv"
     return build_index(
         table if table.is_file() else root,
-        DataConfig(use_published_split=False),
+        DataConfig(labelled_fraction=0.1, use_published_split=False),
         labelled_subsets=SUBSETS,
         seed=seed,
         skip_bad=False,

@@ -121,6 +121,7 @@ from weckd_edge.artifacts.preparation import (
     Preparation,
     prepared_frame,
     read_preparation,
+    trained_colour,
     trained_normalisation,
     trained_size,
 )
@@ -279,6 +280,7 @@ __all__ = [
     "network_digest",
     "prepared_frame",
     "read_preparation",
+    "trained_colour",
     "trained_normalisation",
     "trained_size",
 ]

@@ -89,14 +89,15 @@ def trained_normalisation(settings: Mapping[str, Any]) -> tuple[Colour, Colour] 
 
     Numbers over ``MAX_OF_UNIT`` are of values in 0..255, and both are divided by 255.
     """
-    mean, std = _colour(settings.get("mean")), _colour(settings.get("std"))
+    mean, std = trained_colour(settings.get("mean")), trained_colour(settings.get("std"))
     if mean is None or std is None or min(std) <= 0:
         return None
     scale = 255 if max(map(abs, (*mean, *std))) > MAX_OF_UNIT else 1
     return as_colour([value / scale for value in mean]), as_colour([value / scale for value in std])
 
 
-def _colour(value: object) -> Colour | None:
+def trained_colour(value: object) -> Colour | None:
+    """Return a trainer's value for each of the three colours; None where it is no such value."""
     if not isinstance(value, (list, tuple)):
         return None
     if not all(isinstance(one, (int, float)) and math.isfinite(one) for one in value):

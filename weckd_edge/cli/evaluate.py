@@ -44,6 +44,8 @@ def command(
     """
     from weckd_edge.api.bundle import load
 
+    if data.use_published_split is not None:
+        raise click.UsageError("every image is evaluated: leave --published-split and --no-published-split out")
     with output.progress() as progress:
         found = load(bundle, key=trust.key, min_version=trust.min_version).evaluate(
             data.path,

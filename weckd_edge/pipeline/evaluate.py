@@ -71,7 +71,8 @@ def evaluate_bundle(
         model: The open model of a bundle.
         contents: What the bundle's build recorded.
         data: A folder or a CSV, in a layout of ``list_data``.
-        config: Settings, of which those of data and of the report are read: columns, slices, bands and prevalences.
+        config: Settings, of which those of data and of the report are read (columns, slices, bands and prevalences), and the
+            seed of the bootstrap.
         skip_bad: Whether files that cannot be used are left out, instead of refusing the data set.
         progress: Receiver of the progress.
         cache: Folder that keeps what was read of each image; None keeps nothing.
@@ -98,7 +99,7 @@ def evaluate_bundle(
         for record in index.images:
             found.append(_predict(model, root, record))
             task.advance()
-    return _measure(model, contents, index, found, config.report, known, notes), tuple(found)
+    return _measure(model, contents, index, found, config, known, notes), tuple(found)
 
 
 def _leave_out_known(index: DatasetIndex, former: DatasetIndex) -> tuple[DatasetIndex, int, list[str]]:
@@ -129,7 +130,7 @@ def _measure(
     contents: BundleContents,
     index: DatasetIndex,
     found: Sequence[EvaluatedImage],
-    config: ReportConfig,
+    config: BuildConfig,
     known: int,
     notes: Sequence[str],
 ) -> Evaluation:
@@ -146,8 +147,8 @@ def _measure(
         raise ValueError("no image")
     confusion = np.zeros((len(labels), len(labels)), dtype=int)
     np.add.at(confusion, (every.truth, every.decided), 1)
-    slices, cut_notes = _slices(index, every, config)
-    prevalence = stated_prevalence(config, labels)
+    slices, cut_notes = _slices(index, every, config.report)
+    prevalence = stated_prevalence(config.report, labels)
     return Evaluation(
         bundle=manifest.name,
         manifest_sha256=manifest.manifest_sha256,
@@ -161,11 +162,11 @@ def _measure(
         known=known,
         copies=index.exact_copies,
         bad_files=len(index.bad_files),
-        metrics=_metrics(every, prevalence),
+        metrics=_metrics(every, prevalence, config.seed),
         confusion=tuple(tuple(int(number) for number in row) for row in confusion),
-        calibration=calibration_metrics(every.probabilities, every.truth, groups),
+        calibration=calibration_metrics(every.probabilities, every.truth, groups, seed=config.seed),
         decided=decided,
-        decided_metrics=_metrics(_part(every, given), prevalence) if given.any() else None,
+        decided_metrics=_metrics(_part(every, given), prevalence, config.seed) if given.any() else None,
         undecided=dict(sorted(Counter(one.reason for one in found if one.reason is not None).items())),
         slices=slices,
         build_accuracy=None if contents.metrics is None else contents.metrics.compiled.accuracy,
@@ -173,8 +174,8 @@ def _measure(
     )
 
 
-def _metrics(predictions: Predictions, prevalence: Floats | None) -> Metrics:
-    metrics, _ = measure_images(predictions, draw_weights(predictions.groups, seed=0), prevalence)
+def _metrics(predictions: Predictions, prevalence: Floats | None, seed: int) -> Metrics:
+    metrics, _ = measure_images(predictions, draw_weights(predictions.groups, seed), prevalence)
     return metrics
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from support import factories
+from support.errors import raises
 from weckd_edge.artifacts import Gate, MachineRecord, MachineState, Manifest, Measurement
 from weckd_edge.core.errors import ConfigError
 from weckd_edge.devices.gates.bundle_limits import judge_bench
@@ -93,5 +94,5 @@ def test_a_profile_of_the_users_own_is_judged_where_it_is_given(tmp_path: Path) 
     }
     elsewhere = replace(found, architecture="aarch64", identity=None)
     assert verdicts(manifest("scope"), bench(), own, elsewhere) == {"max_latency_p90_ms": "INCONCLUSIVE"}
-    with pytest.raises(ConfigError, match="built for the device profile generic-x86, not for scope"):
+    with raises(ConfigError, "E_CONFIG_CHOICE", says=("generic-x86", "scope")):
         judge_bench(manifest(), bench(), own, found)

@@ -275,6 +275,7 @@ def test_the_threshold_of_examinations_says_the_same(
     ctx = SimpleNamespace(
         config=config,
         progress=SilentProgress(),
+        processor=("Xeon", "avx2"),
         step=lambda name, kind, key, make: SimpleNamespace(artifact=make(tmp_path)),
     )
     student = SimpleNamespace(
