@@ -101,14 +101,16 @@ def test_the_python_binding_reads_nothing_behind_a_frame(
     ):
         opened.classify(bytes(need), **fields)
         for frame in (bytes(need - 1), (ctypes.c_uint8 * (need - 1))(), b""):
-            with pytest.raises(binding.WeckdCError, match=f"expected {need} bytes, got {len(frame)}") as caught:
+            with pytest.raises(binding.WeckdCError) as caught:
                 opened.classify(frame, **fields)
             assert caught.value.status == -16
+            assert f"expected {need} bytes, got {len(frame)}" in str(caught.value)
     opened.classify(luma, **nv12, chroma=ctypes.addressof(chroma))
     opened.classify(opened.frame_buffer())
     opened.begin_exam()
-    with pytest.raises(binding.WeckdCError, match="expected"):
+    with pytest.raises(binding.WeckdCError) as caught:
         opened.add_to_exam(b"")
+    assert caught.value.status == -16
     opened.close()
 
 

@@ -34,8 +34,9 @@ def place(opened: Any, pixels: NDArray[np.uint8]) -> Any:
     return own
 
 
-def behind(array: Any, offset: int) -> Any:
-    return type(array).from_address(ctypes.addressof(array) + offset)
+def behind(array: Any, offset: int, times: int = 1) -> Any:
+    """Return the memory that begins so many bytes behind an array's start, and is so many times as long."""
+    return (ctypes.c_char * (times * ctypes.sizeof(array))).from_address(ctypes.addressof(array) + offset)
 
 
 @pytest.mark.parametrize("form", [RGB, BGR])
@@ -66,15 +67,18 @@ def overlapping(opened: Any, toy: ModuleType) -> dict[str, tuple[Any, dict[str, 
         "YUYV": (own, {"format": YUYV}),
         "NV12 with its chroma alone there": (foreign, {"format": NV12, "chroma": ctypes.addressof(own)}),
         "NV12 with its luma alone there": (own, {"format": NV12, "chroma": elsewhere}),
-        "BGR with a stride": (own, {"format": BGR, "stride_bytes": row + 3}),
-        "RGB with a stride": (own, {"stride_bytes": row + 3}),
+        "BGR with a stride": (behind(own, 0, 2), {"format": BGR, "stride_bytes": row + 3}),
+        "RGB with a stride": (behind(own, 0, 2), {"stride_bytes": row + 3}),
         "RGB from the second byte on": (behind(own, 1), {}),
         "BGR from the second pixel on": (behind(own, 3), {"format": BGR}),
         "RGB that ends in its first byte": (behind(own, 1 - row * side), {}),
         "RGB that begins in its last byte": (behind(own, row * side - 1), {}),
-        "a region of a wider frame": (behind(own, -3), {"width": side + 1, "roi_x": 1, **half}),
+        "a region of a wider frame": (behind(own, -3, 2), {"width": side + 1, "roi_x": 1, **half}),
         "a smaller one to be scaled": (own, {"width": side // 2, "height": side // 2, "fit": COVER}),
-        "a larger one to be scaled": (own, {"width": side * 2, "height": side * 2, "fit": COVER, "format": BGR}),
+        "a larger one to be scaled": (
+            behind(own, 0, 4),
+            {"width": side * 2, "height": side * 2, "fit": COVER, "format": BGR},
+        ),
         "a part of it to be scaled": (own, {"roi_width": 3, "roi_height": 5, "fit": COVER}),
         "grey to be scaled": (own, {"width": 20, "height": 4, "fit": COVER, "format": GREY}),
     }

@@ -13,8 +13,8 @@ class DataConfig:
 
     Attributes:
         labelled_fraction: Fraction of the training images in one labelled subset, over 0 and at most 1. Every link has a
-            subset of its own, so the fractions of all links together are at most 1. None divides all training images among the
-            links in equal parts.
+            subset of its own, so the fractions of all links together are at most 1. None divides all training images among
+            the links in equal parts.
         test_fraction: Fraction of all images in the test split, in whole groups, over 0 and under 0.5.
         val_fraction: Fraction of all images in the validation split, in whole groups, over 0 and under 0.5.
         near_duplicate_distance: Largest Hamming distance of two 64-bit perceptual hashes, 0 to 16, at which two images are

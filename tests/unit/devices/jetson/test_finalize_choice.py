@@ -1,5 +1,6 @@
 """Which of its engines a Jetson uses: the first form that passes, whole frames or pixels, GPU or DLA."""
 
+from contextlib import closing
 from types import ModuleType
 from typing import Any
 
@@ -231,9 +232,14 @@ def test_a_bundle_whose_graph_takes_the_frame_builds_one_engine(jetson: Jetson) 
 
 
 @PIXELS
-def test_a_choice_that_says_otherwise_than_its_engine_takes_is_refused(jetson: Jetson) -> None:
+def test_a_choice_that_says_otherwise_than_its_engine_takes_gives_way_to_a_model_of_the_bundle(
+    jetson: Jetson, caplog: pytest.LogCaptureFixture
+) -> None:
     jetson.finalize()
     path = jetson.bundle.folder / "device/choice.json"
     path.write_text(path.read_text().replace('"takes": "pixels"', '"takes": "frame"'))
+    with closing(open_bundle_model(jetson.bundle.folder)) as model:
+        assert model.choice.backend != "tensorrt"
+    assert "the device's choice says that it takes frame, and it takes pixels" in caplog.text
     with raises(DeviceError, "E_DEVICE_ENGINE", says=("takes frame", "takes pixels", "finalize")):
-        open_bundle_model(jetson.bundle.folder)
+        open_bundle_model(jetson.bundle.folder, backend="tensorrt")
