@@ -40,6 +40,7 @@ from weckd_edge.artifacts.chain import (
     network_digest,
 )
 from weckd_edge.artifacts.data import (
+    UNNAMED,
     Attribute,
     BadFile,
     DataNote,
@@ -159,6 +160,7 @@ __all__ = [
     "ONE",
     "SCHEMA_VERSION",
     "SPLITS",
+    "UNNAMED",
     "Abstention",
     "Attribute",
     "BackboneLicence",

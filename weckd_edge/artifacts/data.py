@@ -9,6 +9,9 @@ from weckd_edge.artifacts.base import Split
 from weckd_edge.artifacts.labels import Labels
 from weckd_edge.core.store import SCHEMA_VERSION
 
+UNNAMED = "auto-"
+"""Start of the name of a group that the user has not named."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Attribute:

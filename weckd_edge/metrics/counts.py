@@ -49,6 +49,11 @@ class Predictions:
         given: Bools = sure & ~np.isin(self.decided, refused)
         return given
 
+    def of(self, mask: Bools) -> Predictions:
+        """Return the predictions of the images in a mask ``[N]``, at least one; the groups that are left are numbered anew."""
+        member = group_numbers([str(number) for number in self.member[mask]])
+        return Predictions(self.truth[mask], self.probabilities[mask], member)
+
     @property
     def classes(self) -> int:
         """Number of classes."""

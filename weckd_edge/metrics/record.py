@@ -179,8 +179,7 @@ def _selective_metrics(
         raise ValueError("no test image")
     metrics = None
     if given.any():
-        member = group_numbers([str(number) for number in compiled.member[given]])
-        decided = Predictions(compiled.truth[given], compiled.probabilities[given], member)
+        decided = compiled.of(given)
         metrics, _ = measure_images(decided, draw_weights(decided.groups, seed), prevalence)
     return SelectiveMetrics(
         confidence_threshold=point.confidence_threshold,

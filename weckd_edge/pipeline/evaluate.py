@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from weckd_edge.artifacts import DatasetIndex, EvaluatedSlice, Evaluation, ImageRecord, Labels, Metrics
+from weckd_edge.artifacts import UNNAMED, DatasetIndex, EvaluatedSlice, Evaluation, ImageRecord, Labels, Metrics
 from weckd_edge.config import BuildConfig, ReportConfig
 from weckd_edge.core.errors import DataError
 from weckd_edge.core.progress import Progress
@@ -22,13 +22,10 @@ from weckd_edge.devices.runtime.decision import ABSTAIN, Prediction
 from weckd_edge.devices.runtime.predict import OpenModel, predict_file
 from weckd_edge.metrics.calibration import calibration_metrics
 from weckd_edge.metrics.classification import fraction_of, measure_images
-from weckd_edge.metrics.counts import Bools, Floats, Predictions, draw_weights, group_numbers
+from weckd_edge.metrics.counts import Floats, Predictions, draw_weights, group_numbers
 from weckd_edge.metrics.record import stated_prevalence
 from weckd_edge.metrics.slices import check_report, cut_slices
 from weckd_edge.report import BundleContents
-
-UNNAMED = "auto-"
-"""Start of the name of a group that the user has not named."""
 
 EVALUATION_FILE = "evaluation.json"
 PREDICTIONS_FILE = "predictions.csv"
@@ -166,7 +163,7 @@ def _measure(
         confusion=tuple(tuple(int(number) for number in row) for row in confusion),
         calibration=calibration_metrics(every.probabilities, every.truth, groups, seed=config.seed),
         decided=decided,
-        decided_metrics=_metrics(_part(every, given), prevalence, config.seed) if given.any() else None,
+        decided_metrics=_metrics(every.of(given), prevalence, config.seed) if given.any() else None,
         undecided=dict(sorted(Counter(one.reason for one in found if one.reason is not None).items())),
         slices=slices,
         build_accuracy=None if contents.metrics is None else contents.metrics.compiled.accuracy,
@@ -177,11 +174,6 @@ def _measure(
 def _metrics(predictions: Predictions, prevalence: Floats | None, seed: int) -> Metrics:
     metrics, _ = measure_images(predictions, draw_weights(predictions.groups, seed), prevalence)
     return metrics
-
-
-def _part(predictions: Predictions, mask: Bools) -> Predictions:
-    member = group_numbers([str(number) for number in predictions.member[mask]])
-    return Predictions(predictions.truth[mask], predictions.probabilities[mask], member)
 
 
 def _slices(

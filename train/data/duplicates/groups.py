@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from weckd_edge.artifacts import UNNAMED
 from weckd_edge.core.store import sha256_bytes
 from weckd_edge.train.data.duplicates.ties import Ties
 from weckd_edge.train.data.scan import ScannedImage
@@ -59,7 +60,7 @@ def group_images(images: Sequence[ScannedImage], ties: Ties) -> Grouping:
         root = clusters.find(i)
         if root not in names:
             named = clusters.names.get(root)
-            names[root] = min(named) if named else "auto-" + sha256_bytes(image.listed.path.encode())[:12]
+            names[root] = min(named) if named else UNNAMED + sha256_bytes(image.listed.path.encode())[:12]
     return Grouping(
         groups=tuple(names[clusters.find(i)] for i in range(len(images))),
         near_duplicate_groups=sum(_root(lookalikes, picture) == picture for picture in lookalikes),
