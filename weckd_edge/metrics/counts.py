@@ -50,7 +50,7 @@ class Predictions:
         return given
 
     def of(self, mask: Bools) -> Predictions:
-        """Return the predictions of the images in a mask ``[N]``, at least one; the groups that are left are numbered anew."""
+        """Return the predictions of the images in a mask ``[N]``, at least one; their groups are numbered anew."""
         member = group_numbers([str(number) for number in self.member[mask]])
         return Predictions(self.truth[mask], self.probabilities[mask], member)
 
